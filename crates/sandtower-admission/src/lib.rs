@@ -1,0 +1,1 @@
+//! A tower layer that is the waiting room: concurrency, queue and gates

@@ -1,0 +1,1 @@
+//! A tower layer that stops calling a service that is dead

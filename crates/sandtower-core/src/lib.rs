@@ -1,0 +1,1 @@
+//! The words of sandtower as types and traits: verdicts, gates, refusals, backoff

@@ -1,0 +1,1 @@
+//! A tower layer that checks what was handed out

@@ -1,0 +1,1 @@
+//! What HTTP means to the layers of sandtower

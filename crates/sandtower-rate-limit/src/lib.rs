@@ -1,0 +1,1 @@
+//! A tower layer that tracks calls by operation over a sliding window

@@ -1,0 +1,1 @@
+//! The contract probe: proves that a layer keeps the tower contract

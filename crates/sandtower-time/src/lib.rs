@@ -1,0 +1,1 @@
+//! The one clock of sandtower: tokio time, with one origin for the whole process

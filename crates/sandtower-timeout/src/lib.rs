@@ -1,0 +1,1 @@
+//! Tower layers for the deadline of a call and the time-out of an attempt

@@ -1,0 +1,1 @@
+//! Tower layers for running users code in sandboxes: the recommended stack
