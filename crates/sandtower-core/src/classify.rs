@@ -1,0 +1,175 @@
+use crate::{Asked, BoxError, Verdict, error::verdict_of_error};
+
+/// Tells what a request asks, and who will judge its answer.
+///
+/// Classification has two steps, since an answer alone does not say what was asked: the request is
+/// looked at before it is sent, and the [`Judge`] made from it looks at what comes back. Every layer
+/// of a stack classifies for itself, so keep both steps cheap and free of allocation.
+pub trait Classify<Req: ?Sized> {
+    /// Judges the answer to one request: a [`Judge`] for the response type at hand.
+    type Judge;
+
+    /// What `request` asks.
+    fn ask(&self, request: &Req) -> Self::Judge;
+}
+
+/// Judges the answer to one request.
+///
+/// A verdict is final at the head of an answer: a judge never reads a body. Answers whose outcome
+/// stands at the end of a stream will be judged there by a trait of their own, over the same guard.
+pub trait Judge<Res: ?Sized> {
+    /// What the request asked.
+    fn asked(&self) -> &Asked;
+
+    /// What the answer, or the error instead of one, says.
+    ///
+    /// Layers call [`judge`], which asks the error itself first.
+    fn head(&self, result: Result<&Res, &BoxError>) -> Verdict;
+}
+
+/// The verdict on `result`: an error that speaks for itself ([`verdict_of_error`]) is believed
+/// before the `judge` is asked.
+pub fn judge<J, Res>(judge: &J, result: Result<&Res, &BoxError>) -> Verdict
+where
+    J: Judge<Res>,
+{
+    match result {
+        Err(error) => verdict_of_error(&**error).unwrap_or_else(|| judge.head(Err(error))),
+        Ok(response) => judge.head(Ok(response)),
+    }
+}
+
+/// Takes every response for a success and every error for an unknown failure.
+///
+/// For services of which no more is known. All requests are one operation that is not replayed
+/// after it may have had an effect, unless [`ByResult::new`] is told otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByResult {
+    asked: Asked,
+}
+
+impl ByResult {
+    /// Every request asks `asked`.
+    pub fn new(asked: Asked) -> Self {
+        Self { asked }
+    }
+}
+
+impl<Req: ?Sized> Classify<Req> for ByResult {
+    type Judge = ByResultJudge;
+
+    fn ask(&self, _request: &Req) -> ByResultJudge {
+        ByResultJudge { asked: self.asked }
+    }
+}
+
+/// The judge of [`ByResult`].
+#[derive(Clone, Copy, Debug)]
+pub struct ByResultJudge {
+    asked: Asked,
+}
+
+impl<Res: ?Sized> Judge<Res> for ByResultJudge {
+    fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    fn head(&self, result: Result<&Res, &BoxError>) -> Verdict {
+        match result {
+            Ok(_) => Verdict::success(),
+            Err(_) => Verdict::unknown(),
+        }
+    }
+}
+
+/// A classifier out of two functions: what a request asks, and what its answer says.
+///
+/// ```
+/// use sandtower_core::{Asked, BoxError, Effect, Operation, Verdict, classify_fn};
+///
+/// let classify = classify_fn(
+///     |request: &u16| Asked::new(Operation::CALL),
+///     |result: Result<&u16, &BoxError>| match result {
+///         Ok(503) => Verdict::transient(Effect::None),
+///         Ok(_) => Verdict::success(),
+///         Err(_) => Verdict::unknown(),
+///     },
+/// );
+/// # let _ = classify;
+/// ```
+pub fn classify_fn<A, H>(ask: A, head: H) -> ClassifyFn<A, H> {
+    ClassifyFn { ask, head }
+}
+
+/// The classifier of [`classify_fn`].
+#[derive(Clone, Copy)]
+pub struct ClassifyFn<A, H> {
+    ask: A,
+    head: H,
+}
+
+impl<Req: ?Sized, A, H> Classify<Req> for ClassifyFn<A, H>
+where
+    A: Fn(&Req) -> Asked,
+    H: Clone,
+{
+    type Judge = FnJudge<H>;
+
+    fn ask(&self, request: &Req) -> FnJudge<H> {
+        FnJudge { asked: (self.ask)(request), head: self.head.clone() }
+    }
+}
+
+/// The judge of [`ClassifyFn`].
+#[derive(Clone, Copy)]
+pub struct FnJudge<H> {
+    asked: Asked,
+    head: H,
+}
+
+impl<Res, H> Judge<Res> for FnJudge<H>
+where
+    H: Fn(Result<&Res, &BoxError>) -> Verdict,
+{
+    fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    fn head(&self, result: Result<&Res, &BoxError>) -> Verdict {
+        (self.head)(result)
+    }
+}
+
+impl<A, H> std::fmt::Debug for ClassifyFn<A, H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClassifyFn").finish_non_exhaustive()
+    }
+}
+
+impl<H> std::fmt::Debug for FnJudge<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FnJudge").field("asked", &self.asked).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Reason, Refusal};
+
+    #[test]
+    fn a_refusal_is_recognised_before_the_users_classifier_is_asked() {
+        let generous =
+            classify_fn(|_: &()| Asked::default(), |_: Result<&(), &BoxError>| Verdict::success());
+        let error: BoxError = Refusal::new("admission", "E2B", Reason::Draining).into();
+        let verdict = judge(&generous.ask(&()), Err::<&(), _>(&error));
+        assert_eq!(verdict, Verdict::refused());
+    }
+
+    #[test]
+    fn without_a_classifier_an_error_is_unknown_and_may_have_had_an_effect() {
+        let error: BoxError = "broken".into();
+        let judged = judge(&ByResult::default().ask(&()), Err::<&(), _>(&error));
+        assert_eq!(judged, Verdict::unknown());
+    }
+}

@@ -1,0 +1,98 @@
+use std::error::Error;
+
+use crate::{Refusal, Verdict};
+
+/// The error of every layer: whatever went wrong, with its sources. Use [`find`] to get a typed
+/// error back out of it.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// The first `E` in the chain of sources of `error`, `error` itself included.
+///
+/// ```
+/// use sandtower_core::{BoxError, Reason, Refusal, find};
+///
+/// let error: BoxError = Refusal::new("admission", "E2B", Reason::Draining).into();
+/// assert!(find::<Refusal>(&*error).is_some());
+/// ```
+pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// What the chain of `error` says by itself, whatever the user's classifier would think: a
+/// [`Refusal`] is refused, a [`Judged`] error carries its verdict, any other says nothing.
+pub fn verdict_of_error(error: &(dyn Error + 'static)) -> Option<Verdict> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<Refusal>() {
+            return Some(Verdict::refused());
+        }
+        if let Some(judged) = error.downcast_ref::<Judged>() {
+            return Some(judged.verdict);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// An error that carries its verdict: for layers that know what they saw, such as a time-out.
+#[derive(Debug)]
+pub struct Judged {
+    verdict: Verdict,
+    source: BoxError,
+}
+
+impl Judged {
+    /// `source`, known to mean `verdict`.
+    pub fn new(verdict: Verdict, source: impl Into<BoxError>) -> Self {
+        Self { verdict, source: source.into() }
+    }
+
+    /// What the error says.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+}
+
+impl std::fmt::Display for Judged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the attempt failed ({})", self.verdict.outcome)
+    }
+}
+
+impl Error for Judged {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Effect, Reason};
+
+    fn wrap(error: impl Into<BoxError>) -> BoxError {
+        Judged::new(Verdict::transient(Effect::None), error).into()
+    }
+
+    #[test]
+    fn a_typed_error_is_found_however_deep_it_lies() {
+        let deep = wrap(wrap(Refusal::new("admission", "E2B", Reason::Draining)));
+        assert!(find::<Refusal>(&*deep).is_some());
+        assert!(find::<std::io::Error>(&*deep).is_none());
+    }
+
+    #[test]
+    fn the_outermost_word_on_the_verdict_counts() {
+        let refusal: BoxError = Refusal::new("admission", "E2B", Reason::Draining).into();
+        assert_eq!(verdict_of_error(&*refusal), Some(Verdict::refused()));
+        assert_eq!(verdict_of_error(&*wrap(refusal)), Some(Verdict::transient(Effect::None)));
+        assert_eq!(verdict_of_error(&std::io::Error::other("x")), None);
+    }
+}

@@ -1,0 +1,142 @@
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::{Asked, Clock, Refusal, Tick, Verdict};
+
+/// Decides whether an attempt may go now: a breaker, a rate limit, a concurrency limit, a quota.
+///
+/// A gate is a cheap handle (clone it freely) over an engine that reads no clock and draws no
+/// randomness of its own. A gate is enforced by its own layer or by a waiting room, never by both.
+///
+/// # The life of a token
+///
+/// [`take`](Gate::take) hands out a token for one attempt. It comes back exactly once: by
+/// [`give_back`](Gate::give_back) if the attempt was never sent, by [`settle`](Gate::settle) if it
+/// was. A [`Guard`](crate::Guard) sees to that when futures are dropped. Looking is not taking:
+/// thirty callers held before an open breaker must not all see its one probe.
+///
+/// # What must never happen
+///
+/// - `take` and `give_back` call no watcher: the waiting room calls them under its own lock.
+/// - A watcher is called while the gate's lock is held.
+/// - A token from before a reset, a trip or an expiry changes the state after it: a token carries
+///   its generation.
+pub trait Gate {
+    /// What the gate hands out for one attempt.
+    type Token;
+
+    /// Asks for a token.
+    fn take(&self, asked: &Asked, now: Tick) -> Take<Self::Token>;
+
+    /// Takes back a token whose attempt was never sent.
+    fn give_back(&self, asked: &Asked, token: Self::Token);
+
+    /// Takes back a token whose attempt was sent, with what came of it.
+    fn settle(&self, asked: &Asked, token: Self::Token, settlement: &Settlement);
+
+    /// Whether the gate would refuse any request whatsoever. Changes nothing, and reads the clock
+    /// only if it has to: this runs in every `poll_ready`.
+    fn peek(&self, _clock: &impl Clock) -> Option<Refusal> {
+        None
+    }
+
+    /// The service below failed to become ready: no attempt was sent, yet it may matter.
+    fn unready(&self, _verdict: &Verdict, _now: Tick) {}
+
+    /// Asks to be told when an earlier "no" may have changed before the instant it gave.
+    fn watch(&self, changed: Weak<dyn Changed>);
+}
+
+/// A gate's answer.
+#[derive(Clone, Debug)]
+pub enum Take<T> {
+    /// Go, with this token.
+    Open(T),
+    /// Not before this instant, for this reason. Who cannot wait is refused.
+    NotBefore(Tick, Refusal),
+    /// No, and waiting is not wanted.
+    Refuse(Refusal),
+}
+
+/// What came of an attempt that was sent.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Settlement {
+    /// What it said.
+    pub verdict: Verdict,
+    /// When it was sent. Waiting before that never looks like a slow service.
+    pub sent: Tick,
+    /// When it answered or was dropped.
+    pub now: Tick,
+}
+
+impl Settlement {
+    /// An attempt sent at `sent` of which `verdict` was known at `now`.
+    pub const fn new(verdict: Verdict, sent: Tick, now: Tick) -> Self {
+        Self { verdict, sent, now }
+    }
+}
+
+/// Wants to know when a gate's "no" may have changed.
+pub trait Changed: Send + Sync {
+    /// Called with no lock of the gate held. Must not block.
+    fn changed(&self);
+}
+
+/// The watchers of a gate: held weakly, forgotten when they are gone.
+#[derive(Default)]
+pub struct Watchers {
+    list: Mutex<Vec<Weak<dyn Changed>>>,
+}
+
+impl Watchers {
+    /// Adds a watcher. Dead ones are swept whenever the list would grow, so its length stays within
+    /// twice the number of live ones.
+    pub fn add(&self, watcher: Weak<dyn Changed>) {
+        let mut list = self.lock();
+        if list.len() == list.capacity() {
+            list.retain(|watcher| watcher.strong_count() > 0);
+        }
+        list.push(watcher);
+    }
+
+    /// Tells all watchers. Call it after the gate's own lock is released.
+    pub fn notify(&self) {
+        let live: Vec<Arc<dyn Changed>> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        for watcher in live {
+            watcher.changed();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn Changed>>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Watchers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watchers").field("len", &self.lock().len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Changed for Nobody {
+        fn changed(&self) {}
+    }
+
+    #[test]
+    fn watchers_that_are_gone_do_not_pile_up() {
+        let watchers = Watchers::default();
+        let alive: Vec<Arc<dyn Changed>> = (0..3).map(|_| Arc::new(Nobody) as _).collect();
+        alive.iter().for_each(|watcher| watchers.add(Arc::downgrade(watcher)));
+        for _ in 0..10_000 {
+            let gone: Arc<dyn Changed> = Arc::new(Nobody);
+            watchers.add(Arc::downgrade(&gone));
+        }
+        assert!(watchers.lock().len() <= 8, "{watchers:?}");
+    }
+}

@@ -1,0 +1,237 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Waker, ready};
+
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    BoxError, Changed, Classify, Clock, Gate, Guard, Judge, Refusal, Take, Verdict, judge,
+    verdict_of_error,
+};
+
+/// A layer that puts a gate before a service: see [`Gated`].
+#[derive(Clone, Debug)]
+pub struct GatedLayer<G, C, K> {
+    gate: G,
+    classify: C,
+    clock: K,
+}
+
+impl<G, C, K> GatedLayer<G, C, K> {
+    /// Every service made by this layer shares `gate`.
+    pub fn new(gate: G, classify: C, clock: K) -> Self {
+        Self { gate, classify, clock }
+    }
+
+    /// The gate.
+    pub fn gate(&self) -> &G {
+        &self.gate
+    }
+}
+
+impl<S, G: Clone, C: Clone, K: Clone> Layer<S> for GatedLayer<G, C, K> {
+    type Service = Gated<S, G, C, K>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Gated::new(inner, self.gate.clone(), self.classify.clone(), self.clock.clone())
+    }
+}
+
+/// The one shell over a gate: decides in `call`, waits for nothing.
+///
+/// A gate that refuses whatever the request is, refuses although the service below is pending: the
+/// shell is then ready without having touched it. Callers that wait for readiness below are woken
+/// when the gate closes. An attempt that was sent is left alone. A "not before" of the gate is a
+/// refusal here: waiting is the waiting room's business.
+///
+/// `poll_ready` fails only if the service below does; no `Clone` is asked of it.
+#[derive(Debug)]
+pub struct Gated<S, G, C, K> {
+    inner: S,
+    gate: G,
+    classify: C,
+    clock: K,
+    /// Set when the last `poll_ready` was answered by the gate alone: `inner` may not be called.
+    refusing: Option<Refusal>,
+    /// Wakes the caller that waits for `inner` when the gate changes. Made when first needed.
+    woken: Option<Arc<Woken>>,
+}
+
+impl<S, G, C, K> Gated<S, G, C, K> {
+    /// Puts `gate` before `inner`.
+    pub fn new(inner: S, gate: G, classify: C, clock: K) -> Self {
+        Self { inner, gate, classify, clock, refusing: None, woken: None }
+    }
+
+    /// The gate.
+    pub fn gate(&self) -> &G {
+        &self.gate
+    }
+
+    /// The service behind the gate.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+}
+
+impl<S: Clone, G: Clone, C: Clone, K: Clone> Clone for Gated<S, G, C, K> {
+    /// Readiness is not cloned: the clone has to be polled itself.
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), self.gate.clone(), self.classify.clone(), self.clock.clone())
+    }
+}
+
+impl<S, G, C, K, Req> Service<Req> for Gated<S, G, C, K>
+where
+    S: Service<Req>,
+    S::Error: Into<BoxError>,
+    G: Gate + Clone,
+    C: Classify<Req>,
+    C::Judge: Judge<S::Response>,
+    K: Clock + Clone,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future, C::Judge, G, K>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if let Some(refusal) = self.gate.peek(&self.clock) {
+            self.refusing = Some(refusal);
+            return Poll::Ready(Ok(()));
+        }
+        self.refusing = None;
+        match self.inner.poll_ready(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => {
+                let error = error.into();
+                let verdict = verdict_of_error(&*error).unwrap_or(Verdict::unknown());
+                self.gate.unready(&verdict, self.clock.now());
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending => {
+                self.wake_on_change(cx.waker());
+                // The gate may have closed before it was being watched.
+                self.refusing = self.gate.peek(&self.clock);
+                match self.refusing {
+                    Some(_) => Poll::Ready(Ok(())),
+                    None => Poll::Pending,
+                }
+            }
+        }
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        if let Some(refusal) = self.refusing.take() {
+            return ResponseFuture::refused(refusal);
+        }
+        let judge = self.classify.ask(&request);
+        let asked = *judge.asked();
+        let now = self.clock.now();
+        let token = match self.gate.take(&asked, now) {
+            Take::Open(token) => token,
+            Take::NotBefore(_, refusal) | Take::Refuse(refusal) => {
+                // `inner` was made ready and is not called: it stays ready for the next call.
+                return ResponseFuture::refused(refusal);
+            }
+        };
+        let mut guard = Guard::new(self.gate.clone(), self.clock.clone(), asked, token);
+        guard.sent(now);
+        let future = self.inner.call(request);
+        ResponseFuture { state: State::Sent { future, judge, guard: Some(guard) } }
+    }
+}
+
+impl<S, G, C, K> Gated<S, G, C, K> {
+    fn wake_on_change(&mut self, waker: &Waker)
+    where
+        G: Gate,
+    {
+        let woken = self.woken.get_or_insert_with(|| {
+            let woken = Arc::new(Woken::default());
+            let weak: Weak<Woken> = Arc::downgrade(&woken);
+            self.gate.watch(weak);
+            woken
+        });
+        woken.register(waker);
+    }
+}
+
+/// Wakes the task that waits for one shell.
+#[derive(Debug, Default)]
+struct Woken(Mutex<Option<Waker>>);
+
+impl Woken {
+    fn register(&self, waker: &Waker) {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *slot {
+            Some(old) => old.clone_from(waker),
+            None => *slot = Some(waker.clone()),
+        }
+    }
+}
+
+impl Changed for Woken {
+    fn changed(&self) {
+        let waker = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+pin_project! {
+    /// The answer, or the gate's refusal.
+    ///
+    /// Dropped before the answer, it tells the gate that the attempt was cancelled.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F, J, G: Gate, K: Clock> {
+        #[pin]
+        state: State<F, J, G, K>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    #[derive(Debug)]
+    enum State<F, J, G: Gate, K: Clock> {
+        Refused { error: Option<BoxError> },
+        Sent { #[pin] future: F, judge: J, guard: Option<Guard<G, K>> },
+    }
+}
+
+impl<F, J, G: Gate, K: Clock> ResponseFuture<F, J, G, K> {
+    fn refused(refusal: Refusal) -> Self {
+        Self { state: State::Refused { error: Some(refusal.into()) } }
+    }
+}
+
+impl<F, J, G, K, Res, E> Future for ResponseFuture<F, J, G, K>
+where
+    F: Future<Output = Result<Res, E>>,
+    E: Into<BoxError>,
+    J: Judge<Res>,
+    G: Gate,
+    K: Clock,
+{
+    type Output = Result<Res, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Refused { error } => match error.take() {
+                Some(error) => Poll::Ready(Err(error)),
+                None => Poll::Pending,
+            },
+            StateProj::Sent { future, judge: by, guard } => {
+                let result = ready!(future.poll(cx)).map_err(Into::into);
+                if let Some(guard) = guard.take() {
+                    guard.settle(judge(by, result.as_ref()));
+                }
+                Poll::Ready(result)
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Gates made of gates: none, an `Arc` of one, and several of which all or none are taken.
+
+use std::sync::{Arc, Weak};
+
+use crate::{Asked, Changed, Clock, Gate, Refusal, Settlement, Take, Tick, Verdict};
+
+/// No gate: always open.
+impl Gate for () {
+    type Token = ();
+
+    fn take(&self, _asked: &Asked, _now: Tick) -> Take<()> {
+        Take::Open(())
+    }
+
+    fn give_back(&self, _asked: &Asked, (): ()) {}
+
+    fn settle(&self, _asked: &Asked, (): (), _settlement: &Settlement) {}
+
+    fn watch(&self, _changed: Weak<dyn Changed>) {}
+}
+
+impl<G: Gate + ?Sized> Gate for Arc<G> {
+    type Token = G::Token;
+
+    fn take(&self, asked: &Asked, now: Tick) -> Take<G::Token> {
+        (**self).take(asked, now)
+    }
+
+    fn give_back(&self, asked: &Asked, token: G::Token) {
+        (**self).give_back(asked, token);
+    }
+
+    fn settle(&self, asked: &Asked, token: G::Token, settlement: &Settlement) {
+        (**self).settle(asked, token, settlement);
+    }
+
+    fn peek(&self, clock: &impl Clock) -> Option<Refusal> {
+        (**self).peek(clock)
+    }
+
+    fn unready(&self, verdict: &Verdict, now: Tick) {
+        (**self).unready(verdict, now);
+    }
+
+    fn watch(&self, changed: Weak<dyn Changed>) {
+        (**self).watch(changed);
+    }
+}
+
+/// Both gates or neither: what the first gave goes back when the second says no. Nest pairs for
+/// more than two; put the gate whose token is dearest to take back last.
+impl<A: Gate, B: Gate> Gate for (A, B) {
+    type Token = (A::Token, B::Token);
+
+    fn take(&self, asked: &Asked, now: Tick) -> Take<Self::Token> {
+        let first = match self.0.take(asked, now) {
+            Take::Open(token) => token,
+            Take::NotBefore(at, why) => return Take::NotBefore(at, why),
+            Take::Refuse(why) => return Take::Refuse(why),
+        };
+        match self.1.take(asked, now) {
+            Take::Open(second) => Take::Open((first, second)),
+            Take::NotBefore(at, why) => {
+                self.0.give_back(asked, first);
+                Take::NotBefore(at, why)
+            }
+            Take::Refuse(why) => {
+                self.0.give_back(asked, first);
+                Take::Refuse(why)
+            }
+        }
+    }
+
+    fn give_back(&self, asked: &Asked, token: Self::Token) {
+        self.0.give_back(asked, token.0);
+        self.1.give_back(asked, token.1);
+    }
+
+    fn settle(&self, asked: &Asked, token: Self::Token, settlement: &Settlement) {
+        self.0.settle(asked, token.0, settlement);
+        self.1.settle(asked, token.1, settlement);
+    }
+
+    fn peek(&self, clock: &impl Clock) -> Option<Refusal> {
+        self.0.peek(clock).or_else(|| self.1.peek(clock))
+    }
+
+    fn unready(&self, verdict: &Verdict, now: Tick) {
+        self.0.unready(verdict, now);
+        self.1.unready(verdict, now);
+    }
+
+    fn watch(&self, changed: Weak<dyn Changed>) {
+        self.0.watch(changed.clone());
+        self.1.watch(changed);
+    }
+}

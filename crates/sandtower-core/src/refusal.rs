@@ -1,0 +1,195 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why one of our own layers said no, with the numbers that led to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A circuit breaker is open: `failed` of the last `of` calls failed.
+    Open {
+        /// How many of them failed.
+        failed: u32,
+        /// How many calls were looked at.
+        of: u32,
+    },
+    /// A circuit breaker is open since an operator forced it.
+    ForcedOpen,
+    /// A circuit breaker is testing the recovery, and its probes are out.
+    Probing,
+    /// A limit on the rate is used up.
+    OverLimit {
+        /// What was counted in the window.
+        count: u64,
+        /// What the window allows.
+        limit: u64,
+    },
+    /// All slots are in use and nobody may wait.
+    Full {
+        /// The number of slots.
+        limit: u32,
+    },
+    /// The queue takes no more.
+    QueueFull {
+        /// How many are waiting.
+        waiting: u32,
+    },
+    /// The caller's deadline came, or would come, before its turn.
+    TooLate {
+        /// How long it waited.
+        waited: Duration,
+    },
+    /// What is below is known to be unhealthy.
+    Unhealthy,
+    /// The layer is shutting down.
+    Draining,
+}
+
+impl Reason {
+    /// The name for logs and metrics: one of a closed set.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "open",
+            Self::ForcedOpen => "forced_open",
+            Self::Probing => "probing",
+            Self::OverLimit { .. } => "over_limit",
+            Self::Full { .. } => "full",
+            Self::QueueFull { .. } => "queue_full",
+            Self::TooLate { .. } => "too_late",
+            Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Open { failed, of } if failed == of => {
+                write!(f, "is open: the last {of} calls failed")
+            }
+            Self::Open { failed, of } => {
+                write!(f, "is open: {failed} of the last {of} calls failed")
+            }
+            Self::ForcedOpen => f.write_str("is open: an operator forced it"),
+            Self::Probing => f.write_str("is testing whether the service recovered"),
+            Self::OverLimit { count, limit } => {
+                write!(f, "is over its limit: {count} of {limit} used")
+            }
+            Self::Full { limit } => write!(f, "is full: all {limit} slots are in use"),
+            Self::QueueFull { waiting } => write!(f, "is full: {waiting} calls are waiting"),
+            Self::TooLate { waited } => {
+                write!(f, "could not serve the call in time: it waited {}", Seconds(*waited))
+            }
+            Self::Unhealthy => f.write_str("found the service unhealthy"),
+            Self::Draining => f.write_str("is shutting down"),
+        }
+    }
+}
+
+/// Our own "no": which layer said it, why, and when to come back. Never retried.
+///
+/// It reaches the caller as a [`BoxError`](crate::BoxError); [`find`](crate::find) gets it back.
+///
+/// ```
+/// use std::time::Duration;
+/// use sandtower_core::{Reason, Refusal};
+///
+/// let refusal = Refusal::new("circuit breaker", "E2B", Reason::Open { failed: 7, of: 8 })
+///     .come_back_in(Duration::from_secs(45));
+/// assert_eq!(
+///     refusal.to_string(),
+///     "circuit breaker `E2B` is open: 7 of the last 8 calls failed; retry in 45 s",
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    layer: &'static str,
+    name: Arc<str>,
+    reason: Reason,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal by the `layer` that its user named `name`. Handing in an `Arc<str>` allocates
+    /// nothing.
+    pub fn new(layer: &'static str, name: impl Into<Arc<str>>, reason: Reason) -> Self {
+        Self { layer, name: name.into(), reason, retry_after: None }
+    }
+
+    /// Sets when to come back.
+    #[must_use]
+    pub fn come_back_in(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The kind of layer, such as `circuit breaker`.
+    pub fn layer(&self) -> &'static str {
+        self.layer
+    }
+
+    /// The name that its user gave the layer.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Why.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// How long to wait before coming back; `None`: nobody knows.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} `{}` {}", self.layer, self.name, self.reason)?;
+        match self.retry_after {
+            Some(after) => write!(f, "; retry in {}", Seconds(after)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Rounded up, so that who obeys it does not come too early: whole seconds from ten on, tenths
+/// below.
+struct Seconds(Duration);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tenths = self.0.as_nanos().div_ceil(100_000_000);
+        if tenths >= 100 {
+            write!(f, "{} s", tenths.div_ceil(10))
+        } else if tenths.is_multiple_of(10) {
+            write!(f, "{} s", tenths / 10)
+        } else {
+            write!(f, "{}.{} s", tenths / 10, tenths % 10)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_rounded_up_so_that_nobody_comes_too_early() {
+        let shown = |millis| Seconds(Duration::from_millis(millis)).to_string();
+        assert_eq!(shown(0), "0 s");
+        assert_eq!(shown(1), "0.1 s");
+        assert_eq!(shown(1_000), "1 s");
+        assert_eq!(shown(1_001), "1.1 s");
+        assert_eq!(shown(44_001), "45 s");
+    }
+
+    #[test]
+    fn the_message_says_who_why_and_what_comes_next() {
+        let refusal = Refusal::new("admission", "E2B", Reason::QueueFull { waiting: 256 });
+        assert_eq!(refusal.to_string(), "admission `E2B` is full: 256 calls are waiting");
+    }
+}

@@ -1,0 +1,61 @@
+//! The wait list against a plain sorted `Vec`.
+
+use proptest::prelude::*;
+use sandtower_core::{Place, Tick, WaitList};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Join(u64),
+    LeaveAt(prop::sample::Index),
+    LeaveFront,
+    LeaveTwice(prop::sample::Index),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..50_u64).prop_map(Step::Join),
+        1 => any::<prop::sample::Index>().prop_map(Step::LeaveAt),
+        1 => Just(Step::LeaveFront),
+        1 => any::<prop::sample::Index>().prop_map(Step::LeaveTwice),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_line_is_in_order_of_arrival_whoever_joins_or_leaves(
+        steps in prop::collection::vec(step(), 0..200),
+    ) {
+        let mut line = WaitList::new();
+        let mut model: Vec<(u64, u32, Place)> = Vec::new();
+        let mut gone: Vec<Place> = Vec::new();
+        for (id, step) in (0_u32..).zip(steps) {
+            match step {
+                Step::Join(arrived) => {
+                    let place = line.join(Tick::from_nanos(arrived), id);
+                    let at = model.partition_point(|(other, ..)| *other <= arrived);
+                    model.insert(at, (arrived, id, place));
+                }
+                Step::LeaveAt(index) if !model.is_empty() => {
+                    let (_, id, place) = model.remove(index.index(model.len()));
+                    prop_assert_eq!(line.leave(place), Some(id));
+                    gone.push(place);
+                }
+                Step::LeaveFront if !model.is_empty() => {
+                    let (_, id, place) = model.remove(0);
+                    prop_assert_eq!(line.front(), Some(place));
+                    prop_assert_eq!(line.leave(place), Some(id));
+                    gone.push(place);
+                }
+                Step::LeaveTwice(index) if !gone.is_empty() => {
+                    let place = gone[index.index(gone.len())];
+                    prop_assert_eq!(line.get_mut(place), None);
+                    prop_assert_eq!(line.leave(place), None);
+                }
+                _ => {}
+            }
+            prop_assert_eq!(line.len(), model.len());
+            let ids: Vec<u32> = model.iter().map(|(_, id, _)| *id).collect();
+            prop_assert_eq!(line.iter().copied().collect::<Vec<_>>(), ids);
+        }
+    }
+}
