@@ -1,0 +1,39 @@
+//! The clock follows a paused runtime, and its origin is one for all.
+
+use std::time::Duration;
+
+use sandtower_core::{Clock, Tick};
+use sandtower_time::{Sleep, TokioClock};
+
+#[tokio::test(start_paused = true)]
+async fn stands_still_unless_the_test_lets_time_pass() {
+    let start = TokioClock.now();
+    tokio::time::advance(Duration::from_secs(3_600)).await;
+    assert_eq!(TokioClock.now().since(start), Duration::from_secs(3_600));
+}
+
+#[test]
+fn a_runtime_that_paused_before_the_first_reading_still_has_ticks() {
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let (early, late) = (runtime().unwrap(), runtime().unwrap());
+    late.block_on(async { TokioClock.now() });
+    early.block_on(async {
+        let start = TokioClock.now();
+        assert!(start > Tick::ZERO);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(TokioClock.now().since(start), Duration::from_millis(1));
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sleep_can_be_set_to_another_instant_while_it_waits() {
+    let start = TokioClock.now();
+    let mut sleep = Box::pin(Sleep::until(Tick::MAX));
+    let waited = tokio::time::timeout(Duration::from_secs(86_400), &mut sleep).await;
+    assert!(waited.is_err(), "an instant that never comes came");
+
+    sleep.as_mut().reset(TokioClock.now() + Duration::from_secs(5));
+    sleep.await;
+    assert_eq!(TokioClock.now().since(start), Duration::from_secs(86_405));
+}
