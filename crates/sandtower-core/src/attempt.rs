@@ -57,14 +57,14 @@ impl<Req> Resend<Req> for SendOnce {
     }
 }
 
-/// How a request carries its call's deadline, so that the classifiers of layers below can
-/// [tell it](crate::Asked::deadline).
+/// How a request carries when its call arrived and when its caller stops caring, so that the
+/// classifiers of layers below can [tell it](crate::Asked).
 pub trait SetDeadline<Req: ?Sized> {
-    /// Writes `deadline` on `request`.
-    fn set_deadline(&self, request: &mut Req, deadline: Tick);
+    /// Writes both on `request`.
+    fn set_deadline(&self, request: &mut Req, arrived: Tick, deadline: Tick);
 }
 
 /// Requests that carry no deadline.
 impl<Req: ?Sized> SetDeadline<Req> for () {
-    fn set_deadline(&self, _request: &mut Req, _deadline: Tick) {}
+    fn set_deadline(&self, _request: &mut Req, _arrived: Tick, _deadline: Tick) {}
 }

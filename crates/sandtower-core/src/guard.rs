@@ -1,4 +1,4 @@
-use crate::{Asked, Clock, Gate, Settlement, Tick, Verdict};
+use crate::{Asked, BoxError, Clock, Gate, Settlement, Tick, Verdict, verdict_of_error};
 
 /// A token in the hands of a future: whatever becomes of the future, the gate gets it back.
 ///
@@ -27,6 +27,12 @@ impl<G: Gate, K: Clock> Guard<G, K> {
     /// The attempt was sent at `now`. From here on it counts.
     pub fn sent(&mut self, now: Tick) {
         self.sent.get_or_insert(now);
+    }
+
+    /// The service below failed to become ready: the token goes back, and the gate hears why.
+    pub fn unready(self, error: &BoxError) {
+        let verdict = verdict_of_error(&**error).unwrap_or(Verdict::unknown());
+        self.gate.unready(&verdict, self.clock.now());
     }
 
     /// Settles the token with the verdict on its attempt.

@@ -1,0 +1,122 @@
+use std::task::{Context, Poll};
+
+use sandtower_core::{BoxError, ByResult, Classify, Clock, Gate, Guard, Judge, WhenReady};
+use sandtower_time::TokioClock;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::config::{Config, ConfigError};
+use crate::future::ResponseFuture;
+use crate::room::Room;
+use crate::ticket::Ticket;
+
+/// Puts services behind a waiting room: see the [crate](crate).
+///
+/// All services made by one layer, and by its clones, share its room.
+#[derive(Clone, Debug)]
+pub struct AdmissionLayer<G = (), C = ByResult> {
+    room: Room<G>,
+    classify: C,
+}
+
+impl AdmissionLayer {
+    /// A layer with a room of its own. All requests stand in one lane, until
+    /// [`classify`](Self::classify) tells their operations apart.
+    ///
+    /// # Errors
+    ///
+    /// A limit of 0.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        Ok(Self::in_room(Room::new(config)?))
+    }
+}
+
+impl<G: Gate + Send + Sync + 'static> AdmissionLayer<G> {
+    /// A layer whose calls also need a token of `gates`: a breaker, a rate limit, or a pair of
+    /// gates. They must not stand in the stack a second time as layers of their own.
+    ///
+    /// # Errors
+    ///
+    /// A limit of 0.
+    pub fn with_gates(config: Config, gates: G) -> Result<Self, ConfigError> {
+        Ok(Self::in_room(Room::with_gates(config, gates)?))
+    }
+}
+
+impl<G> AdmissionLayer<G> {
+    /// A layer in front of a room that exists.
+    pub fn in_room(room: Room<G>) -> Self {
+        Self { room, classify: ByResult::default() }
+    }
+}
+
+impl<G, C> AdmissionLayer<G, C> {
+    /// Tells with `classify` which lane a request stands in, when its caller stops caring, and what
+    /// its answer tells the gates.
+    pub fn classify<D>(self, classify: D) -> AdmissionLayer<G, D> {
+        AdmissionLayer { room: self.room, classify }
+    }
+
+    /// The room, to read and to steer.
+    pub fn room(&self) -> &Room<G> {
+        &self.room
+    }
+}
+
+impl<S, G, C: Clone> Layer<S> for AdmissionLayer<G, C> {
+    type Service = Admission<S, G, C>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Admission { inner, room: self.room.clone(), classify: self.classify.clone() }
+    }
+}
+
+/// A service behind a waiting room.
+///
+/// Always ready: backpressure is the bounded line and its refusals. The service below is made ready
+/// only for a call whose turn it is; a call that cannot be sent at once waits in its future with an
+/// instance of its own, for which `inner` has to be [`Clone`].
+#[derive(Clone, Debug)]
+pub struct Admission<S, G = (), C = ByResult> {
+    inner: S,
+    room: Room<G>,
+    classify: C,
+}
+
+impl<S, G, C, Req> Service<Req> for Admission<S, G, C>
+where
+    S: Service<Req> + Clone,
+    S::Error: Into<BoxError>,
+    G: Gate,
+    C: Classify<Req>,
+    C::Judge: Judge<S::Response>,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = ResponseFuture<S, Req, G, C::Judge>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let judge = self.classify.ask(&request);
+        let asked = *judge.asked();
+        let now = TokioClock.now();
+        match self.room.enter(&asked, now) {
+            Some(Ok(token)) => {
+                let mut guard = Guard::new(self.room.clone(), TokioClock, asked, token);
+                let call = WhenReady::start(&mut self.inner, request);
+                if call.is_sent() {
+                    guard.sent(now);
+                }
+                ResponseFuture::admitted(judge, guard, call)
+            }
+            Some(Err(refusal)) => ResponseFuture::refused(judge, refusal),
+            None => {
+                let ticket = Ticket::new(self.room.clone(), asked, now);
+                ResponseFuture::queued(judge, ticket, self.inner.clone(), request)
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+use serde::Serialize;
+
+/// What a waiting room looks like at one moment.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct RoomSnapshot {
+    /// The name that its user gave it.
+    pub name: String,
+    /// A lane for each operation seen so far.
+    pub lanes: Vec<LaneSnapshot>,
+}
+
+/// One operation's line and what it led to. Counters count since the room was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LaneSnapshot {
+    /// The operation.
+    pub operation: &'static str,
+    /// How many calls may be in flight.
+    pub limit: u32,
+    /// How many are.
+    pub in_flight: u32,
+    /// How many wait.
+    pub waiting: u32,
+    /// Calls that were let through.
+    pub admitted: u64,
+    /// Of those, the ones that had to wait.
+    pub admitted_after_wait: u64,
+    /// Refused since the line was full.
+    pub refused_full: u64,
+    /// Refused since their deadline came, or would have come, before their turn.
+    pub refused_late: u64,
+    /// Refused by a gate.
+    pub refused_by_gate: u64,
+    /// Left the line of their own will: their futures were dropped.
+    pub left: u64,
+}
