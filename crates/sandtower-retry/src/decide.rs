@@ -1,0 +1,254 @@
+//! Whether and when to try again: a pure decision, with its reason.
+
+use std::time::Duration;
+
+use sandtower_core::{Advice, Asked, Backoff, Effect, Outcome, Replay, Rng, Tick, Verdict};
+
+use crate::config::{Config, WhenThrottled};
+
+/// What to do after an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The call ends with this answer.
+    Stop(Stop),
+    /// Another attempt at once.
+    Again,
+    /// Another attempt after so long.
+    After(Duration),
+}
+
+/// Why a call ends with the answer it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stop {
+    /// It succeeded.
+    Success,
+    /// Another attempt would get the same answer.
+    Permanent,
+    /// The service asked for no further attempt.
+    Advised,
+    /// All attempts were made.
+    OutOfAttempts,
+    /// The wait before the next attempt does not fit before the caller's deadline, or is longer
+    /// than anyone should wait.
+    OutOfTime,
+    /// Something may have happened, and doing it twice would do harm.
+    UnsafeToReplay,
+    /// The request cannot be sent a second time.
+    SentOnce,
+    /// The service has no slot left, and time does not cure it.
+    Exhausted,
+    /// A layer below refused: waiting is its business.
+    Refused,
+}
+
+impl Stop {
+    pub(crate) const COUNT: usize = Self::Refused as usize + 1;
+
+    /// The name for logs and metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Permanent => "permanent",
+            Self::Advised => "advised",
+            Self::OutOfAttempts => "out_of_attempts",
+            Self::OutOfTime => "out_of_time",
+            Self::UnsafeToReplay => "unsafe_to_replay",
+            Self::SentOnce => "sent_once",
+            Self::Exhausted => "exhausted",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// How far a call has got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Retries that were counted. Also the number of the next one in its schedule.
+    pub retries: u32,
+    /// Times it was sent back to the waiting room below, which count as no attempt.
+    pub returns: u32,
+}
+
+/// Servers floor `Retry-After` to whole seconds: up to this much is added, which also keeps those
+/// that were told the same from coming back together.
+const FLOORED: Duration = Duration::from_secs(1);
+
+impl Progress {
+    /// What to do after an attempt that got `verdict`. Counts what it decides.
+    pub fn decide(
+        &mut self,
+        config: &Config,
+        asked: &Asked,
+        verdict: &Verdict,
+        now: Tick,
+        rng: &mut Rng,
+    ) -> Decision {
+        if let Some(stop) = final_word(asked, verdict) {
+            return Decision::Stop(stop);
+        }
+        let shortage = matches!(verdict.outcome, Outcome::Throttled | Outcome::Exhausted);
+        if shortage && config.when_throttled == WhenThrottled::WaitBelow {
+            return self.back_to_the_line(config);
+        }
+        if self.retries + 1 >= config.attempts {
+            return Decision::Stop(Stop::OutOfAttempts);
+        }
+        let schedule = match verdict.outcome {
+            Outcome::Exhausted => return Decision::Stop(Stop::Exhausted),
+            Outcome::Throttled => &config.throttled,
+            Outcome::Transient => &config.transient,
+            _ => &config.unknown,
+        };
+        match self.wait(config, schedule, verdict, rng) {
+            Some(wait) if asked.deadline.is_none_or(|deadline| now + wait < deadline) => {
+                self.retries += 1;
+                Decision::After(wait)
+            }
+            _ => Decision::Stop(Stop::OutOfTime),
+        }
+    }
+
+    fn back_to_the_line(&mut self, config: &Config) -> Decision {
+        if self.returns >= config.returns {
+            return Decision::Stop(Stop::OutOfAttempts);
+        }
+        self.returns += 1;
+        Decision::Again
+    }
+
+    /// `None`: longer than anyone should wait.
+    fn wait(
+        &self,
+        config: &Config,
+        schedule: &Backoff,
+        verdict: &Verdict,
+        rng: &mut Rng,
+    ) -> Option<Duration> {
+        let Some(asked_for) = verdict.retry_after else {
+            return Some(schedule.delay(self.retries, rng));
+        };
+        if asked_for > config.longest_retry_after {
+            return None;
+        }
+        Some(asked_for + Backoff::constant(FLOORED).full_jitter().delay(0, rng))
+    }
+}
+
+/// Why no further attempt would be right, whatever the configuration.
+fn final_word(asked: &Asked, verdict: &Verdict) -> Option<Stop> {
+    match verdict.outcome {
+        Outcome::Success => return Some(Stop::Success),
+        Outcome::Refused => return Some(Stop::Refused),
+        _ => {}
+    }
+    match verdict.advice {
+        Some(Advice::Stop) => return Some(Stop::Advised),
+        None if verdict.outcome == Outcome::Permanent => return Some(Stop::Permanent),
+        _ => {}
+    }
+    let harmless = verdict.effect == Effect::None || asked.replay == Replay::Safe;
+    (!harmless).then_some(Stop::UnsafeToReplay)
+}
+
+#[cfg(test)]
+mod tests {
+    use sandtower_core::Seed;
+
+    use super::*;
+
+    const NOW: Tick = Tick::from_nanos(1_000_000_000_000);
+
+    fn decide(config: &Config, asked: Asked, verdict: Verdict) -> Decision {
+        let mut rng = Seed::fixed(1).rng();
+        Progress::default().decide(config, &asked, &verdict, NOW, &mut rng)
+    }
+
+    fn original(verdict: Verdict) -> Decision {
+        decide(&Config::original(), Asked::default(), verdict)
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn each_class_of_failure_waits_by_its_own_schedule() {
+        let transient = Verdict::transient(Effect::None);
+        assert_eq!(original(transient), Decision::After(SECOND));
+        assert_eq!(original(Verdict::throttled()), Decision::After(30 * SECOND));
+        let unknown = Verdict::unknown().effect(Effect::None);
+        assert_eq!(original(unknown), Decision::After(2 * SECOND));
+    }
+
+    #[test]
+    fn what_another_attempt_cannot_cure_ends_the_call() {
+        assert_eq!(original(Verdict::success()), Decision::Stop(Stop::Success));
+        assert_eq!(original(Verdict::permanent()), Decision::Stop(Stop::Permanent));
+        assert_eq!(original(Verdict::exhausted()), Decision::Stop(Stop::Exhausted));
+        assert_eq!(original(Verdict::refused()), Decision::Stop(Stop::Refused));
+    }
+
+    #[test]
+    fn a_request_that_may_have_had_an_effect_is_sent_again_only_if_that_is_safe() {
+        let maybe = Verdict::transient(Effect::Maybe);
+        assert_eq!(original(maybe), Decision::Stop(Stop::UnsafeToReplay));
+        let safe = Asked::default().replay(Replay::Safe);
+        assert_eq!(decide(&Config::original(), safe, maybe), Decision::After(SECOND));
+    }
+
+    #[test]
+    fn the_servers_advice_moves_within_the_replay_rule() {
+        let retry = Verdict::permanent().advice(Advice::Retry);
+        assert_eq!(original(retry), Decision::After(2 * SECOND));
+        let harmful = retry.effect(Effect::Maybe);
+        assert_eq!(original(harmful), Decision::Stop(Stop::UnsafeToReplay));
+        let stop = Verdict::transient(Effect::None).advice(Advice::Stop);
+        assert_eq!(original(stop), Decision::Stop(Stop::Advised));
+    }
+
+    #[test]
+    fn attempts_are_counted_from_the_first() {
+        let (config, mut progress) = (Config::original(), Progress::default());
+        let mut rng = Seed::fixed(1).rng();
+        let mut after_failure = || {
+            let verdict = Verdict::transient(Effect::None);
+            progress.decide(&config, &Asked::default(), &verdict, NOW, &mut rng)
+        };
+        let waits = [1, 2, 4].map(|seconds| Decision::After(seconds * SECOND));
+        assert_eq!([after_failure(), after_failure(), after_failure()], waits);
+        assert_eq!(after_failure(), Decision::Stop(Stop::OutOfAttempts));
+    }
+
+    #[test]
+    fn the_service_is_waited_for_up_to_a_second_longer_than_it_says() {
+        let told = Verdict::throttled().retry_after(5 * SECOND);
+        for _ in 0..100 {
+            let Decision::After(wait) = original(told) else { panic!("no wait") };
+            assert!((5 * SECOND..=6 * SECOND).contains(&wait), "{wait:?}");
+        }
+        let absurd = Verdict::throttled().retry_after(3_600 * SECOND);
+        assert_eq!(original(absurd), Decision::Stop(Stop::OutOfTime));
+    }
+
+    #[test]
+    fn a_wait_that_does_not_fit_before_the_deadline_ends_the_call_at_once() {
+        let failed = Verdict::transient(Effect::None);
+        let within = |wait| Asked::default().deadline(Some(NOW + wait));
+        let config = Config::original();
+        assert_eq!(decide(&config, within(2 * SECOND), failed), Decision::After(SECOND));
+        assert_eq!(decide(&config, within(SECOND), failed), Decision::Stop(Stop::OutOfTime));
+    }
+
+    #[test]
+    fn with_a_waiting_room_below_a_throttled_call_goes_back_to_it_and_counts_no_attempt() {
+        let config = Config::recommended().when_throttled(WhenThrottled::WaitBelow);
+        let mut progress = Progress::default();
+        let mut rng = Seed::fixed(1).rng();
+        let mut after =
+            |verdict| progress.decide(&config, &Asked::default(), &verdict, NOW, &mut rng);
+        for verdict in [Verdict::throttled(), Verdict::exhausted()].repeat(5) {
+            assert_eq!(after(verdict), Decision::Again);
+        }
+        assert_eq!(after(Verdict::throttled()), Decision::Stop(Stop::OutOfAttempts));
+        assert_eq!(progress, Progress { retries: 0, returns: 10 });
+    }
+}

@@ -1,0 +1,104 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sandtower_core::Seed;
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::decide::Stop;
+
+/// Reads what the services of one [`RetryLayer`](crate::RetryLayer) did. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    seed: Seed,
+    retries: AtomicU64,
+    returns: AtomicU64,
+    /// By position in [`Stop`]. Successes at the first attempt are not counted: nothing is
+    /// written that two threads would share on the way that most calls take.
+    stops: [AtomicU64; Stop::COUNT],
+}
+
+/// Counters since the layer was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Attempts after the first, waited for by backoff.
+    pub retries: u64,
+    /// Times a throttled call was sent back to the waiting room below.
+    pub returns: u64,
+    /// Calls that succeeded after a retry.
+    pub cured: u64,
+    /// Calls that ended with a failure that another attempt would repeat.
+    pub permanent: u64,
+    /// Calls that ended since the service asked for no further attempt.
+    pub advised: u64,
+    /// Calls that failed in all their attempts.
+    pub out_of_attempts: u64,
+    /// Calls whose next wait did not fit.
+    pub out_of_time: u64,
+    /// Calls that could not be repeated without risk.
+    pub unsafe_to_replay: u64,
+    /// Calls whose request could not be sent twice.
+    pub sent_once: u64,
+    /// Calls that found no slot.
+    pub exhausted: u64,
+    /// Calls that a layer below refused.
+    pub refused: u64,
+}
+
+impl Handle {
+    pub(crate) fn new(config: Config, seed: Seed) -> Self {
+        let shared = Shared {
+            config,
+            seed,
+            retries: AtomicU64::new(0),
+            returns: AtomicU64::new(0),
+            stops: Default::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The counters now.
+    pub fn snapshot(&self) -> Snapshot {
+        let stopped = |stop: Stop| self.shared.stops[stop as usize].load(Ordering::Relaxed);
+        Snapshot {
+            retries: self.shared.retries.load(Ordering::Relaxed),
+            returns: self.shared.returns.load(Ordering::Relaxed),
+            cured: stopped(Stop::Success),
+            permanent: stopped(Stop::Permanent),
+            advised: stopped(Stop::Advised),
+            out_of_attempts: stopped(Stop::OutOfAttempts),
+            out_of_time: stopped(Stop::OutOfTime),
+            unsafe_to_replay: stopped(Stop::UnsafeToReplay),
+            sent_once: stopped(Stop::SentOnce),
+            exhausted: stopped(Stop::Exhausted),
+            refused: stopped(Stop::Refused),
+        }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub(crate) fn seed(&self) -> &Seed {
+        &self.shared.seed
+    }
+
+    pub(crate) fn retried(&self) {
+        self.shared.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn returned(&self) {
+        self.shared.returns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stopped(&self, stop: Stop) {
+        self.shared.stops[stop as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}

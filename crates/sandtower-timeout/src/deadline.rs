@@ -1,0 +1,93 @@
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use sandtower_core::{BoxError, ByResult, Classify, Clock, Judge, SetDeadline, Tick};
+use sandtower_time::TokioClock;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::elapsed::{Bound, Elapsed};
+use crate::future::ResponseFuture;
+use crate::limits::Limits;
+
+/// Bounds the whole call, waits and retries included, and tells the layers below.
+///
+/// A deadline that the request brings along counts if it is the earlier one. With a
+/// [`SetDeadline`] strategy for the request type, the deadline and the time of arrival are written
+/// on the request; without one, only this layer knows them.
+#[derive(Clone, Debug)]
+pub struct DeadlineLayer<C = ByResult, D = ()> {
+    limits: Arc<Limits>,
+    classify: C,
+    set: D,
+}
+
+impl DeadlineLayer {
+    /// Bounds calls by `limits`. All requests are one operation until
+    /// [`classify`](Self::classify) tells them apart.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits: Arc::new(limits), classify: ByResult::default(), set: () }
+    }
+}
+
+impl<C, D> DeadlineLayer<C, D> {
+    /// Tells with `classify` which operation a request is, and what deadline it brings.
+    pub fn classify<E>(self, classify: E) -> DeadlineLayer<E, D> {
+        DeadlineLayer { limits: self.limits, classify, set: self.set }
+    }
+
+    /// Writes the deadline on requests with `set`.
+    pub fn set_deadline<E>(self, set: E) -> DeadlineLayer<C, E> {
+        DeadlineLayer { limits: self.limits, classify: self.classify, set }
+    }
+}
+
+impl<S, C: Clone, D: Clone> Layer<S> for DeadlineLayer<C, D> {
+    type Service = Deadline<S, C, D>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let (limits, classify) = (Arc::clone(&self.limits), self.classify.clone());
+        Deadline { inner, limits, classify, set: self.set.clone() }
+    }
+}
+
+/// A service whose calls are bounded: see [`DeadlineLayer`].
+#[derive(Clone, Debug)]
+pub struct Deadline<S, C = ByResult, D = ()> {
+    inner: S,
+    limits: Arc<Limits>,
+    classify: C,
+    set: D,
+}
+
+impl<S, C, D, Req> Service<Req> for Deadline<S, C, D>
+where
+    S: Service<Req>,
+    S::Error: Into<BoxError>,
+    C: Classify<Req>,
+    C::Judge: Judge<S::Response>,
+    D: SetDeadline<Req>,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Req) -> Self::Future {
+        let asked = *self.classify.ask(&request).asked();
+        let now = TokioClock.now();
+        let limit = self.limits.of(asked.operation).map(|limit| now + limit);
+        let until = match (limit, asked.deadline) {
+            (Some(limit), Some(brought)) => Some(limit.min(brought)),
+            (limit, brought) => limit.or(brought),
+        };
+        let arrived = asked.arrived.unwrap_or(now);
+        self.set.set_deadline(&mut request, arrived, until.unwrap_or(Tick::MAX));
+        let after = until.map_or(std::time::Duration::ZERO, |until| until.since(now));
+        let elapsed = Elapsed::new(Bound::Call, asked.operation, after);
+        ResponseFuture::new(self.inner.call(request), until, elapsed)
+    }
+}
