@@ -1,0 +1,179 @@
+//! The whole probe, run against one layer.
+
+mod course;
+mod exchange;
+mod probe;
+mod scenario;
+mod scenarios;
+
+use std::{
+    any::Any,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use tower_service::Service;
+
+use self::probe::Probe;
+pub use self::{exchange::Exchange, scenario::Scenario};
+use crate::{BoxError, Mock, Rule, Violation, drive::on_a_paused_clock};
+
+/// The virtual time that a service may take until it lets calls through again.
+const RECOVERY: Duration = Duration::from_secs(3600);
+
+/// Probes whether a service keeps the Tower contract over any inner service.
+///
+/// It builds the service anew for each scenario over a [`Mock`], on a runtime of its own with a
+/// paused clock, so a contract test is a plain `#[test]`:
+///
+/// ```
+/// use sandtower_testkit::Contract;
+/// use tower::limit::ConcurrencyLimit;
+///
+/// // #[test]
+/// fn keeps_the_tower_contract() {
+///     Contract::of(|inner| ConcurrencyLimit::new(inner, 1)).run();
+/// }
+/// # keeps_the_tower_contract();
+/// ```
+///
+/// Requests and responses are numbers; for a layer that wants others see [`Exchange`]. Only the
+/// futures that a caller polls are watched for spinning, not the tasks that a layer spawns.
+#[must_use = "a contract proves nothing until it is run"]
+pub struct Contract<Req, Res, S: Service<Req>> {
+    build: Box<dyn Fn(Mock<Req, Res>) -> S>,
+    copy: Option<fn(&S) -> S>,
+    exchange: Exchange<Req, Res>,
+    read: Box<dyn Fn(S::Response) -> u64>,
+    recovery: Duration,
+    skipped: Vec<(Scenario, &'static str)>,
+}
+
+impl<S: Service<u64, Response = u64>> Contract<u64, u64, S>
+where
+    S::Error: Into<BoxError>,
+{
+    /// The contract of the service that `build` makes over an inner service.
+    pub fn of(build: impl Fn(Mock<u64, u64>) -> S + 'static) -> Self
+    where
+        S: Clone + 'static,
+    {
+        Exchange::numbers().contract(build, |response| response)
+    }
+
+    /// The contract of a service that cannot be cloned. What takes several callers is left out.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sandtower_testkit::Contract;
+    /// use tower::limit::{RateLimit, rate::Rate};
+    ///
+    /// let rate = || Rate::new(10, Duration::from_secs(1));
+    /// Contract::of_uncloned(move |inner| RateLimit::new(inner, rate())).run();
+    /// ```
+    pub fn of_uncloned(build: impl Fn(Mock<u64, u64>) -> S + 'static) -> Self
+    where
+        S: 'static,
+    {
+        Exchange::numbers().contract_uncloned(build, |response| response)
+    }
+}
+
+impl<Req: 'static, Res: 'static, S: Service<Req> + 'static> Contract<Req, Res, S>
+where
+    S::Error: Into<BoxError>,
+{
+    fn new(
+        exchange: Exchange<Req, Res>,
+        copy: Option<fn(&S) -> S>,
+        build: impl Fn(Mock<Req, Res>) -> S + 'static,
+        read: impl Fn(S::Response) -> u64 + 'static,
+    ) -> Self {
+        Self {
+            build: Box::new(build),
+            copy,
+            exchange,
+            read: Box::new(read),
+            recovery: RECOVERY,
+            skipped: Vec::new(),
+        }
+    }
+
+    /// The virtual time after which the service has to let calls through again, whatever went
+    /// wrong before; one hour unless told.
+    pub fn recovery(mut self, recovery: Duration) -> Self {
+        self.recovery = recovery;
+        self
+    }
+
+    /// Leaves out a scenario that does not apply to this layer, and says why. The reason is
+    /// shown when another scenario fails.
+    ///
+    /// ```
+    /// use sandtower_testkit::{Contract, Scenario};
+    /// use tower::ServiceExt;
+    ///
+    /// Contract::of(|inner| inner.map_err(|_| "no"))
+    ///     .skip(Scenario::AnswersPassThrough, "its purpose is to hide errors")
+    ///     .run();
+    /// ```
+    pub fn skip(mut self, scenario: Scenario, reason: &'static str) -> Self {
+        self.skipped.push((scenario, reason));
+        self
+    }
+
+    /// Runs every scenario that is not skipped.
+    ///
+    /// # Panics
+    ///
+    /// When a rule is broken, naming every rule that was, what was seen and in which scenario;
+    /// and when it is run inside of a runtime.
+    pub fn run(&self) {
+        let broken: Vec<_> = Scenario::ALL
+            .iter()
+            .filter(|scenario| !self.skipped.iter().any(|(skipped, _)| skipped == *scenario))
+            .filter_map(|scenario| {
+                let violation = self.play(*scenario).err()?;
+                Some(format!("{violation} (scenario `{scenario}`)"))
+            })
+            .collect();
+        assert!(broken.is_empty(), "{}{}", broken.join("\n"), self.remarks());
+    }
+
+    fn play(&self, scenario: Scenario) -> Result<(), Violation> {
+        let probe = Probe::new(self);
+        let played = catch_unwind(AssertUnwindSafe(|| on_a_paused_clock(scenario.play(&probe))));
+        // What the mock has recorded comes first: it is the cause of what is seen from outside,
+        // and a task may have swallowed its panic.
+        if let Some(violation) = probe.recorded_violation() {
+            return Err(violation);
+        }
+        played.unwrap_or_else(|panic| {
+            let seen = format!("the service panicked: {}", panic_message(&*panic));
+            Err(Violation::new(Rule::NoPanics, seen))
+        })
+    }
+
+    fn remarks(&self) -> String {
+        let remark = |(scenario, reason)| format!("\nskipped: scenario `{scenario}`: {reason}");
+        self.skipped.iter().copied().map(remark).collect()
+    }
+}
+
+impl<Req, Res, S: Service<Req>> fmt::Debug for Contract<Req, Res, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contract")
+            .field("recovery", &self.recovery)
+            .field("skipped", &self.skipped)
+            .finish_non_exhaustive()
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    if let Some(message) = panic.downcast_ref::<String>() {
+        message
+    } else {
+        panic.downcast_ref::<&str>().copied().unwrap_or("(not with a text)")
+    }
+}

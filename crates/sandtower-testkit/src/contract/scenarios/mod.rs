@@ -1,0 +1,19 @@
+//! The scenarios, each independent of the others.
+
+mod answers;
+mod cancellation;
+mod idle_waits;
+mod passing_causes;
+mod ready_instances;
+mod uncalled;
+mod wake_ups;
+
+pub(super) use self::{
+    answers::answers_pass_through,
+    cancellation::{cancelled_calls_do_not_wedge, cancelled_calls_give_back},
+    idle_waits::idle_waits,
+    passing_causes::passing_causes,
+    ready_instances::ready_instances,
+    uncalled::uncalled_services_give_back,
+    wake_ups::wake_ups,
+};

@@ -1,0 +1,219 @@
+//! The inner service that watches how it is used.
+
+mod counts;
+mod handle;
+mod ledger;
+mod response;
+mod script;
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use tokio::time::Sleep;
+use tower_service::Service;
+
+use self::ledger::{Ledger, counted};
+pub use self::{
+    counts::Counts,
+    handle::Handle,
+    response::ResponseFuture,
+    script::{Answer, Instance, Readiness},
+};
+use crate::BoxError;
+
+type AnswerScript<Req, Res> = Box<dyn FnMut(Req, u64) -> Answer<Res> + Send>;
+type ReadinessScript = Box<dyn FnMut(Instance) -> Readiness + Send>;
+
+/// An inner service with scripted answers and scripted readiness, which checks its callers.
+///
+/// Every instance has a readiness of its own. Calling an instance that was not itself polled
+/// ready, or twice on one readiness, panics and is recorded in the [`Handle`], so that it also
+/// surfaces when the panic was swallowed by a task.
+///
+/// ```
+/// use sandtower_testkit::{Answer, Mock};
+/// use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), sandtower_testkit::BoxError> {
+/// let (mock, handle) = Mock::new(|request: &str, call| match call {
+///     0 => Answer::err("busy"),
+///     _ => Answer::ok(request.len()),
+/// });
+///
+/// assert!(mock.clone().oneshot("hello").await.is_err());
+/// assert_eq!(mock.oneshot("hello").await?, 5);
+/// assert_eq!(handle.counts().calls, 2);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Mock<Req = u64, Res = u64> {
+    shared: Arc<Shared<Req, Res>>,
+    instance: Instance,
+    wait: Wait,
+}
+
+/// How far this instance is on its way to its next readiness.
+enum Wait {
+    /// The script has not been asked yet.
+    Unasked,
+    /// The script, in this edition, said: after a while.
+    Timed { edition: u64, sleep: Pin<Box<Sleep>> },
+    /// The script, in this edition, said: not before it is replaced.
+    Blocked { edition: u64 },
+    /// The script said: ready. What may be missing is a reservation.
+    Passed,
+}
+
+struct Shared<Req, Res> {
+    answers: Mutex<AnswerScript<Req, Res>>,
+    readiness: Mutex<ReadinessScript>,
+    ledger: Arc<Ledger>,
+}
+
+impl<Req, Res> Mock<Req, Res> {
+    /// A service whose calls are answered by `script`, which is given the request and how many
+    /// calls came before it (over all instances). All instances are ready at once until
+    /// [`Handle::set_readiness`] says otherwise.
+    pub fn new(
+        script: impl FnMut(Req, u64) -> Answer<Res> + Send + 'static,
+    ) -> (Self, Handle<Req, Res>) {
+        let ledger = Arc::new(Ledger::default());
+        let instance = ledger.enter(None);
+        let shared = Arc::new(Shared {
+            answers: Mutex::new(Box::new(script)),
+            readiness: Mutex::new(Box::new(|_| Readiness::Ready)),
+            ledger,
+        });
+        let mock = Self { shared: Arc::clone(&shared), instance, wait: Wait::Unasked };
+        (mock, Handle::new(shared))
+    }
+
+    /// A service that answers every call at once with a clone of `response`.
+    pub fn always(response: Res) -> (Self, Handle<Req, Res>)
+    where
+        Res: Clone + Send + 'static,
+    {
+        Self::new(move |_, _| Answer::ok(response.clone()))
+    }
+
+    /// A service that gives these answers in turn.
+    ///
+    /// # Panics
+    ///
+    /// When it is called once more than there are answers.
+    ///
+    /// ```
+    /// use sandtower_testkit::{Answer, Mock};
+    ///
+    /// let (_mock, _handle) = Mock::<u64, _>::in_turn([Answer::err("busy"), Answer::ok(7)]);
+    /// ```
+    pub fn in_turn(answers: impl IntoIterator<Item = Answer<Res>>) -> (Self, Handle<Req, Res>)
+    where
+        Res: Send + 'static,
+    {
+        let mut answers: VecDeque<_> = answers.into_iter().collect();
+        Self::new(move |_, call| match answers.pop_front() {
+            Some(answer) => answer,
+            None => panic!("the script of the mock ends before call {call}"),
+        })
+    }
+
+    /// Which instance this is.
+    pub fn instance(&self) -> Instance {
+        self.instance
+    }
+
+    fn poll_script(&mut self, edition: u64, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        loop {
+            match &mut self.wait {
+                Wait::Passed => return Poll::Ready(Ok(())),
+                Wait::Timed { edition: asked, sleep } if *asked == edition => {
+                    let waker = counted(&self.shared.ledger, cx.waker());
+                    ready!(sleep.as_mut().poll(&mut Context::from_waker(&waker)));
+                    self.wait = Wait::Passed;
+                }
+                Wait::Blocked { edition: asked } if *asked == edition => return Poll::Pending,
+                Wait::Unasked | Wait::Timed { .. } | Wait::Blocked { .. } => {
+                    self.wait = match (self.shared.readiness())(self.instance) {
+                        Readiness::Ready => Wait::Passed,
+                        Readiness::After(delay) => {
+                            let sleep = Box::pin(tokio::time::sleep(delay));
+                            Wait::Timed { edition, sleep }
+                        }
+                        Readiness::Pending => Wait::Blocked { edition },
+                        Readiness::Err(error) => return Poll::Ready(Err(error)),
+                    };
+                }
+            }
+        }
+    }
+}
+
+impl<Req, Res> Service<Req> for Mock<Req, Res> {
+    type Response = Res;
+    type Error = BoxError;
+    type Future = ResponseFuture<Res>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let (ready, edition) = self.shared.ledger.polled(self.instance, cx.waker());
+        if ready {
+            return Poll::Ready(Ok(()));
+        }
+        if let Err(error) = ready!(self.poll_script(edition, cx)) {
+            return Poll::Ready(Err(error));
+        }
+        self.shared.ledger.reserve(self.instance).map(Ok)
+    }
+
+    /// # Panics
+    ///
+    /// When this instance was not polled ready since its last call.
+    fn call(&mut self, request: Req) -> ResponseFuture<Res> {
+        match self.shared.ledger.call(self.instance) {
+            Ok((call, in_flight)) => {
+                self.wait = Wait::Unasked;
+                let answer = (self.shared.answers())(request, call);
+                ResponseFuture::new(answer, in_flight)
+            }
+            Err(violation) => panic!("{violation}"),
+        }
+    }
+}
+
+impl<Req, Res> Clone for Mock<Req, Res> {
+    /// Another instance, with a readiness of its own: it is not ready because this one is.
+    fn clone(&self) -> Self {
+        let instance = self.shared.ledger.enter(Some(self.instance));
+        Self { shared: Arc::clone(&self.shared), instance, wait: Wait::Unasked }
+    }
+}
+
+impl<Req, Res> Drop for Mock<Req, Res> {
+    fn drop(&mut self) {
+        self.shared.ledger.leave(self.instance);
+    }
+}
+
+impl<Req, Res> fmt::Debug for Mock<Req, Res> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mock").field("instance", &self.instance).finish_non_exhaustive()
+    }
+}
+
+impl<Req, Res> Shared<Req, Res> {
+    // A script that panicked may go on: what it did to itself is the test's own affair.
+    fn answers(&self) -> MutexGuard<'_, AnswerScript<Req, Res>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn readiness(&self) -> MutexGuard<'_, ReadinessScript> {
+        self.readiness.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

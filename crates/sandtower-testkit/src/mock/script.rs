@@ -1,0 +1,89 @@
+//! What a mock is told to do: how a call is answered, when an instance is ready.
+
+use std::{fmt, time::Duration};
+
+use crate::BoxError;
+
+/// How a [`Mock`](crate::Mock) answers one call.
+///
+/// ```
+/// use std::time::Duration;
+/// use sandtower_testkit::Answer;
+///
+/// let _busy: Answer<u64> = Answer::err("busy");
+/// let _slow = Answer::ok(7).after(Duration::from_secs(2));
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Answer<Res> {
+    /// The call succeeds at once.
+    Ok(Res),
+    /// The call fails at once.
+    Err(BoxError),
+    /// The call is answered when this much time has passed on the tokio clock.
+    After(Duration, Box<Answer<Res>>),
+    /// The call is never answered.
+    Hang,
+}
+
+impl<Res> Answer<Res> {
+    /// The call succeeds at once.
+    pub fn ok(response: Res) -> Self {
+        Self::Ok(response)
+    }
+
+    /// The call fails at once; a `&str` will do for the error.
+    pub fn err(error: impl Into<BoxError>) -> Self {
+        Self::Err(error.into())
+    }
+
+    /// This answer, `delay` later.
+    #[must_use]
+    pub fn after(self, delay: Duration) -> Self {
+        Self::After(delay, Box::new(self))
+    }
+}
+
+/// When an instance of a [`Mock`](crate::Mock) is ready for its next call.
+///
+/// Asked for once before each call, at the first poll; see
+/// [`Handle::set_readiness`](crate::Handle::set_readiness).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Readiness {
+    /// Ready at once.
+    Ready,
+    /// Ready when this much time has passed on the tokio clock since the first poll.
+    After(Duration),
+    /// Not ready until the script of readiness is replaced.
+    Pending,
+    /// `poll_ready` fails.
+    Err(BoxError),
+}
+
+/// One of the instances of a [`Mock`](crate::Mock): the first made, or one of its clones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Instance {
+    /// Its number, counted from 0 in the order of making.
+    pub number: u64,
+    /// The instance that it was cloned from; the first was not.
+    pub made_from: Option<u64>,
+}
+
+impl Instance {
+    /// Whether it is the first instance and not a clone.
+    #[must_use]
+    pub fn is_original(self) -> bool {
+        self.made_from.is_none()
+    }
+}
+
+impl fmt::Display for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.made_from {
+            None => write!(f, "original #{}", self.number),
+            Some(parent) => write!(f, "clone #{}, made from #{parent}", self.number),
+        }
+    }
+}

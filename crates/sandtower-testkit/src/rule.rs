@@ -1,0 +1,90 @@
+//! The rules of the Tower contract, each with a name that stays.
+
+use std::fmt;
+
+/// A rule of the Tower contract that a service can break.
+///
+/// Its [`Display`](fmt::Display) form is the stable name that a failing test prints.
+///
+/// ```
+/// use sandtower_testkit::Rule;
+///
+/// assert_eq!(Rule::OneCallPerReadiness.to_string(), "one-call-per-readiness");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rule {
+    /// An instance of the inner service is called only after that very instance was polled ready.
+    OnlyReadyInstancesAreCalled,
+    /// One readiness allows one call: after it the instance has to be polled ready again.
+    OneCallPerReadiness,
+    /// `poll_ready` does not fail for a cause that passes, such as a failed or a cancelled call.
+    ReadinessNeverErrsForAPassingCause,
+    /// What was made ready and is not wanted any more gives its reservation back.
+    ReservationsComeBack,
+    /// Dropping a call drops the calls below it.
+    DroppedCallsEndBelow,
+    /// Whatever was cancelled, a later call gets through.
+    CancelledCallsDoNotWedge,
+    /// Once the service and its calls are dropped, no instance of the inner service is left.
+    NothingOutlivesItsService,
+    /// Who can go on is woken: nobody depends on a poll that nobody asked for.
+    NoLostWakeUps,
+    /// Nobody is polled again and again while nothing changes.
+    NoBusyLoops,
+    /// A call comes to an end when the inner service does its part.
+    CallsFinish,
+    /// A call that succeeds or fails below does so above, with the same answer.
+    AnswersPassThrough,
+    /// The service does not panic.
+    NoPanics,
+}
+
+impl Rule {
+    /// The stable name, for instance `no-lost-wake-ups`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OnlyReadyInstancesAreCalled => "only-ready-instances-are-called",
+            Self::OneCallPerReadiness => "one-call-per-readiness",
+            Self::ReadinessNeverErrsForAPassingCause => "readiness-never-errs-for-a-passing-cause",
+            Self::ReservationsComeBack => "reservations-come-back",
+            Self::DroppedCallsEndBelow => "dropped-calls-end-below",
+            Self::CancelledCallsDoNotWedge => "cancelled-calls-do-not-wedge",
+            Self::NothingOutlivesItsService => "nothing-outlives-its-service",
+            Self::NoLostWakeUps => "no-lost-wake-ups",
+            Self::NoBusyLoops => "no-busy-loops",
+            Self::CallsFinish => "calls-finish",
+            Self::AnswersPassThrough => "answers-pass-through",
+            Self::NoPanics => "no-panics",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A rule that was broken, and what was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Violation {
+    /// The rule that was broken.
+    pub rule: Rule,
+    /// What was seen, in plain words.
+    pub seen: String,
+}
+
+impl Violation {
+    pub(crate) fn new(rule: Rule, seen: impl Into<String>) -> Self {
+        Self { rule, seen: seen.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tower contract broken: rule `{}`: {}", self.rule, self.seen)
+    }
+}

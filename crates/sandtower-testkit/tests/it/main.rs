@@ -1,0 +1,7 @@
+//! Tests of the testkit itself.
+
+mod allocations;
+mod cancel;
+mod mock;
+mod planted;
+mod sound;
