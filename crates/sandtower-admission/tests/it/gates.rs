@@ -1,0 +1,160 @@
+//! The room and the gates inside it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sandtower_admission::{Admission, AdmissionLayer, Config, Room};
+use sandtower_core::{Asked, Clock, Operation, Reason, Refusal, Rng, find};
+use sandtower_testkit::{Answer, Handle, Mock, Readiness};
+use sandtower_time::TokioClock;
+use tokio_test::task::spawn;
+use tower::{Layer, Service};
+
+use crate::support::{Literal, Pace, counted};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Five a second.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+type Paced = Admission<Mock<Asked, u64>, Arc<Pace>, Literal>;
+
+fn paced(config: Config) -> (Paced, Room<Arc<Pace>>, Handle<Asked, u64>) {
+    let (mock, handle) = Mock::new(|_, call| Answer::ok(call));
+    let layer = AdmissionLayer::with_gates(config, Pace::new(INTERVAL)).unwrap().classify(Literal);
+    let room = layer.room().clone();
+    (layer.layer(mock), room, handle)
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_callers_through_a_gate_of_five_a_second_need_forty_seconds_and_two_wakes_each()
+{
+    let (mut service, room, _handle) = paced(Config::new("test"));
+    let start = TokioClock.now();
+    let calls: Vec<_> = (0..200)
+        .map(|_| {
+            let (call, polls) = counted(service.call(Asked::default()));
+            (tokio::spawn(call), polls)
+        })
+        .collect();
+    for (call, polls) in calls {
+        call.await.unwrap().unwrap();
+        // One poll is the first, which nobody's wake-up caused.
+        let wakes = polls.load(Ordering::Relaxed) - 1;
+        assert!(wakes <= 2, "a caller was woken {wakes} times");
+    }
+    assert_eq!(TokioClock.now().since(start), 199 * INTERVAL);
+    assert_eq!(room.gates().counts(), (200, 0, 200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_of_them_dropped_at_random_leave_nobody_behind() {
+    let seed = 0x5eed;
+    println!("seed {seed}");
+    let mut rng = Rng::with_seed(seed);
+    let (mut service, room, _handle) = paced(Config::new("test"));
+    let calls: Vec<_> = (0..200)
+        .map(|_| {
+            let patience = rng.bool().then(|| SECOND.mul_f64(rng.f64() * 40.0));
+            let call = service.call(Asked::default());
+            tokio::spawn(async move {
+                match patience {
+                    Some(patience) => tokio::time::timeout(patience, call).await.is_ok(),
+                    None => call.await.is_ok(),
+                }
+            })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap();
+    }
+    let lane = room.snapshot().lanes[0];
+    assert_eq!((lane.in_flight, lane.waiting), (0, 0));
+    assert_eq!(lane.admitted + lane.left, 200);
+    let (taken, given_back, settled) = room.gates().counts();
+    assert_eq!(taken, given_back + settled, "a token was lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_are_refused_one_after_the_other_when_the_gate_shuts() {
+    let (mut service, room, handle) = paced(Config::new("test"));
+    let calls: Vec<_> = (0..10).map(|_| tokio::spawn(service.call(Asked::default()))).collect();
+    tokio::task::yield_now().await;
+    let start = TokioClock.now();
+    room.gates().shut();
+    let mut refused = 0;
+    for call in calls {
+        if let Err(error) = call.await.unwrap() {
+            assert_eq!(find::<Refusal>(&*error).unwrap().reason(), Reason::ForcedOpen);
+            refused += 1;
+        }
+    }
+    assert_eq!((refused, handle.counts().calls), (9, 1));
+    assert_eq!(TokioClock.now(), start, "somebody waited for the clock");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_without_a_slot_are_refused_too_when_the_gate_shuts() {
+    let (mut service, room, handle) = paced(Config::new("test").concurrency(1));
+    handle.set_answers(|_, _| Answer::Hang);
+    let mut inside = spawn(service.call(Asked::default()));
+    let mut waits = spawn(service.call(Asked::default()));
+    assert!(inside.poll().is_pending());
+    assert!(waits.poll().is_pending());
+
+    room.gates().shut();
+
+    assert!(waits.is_woken());
+    assert!(waits.await.is_err());
+    assert!(!inside.is_woken(), "an attempt that was sent is left alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_the_gate_that_does_not_fit_before_the_deadline_is_refused_at_once() {
+    let (mut service, room, _handle) = paced(Config::new("test"));
+    service.call(Asked::default()).await.unwrap();
+    let start = TokioClock.now();
+    let asked = Asked::default().deadline(Some(start + INTERVAL / 2));
+
+    let error = service.call(asked).await.unwrap_err();
+
+    assert_eq!(find::<Refusal>(&*error).unwrap().reason().label(), "too_late");
+    assert_eq!(TokioClock.now(), start);
+    assert_eq!(room.snapshot().lanes[0].refused_late, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_queue_a_gate_that_says_not_yet_is_a_refusal() {
+    let (mut service, ..) = paced(Config::new("test").queue(0));
+    service.call(Asked::default()).await.unwrap();
+    assert!(service.call(Asked::default()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_whose_call_is_dropped_before_it_is_sent_goes_back_and_serves_another_lane() {
+    let (mut service, room, handle) = paced(Config::new("test"));
+    handle.set_readiness(|_| Readiness::Pending);
+    let mut admitted = spawn(service.call(Asked::default()));
+    assert!(admitted.poll().is_pending());
+    let other = Operation::new(1, "other");
+    let mut waits = spawn(service.call(Asked::new(other)));
+    assert!(waits.poll().is_pending());
+    assert_eq!(room.gates().counts(), (1, 0, 0));
+
+    drop(admitted);
+
+    assert!(waits.is_woken());
+    assert!(waits.poll().is_pending(), "it is being made ready");
+    assert_eq!(room.gates().counts(), (2, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_service_below_failing_to_become_ready_gives_everything_back() {
+    let (mut service, room, handle) = paced(Config::new("test"));
+    handle.set_readiness(|_| Readiness::Err("gone".into()));
+
+    service.call(Asked::default()).await.unwrap_err();
+
+    assert_eq!(room.gates().counts(), (1, 1, 0));
+    assert_eq!(room.snapshot().lanes[0].in_flight, 0);
+}

@@ -1,0 +1,84 @@
+//! The waiting room, on a paused clock.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "what helps a test fails it by a panic"
+)]
+
+mod gates;
+mod line;
+mod support;
+
+use std::future::ready;
+use std::task::{Context, Waker};
+
+use sandtower_admission::{AdmissionLayer, Config, ConfigError, Room};
+use sandtower_core::Operation;
+use sandtower_testkit::{Contract, CountingAllocator, Mock, allocations, cancel_at_every_poll};
+use tower::{Layer, Service, service_fn};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator::system();
+
+#[test]
+fn keeps_the_tower_contract() {
+    let contract = |concurrency| {
+        Contract::of(move |inner| {
+            let config = Config::new("test").concurrency(concurrency);
+            AdmissionLayer::new(config).unwrap().layer(inner)
+        })
+        .run();
+    };
+    contract(1);
+    contract(64);
+}
+
+#[test]
+fn a_call_that_finds_a_slot_allocates_nothing() {
+    let echo = service_fn(|n: u64| ready(Ok::<_, std::io::Error>(n)));
+    let mut service = AdmissionLayer::new(Config::new("test")).unwrap().layer(echo);
+    let mut call = || {
+        allocations(|| {
+            let mut task = Context::from_waker(Waker::noop());
+            assert!(service.poll_ready(&mut task).is_ready());
+            let mut future = std::pin::pin!(service.call(1));
+            assert!(future.as_mut().poll(&mut task).is_ready());
+        })
+    };
+    // The lane of an operation is made at its first call.
+    call();
+    assert_eq!(call(), 0);
+}
+
+#[test]
+fn a_limit_of_nothing_is_refused_and_says_what_would_be_right() {
+    let nothing = Room::new(Config::new("test").concurrency(0)).unwrap_err();
+    assert!(nothing.to_string().contains("must be at least 1"), "{nothing}");
+    let create = Operation::new(1, "sandbox_create");
+    let error = Room::new(Config::new("test").concurrency_for(create, 0)).unwrap_err();
+    assert_eq!(error, ConfigError::NoConcurrency { operation: "sandbox_create" });
+}
+
+#[test]
+fn dropped_at_any_point_a_call_gives_up_its_place_and_its_slot() {
+    use sandtower_testkit::Answer;
+    use std::time::Duration;
+
+    cancel_at_every_poll(
+        || {
+            let (mock, handle) =
+                Mock::<u64, u64>::new(|_, _| Answer::ok(1).after(Duration::from_secs(1)));
+            let layer = AdmissionLayer::new(Config::new("test").concurrency(1)).unwrap();
+            let room = layer.room().clone();
+            let mut service = layer.layer(mock);
+            let (first, second) = (service.call(1), service.call(2));
+            (async move { tokio::join!(second, first) }, (room, handle))
+        },
+        async |cancelled, (room, handle)| {
+            let lane = room.snapshot().lanes[0];
+            assert_eq!((lane.in_flight, lane.waiting), (0, 0), "{cancelled}");
+            assert_eq!(handle.counts().reservations_held, 0, "{cancelled}");
+        },
+    );
+}

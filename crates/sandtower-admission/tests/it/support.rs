@@ -1,0 +1,130 @@
+//! A request that says what it asks, a gate that lets one through at a time, and polls counted.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use sandtower_core::{
+    Asked, BoxError, Changed, Classify, Clock, Gate, Judge, Reason, Refusal, Settlement, Take,
+    Tick, Verdict, Watchers,
+};
+
+/// What a request asks is the request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Literal;
+
+impl Classify<Asked> for Literal {
+    type Judge = AskedJudge;
+
+    fn ask(&self, request: &Asked) -> AskedJudge {
+        AskedJudge(*request)
+    }
+}
+
+pub(crate) struct AskedJudge(Asked);
+
+impl<Res> Judge<Res> for AskedJudge {
+    fn asked(&self) -> &Asked {
+        &self.0
+    }
+
+    fn head(&self, result: Result<&Res, &BoxError>) -> Verdict {
+        if result.is_ok() { Verdict::success() } else { Verdict::unknown() }
+    }
+}
+
+/// Lets one attempt through each interval; shuts and opens when the test says so.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    interval: Duration,
+    state: Mutex<PaceState>,
+    watchers: Watchers,
+}
+
+#[derive(Debug, Default)]
+struct PaceState {
+    next: Tick,
+    shut: bool,
+    taken: u32,
+    given_back: u32,
+    settled: u32,
+}
+
+impl Pace {
+    pub(crate) fn new(interval: Duration) -> Arc<Self> {
+        Arc::new(Self { interval, state: Mutex::default(), watchers: Watchers::default() })
+    }
+
+    pub(crate) fn shut(&self) {
+        self.state.lock().unwrap().shut = true;
+        self.watchers.notify();
+    }
+
+    /// Taken, given back, settled.
+    pub(crate) fn counts(&self) -> (u32, u32, u32) {
+        let state = self.state.lock().unwrap();
+        (state.taken, state.given_back, state.settled)
+    }
+}
+
+fn refusal() -> Refusal {
+    Refusal::new("pace", "test", Reason::ForcedOpen)
+}
+
+impl Gate for Pace {
+    type Token = ();
+
+    fn take(&self, _: &Asked, now: Tick) -> Take<()> {
+        let mut state = self.state.lock().unwrap();
+        if state.shut {
+            return Take::Refuse(refusal());
+        }
+        if now < state.next {
+            return Take::NotBefore(state.next, refusal());
+        }
+        state.next = now + self.interval;
+        state.taken += 1;
+        Take::Open(())
+    }
+
+    fn give_back(&self, _: &Asked, (): ()) {
+        let mut state = self.state.lock().unwrap();
+        state.next = Tick::ZERO;
+        state.given_back += 1;
+    }
+
+    fn settle(&self, _: &Asked, (): (), _: &Settlement) {
+        self.state.lock().unwrap().settled += 1;
+    }
+
+    fn peek(&self, _: &impl Clock) -> Option<Refusal> {
+        self.state.lock().unwrap().shut.then(refusal)
+    }
+
+    fn watch(&self, changed: Weak<dyn Changed>) {
+        self.watchers.add(changed);
+    }
+}
+
+/// Counts how often a future is polled.
+pub(crate) struct Counted<F> {
+    future: Pin<Box<F>>,
+    polls: Arc<AtomicU32>,
+}
+
+pub(crate) fn counted<F: Future>(future: F) -> (Counted<F>, Arc<AtomicU32>) {
+    let polls = Arc::<AtomicU32>::default();
+    (Counted { future: Box::pin(future), polls: Arc::clone(&polls) }, polls)
+}
+
+impl<F: Future> Future for Counted<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.polls.fetch_add(1, Ordering::Relaxed);
+        self.future.as_mut().poll(cx)
+    }
+}
