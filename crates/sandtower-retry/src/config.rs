@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use sandtower_core::Backoff;
 
+use crate::budget::Budget;
+
 /// What to do with a call that the service throttled or had no slot for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,12 +38,13 @@ pub struct Config {
     pub(crate) longest_retry_after: Duration,
     pub(crate) when_throttled: WhenThrottled,
     pub(crate) returns: u32,
+    pub(crate) budget: Option<Budget>,
 }
 
 impl Config {
     /// 4 attempts, full jitter over 0.25 s doubling to 8 s; throttled calls wait as long as the
-    /// service says, or 1 s doubling to 30 s.
-    pub const fn recommended() -> Self {
+    /// service says, or 1 s doubling to 30 s. Retries are paid from [`Budget::recommended`].
+    pub fn recommended() -> Self {
         let quick =
             Backoff::exponential(Duration::from_millis(250), Duration::from_secs(8)).full_jitter();
         Self {
@@ -52,12 +55,14 @@ impl Config {
             longest_retry_after: Duration::from_secs(60),
             when_throttled: WhenThrottled::Sleep,
             returns: 10,
+            budget: Some(Budget::recommended()),
         }
     }
 
     /// The numbers of the application that this crate was first made for: 3 retries after 1, 2 and
-    /// 4 s (at most 10 s); 30 s after a rate limit; 2, 4 and 8 s (at most 15 s) after the unknown.
-    pub const fn original() -> Self {
+    /// 4 s (at most 10 s); 30 s after a rate limit; 2, 4 and 8 s (at most 15 s) after the unknown. The
+    /// budget is ours.
+    pub fn original() -> Self {
         Self {
             transient: Backoff::exponential(Duration::from_secs(1), Duration::from_secs(10)),
             throttled: Backoff::constant(Duration::from_secs(30)),
@@ -68,42 +73,50 @@ impl Config {
 
     /// Attempts of one call, the first included.
     #[must_use]
-    pub const fn attempts(mut self, attempts: NonZeroU32) -> Self {
+    pub fn attempts(mut self, attempts: NonZeroU32) -> Self {
         self.attempts = attempts.get();
         self
     }
 
     /// Waits after transient failures.
     #[must_use]
-    pub const fn transient(mut self, backoff: Backoff) -> Self {
+    pub fn transient(mut self, backoff: Backoff) -> Self {
         self.transient = backoff;
         self
     }
 
     /// Waits after being throttled by a service that does not say how long.
     #[must_use]
-    pub const fn throttled(mut self, backoff: Backoff) -> Self {
+    pub fn throttled(mut self, backoff: Backoff) -> Self {
         self.throttled = backoff;
         self
     }
 
     /// Waits after failures of which nothing is known.
     #[must_use]
-    pub const fn unknown(mut self, backoff: Backoff) -> Self {
+    pub fn unknown(mut self, backoff: Backoff) -> Self {
         self.unknown = backoff;
         self
     }
 
     /// The longest wait that a service may ask for; one that asks for more ends the call.
     #[must_use]
-    pub const fn longest_retry_after(mut self, longest: Duration) -> Self {
+    pub fn longest_retry_after(mut self, longest: Duration) -> Self {
         self.longest_retry_after = longest;
+        self
+    }
+
+    /// What retries are paid from; `None`: nothing limits them but the number of attempts. Give
+    /// several layers clones of one budget, and they share it.
+    #[must_use]
+    pub fn budget(mut self, budget: Option<Budget>) -> Self {
+        self.budget = budget;
         self
     }
 
     /// What to do with throttled calls.
     #[must_use]
-    pub const fn when_throttled(mut self, when: WhenThrottled) -> Self {
+    pub fn when_throttled(mut self, when: WhenThrottled) -> Self {
         self.when_throttled = when;
         self
     }

@@ -32,6 +32,8 @@ pub enum Stop {
     /// The wait before the next attempt does not fit before the caller's deadline, or is longer
     /// than anyone should wait.
     OutOfTime,
+    /// The budget is empty: most calls fail, and more attempts would make it worse.
+    OutOfBudget,
     /// Something may have happened, and doing it twice would do harm.
     UnsafeToReplay,
     /// The request cannot be sent a second time.
@@ -53,6 +55,7 @@ impl Stop {
             Self::Advised => "advised",
             Self::OutOfAttempts => "out_of_attempts",
             Self::OutOfTime => "out_of_time",
+            Self::OutOfBudget => "out_of_budget",
             Self::UnsafeToReplay => "unsafe_to_replay",
             Self::SentOnce => "sent_once",
             Self::Exhausted => "exhausted",
@@ -75,7 +78,7 @@ pub struct Progress {
 const FLOORED: Duration = Duration::from_secs(1);
 
 impl Progress {
-    /// What to do after an attempt that got `verdict`. Counts what it decides.
+    /// What to do after an attempt that got `verdict`. Counts what it decides, and pays for it.
     pub fn decide(
         &mut self,
         config: &Config,
@@ -100,13 +103,17 @@ impl Progress {
             Outcome::Transient => &config.transient,
             _ => &config.unknown,
         };
-        match self.wait(config, schedule, verdict, rng) {
-            Some(wait) if asked.deadline.is_none_or(|deadline| now + wait < deadline) => {
-                self.retries += 1;
-                Decision::After(wait)
-            }
-            _ => Decision::Stop(Stop::OutOfTime),
+        let wait = self.wait(config, schedule, verdict, rng);
+        let fits = |wait: &Duration| asked.deadline.is_none_or(|deadline| now + *wait < deadline);
+        let Some(wait) = wait.filter(fits) else {
+            return Decision::Stop(Stop::OutOfTime);
+        };
+        // Asked last: nothing is paid for a retry that is not made.
+        if !config.budget.as_ref().is_none_or(|b| b.withdraw(asked.scope, verdict.outcome)) {
+            return Decision::Stop(Stop::OutOfBudget);
         }
+        self.retries += 1;
+        Decision::After(wait)
     }
 
     fn back_to_the_line(&mut self, config: &Config) -> Decision {
@@ -153,9 +160,12 @@ fn final_word(asked: &Asked, verdict: &Verdict) -> Option<Stop> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use sandtower_core::Seed;
 
     use super::*;
+    use crate::budget::Budget;
 
     const NOW: Tick = Tick::from_nanos(1_000_000_000_000);
 
@@ -236,6 +246,18 @@ mod tests {
         let config = Config::original();
         assert_eq!(decide(&config, within(2 * SECOND), failed), Decision::After(SECOND));
         assert_eq!(decide(&config, within(SECOND), failed), Decision::Stop(Stop::OutOfTime));
+    }
+
+    #[test]
+    fn without_budget_there_is_no_retry_and_nothing_is_paid_for_one_that_is_not_made() {
+        let one = Budget::new(0.2, NonZeroU32::MIN).unwrap();
+        let config = Config::original().budget(Some(one.clone()));
+        let failed = Verdict::transient(Effect::None);
+        let late = Asked::default().deadline(Some(NOW));
+        assert_eq!(decide(&config, late, failed), Decision::Stop(Stop::OutOfTime));
+        assert_eq!(one.snapshot().thousandths, 1_000);
+        assert_eq!(decide(&config, Asked::default(), failed), Decision::After(SECOND));
+        assert_eq!(decide(&config, Asked::default(), failed), Decision::Stop(Stop::OutOfBudget));
     }
 
     #[test]

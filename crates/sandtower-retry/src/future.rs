@@ -86,8 +86,11 @@ where
             };
             let result = result.map_err(Into::into);
             let verdict = judge(&self.judge, result.as_ref());
-            if verdict.is_success() && self.history.is_none() {
-                return Poll::Ready(result);
+            if verdict.is_success() {
+                self.fund();
+                if self.history.is_none() {
+                    return Poll::Ready(result);
+                }
             }
             match self.as_mut().decide(&verdict) {
                 Decision::Stop(_) => return Poll::Ready(result),
@@ -111,6 +114,12 @@ where
     J: Judge<S::Response>,
     R: Resend<Req>,
 {
+    fn fund(&self) {
+        if let Some(budget) = &self.spare.handle.config().budget {
+            budget.deposit(self.judge.asked().scope);
+        }
+    }
+
     fn decide(self: Pin<&mut Self>, verdict: &Verdict) -> Decision {
         let this = self.project();
         let asked = *this.judge.asked();

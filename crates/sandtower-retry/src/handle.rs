@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub out_of_attempts: u64,
     /// Calls whose next wait did not fit.
     pub out_of_time: u64,
+    /// Calls that found the budget empty.
+    pub out_of_budget: u64,
     /// Calls that could not be repeated without risk.
     pub unsafe_to_replay: u64,
     /// Calls whose request could not be sent twice.
@@ -75,6 +77,7 @@ impl Handle {
             advised: stopped(Stop::Advised),
             out_of_attempts: stopped(Stop::OutOfAttempts),
             out_of_time: stopped(Stop::OutOfTime),
+            out_of_budget: stopped(Stop::OutOfBudget),
             unsafe_to_replay: stopped(Stop::UnsafeToReplay),
             sent_once: stopped(Stop::SentOnce),
             exhausted: stopped(Stop::Exhausted),

@@ -91,7 +91,6 @@ pub struct Retry<S, C = ByResult, R = CloneRequest> {
 }
 
 /// What later attempts need. The lock makes it shareable for services that are not [`Sync`].
-#[derive(Debug)]
 pub(crate) struct Spare<S> {
     service: Mutex<S>,
     pub(crate) handle: Handle,
@@ -100,6 +99,12 @@ pub(crate) struct Spare<S> {
 impl<S: Clone> Spare<S> {
     pub(crate) fn service(&self) -> S {
         self.service.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl<S> std::fmt::Debug for Spare<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spare").field("handle", &self.handle).finish_non_exhaustive()
     }
 }
 

@@ -29,12 +29,14 @@
 //! # }
 //! ```
 
+mod budget;
 mod config;
 mod decide;
 mod future;
 mod handle;
 mod layer;
 
+pub use budget::{Budget, BudgetError, BudgetSnapshot};
 pub use config::{Config, WhenThrottled};
 pub use decide::{Decision, Progress, Stop};
 pub use future::ResponseFuture;
