@@ -1,1 +1,65 @@
-//! An E2B to break on purpose: a simulator as a library and a binary
+//! An E2B to break on purpose: a simulator as a library and a binary.
+//!
+//! A [`Sim`] is E2B's control plane and its sandboxes behind one
+//! [`tower_service::Service`] of HTTP requests. It needs no sockets; [`serve`] puts it behind one
+//! for clients that do. What is slow in it and what fails follows from a [`World`] of constants
+//! and from how it is used; what really happened is in its [`Ledger`].
+//!
+//! # Two ways in
+//!
+//! As with E2B, a request that names a sandbox and a port goes into that sandbox: by the headers
+//! `E2b-Sandbox-Id` and `E2b-Sandbox-Port`, or by a host such as `49983-<id>.<domain>`. Every
+//! other request is for the control plane. `GET /_sim/ledger` is the ledger as JSON.
+//!
+//! # What is simulated so far
+//!
+//! | part | requests |
+//! |---|---|
+//! | control plane | create (with idempotency keys), list, info, connect, time-out, kill; health |
+//! | limits | creation and other routes by GCRA, concurrent sandboxes, lifetimes |
+//! | envd | health; `process.Process/Start` with what [`Shell`] understands |
+//!
+//! What E2B does with a sandbox and this does not is answered with 501, or with Connect's
+//! `unimplemented`.
+//!
+//! # Time and chance
+//!
+//! Time is tokio's: under a paused clock in a current-thread runtime, hours take seconds. Chance
+//! comes from [`Config::seed`] alone: the same seed and the same requests give the same ledger.
+
+mod answer;
+mod body;
+mod clock;
+mod config;
+mod control;
+mod date;
+mod dice;
+mod envd;
+mod error;
+mod gcra;
+mod json;
+mod ledger;
+mod placement;
+mod plan;
+mod proxy;
+mod runner;
+mod sandbox;
+mod seconds;
+mod server;
+mod service;
+mod shell;
+mod sim;
+mod teams;
+mod world;
+
+pub use body::Body;
+pub use config::Config;
+pub use error::{ConnectionError, ConnectionErrorKind};
+pub use ledger::{CreateCounts, End, Ledger, SandboxRecord};
+pub use plan::{Limits, Plan, Rate, UnknownPlan};
+pub use runner::{Command, Exit, Output, Runner, Running};
+pub use server::serve;
+pub use service::ResponseFuture;
+pub use shell::Shell;
+pub use sim::Sim;
+pub use world::{InvalidWorld, World};

@@ -1,0 +1,137 @@
+//! How a simulator is set up.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    Limits, Plan, Runner, Shell, Sim,
+    dice::{Subject, dice, letters, number_of},
+    world::{InvalidWorld, World},
+};
+
+/// What a simulator is made from; [`Config::build`] makes it.
+///
+/// ```
+/// use sandtower_sim::{Config, Plan, World};
+///
+/// let sim = Config::new().seed(7).plan(Plan::Pro).world(World::stress()).build()?;
+/// assert_eq!(sim.active(), 0);
+/// # Ok::<(), sandtower_sim::InvalidWorld>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) seed: u64,
+    pub(crate) world: World,
+    pub(crate) limits: Limits,
+    pub(crate) api_keys: Option<Vec<String>>,
+    /// Ids by name.
+    pub(crate) templates: BTreeMap<String, String>,
+    pub(crate) epoch: SystemTime,
+    pub(crate) call_key: String,
+    pub(crate) ledger_capacity: usize,
+    pub(crate) runner: Arc<dyn Runner>,
+}
+
+impl Config {
+    /// A calm world, the hobby plan, seed 0, templates `base` and `code-interpreter-v1`.
+    #[must_use]
+    pub fn new() -> Self {
+        let config = Self {
+            seed: 0,
+            world: World::calm(),
+            limits: Plan::Hobby.limits(),
+            api_keys: None,
+            templates: BTreeMap::new(),
+            // The first second of 2026: the dates of a run are the same on any day.
+            epoch: SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600),
+            call_key: String::from("sandtower-call"),
+            ledger_capacity: 10_000,
+            runner: Arc::new(Shell),
+        };
+        config.template("base").template("code-interpreter-v1")
+    }
+
+    /// Where all chance comes from: the same seed and the same requests give the same ledger.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// What the service is like.
+    #[must_use]
+    pub fn world(self, world: World) -> Self {
+        Self { world, ..self }
+    }
+
+    /// Gives every team the limits of a plan.
+    #[must_use]
+    pub fn plan(self, plan: Plan) -> Self {
+        self.limits(plan.limits())
+    }
+
+    /// Gives every team these limits.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Accepts these API keys only, each one a team of its own. Without this, any key that begins
+    /// with `e2b_` is accepted.
+    #[must_use]
+    pub fn api_keys(self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { api_keys: Some(keys.into_iter().map(Into::into).collect()), ..self }
+    }
+
+    /// Adds a template that every team may start.
+    #[must_use]
+    pub fn template(mut self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        let id = letters(&mut dice(0, Subject::Template, number_of(&name)), 20);
+        self.templates.insert(name, id);
+        self
+    }
+
+    /// The date at which the simulator's time begins; only the dates in answers follow it.
+    #[must_use]
+    pub fn epoch(self, epoch: SystemTime) -> Self {
+        Self { epoch, ..self }
+    }
+
+    /// Which metadata, or else which header, of a creation names the call that it is made for:
+    /// [`SandboxRecord::call`](crate::SandboxRecord::call). It is `sandtower-call` at first.
+    #[must_use]
+    pub fn call_key(self, name: impl Into<String>) -> Self {
+        Self { call_key: name.into(), ..self }
+    }
+
+    /// How many ended sandboxes the ledger keeps; older ones are only counted. 10,000 at first.
+    #[must_use]
+    pub fn ledger_capacity(self, sandboxes: usize) -> Self {
+        Self { ledger_capacity: sandboxes, ..self }
+    }
+
+    /// What runs the commands, in place of the [`Shell`].
+    #[must_use]
+    pub fn runner(self, runner: impl Runner) -> Self {
+        Self { runner: Arc::new(runner), ..self }
+    }
+
+    /// The simulator. Its time begins now: build it inside the runtime whose clock it shall share.
+    ///
+    /// # Errors
+    ///
+    /// If the world has a constant that makes no sense.
+    pub fn build(self) -> Result<Sim, InvalidWorld> {
+        self.world.check()?;
+        Ok(Sim::new(self))
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,276 @@
+//! Creating a sandbox.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+use serde::Deserialize;
+use tokio::{
+    sync::{oneshot, watch},
+    time,
+};
+
+use super::{
+    idempotency::{self, Key},
+    lifecycle, parse,
+    route::Version,
+};
+use crate::{
+    answer::{self, ApiError},
+    body::Body,
+    clock,
+    dice::{Subject, dice, letters},
+    ledger::{End, SandboxRecord},
+    placement::{Failure, Placement},
+    sandbox::{Life, Sandbox},
+    service::NamesSandbox,
+    sim::{Shared, State},
+};
+
+const DEFAULT_TIMEOUT_V1: Duration = Duration::from_secs(15);
+const DEFAULT_TIMEOUT_V2: Duration = Duration::from_secs(300);
+
+/// How much of a call's name the ledger keeps.
+const MAX_CALL_CHARS: usize = 128;
+
+/// Who asks for a sandbox, and which request it is.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) number: u64,
+    pub(super) version: Version,
+    pub(super) team: &'a Arc<str>,
+}
+
+/// The body of a creation; what is not simulated yet is not looked at.
+#[derive(Debug, Deserialize)]
+struct NewSandbox {
+    #[serde(rename = "templateID")]
+    template_id: String,
+    timeout: Option<i64>,
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, String>>,
+    #[serde(default, rename = "envVars")]
+    env_vars: Option<BTreeMap<String, String>>,
+    secure: Option<bool>,
+}
+
+/// A creation that has been let in: what it will become if it succeeds.
+#[derive(Debug)]
+struct Draft {
+    number: u64,
+    team: Arc<str>,
+    template: String,
+    template_id: String,
+    metadata: BTreeMap<String, String>,
+    env_vars: BTreeMap<String, String>,
+    lifetime: Duration,
+    secure: bool,
+    call: Option<String>,
+    key: Option<Key>,
+}
+
+/// Creates a sandbox, or says why not.
+pub(super) async fn create(
+    sim: &Arc<Shared>,
+    asked: Asked<'_>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response<Body>, ApiError> {
+    let draft = draft(sim, asked, headers, parse(body)?)?;
+    if let Some(answer) = earlier(sim, &draft, body)? {
+        return Ok(answer::json_text(StatusCode::CREATED, answer));
+    }
+    let placement = admit(sim, &draft)?;
+    let (told, outcome) = oneshot::channel();
+    // A task of its own: placing goes on when the API gives up on it.
+    tokio::spawn(place(Arc::clone(sim), draft, placement, told));
+    match outcome.await {
+        Ok(Ok((id, answer))) => {
+            let mut answer = answer::json_text(StatusCode::CREATED, answer);
+            answer.extensions_mut().insert(NamesSandbox(id));
+            Ok(answer)
+        }
+        Ok(Err(failure)) => Err(failure.error()),
+        Err(_) => Err(internal_error()),
+    }
+}
+
+/// The answer of an earlier request with the same key.
+fn earlier(sim: &Shared, draft: &Draft, body: &[u8]) -> Result<Option<Bytes>, ApiError> {
+    match &draft.key {
+        Some(key) => sim.state().keys.begin(key, idempotency::fingerprint(body)),
+        None => Ok(None),
+    }
+}
+
+fn draft(
+    sim: &Shared,
+    asked: Asked<'_>,
+    headers: &HeaderMap,
+    new: NewSandbox,
+) -> Result<Draft, ApiError> {
+    let (default_timeout, default_secure) = match asked.version {
+        Version::One => (DEFAULT_TIMEOUT_V1, false),
+        Version::Two => (DEFAULT_TIMEOUT_V2, true),
+    };
+    let lifetime = lifecycle::lifetime(sim, new.timeout)?.unwrap_or(default_timeout);
+    let (template, template_id) = template(sim, &new.template_id)?;
+    let metadata = new.metadata.unwrap_or_default();
+    let key = sim.config.call_key.as_str();
+    let header = || headers.get(key).and_then(|value| value.to_str().ok());
+    let idempotency = match asked.version {
+        Version::One => None,
+        Version::Two => idempotency::key(headers, asked.team)?,
+    };
+    let call = metadata.get(key).map(String::as_str).or_else(header);
+    Ok(Draft {
+        number: asked.number,
+        team: Arc::clone(asked.team),
+        template,
+        template_id,
+        call: call.map(|call| call.chars().take(MAX_CALL_CHARS).collect()),
+        metadata,
+        env_vars: new.env_vars.unwrap_or_default(),
+        lifetime,
+        secure: new.secure.unwrap_or(default_secure),
+        key: idempotency,
+    })
+}
+
+/// The name and the id of a template that is given by either.
+fn template(sim: &Shared, asked: &str) -> Result<(String, String), ApiError> {
+    let mut templates = sim.config.templates.iter();
+    match templates.find(|(name, id)| *name == asked || *id == asked) {
+        Some((name, id)) => Ok((name.clone(), id.clone())),
+        None => Err(ApiError::new(StatusCode::NOT_FOUND, format!("template '{asked}' not found"))),
+    }
+}
+
+/// Lets a creation in if quota and capacity allow it, and decides its fate.
+fn admit(sim: &Shared, draft: &Draft) -> Result<Placement, ApiError> {
+    let (config, mut state) = (&sim.config, sim.state());
+    if !state.teams.reserve(&draft.team, &config.limits) {
+        state.creates.over_quota += 1;
+        draft.failed(&mut state);
+        return Err(over_quota(config.limits.concurrent_sandboxes));
+    }
+    let taken = state.sandboxes.len() + state.creates.in_flight as usize;
+    if taken >= config.world.slots.get() as usize {
+        state.teams.release(&draft.team);
+        draft.failed(&mut state);
+        return Err(Failure::NoCapacity.error());
+    }
+    let creates = &mut state.creates;
+    creates.in_flight += 1;
+    creates.max_in_flight = creates.max_in_flight.max(creates.in_flight);
+    let mut dice = dice(config.seed, Subject::Creation, draft.number);
+    Ok(Placement::draw(&config.world, creates.in_flight, &mut dice))
+}
+
+type Told = oneshot::Sender<Result<(String, Bytes), Failure>>;
+
+/// The work of a creation, done when its latency is over.
+async fn place(sim: Arc<Shared>, draft: Draft, placement: Placement, told: Told) {
+    let world = &sim.config.world;
+    let longest = world.api_deadline.saturating_add(world.late_work);
+    time::sleep(placement.latency.min(longest)).await;
+    let mut state = sim.state();
+    state.creates.in_flight = state.creates.in_flight.saturating_sub(1);
+    let late = told.is_closed();
+    if let Some(failure) = placement.failure {
+        state.teams.release(&draft.team);
+        draft.failed(&mut state);
+        // Nobody listens if the API has given up.
+        drop(told.send(Err(failure)));
+        return;
+    }
+    let dropped = placement.latency > longest;
+    if dropped || late && !placement.commits_late {
+        state.teams.release(&draft.team);
+        draft.key.iter().for_each(|key| state.keys.unknown(key));
+        return;
+    }
+    state.creates.created += 1;
+    state.creates.created_late += u64::from(late);
+    let key = draft.key.clone();
+    let sandbox = commit(&sim, &state, draft, placement.zombie, late);
+    let (id, answer) = (sandbox.record.id.clone(), answer::to_json(&sandbox.brief()));
+    key.iter().for_each(|key| state.keys.created(key, answer.clone()));
+    state.run(sandbox);
+    drop(told.send(Ok((id, answer))));
+}
+
+fn commit(sim: &Shared, state: &State, draft: Draft, zombie: bool, late: bool) -> Sandbox {
+    let mut dice = dice(!sim.config.seed, Subject::Creation, draft.number);
+    let id = std::iter::repeat_with(|| format!("i{}", letters(&mut dice, 20)))
+        .find(|id| !state.sandboxes.contains_key(id))
+        .unwrap_or_default();
+    let now = clock::now();
+    let end_at = clock::after(now, draft.lifetime);
+    Sandbox {
+        team: draft.team,
+        template_id: draft.template_id,
+        metadata: draft.metadata,
+        env_vars: draft.env_vars,
+        access_token: draft.secure.then(|| letters(&mut dice, 40)),
+        started_at: now,
+        end_at,
+        life: watch::Sender::new(Life::Until(end_at)),
+        record: SandboxRecord {
+            id,
+            create: draft.number,
+            call: draft.call,
+            template: draft.template,
+            created_at: sim.since_began(now),
+            seen_alive_at: None,
+            ended_at: None,
+            end: End::StillRunning,
+            zombie,
+            answer_lost: late,
+        },
+        processes: 0,
+        last_pid: 0,
+    }
+}
+
+impl Draft {
+    /// Its key may be used again.
+    fn failed(&self, state: &mut State) {
+        self.key.iter().for_each(|key| state.keys.failed(key));
+    }
+}
+
+impl Failure {
+    fn error(self) -> ApiError {
+        match self {
+            Self::CreateFailed => {
+                let message = "Failed to place sandbox: all nodes refused it";
+                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+                    .code("sandbox_create_failed")
+            }
+            Self::NoCapacity => {
+                let message = "Failed to place sandbox: no capacity available, try again shortly";
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
+                    .code("sandbox_capacity_unavailable")
+            }
+            Self::PlacementTimeout => {
+                let message = "Failed to place sandbox: timed out";
+                ApiError::new(StatusCode::GATEWAY_TIMEOUT, message)
+                    .code("sandbox_placement_timeout")
+            }
+        }
+    }
+}
+
+fn over_quota(limit: u32) -> ApiError {
+    let message = format!(
+        "you have reached the maximum number of concurrent E2B sandboxes ({limit}). \
+         If you need more, please contact support"
+    );
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, message)
+}
+
+fn internal_error() -> ApiError {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
+        .code("internal_server_error")
+}

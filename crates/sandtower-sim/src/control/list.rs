@@ -1,0 +1,94 @@
+//! Listing a team's sandboxes.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderValue, Response, StatusCode};
+
+use super::{filter, page::Cursor, route::Version};
+use crate::{
+    answer::{self, ApiError},
+    body::Body,
+    sandbox::Sandbox,
+    sim::Shared,
+};
+
+const MAX_LIMIT: usize = 100;
+
+/// What a list is restricted to.
+#[derive(Debug)]
+struct Query {
+    metadata: BTreeMap<String, String>,
+    running: bool,
+    limit: usize,
+    after: Option<Cursor>,
+}
+
+impl Query {
+    fn parse(query: &str) -> Result<Self, ApiError> {
+        let mut parsed =
+            Self { metadata: BTreeMap::new(), running: true, limit: MAX_LIMIT, after: None };
+        let mut states = Vec::new();
+        for (name, value) in filter::parameters(query)? {
+            match name.as_str() {
+                "metadata" => parsed.metadata = filter::metadata(&value)?,
+                "state" => states.extend(value.split(',').map(str::to_owned)),
+                "limit" => parsed.limit = limit(&value)?,
+                "nextToken" => parsed.after = Some(cursor(&value)?),
+                _ => {}
+            }
+        }
+        if let Some(unknown) = states.iter().find(|s| !matches!(s.as_str(), "running" | "paused")) {
+            return Err(ApiError::bad_request(format!("Invalid state: {unknown}")));
+        }
+        parsed.running = states.is_empty() || states.iter().any(|state| state == "running");
+        Ok(parsed)
+    }
+
+    fn wants(&self, sandbox: &Sandbox) -> bool {
+        let wanted = |(key, value)| sandbox.metadata.get(key) == Some(value);
+        self.running && self.metadata.iter().all(wanted)
+    }
+}
+
+/// The newest sandboxes first; the first version of the call knows no pages.
+pub(super) fn list(
+    sim: &Shared,
+    team: &str,
+    version: Version,
+    query: &str,
+) -> Result<Response<Body>, ApiError> {
+    let query = Query::parse(query)?;
+    let state = sim.state();
+    let owned = state.sandboxes.values().filter(|sandbox| &*sandbox.team == team);
+    let mut wanted: Vec<_> = owned.filter(|sandbox| query.wants(sandbox)).collect();
+    wanted.sort_by_key(|sandbox| std::cmp::Reverse(sandbox.record.create));
+    let describe = |sandbox: &&Sandbox| sandbox.listed(sim);
+    if version == Version::One {
+        return Ok(answer::json(StatusCode::OK, &wanted.iter().map(describe).collect::<Vec<_>>()));
+    }
+    let total = wanted.len();
+    if let Some(Cursor(last)) = query.after {
+        wanted.retain(|sandbox| sandbox.record.create < last);
+    }
+    let more = wanted.len() > query.limit;
+    wanted.truncate(query.limit);
+    let page: Vec<_> = wanted.iter().map(describe).collect();
+    let mut answer = answer::json(StatusCode::OK, &page);
+    answer.headers_mut().insert("x-total-running", HeaderValue::from(total));
+    if let Some(last) = wanted.last().filter(|_| more) {
+        let token = HeaderValue::try_from(Cursor(last.record.create).token());
+        token.into_iter().for_each(|token| {
+            answer.headers_mut().insert("x-next-token", token);
+        });
+    }
+    Ok(answer)
+}
+
+fn limit(value: &str) -> Result<usize, ApiError> {
+    let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| ApiError::bad_request(format!("Invalid limit: {value}")))
+}
+
+fn cursor(token: &str) -> Result<Cursor, ApiError> {
+    Cursor::parse(token).ok_or_else(|| ApiError::bad_request("Invalid next token"))
+}

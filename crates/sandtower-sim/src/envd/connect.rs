@@ -1,0 +1,70 @@
+//! Errors of the Connect protocol, and the two ways to send one.
+
+use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use serde::Serialize;
+
+use super::envelope;
+use crate::{answer, body::Body};
+
+/// The codes that are used here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Code {
+    DeadlineExceeded,
+    Internal,
+    InvalidArgument,
+    ResourceExhausted,
+    Unauthenticated,
+    Unimplemented,
+}
+
+impl Code {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::InvalidArgument => StatusCode::BAD_REQUEST,
+            Self::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        }
+    }
+}
+
+/// An error of an RPC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Error {
+    code: Code,
+    message: String,
+}
+
+impl Error {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    pub(super) fn not_simulated(path: &str) -> Self {
+        Self::new(Code::Unimplemented, format!("{path} is not simulated yet"))
+    }
+
+    /// The answer of an RPC that is no stream: the error has an HTTP status.
+    pub(super) fn unary(&self) -> Response<Body> {
+        let mut answer = answer::json(self.code.status(), self);
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        answer
+    }
+
+    /// The answer of a stream that fails at once: a success to HTTP, the error is its last
+    /// envelope.
+    pub(super) fn in_stream(&self) -> Response<Body> {
+        stream(Body::whole(envelope::last(Some(self))))
+    }
+}
+
+/// The head of a stream.
+pub(super) fn stream(body: Body) -> Response<Body> {
+    let mut answer = Response::new(body);
+    let content_type = HeaderValue::from_static("application/connect+json");
+    answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    answer
+}

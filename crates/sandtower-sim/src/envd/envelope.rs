@@ -1,0 +1,97 @@
+//! Envelopes: how messages follow each other in a Connect stream.
+//!
+//! One byte of flags, four bytes of length (big-endian), the message.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use serde::Serialize;
+
+use super::connect::{Code, Error};
+
+const HEAD: usize = 5;
+const COMPRESSED: u8 = 0x01;
+const LAST: u8 = 0x02;
+
+/// The first message of a request's body.
+pub(super) fn first(body: &Bytes, max: usize) -> Result<Bytes, Error> {
+    let broken = |what: &str| Error::new(Code::InvalidArgument, format!("protocol error: {what}"));
+    let Some((&[flags, a, b, c, d], rest)) = body.split_first_chunk::<HEAD>() else {
+        return Err(broken("incomplete envelope: unexpected EOF"));
+    };
+    if flags & COMPRESSED != 0 {
+        let message = "protocol error: sent compressed message without compression support";
+        return Err(Error::new(Code::Internal, message));
+    }
+    if flags != 0 {
+        return Err(broken(&format!("invalid envelope flags {flags}")));
+    }
+    let promised = u32::from_be_bytes([a, b, c, d]) as usize;
+    if promised > max {
+        return Err(too_large(promised, max));
+    }
+    if rest.len() < promised {
+        let got = rest.len();
+        return Err(broken(&format!("promised {promised} bytes in enveloped message, got {got}")));
+    }
+    Ok(body.slice(HEAD..HEAD + promised))
+}
+
+/// A message that is longer than allowed.
+pub(super) fn too_large(size: usize, max: usize) -> Error {
+    let message = format!("message size {size} is larger than configured max {max}");
+    Error::new(Code::ResourceExhausted, message)
+}
+
+/// A message in its envelope.
+pub(super) fn message(message: &impl Serialize) -> Bytes {
+    seal(0, message)
+}
+
+/// The last envelope of a stream.
+pub(super) fn last(error: Option<&Error>) -> Bytes {
+    #[derive(Serialize)]
+    struct End<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<&'a Error>,
+    }
+    seal(LAST, &End { error })
+}
+
+fn seal(flags: u8, message: &impl Serialize) -> Bytes {
+    let json = serde_json::to_vec(message).unwrap_or_default();
+    let mut sealed = BytesMut::with_capacity(HEAD + json.len());
+    sealed.put_u8(flags);
+    // What is sent is at most a few times as long as what is read, which is far less.
+    sealed.put_u32(u32::try_from(json.len()).unwrap_or(u32::MAX));
+    sealed.put_slice(&json);
+    sealed.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_comes_back() {
+        let sealed = message(&"hi");
+        assert_eq!(&sealed[..], b"\0\0\0\0\x04\"hi\"");
+        assert_eq!(first(&sealed, 100).unwrap(), "\"hi\"");
+        assert_eq!(&last(None)[..], b"\x02\0\0\0\x02{}");
+    }
+
+    #[test]
+    fn broken_envelopes_are_errors() {
+        for (body, says) in [
+            (&b""[..], "incomplete envelope"),
+            (b"\0\0\0\0", "incomplete envelope"),
+            (b"\0\0\0\0\x05abcd", "promised 5 bytes in enveloped message, got 4"),
+            (b"\0\xff\xff\xff\xff", "message size 4294967295 is larger"),
+            (b"\x01\0\0\0\0", "compressed"),
+            (b"\x02\0\0\0\x02{}", "invalid envelope flags 2"),
+            (b"\x80\0\0\0\0", "invalid envelope flags 128"),
+        ] {
+            let error = first(&Bytes::from_static(body), 100).unwrap_err();
+            let json = serde_json::to_string(&error).unwrap();
+            assert!(json.contains(says), "{body:?}: {json}");
+        }
+    }
+}

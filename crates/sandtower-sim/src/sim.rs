@@ -1,0 +1,176 @@
+//! The simulator's state, and the handle to it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    clock,
+    config::Config,
+    control::Keys,
+    ledger::{CreateCounts, End, Ended, Ledger},
+    sandbox::{Life, Sandbox},
+    teams::Teams,
+};
+
+/// A simulated E2B: control plane and sandboxes behind one [`Service`](tower_service::Service).
+///
+/// A clone is another handle to the same simulator. Its clock is tokio's: in a current-thread
+/// runtime with a paused clock, hours pass in seconds.
+#[derive(Clone, Debug)]
+pub struct Sim {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Sim {
+    pub(crate) fn new(config: Config) -> Self {
+        let state = Mutex::new(State::new(config.ledger_capacity));
+        Self { shared: Arc::new(Shared { config, began: clock::now(), state }) }
+    }
+
+    /// The truth up to now.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.shared.ledger()
+    }
+
+    /// How long ago the simulator began, on its clock.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.shared.since_began(clock::now())
+    }
+
+    /// How many sandboxes run, zombies included.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.shared.state().sandboxes.len()
+    }
+}
+
+/// What all handles and all work in progress share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    began: Instant,
+    state: Mutex<State>,
+}
+
+/// What changes.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) teams: Teams,
+    pub(crate) keys: Keys,
+    pub(crate) sandboxes: BTreeMap<String, Sandbox>,
+    pub(crate) creates: CreateCounts,
+    pub(crate) requests: BTreeMap<&'static str, u64>,
+    pub(crate) connections: u64,
+    pub(crate) broken_connections: u64,
+    ends: BTreeSet<(Instant, String)>,
+    ended: Ended,
+}
+
+impl Shared {
+    /// The state as of now: sandboxes whose lifetime is over are not in it.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::now();
+        while let Some((at, id)) = state.ends.first().filter(|(at, _)| *at <= now).cloned() {
+            state.end(&id, End::Lifetime, self.since_began(at));
+        }
+        state
+    }
+
+    pub(crate) fn since_began(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.began)
+    }
+
+    pub(crate) fn date(&self, at: Instant) -> SystemTime {
+        let epoch = self.config.epoch;
+        epoch.checked_add(self.since_began(at)).unwrap_or(epoch)
+    }
+
+    pub(crate) fn ledger(&self) -> Ledger {
+        let now = self.since_began(clock::now());
+        let state = self.state();
+        let running = state.sandboxes.values().map(|sandbox| &sandbox.record);
+        let mut sandboxes: Vec<_> = state.ended.records().chain(running).cloned().collect();
+        sandboxes.sort_by_key(|record| record.create);
+        Ledger {
+            now,
+            creates: state.creates.clone(),
+            requests: state.requests.clone(),
+            broken_connections: state.broken_connections,
+            active: state.sandboxes.len() as u64,
+            killed: state.ended.killed,
+            expired: state.ended.expired,
+            dropped: state.ended.dropped,
+            sandboxes,
+        }
+    }
+
+    /// Kills a sandbox of a team; false if it has no such sandbox.
+    pub(crate) fn kill(&self, id: &str, team: &str) -> bool {
+        let mut state = self.state();
+        let owned = state.sandboxes.get(id).is_some_and(|sandbox| &*sandbox.team == team);
+        if owned {
+            state.end(id, End::Killed, self.since_began(clock::now()));
+        }
+        owned
+    }
+
+    /// Notes that the answer which names a sandbox did not reach its caller.
+    pub(crate) fn note_lost_answer(&self, id: &str) {
+        let mut state = self.state();
+        let State { sandboxes, ended, .. } = &mut *state;
+        let running = sandboxes.get_mut(id).map(|sandbox| &mut sandbox.record);
+        if let Some(record) = running.or_else(|| ended.find(id)) {
+            record.answer_lost = true;
+        }
+    }
+}
+
+impl State {
+    fn new(ledger_capacity: usize) -> Self {
+        Self {
+            teams: Teams::default(),
+            keys: Keys::default(),
+            sandboxes: BTreeMap::new(),
+            creates: CreateCounts::default(),
+            requests: BTreeMap::new(),
+            connections: 0,
+            broken_connections: 0,
+            ends: BTreeSet::new(),
+            ended: Ended::new(ledger_capacity),
+        }
+    }
+
+    /// Lets a sandbox run until its `end_at`.
+    pub(crate) fn run(&mut self, sandbox: Sandbox) {
+        let id = sandbox.record.id.clone();
+        self.ends.insert((sandbox.end_at, id.clone()));
+        self.sandboxes.insert(id, sandbox);
+    }
+
+    /// Moves the end of a sandbox's lifetime.
+    pub(crate) fn live_until(&mut self, id: &str, end_at: Instant) {
+        if let Some(sandbox) = self.sandboxes.get_mut(id) {
+            self.ends.remove(&(sandbox.end_at, id.to_owned()));
+            self.ends.insert((end_at, id.to_owned()));
+            sandbox.live_until(end_at);
+        }
+    }
+
+    fn end(&mut self, id: &str, how: End, at: Duration) {
+        let Some(mut sandbox) = self.sandboxes.remove(id) else { return };
+        self.ends.remove(&(sandbox.end_at, id.to_owned()));
+        self.teams.release(&sandbox.team);
+        sandbox.life.send_replace(Life::Over);
+        sandbox.record.end = how;
+        sandbox.record.ended_at = Some(at);
+        self.ended.push(sandbox.record);
+    }
+}

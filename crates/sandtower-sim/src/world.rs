@@ -1,0 +1,300 @@
+//! What the simulated service is like: the causes of its delays and failures.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::seconds;
+
+/// The constants of a simulated E2B.
+///
+/// They are causes, never outcomes: what a caller sees follows from them and from how the caller
+/// behaves. In serialized form durations are decimal seconds, and a constant that is left out has
+/// its value from [`World::calm`].
+///
+/// # Creation
+///
+/// With `n` creations in flight when one arrives (itself included, and those whose caller has gone
+/// away: the work goes on), the load is `max(1, n / create_parallel)` and
+///
+/// - latency = `create_median` x e^(`create_spread` x N(0, 1)) x load^`create_exponent`,
+/// - probability of failure = 1 - (1 - `create_failure`) x e^(-`overload_failure` x (load - 1)).
+///
+/// A creation that fails does so after its latency, as a placement does that was tried on several
+/// nodes. One that lasts longer than `api_deadline` is answered by the balancer's 504; the work
+/// goes on for up to `late_work`, and may still commit in that time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct World {
+    /// The latency of half of all creations while no more than `create_parallel` are in flight.
+    #[serde(with = "seconds")]
+    pub create_median: Duration,
+    /// How far creations spread around the median: the sigma of a log-normal distribution.
+    pub create_spread: f64,
+    /// Creations that the cluster works on at full speed.
+    pub create_parallel: NonZeroU32,
+    /// How steeply latency grows with load beyond `create_parallel`; 1 is a fair queue.
+    pub create_exponent: f64,
+    /// Probability that a creation fails whatever the load.
+    pub create_failure: f64,
+    /// How fast the probability of failure grows with load beyond `create_parallel`.
+    pub overload_failure: f64,
+    /// Share of failures that are 500 `sandbox_create_failed`, relative to the other two shares.
+    pub create_failed_share: f64,
+    /// Share of failures that are 503 `sandbox_capacity_unavailable`.
+    pub capacity_share: f64,
+    /// Share of failures that are 504 `sandbox_placement_timeout`.
+    pub placement_timeout_share: f64,
+    /// Probability that a creation which was given up on at `api_deadline` commits all the same.
+    pub late_commit: f64,
+    /// Probability that a created sandbox is a zombie: listed as running, its envd never answers.
+    pub zombie: f64,
+    /// Sandboxes that the cluster holds, of all teams; creations beyond are 503
+    /// `sandbox_capacity_unavailable`.
+    pub slots: NonZeroU32,
+    /// When the control plane gives up on a request, and the balancer answers in its place.
+    #[serde(with = "seconds")]
+    pub api_deadline: Duration,
+    /// How long a creation is still worked on after `api_deadline`, before it is dropped.
+    #[serde(with = "seconds")]
+    pub late_work: Duration,
+    /// Latency of every other call of the control plane.
+    #[serde(with = "seconds")]
+    pub api_latency: Duration,
+    /// Latency of an answer from inside a sandbox, up to its head.
+    #[serde(with = "seconds")]
+    pub envd_latency: Duration,
+    /// What a command costs before its first output: a login shell starts.
+    #[serde(with = "seconds")]
+    pub command_latency: Duration,
+    /// Probability that a connection is refused: nothing was processed.
+    pub connection_refused: f64,
+    /// Probability that a connection is reset before the request was processed.
+    pub connection_reset: f64,
+    /// Probability that a connection is reset after the request was processed: its answer is lost.
+    pub answer_lost: f64,
+}
+
+impl World {
+    /// Fast, even, and nothing fails by itself.
+    #[must_use]
+    pub fn calm() -> Self {
+        Self {
+            create_median: Duration::from_millis(100),
+            create_spread: 0.1,
+            create_parallel: at_least_one(1_000),
+            create_exponent: 1.0,
+            create_failure: 0.0,
+            overload_failure: 0.0,
+            create_failed_share: 6.0,
+            capacity_share: 3.0,
+            placement_timeout_share: 1.0,
+            late_commit: 0.5,
+            zombie: 0.0,
+            slots: at_least_one(10_000),
+            api_deadline: Duration::from_secs(70),
+            late_work: Duration::from_secs(20),
+            api_latency: Duration::from_millis(2),
+            envd_latency: Duration::from_millis(1),
+            command_latency: Duration::from_millis(5),
+            connection_refused: 0.0,
+            connection_reset: 0.0,
+            answer_lost: 0.0,
+        }
+    }
+
+    /// A cluster that starts two sandboxes at a time and collapses when asked for more.
+    ///
+    /// Two creations in flight take about three seconds and hardly ever fail. Six take half a
+    /// minute each and nearly always fail, so that six callers who retry blindly keep it there.
+    #[must_use]
+    pub fn stress() -> Self {
+        Self {
+            create_median: Duration::from_secs(3),
+            create_spread: 0.25,
+            create_parallel: at_least_one(2),
+            create_exponent: 2.0,
+            create_failure: 0.005,
+            overload_failure: 2.0,
+            zombie: 0.01,
+            slots: at_least_one(200),
+            api_latency: Duration::from_millis(40),
+            envd_latency: Duration::from_millis(10),
+            command_latency: Duration::from_millis(200),
+            ..Self::calm()
+        }
+    }
+
+    /// Whether every constant makes sense.
+    ///
+    /// # Errors
+    ///
+    /// Names the first constant that does not: a probability outside 0..=1, any other number that
+    /// is negative or not finite, or shares of failures that are all 0.
+    pub fn check(&self) -> Result<(), InvalidWorld> {
+        for (name, value) in self.probabilities() {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(InvalidWorld { name, value, expected: "a probability, 0 to 1" });
+            }
+        }
+        for (name, value) in self.numbers() {
+            if !value.is_finite() || value < 0.0 {
+                return Err(InvalidWorld { name, value, expected: "a number, 0 or more" });
+            }
+        }
+        let shares = self.create_failed_share + self.capacity_share + self.placement_timeout_share;
+        if shares <= 0.0 {
+            let name = "create_failed_share";
+            return Err(InvalidWorld { name, value: shares, expected: "one share above 0" });
+        }
+        Ok(())
+    }
+
+    fn probabilities(&self) -> [(&'static str, f64); 6] {
+        [
+            ("create_failure", self.create_failure),
+            ("late_commit", self.late_commit),
+            ("zombie", self.zombie),
+            ("connection_refused", self.connection_refused),
+            ("connection_reset", self.connection_reset),
+            ("answer_lost", self.answer_lost),
+        ]
+    }
+
+    fn numbers(&self) -> [(&'static str, f64); 6] {
+        [
+            ("create_spread", self.create_spread),
+            ("create_exponent", self.create_exponent),
+            ("overload_failure", self.overload_failure),
+            ("create_failed_share", self.create_failed_share),
+            ("capacity_share", self.capacity_share),
+            ("placement_timeout_share", self.placement_timeout_share),
+        ]
+    }
+
+    /// This world with one constant halved or doubled, for each constant in turn.
+    ///
+    /// The name tells which, as `create_median / 2` or `create_median * 2`. A probability stays at
+    /// most 1 and a count at least 1; a constant that is 0 stays 0, so it gives two equal worlds.
+    pub fn variations(&self) -> impl Iterator<Item = (String, World)> + '_ {
+        SCALED.iter().flat_map(move |&(name, scale)| {
+            [("/", 0.5), ("*", 2.0)].into_iter().map(move |(sign, factor)| {
+                let mut world = self.clone();
+                scale(&mut world, factor);
+                (format!("{name} {sign} 2"), world)
+            })
+        })
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::calm()
+    }
+}
+
+/// A constant of a [`World`] that makes no sense.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct InvalidWorld {
+    /// The constant.
+    pub name: &'static str,
+    /// What it was.
+    pub value: f64,
+    /// What it must be.
+    pub expected: &'static str,
+}
+
+impl std::fmt::Display for InvalidWorld {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is {}, not {}", self.name, self.value, self.expected)
+    }
+}
+
+impl std::error::Error for InvalidWorld {}
+
+type Scale = fn(&mut World, f64);
+
+const SCALED: &[(&str, Scale)] = &[
+    ("create_median", |w, by| w.create_median = lasting(w.create_median, by)),
+    ("create_spread", |w, by| w.create_spread *= by),
+    ("create_parallel", |w, by| w.create_parallel = scaled(w.create_parallel, by)),
+    ("create_exponent", |w, by| w.create_exponent *= by),
+    ("create_failure", |w, by| w.create_failure = (w.create_failure * by).min(1.0)),
+    ("overload_failure", |w, by| w.overload_failure *= by),
+    ("create_failed_share", |w, by| w.create_failed_share *= by),
+    ("capacity_share", |w, by| w.capacity_share *= by),
+    ("placement_timeout_share", |w, by| w.placement_timeout_share *= by),
+    ("late_commit", |w, by| w.late_commit = (w.late_commit * by).min(1.0)),
+    ("zombie", |w, by| w.zombie = (w.zombie * by).min(1.0)),
+    ("slots", |w, by| w.slots = scaled(w.slots, by)),
+    ("api_deadline", |w, by| w.api_deadline = lasting(w.api_deadline, by)),
+    ("late_work", |w, by| w.late_work = lasting(w.late_work, by)),
+    ("api_latency", |w, by| w.api_latency = lasting(w.api_latency, by)),
+    ("envd_latency", |w, by| w.envd_latency = lasting(w.envd_latency, by)),
+    ("command_latency", |w, by| w.command_latency = lasting(w.command_latency, by)),
+    ("connection_refused", |w, by| w.connection_refused = (w.connection_refused * by).min(1.0)),
+    ("connection_reset", |w, by| w.connection_reset = (w.connection_reset * by).min(1.0)),
+    ("answer_lost", |w, by| w.answer_lost = (w.answer_lost * by).min(1.0)),
+];
+
+const fn at_least_one(count: u32) -> NonZeroU32 {
+    match NonZeroU32::new(count) {
+        Some(count) => count,
+        None => NonZeroU32::MIN,
+    }
+}
+
+fn lasting(time: Duration, by: f64) -> Duration {
+    Duration::try_from_secs_f64(time.as_secs_f64() * by).unwrap_or(Duration::MAX)
+}
+
+fn scaled(count: NonZeroU32, by: f64) -> NonZeroU32 {
+    // A float-to-int cast saturates, which is the bound wanted here.
+    at_least_one((f64::from(count.get()) * by) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_constant_is_varied() {
+        let serde_json::Value::Object(fields) = serde_json::to_value(World::stress()).unwrap()
+        else {
+            panic!("a world is a table");
+        };
+        let named: BTreeSet<_> = SCALED.iter().map(|(name, _)| *name).collect();
+        assert_eq!(named, fields.keys().map(String::as_str).collect());
+        assert_eq!(World::stress().variations().count(), 2 * SCALED.len());
+    }
+
+    #[test]
+    fn the_worlds_that_ship_and_their_variations_make_sense() {
+        for world in [World::calm(), World::stress()] {
+            assert_eq!(world.check(), Ok(()));
+            for (name, varied) in world.variations() {
+                assert_eq!(varied.check(), Ok(()), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_constant_that_makes_no_sense_is_named() {
+        let refused = World { zombie: 1.5, ..World::calm() }.check().unwrap_err();
+        assert_eq!(refused.to_string(), "zombie is 1.5, not a probability, 0 to 1");
+        assert!(World { create_spread: f64::NAN, ..World::calm() }.check().is_err());
+        assert!(World { late_commit: f64::NAN, ..World::calm() }.check().is_err());
+    }
+
+    #[test]
+    fn durations_are_read_as_seconds_and_the_rest_is_calm() {
+        let read: World = serde_json::from_str(r#"{"create_median": 1.5}"#).unwrap();
+        let expected = World { create_median: Duration::from_millis(1500), ..World::calm() };
+        assert_eq!(read, expected);
+        assert!(serde_json::from_str::<World>(r#"{"create_median": -1}"#).is_err());
+        assert!(serde_json::from_str::<World>(r#"{"create_medain": 1}"#).is_err());
+    }
+}

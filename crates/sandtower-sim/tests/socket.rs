@@ -1,0 +1,107 @@
+//! Behind a socket the simulator is the same, and the server ends when it is told to.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+mod common;
+
+use std::net::SocketAddr;
+
+use common::{KEY, secs};
+use sandtower_sim::{Config, Sim, World, serve};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+    time,
+};
+
+async fn serving(world: World) -> (SocketAddr, Sim, oneshot::Sender<()>, JoinHandle<()>) {
+    let sim = Config::new().world(world).build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let served = sim.clone();
+    let server = tokio::spawn(async move {
+        serve(listener, served, async { drop(stopped.await) }).await.unwrap();
+    });
+    (address, sim, stop, server)
+}
+
+async fn exchange(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // A reset is an answer too: an empty one.
+    drop(stream.read_to_end(&mut answer).await);
+    String::from_utf8(answer).unwrap()
+}
+
+fn create() -> String {
+    let body = r#"{"templateID": "base"}"#;
+    let length = body.len();
+    format!(
+        "POST /v2/sandboxes HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\ncontent-length: {length}\r\n\
+         connection: close\r\n\r\n{body}"
+    )
+}
+
+#[tokio::test]
+async fn requests_are_answered_over_a_socket() {
+    let (address, sim, stop, server) = serving(World::calm()).await;
+    let answer = exchange(address, &create()).await;
+    assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
+    assert_eq!(sim.active(), 1);
+    let garbage = exchange(address, "NOT HTTP\r\n\r\n").await;
+    assert!(garbage.starts_with("HTTP/1.1 400"), "{garbage}");
+    stop.send(()).unwrap();
+    time::timeout(secs(5), server).await.unwrap().unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_broken_connection_has_no_answer() {
+    let (address, sim, stop, _server) = serving(World { answer_lost: 1.0, ..World::calm() }).await;
+    assert_eq!(exchange(address, &create()).await, "");
+    assert_eq!(sim.active(), 1);
+    drop(stop);
+}
+
+#[tokio::test]
+async fn a_silent_connection_does_not_hold_up_the_end() {
+    let (address, _sim, stop, server) = serving(World::calm()).await;
+    let silent = TcpStream::connect(address).await.unwrap();
+    time::sleep(std::time::Duration::from_millis(50)).await;
+    stop.send(()).unwrap();
+    time::timeout(secs(10), server).await.unwrap().unwrap();
+    drop(silent);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_program_tells_its_address_and_ends_when_asked() {
+    use std::process::Stdio;
+    use tokio::{
+        io::{AsyncBufReadExt as _, BufReader},
+        process::Command,
+    };
+
+    for signal in ["-INT", "-TERM"] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_sandtower-sim"))
+            .args(["--listen", "127.0.0.1:0", "--seed", "7", "--plan", "pro", "--world", "calm"])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(program.stdout.take().unwrap()).lines();
+        let told = time::timeout(secs(10), stdout.next_line()).await.unwrap().unwrap().unwrap();
+        let address = told.strip_prefix("listening on http://").unwrap().parse().unwrap();
+        let answer = exchange(address, &create()).await;
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+        let pid = program.id().unwrap().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+        let ended = time::timeout(secs(10), program.wait()).await.unwrap().unwrap();
+        assert!(ended.success(), "{ended}");
+        assert_eq!(stdout.next_line().await.unwrap(), None, "nothing else is printed");
+    }
+}
