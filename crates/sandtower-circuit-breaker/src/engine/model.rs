@@ -1,0 +1,168 @@
+//! Random histories: what holds whatever happens, in whatever order.
+
+use proptest::{prelude::*, sample::Index};
+use sandtower_core::Effect;
+
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Take,
+    Settle(Index, Verdict),
+    GiveBack(Index),
+    /// Its future hangs for ever.
+    Lose(Index),
+    Pass(Duration),
+    Unready,
+    Reset,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let verdict = prop_oneof![
+        3 => Just(Verdict::success()),
+        3 => Just(Verdict::transient(Effect::None).retry_after(Duration::from_secs(90))),
+        3 => Just(Verdict::unknown()),
+        1 => Just(Verdict::throttled()),
+        1 => Just(Verdict::permanent()),
+        1 => Just(Verdict::refused()),
+        2 => Just(Verdict::cancelled()),
+    ];
+    prop_oneof![
+        8 => Just(Step::Take),
+        6 => (any::<Index>(), verdict).prop_map(|(which, verdict)| Step::Settle(which, verdict)),
+        1 => any::<Index>().prop_map(Step::GiveBack),
+        2 => any::<Index>().prop_map(Step::Lose),
+        4 => (0..20_000_u64).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
+        1 => Just(Step::Unready),
+        1 => Just(Step::Reset),
+    ]
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    // Open for shorter and for longer than a lease.
+    let open_for = prop_oneof![Just(Duration::from_secs(2)), Just(Duration::from_secs(10))];
+    let numbers = (1..4_u32, 1..4_u32, 1..4_u32, open_for);
+    numbers.prop_map(|(failures, probes, successes, open_for)| Settings {
+        trip: Trip::ConsecutiveFailures(failures),
+        open_for,
+        longest_open: Duration::from_secs(30),
+        probes,
+        successes,
+        lease: Duration::from_secs(5),
+        expected: Duration::from_secs(3),
+    })
+}
+
+/// An attempt that was let through, as its caller knows it.
+#[derive(Debug)]
+struct Out {
+    token: Token,
+    sent: Tick,
+}
+
+/// Everything that decides what the engine does next.
+fn decisive(engine: &Engine) -> String {
+    let Engine { phase, since, generation, tally, leases, last_cause, .. } = engine;
+    format!("{phase:?} {since:?} {generation} {tally:?} {leases:?} {last_cause:?}")
+}
+
+struct History {
+    engine: Engine,
+    settings: Settings,
+    now: Tick,
+    out: Vec<Out>,
+    /// Generation and expiry of each probe whose caller still waits, or was lost.
+    lost: Vec<(u64, Tick)>,
+}
+
+impl History {
+    fn new(settings: Settings) -> Self {
+        let now = Tick::ZERO + Duration::from_secs(1);
+        let engine = Engine::new(settings, now);
+        Self { engine, settings, now, out: Vec::new(), lost: Vec::new() }
+    }
+
+    fn pick(&mut self, which: &Index) -> Option<Out> {
+        (!self.out.is_empty()).then(|| self.out.swap_remove(which.index(self.out.len())))
+    }
+
+    fn apply(&mut self, step: &Step) {
+        match step {
+            Step::Take => self.take(),
+            Step::Settle(which, verdict) => self.settle(which, *verdict),
+            Step::GiveBack(which) => {
+                if let Some(out) = self.pick(which) {
+                    self.engine.give_back(out.token);
+                }
+            }
+            Step::Lose(which) => {
+                if let Some(Out { token, sent }) = self.pick(which)
+                    && token.probe.is_some()
+                {
+                    self.lost.push((token.generation, sent + self.settings.lease));
+                }
+            }
+            Step::Pass(time) => self.now += *time,
+            Step::Unready => drop(self.engine.unready(Verdict::unknown(), self.now)),
+            Step::Reset => drop(self.engine.reset(self.now)),
+        }
+    }
+
+    fn take(&mut self) {
+        let looked = self.engine.look(self.now);
+        match self.engine.take(self.now) {
+            Ok((token, _)) => {
+                assert_eq!(looked, None, "looking and taking agree");
+                self.out.push(Out { token, sent: self.now });
+            }
+            Err(no) => {
+                assert_eq!(looked, Some(no), "looking and taking agree");
+                assert!(self.now < no.at, "a no tells an instant to come");
+                let longest = self.settings.longest_open.max(self.settings.open_for);
+                assert!(no.at <= self.now + longest, "which is not too far away");
+                if no.reason == Reason::Probing {
+                    let out = self.probes_out();
+                    assert_eq!(out, self.settings.probes as usize, "no place is left empty");
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, which: &Index, verdict: Verdict) {
+        let Some(Out { token, sent }) = self.pick(which) else { return };
+        let old = token.generation != self.engine.generation;
+        let before = decisive(&self.engine);
+        let _ = self.engine.settle(token, &Settlement::new(verdict, sent, self.now));
+        if old {
+            assert_eq!(decisive(&self.engine), before, "an older generation changes nothing");
+        }
+    }
+
+    fn probes_out(&self) -> usize {
+        let held = self.out.iter().filter(|out| out.token.probe.is_some());
+        let held = held.map(|out| (out.token.generation, out.sent + self.settings.lease));
+        let alive = |&(generation, expires): &(u64, Tick)| {
+            generation == self.engine.generation && self.now < expires
+        };
+        held.chain(self.lost.iter().copied()).filter(alive).count()
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_history_lets_a_probe_too_many_out_or_keeps_the_next_one_in(
+        settings in settings(),
+        steps in prop::collection::vec(step(), 0..200),
+    ) {
+        let mut history = History::new(settings);
+        for step in &steps {
+            history.apply(step);
+            let out = history.probes_out();
+            prop_assert!(out <= settings.probes as usize, "{} probes out: {:?}", out, step);
+        }
+        // Whoever obeys the "no" gets through, though none of those outside ever comes back.
+        if let Err(no) = history.engine.take(history.now) {
+            prop_assert!(history.engine.take(no.at).is_ok(), "the no of {:?} did not hold", no);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+use sandtower_core::{ByResult, Gated, GatedLayer};
+use sandtower_time::TokioClock;
+use tower_layer::Layer;
+
+use crate::{CircuitBreaker, Config, ConfigError};
+
+/// Puts a [`CircuitBreaker`] before a service.
+///
+/// All services made by one layer, and by its clones, share its breaker. By default every response
+/// is a success and every error a failure; [`classify`](Self::classify) tells more.
+///
+/// ```
+/// use sandtower_circuit_breaker::{CircuitBreaker, CircuitBreakerLayer};
+/// use sandtower_core::{Reason, Refusal, find};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let breaker = CircuitBreaker::original("E2B");
+/// let layer = CircuitBreakerLayer::new(breaker.clone());
+/// let service = layer.layer(service_fn(async |_: ()| Err::<(), _>("down")));
+///
+/// for _ in 0..5 {
+///     assert_eq!(service.clone().oneshot(()).await.unwrap_err().to_string(), "down");
+/// }
+/// let error = service.clone().oneshot(()).await.unwrap_err();
+/// let refusal = find::<Refusal>(&*error).unwrap();
+/// assert_eq!(refusal.reason(), Reason::Open { failed: 5, of: 5 });
+///
+/// breaker.reset();
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct CircuitBreakerLayer<C = ByResult> {
+    shell: GatedLayer<CircuitBreaker, C, TokioClock>,
+}
+
+/// A service behind a [`CircuitBreaker`], made by a [`CircuitBreakerLayer`]. Not to be confused
+/// with the breaker, which is the handle and has that name since it is what users hold.
+///
+/// `poll_ready` is answered by the breaker alone while it refuses, without touching `S`; it fails
+/// only if `S` does. `call` decides without waiting and allocates nothing but the error of a
+/// refusal. Errors are those of `S`, boxed, or a [`Refusal`](sandtower_core::Refusal).
+///
+/// Dropping the future of a call that was sent tells the breaker: an attempt that was out for the
+/// [expected time](crate::Config::expected) then counts as a failure, and a probe frees its place.
+pub type CircuitBreakerService<S, C = ByResult> = Gated<S, CircuitBreaker, C, TokioClock>;
+
+/// The answer of a [`CircuitBreakerService`], or its breaker's refusal: over the future `F` of the
+/// service and the judge `J` of its classifier.
+pub type ResponseFuture<F, J> = sandtower_core::ResponseFuture<F, J, CircuitBreaker, TokioClock>;
+
+impl CircuitBreakerLayer {
+    /// Services made by this layer share `breaker`.
+    pub fn new(breaker: CircuitBreaker) -> Self {
+        Self { shell: GatedLayer::new(breaker, ByResult::default(), TokioClock) }
+    }
+}
+
+impl<C> CircuitBreakerLayer<C> {
+    /// Judges answers by `classify`.
+    #[must_use]
+    pub fn classify<D>(self, classify: D) -> CircuitBreakerLayer<D> {
+        let breaker = self.breaker().clone();
+        CircuitBreakerLayer { shell: GatedLayer::new(breaker, classify, TokioClock) }
+    }
+
+    /// The breaker that all services of this layer share.
+    pub fn breaker(&self) -> &CircuitBreaker {
+        self.shell.gate()
+    }
+}
+
+impl From<CircuitBreaker> for CircuitBreakerLayer {
+    fn from(breaker: CircuitBreaker) -> Self {
+        Self::new(breaker)
+    }
+}
+
+impl TryFrom<Config> for CircuitBreakerLayer {
+    type Error = ConfigError;
+
+    /// # Errors
+    ///
+    /// The configuration makes no sense.
+    fn try_from(config: Config) -> Result<Self, ConfigError> {
+        config.build().map(Self::new)
+    }
+}
+
+impl<S, C: Clone> Layer<S> for CircuitBreakerLayer<C> {
+    type Service = CircuitBreakerService<S, C>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        self.shell.layer(inner)
+    }
+}

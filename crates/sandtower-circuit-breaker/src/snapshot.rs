@@ -1,0 +1,128 @@
+use std::time::Duration;
+
+use sandtower_core::Outcome;
+use serde::{Serialize, Serializer};
+
+/// Where a breaker stands. The words are the electrical ones: closed lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Lets every call through.
+    Closed,
+    /// Refuses every call.
+    Open,
+    /// Lets probes through, to see whether the service has recovered.
+    HalfOpen,
+}
+
+impl State {
+    /// The name for logs and metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// All that a breaker knows, as of one instant.
+///
+/// Serializes flat but for `counters`; durations become whole milliseconds under names that end in
+/// `_ms`, the outcome its [label](Outcome::label).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The name that its user gave the breaker.
+    pub name: String,
+    /// Where it stands.
+    pub state: State,
+    /// Whether an operator put it there and it stays until released.
+    pub forced: bool,
+    /// How long it has stood there.
+    #[serde(rename = "since_ms", serialize_with = "millis")]
+    pub since: Duration,
+    /// How many calls failed since the service was last known to be well: with
+    /// [`ConsecutiveFailures`](crate::Trip::ConsecutiveFailures), the present run.
+    pub recent_failures: u32,
+    /// Out of how many.
+    pub recent_calls: u32,
+    /// What last counted against the service.
+    #[serde(serialize_with = "label")]
+    pub last_cause: Option<Outcome>,
+    /// When a call that is refused now should come back; `None` if it would be let through, or
+    /// nobody knows since an operator forced it.
+    #[serde(rename = "retry_in_ms", serialize_with = "optional_millis")]
+    pub retry_in: Option<Duration>,
+    /// What has been counted since the breaker was made.
+    pub counters: Counters,
+}
+
+/// What a breaker has counted since it was made; a reset leaves it alone.
+///
+/// Each outcome counts once: `late` if it could change nothing any more, else by what it said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Counters {
+    /// The service did its work.
+    pub succeeded: u64,
+    /// Transient and unknown failures; failures to become ready among them.
+    pub failed: u64,
+    /// The service asked for fewer calls.
+    pub throttled: u64,
+    /// The service said a clear no: permanent and exhausted.
+    pub declined: u64,
+    /// Dropped before they answered, whether that counted as a failure or not.
+    pub cancelled: u64,
+    /// Outcomes from before a change of state, and of probes that outlived their lease.
+    pub late: u64,
+    /// Calls that the breaker itself refused or held back. A call that is refused before the
+    /// service below was asked to become ready counts whenever its readiness is asked for.
+    pub refused: u64,
+    /// Probes handed out.
+    pub probes: u64,
+    /// Probes whose lease expired and whose place went to another.
+    pub expired_probes: u64,
+    /// Times that it opened, after a failed probe too; not when forced.
+    pub trips: u64,
+}
+
+impl Counters {
+    pub(crate) fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Success => self.succeeded += 1,
+            Outcome::Transient | Outcome::Unknown => self.failed += 1,
+            Outcome::Throttled => self.throttled += 1,
+            Outcome::Exhausted | Outcome::Permanent => self.declined += 1,
+            Outcome::Cancelled => self.cancelled += 1,
+            // A layer below refused: the service was not asked.
+            _ => {}
+        }
+    }
+}
+
+/// Whole milliseconds, rounded up: who obeys them does not come too early.
+pub(crate) fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(whole_millis(*duration))
+}
+
+fn optional_millis<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(whole_millis).serialize(serializer)
+}
+
+fn label<S: Serializer>(outcome: &Option<Outcome>, serializer: S) -> Result<S::Ok, S::Error> {
+    outcome.map(Outcome::label).serialize(serializer)
+}

@@ -1,0 +1,58 @@
+//! What a call costs in allocations.
+
+use std::{
+    future::{Ready, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use sandtower_circuit_breaker::{CircuitBreaker, CircuitBreakerLayer};
+use sandtower_testkit::{CountingAllocator, allocations};
+use tower::Layer;
+use tower_service::Service;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator::system();
+
+/// Answers at once, with what it was sent.
+struct Echo;
+
+impl Service<u64> for Echo {
+    type Response = u64;
+    type Error = std::io::Error;
+    type Future = Ready<Result<u64, std::io::Error>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), std::io::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: u64) -> Self::Future {
+        ready(Ok(request))
+    }
+}
+
+/// One whole call, without a runtime; whether it succeeded.
+fn call<S: Service<u64>>(service: &mut S) -> bool {
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(matches!(service.poll_ready(cx), Poll::Ready(Ok(()))));
+    match pin!(service.call(7)).poll(cx) {
+        Poll::Ready(result) => result.is_ok(),
+        Poll::Pending => panic!("nothing here has to be waited for"),
+    }
+}
+
+#[test]
+fn a_call_that_succeeds_allocates_nothing() {
+    let layer = CircuitBreakerLayer::new(CircuitBreaker::original("E2B"));
+    let mut service = layer.layer(Echo);
+    assert!(call(&mut service));
+    assert_eq!(allocations(|| (0..100).all(|_| call(&mut service))), 0);
+}
+
+#[test]
+fn a_refusal_allocates_its_error_and_nothing_else() {
+    let layer = CircuitBreakerLayer::new(CircuitBreaker::original("E2B"));
+    let mut service = layer.layer(Echo);
+    layer.breaker().force_open();
+    assert_eq!(allocations(|| call(&mut service)), 1);
+}

@@ -1,0 +1,338 @@
+//! A service behind a breaker, on a paused clock: first what users see, then the ways in which
+//! breakers are known to break.
+
+mod support;
+
+use std::time::Duration;
+
+use sandtower_circuit_breaker::{CircuitBreakerLayer, Config, State};
+use sandtower_core::{Asked, BoxError, Effect, Reason, Verdict, classify_fn};
+use sandtower_testkit::{Answer, Mock, Readiness};
+use support::{
+    FAILURES, LEASE, OPEN, call, configured, is_probing, original, poll_once, refusal, settle, trip,
+};
+use tokio::time::{advance, sleep, timeout};
+use tower::{Layer, Service as _, ServiceExt};
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+#[tokio::test(start_paused = true)]
+async fn it_opens_refuses_at_once_probes_and_closes() {
+    let (breaker, service, handle) = original();
+    trip(&service, &handle).await;
+    assert_eq!(breaker.state(), State::Open);
+
+    let refused = refusal(call(&service).await);
+    assert_eq!(
+        refused.to_string(),
+        "circuit breaker `E2B` is open: the last 5 calls failed; retry in 60 s",
+    );
+    assert_eq!(handle.counts().calls, FAILURES, "nothing reaches the service");
+
+    advance(OPEN).await;
+    assert_eq!(breaker.state(), State::HalfOpen);
+    assert_eq!(call(&service).await.unwrap(), 7);
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_time_is_the_paused_clocks() {
+    let (breaker, service, handle) = original();
+    trip(&service, &handle).await;
+    advance(OPEN - MOMENT).await;
+    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(refusal(call(&service).await).retry_after(), Some(MOMENT));
+    advance(MOMENT).await;
+    assert_eq!(breaker.state(), State::HalfOpen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_fails_opens_it_again_for_the_whole_time() {
+    let (_, service, handle) = original();
+    trip(&service, &handle).await;
+    advance(OPEN).await;
+    handle.set_answers(|_, _| Answer::err("still down"));
+    assert_eq!(call(&service).await.unwrap_err().to_string(), "still down");
+    let refused = refusal(call(&service).await);
+    assert_eq!(refused.reason(), Reason::Open { failed: 6, of: 6 });
+    assert_eq!(refused.retry_after(), Some(OPEN));
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_probes_must_succeed_as_configured() {
+    let (breaker, service, handle) = configured(Config::original("E2B").successes(2));
+    trip(&service, &handle).await;
+    advance(OPEN).await;
+    call(&service).await.unwrap();
+    assert_eq!(breaker.state(), State::HalfOpen);
+    call(&service).await.unwrap();
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_may_ask_for_more_time_but_not_for_ever() {
+    let asks = |wait: u64| {
+        classify_fn(
+            |_: &u64| Asked::default(),
+            move |_: Result<&u64, &BoxError>| {
+                Verdict::transient(Effect::None).retry_after(Duration::from_secs(wait))
+            },
+        )
+    };
+    for (asked, waited) in [(2, 60), (90, 90), (86_400, 300)] {
+        let layer = CircuitBreakerLayer::try_from(Config::original("E2B")).unwrap();
+        let layer = layer.classify(asks(asked));
+        let (mock, _handle) = Mock::always(7);
+        let service = layer.layer(mock);
+        for _ in 0..FAILURES {
+            service.clone().oneshot(1).await.unwrap();
+        }
+        let refused = refusal(service.clone().oneshot(1).await);
+        assert_eq!(refused.retry_after(), Some(Duration::from_secs(waited)), "asked: {asked} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_services_of_a_layer_share_its_breaker() {
+    let layer = CircuitBreakerLayer::try_from(Config::original("E2B")).unwrap();
+    let (dead, dead_handle) = Mock::always(7);
+    let (well, well_handle) = Mock::always(7);
+    let (dead, well) = (layer.layer(dead), layer.clone().layer(well));
+    trip(&dead, &dead_handle).await;
+    refusal(call(&well).await);
+    assert_eq!(well_handle.counts().calls, 0);
+}
+
+// A probe that never settles wedges nothing.
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_hangs_is_void_when_its_lease_expires() {
+    let (breaker, service, handle) = original();
+    trip(&service, &handle).await;
+    advance(OPEN).await;
+    handle.set_answers(|_, _| Answer::Hang);
+    let hung = tokio::spawn(service.clone().oneshot(1));
+    settle().await;
+
+    let refused = refusal(call(&service).await);
+    assert_eq!(
+        refused.to_string(),
+        "circuit breaker `E2B` is testing whether the service recovered; retry in 60 s",
+    );
+    handle.set_answers(|_, _| Answer::ok(7));
+    advance(LEASE).await;
+    call(&service).await.unwrap();
+    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.snapshot().counters.expired_probes, 1);
+    hung.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_its_caller_drops_frees_its_place_at_once() {
+    let (breaker, service, handle) = original();
+    trip(&service, &handle).await;
+    advance(OPEN).await;
+    handle.set_answers(|_, _| Answer::Hang);
+    assert!(poll_once(call(&service)).await.is_none());
+    handle.set_answers(|_, _| Answer::ok(7));
+    call(&service).await.unwrap();
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_hangs_takes_no_place_once_it_has_opened_again() {
+    let open = Duration::from_secs(1);
+    let (_, service, handle) = configured(Config::original("E2B").probes(2).open_for(open));
+    trip(&service, &handle).await;
+    advance(open).await;
+    handle.set_answers(|_, _| Answer::Hang);
+    let hung = tokio::spawn(service.clone().oneshot(1));
+    settle().await;
+    handle.set_answers(|_, _| Answer::err("still down"));
+    call(&service).await.unwrap_err();
+
+    advance(open).await;
+    handle.set_answers(|_, _| Answer::Hang);
+    let probes = [(); 2].map(|()| tokio::spawn(service.clone().oneshot(1)));
+    settle().await;
+    assert_eq!(handle.counts().calls, FAILURES + 4);
+    assert!(is_probing(call(&service).await));
+    hung.abort();
+    probes.iter().for_each(|probe| probe.abort());
+}
+
+// Half-open admits as many as configured.
+
+#[tokio::test(start_paused = true)]
+async fn half_open_admits_exactly_as_many_probes_as_configured() {
+    let (_, service, handle) = configured(Config::original("E2B").probes(3));
+    trip(&service, &handle).await;
+    advance(OPEN).await;
+    handle.set_answers(|_, _| Answer::ok(7).after(Duration::from_secs(1)));
+    let callers: Vec<_> = (0..200).map(|_| tokio::spawn(service.clone().oneshot(1))).collect();
+    let mut served = 0;
+    for caller in callers {
+        match caller.await.unwrap() {
+            Ok(_) => served += 1,
+            refused => assert!(is_probing(refused)),
+        }
+    }
+    assert_eq!(served, 3);
+    assert_eq!(handle.counts().calls, FAILURES + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_clones_that_are_ready_in_half_open_one_goes_and_the_others_stay_usable() {
+    let (_, service, handle) = original();
+    trip(&service, &handle).await;
+    advance(OPEN).await;
+    let mut clones: Vec<_> = (0..20).map(|_| service.clone()).collect();
+    for clone in &mut clones {
+        clone.ready().await.unwrap();
+    }
+    handle.set_answers(|_, _| Answer::ok(7).after(Duration::from_secs(1)));
+    let answers: Vec<_> = clones.iter_mut().map(|clone| tokio::spawn(clone.call(1))).collect();
+    let mut served = 0;
+    for answer in answers {
+        match answer.await.unwrap() {
+            Ok(_) => served += 1,
+            refused => assert!(is_probing(refused)),
+        }
+    }
+    assert_eq!(served, 1);
+    for clone in &mut clones {
+        assert_eq!(clone.ready().await.unwrap().call(1).await.unwrap(), 7);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_its_probes_are_out_nobody_takes_anything_below() {
+    let (_, service, handle) = original();
+    trip(&service, &handle).await;
+    advance(OPEN).await;
+    handle.set_answers(|_, _| Answer::Hang);
+    let probe = tokio::spawn(service.clone().oneshot(1));
+    settle().await;
+    let polls = handle.counts().readiness_polls;
+    assert!(is_probing(call(&service).await));
+    assert_eq!(handle.counts().readiness_polls, polls);
+    probe.abort();
+}
+
+// What came before a change of state changes nothing after it.
+
+#[tokio::test(start_paused = true)]
+async fn late_results_from_before_the_trip_neither_close_nor_reopen_it() {
+    for late in [|| Answer::ok(7), || Answer::err("down")] {
+        let (breaker, service, handle) = original();
+        handle.set_answers(move |_, _| late().after(OPEN + Duration::from_secs(1)));
+        let sent = tokio::spawn(service.clone().oneshot(1));
+        settle().await;
+        trip(&service, &handle).await;
+        advance(OPEN).await;
+        handle.set_answers(|_, _| Answer::Hang);
+        let probe = tokio::spawn(service.clone().oneshot(1));
+        let _ = sent.await.unwrap();
+        assert_eq!(breaker.state(), State::HalfOpen);
+        assert!(is_probing(call(&service).await), "its probe is still the only one");
+        assert_eq!(breaker.snapshot().counters.late, 1);
+        probe.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_out_during_a_reset_changes_nothing_any_more() {
+    let (breaker, service, handle) = original();
+    trip(&service, &handle).await;
+    advance(OPEN).await;
+    handle.set_answers(|_, _| Answer::err("down").after(Duration::from_secs(1)));
+    let probe = tokio::spawn(service.clone().oneshot(1));
+    settle().await;
+    breaker.reset();
+    assert_eq!(breaker.state(), State::Closed);
+    probe.await.unwrap().unwrap_err();
+    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.snapshot().recent_failures, 0);
+}
+
+// Whatever fails counts, wherever it is noticed.
+
+#[tokio::test(start_paused = true)]
+async fn calls_dropped_by_an_outer_time_out_count() {
+    let (breaker, service, handle) = configured(Config::original("E2B").expected(OPEN / 2));
+    handle.set_answers(|_, _| Answer::Hang);
+    for _ in 0..FAILURES {
+        timeout(OPEN / 2, call(&service)).await.unwrap_err();
+    }
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_dropped_before_the_expected_time_tell_nothing() {
+    let (breaker, service, handle) = configured(Config::original("E2B").expected(OPEN / 2));
+    handle.set_answers(|_, _| Answer::Hang);
+    for _ in 0..10 * FAILURES {
+        timeout(OPEN / 2 - MOMENT, call(&service)).await.unwrap_err();
+    }
+    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.snapshot().counters.cancelled, 10 * FAILURES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_to_become_ready_count() {
+    let (breaker, service, handle) = original();
+    handle.set_readiness(|_| Readiness::Err("no connection".into()));
+    for _ in 0..FAILURES {
+        assert_eq!(call(&service).await.unwrap_err().to_string(), "no connection");
+    }
+    assert_eq!(breaker.state(), State::Open);
+    refusal(call(&service).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_does_not_become_ready_for_its_probe_opens_it_again() {
+    let (breaker, service, handle) = original();
+    trip(&service, &handle).await;
+    advance(OPEN).await;
+    handle.set_readiness(|_| Readiness::Err("no connection".into()));
+    call(&service).await.unwrap_err();
+    assert_eq!(breaker.state(), State::Open);
+}
+
+// Who waits below when it opens.
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_wait_for_readiness_below_are_woken_and_refused_when_it_opens() {
+    let (breaker, service, handle) = original();
+    handle.set_readiness(|_| Readiness::Pending);
+    let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(service.clone().oneshot(1))).collect();
+    settle().await;
+    assert!(waiting.iter().all(|caller| !caller.is_finished()));
+    breaker.force_open();
+    for caller in waiting {
+        let answer = timeout(OPEN, caller).await.expect("it is woken");
+        assert_eq!(refusal(answer.unwrap()).reason(), Reason::ForcedOpen);
+    }
+    assert_eq!(handle.counts().calls, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_refuses_at_once_although_the_service_below_is_pending() {
+    let (_, service, handle) = original();
+    trip(&service, &handle).await;
+    handle.set_readiness(|_| Readiness::Pending);
+    let polls = handle.counts().readiness_polls;
+    refusal(poll_once(call(&service)).await.expect("no wait"));
+    assert_eq!(handle.counts().readiness_polls, polls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_that_were_sent_are_left_alone_when_it_opens() {
+    let (breaker, service, handle) = original();
+    handle.set_answers(|_, _| Answer::ok(8).after(Duration::from_secs(1)));
+    let sent = tokio::spawn(service.clone().oneshot(1));
+    sleep(MOMENT).await;
+    trip(&service, &handle).await;
+    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(sent.await.unwrap().unwrap(), 8);
+}
