@@ -1,0 +1,86 @@
+/// At which parts of a limit to warn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Levels {
+    /// In percent of the limit, rising.
+    pub(crate) percent: Vec<u8>,
+    /// By how many percent of the limit the count has to fall below a level before that level can
+    /// warn again.
+    pub(crate) margin: u8,
+}
+
+/// Warns once when a count rises to a level, and not again before it has clearly fallen: a count
+/// that moves up and down around a level does not fill the logs.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm {
+    /// How many of the levels, from the lowest, have warned and not been armed again.
+    warned: usize,
+}
+
+impl Alarm {
+    /// Arms the levels again from which `count` has fallen by the margin.
+    pub(crate) fn fell(&mut self, levels: &Levels, count: u64, limit: u64) {
+        let highest = |warned: usize| levels.percent.get(warned.checked_sub(1)?).copied();
+        while let Some(percent) = highest(self.warned) {
+            if reaches(count, limit, percent.saturating_sub(levels.margin)) {
+                return;
+            }
+            self.warned -= 1;
+        }
+    }
+
+    /// The highest level that `count` has reached, if that is news.
+    pub(crate) fn rose(&mut self, levels: &Levels, count: u64, limit: u64) -> Option<u8> {
+        let reached = levels.percent.iter().take_while(|&&level| reaches(count, limit, level));
+        let reached = reached.count();
+        if reached <= self.warned {
+            return None;
+        }
+        self.warned = reached;
+        levels.percent.get(reached - 1).copied()
+    }
+}
+
+fn reaches(count: u64, limit: u64, percent: u8) -> bool {
+    u128::from(count) * 100 >= u128::from(limit) * u128::from(percent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn levels() -> Levels {
+        Levels { percent: vec![80, 100], margin: 5 }
+    }
+
+    /// What an alarm says while the count takes these values.
+    fn told(limit: u64, counts: impl IntoIterator<Item = u64>) -> Vec<(u64, u8)> {
+        let mut alarm = Alarm::default();
+        let tell = |count| {
+            alarm.fell(&levels(), count, limit);
+            alarm.rose(&levels(), count, limit).map(|level| (count, level))
+        };
+        counts.into_iter().filter_map(tell).collect()
+    }
+
+    #[test]
+    fn each_level_warns_once_on_the_way_up() {
+        assert_eq!(told(100, 0..=150), [(80, 80), (100, 100)]);
+    }
+
+    #[test]
+    fn a_count_that_trembles_around_a_level_warns_once() {
+        assert_eq!(told(100, [79, 80, 79, 80, 76, 80, 75, 80]), [(80, 80)]);
+    }
+
+    #[test]
+    fn a_count_that_clearly_fell_may_warn_again() {
+        assert_eq!(told(100, [80, 74, 80]), [(80, 80), (80, 80)]);
+        assert_eq!(told(100, [100, 94, 100, 0, 100]), [(100, 100), (100, 100), (100, 100)]);
+    }
+
+    #[test]
+    fn a_jump_over_several_levels_warns_once_of_the_highest() {
+        assert_eq!(told(1, [0, 1]), [(1, 100)]);
+        assert_eq!(told(u64::MAX, [0, u64::MAX]), [(u64::MAX, 100)]);
+    }
+}

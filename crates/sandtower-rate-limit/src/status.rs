@@ -1,0 +1,49 @@
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// How one operation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// Attempts within the window, counted high by at most one bucket (1.6 % of the window).
+    pub count: u64,
+    /// What the window allows; `None`: no limit.
+    pub limit: Option<u64>,
+    /// Whether the limit is used up.
+    pub exceeded: bool,
+    /// What is left of the limit.
+    pub remaining: Option<u64>,
+    /// The time until all of the limit is back, if nothing more is sent.
+    pub resets_in: Duration,
+    /// The time until an attempt may go by every limit that is known: the window's, the pace, and
+    /// what the server asked for. Zero: now.
+    pub available_in: Duration,
+}
+
+/// What was sent, by operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Attempts of all operations within the window.
+    pub total: u64,
+    /// Every operation that was ever asked for, by its number.
+    pub by_operation: Vec<OperationStats>,
+    /// How far back attempts are counted.
+    pub window: Duration,
+}
+
+/// What was sent of one operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct OperationStats {
+    /// The name of the operation.
+    pub operation: &'static str,
+    /// Attempts within the window, counted high by at most one bucket (1.6 % of the window).
+    pub count: u64,
+    /// What the window allows; `None`: no limit.
+    pub limit: Option<u64>,
+    /// How often, since the start, somebody asked while it was too much: told no when enforcing, let
+    /// through when observing.
+    pub over: u64,
+}
