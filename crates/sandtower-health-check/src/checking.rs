@@ -1,0 +1,166 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use sandtower_core::{BoxError, Clock, Effect, Judged, Operation, Outcome, Verdict};
+use sandtower_time::{Sleep, TokioClock};
+
+use crate::unchecked::Unchecked;
+use crate::{Check, Finding, OnFailure, Unhealthy};
+
+pin_project! {
+    /// Probes one answer until it passes or has failed, and hands it out or does not.
+    pub(crate) struct Checking<S, Res, K>
+    where
+        S: Clone,
+        K: Check<S, Res>,
+    {
+        // Drops before the answer: nothing probes what is being released.
+        #[pin]
+        step: Step<K::Probe>,
+        // Ends the probe that takes too long, and the pause between two.
+        #[pin]
+        timer: Sleep,
+        unchecked: Option<Unchecked<S, Res, K>>,
+        operation: Operation,
+        failed: u32,
+    }
+}
+
+pin_project! {
+    #[project = StepProj]
+    enum Step<P> {
+        Probing { #[pin] probe: P },
+        Pausing,
+    }
+}
+
+/// A check that began, or an answer that hands out nothing.
+pub(crate) enum Begun<S, Res, K>
+where
+    S: Clone,
+    K: Check<S, Res>,
+{
+    Checking(Checking<S, Res, K>),
+    NothingToCheck(Unchecked<S, Res, K>),
+}
+
+impl<S, Res, K> Checking<S, Res, K>
+where
+    S: Clone,
+    K: Check<S, Res>,
+{
+    pub(crate) fn begin(unchecked: Unchecked<S, Res, K>, operation: Operation) -> Begun<S, Res, K> {
+        let Some(probe) = unchecked.probe() else { return Begun::NothingToCheck(unchecked) };
+        let shared = unchecked.shared();
+        shared.ledger().count(|counts| counts.checked += 1);
+        let timer = Sleep::until(TokioClock.now() + shared.config.probe_within);
+        let step = Step::Probing { probe };
+        Begun::Checking(Self { step, timer, unchecked: Some(unchecked), operation, failed: 0 })
+    }
+
+    /// What the probe at hand has found.
+    fn poll_probe(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Finding>> {
+        let mut this = self.project();
+        loop {
+            match this.step.as_mut().project() {
+                StepProj::Probing { probe } => {
+                    if let Poll::Ready(verdict) = probe.poll(cx) {
+                        return Poll::Ready(match verdict {
+                            Verdict { outcome: Outcome::Success, .. } => Ok(()),
+                            Verdict { outcome, .. } => Err(Finding::Said(outcome)),
+                        });
+                    }
+                    ready!(this.timer.poll(cx));
+                    return Poll::Ready(Err(Finding::TimedOut));
+                }
+                StepProj::Pausing => {
+                    ready!(this.timer.as_mut().poll(cx));
+                    let Some(unchecked) = this.unchecked.as_ref() else { return Poll::Pending };
+                    let Some(probe) = unchecked.probe() else {
+                        return Poll::Ready(Err(Finding::Gone));
+                    };
+                    let ends = TokioClock.now() + unchecked.shared().config.probe_within;
+                    this.timer.as_mut().reset(ends);
+                    this.step.set(Step::Probing { probe });
+                }
+            }
+        }
+    }
+
+    /// Whether there will be another probe after this one that failed.
+    fn try_again(self: Pin<&mut Self>, found: Finding) -> bool {
+        let mut this = self.project();
+        *this.failed += 1;
+        // The probe is dropped here, and with it whatever it holds below.
+        this.step.set(Step::Pausing);
+        let Some(unchecked) = this.unchecked.as_ref() else { return false };
+        let config = &unchecked.shared().config;
+        this.timer.reset(TokioClock.now() + config.pause);
+        let final_word = matches!(found, Finding::Said(Outcome::Permanent) | Finding::Gone);
+        *this.failed < config.tries && !final_word
+    }
+
+    fn passed(unchecked: Unchecked<S, Res, K>) -> Option<Res> {
+        unchecked.shared().ledger().count(|counts| counts.passed += 1);
+        unchecked.hand_out()
+    }
+
+    fn failed(
+        unchecked: Unchecked<S, Res, K>,
+        operation: Operation,
+        unhealthy: Unhealthy,
+    ) -> Option<Result<Res, BoxError>> {
+        let shared = unchecked.shared();
+        shared.ledger().count(|counts| counts.failed += 1);
+        let on_failure = shared.config.on_failure;
+        let Unhealthy { probes, last } = unhealthy;
+        tracing::warn!(
+            target: "sandtower::health_check",
+            name = shared.ledger().name(),
+            operation = operation.name(),
+            probes,
+            last = %last,
+            handed_out = on_failure == OnFailure::Warn,
+            "what was handed out is unhealthy"
+        );
+        match on_failure {
+            OnFailure::Warn => unchecked.hand_out().map(Ok),
+            OnFailure::Discard => {
+                drop(unchecked);
+                // What was made is released: as far as a retry is concerned, nothing happened.
+                Some(Err(Judged::new(Verdict::transient(Effect::None), unhealthy).into()))
+            }
+        }
+    }
+}
+
+impl<S, Res, K> Future for Checking<S, Res, K>
+where
+    S: Clone,
+    K: Check<S, Res>,
+{
+    type Output = Result<Res, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let found = ready!(self.as_mut().poll_probe(cx));
+            if let Err(finding) = found
+                && self.as_mut().try_again(finding)
+            {
+                continue;
+            }
+            let this = self.project();
+            let Some(unchecked) = this.unchecked.take() else { return Poll::Pending };
+            let result = match found {
+                Ok(()) => Self::passed(unchecked).map(Ok),
+                Err(last) => {
+                    let unhealthy = Unhealthy { probes: *this.failed, last };
+                    Self::failed(unchecked, *this.operation, unhealthy)
+                }
+            };
+            return result.map_or(Poll::Pending, Poll::Ready);
+        }
+    }
+}

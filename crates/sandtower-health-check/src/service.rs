@@ -1,0 +1,61 @@
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use sandtower_core::{BoxError, ByResult, Classify, Judge};
+use tower_service::Service;
+
+use crate::unchecked::Shared;
+use crate::{Check, Handle, ResponseFuture};
+
+/// Checks what the service below hands out: made by a [`HealthCheckLayer`](crate::HealthCheckLayer).
+///
+/// Ready when the service below is; the instance made ready is the one that is called. Probes and
+/// discards use clones of their own, made only when there is something to check.
+#[derive(Debug)]
+pub struct HealthCheck<S, K, C = ByResult> {
+    inner: S,
+    classify: C,
+    shared: Arc<Shared<S, K>>,
+}
+
+impl<S, K, C> HealthCheck<S, K, C> {
+    pub(crate) fn new(inner: S, classify: C, shared: Shared<S, K>) -> Self {
+        Self { inner, classify, shared: Arc::new(shared) }
+    }
+
+    /// Reads what was seen.
+    pub fn handle(&self) -> &Handle {
+        &self.shared.handle
+    }
+}
+
+impl<S: Clone, K, C: Clone> Clone for HealthCheck<S, K, C> {
+    fn clone(&self) -> Self {
+        let shared = Arc::clone(&self.shared);
+        Self { inner: self.inner.clone(), classify: self.classify.clone(), shared }
+    }
+}
+
+impl<S, K, C, Req> Service<Req> for HealthCheck<S, K, C>
+where
+    S: Service<Req> + Clone,
+    S::Error: Into<BoxError>,
+    K: Check<S, S::Response>,
+    C: Classify<Req>,
+    C::Judge: Judge<S::Response>,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = ResponseFuture<S, Req, K, C::Judge>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let judge = self.classify.ask(&request);
+        let checks = self.shared.check.checks(judge.asked());
+        let shared = checks.then(|| Arc::clone(&self.shared));
+        ResponseFuture::new(self.inner.call(request), judge, shared)
+    }
+}

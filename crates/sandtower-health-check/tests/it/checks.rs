@@ -1,0 +1,196 @@
+//! What passes, what fails, and what its caller gets.
+
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use sandtower_core::{
+    Asked, BoxError, Clock, Effect, Operation, Outcome, Verdict, classify_fn, find,
+    verdict_of_error,
+};
+use sandtower_health_check::{Config, Finding, HealthCheckLayer, OnFailure, Unhealthy, check_fn};
+use sandtower_testkit::{Answer, Mock, allocations};
+use sandtower_time::TokioClock;
+use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
+
+use crate::world::{Below, CREATE, PROBE, SECOND, YES, by_request, checked, sandboxes};
+
+fn config() -> Config {
+    Config::new("E2B")
+}
+
+fn yes() -> Answer<u64> {
+    Answer::ok(YES).after(SECOND)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_alive_is_handed_out_after_one_probe() {
+    let (mock, mock_handle) = sandboxes(|_| yes());
+    let (service, checks, alive) = checked(mock, config());
+    let sandbox = service.oneshot(CREATE).await.unwrap();
+    assert_eq!(alive.numbers(), [sandbox]);
+    assert_eq!(mock_handle.counts().calls, 2);
+    let counts = checks.counts();
+    assert_eq!((counts.checked, counts.passed, counts.discarded), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dead_is_no_effect_at_all_to_a_retry() {
+    let (mock, _mock_handle) = sandboxes(|_| Answer::err("dead").after(SECOND));
+    let (service, checks, alive) = checked(mock, config());
+    let error = service.oneshot(CREATE).await.unwrap_err();
+    assert_eq!(verdict_of_error(&*error), Some(Verdict::transient(Effect::None)));
+    let unhealthy = find::<Unhealthy>(&*error).unwrap();
+    assert_eq!(
+        (unhealthy.probes, unhealthy.last, unhealthy.to_string().as_str()),
+        (
+            3,
+            Finding::Said(Outcome::Transient),
+            "what was handed out is unhealthy: probe 3 failed (transient)"
+        )
+    );
+    checks.drain(SECOND * 2).await.unwrap();
+    assert!(alive.numbers().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_probe_that_fails_proves_nothing() {
+    let mut probes = 0;
+    let (mock, _mock_handle) = sandboxes(move |_| {
+        probes += 1;
+        if probes < 3 { Answer::err("starting") } else { yes() }
+    });
+    let (service, checks, _alive) = checked(mock, config());
+    assert!(service.oneshot(CREATE).await.is_ok());
+    assert_eq!(checks.counts().failed, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_original_warns_and_passes_on() {
+    let (mock, mock_handle) = sandboxes(|_| Answer::err("dead"));
+    let layer = HealthCheckLayer::original(by_request());
+    let sandbox = layer.layer(BoxCloneService::new(mock)).oneshot(CREATE).await;
+    assert!(sandbox.is_ok());
+    let counts = layer.handle().counts();
+    assert_eq!((counts.failed, counts.discarded), (1, 0));
+    assert_eq!(mock_handle.counts().calls, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_hangs_is_cut_by_its_time_out() {
+    let (mock, mock_handle) = sandboxes(|_| Answer::Hang);
+    let (service, _checks, _alive) = checked(mock, config());
+    let begin = TokioClock.now();
+    let error = service.oneshot(CREATE).await.unwrap_err();
+    // One second to create, three probes of ten seconds, two pauses.
+    let took = TokioClock.now().since(begin).as_secs_f64();
+    assert!((took - 31.5).abs() < 0.01, "{took}");
+    assert_eq!(find::<Unhealthy>(&*error).unwrap().last, Finding::TimedOut);
+    assert_eq!(mock_handle.counts().dropped_early, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clear_no_is_not_asked_for_twice() {
+    let layer = |verdict: Verdict| {
+        let check = check_fn(
+            move |_: Below, _: &u64| Some(std::future::ready(verdict)),
+            |_: Below, _| std::future::ready(()),
+        );
+        HealthCheckLayer::new(check, config()).unwrap()
+    };
+    let (mock, _handle) = Mock::always(1);
+    let error = layer(Verdict::permanent())
+        .layer(BoxCloneService::new(mock))
+        .oneshot(CREATE)
+        .await
+        .unwrap_err();
+    assert_eq!(find::<Unhealthy>(&*error).unwrap().probes, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_make_an_instance_of_their_own_ready_after_all_below_is_released() {
+    let (mock, mock_handle) = sandboxes(|_| yes());
+    // The creation must have given its slot back, or its probe waits for ever.
+    mock_handle.limit_reservations(1);
+    let (mut service, _checks, _alive) = checked(mock, config());
+    for _ in 0..3 {
+        assert!(service.ready().await.unwrap().call(CREATE).await.is_ok());
+    }
+    assert_eq!(mock_handle.violations(), []);
+    assert_eq!(mock_handle.counts().reservations_held, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_and_answers_that_are_no_success_are_not_checked() {
+    let (mock, mock_handle) = Mock::in_turn([Answer::err("busy"), Answer::ok(503)]);
+    let classify = classify_fn(
+        |_: &u64| Asked::default(),
+        |result: Result<&u64, &BoxError>| match result {
+            Ok(503) => Verdict::transient(Effect::None),
+            Ok(_) => Verdict::success(),
+            Err(_) => Verdict::unknown(),
+        },
+    );
+    let layer = HealthCheckLayer::new(by_request(), config()).unwrap().classify(classify);
+    let mut service = layer.layer(BoxCloneService::new(mock));
+    let error = service.ready().await.unwrap().call(CREATE).await.unwrap_err();
+    assert_eq!(error.to_string(), "busy");
+    assert_eq!(service.ready().await.unwrap().call(CREATE).await.unwrap(), 503);
+    assert_eq!(mock_handle.counts().calls, 2);
+    assert_eq!(layer.handle().counts(), Default::default());
+}
+
+#[test]
+fn an_operation_that_hands_out_nothing_costs_no_allocation_and_no_clone() {
+    let classify = classify_fn(
+        |request: &u64| Asked::new(Operation::new(u8::from(*request != CREATE), "any")),
+        |_: Result<&u64, &BoxError>| Verdict::success(),
+    );
+    let (counted, clones) = Counted::new();
+    let echo = service_fn(move |request: u64| {
+        let _ = &counted;
+        std::future::ready(Ok::<_, BoxError>(request))
+    });
+    let check = check_fn(
+        |_, _: &u64| -> Option<std::future::Ready<Verdict>> { panic!("nothing to check") },
+        |_, _| std::future::ready(()),
+    );
+    const MADE: &[Operation] = &[Operation::new(0, "any")];
+    let layer = HealthCheckLayer::new(check.only(MADE), config()).unwrap().classify(classify);
+    let mut service = layer.layer(echo);
+    let before = clones();
+    let mut call = || {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(service.poll_ready(&mut cx).is_ready());
+        let mut future = std::pin::pin!(service.call(PROBE));
+        assert!(matches!(future.as_mut().poll(&mut cx), Poll::Ready(Ok(PROBE))));
+    };
+    assert_eq!(allocations(|| (0..100).for_each(|_| call())), 0);
+    assert_eq!(clones(), before);
+}
+
+/// Counts its clones.
+struct Counted(std::rc::Rc<std::cell::Cell<u32>>);
+
+impl Counted {
+    fn new() -> (Self, impl Fn() -> u32) {
+        let clones = std::rc::Rc::new(std::cell::Cell::new(0));
+        (Self(clones.clone()), move || clones.get())
+    }
+}
+
+impl Clone for Counted {
+    fn clone(&self) -> Self {
+        self.0.set(self.0.get() + 1);
+        Self(self.0.clone())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warning_hands_out_what_it_warns_of_and_a_caller_who_goes_gets_nothing() {
+    let (mock, _mock_handle) = sandboxes(|_| Answer::Hang);
+    let (service, checks, alive) = checked(mock, config().on_failure(OnFailure::Warn));
+    let call = service.oneshot(CREATE);
+    assert!(tokio::time::timeout(Duration::from_secs(5), call).await.is_err());
+    checks.drain(SECOND * 2).await.unwrap();
+    assert!(alive.numbers().is_empty());
+}

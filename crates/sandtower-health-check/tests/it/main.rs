@@ -1,0 +1,11 @@
+//! The health check over a service that makes sandboxes, some of them dead.
+#![cfg(test)]
+
+mod checks;
+mod contract;
+mod discards;
+mod world;
+
+#[global_allocator]
+static ALLOCATOR: sandtower_testkit::CountingAllocator =
+    sandtower_testkit::CountingAllocator::system();

@@ -1,0 +1,89 @@
+//! A service that makes, probes and kills sandboxes, and keeps the books of them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sandtower_core::{BoxError, Effect, Verdict};
+use sandtower_health_check::{Check, Config, Handle as Checks, HealthCheckLayer, check_fn};
+use sandtower_testkit::{Answer, Handle, Mock};
+use tower::{Layer, Service, ServiceExt, util::BoxCloneService};
+
+/// Asks for a sandbox; answered by its number.
+pub(crate) const CREATE: u64 = 0;
+/// Probes the sandbox of this number more.
+pub(crate) const PROBE: u64 = 1 << 32;
+/// Kills the sandbox of this number more.
+pub(crate) const KILL: u64 = 1 << 33;
+/// What a sandbox answers that is alive, or was killed.
+pub(crate) const YES: u64 = u64::MAX;
+
+/// The sandboxes that were made and not killed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Alive(Arc<Mutex<BTreeSet<u64>>>);
+
+impl Alive {
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.0.lock().unwrap().iter().copied().collect()
+    }
+}
+
+/// Keeps the books of what was answered: what nobody was told of was not made.
+fn keep(alive: &Alive, answer: u64) -> u64 {
+    let mut alive = alive.0.lock().unwrap();
+    match answer {
+        YES => {}
+        killed if killed >= KILL => drop(alive.remove(&(killed - KILL))),
+        made => drop(alive.insert(made)),
+    }
+    answer
+}
+
+/// The service below the check.
+pub(crate) type Below = BoxCloneService<u64, u64, BoxError>;
+
+/// How long all that is asked takes.
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// Sandboxes are numbered from 0; `probe` answers for each of them.
+pub(crate) fn sandboxes(
+    mut probe: impl FnMut(u64) -> Answer<u64> + Send + 'static,
+) -> (Mock<u64, u64>, Handle<u64, u64>) {
+    let mut numbers = 0..;
+    Mock::new(move |request, _| match request {
+        CREATE => Answer::ok(numbers.next().unwrap()).after(SECOND),
+        killed if killed >= KILL => Answer::ok(killed).after(SECOND),
+        probed => probe(probed - PROBE),
+    })
+}
+
+/// Probes and kills by requests to the service below.
+pub(crate) fn by_request() -> impl Check<Below, u64, Probe: Send> + Clone + Send + Sync + 'static {
+    check_fn(
+        |inner: Below, sandbox: &u64| Some(probe(inner, *sandbox)),
+        |inner: Below, sandbox| async move { drop(inner.oneshot(KILL + sandbox).await) },
+    )
+}
+
+async fn probe(inner: Below, sandbox: u64) -> Verdict {
+    match inner.oneshot(PROBE + sandbox).await {
+        Ok(_) => Verdict::success(),
+        Err(_) => Verdict::transient(Effect::None),
+    }
+}
+
+/// A checked service over `mock`, what it counts, and the sandboxes that are alive.
+pub(crate) fn checked(
+    mock: Mock<u64, u64>,
+    config: Config,
+) -> (
+    impl Service<u64, Response = u64, Error = BoxError, Future: Send> + Clone + Send + 'static,
+    Checks,
+    Alive,
+) {
+    let alive = Alive::default();
+    let kept = alive.clone();
+    let below = BoxCloneService::new(mock.map_response(move |answer| keep(&kept, answer)));
+    let layer = HealthCheckLayer::new(by_request(), config).unwrap();
+    (layer.layer(below), layer.handle().clone(), alive)
+}
