@@ -93,13 +93,13 @@ impl<G> Room<G> {
         self.inner.config.queue
     }
 
-    pub(crate) fn refusal(&self, reason: Reason) -> Refusal {
-        Refusal::new("admission", Arc::clone(&self.inner.config.name), reason)
+    pub(crate) fn refusal(&self, operation: Operation, reason: Reason) -> Refusal {
+        Refusal::new("admission", Arc::clone(&self.inner.config.name), reason).operation(operation)
     }
 
-    pub(crate) fn refuse_full(&self, lane: &mut Lane) -> Refusal {
+    pub(crate) fn refuse_full(&self, operation: Operation, lane: &mut Lane) -> Refusal {
         lane.refused_full();
-        self.refusal(Reason::QueueFull { waiting: lane.waiting() })
+        self.refusal(operation, Reason::QueueFull { waiting: lane.waiting() })
     }
 
     /// Wakes the front of every lane: something that holds them all back may have changed.
@@ -148,7 +148,7 @@ impl<G: Gate> Gate for Room<G> {
         let mut lane = self.lane(asked.operation);
         if !lane.is_open() {
             let limit = lane.limit();
-            return Take::Refuse(self.refusal(Reason::Full { limit }));
+            return Take::Refuse(self.refusal(asked.operation, Reason::Full { limit }));
         }
         let take = self.inner.gates.take(asked, now);
         if let Take::Open(_) = take {
@@ -189,11 +189,11 @@ impl<G: Gate> Room<G> {
         if asked.deadline.is_some_and(|deadline| now >= deadline) {
             lane.refused_late();
             let waited = now.since(asked.arrived.unwrap_or(now));
-            return Some(Err(self.refusal(Reason::TooLate { waited })));
+            return Some(Err(self.refusal(asked.operation, Reason::TooLate { waited })));
         }
         if !lane.is_open() {
             let full = lane.waiting() >= self.queue();
-            return full.then(|| Err(self.refuse_full(&mut lane)));
+            return full.then(|| Err(self.refuse_full(asked.operation, &mut lane)));
         }
         match self.inner.gates.take(asked, now) {
             Take::Open(token) => {

@@ -50,7 +50,7 @@ impl<G: Gate> Ticket<G> {
         let here = match *place {
             Some(here) => here,
             None if lane.waiting() >= room.queue() => {
-                return Turn::Refused(room.refuse_full(&mut lane));
+                return Turn::Refused(room.refuse_full(asked.operation, &mut lane));
             }
             None => *place.insert(lane.join(*arrived, cx.waker())),
         };
@@ -78,7 +78,7 @@ fn decide<G: Gate>(
 ) -> (Turn<G::Token>, Option<Leaving>) {
     let deadline = asked.deadline.unwrap_or(Tick::MAX);
     let late = || {
-        let refusal = room.refusal(Reason::TooLate { waited: now.since(arrived) });
+        let refusal = room.refusal(asked.operation, Reason::TooLate { waited: now.since(arrived) });
         (Turn::Refused(refusal), Some(Leaving::Late))
     };
     if now >= deadline {

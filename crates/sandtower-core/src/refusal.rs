@@ -1,6 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Operation;
+
 /// Why one of our own layers said no, with the numbers that led to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -23,6 +25,8 @@ pub enum Reason {
         /// What the window allows.
         limit: u64,
     },
+    /// The service asked to be left alone.
+    Throttled,
     /// All slots are in use and nobody may wait.
     Full {
         /// The number of slots.
@@ -52,6 +56,7 @@ impl Reason {
             Self::ForcedOpen => "forced_open",
             Self::Probing => "probing",
             Self::OverLimit { .. } => "over_limit",
+            Self::Throttled => "throttled",
             Self::Full { .. } => "full",
             Self::QueueFull { .. } => "queue_full",
             Self::TooLate { .. } => "too_late",
@@ -64,6 +69,7 @@ impl Reason {
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Open { failed: 1, of: 1 } => f.write_str("is open: the last call failed"),
             Self::Open { failed, of } if failed == of => {
                 write!(f, "is open: the last {of} calls failed")
             }
@@ -75,7 +81,9 @@ impl std::fmt::Display for Reason {
             Self::OverLimit { count, limit } => {
                 write!(f, "is over its limit: {count} of {limit} used")
             }
+            Self::Throttled => f.write_str("holds back: the service asked for it"),
             Self::Full { limit } => write!(f, "is full: all {limit} slots are in use"),
+            Self::QueueFull { waiting: 1 } => f.write_str("is full: a call is waiting"),
             Self::QueueFull { waiting } => write!(f, "is full: {waiting} calls are waiting"),
             Self::TooLate { waited } => {
                 write!(f, "could not serve the call in time: it waited {}", Seconds(*waited))
@@ -105,6 +113,7 @@ impl std::fmt::Display for Reason {
 pub struct Refusal {
     layer: &'static str,
     name: Arc<str>,
+    operation: Option<Operation>,
     reason: Reason,
     retry_after: Option<Duration>,
 }
@@ -113,7 +122,14 @@ impl Refusal {
     /// A refusal by the `layer` that its user named `name`. Handing in an `Arc<str>` allocates
     /// nothing.
     pub fn new(layer: &'static str, name: impl Into<Arc<str>>, reason: Reason) -> Self {
-        Self { layer, name: name.into(), reason, retry_after: None }
+        Self { layer, name: name.into(), operation: None, reason, retry_after: None }
+    }
+
+    /// Sets the operation that it is about, if it is not about all.
+    #[must_use]
+    pub fn operation(mut self, operation: Operation) -> Self {
+        self.operation = Some(operation);
+        self
     }
 
     /// Sets when to come back.
@@ -146,7 +162,12 @@ impl Refusal {
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} `{}` {}", self.layer, self.name, self.reason)?;
+        write!(f, "{} `{}`", self.layer, self.name)?;
+        // Requests that were not told apart are no news.
+        if let Some(operation) = self.operation.filter(|&operation| operation != Operation::CALL) {
+            write!(f, " for {operation}")?;
+        }
+        write!(f, " {}", self.reason)?;
         match self.retry_after {
             Some(after) => write!(f, "; retry in {}", Seconds(after)),
             None => Ok(()),
@@ -191,5 +212,10 @@ mod tests {
     fn the_message_says_who_why_and_what_comes_next() {
         let refusal = Refusal::new("admission", "E2B", Reason::QueueFull { waiting: 256 });
         assert_eq!(refusal.to_string(), "admission `E2B` is full: 256 calls are waiting");
+        let about = refusal.operation(Operation::new(1, "sandbox_create"));
+        assert_eq!(
+            about.to_string(),
+            "admission `E2B` for sandbox_create is full: 256 calls are waiting",
+        );
     }
 }

@@ -1,16 +1,22 @@
 use std::time::Duration;
 
-use sandtower_core::{Allowance, Outcome, Settlement, Tick};
+use sandtower_core::{Allowance, Outcome, Reason, Settlement, Tick};
 
 /// Servers cut `Retry-After` to whole seconds: who comes back on the second comes up to one second
 /// too early.
 const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// How long a server wants to be left alone with one operation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Hold {
     until: Tick,
-    limit: Option<u64>,
+    reason: Reason,
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Self { until: Tick::ZERO, reason: Reason::Throttled }
+    }
 }
 
 impl Hold {
@@ -38,18 +44,23 @@ impl Hold {
             return None;
         }
         self.until = until;
-        self.limit = told.map(|allowance| allowance.limit);
+        self.reason = match told {
+            Some(Allowance { limit, .. }) if used_up > throttled => {
+                Reason::OverLimit { count: limit, limit }
+            }
+            _ => Reason::Throttled,
+        };
         Some(until.since(settlement.now))
+    }
+
+    /// Why nothing may be sent.
+    pub(crate) fn reason(&self) -> Reason {
+        self.reason
     }
 
     /// Until when nothing may be sent, if that is not over.
     pub(crate) fn until(&self, now: Tick) -> Option<Tick> {
         (now < self.until).then_some(self.until)
-    }
-
-    /// The limit that the server told of, if it did.
-    pub(crate) fn limit(&self) -> Option<u64> {
-        self.limit
     }
 }
 

@@ -167,10 +167,8 @@ impl Lane {
         (now < until).then_some(Blocked { until, reason })
     }
 
-    fn held(&mut self, now: Tick) -> Option<Blocked> {
+    fn held(&self, now: Tick) -> Option<Blocked> {
         let until = self.hold.until(now)?;
-        // A server that tells no numbers has shown that what it got was all that it takes.
-        let limit = self.hold.limit().unwrap_or_else(|| self.window.count(now));
-        Some(Blocked { until, reason: Reason::OverLimit { count: limit, limit } })
+        Some(Blocked { until, reason: self.hold.reason() })
     }
 }

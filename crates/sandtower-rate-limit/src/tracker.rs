@@ -131,9 +131,9 @@ impl RateLimit {
     }
 
     #[cold]
-    fn refusal(&self, blocked: Blocked, now: Tick) -> Refusal {
+    fn refusal(&self, operation: Operation, blocked: Blocked, now: Tick) -> Refusal {
         let name = Arc::clone(&self.shared.config.name);
-        let refusal = Refusal::new("rate limit", name, blocked.reason);
+        let refusal = Refusal::new("rate limit", name, blocked.reason).operation(operation);
         match blocked.until {
             Tick::MAX => refusal,
             until => refusal.come_back_in(until.since(now)),
@@ -167,7 +167,9 @@ impl Gate for RateLimit {
         let taken = self.lane(asked.operation).lock().take(now, &self.shared.config);
         match taken {
             Ok(token) => Take::Open(token),
-            Err(blocked) => Take::NotBefore(blocked.until, self.refusal(blocked, now)),
+            Err(blocked) => {
+                Take::NotBefore(blocked.until, self.refusal(asked.operation, blocked, now))
+            }
         }
     }
 

@@ -138,7 +138,7 @@ async fn a_line_that_is_full_refuses_at_once() {
 
     let error = service.call(Asked::default()).await.unwrap_err();
 
-    assert_eq!(error.to_string(), "admission `test` is full: 1 calls are waiting");
+    assert_eq!(error.to_string(), "admission `test` is full: a call is waiting");
     assert_eq!(room.snapshot().lanes[0].refused_full, 1);
 }
 
