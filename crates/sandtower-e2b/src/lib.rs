@@ -1,1 +1,45 @@
-//! What E2B means to the layers of sandtower, and a typed client
+//! What E2B means to the layers of sandtower, and a typed client.
+//!
+//! - [`operation`] names what can be asked of E2B, and [`recognise`] tells it from a request;
+//! - [`E2bClassify`] is the classifier for layers;
+//! - [`E2bInterpret`] reads what E2B's errors say, so that "too many a second" and "all slots are
+//!   taken", both 429, are told apart by all layers above; [`verdict_of_answer`] is its table,
+//!   [`strings`] the words it goes by;
+//! - [`Client`] makes sandboxes, runs commands in them and ends them, over any HTTP service;
+//! - [`envelope`] is the framing of envd's streams.
+
+mod classify;
+mod client;
+mod command;
+mod config;
+pub mod envelope;
+mod error;
+mod info;
+mod interpret;
+mod list;
+mod meaning;
+mod new_sandbox;
+pub mod operation;
+mod process;
+mod request;
+mod route;
+mod run;
+mod said;
+mod sandbox;
+mod secret;
+pub mod strings;
+
+pub use classify::E2bClassify;
+pub use client::Client;
+pub use command::{Command, Output};
+pub use config::{Config, ConfigError};
+pub use error::{Answer, Call, Error, Hint};
+pub use info::{SandboxInfo, State};
+pub use interpret::E2bInterpret;
+pub use list::{ListSandboxes, Page};
+pub use meaning::verdict_of_answer;
+pub use new_sandbox::NewSandbox;
+pub use route::{ENVD_PORT, INTERPRETER_PORT, SANDBOX_ID, SANDBOX_PORT, recognise};
+pub use said::Said;
+pub use sandbox::{NotAnId, Sandbox, SandboxId};
+pub use secret::Secret;

@@ -1,0 +1,38 @@
+use http::Request;
+use sandtower_core::Classify;
+use sandtower_http::{HttpJudge, asked};
+
+use crate::recognise;
+
+/// Classifies requests to E2B: which operation, whether it may be replayed, and by when.
+///
+/// Everything is one scope, [`Scope::ALL`](sandtower_core::Scope::ALL). The deadline and the call's
+/// arrival come from the request's extensions, as for
+/// [`HttpClassify`](sandtower_http::HttpClassify). An answer means the
+/// [`Verdict`](sandtower_core::Verdict) that an [`E2bInterpret`](crate::E2bInterpret) below found,
+/// else what its status says.
+///
+/// The user's own failures are successes of the service: a command that exits with 1, that outlives
+/// its own time-out, code that raises an exception are all told within an answer of status 200.
+///
+/// ```
+/// use http::{Request, Response};
+/// use sandtower_core::{Classify, Judge};
+/// use sandtower_e2b::{E2bClassify, operation};
+///
+/// let request = Request::delete("https://api.e2b.app/sandboxes/i0abc").body(())?;
+/// let judge = E2bClassify.ask(&request);
+/// assert_eq!(Judge::<Response<()>>::asked(&judge).operation, operation::SANDBOX_KILL);
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct E2bClassify;
+
+impl<B> Classify<Request<B>> for E2bClassify {
+    type Judge = HttpJudge;
+
+    fn ask(&self, request: &Request<B>) -> HttpJudge {
+        let (operation, replay) = recognise(request);
+        HttpJudge::new(asked(operation, request).replay(replay))
+    }
+}

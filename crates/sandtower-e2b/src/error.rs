@@ -1,0 +1,275 @@
+use std::time::Duration;
+
+use http::StatusCode;
+use sandtower_core::{
+    Advice, BoxError, Effect, Operation, Outcome, Refusal, Replay, Verdict, find, verdict_of_error,
+};
+use sandtower_http::verdict_of_transport;
+
+use crate::{Said, SandboxId, operation::replay};
+
+/// What went wrong with a call.
+///
+/// It says which operation it was and of which sandbox; [`hint`](Error::hint) says whether to try
+/// again. Neither keys nor tokens are in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no answer: one of our own layers refused the call, or the connection failed. The
+    /// source tells.
+    #[error("{call} got no answer")]
+    Unanswered {
+        /// Which call.
+        call: Call,
+        /// What happened to it.
+        source: BoxError,
+    },
+    /// The service said no.
+    #[error("{call} was answered {answer}")]
+    Answered {
+        /// Which call.
+        call: Call,
+        /// What it said.
+        answer: Box<Answer>,
+    },
+    /// The answer broke off or made no sense. What was asked for may have been done.
+    #[error("the answer to {call} cannot be read")]
+    Unreadable {
+        /// Which call.
+        call: Call,
+        /// What is wrong with it.
+        source: BoxError,
+    },
+    /// The sandbox could not run the command.
+    #[error("{call} failed: {}", .said.message)]
+    Process {
+        /// Which call.
+        call: Call,
+        /// What its envd said.
+        said: Box<Said>,
+    },
+    /// The command outlived its own time-out and was killed.
+    #[error("{call} ran for longer than its time-out of {} s", .after.as_secs_f64())]
+    CommandTimedOut {
+        /// Which call.
+        call: Call,
+        /// The time-out.
+        after: Duration,
+    },
+    /// The command printed more than is collected. It was left running.
+    #[error("{call} printed more than {longest} bytes")]
+    OutputTooLong {
+        /// Which call.
+        call: Call,
+        /// What is collected at most.
+        longest: usize,
+    },
+    /// The request could not be made.
+    #[error("{call} could not be put into a request")]
+    Request {
+        /// Which call.
+        call: Call,
+        /// Why.
+        source: BoxError,
+    },
+}
+
+/// Which call it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Call {
+    /// The kind of call.
+    pub operation: Operation,
+    /// The sandbox it was about, if there was one.
+    pub sandbox: Option<SandboxId>,
+}
+
+impl Call {
+    pub(crate) fn new(operation: Operation, sandbox: Option<SandboxId>) -> Self {
+        Self { operation, sandbox }
+    }
+}
+
+impl std::fmt::Display for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.sandbox {
+            Some(sandbox) => write!(f, "`{}` of sandbox `{sandbox}`", self.operation),
+            None => write!(f, "`{}`", self.operation),
+        }
+    }
+}
+
+/// An answer that is no success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// What it said.
+    pub said: Said,
+    /// What it means.
+    pub verdict: Verdict,
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.status.as_u16())?;
+        if let Some(code) = &self.said.code {
+            write!(f, " {code}")?;
+        }
+        match self.said.message.as_str() {
+            "" => Ok(()),
+            message => write!(f, ": {message}"),
+        }
+    }
+}
+
+/// Whether to make a call again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hint {
+    /// It may be made again, not before this time has passed if one is given.
+    Again {
+        /// How long to wait, if anybody said so.
+        after: Option<Duration>,
+    },
+    /// It may have been done although it failed: look before making it again.
+    Look,
+    /// It would end the same.
+    Stop,
+}
+
+impl Error {
+    /// Which call it was.
+    pub fn call(&self) -> &Call {
+        match self {
+            Self::Unanswered { call, .. }
+            | Self::Answered { call, .. }
+            | Self::Unreadable { call, .. }
+            | Self::Process { call, .. }
+            | Self::CommandTimedOut { call, .. }
+            | Self::OutputTooLong { call, .. }
+            | Self::Request { call, .. } => call,
+        }
+    }
+
+    /// The status of the answer, if the service said no.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Answered { answer, .. } => Some(answer.status),
+            _ => None,
+        }
+    }
+
+    /// What the service said, in its own words.
+    pub fn said(&self) -> Option<&Said> {
+        match self {
+            Self::Answered { answer, .. } => Some(&answer.said),
+            Self::Process { said, .. } => Some(said),
+            _ => None,
+        }
+    }
+
+    /// The refusal, if one of our own layers said no.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        find(self)
+    }
+
+    /// Whether one of our own layers said no: the service was not asked.
+    pub fn is_refusal(&self) -> bool {
+        self.refusal().is_some()
+    }
+
+    /// What the last attempt said.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Unanswered { source, .. } => {
+                verdict_of_error(&**source).unwrap_or_else(|| verdict_of_transport(&**source))
+            }
+            Self::Answered { answer, .. } => answer.verdict,
+            Self::Unreadable { .. } => Verdict::unknown(),
+            Self::Process { .. } | Self::Request { .. } => Verdict::permanent(),
+            Self::CommandTimedOut { .. } | Self::OutputTooLong { .. } => Verdict::success(),
+        }
+    }
+
+    /// Whether to make the call again.
+    pub fn hint(&self) -> Hint {
+        let verdict = self.verdict();
+        if verdict.advice == Some(Advice::Stop) {
+            return Hint::Stop;
+        }
+        let is_safe = replay(self.call().operation) == Some(Replay::Safe);
+        match (verdict.outcome, verdict.effect) {
+            (Outcome::Success, _) | (Outcome::Permanent, Effect::None) => Hint::Stop,
+            (Outcome::Refused, _) => {
+                Hint::Again { after: self.refusal().and_then(Refusal::retry_after) }
+            }
+            (Outcome::Permanent, Effect::Maybe) => Hint::Look,
+            (_, Effect::Maybe) if !is_safe => Hint::Look,
+            _ => Hint::Again { after: verdict.retry_after },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+    use std::io;
+
+    use sandtower_core::Reason;
+
+    use super::*;
+    use crate::operation as op;
+
+    fn unanswered(operation: Operation, source: impl Into<BoxError>) -> Error {
+        Error::Unanswered { call: Call::new(operation, None), source: source.into() }
+    }
+
+    fn answered(verdict: Verdict) -> Error {
+        let said = Said::parse(br#"{"code":503,"message":"no room","error_code":"full"}"#);
+        let answer = Answer { status: StatusCode::SERVICE_UNAVAILABLE, said, verdict };
+        Error::Answered { call: Call::new(op::SANDBOX_CREATE, None), answer: Box::new(answer) }
+    }
+
+    #[test]
+    fn a_refusal_is_found_and_says_when_to_come_back() {
+        let after = Duration::from_secs(4);
+        let refusal = Refusal::new("admission", "E2B", Reason::Draining).come_back_in(after);
+        let error = unanswered(op::SANDBOX_CREATE, refusal);
+        assert!(error.is_refusal());
+        assert_eq!(error.hint(), Hint::Again { after: Some(after) });
+        assert!(error.source().is_some());
+    }
+
+    #[test]
+    fn a_creation_that_may_have_happened_is_looked_for_first() {
+        let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(unanswered(op::SANDBOX_CREATE, reset()).hint(), Hint::Look);
+        assert_eq!(unanswered(op::SANDBOX_INFO, reset()).hint(), Hint::Again { after: None });
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(unanswered(op::SANDBOX_CREATE, refused).hint(), Hint::Again { after: None });
+    }
+
+    #[test]
+    fn the_servers_word_on_retrying_counts() {
+        let passing = Verdict::transient(Effect::None);
+        assert_eq!(answered(passing).hint(), Hint::Again { after: None });
+        assert_eq!(answered(passing.advice(Advice::Stop)).hint(), Hint::Stop);
+        assert_eq!(answered(Verdict::permanent()).hint(), Hint::Stop);
+    }
+
+    #[test]
+    fn the_message_says_which_call_and_what_the_service_said() {
+        assert_eq!(
+            answered(Verdict::permanent()).to_string(),
+            "`sandbox_create` was answered 503 full: no room",
+        );
+        let call = Call::new(op::SANDBOX_INFO, "i0abc".parse().ok());
+        let error = Error::Unreadable { call, source: "cut off".into() };
+        assert_eq!(
+            error.to_string(),
+            "the answer to `sandbox_info` of sandbox `i0abc` cannot be read",
+        );
+    }
+}

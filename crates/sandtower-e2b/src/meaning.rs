@@ -1,0 +1,48 @@
+use http::{HeaderMap, StatusCode};
+use sandtower_core::{Operation, Verdict};
+use sandtower_http::verdict_of_status;
+
+use crate::{Said, operation::SANDBOX_TRAFFIC, strings::Rule};
+
+/// What an answer that is no success means: by what it said if `rules` know it, else by its status
+/// and header fields as HTTP has it.
+///
+/// | answer | verdict |
+/// |---|---|
+/// | 429, all sandboxes or template builds of the plan in use | exhausted |
+/// | any other 429: rate, connections of one sandbox, a balancer's | throttled |
+/// | 500 `sandbox_create_failed`, 503 `sandbox_capacity_unavailable`, placement failed, node busy | transient, effect none |
+/// | 500 `sandbox_create_refused`, 503 `sandbox_no_compatible_node` | permanent |
+/// | any other 500 | unknown, effect maybe |
+/// | 504 `sandbox_placement_timeout` and any other 502, 503, 504 | transient, effect maybe |
+/// | 502 of the proxy: sandbox not found, port not open | permanent: it is about one sandbox, and says nothing against the service |
+/// | 409 still transitioning, `sandbox_start_in_flight` | transient, effect none |
+/// | 409, 422 `idempotency_in_progress` | transient, effect maybe |
+/// | 409, 422 `idempotency_outcome_unknown` | permanent, effect maybe |
+/// | 400, 401, 403, 404, any other 409 | permanent |
+///
+/// What the user's own program answers on its own port is a success of the service, whatever its
+/// status, but for 502, 503 and 504, which balancers send too.
+pub fn verdict_of_answer(
+    rules: &[Rule],
+    operation: Operation,
+    status: StatusCode,
+    fields: &HeaderMap,
+    said: &Said,
+) -> Verdict {
+    let by_status = verdict_of_status(status, fields);
+    let known = rules.iter().find_map(|rule| rule.verdict(status.as_u16(), said));
+    let meant = match known {
+        Some(verdict) => verdict,
+        None if operation == SANDBOX_TRAFFIC && !is_of_a_balancer(status) => Verdict::success(),
+        None => return by_status,
+    };
+    // The words say what it means, the fields when to come back.
+    let mut verdict = by_status;
+    (verdict.outcome, verdict.effect) = (meant.outcome, meant.effect);
+    verdict
+}
+
+fn is_of_a_balancer(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 502..=504)
+}

@@ -1,0 +1,93 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// What a new sandbox is to be.
+///
+/// ```
+/// use std::time::Duration;
+/// use sandtower_e2b::NewSandbox;
+///
+/// let new = NewSandbox::new("base")
+///     .timeout(Duration::from_secs(120))
+///     .metadata("user", "u-17")
+///     .env("TOKEN", "s3cr3t");
+/// assert!(!format!("{new:?}").contains("s3cr3t"));
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct NewSandbox {
+    #[serde(rename = "templateID")]
+    template: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<u64>,
+    metadata: BTreeMap<String, String>,
+    #[serde(rename = "envVars")]
+    envs: BTreeMap<String, String>,
+}
+
+impl NewSandbox {
+    /// A sandbox of `template`, by id or alias; everything else as the service has it by default.
+    pub fn new(template: impl Into<String>) -> Self {
+        Self {
+            template: template.into(),
+            timeout: None,
+            metadata: BTreeMap::new(),
+            envs: BTreeMap::new(),
+        }
+    }
+
+    /// How long it lives, rounded up to whole seconds. Without it the service decides: 300 s.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(whole_seconds(timeout));
+        self
+    }
+
+    /// Adds a pair to its metadata, by which it can be listed.
+    #[must_use]
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// Adds an environment variable for everything that runs in it.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.envs.insert(name.into(), value.into());
+        self
+    }
+}
+
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
+}
+
+/// Environment variables may be secrets: only their names are shown.
+impl std::fmt::Debug for NewSandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewSandbox")
+            .field("template", &self.template)
+            .field("timeout", &self.timeout)
+            .field("metadata", &self.metadata)
+            .field("envs", &self.envs.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_sent_as_e2b_spells_it() {
+        let new = NewSandbox::new("base")
+            .timeout(Duration::from_millis(119_001))
+            .metadata("purpose", "test")
+            .env("A", "1");
+        assert_eq!(
+            serde_json::to_string(&new).unwrap(),
+            r#"{"templateID":"base","timeout":120,"metadata":{"purpose":"test"},"envVars":{"A":"1"}}"#,
+        );
+    }
+}

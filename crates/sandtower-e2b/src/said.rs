@@ -1,0 +1,108 @@
+use http::HeaderValue;
+use serde_json::Value;
+
+/// The most of a message that is kept, in characters. The messages of E2B are below 300.
+const LONGEST: usize = 512;
+
+/// What the service said in the body of an answer that is no success.
+///
+/// E2B's API and envd say `{"code", "message", "error_code"?}`, envd's remote calls
+/// `{"code": "not_found", "message"}`, the proxy before the sandboxes adds `sandboxId`; balancers
+/// speak plain text or HTML, which is taken for the message as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Said {
+    /// In its own words: at most 512 characters, control characters blanked out.
+    pub message: String,
+    /// The name of the error, where it has one: `error_code`, or a `code` that is no number.
+    pub code: Option<String>,
+}
+
+impl Said {
+    /// Reads an error body. Any bytes are one.
+    ///
+    /// ```
+    /// use sandtower_e2b::Said;
+    ///
+    /// let said = Said::parse(br#"{"code":503,"message":"no room","error_code":"full"}"#);
+    /// assert_eq!((said.message.as_str(), said.code.as_deref()), ("no room", Some("full")));
+    /// ```
+    pub fn parse(body: &[u8]) -> Self {
+        let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
+            return Self { message: tidy(&String::from_utf8_lossy(body)), code: None };
+        };
+        let text = |name: &str| fields.get(name).and_then(Value::as_str).map(tidy);
+        Self {
+            message: text("message").unwrap_or_default(),
+            code: text("error_code").or_else(|| text("code")),
+        }
+    }
+
+    /// Without the value of a header field of the request, should the service have repeated it.
+    pub(crate) fn without(mut self, secret: &HeaderValue) -> Self {
+        let Some(secret) = secret.to_str().ok().filter(|secret| !secret.is_empty()) else {
+            return self;
+        };
+        let hide = |text: &mut String| {
+            if text.contains(secret) {
+                *text = text.replace(secret, "***");
+            }
+        };
+        hide(&mut self.message);
+        self.code.iter_mut().for_each(hide);
+        self
+    }
+}
+
+/// Fit for a log line.
+fn tidy(text: &str) -> String {
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    text.trim().chars().take(LONGEST).map(printable).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn said(message: &str, code: Option<&str>) -> Said {
+        Said { message: message.into(), code: code.map(Into::into) }
+    }
+
+    #[test]
+    fn the_name_of_an_error_is_its_error_code_or_a_code_in_words() {
+        assert_eq!(Said::parse(br#"{"code":429,"message":"slow"}"#), said("slow", None));
+        assert_eq!(
+            Said::parse(br#"{"code":"not_found","message":"gone"}"#),
+            said("gone", Some("not_found")),
+        );
+        assert_eq!(
+            Said::parse(br#"{"code":500,"message":"m","error_code":"internal_server_error"}"#),
+            said("m", Some("internal_server_error")),
+        );
+    }
+
+    #[test]
+    fn what_is_no_json_is_taken_for_the_message() {
+        assert_eq!(
+            Said::parse(b"upstream request timeout\n"),
+            said("upstream request timeout", None)
+        );
+        assert_eq!(Said::parse(br#"{"message":"cut o"#), said(r#"{"message":"cut o"#, None));
+        assert_eq!(Said::parse(b""), said("", None));
+    }
+
+    #[test]
+    fn a_message_cannot_forge_log_lines_nor_fill_them() {
+        assert_eq!(Said::parse(b"a\nINFO b\x1b[0m").message, "a INFO b [0m");
+        assert_eq!(Said::parse(&[b'x'; 100_000]).message.len(), LONGEST);
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic(body in proptest::collection::vec(any::<u8>(), 0..600)) {
+            prop_assert!(Said::parse(&body).message.chars().count() <= LONGEST);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The strings by which E2B tells apart what its statuses do not: the one place where they stand.
+
+use sandtower_core::{Effect, Verdict};
+
+use crate::Said;
+
+/// One row: answers of these statuses that say this mean that.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    statuses: &'static [u16],
+    says: Says,
+    verdict: Verdict,
+}
+
+/// How an answer is recognised by its words. Case is ignored in messages, not in codes.
+#[derive(Clone, Copy, Debug)]
+enum Says {
+    /// Its message begins so.
+    Begins(&'static str),
+    /// Its message has this in it.
+    Mentions(&'static str),
+    /// Its error code is this.
+    Code(&'static str),
+}
+
+impl Rule {
+    /// Answers of `statuses` whose message begins with `text` mean `verdict`.
+    pub const fn begins(statuses: &'static [u16], text: &'static str, verdict: Verdict) -> Self {
+        Self { statuses, says: Says::Begins(text), verdict }
+    }
+
+    /// Answers of `statuses` whose message has `text` in it mean `verdict`.
+    pub const fn mentions(statuses: &'static [u16], text: &'static str, verdict: Verdict) -> Self {
+        Self { statuses, says: Says::Mentions(text), verdict }
+    }
+
+    /// Answers of `statuses` whose error code is `code` mean `verdict`.
+    pub const fn code(statuses: &'static [u16], code: &'static str, verdict: Verdict) -> Self {
+        Self { statuses, says: Says::Code(code), verdict }
+    }
+
+    /// What an answer means that this row is about.
+    pub(crate) fn verdict(&self, status: u16, said: &Said) -> Option<Verdict> {
+        let recognised = match self.says {
+            Says::Begins(text) => begins(&said.message, text),
+            Says::Mentions(text) => mentions(&said.message, text),
+            Says::Code(code) => said.code.as_deref() == Some(code),
+        };
+        (recognised && self.statuses.contains(&status)).then_some(self.verdict)
+    }
+}
+
+fn begins(message: &str, text: &str) -> bool {
+    let (message, text) = (message.as_bytes(), text.as_bytes());
+    message.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text))
+}
+
+fn mentions(message: &str, text: &str) -> bool {
+    let (message, text) = (message.as_bytes(), text.as_bytes());
+    message.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text))
+}
+
+const PASSING: Verdict = Verdict::transient(Effect::None);
+const PERHAPS_DONE: Verdict = Verdict::transient(Effect::Maybe);
+
+/// What E2B says. The first row that fits counts; what fits none is judged by its status.
+pub const E2B: &[Rule] = &[
+    // Slots: only a sandbox, or a build, that ends makes room.
+    Rule::begins(
+        &[429],
+        "you have reached the maximum number of concurrent E2B sandboxes",
+        Verdict::exhausted(),
+    ),
+    Rule::begins(
+        &[429],
+        "you have reached the maximum number of concurrent template builds",
+        Verdict::exhausted(),
+    ),
+    Rule::begins(
+        &[429],
+        "The sandbox has too many concurrent incoming connections",
+        Verdict::throttled(),
+    ),
+    // Creation. The API says these once it has given up, with nothing left running; a time-out can
+    // leave a sandbox that starts late.
+    Rule::code(&[500], "sandbox_create_failed", PASSING),
+    Rule::code(&[500], "sandbox_create_refused", Verdict::permanent()),
+    Rule::code(&[500], "internal_server_error", Verdict::unknown()),
+    Rule::code(&[503], "sandbox_capacity_unavailable", PASSING),
+    Rule::code(&[503], "sandbox_no_compatible_node", Verdict::permanent()),
+    Rule::code(&[504], "sandbox_placement_timeout", PERHAPS_DONE),
+    Rule::begins(&[500, 503], "Failed to place sandbox", PASSING),
+    Rule::mentions(&[503], "node is busy", PASSING),
+    // The proxy before the sandboxes. The first two are about one sandbox, not about the service.
+    Rule::begins(&[502], "The sandbox was not found", Verdict::permanent()),
+    Rule::begins(&[502], "The sandbox is running but port is not open", Verdict::permanent()),
+    Rule::begins(&[502], "Failed to route request to sandbox", PERHAPS_DONE),
+    Rule::mentions(&[409], "sandbox is still transitioning", PASSING),
+    // Conflicts that pass by themselves, or never.
+    Rule::code(&[409], "sandbox_start_in_flight", PASSING),
+    Rule::code(&[409, 422], "idempotency_in_progress", PERHAPS_DONE),
+    Rule::code(
+        &[409, 422],
+        "idempotency_outcome_unknown",
+        Verdict::permanent().effect(Effect::Maybe),
+    ),
+    Rule::code(&[409, 422], "idempotency_request_mismatch", Verdict::permanent()),
+];

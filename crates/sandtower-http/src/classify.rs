@@ -1,0 +1,140 @@
+use http::{Method, Request, Response};
+use sandtower_core::{
+    Asked, Attempt, BoxError, Classify, Judge, Operation, Replay, Scope, Verdict,
+};
+
+use crate::{Deadline, is_idempotent, verdict_of_status, verdict_of_transport};
+
+/// Classifies by what HTTP says: methods, statuses, header fields.
+///
+/// All requests are one operation in one scope. Those of an idempotent method may be replayed. The
+/// deadline and the call's arrival come from the request's extensions [`Deadline`] and [`Attempt`].
+///
+/// An answer that carries a [`Verdict`] among its extensions means that: an
+/// [interpreter](crate::Interpret) has read its body. Any other is judged by
+/// [`verdict_of_status`], an error by [`verdict_of_transport`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HttpClassify {
+    operation: Operation,
+    scope: Scope,
+}
+
+impl HttpClassify {
+    /// Every request is for `operation`.
+    pub const fn new(operation: Operation) -> Self {
+        Self { operation, scope: Scope::ALL }
+    }
+
+    /// Every request belongs to `scope`.
+    #[must_use]
+    pub const fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+}
+
+impl<B> Classify<Request<B>> for HttpClassify {
+    type Judge = HttpJudge;
+
+    fn ask(&self, request: &Request<B>) -> HttpJudge {
+        HttpJudge::new(
+            asked(self.operation, request).scope(self.scope).replay(replay(request.method())),
+        )
+    }
+}
+
+/// What `request` asks, as far as its extensions tell: the `operation` in [`Scope::ALL`], with the
+/// call's deadline and arrival. For classifiers of particular services to build on; whether it may
+/// be replayed is theirs to say.
+pub fn asked<B>(operation: Operation, request: &Request<B>) -> Asked {
+    let extensions = request.extensions();
+    Asked::new(operation)
+        .deadline(extensions.get::<Deadline>().map(|deadline| deadline.0))
+        .arrived(extensions.get::<Attempt>().map(|attempt| attempt.arrived))
+}
+
+fn replay(method: &Method) -> Replay {
+    if is_idempotent(method) { Replay::Safe } else { Replay::Unsafe }
+}
+
+/// The judge of [`HttpClassify`], and of any classifier whose answers mean what HTTP says unless
+/// they carry a [`Verdict`].
+#[derive(Clone, Copy, Debug)]
+pub struct HttpJudge {
+    asked: Asked,
+}
+
+impl HttpJudge {
+    /// Judges the answer to a request that asks `asked`.
+    pub const fn new(asked: Asked) -> Self {
+        Self { asked }
+    }
+}
+
+impl<B> Judge<Response<B>> for HttpJudge {
+    fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    fn head(&self, result: Result<&Response<B>, &BoxError>) -> Verdict {
+        match result {
+            Ok(response) => match response.extensions().get::<Verdict>() {
+                Some(verdict) => *verdict,
+                None => verdict_of_status(response.status(), response.headers()),
+            },
+            Err(error) => verdict_of_transport(&**error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use sandtower_core::{Effect, Outcome, Tick};
+
+    use super::*;
+
+    fn ask<B>(request: &Request<B>) -> Asked {
+        let judge = HttpClassify::new(Operation::new(7, "fetch")).ask(request);
+        *Judge::<Response<()>>::asked(&judge)
+    }
+
+    #[test]
+    fn what_is_asked_comes_from_the_method_and_the_extensions() {
+        let arrived = Tick::from_nanos(3);
+        let request = Request::builder()
+            .method(Method::DELETE)
+            .extension(Deadline(Tick::from_nanos(9)))
+            .extension(Attempt::first(arrived).next(Outcome::Unknown))
+            .body(())
+            .unwrap();
+        let expected = Asked::new(Operation::new(7, "fetch"))
+            .replay(Replay::Safe)
+            .deadline(Some(Tick::from_nanos(9)))
+            .arrived(Some(arrived));
+        assert_eq!(ask(&request), expected);
+    }
+
+    #[test]
+    fn a_post_is_not_replayed() {
+        assert_eq!(ask(&Request::post("/").body(()).unwrap()).replay, Replay::Unsafe);
+    }
+
+    #[test]
+    fn the_interpreters_verdict_is_believed_before_the_status() {
+        let judge = HttpJudge::new(Asked::default());
+        let mut answer = Response::new(());
+        *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        assert_eq!(judge.head(Ok(&answer)), Verdict::throttled());
+        answer.extensions_mut().insert(Verdict::exhausted());
+        assert_eq!(judge.head(Ok(&answer)), Verdict::exhausted());
+    }
+
+    #[test]
+    fn an_error_is_judged_by_whether_the_request_left() {
+        let judge = HttpJudge::new(Asked::default());
+        let error: BoxError = std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into();
+        let verdict = Judge::<Response<()>>::head(&judge, Err(&error));
+        assert_eq!(verdict, Verdict::transient(Effect::None));
+    }
+}

@@ -1,0 +1,78 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::reading::Reading;
+
+pin_project! {
+    /// The body of an answer that went through an [`Interpreter`](crate::Interpreter): for its
+    /// reader the same as without it.
+    ///
+    /// A body that was not read passes untouched. Of one that was, the reader gets what was read
+    /// first and the rest after it, trailers included; an error met while reading ahead comes where
+    /// it would have come.
+    pub struct Interpreted<B: Body> {
+        #[pin]
+        state: State<B>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<B: Body> {
+        Untouched { #[pin] body: B },
+        Read { reading: Reading<B> },
+    }
+}
+
+impl<B: Body> Interpreted<B> {
+    pub(crate) fn untouched(body: B) -> Self {
+        Self { state: State::Untouched { body } }
+    }
+
+    pub(crate) fn read(reading: Reading<B>) -> Self {
+        Self { state: State::Read { reading } }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Interpreted<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().state.project() {
+            StateProj::Untouched { body } => body.poll_frame(cx),
+            StateProj::Read { reading } => reading.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.state {
+            State::Untouched { body } => body.is_end_stream(),
+            State::Read { reading } => reading.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.state {
+            State::Untouched { body } => body.size_hint(),
+            State::Read { reading } => reading.size_hint(),
+        }
+    }
+}
+
+/// Bodies may hold secrets: only whether it was read is shown, and how much of it.
+impl<B: Body> std::fmt::Debug for Interpreted<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.state {
+            State::Untouched { .. } => f.write_str("Untouched"),
+            State::Read { reading } => reading.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response, response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{Interpret, Interpreted, reading::Reading};
+
+/// The most of a body that is read by default: 64 KiB. The error bodies of APIs are below 1.
+pub const DEFAULT_CAP: usize = 64 * 1_024;
+
+/// The innermost layer, and the one place that reads bodies: see [`Interpreter`].
+#[derive(Clone, Copy, Debug)]
+pub struct InterpretLayer<I> {
+    interpret: I,
+    cap: usize,
+}
+
+impl<I> InterpretLayer<I> {
+    /// Reads what `interpret` wants read, up to [`DEFAULT_CAP`].
+    pub const fn new(interpret: I) -> Self {
+        Self { interpret, cap: DEFAULT_CAP }
+    }
+
+    /// Reads at most `cap` bytes of a body ahead. What is held can be more by less than one frame,
+    /// which was there already.
+    #[must_use]
+    pub fn cap(mut self, cap: usize) -> Self {
+        self.cap = cap;
+        self
+    }
+}
+
+impl<S, I: Clone> Layer<S> for InterpretLayer<I> {
+    type Service = Interpreter<S, I>;
+
+    fn layer(&self, inner: S) -> Interpreter<S, I> {
+        Interpreter { inner, interpret: self.interpret.clone(), cap: self.cap }
+    }
+}
+
+/// Reads the bodies of answers that are no success, so that all layers above can judge them by
+/// their head alone.
+///
+/// What an answer means is said by an [`Interpret`] hook. Answers that the hook does not want read
+/// pass untouched and cost no allocation; of the others at most a cap is read ahead, and the reader
+/// gets [the whole body](Interpreted) all the same.
+///
+/// It sets no time-out: a peer that sends the body of its error byte by byte holds the call until
+/// the attempt time-out above ends it. Dropping the future drops the answer and its connection; no
+/// part of the body is then handed to the hook.
+#[derive(Clone, Copy, Debug)]
+pub struct Interpreter<S, I> {
+    inner: S,
+    interpret: I,
+    cap: usize,
+}
+
+impl<S, I, ReqB, ResB> Service<Request<ReqB>> for Interpreter<S, I>
+where
+    S: Service<Request<ReqB>, Response = Response<ResB>>,
+    I: Interpret + Clone,
+    ResB: Body<Data = Bytes>,
+{
+    type Response = Response<Interpreted<ResB>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, I, ResB>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        let memo = self.interpret.remember(&request);
+        let future = self.inner.call(request);
+        ResponseFuture {
+            state: State::Waiting { future },
+            interpret: self.interpret.clone(),
+            memo,
+            cap: self.cap,
+        }
+    }
+}
+
+pin_project! {
+    /// The answer, once as much of its body is read as the hook wants.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F, I: Interpret, B: Body> {
+        #[pin]
+        state: State<F, B>,
+        interpret: I,
+        memo: I::Memo,
+        cap: usize,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F, B: Body> {
+        Waiting { #[pin] future: F },
+        // Empty once the answer was handed out.
+        Reading { answer: Option<(response::Parts, Reading<B>)> },
+    }
+}
+
+impl<F, I, B, E> Future for ResponseFuture<F, I, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    I: Interpret,
+    B: Body<Data = Bytes>,
+{
+    type Output = Result<Response<Interpreted<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let StateProj::Waiting { future } = this.state.as_mut().project() {
+            let (head, body) = ready!(future.poll(cx))?.into_parts();
+            if !this.interpret.reads(this.memo, &head) {
+                return Poll::Ready(Ok(Response::from_parts(head, Interpreted::untouched(body))));
+            }
+            this.state.set(State::Reading { answer: Some((head, Reading::new(body))) });
+        }
+        let StateProj::Reading { answer } = this.state.project() else { return Poll::Pending };
+        if let Some((_, reading)) = answer {
+            ready!(reading.poll_ahead(cx, *this.cap));
+        }
+        let Some((mut head, reading)) = answer.take() else { return Poll::Pending };
+        reading.show(*this.cap, |body| this.interpret.read(this.memo, &mut head, body));
+        Poll::Ready(Ok(Response::from_parts(head, Interpreted::read(reading))))
+    }
+}
+
+impl<F, I: Interpret, B: Body> std::fmt::Debug for ResponseFuture<F, I, B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = match &self.state {
+            State::Waiting { .. } => "waiting",
+            State::Reading { .. } => "reading",
+        };
+        f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+use http::{HeaderMap, StatusCode};
+use sandtower_core::{Effect, Verdict};
+
+use crate::headers;
+
+/// What an answer says by its status and header fields alone.
+///
+/// | status | verdict | why |
+/// |---|---|---|
+/// | 1xx, 2xx, 3xx | success | the service did its work; where a redirect leads is the caller's business |
+/// | 408 | transient, effect maybe | RFC 9110 means "your request never arrived whole", yet servers send it for slow handlers too |
+/// | 421, 425 | transient, effect none | RFC 9110 section 15.5.20, RFC 8470 section 5.2: turned away before it was looked at, and may be sent again |
+/// | 429 | throttled | RFC 6585 section 4 |
+/// | other 4xx | permanent | the service is alive and said no |
+/// | 500 | unknown, effect maybe | a bug or a bad moment: nobody can tell |
+/// | 501, 505, 506, 507, 508, 510, 511 | permanent | what the server cannot do now it cannot do in a second |
+/// | 502, 503, 504 | transient, effect maybe | also what proxies answer when the connection behind them broke after the request was sent |
+/// | anything else | unknown, effect maybe | |
+///
+/// `Retry-After`, `Should-Retry` and the `RateLimit` fields are added where they are given; to a
+/// success only the last.
+pub fn verdict_of_status(status: StatusCode, fields: &HeaderMap) -> Verdict {
+    let mut verdict = by_status(status);
+    verdict.allowance = headers::allowance(fields);
+    if !verdict.is_success() {
+        verdict.retry_after = headers::retry_after(fields);
+        verdict.advice = headers::should_retry(fields);
+    }
+    verdict
+}
+
+fn by_status(status: StatusCode) -> Verdict {
+    match status.as_u16() {
+        100..=399 => Verdict::success(),
+        408 => Verdict::transient(Effect::Maybe),
+        421 | 425 => Verdict::transient(Effect::None),
+        429 => Verdict::throttled(),
+        400..=499 => Verdict::permanent(),
+        501 | 505..=508 | 510 | 511 => Verdict::permanent(),
+        // A 503 promises nothing either: envoy sends it for a connection that was reset.
+        502..=504 => Verdict::transient(Effect::Maybe),
+        _ => Verdict::unknown(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::HeaderValue;
+    use sandtower_core::{Advice, Allowance, Outcome};
+
+    use super::*;
+
+    fn bare(status: u16) -> Verdict {
+        verdict_of_status(StatusCode::from_u16(status).unwrap(), &HeaderMap::new())
+    }
+
+    #[test]
+    fn each_status_has_its_verdict() {
+        for (statuses, verdict) in [
+            (&[100, 200, 201, 204, 206, 301, 304, 399][..], Verdict::success()),
+            (&[408, 502, 503, 504], Verdict::transient(Effect::Maybe)),
+            (&[421, 425], Verdict::transient(Effect::None)),
+            (&[429], Verdict::throttled()),
+            (&[400, 401, 403, 404, 405, 409, 410, 413, 422, 451, 499], Verdict::permanent()),
+            (&[501, 505, 506, 507, 508, 510, 511], Verdict::permanent()),
+            (&[500, 509, 520, 522, 599, 600, 999], Verdict::unknown()),
+        ] {
+            for status in statuses {
+                assert_eq!(bare(*status), verdict, "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_failure_of_the_server_is_said_to_be_without_effect() {
+        for status in 500..=599 {
+            let verdict = bare(status);
+            let replayed = verdict.effect == Effect::None && verdict.outcome != Outcome::Permanent;
+            assert!(!replayed, "{status}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_fields_say_is_added() {
+        let mut fields = HeaderMap::new();
+        for (name, value) in [
+            ("retry-after", "2"),
+            ("should-retry", "false"),
+            ("ratelimit-limit", "5"),
+            ("ratelimit-remaining", "0"),
+            ("ratelimit-reset", "4"),
+        ] {
+            fields.insert(name, HeaderValue::from_static(value));
+        }
+        let allowance = Allowance::new(5, 0, Duration::from_secs(4));
+        assert_eq!(
+            verdict_of_status(StatusCode::TOO_MANY_REQUESTS, &fields),
+            Verdict::throttled()
+                .retry_after(Duration::from_secs(2))
+                .advice(Advice::Stop)
+                .allowance(allowance),
+        );
+        assert_eq!(
+            verdict_of_status(StatusCode::CREATED, &fields),
+            Verdict::success().allowance(allowance),
+        );
+    }
+}

@@ -1,0 +1,324 @@
+//! The interpreter, seen from both sides: what the hook is shown, and what the reader gets.
+
+#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::{Future, ready};
+use std::marker::PhantomPinned;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, response::Parts};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Full};
+use pin_project_lite::pin_project;
+use proptest::prelude::*;
+use sandtower_http::{Excerpt, Interpret, InterpretLayer};
+use sandtower_testkit::{CountingAllocator, Exchange, allocations};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator::system();
+
+/// One step of a scripted body.
+#[derive(Clone, Debug, PartialEq)]
+enum Step {
+    Data(Vec<u8>),
+    Trailers,
+    Fail,
+    Pending,
+}
+
+fn data(text: &str) -> Step {
+    Step::Data(text.into())
+}
+
+fn trailers() -> HeaderMap {
+    HeaderMap::from_iter([("checksum".parse().unwrap(), HeaderValue::from_static("1"))])
+}
+
+pin_project! {
+    /// A body that does what its script says; awkward, for it is not `Unpin`.
+    struct Scripted {
+        steps: VecDeque<Step>,
+        #[pin]
+        _pinned: PhantomPinned,
+    }
+}
+
+impl Scripted {
+    fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+        Self { steps: steps.into_iter().collect(), _pinned: PhantomPinned }
+    }
+}
+
+impl Body for Scripted {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        Poll::Ready(match self.project().steps.pop_front() {
+            None => None,
+            Some(Step::Data(data)) => Some(Ok(Frame::data(data.into()))),
+            Some(Step::Trailers) => Some(Ok(Frame::trailers(trailers()))),
+            Some(Step::Fail) => Some(Err("the connection broke")),
+            Some(Step::Pending) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let len = self.steps.iter().map(|step| match step {
+            Step::Data(data) => data.len() as u64,
+            _ => 0,
+        });
+        SizeHint::with_exact(len.sum())
+    }
+}
+
+/// Writes down what it is shown.
+#[derive(Clone, Debug, Default)]
+struct Witness(Arc<Mutex<Vec<Shown>>>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Shown {
+    path: String,
+    body: Vec<u8>,
+    complete: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Mark;
+
+impl Interpret for Witness {
+    type Memo = String;
+
+    fn remember<B>(&self, request: &Request<B>) -> String {
+        request.uri().path().to_owned()
+    }
+
+    fn read(&self, memo: &String, head: &mut Parts, body: Excerpt<'_>) {
+        head.extensions.insert(Mark);
+        self.0.lock().unwrap().push(Shown {
+            path: memo.clone(),
+            body: body.bytes.to_vec(),
+            complete: body.complete,
+        });
+    }
+}
+
+/// What the reader of an answer gets, step by step.
+async fn drain<B: Body<Data = Bytes, Error = &'static str>>(body: B) -> Vec<Step> {
+    let mut body = Box::pin(body);
+    let mut steps = Vec::new();
+    while let Some(frame) = body.frame().await {
+        steps.push(match frame {
+            Err(_) => Step::Fail,
+            Ok(frame) => match frame.into_data() {
+                Ok(data) => Step::Data(data.to_vec()),
+                Err(_) => Step::Trailers,
+            },
+        });
+    }
+    steps
+}
+
+/// The answer of `status` with `body`, through an interpreter with this `cap`: whether it was
+/// marked, what the witness was shown, the size the reader was told, and what it got.
+async fn through(
+    status: u16,
+    body: &[Step],
+    cap: usize,
+) -> (bool, Option<Shown>, SizeHint, Vec<Step>) {
+    let witness = Witness::default();
+    let inner = service_fn(|_: Request<()>| {
+        let mut answer = Response::new(Scripted::new(body.to_vec()));
+        *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+        ready(Ok::<_, Infallible>(answer))
+    });
+    let service = InterpretLayer::new(witness.clone()).cap(cap).layer(inner);
+    let answer = service.oneshot(Request::get("/asked").body(()).unwrap()).await.unwrap();
+    let marked = answer.extensions().get::<Mark>().is_some();
+    let hint = answer.body().size_hint();
+    let read = drain(answer.into_body()).await;
+    let shown = witness.0.lock().unwrap().pop();
+    (marked, shown, hint, read)
+}
+
+fn shown(body: &str, complete: bool) -> Option<Shown> {
+    Some(Shown { path: "/asked".into(), body: body.into(), complete })
+}
+
+#[tokio::test]
+async fn a_success_passes_untouched() {
+    let body = [data("first"), Step::Pending, data("second"), Step::Trailers];
+    let (marked, shown, hint, read) = through(200, &body, 1_000).await;
+    assert!(!marked);
+    assert_eq!(shown, None);
+    assert_eq!(hint.exact(), Some(11));
+    assert_eq!(read, [data("first"), data("second"), Step::Trailers]);
+}
+
+#[tokio::test]
+async fn a_failure_is_shown_to_the_hook_whole_and_then_to_the_reader() {
+    let body = [Step::Pending, data("not "), Step::Pending, data("now"), Step::Trailers];
+    let (marked, seen, hint, read) = through(429, &body, 1_000).await;
+    assert!(marked);
+    assert_eq!(seen, shown("not now", true));
+    assert_eq!(hint.exact(), Some(7));
+    assert_eq!(read, [data("not "), data("now"), Step::Trailers]);
+}
+
+#[tokio::test]
+async fn an_empty_failure_is_shown_too() {
+    let (_, seen, hint, read) = through(503, &[], 1_000).await;
+    assert_eq!(seen, shown("", true));
+    assert_eq!(hint.exact(), Some(0));
+    assert_eq!(read, []);
+}
+
+#[tokio::test]
+async fn beyond_the_cap_nothing_is_read_ahead_and_nothing_is_lost() {
+    let body = [data("0123456"), data("789"), data("beyond"), Step::Trailers];
+    let (_, seen, hint, read) = through(500, &body, 8).await;
+    assert_eq!(seen, shown("01234567", false));
+    assert_eq!(hint.exact(), Some(16));
+    assert_eq!(read, body);
+}
+
+#[tokio::test]
+async fn a_body_as_long_as_the_cap_is_complete() {
+    let (_, seen, ..) = through(500, &[data("01234567")], 8).await;
+    assert_eq!(seen, shown("01234567", true));
+}
+
+#[tokio::test]
+async fn an_error_while_reading_comes_to_the_reader_after_what_was_read() {
+    let (_, seen, hint, read) = through(500, &[data("half"), Step::Fail], 1_000).await;
+    assert_eq!(seen, shown("half", false));
+    assert!(hint.lower() >= 4);
+    assert_eq!(read, [data("half"), Step::Fail]);
+}
+
+#[tokio::test]
+async fn endless_empty_frames_do_not_hold_the_call() {
+    let body = vec![data(""); 100_000];
+    let (_, seen, _, read) = through(500, &body, 8).await;
+    assert_eq!(seen, shown("", false));
+    assert_eq!(read.len(), body.len());
+}
+
+#[tokio::test]
+async fn no_token_of_a_body_is_shown_by_debug() {
+    let inner = service_fn(|_: Request<()>| {
+        let mut answer = Response::new(Scripted::new([data("tok_secret"), data("rest")]));
+        *answer.status_mut() = StatusCode::BAD_REQUEST;
+        ready(Ok::<_, Infallible>(answer))
+    });
+    let service = InterpretLayer::new(Witness::default()).layer(inner);
+    let answer = service.oneshot(Request::new(())).await.unwrap();
+    let debug = format!("{answer:?}");
+    assert!(debug.contains("bytes: 14"), "{debug}");
+    assert!(!debug.contains("tok_secret"), "{debug}");
+}
+
+/// The contract over an inner service whose answers all have this status.
+fn keeps_the_tower_contract(status: StatusCode) {
+    let answer = move |number: u64| {
+        let mut answer = Response::new(Full::from(number.to_string()));
+        *answer.status_mut() = status;
+        answer.extensions_mut().insert(number);
+        answer
+    };
+    Exchange::new(Request::new, answer)
+        .contract(
+            |inner| InterpretLayer::new(Witness::default()).layer(inner),
+            |answer| *answer.extensions().get().unwrap(),
+        )
+        .run();
+}
+
+#[test]
+fn keeps_the_tower_contract_over_answers_that_pass_untouched() {
+    keeps_the_tower_contract(StatusCode::OK);
+}
+
+#[test]
+fn keeps_the_tower_contract_over_answers_that_are_read() {
+    keeps_the_tower_contract(StatusCode::BAD_GATEWAY);
+}
+
+/// Reads failures and remembers nothing.
+#[derive(Clone, Copy)]
+struct Plain;
+
+impl Interpret for Plain {
+    type Memo = ();
+
+    fn remember<B>(&self, _request: &Request<B>) {}
+
+    fn read(&self, (): &(), _head: &mut Parts, _body: Excerpt<'_>) {}
+}
+
+#[test]
+fn an_answer_that_passes_untouched_costs_no_allocation() {
+    let inner = service_fn(|_: Request<()>| {
+        ready(Ok::<_, Infallible>(Response::new(Full::from(Bytes::from_static(b"fine")))))
+    });
+    let mut service = InterpretLayer::new(Plain).layer(inner);
+    let cx = &mut Context::from_waker(Waker::noop());
+    let allocated = allocations(|| {
+        assert!(Service::<Request<()>>::poll_ready(&mut service, cx).is_ready());
+        pin!(service.call(Request::new(()))).poll(cx)
+    });
+    assert_eq!(allocated, 0);
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => proptest::collection::vec(any::<u8>(), 0..20).prop_map(Step::Data),
+        2 => Just(Step::Pending),
+    ];
+    let end = prop_oneof![Just(None), Just(Some(Step::Trailers)), Just(Some(Step::Fail))];
+    (proptest::collection::vec(step, 0..12), end).prop_map(|(mut steps, end)| {
+        steps.extend(end);
+        steps
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_read_ahead_the_reader_gets_the_same_frames(steps in steps(), cap in 0..80_usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (_, seen, hint, read) = runtime.block_on(through(500, &steps, cap));
+        let sent: Vec<Step> = steps.into_iter().filter(|step| *step != Step::Pending).collect();
+        prop_assert_eq!(&read, &sent);
+        let all: Vec<u8> = sent
+            .iter()
+            .flat_map(|step| match step {
+                Step::Data(data) => data.clone(),
+                _ => Vec::new(),
+            })
+            .collect();
+        let seen = seen.unwrap();
+        prop_assert!(seen.body.len() <= cap);
+        prop_assert!(all.starts_with(&seen.body));
+        if seen.complete {
+            prop_assert_eq!(&seen.body, &all);
+        }
+        prop_assert!(hint.lower() <= all.len() as u64);
+        prop_assert!(hint.upper().is_none_or(|upper| upper >= all.len() as u64));
+    }
+}
