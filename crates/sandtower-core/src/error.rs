@@ -15,30 +15,31 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// assert!(find::<Refusal>(&*error).is_some());
 /// ```
 pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        next = error.source();
+    chain(error).find_map(|error| error.downcast_ref::<E>())
+}
+
+/// `error` and its sources, outermost first. An [`io::Error`](std::io::Error) made around another
+/// error hides it, since its `source` is the one behind: here it is told too.
+pub fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| cause(*error))
+}
+
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(hidden) => Some(hidden),
+        None => error.source(),
     }
-    None
 }
 
 /// What the chain of `error` says by itself, whatever the user's classifier would think: a
 /// [`Refusal`] is refused, a [`Judged`] error carries its verdict, any other says nothing.
 pub fn verdict_of_error(error: &(dyn Error + 'static)) -> Option<Verdict> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.is::<Refusal>() {
-            return Some(Verdict::refused());
-        }
-        if let Some(judged) = error.downcast_ref::<Judged>() {
-            return Some(judged.verdict);
-        }
-        next = error.source();
-    }
-    None
+    chain(error).find_map(|error| match error.downcast_ref::<Judged>() {
+        Some(judged) => Some(judged.verdict),
+        None => error.is::<Refusal>().then(Verdict::refused),
+    })
 }
 
 /// An error that carries its verdict: for layers that know what they saw, such as a time-out.
@@ -86,6 +87,13 @@ mod tests {
         let deep = wrap(wrap(Refusal::new("admission", "E2B", Reason::Draining)));
         assert!(find::<Refusal>(&*deep).is_some());
         assert!(find::<std::io::Error>(&*deep).is_none());
+    }
+
+    #[test]
+    fn an_error_inside_an_io_error_is_found() {
+        let refusal = Refusal::new("admission", "E2B", Reason::Draining);
+        let hidden = wrap(std::io::Error::other(refusal));
+        assert!(find::<Refusal>(&*hidden).is_some());
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use classify::{
     ByResult, ByResultJudge, Classify, ClassifyFn, FnJudge, Judge, classify_fn, judge,
 };
 pub use clock::{Clock, Tick};
-pub use error::{BoxError, Judged, find, verdict_of_error};
+pub use error::{BoxError, Judged, chain, find, verdict_of_error};
 pub use gate::{Changed, Gate, Settlement, Take, Watchers};
 pub use gated::{Gated, GatedLayer, ResponseFuture};
 pub use guard::Guard;
