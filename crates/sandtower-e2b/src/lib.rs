@@ -6,8 +6,10 @@
 //!   taken", both 429, are told apart by all layers above; [`verdict_of_answer`] is its table,
 //!   [`strings`] the words it goes by;
 //! - [`Client`] makes sandboxes, runs commands in them and ends them, over any HTTP service;
+//! - [`SandboxCheck`] finds out whether a new sandbox is alive, and kills it if not;
 //! - [`envelope`] is the framing of envd's streams.
 
+mod check;
 mod classify;
 mod client;
 mod command;
@@ -29,6 +31,7 @@ mod sandbox;
 mod secret;
 pub mod strings;
 
+pub use check::SandboxCheck;
 pub use classify::E2bClassify;
 pub use client::Client;
 pub use command::{Command, Output};

@@ -1,0 +1,131 @@
+use std::time::Duration;
+
+use tower_layer::Layer;
+
+use super::{Handles, Plan};
+use crate::admission::{self, Admission, AdmissionLayer};
+use crate::circuit_breaker::{self, CircuitBreaker};
+use crate::core::Seed;
+use crate::e2b::{self, Client, E2bClassify, E2bInterpret, SandboxCheck, operation as op};
+use crate::health_check::{self, HealthCheck, HealthCheckLayer};
+use crate::http::{Http, InterpretLayer, Interpreter};
+use crate::rate_limit::{self, Mode, Pace, RateLimit};
+use crate::retry::{self, Retry, RetryLayer, WhenThrottled};
+use crate::timeout::{Deadline, DeadlineLayer, Limits, Timeout, TimeoutLayer};
+
+/// The gates in the waiting room: what is cheap to give back is taken first.
+pub type Gates = (RateLimit, CircuitBreaker);
+
+/// A service under the recommended stack. See the [module](crate::stack) for the order.
+pub type Recommended<S> = Deadline<Retry<Checked<S>, E2bClassify, Http>, E2bClassify, Http>;
+
+type Checked<S> = HealthCheck<Admitted<S>, SandboxCheck, E2bClassify>;
+type Admitted<S> = Admission<Bounded<S>, Gates, E2bClassify>;
+type Bounded<S> = Timeout<Interpreter<S, E2bInterpret>, E2bClassify>;
+
+/// How long a call may take with all that it waits for. Streams have no deadline: their callers end
+/// them.
+const CALL: Duration = Duration::from_secs(120);
+/// E2B's API gives up on a request after 70 s; the official clients do after 60.
+const CREATE: Duration = Duration::from_secs(60);
+const FILE_READ: Duration = Duration::from_secs(3);
+const ATTEMPT: Duration = Duration::from_secs(30);
+
+/// The recommended stack: a layer for HTTP services that talk to E2B, and the handles of all layers
+/// in it. All services that it makes share its limits, its breaker and its line.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    config: e2b::Config,
+    deadline: DeadlineLayer<E2bClassify, Http>,
+    retry: RetryLayer<E2bClassify, Http>,
+    health_check: HealthCheckLayer<SandboxCheck, E2bClassify>,
+    admission: AdmissionLayer<Gates, E2bClassify>,
+    timeout: TimeoutLayer<E2bClassify>,
+    interpret: InterpretLayer<E2bInterpret>,
+    handles: Handles,
+}
+
+impl Stack {
+    /// The stack for a team on `plan`, which reaches E2B as `config` says.
+    pub fn recommended(config: e2b::Config, plan: Plan) -> Self {
+        Self::seeded(config, plan, Seed::random())
+    }
+
+    /// The same, with all randomness drawn from `seed`.
+    ///
+    /// # Panics
+    ///
+    /// Never: the numbers below are constants, and checked by a test.
+    #[expect(clippy::expect_used, reason = "constants that a test builds")]
+    pub fn seeded(config: e2b::Config, plan: Plan, seed: Seed) -> Self {
+        const NAME: &str = "E2B";
+        let pace = Pace::every(plan.create_every());
+        let rate_limit =
+            rate_limit::Config::new(NAME).mode(Mode::Enforce).pace(op::SANDBOX_CREATE, pace);
+        let rate_limit = RateLimit::new(rate_limit).expect("a pace that is not zero");
+        let breaker = circuit_breaker::Config::new(NAME).build().expect("its own defaults");
+        let room = admission::Config::new(NAME)
+            .concurrency_for(op::SANDBOX_CREATE, plan.concurrent_creates());
+        let admission = AdmissionLayer::with_gates(room, (rate_limit.clone(), breaker.clone()))
+            .expect("limits above 0")
+            .classify(E2bClassify);
+        let retry = retry::Config::recommended().when_throttled(WhenThrottled::WaitBelow);
+        let retry = RetryLayer::new(retry).classify(E2bClassify).resend(Http).seed(seed);
+        let check = SandboxCheck::new(config.clone());
+        let health_check = HealthCheckLayer::new(check, health_check::Config::new(NAME))
+            .expect("its own defaults")
+            .classify(E2bClassify);
+        let handles = Handles {
+            retry: retry.handle().clone(),
+            health_check: health_check.handle().clone(),
+            room: admission.room().clone(),
+            rate_limit,
+            circuit_breaker: breaker,
+        };
+        Self {
+            config,
+            deadline: DeadlineLayer::new(calls()).classify(E2bClassify).set_deadline(Http),
+            retry,
+            health_check,
+            admission,
+            timeout: TimeoutLayer::new(attempts()).classify(E2bClassify),
+            interpret: InterpretLayer::new(E2bInterpret::default()),
+            handles,
+        }
+    }
+
+    /// The handles of all layers.
+    pub fn handles(&self) -> &Handles {
+        &self.handles
+    }
+
+    /// A typed client over `http` with this stack around it.
+    pub fn client<S: Clone>(&self, http: S) -> Client<Recommended<S>> {
+        Client::new(self.layer(http), self.config.clone())
+    }
+}
+
+impl<S: Clone> Layer<S> for Stack {
+    type Service = Recommended<S>;
+
+    fn layer(&self, http: S) -> Recommended<S> {
+        let attempt = self.timeout.layer(self.interpret.layer(http));
+        let checked = self.health_check.layer(self.admission.layer(attempt));
+        self.deadline.layer(self.retry.layer(checked))
+    }
+}
+
+fn calls() -> Limits {
+    let streams = [op::PROCESS_START, op::PROCESS_CONNECT, op::CODE_EXECUTE, op::SANDBOX_TRAFFIC];
+    streams.into_iter().fold(Limits::all(CALL), |limits, stream| limits.operation(stream, None))
+}
+
+fn attempts() -> Limits {
+    let streams = [op::CODE_EXECUTE, op::SANDBOX_TRAFFIC];
+    let limits = Limits::all(ATTEMPT)
+        .operation(op::SANDBOX_CREATE, Some(CREATE))
+        .operation(op::SANDBOX_RESUME, Some(CREATE))
+        .operation(op::SANDBOX_CONNECT, Some(CREATE))
+        .operation(op::FILE_READ, Some(FILE_READ));
+    streams.into_iter().fold(limits, |limits, stream| limits.operation(stream, None))
+}
