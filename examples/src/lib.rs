@@ -1,1 +1,3 @@
-//! Programs that a user runs or copies: see the example targets beside this file.
+//! What the example targets beside this file are made of, where that is more than a user would copy.
+
+pub mod load_test;

@@ -1,4 +1,5 @@
 //! One binary for all tests that cross crates.
 
 mod python_sdk;
+mod stress;
 mod structure;
