@@ -23,6 +23,8 @@ pub enum Decision {
 pub enum Stop {
     /// It succeeded.
     Success,
+    /// It was found that the work had been done after all.
+    Adopted,
     /// Another attempt would get the same answer.
     Permanent,
     /// The service asked for no further attempt.
@@ -51,6 +53,7 @@ impl Stop {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Success => "success",
+            Self::Adopted => "adopted",
             Self::Permanent => "permanent",
             Self::Advised => "advised",
             Self::OutOfAttempts => "out_of_attempts",
@@ -143,7 +146,7 @@ impl Progress {
 }
 
 /// Why no further attempt would be right, whatever the configuration.
-fn final_word(asked: &Asked, verdict: &Verdict) -> Option<Stop> {
+pub(crate) fn final_word(asked: &Asked, verdict: &Verdict) -> Option<Stop> {
     match verdict.outcome {
         Outcome::Success => return Some(Stop::Success),
         Outcome::Refused => return Some(Stop::Refused),

@@ -1,32 +1,36 @@
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::{Attempt, BoxError, Clock, Judge, Resend, Rng, Verdict, WhenReady, judge};
+use sandtower_core::{BoxError, Clock, Effect, Judge, Resend, Tick, Verdict, WhenReady, judge};
 use sandtower_time::{Sleep, TokioClock};
 use tower_service::Service;
 
-use crate::decide::{Decision, Progress, Stop};
-use crate::layer::Spare;
+use crate::decide::{Decision, Stop};
+use crate::history::History;
+use crate::hooks::{Answers, Found, Reconcile};
+use crate::layer::Shared;
 
 pin_project! {
     /// The answer of the last attempt.
     ///
-    /// A failed answer is dropped before the wait for the next attempt. Dropping the future ends
-    /// the call wherever it is.
+    /// A failed answer is given up before the wait for the next attempt. Dropping the future ends
+    /// the call wherever it is; what a retry was paid with stays paid.
+    #[project = Projection]
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<S, Req, J, R>
+    pub struct ResponseFuture<S, Req, J, R, A, L>
     where
         S: Service<Req>,
+        A: Answers<S::Response>,
+        L: Reconcile<Req, S::Response>,
     {
         #[pin]
-        state: State<S::Future, WhenReady<S, Req>>,
+        state: State<S::Future, WhenReady<S, Req>, A::Discard, L::Look, S::Response>,
         judge: J,
         copy: Option<Req>,
-        resend: R,
-        spare: Arc<Spare<S>>,
+        shared: Arc<Shared<S, R, A, L>>,
         // `None` until the first failure: a call that succeeds reads no clock and draws nothing.
         history: Option<History>,
     }
@@ -34,157 +38,271 @@ pin_project! {
 
 pin_project! {
     #[project = StateProj]
-    enum State<F, A> {
+    enum State<F, W, D, L, Res> {
         First { #[pin] future: F },
-        Wait { #[pin] sleep: Sleep },
-        Again { #[pin] attempt: A },
+        // Until the next attempt is due. What was not given up by then is dropped.
+        Wait { #[pin] sleep: Sleep, #[pin] discard: Option<D> },
+        // Finds out what became of the attempt before another is made.
+        Look { #[pin] look: L, answer: Option<(Result<Res, BoxError>, Verdict)> },
+        Again { #[pin] attempt: W, #[pin] late: Sleep },
     }
 }
 
-#[derive(Debug)]
-struct History {
-    attempt: Attempt,
-    progress: Progress,
-    rng: Rng,
+/// What the present state came to.
+enum Step<Res> {
+    Answered(Result<Res, BoxError>),
+    Found(Found<Res>, Result<Res, BoxError>, Verdict),
+    Due,
+    Late,
 }
 
-impl<S: Service<Req>, Req, J, R> ResponseFuture<S, Req, J, R> {
+impl<S, Req, J, R, A, L> ResponseFuture<S, Req, J, R, A, L>
+where
+    S: Service<Req>,
+    A: Answers<S::Response>,
+    L: Reconcile<Req, S::Response>,
+{
     pub(crate) fn new(
         first: S::Future,
         judge: J,
         copy: Option<Req>,
-        resend: R,
-        spare: Arc<Spare<S>>,
+        shared: Arc<Shared<S, R, A, L>>,
     ) -> Self {
-        let state = State::First { future: first };
-        Self { state, judge, copy, resend, spare, history: None }
+        Self { state: State::First { future: first }, judge, copy, shared, history: None }
     }
 }
 
-impl<S, Req, J, R> Future for ResponseFuture<S, Req, J, R>
+impl<S, Req, J, R, A, L> Future for ResponseFuture<S, Req, J, R, A, L>
 where
     S: Service<Req> + Clone,
     S::Error: Into<BoxError>,
     J: Judge<S::Response>,
     R: Resend<Req>,
+    A: Answers<S::Response>,
+    L: Reconcile<Req, S::Response>,
 {
     type Output = Result<S::Response, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let result = match self.as_mut().project().state.project() {
-                StateProj::First { future } => ready!(future.poll(cx)),
-                StateProj::Again { attempt } => ready!(attempt.poll(cx)),
-                StateProj::Wait { sleep } => {
-                    ready!(sleep.poll(cx));
-                    match self.as_mut().again() {
-                        true => continue,
-                        // Without a copy there was nothing to wait for.
-                        false => return Poll::Pending,
-                    }
+            let done = match ready!(self.as_mut().step(cx)) {
+                Step::Answered(answer) => self.as_mut().answered(answer, cx),
+                Step::Found(found, answer, verdict) => {
+                    self.as_mut().found(found, answer, verdict, cx)
                 }
-            };
-            let result = result.map_err(Into::into);
-            let verdict = judge(&self.judge, result.as_ref());
-            if verdict.is_success() {
-                self.fund();
-                if self.history.is_none() {
-                    return Poll::Ready(result);
-                }
-            }
-            match self.as_mut().decide(&verdict) {
-                Decision::Stop(_) => return Poll::Ready(result),
-                Decision::Again => {
-                    drop(result);
+                Step::Due => {
                     self.as_mut().again();
+                    None
                 }
-                Decision::After(wait) => {
-                    drop(result);
-                    let sleep = Sleep::until(TokioClock.now() + wait);
-                    self.as_mut().project().state.set(State::Wait { sleep });
-                }
+                Step::Late => Some(self.as_mut().late()),
+            };
+            if let Some(answer) = done {
+                return Poll::Ready(answer);
             }
         }
     }
 }
 
-impl<S, Req, J, R> ResponseFuture<S, Req, J, R>
+impl<S, Req, J, R, A, L> ResponseFuture<S, Req, J, R, A, L>
+where
+    S: Service<Req> + Clone,
+    S::Error: Into<BoxError>,
+    J: Judge<S::Response>,
+    R: Resend<Req>,
+    A: Answers<S::Response>,
+    L: Reconcile<Req, S::Response>,
+{
+    fn step(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Response>> {
+        match self.project().state.project() {
+            StateProj::First { future } => {
+                future.poll(cx).map(|answer| Step::Answered(answer.map_err(Into::into)))
+            }
+            StateProj::Wait { sleep, mut discard } => {
+                if let Some(giving_up) = discard.as_mut().as_pin_mut()
+                    && giving_up.poll(cx).is_ready()
+                {
+                    discard.set(None);
+                }
+                sleep.poll(cx).map(|()| Step::Due)
+            }
+            StateProj::Look { look, answer } => {
+                let found = ready!(look.poll(cx));
+                match answer.take() {
+                    Some((answer, verdict)) => Poll::Ready(Step::Found(found, answer, verdict)),
+                    None => Poll::Pending,
+                }
+            }
+            StateProj::Again { mut attempt, late } => {
+                if !attempt.is_sent() {
+                    match attempt.as_mut().poll_sent(cx) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(error)) => {
+                            return Poll::Ready(Step::Answered(Err(error.into())));
+                        }
+                        Poll::Pending => return late.poll(cx).map(|()| Step::Late),
+                    }
+                }
+                attempt.poll(cx).map(|answer| Step::Answered(answer.map_err(Into::into)))
+            }
+        }
+    }
+
+    /// `None`: there will be another attempt.
+    fn answered(
+        self: Pin<&mut Self>,
+        answer: Result<S::Response, BoxError>,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<S::Response, BoxError>> {
+        let verdict = judge(&self.judge, answer.as_ref());
+        if verdict.is_success() {
+            self.shared.fund(self.judge.asked().scope);
+            if self.history.is_none() {
+                return Some(answer);
+            }
+        }
+        self.judged(answer, verdict, true, cx)
+    }
+
+    fn judged(
+        mut self: Pin<&mut Self>,
+        answer: Result<S::Response, BoxError>,
+        verdict: Verdict,
+        may_look: bool,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<S::Response, BoxError>> {
+        let this = self.as_mut().project();
+        let (asked, now) = (*this.judge.asked(), TokioClock.now());
+        let handle = &this.shared.handle;
+        let history =
+            this.history.get_or_insert_with(|| History::new(&asked, now, handle.seed().rng()));
+        let decision = history.decide(handle, &asked, &verdict, now, this.copy.is_some());
+        let unsafe_to_replay = decision == Decision::Stop(Stop::UnsafeToReplay);
+        if let (true, Some(request)) = (may_look && unsafe_to_replay, &*this.copy)
+            && let Some(look) = this.shared.reconcile.look(request, &history.attempt)
+        {
+            self.project().state.set(State::Look { look, answer: Some((answer, verdict)) });
+            return None;
+        }
+        history.count(handle, &asked, &verdict, decision);
+        match decision {
+            Decision::Stop(stop) => Some(self.end(answer, stop)),
+            Decision::Again | Decision::After(_) => {
+                history.next(verdict.outcome);
+                self.give_up(answer, decision, now, cx);
+                None
+            }
+        }
+    }
+
+    fn found(
+        mut self: Pin<&mut Self>,
+        found: Found<S::Response>,
+        answer: Result<S::Response, BoxError>,
+        verdict: Verdict,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<S::Response, BoxError>> {
+        match found {
+            Found::Nothing => self.judged(answer, verdict.effect(Effect::None), false, cx),
+            Found::Unknown => self.judged(answer, verdict, false, cx),
+            Found::Adopt(adopted) => {
+                let this = self.as_mut().project();
+                if let Some(history) = this.history {
+                    let (asked, stop) = (this.judge.asked(), Decision::Stop(Stop::Adopted));
+                    history.count(&this.shared.handle, asked, &verdict, stop);
+                }
+                Some(self.end(Ok(adopted), Stop::Adopted))
+            }
+        }
+    }
+
+    /// Gives up a failed answer and waits for the next attempt.
+    fn give_up(
+        self: Pin<&mut Self>,
+        answer: Result<S::Response, BoxError>,
+        decision: Decision,
+        now: Tick,
+        cx: &mut Context<'_>,
+    ) {
+        let mut this = self.project();
+        let discard = match answer {
+            Ok(answer) => Some(this.shared.answers.discard(answer)),
+            Err(error) => {
+                if let Some(history) = this.history {
+                    history.last_error = Some(error);
+                }
+                None
+            }
+        };
+        if let Decision::After(wait) = decision {
+            this.state.set(State::Wait { sleep: Sleep::until(now + wait), discard });
+            return;
+        }
+        if let Some(discard) = discard {
+            // There is no wait to do it in: what takes longer than a look is dropped.
+            let _done = pin!(discard).poll(cx);
+        }
+        this.begin_again();
+    }
+
+    fn again(self: Pin<&mut Self>) {
+        self.project().begin_again();
+    }
+
+    /// The deadline came before an instance was ready.
+    fn late(self: Pin<&mut Self>) -> Result<S::Response, BoxError> {
+        let this = self.project();
+        this.shared.handle.stopped(Stop::OutOfTime);
+        match this.history {
+            Some(history) => Err(history.gave_up(None)),
+            None => Err("a retry without a first attempt".into()),
+        }
+    }
+
+    /// The answer for the caller.
+    fn end(
+        self: Pin<&mut Self>,
+        answer: Result<S::Response, BoxError>,
+        stop: Stop,
+    ) -> Result<S::Response, BoxError> {
+        let this = self.project();
+        match (answer, this.history) {
+            (Err(refusal), Some(history)) if stop == Stop::Refused && history.has_failed() => {
+                Err(history.gave_up(Some(refusal)))
+            }
+            (Ok(mut answer), Some(history)) if history.has_failed() || stop == Stop::Adopted => {
+                this.shared.answers.stamp(&mut answer, &history.attempt);
+                Ok(answer)
+            }
+            (answer, _) => answer,
+        }
+    }
+}
+
+impl<S, Req, J, R, A, L> Projection<'_, S, Req, J, R, A, L>
 where
     S: Service<Req> + Clone,
     J: Judge<S::Response>,
     R: Resend<Req>,
+    A: Answers<S::Response>,
+    L: Reconcile<Req, S::Response>,
 {
-    fn fund(&self) {
-        if let Some(budget) = &self.spare.handle.config().budget {
-            budget.deposit(self.judge.asked().scope);
-        }
-    }
-
-    fn decide(self: Pin<&mut Self>, verdict: &Verdict) -> Decision {
-        let this = self.project();
-        let asked = *this.judge.asked();
-        let now = TokioClock.now();
-        let history = this.history.get_or_insert_with(|| History {
-            attempt: Attempt::first(asked.arrived.unwrap_or(now)),
-            progress: Progress::default(),
-            rng: this.spare.handle.seed().rng(),
-        });
-        let config = this.spare.handle.config();
-        let mut decision = history.progress.decide(config, &asked, verdict, now, &mut history.rng);
-        if this.copy.is_none() && !matches!(decision, Decision::Stop(_)) {
-            decision = Decision::Stop(Stop::SentOnce);
-        }
-        let number = history.attempt.number;
-        match decision {
-            Decision::Stop(stop) => this.spare.handle.stopped(stop),
-            Decision::Again => this.spare.handle.returned(),
-            Decision::After(_) => this.spare.handle.retried(),
-        }
-        tell(&asked.operation, number, verdict, decision);
-        history.attempt = history.attempt.next(verdict.outcome);
-        decision
-    }
-
-    /// Begins the next attempt on an instance of its own.
-    fn again(self: Pin<&mut Self>) -> bool {
-        let mut this = self.project();
-        let (Some(mut request), Some(history)) = (this.copy.take(), &this.history) else {
-            return false;
-        };
-        *this.copy = this.resend.copy(&request);
-        this.resend.stamp(&mut request, &history.attempt);
-        let service = this.spare.service();
-        this.state.set(State::Again { attempt: WhenReady::new(service, request) });
-        true
+    /// Begins the next attempt on an instance of its own. Nothing decides on one without a copy.
+    fn begin_again(&mut self) {
+        let (Some(mut request), Some(history)) = (self.copy.take(), &self.history) else { return };
+        *self.copy = self.shared.resend.copy(&request);
+        self.shared.resend.stamp(&mut request, &history.attempt);
+        let attempt = WhenReady::new(self.shared.service(), request);
+        let late = Sleep::until(self.judge.asked().deadline.unwrap_or(Tick::MAX));
+        self.state.set(State::Again { attempt, late });
     }
 }
 
-fn tell(
-    operation: &sandtower_core::Operation,
-    attempt: u32,
-    verdict: &Verdict,
-    decision: Decision,
-) {
-    const TARGET: &str = "sandtower::retry";
-    let (operation, outcome) = (operation.name(), verdict.outcome.label());
-    match decision {
-        Decision::Stop(Stop::Success) => {
-            tracing::info!(target: TARGET, operation, attempt, "succeeded after retries");
-        }
-        Decision::Stop(stop) => {
-            tracing::warn!(target: TARGET, operation, attempt, outcome, why = stop.label(), "gave up");
-        }
-        Decision::Again => {
-            tracing::info!(target: TARGET, operation, attempt, outcome, "back to the waiting room");
-        }
-        Decision::After(wait) => {
-            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(target: TARGET, operation, attempt, outcome, wait_ms, "retrying");
-        }
-    }
-}
-
-impl<S: Service<Req>, Req, J, R> std::fmt::Debug for ResponseFuture<S, Req, J, R> {
+impl<S, Req, J, R, A, L> std::fmt::Debug for ResponseFuture<S, Req, J, R, A, L>
+where
+    S: Service<Req>,
+    A: Answers<S::Response>,
+    L: Reconcile<Req, S::Response>,
+{
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ResponseFuture").field("history", &self.history).finish_non_exhaustive()
     }

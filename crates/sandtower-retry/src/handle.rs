@@ -10,11 +10,11 @@ use crate::decide::Stop;
 /// Reads what the services of one [`RetryLayer`](crate::RetryLayer) did. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    state: Arc<State>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct State {
     config: Config,
     seed: Seed,
     retries: AtomicU64,
@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub returns: u64,
     /// Calls that succeeded after a retry.
     pub cured: u64,
+    /// Calls whose work was found to have been done.
+    pub adopted: u64,
     /// Calls that ended with a failure that another attempt would repeat.
     pub permanent: u64,
     /// Calls that ended since the service asked for no further attempt.
@@ -56,23 +58,24 @@ pub struct Snapshot {
 
 impl Handle {
     pub(crate) fn new(config: Config, seed: Seed) -> Self {
-        let shared = Shared {
+        let state = State {
             config,
             seed,
             retries: AtomicU64::new(0),
             returns: AtomicU64::new(0),
             stops: Default::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self { state: Arc::new(state) }
     }
 
     /// The counters now.
     pub fn snapshot(&self) -> Snapshot {
-        let stopped = |stop: Stop| self.shared.stops[stop as usize].load(Ordering::Relaxed);
+        let stopped = |stop: Stop| self.state.stops[stop as usize].load(Ordering::Relaxed);
         Snapshot {
-            retries: self.shared.retries.load(Ordering::Relaxed),
-            returns: self.shared.returns.load(Ordering::Relaxed),
+            retries: self.state.retries.load(Ordering::Relaxed),
+            returns: self.state.returns.load(Ordering::Relaxed),
             cured: stopped(Stop::Success),
+            adopted: stopped(Stop::Adopted),
             permanent: stopped(Stop::Permanent),
             advised: stopped(Stop::Advised),
             out_of_attempts: stopped(Stop::OutOfAttempts),
@@ -86,22 +89,22 @@ impl Handle {
     }
 
     pub(crate) fn config(&self) -> &Config {
-        &self.shared.config
+        &self.state.config
     }
 
     pub(crate) fn seed(&self) -> &Seed {
-        &self.shared.seed
+        &self.state.seed
     }
 
     pub(crate) fn retried(&self) {
-        self.shared.retries.fetch_add(1, Ordering::Relaxed);
+        self.state.retries.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn returned(&self) {
-        self.shared.returns.fetch_add(1, Ordering::Relaxed);
+        self.state.returns.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn stopped(&self, stop: Stop) {
-        self.shared.stops[stop as usize].fetch_add(1, Ordering::Relaxed);
+        self.state.stops[stop as usize].fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -33,12 +33,17 @@ mod budget;
 mod config;
 mod decide;
 mod future;
+mod gave_up;
 mod handle;
+mod history;
+mod hooks;
 mod layer;
 
 pub use budget::{Budget, BudgetError, BudgetSnapshot};
 pub use config::{Config, WhenThrottled};
 pub use decide::{Decision, Progress, Stop};
 pub use future::ResponseFuture;
+pub use gave_up::GaveUp;
 pub use handle::{Handle, Snapshot};
+pub use hooks::{Answers, Found, Reconcile};
 pub use layer::{Retry, RetryLayer};

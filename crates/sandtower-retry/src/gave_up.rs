@@ -1,0 +1,77 @@
+use sandtower_core::{BoxError, Outcome};
+
+use crate::decide::Stop;
+
+/// A call that ended after its last real answer was given up: a layer below refused the next
+/// attempt, or its time was over before it could be sent.
+///
+/// A refusal is the [`source`](std::error::Error::source), so that
+/// [`find`](sandtower_core::find) sees it; the failure that led to it stands beside it.
+#[derive(Debug)]
+pub struct GaveUp {
+    why: Stop,
+    attempts: u32,
+    last: Outcome,
+    last_error: Option<BoxError>,
+    refusal: Option<BoxError>,
+}
+
+impl GaveUp {
+    pub(crate) fn refused(
+        refusal: BoxError,
+        attempts: u32,
+        last: Outcome,
+        last_error: Option<BoxError>,
+    ) -> Self {
+        Self { why: Stop::Refused, attempts, last, last_error, refusal: Some(refusal) }
+    }
+
+    pub(crate) fn too_late(attempts: u32, last: Outcome, last_error: Option<BoxError>) -> Self {
+        Self { why: Stop::OutOfTime, attempts, last, last_error, refusal: None }
+    }
+
+    /// Why there was no further attempt.
+    pub fn why(&self) -> Stop {
+        self.why
+    }
+
+    /// Attempts that were sent and answered.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// How the last of them ended.
+    pub fn last(&self) -> Outcome {
+        self.last
+    }
+
+    /// The error of the last of them; `None` if it got a response, which was given up.
+    pub fn last_error(&self) -> Option<&BoxError> {
+        self.last_error.as_ref()
+    }
+}
+
+impl std::fmt::Display for GaveUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { attempts, last, .. } = self;
+        match self.why {
+            Stop::Refused => write!(f, "refused a retry after {attempts} attempts")?,
+            _ => write!(f, "no time for a retry after {attempts} attempts")?,
+        }
+        write!(f, ", the last of which was {last}")?;
+        match &self.last_error {
+            Some(error) => write!(f, ": {error}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for GaveUp {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match (&self.refusal, &self.last_error) {
+            (Some(refusal), _) => Some(&**refusal),
+            (None, Some(error)) => Some(&**error),
+            (None, None) => None,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What users know about requests and answers, and what callers hear in the end.
+
+#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+
+use std::future::{Ready, pending, ready};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sandtower_core::{
+    Asked, Attempt, BoxError, Clock, Effect, Judged, Outcome, Reason, Refusal, Resend, Verdict,
+    classify_fn, find,
+};
+use sandtower_retry::{Answers, Found, GaveUp, Reconcile, RetryLayer, Stop};
+use sandtower_testkit::{Answer, Mock, Readiness, cancel_at_every_poll};
+use sandtower_time::TokioClock;
+use tower::{Layer, ServiceExt};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn failed<Res>(verdict: Verdict) -> Answer<Res> {
+    Answer::err(Judged::new(verdict, "scripted"))
+}
+
+fn lost<Res>() -> Answer<Res> {
+    failed(Verdict::transient(Effect::Maybe))
+}
+
+fn passing<Res>() -> Answer<Res> {
+    failed(Verdict::transient(Effect::None))
+}
+
+/// Finds what the test says, and notes that it was asked.
+#[derive(Clone)]
+struct Finds(Found<u64>, Arc<AtomicU32>);
+
+impl Finds {
+    fn new(found: Found<u64>) -> Self {
+        Self(found, Arc::default())
+    }
+
+    fn looks(&self) -> u32 {
+        self.1.load(Ordering::Relaxed)
+    }
+}
+
+impl Reconcile<u64, u64> for Finds {
+    type Look = Ready<Found<u64>>;
+
+    fn look(&self, _: &u64, _: &Attempt) -> Option<Self::Look> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Some(ready(self.0))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_was_done_after_all_is_adopted_and_not_repeated() {
+    let (mock, handle) = Mock::<u64, u64>::in_turn([lost()]);
+    let layer = RetryLayer::original().reconcile(Finds::new(Found::Adopt(42)));
+    assert_eq!(layer.layer(mock).oneshot(1).await.unwrap(), 42);
+    assert_eq!(handle.counts().calls, 1);
+    assert_eq!(layer.handle().snapshot().adopted, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_was_never_begun_is_tried_again() {
+    let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Answer::ok(7)]);
+    let layer = RetryLayer::original().reconcile(Finds::new(Found::Nothing));
+    assert_eq!(layer.layer(mock).oneshot(1).await.unwrap(), 7);
+    assert_eq!(handle.counts().calls, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_can_find_out_ends_the_call_with_the_answer_it_has() {
+    let (mock, handle) = Mock::<u64, u64>::in_turn([lost()]);
+    let finds = Finds::new(Found::Unknown);
+    let layer = RetryLayer::original().reconcile(finds.clone());
+    let error = layer.layer(mock).oneshot(1).await.unwrap_err();
+    assert!(error.to_string().contains("transient"), "{error}");
+    assert_eq!((handle.counts().calls, finds.looks()), (1, 1));
+    assert_eq!(layer.handle().snapshot().unsafe_to_replay, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_looks_when_it_is_known_that_nothing_happened() {
+    let (mock, _handle) = Mock::<u64, u64>::in_turn([passing(), Answer::ok(7)]);
+    let finds = Finds::new(Found::Unknown);
+    let layer = RetryLayer::original().reconcile(finds.clone());
+    layer.layer(mock).oneshot(1).await.unwrap();
+    assert_eq!(finds.looks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_ends_the_call_with_the_last_real_failure_beside_it() {
+    let refused = || Answer::err(Refusal::new("circuit breaker", "E2B", Reason::Probing));
+    let (mock, _handle) = Mock::<u64, u64>::in_turn([passing(), refused()]);
+
+    let error = RetryLayer::original().layer(mock).oneshot(1).await.unwrap_err();
+
+    assert!(find::<Refusal>(&*error).is_some(), "{error}");
+    let gave_up = find::<GaveUp>(&*error).unwrap();
+    assert_eq!((gave_up.why(), gave_up.attempts()), (Stop::Refused, 1));
+    assert_eq!(gave_up.last(), Outcome::Transient);
+    assert!(gave_up.last_error().is_some());
+    assert_eq!(
+        error.to_string(),
+        "refused a retry after 1 attempts, the last of which was transient: the attempt failed (transient)",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_not_ready_for_the_retry_is_awaited_no_longer_than_the_deadline() {
+    let (mock, handle) = Mock::<u64, u64>::new(|_, _| passing());
+    handle.set_readiness(|instance| match instance.is_original() {
+        true => Readiness::Ready,
+        false => Readiness::Pending,
+    });
+    let start = TokioClock.now();
+    let classify = classify_fn(
+        move |_: &u64| Asked::default().deadline(Some(start + 10 * SECOND)),
+        |_: Result<&u64, &BoxError>| Verdict::unknown(),
+    );
+
+    let error = RetryLayer::original().classify(classify).layer(mock).oneshot(1).await.unwrap_err();
+
+    assert_eq!(find::<GaveUp>(&*error).unwrap().why(), Stop::OutOfTime);
+    assert_eq!(TokioClock.now().since(start), 10 * SECOND);
+    assert_eq!(handle.counts().reservations_held, 0);
+}
+
+/// A request that notes each attempt that it is told of.
+#[derive(Clone, Debug, Default)]
+struct Noted(Arc<Mutex<Vec<Attempt>>>);
+
+#[derive(Clone)]
+struct Notes;
+
+impl Resend<Noted> for Notes {
+    fn copy(&self, request: &Noted) -> Option<Noted> {
+        Some(request.clone())
+    }
+
+    fn stamp(&self, request: &mut Noted, attempt: &Attempt) {
+        request.0.lock().unwrap().push(*attempt);
+    }
+}
+
+/// An answer that is told which attempt got it.
+#[derive(Clone)]
+struct Stamps;
+
+impl Answers<u64> for Stamps {
+    type Discard = Ready<()>;
+
+    fn discard(&self, _: u64) -> Ready<()> {
+        ready(())
+    }
+
+    fn stamp(&self, answer: &mut u64, attempt: &Attempt) {
+        *answer = u64::from(attempt.number);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_service_and_the_caller_hear_which_attempt_it_is_and_why() {
+    let (mock, _handle) = Mock::<Noted, u64>::in_turn([passing(), passing(), Answer::ok(0)]);
+    let (request, start) = (Noted::default(), TokioClock.now());
+    let layer = RetryLayer::original().resend(Notes).answers(Stamps);
+    assert_eq!(layer.layer(mock).oneshot(request.clone()).await.unwrap(), 3);
+    let second = Attempt::first(start).next(Outcome::Transient);
+    assert_eq!(*request.0.lock().unwrap(), [second, second.next(Outcome::Transient)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_given_up_when_the_next_attempt_is_due_is_dropped() {
+    #[derive(Clone)]
+    struct Slow(Arc<()>);
+    type Giving = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+    impl Answers<u64> for Slow {
+        type Discard = Giving;
+
+        fn discard(&self, _: u64) -> Giving {
+            let held = Arc::clone(&self.0);
+            Box::pin(async move {
+                let _held = held;
+                pending().await
+            })
+        }
+    }
+    let held = Arc::new(());
+    let classify = classify_fn(
+        |_: &u64| Asked::default(),
+        |answer: Result<&u64, &BoxError>| match answer {
+            Ok(0) => Verdict::transient(Effect::None),
+            _ => Verdict::success(),
+        },
+    );
+    let (mock, _handle) = Mock::<u64, u64>::in_turn([Answer::ok(0), Answer::ok(7)]);
+    let layer = RetryLayer::original().classify(classify).answers(Slow(Arc::clone(&held)));
+    let call = layer.layer(mock).oneshot(1);
+    assert_eq!(call.await.unwrap(), 7);
+    drop(layer);
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+#[test]
+fn dropped_while_it_looks_it_leaves_nothing_behind() {
+    #[derive(Clone)]
+    struct Looks;
+    impl Reconcile<u64, u64> for Looks {
+        type Look = std::pin::Pin<Box<dyn Future<Output = Found<u64>>>>;
+
+        fn look(&self, _: &u64, _: &Attempt) -> Option<Self::Look> {
+            Some(Box::pin(async {
+                tokio::time::sleep(SECOND).await;
+                Found::Nothing
+            }))
+        }
+    }
+    cancel_at_every_poll(
+        || {
+            let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Answer::ok(7)]);
+            (RetryLayer::original().reconcile(Looks).layer(mock).oneshot(1), handle)
+        },
+        async |cancelled, handle| {
+            let counts = handle.counts();
+            assert_eq!((counts.in_flight, counts.instances_live), (0, 0), "{cancelled}");
+        },
+    );
+}
