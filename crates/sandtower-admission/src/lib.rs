@@ -2,7 +2,7 @@
 //!
 //! [`AdmissionLayer`] puts a limit on the calls in flight, with a bounded line in front of it, one
 //! lane per operation. It is the one place in a stack where calls wait: a breaker or a rate limit
-//! put inside it as a [gate](AdmissionLayer::with_gate) decides together with it when the next call
+//! put inside it as a [gate](AdmissionLayer::with_gates) decides together with it when the next call
 //! goes, and every call has one place in one line.
 //!
 //! A waiting call holds nothing below: only when it is its turn is an instance of the inner service

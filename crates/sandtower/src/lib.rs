@@ -3,22 +3,14 @@
 //! Every layer is a crate of its own and stacks over any service; this crate re-exports them all and
 //! knows the one thing that they do not: in which [order](stack) they stand for calls of E2B.
 //!
-//! ```
-//! # async fn example<S, B>(http: S) -> Result<(), sandtower::core::BoxError>
-//! # where
-//! #     S: tower_service::Service<
-//! #             http::Request<http_body_util::Full<bytes::Bytes>>,
-//! #             Response = http::Response<B>,
-//! #             Error = sandtower::core::BoxError,
-//! #         > + Clone + Send + Sync + 'static,
-//! #     S::Future: Send,
-//! #     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-//! #     B::Error: Into<sandtower::core::BoxError>,
-//! # {
+//! ```no_run
+//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 //! use sandtower::e2b::{Command, Config, NewSandbox};
 //! use sandtower::stack::{Plan, Stack};
 //!
-//! // `http` is any HTTP client that is a tower service, such as hyper-util's.
+//! # async fn example() -> Result<(), sandtower::core::BoxError> {
+//! // Any HTTP client will do that is a tower service.
+//! let http = Client::builder(TokioExecutor::new()).build_http();
 //! let e2b = Stack::recommended(Config::from_env()?, Plan::Hobby).client(http);
 //!
 //! let sandbox = e2b.create(&NewSandbox::new("base")).await?;
