@@ -33,8 +33,9 @@ pub trait Gate {
     /// Takes back a token whose attempt was sent, with what came of it.
     fn settle(&self, asked: &Asked, token: Self::Token, settlement: &Settlement);
 
-    /// Whether the gate would refuse any request whatsoever. Changes nothing, and reads the clock
-    /// only if it has to: this runs in every `poll_ready`.
+    /// Whether the gate would refuse any request whatsoever. It takes nothing and decides nothing (a
+    /// gate may count what it answers), and reads the clock only if it has to: this runs in every
+    /// `poll_ready`.
     fn peek(&self, _clock: &impl Clock) -> Option<Refusal> {
         None
     }

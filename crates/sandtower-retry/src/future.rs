@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::{BoxError, Clock, Effect, Judge, Resend, Tick, Verdict, WhenReady, judge};
+use sandtower_core::{
+    BoxError, Clock, Effect, Judge, Outcome, Resend, Tick, Verdict, WhenReady, judge,
+};
 use sandtower_time::{Sleep, TokioClock};
 use tower_service::Service;
 
 use crate::decide::{Decision, Stop};
+use crate::gave_up::GaveUp;
 use crate::history::History;
 use crate::hooks::{Answers, Found, Reconcile};
 use crate::layer::Shared;
@@ -254,7 +257,8 @@ where
         this.shared.handle.stopped(Stop::OutOfTime);
         match this.history {
             Some(history) => Err(history.gave_up(None)),
-            None => Err("a retry without a first attempt".into()),
+            // Only a call that has failed gets here.
+            None => Err(GaveUp::too_late(0, Outcome::Unknown, None).into()),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use crate::counts::{self, Counts};
@@ -27,6 +27,9 @@ enum Work {
     Setup(Prepare),
     /// Runs cargo.
     Cargo(&'static [&'static str], Show),
+    /// Runs cargo with atomics and locks replaced by loom's, and into a build folder of its own: the
+    /// flag changes every crate.
+    Loom(&'static [&'static str]),
 }
 
 pub(crate) const STEPS: &[Step] = &[
@@ -54,6 +57,11 @@ pub(crate) const STEPS: &[Step] = &[
         work: Work::Cargo(&["test", "--workspace", "--all-targets", "--no-fail-fast"], Show::Live),
     },
     Step {
+        name: "loom",
+        purpose: "every order of events, where atomics decide",
+        work: Work::Loom(&["test", "--package", "sandtower-retry", "--lib", "--release", "loom"]),
+    },
+    Step {
         name: "doctests",
         purpose: "code blocks of the sources and of the documents",
         work: Work::Cargo(&["test", "--workspace", "--doc", "--no-fail-fast"], Show::Later),
@@ -76,7 +84,15 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> ExitCode {
         let outcome = match &step.work {
             Work::Setup(prepare) => set_up(step.name, *prepare, workspace, &mut variables),
             Work::Cargo(arguments, show) => {
-                cargo(step.name, arguments, *show, workspace, &variables)
+                let mut command = workspace.cargo();
+                command.args(*arguments).envs(variables.iter().cloned());
+                cargo(step.name, &mut command, *show)
+            }
+            Work::Loom(arguments) => {
+                let mut command = workspace.cargo();
+                command.args(*arguments).env("RUSTFLAGS", "--cfg loom");
+                command.env("CARGO_TARGET_DIR", workspace.scratch("loom"));
+                cargo(step.name, &mut command, Show::Later)
             }
         };
         let end = match outcome.end {
@@ -139,16 +155,8 @@ fn set_up(
     outcome
 }
 
-fn cargo(
-    step: &'static str,
-    arguments: &[&str],
-    show: Show,
-    workspace: &Workspace,
-    variables: &Variables,
-) -> Outcome {
-    let mut command = workspace.cargo();
-    command.args(arguments).envs(variables.iter().cloned());
-    let (succeeded, lines) = match process::run(&mut command, show) {
+fn cargo(step: &'static str, command: &mut Command, show: Show) -> Outcome {
+    let (succeeded, lines) = match process::run(command, show) {
         Ok(finished) => (finished.succeeded, finished.lines),
         Err(error) => (false, vec![error.to_string()]),
     };

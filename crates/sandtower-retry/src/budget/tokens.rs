@@ -43,7 +43,7 @@ impl Tokens {
 }
 
 #[cfg(all(test, loom))]
-mod tests {
+mod loom_tests {
     use loom::sync::Arc;
 
     use super::*;
