@@ -1,6 +1,9 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandtower_core::Operation;
+
+use crate::limiter::Limit;
 
 /// How a waiting room is furnished.
 ///
@@ -15,28 +18,35 @@ use sandtower_core::Operation;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) name: Arc<str>,
-    pub(crate) concurrency: u32,
-    pub(crate) concurrency_for: Vec<(Operation, u32)>,
+    pub(crate) concurrency: Limit,
+    pub(crate) concurrency_for: Vec<(Operation, Limit)>,
     pub(crate) queue: u32,
+    pub(crate) stands_after: Duration,
 }
 
 impl Config {
     /// 64 calls in flight and 1,024 waiting per operation. `name` appears in refusals and logs.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), concurrency: 64, concurrency_for: Vec::new(), queue: 1_024 }
+        Self {
+            name: name.into(),
+            concurrency: Limit::Fixed(64),
+            concurrency_for: Vec::new(),
+            queue: 1_024,
+            stands_after: Duration::from_secs(1),
+        }
     }
 
-    /// Calls in flight at once, per operation.
+    /// Calls in flight at once, per operation: a number, or [`Adaptive`](crate::Adaptive).
     #[must_use]
-    pub fn concurrency(mut self, limit: u32) -> Self {
-        self.concurrency = limit;
+    pub fn concurrency(mut self, limit: impl Into<Limit>) -> Self {
+        self.concurrency = limit.into();
         self
     }
 
     /// Calls in flight at once for one operation.
     #[must_use]
-    pub fn concurrency_for(mut self, operation: Operation, limit: u32) -> Self {
-        self.concurrency_for.push((operation, limit));
+    pub fn concurrency_for(mut self, operation: Operation, limit: impl Into<Limit>) -> Self {
+        self.concurrency_for.push((operation, limit.into()));
         self
     }
 
@@ -47,33 +57,41 @@ impl Config {
         self
     }
 
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let limits =
-            self.concurrency_for.iter().map(|(operation, limit)| (operation.name(), *limit));
-        for (operation, limit) in
-            std::iter::once(("every operation", self.concurrency)).chain(limits)
-        {
-            if limit == 0 {
-                return Err(ConfigError::NoConcurrency { operation });
-            }
-        }
-        Ok(())
+    /// How long a line may be there before the newest in it goes first, until it is empty: 1 s unless
+    /// told. Those in front of a line that stands have waited so long that their callers may have
+    /// gone; served first, they would make everyone wait as long. [`Duration::MAX`]: never.
+    #[must_use]
+    pub fn newest_first_after(mut self, time: Duration) -> Self {
+        self.stands_after = time;
+        self
     }
 
-    pub(crate) fn limit_of(&self, operation: Operation) -> u32 {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        self.concurrency.check("every operation")?;
+        self.concurrency_for.iter().try_for_each(|(operation, limit)| limit.check(operation.name()))
+    }
+
+    pub(crate) fn limit_of(&self, operation: Operation) -> Limit {
         let own = self.concurrency_for.iter().rev().find(|(o, _)| o.index() == operation.index());
         own.map_or(self.concurrency, |(_, limit)| *limit)
     }
 }
 
 /// A [`Config`] that cannot work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A limit of 0 calls in flight: nothing would ever be sent.
     NoConcurrency {
         /// The operation it was given for.
         operation: &'static str,
+    },
+    /// A tolerance under which every latency is too long.
+    Tolerance {
+        /// The operation it was given for.
+        operation: &'static str,
+        /// What it was.
+        tolerance: f64,
     },
 }
 
@@ -83,6 +101,10 @@ impl std::fmt::Display for ConfigError {
             Self::NoConcurrency { operation } => write!(
                 f,
                 "the concurrency for {operation} is 0, so that nothing could ever be sent; it must be at least 1"
+            ),
+            Self::Tolerance { operation, tolerance } => write!(
+                f,
+                "the tolerance for {operation} is {tolerance}; it must be a number above 1, such as 1.5"
             ),
         }
     }

@@ -7,6 +7,7 @@ use sandtower_core::{BoxError, Clock, Gate, Guard, Judge, Refusal, Tick, WhenRea
 use sandtower_time::{Sleep, TokioClock};
 use tower_service::Service;
 
+use crate::progress::Inside;
 use crate::room::Room;
 use crate::ticket::{Ticket, Turn};
 
@@ -31,7 +32,7 @@ pin_project! {
     enum State<S, Req, G: Gate, F> {
         Refused { error: Option<BoxError> },
         Queued { ticket: Ticket<G>, inner: Option<(S, Req)>, #[pin] sleep: Sleep },
-        Admitted { guard: Option<Guard<Room<G>, TokioClock>>, #[pin] call: F },
+        Admitted { guard: Option<Guard<Room<G>, TokioClock>>, #[pin] call: F, inside: Inside },
     }
 }
 
@@ -49,8 +50,9 @@ impl<S: Service<Req>, Req, G: Gate, J> ResponseFuture<S, Req, G, J> {
         judge: J,
         guard: Guard<Room<G>, TokioClock>,
         call: WhenReady<S, Req>,
+        inside: Inside,
     ) -> Self {
-        Self { judge, state: State::Admitted { guard: Some(guard), call } }
+        Self { judge, state: State::Admitted { guard: Some(guard), call, inside } }
     }
 }
 
@@ -89,11 +91,11 @@ where
                                 return Poll::Pending;
                             };
                             let call = WhenReady::new(inner, request);
-                            State::Admitted { guard: Some(guard), call }
+                            State::Admitted { guard: Some(guard), call, inside: ticket.inside() }
                         }
                     }
                 }
-                StateProj::Admitted { guard, mut call } => {
+                StateProj::Admitted { guard, mut call, inside: _ } => {
                     if !call.is_sent() {
                         if let Err(error) = ready!(call.as_mut().poll_sent(cx)) {
                             let error = error.into();

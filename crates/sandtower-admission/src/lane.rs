@@ -1,19 +1,30 @@
 //! One operation's slots and its line: pure data behind the room's lock.
 
 use std::task::Waker;
+use std::time::Duration;
 
-use sandtower_core::{Operation, Place, Tick, WaitList};
+use sandtower_core::{Operation, Place, Reason, Refusal, Settlement, Tick, WaitList};
 
+use crate::limiter::{Limit, Limiter};
+use crate::pace::Pace;
 use crate::snapshot::LaneSnapshot;
 
-/// Slots are not handed from one call to the next: a free slot belongs to the front of the line, and
-/// who is not in front takes none. Newcomers see a line and join it, so nobody barges.
+/// Slots are not handed from one call to the next: a free slot belongs to whoever is next in line,
+/// and nobody else takes one. Newcomers see a line and join it, so nobody barges.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    limit: u32,
+    limiter: Limiter,
     in_flight: u32,
     /// Everyone's waker; `None` once woken, so that nobody is woken twice for one reason.
     line: WaitList<Option<Waker>>,
+    /// Since when somebody waits.
+    since: Option<Tick>,
+    /// After so long the line stands, and the newest goes first until it is empty.
+    stands_after: Duration,
+    newest_first: bool,
+    pace: Pace,
+    /// What a gate said to who is next, until somebody gets through.
+    held_by: Option<Refusal>,
     counters: LaneSnapshot,
 }
 
@@ -23,17 +34,32 @@ pub(crate) enum Leaving {
     Admitted,
     Late,
     ByGate,
+    Draining,
     Dropped,
 }
 
 impl Lane {
-    pub(crate) fn new(operation: Operation, limit: u32) -> Self {
+    pub(crate) fn new(operation: Operation, limit: Limit, stands_after: Duration) -> Self {
         let counters = LaneSnapshot { operation: operation.name(), ..LaneSnapshot::default() };
-        Self { limit, in_flight: 0, line: WaitList::new(), counters }
+        Self {
+            limiter: Limiter::new(limit),
+            in_flight: 0,
+            line: WaitList::new(),
+            since: None,
+            stands_after,
+            newest_first: false,
+            pace: Pace::default(),
+            held_by: None,
+            counters,
+        }
     }
 
     pub(crate) fn limit(&self) -> u32 {
-        self.limit
+        self.limiter.limit()
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight
     }
 
     pub(crate) fn waiting(&self) -> u32 {
@@ -41,7 +67,7 @@ impl Lane {
     }
 
     pub(crate) fn has_slot(&self) -> bool {
-        self.in_flight < self.limit
+        self.in_flight < self.limit()
     }
 
     /// Whether a newcomer may try its luck: nobody stands in line, and a slot is free.
@@ -49,11 +75,45 @@ impl Lane {
         self.line.is_empty() && self.has_slot()
     }
 
-    pub(crate) fn is_front(&self, place: Place) -> bool {
-        self.line.front() == Some(place)
+    pub(crate) fn is_next(&self, place: Place) -> bool {
+        self.next() == Some(place)
     }
 
-    pub(crate) fn join(&mut self, arrived: Tick, waker: &Waker) -> Place {
+    fn next(&self) -> Option<Place> {
+        if self.newest_first { self.line.back() } else { self.line.front() }
+    }
+
+    /// A gate holds back who is next.
+    pub(crate) fn hold(&mut self, why: Refusal) {
+        self.held_by = Some(why);
+    }
+
+    pub(crate) fn held_by(&self) -> Option<&Refusal> {
+        self.held_by.as_ref()
+    }
+
+    /// How many go before `place`, as the order is now.
+    pub(crate) fn ahead(&self, place: Place) -> Option<usize> {
+        let before = self.line.ahead(place)?;
+        Some(if self.newest_first { self.line.len() - 1 - before } else { before })
+    }
+
+    /// How long the one waits who has so many ahead; `None`: nobody knows.
+    pub(crate) fn wait(&self, ahead: usize) -> Option<Duration> {
+        self.pace.wait(ahead)
+    }
+
+    /// How long a newcomer would wait, if its deadline came before its turn and its answer.
+    pub(crate) fn no_time(&self, deadline: Option<Tick>, now: Tick) -> Option<Duration> {
+        let deadline = deadline?;
+        let wait = self.wait(if self.newest_first { 0 } else { self.line.len() })?;
+        (now + wait + self.pace.took() > deadline).then_some(wait)
+    }
+
+    /// Whoever joins looks for itself whether it is next.
+    pub(crate) fn join(&mut self, arrived: Tick, now: Tick, waker: &Waker) -> Place {
+        let since = *self.since.get_or_insert(now);
+        self.newest_first |= now.since(since) >= self.stands_after;
         self.line.join(arrived, Some(waker.clone()))
     }
 
@@ -68,63 +128,83 @@ impl Lane {
     /// Takes a slot for a newcomer that found the lane open.
     pub(crate) fn admit(&mut self) {
         self.in_flight += 1;
+        self.held_by = None;
         self.counters.admitted += 1;
+        if !self.has_slot() {
+            self.limiter.used_up();
+        }
     }
 
     /// Leaves the line; answers who is to be woken in its stead.
-    pub(crate) fn leave(&mut self, place: Place, why: Leaving) -> Option<Waker> {
-        let was_front = self.is_front(place);
+    pub(crate) fn leave(&mut self, place: Place, why: Leaving, now: Tick) -> Option<Waker> {
+        let before = self.next();
         self.line.leave(place)?;
         match why {
             Leaving::Admitted => {
                 self.admit();
                 self.counters.admitted_after_wait += 1;
+                self.pace.admitted(now);
             }
             Leaving::Late => self.counters.refused_late += 1,
             Leaving::ByGate => self.counters.refused_by_gate += 1,
+            Leaving::Draining => self.counters.refused_draining += 1,
             Leaving::Dropped => self.counters.left += 1,
         }
-        // Whatever the old front was woken for is now the new front's business.
-        if was_front && (self.has_slot() || why == Leaving::ByGate) {
-            self.wake_front()
-        } else {
-            None
+        if self.line.is_empty() {
+            (self.since, self.newest_first) = (None, false);
+            self.pace.line_is_over();
+            return None;
         }
+        self.newest_first |= self.since.is_some_and(|since| now.since(since) >= self.stands_after);
+        // What the old one was woken for is now the business of the new one; and if the order
+        // changed just now, the new one does not know yet that it is next.
+        let refused = matches!(why, Leaving::ByGate | Leaving::Draining);
+        let changed = before != self.next();
+        if changed && (self.has_slot() || refused) { self.wake_next() } else { None }
     }
 
-    pub(crate) fn release(&mut self) -> Option<Waker> {
+    /// A slot is free again. Not for an attempt that was never sent: nothing is learned from it.
+    pub(crate) fn release(&mut self, settlement: Option<&Settlement>) -> Option<Waker> {
+        if let Some(settlement) = settlement {
+            self.limiter.learn(settlement, self.in_flight);
+            if settlement.verdict.is_success() {
+                self.pace.succeeded(settlement.now.since(settlement.sent));
+            }
+        }
         self.in_flight = self.in_flight.saturating_sub(1);
-        if self.has_slot() { self.wake_front() } else { None }
+        if self.has_slot() { self.wake_next() } else { None }
     }
 
-    pub(crate) fn set_limit(&mut self, limit: u32) -> Option<Waker> {
-        self.limit = limit;
-        if self.has_slot() { self.wake_front() } else { None }
+    pub(crate) fn set_limit(&mut self, limit: Limit) -> Option<Waker> {
+        self.limiter = Limiter::new(limit);
+        if self.has_slot() { self.wake_next() } else { None }
     }
 
-    /// The front's waker, if the front was not woken already.
-    pub(crate) fn wake_front(&mut self) -> Option<Waker> {
-        let front = self.line.front()?;
-        self.line.get_mut(front)?.take()
+    /// The waker of who is next, if it was not woken already.
+    pub(crate) fn wake_next(&mut self) -> Option<Waker> {
+        let next = self.next()?;
+        self.line.get_mut(next)?.take()
     }
 
-    pub(crate) fn refused_full(&mut self) {
-        self.counters.refused_full += 1;
-    }
-
-    pub(crate) fn refused_by_gate(&mut self) {
-        self.counters.refused_by_gate += 1;
-    }
-
-    pub(crate) fn refused_late(&mut self) {
-        self.counters.refused_late += 1;
+    /// Counts a call that was refused without having stood in line.
+    pub(crate) fn refused(&mut self, reason: &Reason) {
+        let counters = &mut self.counters;
+        *match reason {
+            Reason::QueueFull { .. } => &mut counters.refused_full,
+            Reason::TooLate { .. } | Reason::NoTime { .. } => &mut counters.refused_late,
+            Reason::Draining => &mut counters.refused_draining,
+            _ => &mut counters.refused_by_gate,
+        } += 1;
     }
 
     pub(crate) fn snapshot(&self) -> LaneSnapshot {
+        let baseline = self.limiter.baseline();
         LaneSnapshot {
-            limit: self.limit,
+            limit: self.limit(),
+            baseline_ms: baseline.and_then(|time| u64::try_from(time.as_millis()).ok()),
             in_flight: self.in_flight,
             waiting: self.waiting(),
+            newest_first: self.newest_first,
             ..self.counters
         }
     }

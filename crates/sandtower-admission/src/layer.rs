@@ -7,6 +7,7 @@ use tower_service::Service;
 
 use crate::config::{Config, ConfigError};
 use crate::future::ResponseFuture;
+use crate::progress::{Inside, Watch};
 use crate::room::Room;
 use crate::ticket::Ticket;
 
@@ -14,9 +15,10 @@ use crate::ticket::Ticket;
 ///
 /// All services made by one layer, and by its clones, share its room.
 #[derive(Clone, Debug)]
-pub struct AdmissionLayer<G = (), C = ByResult> {
+pub struct AdmissionLayer<G = (), C = ByResult, W = ()> {
     room: Room<G>,
     classify: C,
+    watch: W,
 }
 
 impl AdmissionLayer {
@@ -46,15 +48,21 @@ impl<G: Gate + Send + Sync + 'static> AdmissionLayer<G> {
 impl<G> AdmissionLayer<G> {
     /// A layer in front of a room that exists.
     pub fn in_room(room: Room<G>) -> Self {
-        Self { room, classify: ByResult::default() }
+        Self { room, classify: ByResult::default(), watch: () }
     }
 }
 
-impl<G, C> AdmissionLayer<G, C> {
+impl<G, C, W> AdmissionLayer<G, C, W> {
     /// Tells with `classify` which lane a request stands in, when its caller stops caring, and what
     /// its answer tells the gates.
-    pub fn classify<D>(self, classify: D) -> AdmissionLayer<G, D> {
-        AdmissionLayer { room: self.room, classify }
+    pub fn classify<D>(self, classify: D) -> AdmissionLayer<G, D, W> {
+        AdmissionLayer { room: self.room, classify, watch: self.watch }
+    }
+
+    /// Lets callers watch their place by the [`Progress`](crate::Progress) that `watch` finds with
+    /// their request.
+    pub fn watch<V>(self, watch: V) -> AdmissionLayer<G, C, V> {
+        AdmissionLayer { room: self.room, classify: self.classify, watch }
     }
 
     /// The room, to read and to steer.
@@ -63,11 +71,12 @@ impl<G, C> AdmissionLayer<G, C> {
     }
 }
 
-impl<S, G, C: Clone> Layer<S> for AdmissionLayer<G, C> {
-    type Service = Admission<S, G, C>;
+impl<S, G, C: Clone, W: Clone> Layer<S> for AdmissionLayer<G, C, W> {
+    type Service = Admission<S, G, C, W>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Admission { inner, room: self.room.clone(), classify: self.classify.clone() }
+        let (classify, watch) = (self.classify.clone(), self.watch.clone());
+        Admission { inner, room: self.room.clone(), classify, watch }
     }
 }
 
@@ -77,19 +86,21 @@ impl<S, G, C: Clone> Layer<S> for AdmissionLayer<G, C> {
 /// only for a call whose turn it is; a call that cannot be sent at once waits in its future with an
 /// instance of its own, for which `inner` has to be [`Clone`].
 #[derive(Clone, Debug)]
-pub struct Admission<S, G = (), C = ByResult> {
+pub struct Admission<S, G = (), C = ByResult, W = ()> {
     inner: S,
     room: Room<G>,
     classify: C,
+    watch: W,
 }
 
-impl<S, G, C, Req> Service<Req> for Admission<S, G, C>
+impl<S, G, C, W, Req> Service<Req> for Admission<S, G, C, W>
 where
     S: Service<Req> + Clone,
     S::Error: Into<BoxError>,
     G: Gate,
     C: Classify<Req>,
     C::Judge: Judge<S::Response>,
+    W: Watch<Req>,
 {
     type Response = S::Response;
     type Error = BoxError;
@@ -105,16 +116,18 @@ where
         let now = TokioClock.now();
         match self.room.enter(&asked, now) {
             Some(Ok(token)) => {
+                let inside = Inside::new(self.watch.progress(&request));
                 let mut guard = Guard::new(self.room.clone(), TokioClock, asked, token);
                 let call = WhenReady::start(&mut self.inner, request);
                 if call.is_sent() {
                     guard.sent(now);
                 }
-                ResponseFuture::admitted(judge, guard, call)
+                ResponseFuture::admitted(judge, guard, call, inside)
             }
             Some(Err(refusal)) => ResponseFuture::refused(judge, refusal),
             None => {
-                let ticket = Ticket::new(self.room.clone(), asked, now);
+                let progress = self.watch.progress(&request);
+                let ticket = Ticket::new(self.room.clone(), asked, now, progress);
                 ResponseFuture::queued(judge, ticket, self.inner.clone(), request)
             }
         }

@@ -26,16 +26,25 @@
 //! # }
 //! ```
 
+mod adaptive;
 mod config;
+mod drain;
 mod future;
 mod lane;
 mod layer;
+mod limiter;
+mod pace;
+mod progress;
 mod room;
 mod snapshot;
 mod ticket;
 
+pub use adaptive::Adaptive;
 pub use config::{Config, ConfigError};
+pub use drain::Drain;
 pub use future::ResponseFuture;
 pub use layer::{Admission, AdmissionLayer};
+pub use limiter::Limit;
+pub use progress::{Progress, Standing, Watch, Where};
 pub use room::Room;
 pub use snapshot::{LaneSnapshot, RoomSnapshot};

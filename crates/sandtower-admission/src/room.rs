@@ -1,11 +1,15 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use sandtower_core::{
-    Asked, Changed, Clock, Gate, Operation, Reason, Refusal, Settlement, Take, Tick, Verdict,
+    Asked, Changed, Clock, Gate, Operation, Place, Reason, Refusal, Settlement, Take, Tick, Verdict,
 };
 
 use crate::config::{Config, ConfigError};
+use crate::drain::{Drain, Drainers};
 use crate::lane::Lane;
+use crate::limiter::Limit;
+use crate::progress::{Lines, Standing};
 use crate::snapshot::RoomSnapshot;
 
 /// A waiting room: the handle of an [`AdmissionLayer`](crate::AdmissionLayer). Cheap to clone.
@@ -16,12 +20,15 @@ pub struct Room<G = ()> {
     inner: Arc<Inner<G>>,
 }
 
-#[derive(Debug)]
 struct Inner<G> {
     config: Config,
     gates: G,
     /// By the operation's index. A lane's lock comes before a gate's, never after.
     lanes: Box<[OnceLock<Mutex<Lane>>]>,
+    draining: AtomicBool,
+    drainers: Drainers,
+    /// Itself, for those who watch without knowing its gates.
+    lines: Weak<dyn Lines>,
 }
 
 impl Room {
@@ -29,7 +36,7 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// A limit of 0.
+    /// A limit that makes no sense, such as 0.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         Self::with_gates(config, ())
     }
@@ -40,11 +47,15 @@ impl<G: Gate + Send + Sync + 'static> Room<G> {
     ///
     /// # Errors
     ///
-    /// A limit of 0.
+    /// A limit that makes no sense, such as 0.
     pub fn with_gates(config: Config, gates: G) -> Result<Self, ConfigError> {
         config.check()?;
         let lanes = (0..=u8::MAX).map(|_| OnceLock::new()).collect();
-        let inner = Arc::new(Inner { config, gates, lanes });
+        let inner = Arc::new_cyclic(|weak: &Weak<Inner<G>>| {
+            let lines: Weak<dyn Lines> = weak.clone();
+            let (draining, drainers) = Default::default();
+            Inner { config, gates, lanes, draining, drainers, lines }
+        });
         let weak: Weak<Inner<G>> = Arc::downgrade(&inner);
         inner.gates.watch(weak);
         Ok(Self { inner })
@@ -63,15 +74,18 @@ impl<G> Room<G> {
     }
 
     /// Changes how many calls of `operation` may be in flight, from now on. Calls already in flight
-    /// are left alone.
+    /// are left alone; what an adaptive limit has learned is forgotten.
     ///
     /// # Errors
     ///
-    /// A limit of 0.
-    pub fn set_concurrency(&self, operation: Operation, limit: u32) -> Result<(), ConfigError> {
-        if limit == 0 {
-            return Err(ConfigError::NoConcurrency { operation: operation.name() });
-        }
+    /// A limit that makes no sense, such as 0.
+    pub fn set_concurrency(
+        &self,
+        operation: Operation,
+        limit: impl Into<Limit>,
+    ) -> Result<(), ConfigError> {
+        let limit = limit.into();
+        limit.check(operation.name())?;
         let woken = self.inner.lane(operation).set_limit(limit);
         if let Some(waker) = woken {
             waker.wake();
@@ -82,7 +96,31 @@ impl<G> Room<G> {
     /// What the room looks like now.
     pub fn snapshot(&self) -> RoomSnapshot {
         let lanes = self.inner.seen().map(|lane| lock(lane).snapshot()).collect();
-        RoomSnapshot { name: self.name().to_owned(), lanes }
+        RoomSnapshot { name: self.name().to_owned(), draining: self.is_draining(), lanes }
+    }
+
+    /// Closes the room for good, at once: newcomers and those in line are refused, those inside
+    /// finish. The future is done when nobody is inside any more.
+    pub fn drain(&self) -> Drain<G> {
+        self.inner.draining.store(true, Ordering::Release);
+        self.inner.wake_all_next();
+        Drain::new(self.clone())
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.inner.draining.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inner.seen().all(|lane| lock(lane).in_flight() == 0)
+    }
+
+    pub(crate) fn drainers(&self) -> &Drainers {
+        &self.inner.drainers
+    }
+
+    pub(crate) fn lines(&self) -> Weak<dyn Lines> {
+        self.inner.lines.clone()
     }
 
     pub(crate) fn lane(&self, operation: Operation) -> MutexGuard<'_, Lane> {
@@ -94,24 +132,83 @@ impl<G> Room<G> {
     }
 
     pub(crate) fn refusal(&self, operation: Operation, reason: Reason) -> Refusal {
-        Refusal::new("admission", Arc::clone(&self.inner.config.name), reason).operation(operation)
+        self.inner.refusal(operation, reason)
     }
 
-    pub(crate) fn refuse_full(&self, operation: Operation, lane: &mut Lane) -> Refusal {
-        lane.refused_full();
-        self.refusal(operation, Reason::QueueFull { waiting: lane.waiting() })
+    /// Counts and makes the refusal of a call that did not stand in line.
+    pub(crate) fn refuse(&self, lane: &mut Lane, operation: Operation, reason: Reason) -> Refusal {
+        lane.refused(&reason);
+        let refusal = self.refusal(operation, reason);
+        match reason {
+            Reason::NoTime { wait } => refusal.come_back_in(wait),
+            _ => refusal,
+        }
     }
 
-    /// Wakes the front of every lane: something that holds them all back may have changed.
-    pub(crate) fn wake_fronts(&self) {
-        self.inner.wake_fronts();
+    fn release(&self, operation: Operation, settlement: Option<&Settlement>) {
+        let woken = self.lane(operation).release(settlement);
+        if let Some(waker) = woken {
+            waker.wake();
+        }
+        if self.is_draining() {
+            self.inner.drainers.wake();
+        }
+    }
+}
+
+impl<G: Gate> Room<G> {
+    /// Lets a newcomer through at once, or refuses it at once; `None`: it has to stand in line.
+    pub(crate) fn enter(&self, asked: &Asked, now: Tick) -> Option<Result<G::Token, Refusal>> {
+        let operation = asked.operation;
+        let mut lane = self.lane(operation);
+        if let Some(reason) = self.hopeless(&lane, asked, now) {
+            return Some(Err(self.refuse(&mut lane, operation, reason)));
+        }
+        if !lane.is_open() {
+            return None;
+        }
+        match self.inner.gates.take(asked, now) {
+            Take::Open(token) => {
+                lane.admit();
+                Some(Ok(token))
+            }
+            Take::NotBefore(at, _)
+                if self.queue() > 0 && asked.deadline.is_none_or(|d| at <= d) =>
+            {
+                None
+            }
+            Take::Refuse(refusal) | Take::NotBefore(_, refusal) => {
+                lane.refused(&refusal.reason());
+                Some(Err(refusal))
+            }
+        }
+    }
+
+    /// Why a newcomer need not even try.
+    fn hopeless(&self, lane: &Lane, asked: &Asked, now: Tick) -> Option<Reason> {
+        if self.is_draining() {
+            return Some(Reason::Draining);
+        }
+        if asked.deadline.is_some_and(|deadline| now >= deadline) {
+            let waited = now.since(asked.arrived.unwrap_or(now));
+            return Some(Reason::TooLate { waited });
+        }
+        if lane.is_open() {
+            return None;
+        }
+        if lane.waiting() >= self.queue() {
+            return Some(Reason::QueueFull { waiting: lane.waiting() });
+        }
+        lane.no_time(asked.deadline, now).map(|wait| Reason::NoTime { wait })
     }
 }
 
 impl<G> Inner<G> {
     fn lane(&self, operation: Operation) -> MutexGuard<'_, Lane> {
-        let lane = self.lanes[operation.index()]
-            .get_or_init(|| Mutex::new(Lane::new(operation, self.config.limit_of(operation))));
+        let lane = self.lanes[operation.index()].get_or_init(|| {
+            let limit = self.config.limit_of(operation);
+            Mutex::new(Lane::new(operation, limit, self.config.stands_after))
+        });
         lock(lane)
     }
 
@@ -119,13 +216,18 @@ impl<G> Inner<G> {
         self.lanes.iter().filter_map(OnceLock::get)
     }
 
-    fn wake_fronts(&self) {
+    /// Something that holds all lanes back may have changed.
+    fn wake_all_next(&self) {
         for lane in self.seen() {
-            let woken = lock(lane).wake_front();
+            let woken = lock(lane).wake_next();
             if let Some(waker) = woken {
                 waker.wake();
             }
         }
+    }
+
+    fn refusal(&self, operation: Operation, reason: Reason) -> Refusal {
+        Refusal::new("admission", Arc::clone(&self.config.name), reason).operation(operation)
     }
 }
 
@@ -137,7 +239,20 @@ fn lock(lane: &Mutex<Lane>) -> MutexGuard<'_, Lane> {
 
 impl<G: Send + Sync> Changed for Inner<G> {
     fn changed(&self) {
-        self.wake_fronts();
+        self.wake_all_next();
+    }
+}
+
+impl<G: Send + Sync> Lines for Inner<G> {
+    fn standing(&self, operation: Operation, place: Place) -> Option<Standing> {
+        let lane = self.lane(operation);
+        let ahead = lane.ahead(place)?;
+        let held_by = match lane.held_by() {
+            Some(refusal) => Some(refusal.clone()),
+            None if lane.has_slot() => None,
+            None => Some(self.refusal(operation, Reason::Full { limit: lane.limit() })),
+        };
+        Some(Standing { ahead, waiting: lane.waiting() as usize, wait: lane.wait(ahead), held_by })
     }
 }
 
@@ -146,9 +261,12 @@ impl<G: Gate> Gate for Room<G> {
 
     fn take(&self, asked: &Asked, now: Tick) -> Take<G::Token> {
         let mut lane = self.lane(asked.operation);
+        if self.is_draining() {
+            return Take::Refuse(self.refuse(&mut lane, asked.operation, Reason::Draining));
+        }
         if !lane.is_open() {
             let limit = lane.limit();
-            return Take::Refuse(self.refusal(asked.operation, Reason::Full { limit }));
+            return Take::Refuse(self.refuse(&mut lane, asked.operation, Reason::Full { limit }));
         }
         let take = self.inner.gates.take(asked, now);
         if let Take::Open(_) = take {
@@ -159,14 +277,14 @@ impl<G: Gate> Gate for Room<G> {
 
     fn give_back(&self, asked: &Asked, token: G::Token) {
         self.inner.gates.give_back(asked, token);
-        self.release(asked.operation);
+        self.release(asked.operation, None);
         // What went back may be what other lanes wait for, and gates are silent about it.
-        self.wake_fronts();
+        self.inner.wake_all_next();
     }
 
     fn settle(&self, asked: &Asked, token: G::Token, settlement: &Settlement) {
         self.inner.gates.settle(asked, token, settlement);
-        self.release(asked.operation);
+        self.release(asked.operation, Some(settlement));
     }
 
     fn peek(&self, clock: &impl Clock) -> Option<Refusal> {
@@ -182,44 +300,14 @@ impl<G: Gate> Gate for Room<G> {
     }
 }
 
-impl<G: Gate> Room<G> {
-    /// Lets a newcomer through at once, or refuses it at once; `None`: it has to stand in line.
-    pub(crate) fn enter(&self, asked: &Asked, now: Tick) -> Option<Result<G::Token, Refusal>> {
-        let mut lane = self.lane(asked.operation);
-        if asked.deadline.is_some_and(|deadline| now >= deadline) {
-            lane.refused_late();
-            let waited = now.since(asked.arrived.unwrap_or(now));
-            return Some(Err(self.refusal(asked.operation, Reason::TooLate { waited })));
-        }
-        if !lane.is_open() {
-            let full = lane.waiting() >= self.queue();
-            return full.then(|| Err(self.refuse_full(asked.operation, &mut lane)));
-        }
-        match self.inner.gates.take(asked, now) {
-            Take::Open(token) => {
-                lane.admit();
-                Some(Ok(token))
-            }
-            Take::NotBefore(..) if self.queue() > 0 => None,
-            Take::Refuse(refusal) | Take::NotBefore(_, refusal) => {
-                lane.refused_by_gate();
-                Some(Err(refusal))
-            }
-        }
-    }
-}
-
-impl<G> Room<G> {
-    fn release(&self, operation: Operation) {
-        let woken = self.lane(operation).release();
-        if let Some(waker) = woken {
-            waker.wake();
-        }
-    }
-}
-
 impl<G> Clone for Room<G> {
     fn clone(&self) -> Self {
         Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<G> std::fmt::Debug for Inner<G> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("name", &self.config.name).finish_non_exhaustive()
     }
 }

@@ -6,6 +6,8 @@ use serde::Serialize;
 pub struct RoomSnapshot {
     /// The name that its user gave it.
     pub name: String,
+    /// Whether it is being closed.
+    pub draining: bool,
     /// A lane for each operation seen so far.
     pub lanes: Vec<LaneSnapshot>,
 }
@@ -18,10 +20,14 @@ pub struct LaneSnapshot {
     pub operation: &'static str,
     /// How many calls may be in flight.
     pub limit: u32,
-    /// How many are.
+    /// What an adaptive limit takes for the time of a call without a queue below, in milliseconds.
+    pub baseline_ms: Option<u64>,
+    /// How many are in flight.
     pub in_flight: u32,
     /// How many wait.
     pub waiting: u32,
+    /// Whether the line stands, so that the newest goes first.
+    pub newest_first: bool,
     /// Calls that were let through.
     pub admitted: u64,
     /// Of those, the ones that had to wait.
@@ -32,6 +38,8 @@ pub struct LaneSnapshot {
     pub refused_late: u64,
     /// Refused by a gate.
     pub refused_by_gate: u64,
+    /// Refused since the room is being closed.
+    pub refused_draining: u64,
     /// Left the line of their own will: their futures were dropped.
     pub left: u64,
 }

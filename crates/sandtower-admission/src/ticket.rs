@@ -3,10 +3,11 @@
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use sandtower_core::{Asked, Gate, Place, Reason, Refusal, Take, Tick};
+use sandtower_core::{Asked, Clock, Gate, Place, Reason, Refusal, Take, Tick};
 use sandtower_time::TokioClock;
 
 use crate::lane::{Lane, Leaving};
+use crate::progress::{Inside, Progress};
 use crate::room::Room;
 
 /// Leaves the line when dropped, and wakes who is next.
@@ -16,6 +17,7 @@ pub(crate) struct Ticket<G: Gate> {
     arrived: Tick,
     /// `None` until the future is first polled: a call that nobody polls must not block a line.
     place: Option<Place>,
+    progress: Option<Progress>,
 }
 
 /// What a look at the line says.
@@ -31,9 +33,9 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 impl<G: Gate> Ticket<G> {
     /// Will stand in line at its call's time of arrival, which may be long before `now`.
-    pub(crate) fn new(room: Room<G>, asked: Asked, now: Tick) -> Self {
+    pub(crate) fn new(room: Room<G>, asked: Asked, now: Tick, progress: Option<Progress>) -> Self {
         let arrived = asked.arrived.unwrap_or(now);
-        Self { room, asked, arrived, place: None }
+        Self { room, asked, arrived, place: None, progress }
     }
 
     pub(crate) fn room(&self) -> &Room<G> {
@@ -44,25 +46,40 @@ impl<G: Gate> Ticket<G> {
         &self.asked
     }
 
+    /// The call is admitted: its progress goes on from here.
+    pub(crate) fn inside(&mut self) -> Inside {
+        Inside::new(self.progress.take())
+    }
+
     pub(crate) fn look(&mut self, cx: &mut Context<'_>, now: Tick) -> Turn<G::Token> {
-        let Self { room, asked, arrived, place } = self;
+        let Self { room, asked, arrived, place, progress } = self;
         let mut lane = room.lane(asked.operation);
         let here = match *place {
             Some(here) => here,
             None if lane.waiting() >= room.queue() => {
-                return Turn::Refused(room.refuse_full(asked.operation, &mut lane));
+                let reason = Reason::QueueFull { waiting: lane.waiting() };
+                return Turn::Refused(room.refuse(&mut lane, asked.operation, reason));
             }
-            None => *place.insert(lane.join(*arrived, cx.waker())),
+            None => {
+                let here = *place.insert(lane.join(*arrived, now, cx.waker()));
+                if let Some(progress) = progress {
+                    progress.joined(room.lines(), asked.operation, here);
+                }
+                here
+            }
         };
-        let (turn, leaving) = decide(room, asked, *arrived, &lane, here, now);
+        let (turn, leaving) = decide(room, asked, *arrived, &mut lane, here, now);
         let Some(leaving) = leaving else {
             lane.wait_with(here, cx.waker());
             return turn;
         };
         *place = None;
-        let next = lane.leave(here, leaving);
+        let next = lane.leave(here, leaving, now);
         drop(lane);
         wake(next);
+        if let Some(progress) = progress {
+            progress.left();
+        }
         turn
     }
 }
@@ -72,19 +89,21 @@ fn decide<G: Gate>(
     room: &Room<G>,
     asked: &Asked,
     arrived: Tick,
-    lane: &Lane,
+    lane: &mut Lane,
     here: Place,
     now: Tick,
 ) -> (Turn<G::Token>, Option<Leaving>) {
     let deadline = asked.deadline.unwrap_or(Tick::MAX);
-    let late = || {
-        let refusal = room.refusal(asked.operation, Reason::TooLate { waited: now.since(arrived) });
-        (Turn::Refused(refusal), Some(Leaving::Late))
-    };
+    let refused =
+        |reason, leaving| (Turn::Refused(room.refusal(asked.operation, reason)), Some(leaving));
+    let late = || refused(Reason::TooLate { waited: now.since(arrived) }, Leaving::Late);
+    if room.is_draining() {
+        return refused(Reason::Draining, Leaving::Draining);
+    }
     if now >= deadline {
         return late();
     }
-    if !(lane.is_front(here) && lane.has_slot()) {
+    if !(lane.is_next(here) && lane.has_slot()) {
         return match room.gates().peek(&TokioClock) {
             Some(refusal) => (Turn::Refused(refusal), Some(Leaving::ByGate)),
             None => (Turn::Wait(deadline), None),
@@ -93,16 +112,23 @@ fn decide<G: Gate>(
     match room.gates().take(asked, now) {
         Take::Open(token) => (Turn::Admitted(token), Some(Leaving::Admitted)),
         Take::Refuse(refusal) => (Turn::Refused(refusal), Some(Leaving::ByGate)),
-        Take::NotBefore(at, _) if at > deadline => late(),
-        Take::NotBefore(at, _) => (Turn::Wait(at.max(now + SHORTEST_WAIT).min(deadline)), None),
+        Take::NotBefore(at, why) if at > deadline => (Turn::Refused(why), Some(Leaving::ByGate)),
+        Take::NotBefore(at, why) => {
+            lane.hold(why);
+            (Turn::Wait(at.max(now + SHORTEST_WAIT).min(deadline)), None)
+        }
     }
 }
 
 impl<G: Gate> Drop for Ticket<G> {
     fn drop(&mut self) {
         if let Some(here) = self.place.take() {
-            let next = self.room.lane(self.asked.operation).leave(here, Leaving::Dropped);
+            let now = TokioClock.now();
+            let next = self.room.lane(self.asked.operation).leave(here, Leaving::Dropped, now);
             wake(next);
+            if let Some(progress) = &self.progress {
+                progress.left();
+            }
         }
     }
 }

@@ -42,6 +42,13 @@ pub enum Reason {
         /// How long it waited.
         waited: Duration,
     },
+    /// The caller's deadline would come before its turn and its answer: told at once.
+    NoTime {
+        /// How long it would have waited for its turn.
+        wait: Duration,
+    },
+    /// The service has no slot left; only something ending cures it.
+    Exhausted,
     /// What is below is known to be unhealthy.
     Unhealthy,
     /// The layer is shutting down.
@@ -60,6 +67,8 @@ impl Reason {
             Self::Full { .. } => "full",
             Self::QueueFull { .. } => "queue_full",
             Self::TooLate { .. } => "too_late",
+            Self::NoTime { .. } => "no_time",
+            Self::Exhausted => "exhausted",
             Self::Unhealthy => "unhealthy",
             Self::Draining => "draining",
         }
@@ -88,6 +97,10 @@ impl std::fmt::Display for Reason {
             Self::TooLate { waited } => {
                 write!(f, "could not serve the call in time: it waited {}", Seconds(*waited))
             }
+            Self::NoTime { wait } => {
+                write!(f, "cannot serve the call in time: it would wait {}", Seconds(*wait))
+            }
+            Self::Exhausted => f.write_str("waits for a slot: all that the service has are in use"),
             Self::Unhealthy => f.write_str("found the service unhealthy"),
             Self::Draining => f.write_str("is shutting down"),
         }

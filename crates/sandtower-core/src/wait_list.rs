@@ -83,7 +83,7 @@ impl<T> WaitList<T> {
             None => self.back = Some(slot),
         }
         self.len += 1;
-        Place { slot, generation: self.at(slot).generation }
+        self.place(slot)
     }
 
     /// Leaves the line, from wherever in it.
@@ -108,9 +108,20 @@ impl<T> WaitList<T> {
         Some(value)
     }
 
-    /// Who is next.
+    /// Who arrived first.
     pub fn front(&self) -> Option<Place> {
-        self.front.map(|slot| Place { slot, generation: self.at(slot).generation })
+        self.front.map(|slot| self.place(slot))
+    }
+
+    /// Who arrived last.
+    pub fn back(&self) -> Option<Place> {
+        self.back.map(|slot| self.place(slot))
+    }
+
+    /// How many stand before `place`; `None` if nobody stands there. Takes time in proportion.
+    pub fn ahead(&self, place: Place) -> Option<usize> {
+        let mut line = std::iter::successors(self.front, |&slot| self.at(slot).behind);
+        line.position(|slot| self.place(slot) == place)
     }
 
     /// What stands at `place`.
@@ -123,6 +134,10 @@ impl<T> WaitList<T> {
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         std::iter::successors(self.front, |&slot| self.at(slot).behind)
             .filter_map(|slot| self.at(slot).value.as_ref())
+    }
+
+    fn place(&self, slot: u32) -> Place {
+        Place { slot, generation: self.at(slot).generation }
     }
 
     fn fill(&mut self, mut filled: Slot<T>) -> u32 {

@@ -56,6 +56,10 @@ proptest! {
             prop_assert_eq!(line.len(), model.len());
             let ids: Vec<u32> = model.iter().map(|(_, id, _)| *id).collect();
             prop_assert_eq!(line.iter().copied().collect::<Vec<_>>(), ids);
+            prop_assert_eq!(line.back(), model.last().map(|(.., place)| *place));
+            for (ahead, (.., place)) in model.iter().enumerate() {
+                prop_assert_eq!(line.ahead(*place), Some(ahead));
+            }
         }
     }
 }

@@ -110,7 +110,7 @@ async fn those_without_a_slot_are_refused_too_when_the_gate_shuts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_for_the_gate_that_does_not_fit_before_the_deadline_is_refused_at_once() {
+async fn a_gate_that_opens_after_the_deadline_refuses_at_once_in_its_own_words() {
     let (mut service, room, _handle) = paced(Config::new("test"));
     service.call(Asked::default()).await.unwrap();
     let start = TokioClock.now();
@@ -118,9 +118,9 @@ async fn a_wait_for_the_gate_that_does_not_fit_before_the_deadline_is_refused_at
 
     let error = service.call(asked).await.unwrap_err();
 
-    assert_eq!(find::<Refusal>(&*error).unwrap().reason().label(), "too_late");
+    assert_eq!(find::<Refusal>(&*error).unwrap().layer(), "pace");
     assert_eq!(TokioClock.now(), start);
-    assert_eq!(room.snapshot().lanes[0].refused_late, 1);
+    assert_eq!(room.snapshot().lanes[0].refused_by_gate, 1);
 }
 
 #[tokio::test(start_paused = true)]

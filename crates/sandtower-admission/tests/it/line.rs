@@ -51,8 +51,9 @@ async fn no_more_calls_are_in_flight_than_the_limit_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_go_in_the_order_in_which_they_came() {
-    let (service, ..) = admission(one_at_a_time());
+async fn calls_go_in_the_order_in_which_they_came_while_the_line_is_short() {
+    let (service, _room, handle) = admission(one_at_a_time());
+    handle.set_answers(|_, call| Answer::ok(call).after(SECOND / 20));
     let order = Arc::new(Mutex::new(Vec::new()));
     let calls: Vec<_> = (0..20)
         .map(|n| {

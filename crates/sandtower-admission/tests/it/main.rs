@@ -8,6 +8,7 @@
 
 mod gates;
 mod line;
+mod order;
 mod support;
 
 use std::future::ready;

@@ -1,0 +1,254 @@
+//! How many calls a service bears at once, learned from how long they take: pure.
+
+use std::time::Duration;
+
+use sandtower_core::{Effect, Outcome, Settlement};
+
+/// A concurrency limit that follows the service.
+///
+/// After each round (about as many answers as the limit) the mean latency of the round is compared
+/// with the latency that the service has without a queue:
+///
+/// ```text
+/// gradient  = min(1, tolerance x baseline / mean)            at least 1/2
+/// new limit = limit x gradient + sqrt(limit)                 if no more than a tenth failed
+/// new limit = limit x (1 - failed / 2)                       if more did
+/// ```
+///
+/// The square root is the headroom in which a queue may show at all (Netflix, "Performance under
+/// load", 2018). What keeps it from going wrong:
+///
+/// - The limit grows only if it was really used, and from its floor of 1 it always can.
+/// - Successes alone move the baseline: time-outs lower the limit and never look normal.
+/// - The baseline falls at once and rises only when the queue cannot be the reason: when the limit
+///   was not used up, or when latency did not fall although the limit did.
+/// - After a round that failed, the limit that failed is approached slowly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adaptive {
+    pub(crate) initial: u32,
+    pub(crate) floor: u32,
+    pub(crate) ceiling: u32,
+    pub(crate) tolerance: f64,
+}
+
+impl Adaptive {
+    /// Starts with 2 and stays between 1 and 1,000; half as slow again as the baseline is normal.
+    pub const fn recommended() -> Self {
+        Self { initial: 2, floor: 1, ceiling: 1_000, tolerance: 1.5 }
+    }
+
+    /// What to begin with.
+    #[must_use]
+    pub const fn initial(mut self, limit: u32) -> Self {
+        self.initial = limit;
+        self
+    }
+
+    /// The most that it may grow to.
+    #[must_use]
+    pub const fn ceiling(mut self, limit: u32) -> Self {
+        self.ceiling = limit;
+        self
+    }
+
+    /// How many times slower than the baseline is still normal; more than 1.
+    #[must_use]
+    pub const fn tolerance(mut self, times: f64) -> Self {
+        self.tolerance = times;
+        self
+    }
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        Self::recommended()
+    }
+}
+
+/// The least number of answers in a round: fewer say nothing.
+const SHORTEST_ROUND: u32 = 3;
+/// Of a round, that may fail without being a sign of overload.
+const TOLERATED: f64 = 0.1;
+/// Rounds until a limit that failed is tried again; doubles each time it fails again.
+const FIRST_TRUCE: u32 = 4;
+const LONGEST_TRUCE: u32 = 64;
+
+#[derive(Debug)]
+pub(crate) struct Learner {
+    terms: Adaptive,
+    limit: f64,
+    /// Latency without a queue, in seconds; `None` before the first success.
+    baseline: Option<f64>,
+    round: Round,
+    last: Option<Last>,
+    slow_start: bool,
+    /// The limit at which a round failed last, and how many rounds to stay below it.
+    failed_at: Option<f64>,
+    truce: u32,
+    truce_left: u32,
+}
+
+#[derive(Debug, Default)]
+struct Round {
+    answers: u32,
+    seconds: f64,
+    successes: u32,
+    success_seconds: f64,
+    failed: u32,
+    /// Whether all slots were in use at some time.
+    used: bool,
+}
+
+/// What the round before was like.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    limit: f64,
+    mean: f64,
+}
+
+impl Learner {
+    pub(crate) fn new(terms: Adaptive) -> Self {
+        Self {
+            terms,
+            limit: f64::from(terms.initial),
+            baseline: None,
+            round: Round::default(),
+            last: None,
+            slow_start: true,
+            failed_at: None,
+            truce: FIRST_TRUCE,
+            truce_left: 0,
+        }
+    }
+
+    /// At least 1.
+    pub(crate) fn limit(&self) -> u32 {
+        // Within the bounds of the terms, which are u32.
+        self.limit as u32
+    }
+
+    /// All slots are in use.
+    pub(crate) fn used_up(&mut self) {
+        self.round.used = true;
+    }
+
+    /// Learns from an attempt, of `in_flight` at its end.
+    pub(crate) fn learn(&mut self, settlement: &Settlement, in_flight: u32) {
+        let verdict = settlement.verdict;
+        let seconds = settlement.now.since(settlement.sent).as_secs_f64();
+        match verdict.outcome {
+            Outcome::Success => {
+                self.round.successes += 1;
+                self.round.success_seconds += seconds;
+            }
+            Outcome::Transient | Outcome::Unknown => self.round.failed += 1,
+            // As many as were granted are in flight beside this one.
+            Outcome::Exhausted => return self.granted(in_flight.saturating_sub(1)),
+            // A caller that went says something only if it had waited longer than is normal.
+            Outcome::Cancelled if self.is_slow(seconds) => self.round.failed += 1,
+            // A refusal of the service takes no time, and says nothing about how long its work does.
+            _ => return,
+        }
+        self.round.answers += 1;
+        self.round.seconds += seconds;
+        let is_timeout = verdict.effect == Effect::Maybe && self.is_slow(seconds);
+        if self.round.answers >= self.limit().max(SHORTEST_ROUND) || is_timeout {
+            self.end_round();
+        }
+    }
+
+    fn is_slow(&self, seconds: f64) -> bool {
+        self.baseline.is_some_and(|baseline| seconds > 2.0 * self.terms.tolerance * baseline)
+    }
+
+    fn granted(&mut self, slots: u32) {
+        self.set(f64::from(slots));
+        self.slow_start = false;
+        self.round = Round::default();
+        self.last = None;
+    }
+
+    fn end_round(&mut self) {
+        let round = std::mem::take(&mut self.round);
+        let mean = round.seconds / f64::from(round.answers);
+        self.learn_baseline(&round, mean);
+        let before = self.limit;
+        let failed = f64::from(round.failed) / f64::from(round.answers);
+        if failed > TOLERATED {
+            self.slow_start = false;
+            self.failed_at = Some(before);
+            self.truce_left = self.truce;
+            self.truce = (self.truce * 2).min(LONGEST_TRUCE);
+            self.set(before * (1.0 - failed / 2.0));
+        } else {
+            self.follow(mean, round.used);
+        }
+        self.last = Some(Last { limit: before, mean });
+    }
+
+    fn follow(&mut self, mean: f64, used: bool) {
+        let Some(baseline) = self.baseline else { return };
+        let gradient = (self.terms.tolerance * baseline / mean.max(1e-9)).clamp(0.5, 1.0);
+        if gradient < 1.0 {
+            self.slow_start = false;
+        }
+        let grown = match (gradient < 1.0, self.slow_start) {
+            (false, true) => self.limit * 2.0,
+            _ => self.limit * gradient + self.limit.sqrt(),
+        };
+        if grown <= self.limit {
+            self.set(grown);
+        } else if used {
+            self.grow(grown);
+        }
+    }
+
+    /// Grows, but for a while not to a limit that failed.
+    fn grow(&mut self, to: f64) {
+        match self.failed_at {
+            Some(failed) if to >= failed && self.truce_left > 0 => {
+                self.truce_left -= 1;
+                // Below the limit that failed there is only this much.
+                self.set(self.limit.max((failed - 1.0).min(to)));
+            }
+            Some(failed) if to >= failed => {
+                self.failed_at = None;
+                self.set(failed.max(self.limit + 1.0));
+            }
+            _ => {
+                self.truce = (self.truce - 1).max(FIRST_TRUCE);
+                self.set(to);
+            }
+        }
+    }
+
+    fn learn_baseline(&mut self, round: &Round, mean: f64) {
+        if round.successes == 0 {
+            return;
+        }
+        let success = round.success_seconds / f64::from(round.successes);
+        let Some(baseline) = self.baseline else {
+            self.baseline = Some(success);
+            return;
+        };
+        // A queue that is the reason for the latency would have become shorter with the limit.
+        let no_queue =
+            self.last.is_some_and(|last| self.limit < 0.95 * last.limit && mean > 0.95 * last.mean);
+        self.baseline = Some(if success < baseline {
+            baseline + 0.5 * (success - baseline)
+        } else if !round.used || no_queue {
+            baseline + 0.2 * (success - baseline)
+        } else {
+            baseline
+        });
+    }
+
+    fn set(&mut self, limit: f64) {
+        self.limit = limit.clamp(f64::from(self.terms.floor), f64::from(self.terms.ceiling));
+    }
+
+    /// The latency that is normal.
+    pub(crate) fn baseline(&self) -> Option<Duration> {
+        self.baseline.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    }
+}

@@ -1,0 +1,151 @@
+//! What callers and operators see of the line.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use sandtower_core::{Operation, Place, Refusal};
+
+/// Watches the place of one call: hand a clone to the layer with the request, by a [`Watch`], and
+/// look at it while the call waits.
+///
+/// ```
+/// use sandtower_admission::{Progress, Where};
+///
+/// let progress = Progress::new();
+/// assert!(matches!(progress.look(), Where::Elsewhere));
+/// ```
+#[derive(Clone, Default)]
+pub struct Progress {
+    spot: Arc<Mutex<Spot>>,
+}
+
+#[derive(Clone, Default)]
+enum Spot {
+    #[default]
+    Elsewhere,
+    Waiting(Weak<dyn Lines>, Operation, Place),
+    Inside,
+}
+
+/// Where a call is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Where {
+    /// Not in the room: not there yet, backing off, or done.
+    Elsewhere,
+    /// In line.
+    Waiting(Standing),
+    /// Let through: it has its slot.
+    Inside,
+}
+
+/// A place in line.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Standing {
+    /// How many go before, as the order is now.
+    pub ahead: usize,
+    /// How many wait, this call included.
+    pub waiting: usize,
+    /// How long until its turn, as far as anyone knows.
+    pub wait: Option<Duration>,
+    /// What the line waits for: a gate's reason, or that all slots are in use.
+    pub held_by: Option<Refusal>,
+}
+
+/// What a message to the user says.
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.ahead {
+            0 => f.write_str("next in line")?,
+            ahead => write!(f, "{ahead} ahead of you")?,
+        }
+        if let Some(wait) = self.wait {
+            write!(f, ", about {} s to go", wait.as_secs_f64().ceil())?;
+        }
+        match &self.held_by {
+            Some(refusal) => write!(f, "; {refusal}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Finds the [`Progress`] that a request brought along.
+pub trait Watch<Req: ?Sized> {
+    /// `None`: nobody watches this one.
+    fn progress(&self, request: &Req) -> Option<Progress>;
+}
+
+/// Nobody watches.
+impl<Req: ?Sized> Watch<Req> for () {
+    fn progress(&self, _request: &Req) -> Option<Progress> {
+        None
+    }
+}
+
+/// A room, whatever its gates.
+pub(crate) trait Lines: Send + Sync {
+    fn standing(&self, operation: Operation, place: Place) -> Option<Standing>;
+}
+
+impl Progress {
+    /// A call that is not there yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where the call is now. Takes time in proportion to the line.
+    pub fn look(&self) -> Where {
+        // The room is asked with no lock of ours held: it tells us things under its own.
+        let spot = self.lock().clone();
+        match spot {
+            Spot::Elsewhere => Where::Elsewhere,
+            Spot::Inside => Where::Inside,
+            Spot::Waiting(lines, operation, place) => {
+                match lines.upgrade().and_then(|lines| lines.standing(operation, place)) {
+                    Some(standing) => Where::Waiting(standing),
+                    None => Where::Elsewhere,
+                }
+            }
+        }
+    }
+
+    pub(crate) fn joined(&self, lines: Weak<dyn Lines>, operation: Operation, place: Place) {
+        *self.lock() = Spot::Waiting(lines, operation, place);
+    }
+
+    pub(crate) fn left(&self) {
+        *self.lock() = Spot::Elsewhere;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Spot> {
+        self.spot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that has its slot; drop it when the call is done.
+#[derive(Debug, Default)]
+pub(crate) struct Inside(Option<Progress>);
+
+impl Inside {
+    pub(crate) fn new(progress: Option<Progress>) -> Self {
+        if let Some(progress) = &progress {
+            *progress.lock() = Spot::Inside;
+        }
+        Self(progress)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        if let Some(progress) = &self.0 {
+            progress.left();
+        }
+    }
+}
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Progress").field(&self.look()).finish()
+    }
+}

@@ -1,0 +1,156 @@
+//! A line that stands, deadlines that cannot be met, what callers see, and the end.
+
+use std::time::Duration;
+
+use sandtower_admission::{Admission, AdmissionLayer, Config, Progress, Room, Watch, Where};
+use sandtower_core::{Asked, BoxError, Clock, Reason, Refusal, find};
+use sandtower_testkit::{Answer, Handle, Mock};
+use sandtower_time::TokioClock;
+use tokio_test::task::spawn;
+use tower::{Layer, Service};
+
+use crate::support::Literal;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+type OneAtATime = Admission<Mock<Asked, u64>, (), Literal>;
+
+/// Every call takes a second, and one goes at a time.
+fn admission() -> (OneAtATime, Room, Handle<Asked, u64>) {
+    let (mock, handle) = Mock::new(|_, call| Answer::ok(call).after(SECOND));
+    let layer = AdmissionLayer::new(Config::new("test").concurrency(1)).unwrap().classify(Literal);
+    let room = layer.room().clone();
+    (layer.layer(mock), room, handle)
+}
+
+fn reason(error: &BoxError) -> Reason {
+    find::<Refusal>(&**error).unwrap().reason()
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_the_line_stands_the_newest_goes_first() {
+    let (mut service, room, _handle) = admission();
+    let mut inside = spawn(service.call(Asked::default()));
+    let mut old = spawn(service.call(Asked::default()));
+    assert!(inside.poll().is_pending());
+    assert!(old.poll().is_pending());
+    tokio::time::advance(SECOND / 2).await;
+    let mut middle = spawn(service.call(Asked::default()));
+    assert!(middle.poll().is_pending());
+    assert!(!room.snapshot().lanes[0].newest_first, "half a second is short");
+    tokio::time::advance(SECOND).await;
+    let mut newest = spawn(service.call(Asked::default()));
+    assert!(newest.poll().is_pending());
+    assert!(room.snapshot().lanes[0].newest_first);
+
+    drop(inside);
+
+    assert!(newest.is_woken());
+    assert!(!middle.is_woken() && !old.is_woken());
+    assert!(newest.poll().is_pending());
+    drop(newest);
+    assert!(middle.is_woken(), "the turn was not passed on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_changes_while_a_slot_is_free_leaves_nobody_asleep() {
+    let (mut service, room, _handle) = admission();
+    let mut inside = spawn(service.call(Asked::default()));
+    assert!(inside.poll().is_pending());
+    let mut waits: Vec<_> = (0..3).map(|_| spawn(service.call(Asked::default()))).collect();
+    waits.iter_mut().for_each(|call| assert!(call.poll().is_pending()));
+    drop(inside);
+    assert!(waits[0].is_woken());
+    // The first was woken and is not polled; then the line begins to stand, and somebody leaves.
+    tokio::time::advance(2 * SECOND).await;
+    let middle = waits.remove(1);
+    drop(middle);
+    assert!(waits[1].is_woken(), "the newest does not know that it is next");
+    assert!(waits[1].poll().is_pending());
+    assert_eq!(room.snapshot().lanes[0].in_flight, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_cannot_be_met_is_refused_at_once_with_the_wait_it_would_have_been() {
+    let (mut service, room, _handle) = admission();
+    // Four calls teach the room that a turn takes a second, while a fifth keeps the line standing.
+    let calls: Vec<_> = (0..5).map(|_| tokio::spawn(service.call(Asked::default()))).collect();
+    tokio::time::sleep(3 * SECOND + SECOND / 2).await;
+    let start = TokioClock.now();
+
+    let soon = Asked::default().deadline(Some(start + SECOND / 2));
+    let error = service.call(soon).await.unwrap_err();
+
+    assert_eq!(TokioClock.now(), start, "it waited to be refused");
+    assert_eq!(reason(&error), Reason::NoTime { wait: SECOND });
+    assert_eq!(
+        error.to_string(),
+        "admission `test` cannot serve the call in time: it would wait 1 s; retry in 1 s"
+    );
+    assert_eq!(room.snapshot().lanes[0].refused_late, 1);
+    let patient = Asked::default().deadline(Some(start + 10 * SECOND));
+    service.call(patient).await.unwrap();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+}
+
+/// A request that brings its progress along.
+#[derive(Clone)]
+struct Watched(Progress);
+
+#[derive(Clone)]
+struct Brought;
+
+impl Watch<Watched> for Brought {
+    fn progress(&self, request: &Watched) -> Option<Progress> {
+        Some(request.0.clone())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_can_watch_its_own_place() {
+    let (mock, _handle) = Mock::<Watched, u64>::new(|_, call| Answer::ok(call).after(SECOND));
+    let layer = AdmissionLayer::new(Config::new("test").concurrency(1)).unwrap().watch(Brought);
+    let mut service = layer.layer(mock);
+    let mut enter = || {
+        let progress = Progress::new();
+        (tokio::spawn(service.call(Watched(progress.clone()))), progress)
+    };
+    let (first, inside) = enter();
+    let (_second, _) = enter();
+    let (third, waits) = enter();
+    tokio::task::yield_now().await;
+
+    assert!(matches!(inside.look(), Where::Inside));
+    let Where::Waiting(standing) = waits.look() else { panic!("{waits:?}") };
+    assert_eq!((standing.ahead, standing.waiting), (1, 2));
+    assert_eq!(
+        standing.to_string(),
+        "1 ahead of you; admission `test` is full: all 1 slots are in use",
+    );
+    first.await.unwrap().unwrap();
+    assert!(matches!(inside.look(), Where::Elsewhere), "{inside:?}");
+    third.abort();
+    assert!(third.await.is_err());
+    assert!(matches!(waits.look(), Where::Elsewhere), "{waits:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_is_drained_lets_those_inside_finish_and_nobody_else_in() {
+    let (mut service, room, handle) = admission();
+    let inside = tokio::spawn(service.call(Asked::default()));
+    let waits = tokio::spawn(service.call(Asked::default()));
+    tokio::task::yield_now().await;
+    let start = TokioClock.now();
+
+    room.drain().await;
+
+    assert_eq!(TokioClock.now().since(start), SECOND);
+    inside.await.unwrap().unwrap();
+    assert_eq!(reason(&waits.await.unwrap().unwrap_err()), Reason::Draining);
+    let error = service.call(Asked::default()).await.unwrap_err();
+    assert_eq!(error.to_string(), "admission `test` is shutting down");
+    assert_eq!(handle.counts().calls, 1);
+    assert_eq!(room.snapshot().lanes[0].refused_draining, 2);
+}
