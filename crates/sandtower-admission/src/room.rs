@@ -227,7 +227,7 @@ impl<G> Inner<G> {
     }
 
     fn refusal(&self, operation: Operation, reason: Reason) -> Refusal {
-        Refusal::new("admission", Arc::clone(&self.config.name), reason).operation(operation)
+        Refusal::new("admission", Arc::clone(&self.config.name), reason).about(operation)
     }
 }
 

@@ -28,8 +28,9 @@ impl Attempt {
 /// How a request is sent again. A local strategy type implements it, so that it works for requests
 /// of any crate.
 pub trait Resend<Req> {
-    /// A second request like the first, made before the first is sent; `None` if it cannot be sent
-    /// twice: it is then sent once, never refused.
+    /// A second request like the first; `None` if it cannot be sent twice: it is then sent once,
+    /// never refused. Asked before the first is sent, and again of that copy when another attempt is
+    /// decided on.
     fn copy(&self, request: &Req) -> Option<Req>;
 
     /// Writes on `request` which attempt it is, for layers below and for the service. Called on

@@ -140,7 +140,7 @@ impl Refusal {
 
     /// Sets the operation that it is about, if it is not about all.
     #[must_use]
-    pub fn operation(mut self, operation: Operation) -> Self {
+    pub fn about(mut self, operation: Operation) -> Self {
         self.operation = Some(operation);
         self
     }
@@ -162,6 +162,11 @@ impl Refusal {
         &self.name
     }
 
+    /// The operation that it is about; `None`: all, or requests that are not told apart.
+    pub fn operation(&self) -> Option<Operation> {
+        self.operation.filter(|&operation| operation != Operation::CALL)
+    }
+
     /// Why.
     pub fn reason(&self) -> Reason {
         self.reason
@@ -176,8 +181,7 @@ impl Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} `{}`", self.layer, self.name)?;
-        // Requests that were not told apart are no news.
-        if let Some(operation) = self.operation.filter(|&operation| operation != Operation::CALL) {
+        if let Some(operation) = self.operation() {
             write!(f, " for {operation}")?;
         }
         write!(f, " {}", self.reason)?;
@@ -225,7 +229,7 @@ mod tests {
     fn the_message_says_who_why_and_what_comes_next() {
         let refusal = Refusal::new("admission", "E2B", Reason::QueueFull { waiting: 256 });
         assert_eq!(refusal.to_string(), "admission `E2B` is full: 256 calls are waiting");
-        let about = refusal.operation(Operation::new(1, "sandbox_create"));
+        let about = refusal.about(Operation::new(1, "sandbox_create"));
         assert_eq!(
             about.to_string(),
             "admission `E2B` for sandbox_create is full: 256 calls are waiting",

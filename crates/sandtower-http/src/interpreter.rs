@@ -11,7 +11,8 @@ use tower_service::Service;
 
 use crate::{Interpret, Interpreted, reading::Reading};
 
-/// The most of a body that is read by default: 64 KiB. The error bodies of APIs are below 1.
+/// The most of a body that is held by default: 64 KiB. The error bodies of APIs are below 1, and so
+/// are most requests.
 pub const DEFAULT_CAP: usize = 64 * 1_024;
 
 /// The innermost layer, and the one place that reads bodies: see [`Interpreter`].

@@ -1,13 +1,23 @@
 //! What HTTP means to the layers of sandtower.
 //!
-//! - [`Http`] is how requests are sent again and carry their call's deadline;
+//! - [`Http`] is how requests are sent again and carry their call's deadline, and what becomes of
+//!   failed answers; [`ReplayLayer`] lets streaming bodies be sent again too, with [`Replayed`];
 //! - [`HttpClassify`] tells what a request asks and what its answer says, by method, status and
-//!   header fields; [`verdict_of_status`] and [`verdict_of_transport`] are its two tables;
+//!   header fields; [`verdict_of_status`] and [`verdict_of_transport`] are its two tables.
+//!   [`GrpcClassify`] does so for gRPC, with [`verdict_of_grpc`];
 //! - [`headers`] parses the fields that servers use to say "not now";
 //! - [`InterpretLayer`] is the innermost layer and the one place that reads bodies: what they mean
-//!   is a hook, [`Interpret`], whose [`Verdict`](sandtower_core::Verdict) is believed by all above.
+//!   is a hook, [`Interpret`], whose [`Verdict`](sandtower_core::Verdict) is believed by all above;
+//! - [`AnswerRefusalsLayer`] turns refusals into answers, for services that stand on our layers.
 //!
 //! Nothing here knows any particular service.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `retry` (default) | [`Http`] as the hook of a `RetryLayer` for failed answers: their small rest is read, so that the connection is used again |
+//! | `hyper` | the errors of hyper, hyper-util and h2 are told apart: did the request leave? |
+//! | `tower-http` | `TowerClassify`: the classifiers of `tower_http::classify` as ours |
+//! | `tonic` | refusals as gRPC answers; the errors of Tonic's channel |
 //!
 //! ```
 //! use http::{Method, Request, Response, StatusCode};
@@ -23,20 +33,39 @@
 //! assert_eq!(judge.head(Ok(&answer)), Verdict::transient(Effect::Maybe));
 //! ```
 
+mod answer_refusals;
 mod classify;
+#[cfg(feature = "retry")]
+mod discard;
+mod grpc;
 pub mod headers;
 mod interpret;
 mod interpreted;
 mod interpreter;
 mod reading;
+mod refusal;
+mod replay;
 mod request;
 mod status;
+#[cfg(feature = "tower-http")]
+mod tower_http;
 mod transport;
 
+#[cfg(feature = "retry")]
+pub use discard::Drain;
+#[cfg(feature = "tonic")]
+pub use refusal::refusal_grpc;
+#[cfg(feature = "tower-http")]
+pub use tower_http::{Failure, TowerClassify, TowerJudge};
+
+pub use answer_refusals::{AnswerRefusals, AnswerRefusalsLayer, AnsweredBody, Answering};
 pub use classify::{HttpClassify, HttpJudge, asked};
+pub use grpc::{GrpcClassify, GrpcJudge, GrpcMethod, verdict_of_grpc};
 pub use interpret::{Excerpt, Interpret};
 pub use interpreted::Interpreted;
 pub use interpreter::{DEFAULT_CAP, InterpretLayer, Interpreter, ResponseFuture};
+pub use refusal::refusal_response;
+pub use replay::{NotReplayable, ReplayBody, ReplayLayer, Replayable, Replayed};
 pub use request::{Deadline, Http, is_idempotent};
 pub use status::verdict_of_status;
 pub use transport::verdict_of_transport;

@@ -17,19 +17,25 @@ use crate::headers;
 /// | 502, 503, 504 | transient, effect maybe | also what proxies answer when the connection behind them broke after the request was sent |
 /// | anything else | unknown, effect maybe | |
 ///
-/// `Retry-After`, `Should-Retry` and the `RateLimit` fields are added where they are given; to a
-/// success only the last.
+/// What the fields of [`headers`] say is added where they are given; to a success only the
+/// allowance. When to come back is only what the server asks for: the reset of a limit is when all
+/// of it is back, which is later than need be, and is left to the gate that learns from it.
 pub fn verdict_of_status(status: StatusCode, fields: &HeaderMap) -> Verdict {
-    let mut verdict = by_status(status);
+    add_fields(by_status(status), fields)
+}
+
+/// `verdict`, with what the fields say beside it.
+pub(crate) fn add_fields(mut verdict: Verdict, fields: &HeaderMap) -> Verdict {
     verdict.allowance = headers::allowance(fields);
-    if !verdict.is_success() {
-        verdict.retry_after = headers::retry_after(fields);
-        verdict.advice = headers::should_retry(fields);
+    if verdict.is_success() {
+        return verdict;
     }
+    verdict.retry_after = headers::retry_after(fields);
+    verdict.advice = headers::should_retry(fields).or(verdict.advice);
     verdict
 }
 
-fn by_status(status: StatusCode) -> Verdict {
+pub(crate) fn by_status(status: StatusCode) -> Verdict {
     match status.as_u16() {
         100..=399 => Verdict::success(),
         408 => Verdict::transient(Effect::Maybe),
@@ -106,5 +112,15 @@ mod tests {
             verdict_of_status(StatusCode::CREATED, &fields),
             Verdict::success().allowance(allowance),
         );
+    }
+
+    #[test]
+    fn a_reset_is_no_wait_that_the_server_asks_for() {
+        let mut fields = HeaderMap::new();
+        fields.insert("ratelimit", HeaderValue::from_static("\"a\";r=0;t=30"));
+        fields.insert("ratelimit-policy", HeaderValue::from_static("\"a\";q=9"));
+        let verdict = verdict_of_status(StatusCode::TOO_MANY_REQUESTS, &fields);
+        let allowance = Allowance::new(9, 0, Duration::from_secs(30));
+        assert_eq!(verdict, Verdict::throttled().allowance(allowance));
     }
 }

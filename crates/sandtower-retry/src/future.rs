@@ -32,7 +32,11 @@ pin_project! {
         #[pin]
         state: State<S::Future, WhenReady<S, Req>, A::Discard, L::Look, S::Response>,
         judge: J,
-        copy: Option<Req>,
+        // Never sent itself: each later attempt is a copy of it, made when it is decided on, so that
+        // a request that cannot be sent again by then is not.
+        template: Option<Req>,
+        // The next attempt, while it waits for its time.
+        next: Option<Req>,
         shared: Arc<Shared<S, R, A, L>>,
         // `None` until the first failure: a call that succeeds reads no clock and draws nothing.
         history: Option<History>,
@@ -68,10 +72,11 @@ where
     pub(crate) fn new(
         first: S::Future,
         judge: J,
-        copy: Option<Req>,
+        template: Option<Req>,
         shared: Arc<Shared<S, R, A, L>>,
     ) -> Self {
-        Self { state: State::First { future: first }, judge, copy, shared, history: None }
+        let state = State::First { future: first };
+        Self { state, judge, template, next: None, shared, history: None }
     }
 }
 
@@ -178,9 +183,10 @@ where
         let handle = &this.shared.handle;
         let history =
             this.history.get_or_insert_with(|| History::new(&asked, now, handle.seed().rng()));
-        let decision = history.decide(handle, &asked, &verdict, now, this.copy.is_some());
+        *this.next = this.template.as_ref().and_then(|request| this.shared.resend.copy(request));
+        let decision = history.decide(handle, &asked, &verdict, now, this.next.is_some());
         let unsafe_to_replay = decision == Decision::Stop(Stop::UnsafeToReplay);
-        if let (true, Some(request)) = (may_look && unsafe_to_replay, &*this.copy)
+        if let (true, Some(request)) = (may_look && unsafe_to_replay, &*this.next)
             && let Some(look) = this.shared.reconcile.look(request, &history.attempt)
         {
             self.project().state.set(State::Look { look, answer: Some((answer, verdict)) });
@@ -292,8 +298,7 @@ where
 {
     /// Begins the next attempt on an instance of its own. Nothing decides on one without a copy.
     fn begin_again(&mut self) {
-        let (Some(mut request), Some(history)) = (self.copy.take(), &self.history) else { return };
-        *self.copy = self.shared.resend.copy(&request);
+        let (Some(mut request), Some(history)) = (self.next.take(), &self.history) else { return };
         self.shared.resend.stamp(&mut request, &history.attempt);
         let attempt = WhenReady::new(self.shared.service(), request);
         let late = Sleep::until(self.judge.asked().deadline.unwrap_or(Tick::MAX));

@@ -160,9 +160,9 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let judge = self.classify.ask(&request);
-        let copy = self.shared.resend.copy(&request);
+        let template = self.shared.resend.copy(&request);
         let first = self.inner.call(request);
-        ResponseFuture::new(first, judge, copy, Arc::clone(&self.shared))
+        ResponseFuture::new(first, judge, template, Arc::clone(&self.shared))
     }
 }
 

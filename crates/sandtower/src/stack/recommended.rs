@@ -17,7 +17,7 @@ use crate::timeout::{Deadline, DeadlineLayer, Limits, Timeout, TimeoutLayer};
 pub type Gates = (RateLimit, CircuitBreaker);
 
 /// A service under the recommended stack. See the [module](crate::stack) for the order.
-pub type Recommended<S> = Deadline<Retry<Checked<S>, E2bClassify, Http>, E2bClassify, Http>;
+pub type Recommended<S> = Deadline<Retry<Checked<S>, E2bClassify, Http, Http>, E2bClassify, Http>;
 
 type Checked<S> = HealthCheck<Admitted<S>, SandboxCheck, E2bClassify>;
 type Admitted<S> = Admission<Bounded<S>, Gates, E2bClassify>;
@@ -37,7 +37,7 @@ const ATTEMPT: Duration = Duration::from_secs(30);
 pub struct Stack {
     config: e2b::Config,
     deadline: DeadlineLayer<E2bClassify, Http>,
-    retry: RetryLayer<E2bClassify, Http>,
+    retry: RetryLayer<E2bClassify, Http, Http>,
     health_check: HealthCheckLayer<SandboxCheck, E2bClassify>,
     admission: AdmissionLayer<Gates, E2bClassify>,
     timeout: TimeoutLayer<E2bClassify>,
@@ -70,7 +70,11 @@ impl Stack {
             .expect("limits above 0")
             .classify(E2bClassify);
         let retry = retry::Config::recommended().when_throttled(WhenThrottled::WaitBelow);
-        let retry = RetryLayer::new(retry).classify(E2bClassify).resend(Http).seed(seed);
+        let retry = RetryLayer::new(retry)
+            .classify(E2bClassify)
+            .resend(Http)
+            .answers(Http)
+            .seed(seed);
         let check = SandboxCheck::new(config.clone());
         let health_check = HealthCheckLayer::new(check, health_check::Config::new(NAME))
             .expect("its own defaults")

@@ -1,0 +1,106 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+use sandtower_core::{Operation, Reason, Refusal};
+use serde::Serialize;
+
+/// A refusal as the answer of a service of yours.
+///
+/// | reason | status |
+/// |---|---|
+/// | over the limit; the service below asked to be left alone | 429 |
+/// | open, probing, full, too late, unhealthy, shutting down, any other | 503: it is our trouble, not the caller's |
+///
+/// `Retry-After` is in whole seconds, rounded up and at least 1; it is left out where nobody knows
+/// when. The body is a short JSON object: `error` (the whole message), `reason` (one of a closed
+/// set), `layer`, and `retry_after_ms` where there is one.
+///
+/// ```
+/// use std::time::Duration;
+/// use http::{StatusCode, header::RETRY_AFTER};
+/// use sandtower_core::{Reason, Refusal};
+/// use sandtower_http::refusal_response;
+///
+/// let refusal = Refusal::new("circuit breaker", "E2B", Reason::ForcedOpen)
+///     .come_back_in(Duration::from_millis(1_200));
+/// let answer = refusal_response(&refusal);
+/// assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+/// assert_eq!(answer.headers()[RETRY_AFTER], "2");
+/// ```
+pub fn refusal_response(refusal: &Refusal) -> Response<Full<Bytes>> {
+    let said = Said {
+        error: refusal.to_string(),
+        reason: refusal.reason().label(),
+        layer: refusal.layer(),
+        operation: refusal.operation().map(Operation::name),
+        retry_after_ms: refusal.retry_after().map(millis),
+    };
+    // A plain object of strings and numbers has a JSON.
+    let body = serde_json::to_vec(&said).unwrap_or_default();
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status(&refusal.reason());
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(after) = refusal.retry_after() {
+        fields.insert(header::RETRY_AFTER, HeaderValue::from(seconds(after)));
+    }
+    response
+}
+
+#[derive(Serialize)]
+struct Said {
+    error: String,
+    reason: &'static str,
+    layer: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+}
+
+fn status(reason: &Reason) -> StatusCode {
+    match reason {
+        Reason::OverLimit { .. } | Reason::Throttled => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// Rounded up, so that who obeys it does not come too early.
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// A refusal as the answer of a gRPC service of yours.
+///
+/// | reason | code |
+/// |---|---|
+/// | over the limit; the service below asked to be left alone, or has no slot | `RESOURCE_EXHAUSTED` |
+/// | too late, or no time | `DEADLINE_EXCEEDED` |
+/// | open, probing, full, unhealthy, shutting down, any other | `UNAVAILABLE` |
+///
+/// When to come back is told by `grpc-retry-pushback-ms` (gRFC A6), which gRPC's own clients obey.
+#[cfg(feature = "tonic")]
+pub fn refusal_grpc(refusal: &Refusal) -> tonic::Status {
+    use tonic::{Code, Status};
+
+    let code = match refusal.reason() {
+        Reason::OverLimit { .. } | Reason::Throttled | Reason::Exhausted => {
+            Code::ResourceExhausted
+        }
+        Reason::TooLate { .. } | Reason::NoTime { .. } => Code::DeadlineExceeded,
+        _ => Code::Unavailable,
+    };
+    let mut status = Status::new(code, refusal.to_string());
+    if let Some(after) = refusal.retry_after() {
+        // The field is a number of 32 bits with a sign.
+        let millis = millis(after).min(i32::MAX.unsigned_abs().into());
+        status.metadata_mut().insert("grpc-retry-pushback-ms", millis.into());
+    }
+    status
+}

@@ -1,0 +1,253 @@
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use sandtower_core::BoxError;
+
+use super::shared::{Next, Read, Shared};
+use super::wakers::Wakers;
+use crate::DEFAULT_CAP;
+
+/// A body of any kind that can be sent a second time, if it is not too long.
+///
+/// What is read of it is kept up to a cap, trailers included, and a [`Clone`] reads the same again
+/// from its beginning. A copy that comes to the end of what was read goes on with the rest: an
+/// attempt that was dropped midway has lost nothing. Several copies may read at the same time.
+///
+/// | | |
+/// |---|---|
+/// | longer than the cap, and known beforehand | nothing is kept: [`is_replayable`](Self::is_replayable) until the first frame is read |
+/// | longer than the cap, as it turned out | what was kept is let go, who reads it first gets it whole; other copies end with [`NotReplayable`] |
+/// | it failed | who read it gets the error; other copies end with [`NotReplayable`] |
+/// | no other copy is left | nothing is kept any more |
+///
+/// Frames without data are passed on once and not repeated. Besides the cap at most 1,024 frames
+/// are kept. The body costs three allocations.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http_body_util::{BodyExt, Full};
+/// use sandtower_http::ReplayBody;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), sandtower_core::BoxError> {
+/// let first = ReplayBody::new(Full::<Bytes>::from("to be sent"));
+/// let second = first.clone();
+/// assert_eq!(first.collect().await?.to_bytes(), "to be sent");
+/// assert_eq!(second.collect().await?.to_bytes(), "to be sent");
+/// # Ok(())
+/// # }
+/// ```
+pub struct ReplayBody<B: Body> {
+    common: Arc<Common<B>>,
+    reader: u64,
+    /// How many frames with data it has read.
+    place: usize,
+    is_over: bool,
+}
+
+struct Common<B> {
+    shared: Mutex<Shared<B>>,
+    wakers: Arc<Wakers>,
+    readers: AtomicU64,
+}
+
+impl<B> Common<B> {
+    fn lock(&self) -> MutexGuard<'_, Shared<B>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B: Body> ReplayBody<B> {
+    /// `body`, kept up to [`DEFAULT_CAP`].
+    pub fn new(body: B) -> Self {
+        Self::capped(body, DEFAULT_CAP)
+    }
+
+    /// `body`, kept up to `cap` bytes.
+    pub fn capped(body: B, cap: usize) -> Self {
+        let common = Common {
+            shared: Mutex::new(Shared::new(body, cap)),
+            wakers: Arc::default(),
+            readers: AtomicU64::new(1),
+        };
+        Self { common: Arc::new(common), reader: 0, place: 0, is_over: false }
+    }
+
+    /// Whether a copy that begins now can be sent whole, as far as is known by now. Once `false`, it
+    /// stays so.
+    ///
+    /// A `true` from before the first attempt is a hope: whether the body is too long shows while
+    /// it is sent. Ask again before the second.
+    pub fn is_replayable(&self) -> bool {
+        self.common.lock().is_replayable()
+    }
+
+    fn poll_rest(
+        &mut self,
+        body: Pin<Box<B>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+    where
+        B::Error: Into<BoxError>,
+    {
+        let common = &*self.common;
+        // Before the body is polled: it may have something as soon as it has said that it has not.
+        common.wakers.wait(self.reader, cx.waker());
+        let mut borrowed = Borrowed { common, body: Some(body) };
+        let Some(body) = &mut borrowed.body else { return Poll::Pending };
+        let waker = Waker::from(Arc::clone(&common.wakers));
+        let answer = match body.as_mut().poll_frame(&mut Context::from_waker(&waker)) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => {
+                let is_awaited =
+                    borrowed.body.take().is_some_and(|body| common.lock().pending(body));
+                if is_awaited {
+                    // They came while it was polled, so that it may not know of them.
+                    common.wakers.wake_others(self.reader);
+                }
+                return Poll::Pending;
+            }
+        };
+        let (read, error) = match Read::of(answer) {
+            Ok(read) => (read, None),
+            Err(error) => (Read::Failed, Some(error.into())),
+        };
+        // Only this reader can make another, and it is busy here: who is alone stays alone.
+        let else_reads = Arc::strong_count(&self.common) > 1;
+        let dropped =
+            borrowed.body.take().map(|body| common.lock().advance(body, &read, else_reads));
+        drop(dropped);
+        common.wakers.forget(self.reader);
+        common.wakers.wake_others(self.reader);
+        Poll::Ready(match read {
+            Read::Data(data) => {
+                self.place += usize::from(!data.is_empty());
+                Some(Ok(Frame::data(data)))
+            }
+            Read::Trailers(trailers) => {
+                self.is_over = true;
+                Some(Ok(Frame::trailers(trailers)))
+            }
+            Read::End | Read::Failed => {
+                self.is_over = true;
+                error.map(Err)
+            }
+        })
+    }
+}
+
+/// A body that is being polled. One that panics is lost, and those who wait for it hear of it.
+struct Borrowed<'c, B: Body> {
+    common: &'c Common<B>,
+    body: Option<Pin<Box<B>>>,
+}
+
+impl<B: Body> Drop for Borrowed<'_, B> {
+    fn drop(&mut self) {
+        if self.body.is_some() {
+            self.common.lock().lose();
+            self.common.wakers.wake_others(u64::MAX);
+        }
+    }
+}
+
+impl<B> Body for ReplayBody<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if this.is_over {
+            return Poll::Ready(None);
+        }
+        let mut shared = this.common.lock();
+        let next = shared.next(this.place);
+        if let Next::Wait = next {
+            // Under the lock: who polls puts the body back under it before it wakes.
+            this.common.wakers.wait(this.reader, cx.waker());
+        }
+        drop(shared);
+        Poll::Ready(match next {
+            Next::Poll(body) => return this.poll_rest(body, cx),
+            Next::Wait => return Poll::Pending,
+            Next::Data(data) => {
+                this.place += 1;
+                Some(Ok(Frame::data(data)))
+            }
+            Next::Trailers(trailers) => {
+                this.is_over = true;
+                Some(Ok(Frame::trailers(trailers)))
+            }
+            Next::End => {
+                this.is_over = true;
+                None
+            }
+            Next::Lost => {
+                this.is_over = true;
+                Some(Err(NotReplayable(()).into()))
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over || self.common.lock().is_end(self.place)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.is_over { SizeHint::with_exact(0) } else { self.common.lock().hint(self.place) }
+    }
+}
+
+/// A copy reads from the beginning.
+impl<B: Body> Clone for ReplayBody<B> {
+    fn clone(&self) -> Self {
+        Self {
+            reader: self.common.readers.fetch_add(1, Ordering::Relaxed),
+            common: Arc::clone(&self.common),
+            place: 0,
+            is_over: false,
+        }
+    }
+}
+
+impl<B: Body> Drop for ReplayBody<B> {
+    fn drop(&mut self) {
+        self.common.wakers.forget(self.reader);
+    }
+}
+
+/// Bodies may hold secrets: only what is known of them is shown.
+impl<B: Body> std::fmt::Debug for ReplayBody<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReplayBody")
+            .field("kept_bytes", &self.common.lock().kept())
+            .field("frames_read", &self.place)
+            .field("over", &self.is_over)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A copy of a body could not be sent: its beginning was longer than what is kept, or it failed.
+///
+/// An attempt that ends so is judged permanent: another would end the same way.
+#[derive(Clone, Copy, Debug)]
+pub struct NotReplayable(());
+
+impl std::fmt::Display for NotReplayable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the body of the request cannot be sent a second time: it was not kept whole")
+    }
+}
+
+impl std::error::Error for NotReplayable {}

@@ -1,0 +1,61 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+
+/// Those who wait for one body. It is polled with a waker that wakes all of them: who was woken may
+/// never poll again, and nobody else would hear of the frame that came.
+#[derive(Default)]
+pub(super) struct Wakers(Mutex<Vec<(u64, Waker)>>);
+
+impl Wakers {
+    /// Lets `reader` be woken by `waker` instead of by its last one.
+    pub(super) fn wait(&self, reader: u64, waker: &Waker) {
+        let mut waiting = self.lock();
+        let old = match waiting.iter_mut().find(|(waiting, _)| *waiting == reader) {
+            Some((_, registered)) if registered.will_wake(waker) => None,
+            Some((_, registered)) => Some(std::mem::replace(registered, waker.clone())),
+            None => {
+                waiting.push((reader, waker.clone()));
+                None
+            }
+        };
+        drop(waiting);
+        // Dropping a waker runs code that is not ours.
+        drop(old);
+    }
+
+    /// `reader` waits no more.
+    pub(super) fn forget(&self, reader: u64) {
+        let mut waiting = self.lock();
+        let at = waiting.iter().position(|(waiting, _)| *waiting == reader);
+        let old = at.map(|at| waiting.swap_remove(at));
+        drop(waiting);
+        drop(old);
+    }
+
+    /// Wakes all who wait but for `reader`, who goes on waiting if it does.
+    pub(super) fn wake_others(&self, reader: u64) {
+        let mut waiting = self.lock();
+        let others: Vec<_> = waiting.extract_if(.., |(waiting, _)| *waiting != reader).collect();
+        drop(waiting);
+        others.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    fn wake_all(&self) {
+        let waiting = std::mem::take(&mut *self.lock());
+        waiting.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(u64, Waker)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Wakers {
+    fn wake(self: Arc<Self>) {
+        self.wake_all();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_all();
+    }
+}

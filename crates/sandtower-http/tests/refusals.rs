@@ -1,0 +1,184 @@
+//! A refusal as an answer, for those who call a service that stands on our layers.
+
+#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+
+use std::future::ready;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use sandtower_core::{BoxError, Judged, Operation, Reason, Refusal, Verdict};
+use sandtower_http::{AnswerRefusalsLayer, refusal_response};
+use sandtower_testkit::Exchange;
+use serde_json::{Value, json};
+use tower::{Layer, ServiceExt, service_fn};
+
+const REASONS: [(Reason, u16); 10] = [
+    (Reason::Open { failed: 7, of: 8 }, 503),
+    (Reason::ForcedOpen, 503),
+    (Reason::Probing, 503),
+    (Reason::OverLimit { count: 5, limit: 5 }, 429),
+    (Reason::Throttled, 429),
+    (Reason::Full { limit: 9 }, 503),
+    (Reason::QueueFull { waiting: 9 }, 503),
+    (Reason::TooLate { waited: Duration::from_secs(1) }, 503),
+    (Reason::Unhealthy, 503),
+    (Reason::Draining, 503),
+];
+
+fn refusal(reason: Reason) -> Refusal {
+    Refusal::new("circuit breaker", "E2B", reason)
+}
+
+/// What a service answers that fails with `error`.
+async fn answer(
+    layer: AnswerRefusalsLayer,
+    error: impl Into<BoxError>,
+) -> Result<Response<Bytes>, BoxError> {
+    let mut error = Some(error.into());
+    let inner = service_fn(move |_: Request<()>| {
+        ready(Err::<Response<Full<Bytes>>, _>(error.take().unwrap()))
+    });
+    let service = layer.layer(inner);
+    let (head, body) = service.oneshot(Request::new(())).await?.into_parts();
+    Ok(Response::from_parts(head, body.collect().await.unwrap().to_bytes()))
+}
+
+#[test]
+fn each_reason_has_its_status() {
+    for (reason, status) in REASONS {
+        assert_eq!(refusal_response(&refusal(reason)).status().as_u16(), status, "{reason:?}");
+    }
+}
+
+#[test]
+fn who_comes_back_when_told_does_not_come_too_early() {
+    let told = |wait| {
+        let refusal = refusal(Reason::Probing).come_back_in(wait);
+        refusal_response(&refusal).headers()[header::RETRY_AFTER].to_str().unwrap().to_owned()
+    };
+    assert_eq!(told(Duration::ZERO), "1");
+    assert_eq!(told(Duration::from_millis(999)), "1");
+    assert_eq!(told(Duration::from_secs(45)), "45");
+    assert_eq!(told(Duration::new(45, 1)), "46");
+    assert_eq!(told(Duration::MAX), u64::MAX.to_string());
+    assert!(!refusal_response(&refusal(Reason::Draining)).headers().contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn the_body_says_who_why_and_what_comes_next() {
+    let refused = refusal(Reason::Open { failed: 7, of: 8 })
+        .about(Operation::new(1, "sandbox_create"))
+        .come_back_in(Duration::from_millis(1_200));
+    let answer = answer(AnswerRefusalsLayer::new(), refused).await.unwrap();
+    assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json");
+    assert_eq!(
+        serde_json::from_slice::<Value>(answer.body()).unwrap(),
+        json!({
+            "error": "circuit breaker `E2B` for sandbox_create is open: 7 of the last 8 calls \
+                failed; retry in 1.2 s",
+            "reason": "open",
+            "layer": "circuit breaker",
+            "operation": "sandbox_create",
+            "retry_after_ms": 1_200,
+        }),
+    );
+}
+
+#[tokio::test]
+async fn a_name_with_quotes_in_it_breaks_no_json() {
+    let refused = Refusal::new("admission", "\"a\\\n", Reason::Draining);
+    let answer = answer(AnswerRefusalsLayer::new(), refused).await.unwrap();
+    let said: Value = serde_json::from_slice(answer.body()).unwrap();
+    assert_eq!(said["error"], "admission `\"a\\\n` is shutting down");
+}
+
+#[tokio::test]
+async fn a_refusal_is_found_however_deep_it_lies() {
+    let deep = Judged::new(Verdict::refused(), refusal(Reason::Throttled));
+    let answer = answer(AnswerRefusalsLayer::new(), deep).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn every_other_error_passes_unchanged() {
+    let error = answer(AnswerRefusalsLayer::new(), std::io::Error::other("broken")).await;
+    assert_eq!(error.unwrap_err().downcast::<std::io::Error>().unwrap().to_string(), "broken");
+}
+
+#[test]
+fn keeps_the_tower_contract() {
+    let answer = |number: u64| {
+        let mut answer = Response::new(Full::<Bytes>::from("body"));
+        answer.extensions_mut().insert(number);
+        answer
+    };
+    Exchange::new(Request::new, answer)
+        .contract(
+            |inner| AnswerRefusalsLayer::new().layer(inner),
+            |answer| *answer.extensions().get().unwrap(),
+        )
+        .run();
+}
+
+#[cfg(feature = "tonic")]
+mod grpc {
+    use sandtower_core::{Classify, Judge};
+    use sandtower_http::{GrpcClassify, refusal_grpc};
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_code() {
+        for (reason, status) in REASONS {
+            let expected = match (reason, status) {
+                (Reason::TooLate { .. }, _) => Code::DeadlineExceeded,
+                (_, 429) => Code::ResourceExhausted,
+                _ => Code::Unavailable,
+            };
+            assert_eq!(refusal_grpc(&refusal(reason)).code(), expected, "{reason:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_grpc_client_is_told_when_to_come_back() {
+        let refused = refusal(Reason::Throttled).come_back_in(Duration::from_nanos(1_200_000_001));
+        let answer = answer(AnswerRefusalsLayer::grpc(), refused).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/grpc");
+        let judge = GrpcClassify::default().ask(&Request::new(()));
+        let wait = Duration::from_millis(1_201);
+        assert_eq!(judge.head(Ok(&answer)), Verdict::throttled().retry_after(wait));
+    }
+
+    #[test]
+    fn a_wait_that_no_client_can_read_is_told_as_the_longest_that_it_can() {
+        let status = refusal_grpc(&refusal(Reason::Probing).come_back_in(Duration::MAX));
+        assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "2147483647");
+    }
+
+    /// What Tonic's own servers write is what is judged.
+    #[test]
+    fn the_statuses_of_tonic_are_judged_by_the_table() {
+        let judge = GrpcClassify::default().ask(&Request::new(()));
+        for (code, verdict) in [
+            (Code::Ok, Verdict::success()),
+            (Code::NotFound, Verdict::permanent()),
+            (Code::ResourceExhausted, Verdict::throttled()),
+            (Code::Unavailable, Verdict::transient(sandtower_core::Effect::Maybe)),
+            (Code::Internal, Verdict::unknown()),
+        ] {
+            let answer: Response<()> = tonic::Status::new(code, "said").into_http();
+            assert_eq!(judge.head(Ok(&answer)), verdict, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_channel_that_could_not_connect_sent_nothing() {
+        let error = tonic::ConnectError("handshake failed".into());
+        let verdict = sandtower_http::verdict_of_transport(&error);
+        assert_eq!(verdict, Verdict::transient(sandtower_core::Effect::None));
+    }
+}
