@@ -133,7 +133,7 @@ impl RateLimit {
     #[cold]
     fn refusal(&self, operation: Operation, blocked: Blocked, now: Tick) -> Refusal {
         let name = Arc::clone(&self.shared.config.name);
-        let refusal = Refusal::new("rate limit", name, blocked.reason).operation(operation);
+        let refusal = Refusal::new("rate limit", name, blocked.reason).about(operation);
         match blocked.until {
             Tick::MAX => refusal,
             until => refusal.come_back_in(until.since(now)),
