@@ -1,3 +1,4 @@
 //! What the example targets beside this file are made of, where that is more than a user would copy.
 
 pub mod load_test;
+pub mod metastability;

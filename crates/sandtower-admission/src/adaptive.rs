@@ -1,8 +1,11 @@
 //! How many calls a service bears at once, learned from how long they take: pure.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
-use sandtower_core::{Effect, Outcome, Settlement};
+use sandtower_core::{Effect, Outcome, Settlement, Tick};
 
 /// A concurrency limit that follows the service.
 ///
@@ -20,9 +23,11 @@ use sandtower_core::{Effect, Outcome, Settlement};
 ///
 /// - The limit grows only if it was really used, and from its floor of 1 it always can.
 /// - Successes alone move the baseline: time-outs lower the limit and never look normal.
-/// - The baseline falls at once and rises only when the queue cannot be the reason: when the limit
+/// - The baseline falls fast and rises only when the queue cannot be the reason: when the limit
 ///   was not used up, or when latency did not fall although the limit did.
-/// - After a round that failed, the limit that failed is approached slowly.
+/// - What was sent under a higher limit says nothing about a lower one: a whole queue that times out
+///   lowers the limit once.
+/// - Far below the limit that failed last it doubles from round to round; at that limit it waits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adaptive {
     pub(crate) initial: u32,
@@ -32,9 +37,9 @@ pub struct Adaptive {
 }
 
 impl Adaptive {
-    /// Starts with 2 and stays between 1 and 1,000; half as slow again as the baseline is normal.
+    /// Starts with 2 and stays between 1 and 1,000; a third slower than the baseline is normal.
     pub const fn recommended() -> Self {
-        Self { initial: 2, floor: 1, ceiling: 1_000, tolerance: 1.5 }
+        Self { initial: 2, floor: 1, ceiling: 1_000, tolerance: 1.3 }
     }
 
     /// What to begin with.
@@ -69,9 +74,11 @@ impl Default for Adaptive {
 const SHORTEST_ROUND: u32 = 3;
 /// Of a round, that may fail without being a sign of overload.
 const TOLERATED: f64 = 0.1;
-/// Rounds until a limit that failed is tried again; doubles each time it fails again.
-const FIRST_TRUCE: u32 = 4;
-const LONGEST_TRUCE: u32 = 64;
+/// Rounds until a limit that failed is tried again; doubles each time about the same limit fails.
+const FIRST_TRUCE: u32 = 2;
+const LONGEST_TRUCE: u32 = 16;
+/// Limits this close, as a ratio, are about the same.
+const ABOUT_THE_SAME: f64 = 1.3;
 
 #[derive(Debug)]
 pub(crate) struct Learner {
@@ -81,7 +88,10 @@ pub(crate) struct Learner {
     baseline: Option<f64>,
     round: Round,
     last: Option<Last>,
+    /// Until latency first rises, the limit doubles from round to round.
     slow_start: bool,
+    /// Attempts sent before this are of an older, higher limit.
+    cut: Tick,
     /// The limit at which a round failed last, and how many rounds to stay below it.
     failed_at: Option<f64>,
     truce: u32,
@@ -115,6 +125,7 @@ impl Learner {
             round: Round::default(),
             last: None,
             slow_start: true,
+            cut: Tick::ZERO,
             failed_at: None,
             truce: FIRST_TRUCE,
             truce_left: 0,
@@ -134,6 +145,9 @@ impl Learner {
 
     /// Learns from an attempt, of `in_flight` at its end.
     pub(crate) fn learn(&mut self, settlement: &Settlement, in_flight: u32) {
+        if settlement.sent < self.cut {
+            return;
+        }
         let verdict = settlement.verdict;
         let seconds = settlement.now.since(settlement.sent).as_secs_f64();
         match verdict.outcome {
@@ -143,7 +157,9 @@ impl Learner {
             }
             Outcome::Transient | Outcome::Unknown => self.round.failed += 1,
             // As many as were granted are in flight beside this one.
-            Outcome::Exhausted => return self.granted(in_flight.saturating_sub(1)),
+            Outcome::Exhausted => {
+                return self.granted(in_flight.saturating_sub(1), settlement.now);
+            }
             // A caller that went says something only if it had waited longer than is normal.
             Outcome::Cancelled if self.is_slow(seconds) => self.round.failed += 1,
             // A refusal of the service takes no time, and says nothing about how long its work does.
@@ -153,7 +169,7 @@ impl Learner {
         self.round.seconds += seconds;
         let is_timeout = verdict.effect == Effect::Maybe && self.is_slow(seconds);
         if self.round.answers >= self.limit().max(SHORTEST_ROUND) || is_timeout {
-            self.end_round();
+            self.end_round(settlement.now);
         }
     }
 
@@ -161,14 +177,13 @@ impl Learner {
         self.baseline.is_some_and(|baseline| seconds > 2.0 * self.terms.tolerance * baseline)
     }
 
-    fn granted(&mut self, slots: u32) {
+    fn granted(&mut self, slots: u32, now: Tick) {
+        self.remember_failure(self.limit);
         self.set(f64::from(slots));
-        self.slow_start = false;
-        self.round = Round::default();
-        self.last = None;
+        (self.round, self.last, self.cut) = (Round::default(), None, now);
     }
 
-    fn end_round(&mut self) {
+    fn end_round(&mut self, now: Tick) {
         let round = std::mem::take(&mut self.round);
         let mean = round.seconds / f64::from(round.answers);
         self.learn_baseline(&round, mean);
@@ -176,30 +191,42 @@ impl Learner {
         let failed = f64::from(round.failed) / f64::from(round.answers);
         if failed > TOLERATED {
             self.slow_start = false;
-            self.failed_at = Some(before);
-            self.truce_left = self.truce;
-            self.truce = (self.truce * 2).min(LONGEST_TRUCE);
+            self.remember_failure(before);
             self.set(before * (1.0 - failed / 2.0));
         } else {
             self.follow(mean, round.used);
         }
+        if self.limit < before {
+            self.cut = now;
+        }
         self.last = Some(Last { limit: before, mean });
+    }
+
+    /// A service whose capacity falls fails at one limit after the other, and may be well again at
+    /// any time: only one that fails at the same limit again is left alone for longer. What fails
+    /// at the floor does not fail for the limit.
+    fn remember_failure(&mut self, limit: f64) {
+        let again = self.failed_at.is_some_and(|failed| {
+            limit < failed * ABOUT_THE_SAME && failed < limit * ABOUT_THE_SAME
+        });
+        self.truce = if again { (self.truce * 2).min(LONGEST_TRUCE) } else { FIRST_TRUCE };
+        self.truce_left = self.truce;
+        if limit >= f64::from(self.terms.floor) + 1.0 {
+            self.failed_at = Some(limit);
+        }
     }
 
     fn follow(&mut self, mean: f64, used: bool) {
         let Some(baseline) = self.baseline else { return };
         let gradient = (self.terms.tolerance * baseline / mean.max(1e-9)).clamp(0.5, 1.0);
-        if gradient < 1.0 {
-            self.slow_start = false;
-        }
-        let grown = match (gradient < 1.0, self.slow_start) {
-            (false, true) => self.limit * 2.0,
-            _ => self.limit * gradient + self.limit.sqrt(),
-        };
-        if grown <= self.limit {
-            self.set(grown);
+        self.slow_start &= gradient == 1.0;
+        let next = self.limit * gradient + self.limit.sqrt();
+        if next <= self.limit {
+            self.set(next);
         } else if used {
-            self.grow(grown);
+            let far_below = self.failed_at.is_some_and(|failed| self.limit < failed / 2.0);
+            let doubles = gradient == 1.0 && (self.slow_start || far_below);
+            self.grow(if doubles { self.limit * 2.0 } else { next });
         }
     }
 
@@ -208,17 +235,9 @@ impl Learner {
         match self.failed_at {
             Some(failed) if to >= failed && self.truce_left > 0 => {
                 self.truce_left -= 1;
-                // Below the limit that failed there is only this much.
                 self.set(self.limit.max((failed - 1.0).min(to)));
             }
-            Some(failed) if to >= failed => {
-                self.failed_at = None;
-                self.set(failed.max(self.limit + 1.0));
-            }
-            _ => {
-                self.truce = (self.truce - 1).max(FIRST_TRUCE);
-                self.set(to);
-            }
+            _ => self.set(to),
         }
     }
 
@@ -233,14 +252,15 @@ impl Learner {
         };
         // A queue that is the reason for the latency would have become shorter with the limit.
         let no_queue =
-            self.last.is_some_and(|last| self.limit < 0.95 * last.limit && mean > 0.95 * last.mean);
-        self.baseline = Some(if success < baseline {
-            baseline + 0.5 * (success - baseline)
-        } else if !round.used || no_queue {
-            baseline + 0.2 * (success - baseline)
-        } else {
-            baseline
-        });
+            self.last.is_some_and(|last| self.limit < 0.9 * last.limit && mean > 0.95 * last.mean);
+        // A round of few answers is far from the mean by chance.
+        let trust = (f64::from(round.successes) / 20.0).min(1.0);
+        let weight = match success < baseline {
+            true => 0.5 * trust,
+            false if !round.used || no_queue => 0.2 * trust,
+            false => 0.0,
+        };
+        self.baseline = Some(baseline + weight * (success - baseline));
     }
 
     fn set(&mut self, limit: f64) {

@@ -1,0 +1,120 @@
+//! The layers under test, with one of them left out.
+
+use std::time::Duration;
+
+use sandtower::admission::{Adaptive, Admission, AdmissionLayer, Config, Limit};
+use sandtower::circuit_breaker::{self, CircuitBreaker, Trip};
+use sandtower::core::{
+    Asked, Attempt, BoxError, Classify, Judge, Replay, Resend, Seed, SetDeadline, Tick, Verdict,
+};
+use sandtower::retry::{self, Retry, RetryLayer};
+use sandtower::timeout::{Deadline, DeadlineLayer, Limits, Timeout, TimeoutLayer};
+use tower_layer::Layer;
+
+use super::server::Server;
+
+/// What is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Without {
+    /// Nothing: the whole stack.
+    Nothing,
+    /// The circuit breaker.
+    Breaker,
+    /// The adaptive limit: as many as come are in flight.
+    Limiter,
+    /// Newest-first: the line keeps its order however long it stands.
+    NewestFirst,
+    /// The budget of retries.
+    Budget,
+    /// Everything but retries.
+    All,
+}
+
+impl Without {
+    /// All that is compared.
+    pub const ALL: [Self; 6] =
+        [Self::Nothing, Self::Breaker, Self::Limiter, Self::NewestFirst, Self::Budget, Self::All];
+}
+
+/// How long a caller cares, and how long an attempt may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A call that knows when it came and when it must be done. May be repeated.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Call {
+    arrived: Option<Tick>,
+    deadline: Option<Tick>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OnCall;
+
+impl SetDeadline<Call> for OnCall {
+    fn set_deadline(&self, call: &mut Call, arrived: Tick, deadline: Tick) {
+        *call = Call { arrived: Some(arrived), deadline: Some(deadline) };
+    }
+}
+
+impl Resend<Call> for OnCall {
+    fn copy(&self, call: &Call) -> Option<Call> {
+        Some(*call)
+    }
+
+    fn stamp(&self, call: &mut Call, attempt: &Attempt) {
+        call.arrived = Some(attempt.arrived);
+    }
+}
+
+impl Classify<Call> for OnCall {
+    type Judge = Told;
+
+    fn ask(&self, call: &Call) -> Told {
+        let asked = Asked::default().replay(Replay::Safe);
+        Told(asked.arrived(call.arrived).deadline(call.deadline))
+    }
+}
+
+pub(crate) struct Told(Asked);
+
+impl Judge<()> for Told {
+    fn asked(&self) -> &Asked {
+        &self.0
+    }
+
+    fn head(&self, answer: Result<&(), &BoxError>) -> Verdict {
+        match answer {
+            Ok(()) => Verdict::success(),
+            Err(_) => Verdict::unknown(),
+        }
+    }
+}
+
+type Attempts = Timeout<Server, OnCall>;
+type Admitted = Admission<Attempts, CircuitBreaker, OnCall>;
+pub(crate) type Stack = Deadline<Retry<Admitted, OnCall, OnCall>, OnCall, OnCall>;
+
+pub(crate) fn stack(server: Server, without: Without, seed: u64) -> Result<Stack, BoxError> {
+    let is_out = |part| without == part || without == Without::All;
+    let breaker = circuit_breaker::Config::new("server");
+    let breaker = match is_out(Without::Breaker) {
+        true => breaker.trip(Trip::ConsecutiveFailures(u32::MAX)),
+        false => breaker,
+    };
+    let limit = match is_out(Without::Limiter) {
+        true => Limit::Fixed(u32::MAX),
+        false => Adaptive::recommended().into(),
+    };
+    let room = Config::new("server").concurrency(limit).queue(100_000);
+    let room = match is_out(Without::NewestFirst) {
+        true => room.newest_first_after(Duration::MAX),
+        false => room,
+    };
+    let retry = retry::Config::recommended();
+    let retry = if is_out(Without::Budget) { retry.budget(None) } else { retry };
+    let attempt = TimeoutLayer::new(Limits::all(TIMEOUT)).classify(OnCall).layer(server);
+    let admission = AdmissionLayer::with_gates(room, breaker.build()?)?.classify(OnCall);
+    let retry = RetryLayer::new(retry).classify(OnCall).resend(OnCall).seed(Seed::fixed(seed));
+    let deadline = DeadlineLayer::new(Limits::all(DEADLINE)).classify(OnCall).set_deadline(OnCall);
+    Ok(deadline.layer(retry.layer(admission.layer(attempt))))
+}
