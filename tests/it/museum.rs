@@ -1,0 +1,61 @@
+//! Known bugs of code like this that take more than one layer to show.
+
+#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+
+use std::time::Duration;
+
+use sandtower::circuit_breaker::{CircuitBreaker, CircuitBreakerLayer};
+use sandtower::core::{
+    Asked, ByResult, Clock, Effect, Judged, Refusal, Replay, Verdict, find, verdict_of_error,
+};
+use sandtower::retry::RetryLayer;
+use sandtower::time::TokioClock;
+use sandtower::timeout::{Limits, TimeoutLayer};
+use sandtower_testkit::{Answer, Mock};
+use tower::{Layer, ServiceExt};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_that_hangs_is_not_made_a_second_time() {
+    let (mock, handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
+    let attempt = TimeoutLayer::new(Limits::all(60 * SECOND)).layer(mock);
+
+    let error = RetryLayer::recommended().layer(attempt).oneshot(1).await.unwrap_err();
+
+    assert_eq!(verdict_of_error(&*error), Some(Verdict::transient(Effect::Maybe)));
+    assert_eq!(handle.counts().calls, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_hangs_is_made_again() {
+    let (mock, handle) = Mock::<u64, u64>::in_turn([Answer::Hang, Answer::ok(7)]);
+    let attempt = TimeoutLayer::new(Limits::all(3 * SECOND)).layer(mock);
+    let safe = ByResult::new(Asked::default().replay(Replay::Safe));
+
+    let retry = RetryLayer::recommended().classify(safe).layer(attempt);
+
+    assert_eq!(retry.oneshot(1).await.unwrap(), 7);
+    assert_eq!(handle.counts().calls, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_do_not_hammer_an_open_breaker() {
+    let (mock, handle) = Mock::<u64, u64>::new(|_, _| {
+        Answer::err(Judged::new(Verdict::transient(Effect::None), "down"))
+    });
+    let breaker = CircuitBreaker::original("E2B");
+    let service =
+        RetryLayer::original().layer(CircuitBreakerLayer::new(breaker.clone()).layer(mock));
+    for _ in 0..2 {
+        service.clone().oneshot(1).await.unwrap_err();
+    }
+    assert_eq!(breaker.state().to_string(), "open");
+    let (calls, start) = (handle.counts().calls, TokioClock.now());
+
+    let error = service.oneshot(1).await.unwrap_err();
+
+    assert!(find::<Refusal>(&*error).is_some(), "{error}");
+    assert_eq!(TokioClock.now(), start, "a refusal was waited for");
+    assert_eq!(handle.counts().calls, calls);
+}
