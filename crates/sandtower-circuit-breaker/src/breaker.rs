@@ -1,7 +1,4 @@
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, Weak,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, Weak};
 
 use sandtower_core::{
     Asked, Changed, Clock, Gate, Refusal, Settlement, Take, Tick, Verdict, Watchers,
@@ -9,10 +6,11 @@ use sandtower_core::{
 use sandtower_time::TokioClock;
 
 use crate::{
-    Snapshot, State, Token, WhenOpen,
-    config::{Config, ConfigError},
+    Snapshot, State, Token, Transition, Transitions, WhenOpen,
+    config::{Config, ConfigError, Parts},
     engine::{Change, Engine, No},
     events,
+    switch::Switch,
 };
 
 /// The layer's kind, as refusals name it.
@@ -42,15 +40,13 @@ pub struct CircuitBreaker {
 struct Shared {
     name: Arc<str>,
     when_open: WhenOpen,
-    engine: Mutex<Engine>,
-    watchers: Watchers,
-    refuses_until: OwnLine<AtomicU64>,
+    switch: Switch,
+    /// Those of all breakers that were made together.
+    watchers: Arc<Watchers>,
 }
 
-/// Keeps every reader's word off the cache line that the lock is fought over on. 128 bytes: x86
-/// fetches lines in pairs, and Apple's are that long.
-#[repr(align(128))]
-struct OwnLine<T>(T);
+/// How many threads count without getting into each other's way.
+const STRIPES: usize = 8;
 
 impl CircuitBreaker {
     /// A closed breaker, as configured.
@@ -59,19 +55,19 @@ impl CircuitBreaker {
     ///
     /// The configuration makes no sense; see [`ConfigError`].
     pub fn new(config: Config) -> Result<Self, ConfigError> {
-        config.checked().map(Self::of)
+        Ok(Self::of(&config.checked()?, STRIPES, Arc::default()))
     }
 
     /// A breaker with the numbers of [`Config::original`], which make sense.
     pub fn original(name: impl Into<Arc<str>>) -> Self {
-        Self::of(Config::original(name))
+        Self::of(&Parts::original(name), STRIPES, Arc::default())
     }
 
-    fn of(Config { name, when_open, settings }: Config) -> Self {
-        let engine = Engine::new(settings, TokioClock.now());
-        let refuses_until = OwnLine(AtomicU64::new(engine.refuses_until().as_nanos()));
-        let (engine, watchers) = (Mutex::new(engine), Watchers::default());
-        Self { shared: Arc::new(Shared { name, when_open, engine, watchers, refuses_until }) }
+    pub(crate) fn of(parts: &Parts, stripes: usize, watchers: Arc<Watchers>) -> Self {
+        let engine = Engine::new(parts.settings, parts.seed.rng(), TokioClock.now());
+        let (name, when_open) = (Arc::clone(&parts.name), parts.when_open);
+        let switch = Switch::new(engine, stripes);
+        Self { shared: Arc::new(Shared { name, when_open, switch, watchers }) }
     }
 
     /// The name that its user gave it.
@@ -85,13 +81,26 @@ impl CircuitBreaker {
     /// although nothing happens to it before a call comes: that call will be a probe.
     pub fn state(&self) -> State {
         let now = TokioClock.now();
-        self.lock().state(now)
+        self.switch().lock().state(now)
     }
 
     /// All that it knows, now.
     pub fn snapshot(&self) -> Snapshot {
         let now = TokioClock.now();
-        self.lock().snapshot(self.name(), now)
+        let mut snapshot = self.switch().lock().snapshot(self.name(), now);
+        self.switch().add_answers(&mut snapshot.counters);
+        snapshot
+    }
+
+    /// Its last 64 changes of state, the oldest first.
+    pub fn history(&self) -> Vec<Transition> {
+        let now = TokioClock.now();
+        self.switch().lock().history().iter().map(|moved| moved.read_at(now)).collect()
+    }
+
+    /// Its changes of state from now on, one after the other.
+    pub fn subscribe(&self) -> Transitions {
+        Transitions::of(self.clone(), self.switch().lock().history().count())
     }
 
     /// Closes it as if nothing had happened, forced or not. What was sent before changes nothing
@@ -128,32 +137,15 @@ impl CircuitBreaker {
     /// Never to be called from `take` or `give_back`: the waiting room, which watches, calls these
     /// under its own lock.
     fn change(&self, act: impl FnOnce(&mut Engine) -> Option<Change>) {
-        let change = self.update(act);
-        if let Some(Change::Moved(moved)) = &change {
+        let Some(change) = self.switch().update(act) else { return };
+        if let Change::Moved(moved) = &change {
             events::moved(self.name(), moved);
         }
-        if change.is_some() {
-            self.shared.watchers.notify();
-        }
+        self.shared.watchers.notify();
     }
 
-    /// Lets `act` change the engine and publishes until when it refuses, in one critical section:
-    /// an older word must never overwrite a newer one.
-    fn update<T>(&self, act: impl FnOnce(&mut Engine) -> T) -> T {
-        let mut engine = self.lock();
-        let result = act(&mut engine);
-        let word = &self.shared.refuses_until.0;
-        let until = engine.refuses_until().as_nanos();
-        // While closed the word is only read, so that all threads may keep a copy of its line.
-        if word.load(Ordering::Relaxed) != until {
-            word.store(until, Ordering::Release);
-        }
-        result
-    }
-
-    // A panic elsewhere leaves the engine in order: no caller's code runs under the lock.
-    fn lock(&self) -> MutexGuard<'_, Engine> {
-        self.shared.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn switch(&self) -> &Switch {
+        &self.shared.switch
     }
 
     fn refusal(&self, no: &No, now: Tick) -> Refusal {
@@ -165,47 +157,41 @@ impl CircuitBreaker {
     }
 }
 
+/// Small where the breaker is closed and well, so that it becomes part of the layer around it; the
+/// rest is kept out of line.
 impl Gate for CircuitBreaker {
     type Token = Token;
 
     /// The token is a probe if the breaker is half-open. A "no" tells when to come back, unless an
     /// operator forced it.
+    #[inline]
     fn take(&self, _asked: &Asked, now: Tick) -> Take<Token> {
-        match self.update(|engine| engine.take(now)) {
-            Ok((token, moved)) => {
-                if let Some(moved) = moved {
-                    events::moved(self.name(), &moved);
-                }
-                Take::Open(token)
-            }
-            Err(no) => match self.shared.when_open {
-                WhenOpen::Refuse => Take::Refuse(self.refusal(&no, now)),
-                WhenOpen::Hold => Take::NotBefore(no.at, self.refusal(&no, now)),
-            },
+        match self.switch().pass() {
+            Some(token) => Take::Open(token),
+            None => self.take_by_lock(now),
         }
     }
 
     fn give_back(&self, _asked: &Asked, token: Token) {
-        self.update(|engine| engine.give_back(token));
+        self.switch().give_back(token);
     }
 
+    #[inline]
     fn settle(&self, _asked: &Asked, token: Token, settlement: &Settlement) {
-        self.change(|engine| engine.settle(token, settlement));
+        if !self.switch().count(&token, settlement.verdict.outcome) {
+            self.settle_by_lock(token, settlement);
+        }
     }
 
     /// `None` with [`WhenOpen::Hold`]: no request is refused if it waits long enough.
+    #[inline]
     fn peek(&self, clock: &impl Clock) -> Option<Refusal> {
-        let until = Tick::from_nanos(self.shared.refuses_until.0.load(Ordering::Acquire));
+        let until = self.switch().refuses_until();
         if until == Tick::ZERO || self.shared.when_open == WhenOpen::Hold {
             return None;
         }
         let now = clock.now();
-        if now >= until {
-            return None;
-        }
-        // The word told that it is worth asking; only the engine knows why, and what is true now.
-        let no = self.lock().refuse(now)?;
-        Some(self.refusal(&no, now))
+        if now >= until { None } else { self.refuse(now) }
     }
 
     fn unready(&self, verdict: &Verdict, now: Tick) {
@@ -214,6 +200,35 @@ impl Gate for CircuitBreaker {
 
     fn watch(&self, changed: Weak<dyn Changed>) {
         self.shared.watchers.add(changed);
+    }
+}
+
+impl CircuitBreaker {
+    #[cold]
+    fn take_by_lock(&self, now: Tick) -> Take<Token> {
+        match self.switch().take(now) {
+            Ok((token, moved)) => {
+                if let Some(moved) = moved {
+                    events::moved(self.name(), &moved);
+                }
+                Take::Open(token)
+            }
+            // A service that is up again, and only has no place free for the moment, is waited for.
+            Err(no) if no.soon.is_some() || self.shared.when_open == WhenOpen::Hold => {
+                Take::NotBefore(no.at, self.refusal(&no, now))
+            }
+            Err(no) => Take::Refuse(self.refusal(&no, now)),
+        }
+    }
+
+    #[inline(never)]
+    fn settle_by_lock(&self, token: Token, settlement: &Settlement) {
+        self.change(|engine| engine.settle(token, settlement));
+    }
+
+    fn refuse(&self, now: Tick) -> Option<Refusal> {
+        let no = self.switch().refuse(now)?;
+        Some(self.refusal(&no, now))
     }
 }
 

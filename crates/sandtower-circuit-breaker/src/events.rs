@@ -1,6 +1,6 @@
 use tracing::{info, warn};
 
-use crate::{State, engine::Transition, snapshot::whole_millis};
+use crate::{State, Transition, snapshot::whole_millis};
 
 /// The target of all events of breakers. Stable.
 const TARGET: &str = "sandtower::circuit_breaker";
@@ -9,9 +9,8 @@ const TARGET: &str = "sandtower::circuit_breaker";
 ///
 /// `retry_in_ms` is absent when the breaker refuses nobody, or until an operator says otherwise.
 pub(crate) fn moved(name: &str, moved: &Transition) {
-    let Transition { from, to, forced, tally, retry_in } = moved;
+    let &Transition { from, to, forced, failed, of, retry_in, .. } = moved;
     let (from, to) = (from.label(), to.label());
-    let (failed, of) = (tally.failed, tally.of);
     let retry_in_ms = retry_in.map(whole_millis);
     if moved.to == State::Open {
         warn!(target: TARGET, name, from, to, forced, failed, of, retry_in_ms, "opened");

@@ -2,7 +2,7 @@ use sandtower_core::{ByResult, Gated, GatedLayer};
 use sandtower_time::TokioClock;
 use tower_layer::Layer;
 
-use crate::{CircuitBreaker, Config, ConfigError};
+use crate::{CircuitBreaker, CircuitBreakers, Config, ConfigError};
 
 /// Puts a [`CircuitBreaker`] before a service.
 ///
@@ -30,9 +30,11 @@ use crate::{CircuitBreaker, Config, ConfigError};
 /// breaker.reset();
 /// # }
 /// ```
+///
+/// With [`scoped`](Self::scoped) it keeps a breaker for each scope instead.
 #[derive(Clone, Debug)]
-pub struct CircuitBreakerLayer<C = ByResult> {
-    shell: GatedLayer<CircuitBreaker, C, TokioClock>,
+pub struct CircuitBreakerLayer<C = ByResult, B = CircuitBreaker> {
+    shell: GatedLayer<B, C, TokioClock>,
 }
 
 /// A service behind a [`CircuitBreaker`], made by a [`CircuitBreakerLayer`]. Not to be confused
@@ -44,11 +46,12 @@ pub struct CircuitBreakerLayer<C = ByResult> {
 ///
 /// Dropping the future of a call that was sent tells the breaker: an attempt that was out for the
 /// [expected time](crate::Config::expected) then counts as a failure, and a probe frees its place.
-pub type CircuitBreakerService<S, C = ByResult> = Gated<S, CircuitBreaker, C, TokioClock>;
+pub type CircuitBreakerService<S, C = ByResult, B = CircuitBreaker> = Gated<S, B, C, TokioClock>;
 
 /// The answer of a [`CircuitBreakerService`], or its breaker's refusal: over the future `F` of the
 /// service and the judge `J` of its classifier.
-pub type ResponseFuture<F, J> = sandtower_core::ResponseFuture<F, J, CircuitBreaker, TokioClock>;
+pub type ResponseFuture<F, J, B = CircuitBreaker> =
+    sandtower_core::ResponseFuture<F, J, B, TokioClock>;
 
 impl CircuitBreakerLayer {
     /// Services made by this layer share `breaker`.
@@ -57,16 +60,24 @@ impl CircuitBreakerLayer {
     }
 }
 
-impl<C> CircuitBreakerLayer<C> {
+impl CircuitBreakerLayer<ByResult, CircuitBreakers> {
+    /// Services made by this layer share `breakers`, of which each request asks the one of its
+    /// scope. Tell scopes apart by [`classify`](Self::classify).
+    pub fn scoped(breakers: CircuitBreakers) -> Self {
+        Self { shell: GatedLayer::new(breakers, ByResult::default(), TokioClock) }
+    }
+}
+
+impl<C, B: Clone> CircuitBreakerLayer<C, B> {
     /// Judges answers by `classify`.
     #[must_use]
-    pub fn classify<D>(self, classify: D) -> CircuitBreakerLayer<D> {
+    pub fn classify<D>(self, classify: D) -> CircuitBreakerLayer<D, B> {
         let breaker = self.breaker().clone();
         CircuitBreakerLayer { shell: GatedLayer::new(breaker, classify, TokioClock) }
     }
 
-    /// The breaker that all services of this layer share.
-    pub fn breaker(&self) -> &CircuitBreaker {
+    /// The breaker, or the breakers, that all services of this layer share.
+    pub fn breaker(&self) -> &B {
         self.shell.gate()
     }
 }
@@ -88,8 +99,8 @@ impl TryFrom<Config> for CircuitBreakerLayer {
     }
 }
 
-impl<S, C: Clone> Layer<S> for CircuitBreakerLayer<C> {
-    type Service = CircuitBreakerService<S, C>;
+impl<S, C: Clone, B: Clone> Layer<S> for CircuitBreakerLayer<C, B> {
+    type Service = CircuitBreakerService<S, C, B>;
 
     fn layer(&self, inner: S) -> Self::Service {
         self.shell.layer(inner)

@@ -1,34 +1,34 @@
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
 
 use sandtower_core::Tick;
 
-/// The probes of a half-open breaker that are out, each with the instant at which it is void.
+/// The attempts that a breaker counts while it lets only some out, each with the instant at which
+/// its place is free again: the probes of a half-open breaker, and the first calls after it closed.
 ///
-/// A place whose lease has expired is free, whatever became of its probe: nothing that hangs, is
-/// lost or forgotten can keep the next probe from being sent.
-#[derive(Debug)]
+/// A place whose lease has expired is free, whatever became of its attempt: nothing that hangs, is
+/// lost or forgotten can keep the next one from being sent.
+#[derive(Clone, Debug)]
 pub(crate) struct Leases {
     places: u32,
     term: Duration,
     /// At most `places`; some may have expired.
     out: Vec<Lease>,
-    granted: u64,
-    expired: u64,
+    next: LeaseId,
 }
 
-/// Which probe. No two probes of a breaker have the same.
-pub(crate) type ProbeId = u64;
+/// Which place. No two attempts of a breaker have the same.
+pub(crate) type LeaseId = NonZeroU64;
 
 #[derive(Clone, Copy, Debug)]
 struct Lease {
-    probe: ProbeId,
+    id: LeaseId,
     expires: Tick,
 }
 
 impl Leases {
-    /// Room for `places` probes at a time, each void after `term`.
+    /// Room for `places` attempts at a time, each for `term` at most.
     pub(crate) fn new(places: u32, term: Duration) -> Self {
-        Self { places, term, out: Vec::new(), granted: 0, expired: 0 }
+        Self { places, term, out: Vec::new(), next: LeaseId::MIN }
     }
 
     /// When the next place is free: [`Tick::ZERO`] if one is already, else the earliest expiry.
@@ -39,37 +39,46 @@ impl Leases {
         self.out.iter().map(|lease| lease.expires).min().unwrap_or(Tick::ZERO)
     }
 
-    /// Takes a place; to be asked for only at [`free_at`](Self::free_at) or later.
-    pub(crate) fn grant(&mut self, now: Tick) -> ProbeId {
+    /// Takes a place; to be asked for only at [`free_at`](Self::free_at) or later. Also tells how
+    /// many leases had expired.
+    pub(crate) fn grant(&mut self, now: Tick) -> (LeaseId, u64) {
         let before = self.out.len();
         self.out.retain(|lease| now < lease.expires);
-        self.expired += (before - self.out.len()) as u64;
-        debug_assert!(self.out.len() < self.places as usize, "a probe too many");
-        self.granted += 1;
-        self.out.push(Lease { probe: self.granted, expires: now + self.term });
-        self.granted
+        let expired = (before - self.out.len()) as u64;
+        debug_assert!(self.out.len() < self.places as usize, "an attempt too many");
+        let id = self.next;
+        self.next = id.saturating_add(1);
+        self.out.push(Lease { id, expires: now + self.term });
+        (id, expired)
     }
 
-    /// Frees the place of `probe`. Says when its lease would have expired; `None` if another probe
-    /// has taken its place already.
-    pub(crate) fn end(&mut self, probe: ProbeId) -> Option<Tick> {
-        let at = self.out.iter().position(|lease| lease.probe == probe)?;
+    /// Frees the place `id`. Says when its lease would have expired; `None` if that place was given
+    /// to another already.
+    pub(crate) fn end(&mut self, id: LeaseId) -> Option<Tick> {
+        let at = self.out.iter().position(|lease| lease.id == id)?;
         Some(self.out.swap_remove(at).expires)
     }
 
-    /// Voids every lease.
-    pub(crate) fn clear(&mut self) {
+    /// Makes room for one more.
+    pub(crate) fn grow(&mut self) {
+        self.places = self.places.saturating_add(1);
+    }
+
+    /// Voids every lease, and leaves room for `places`.
+    pub(crate) fn clear(&mut self, places: u32) {
         self.out.clear();
+        self.places = places;
     }
 
-    /// How many probes were ever handed out.
-    pub(crate) fn granted(&self) -> u64 {
-        self.granted
+    /// How many attempts may be out at a time.
+    pub(crate) fn places(&self) -> u32 {
+        self.places
     }
 
-    /// How many places were given to another probe after their lease had expired.
-    pub(crate) fn expired(&self) -> u64 {
-        self.expired
+    /// How many places are taken at `now`.
+    #[cfg(test)]
+    pub(crate) fn taken(&self, now: Tick) -> usize {
+        self.out.iter().filter(|lease| now < lease.expires).count()
     }
 }
 
@@ -90,16 +99,15 @@ mod tests {
         assert_eq!(leases.free_at(), Tick::ZERO);
         leases.grant(at(4));
         assert_eq!(leases.free_at(), at(11));
-        leases.grant(at(11));
+        assert_eq!(leases.grant(at(11)).1, 1, "one has expired");
         assert_eq!(leases.free_at(), at(14));
-        assert_eq!((leases.granted(), leases.expired()), (3, 1));
     }
 
     #[test]
-    fn a_probe_frees_its_own_place_only() {
+    fn an_attempt_frees_its_own_place_only() {
         let mut leases = Leases::new(1, TERM);
-        let lost = leases.grant(at(0));
-        let next = leases.grant(at(10));
+        let (lost, _) = leases.grant(at(0));
+        let (next, _) = leases.grant(at(10));
         assert_eq!(leases.end(lost), None);
         assert_eq!(leases.free_at(), at(20));
         assert_eq!(leases.end(next), Some(at(20)));

@@ -48,8 +48,11 @@ pub struct Snapshot {
     /// How long it has stood there.
     #[serde(rename = "since_ms", serialize_with = "millis")]
     pub since: Duration,
-    /// How many calls failed since the service was last known to be well: with
-    /// [`ConsecutiveFailures`](crate::Trip::ConsecutiveFailures), the present run.
+    /// How many attempts it lets be out at a time: none while open, its probes while half-open, more
+    /// with each success once it has closed again; `None`: any number.
+    pub at_once: Option<u32>,
+    /// How many calls failed since the service was last known to be well: since the
+    /// [sum of evidence](crate::Cusum) was last zero, or in the present run of failures.
     pub recent_failures: u32,
     /// Out of how many.
     pub recent_calls: u32,
@@ -112,17 +115,20 @@ pub(crate) fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(whole_millis(*duration))
 }
 
-fn optional_millis<S: Serializer>(
+pub(crate) fn optional_millis<S: Serializer>(
     duration: &Option<Duration>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     duration.map(whole_millis).serialize(serializer)
 }
 
-fn label<S: Serializer>(outcome: &Option<Outcome>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn label<S: Serializer>(
+    outcome: &Option<Outcome>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     outcome.map(Outcome::label).serialize(serializer)
 }

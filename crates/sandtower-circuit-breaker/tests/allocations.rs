@@ -4,10 +4,13 @@ use std::{
     future::{Ready, ready},
     pin::pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
-use sandtower_circuit_breaker::{CircuitBreaker, CircuitBreakerLayer};
+use sandtower_circuit_breaker::{CircuitBreaker, CircuitBreakerLayer, Config};
+use sandtower_core::{Asked, Clock, Gate, Settlement, Take, Verdict};
 use sandtower_testkit::{CountingAllocator, allocations};
+use sandtower_time::TokioClock;
 use tower::Layer;
 use tower_service::Service;
 
@@ -47,6 +50,24 @@ fn a_call_that_succeeds_allocates_nothing() {
     let mut service = layer.layer(Echo);
     assert!(call(&mut service));
     assert_eq!(allocations(|| (0..100).all(|_| call(&mut service))), 0);
+}
+
+#[test]
+fn neither_failures_nor_successes_are_remembered_one_by_one() {
+    let breaker = Config::new("E2B").build().unwrap();
+    let (asked, mut now) = (Asked::default(), TokioClock.now());
+    let mut call = |verdict| {
+        now += Duration::from_millis(1);
+        let Take::Open(token) = breaker.take(&asked, now) else { panic!("it is closed") };
+        breaker.settle(&asked, token, &Settlement::new(verdict, now, now));
+    };
+    let calls = || {
+        for _ in 0..10_000 {
+            call(Verdict::unknown());
+            (0..3).for_each(|_| call(Verdict::success()));
+        }
+    };
+    assert_eq!(allocations(calls), 0);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The layer keeps the tower contract over any service.
 
-use sandtower_circuit_breaker::{CircuitBreaker, CircuitBreakerLayer, Config, Trip, WhenOpen};
+use sandtower_circuit_breaker::{
+    CircuitBreaker, CircuitBreakerLayer, CircuitBreakers, Config, Scopes, Trip, WhenOpen,
+};
 use sandtower_testkit::Contract;
 use tower::Layer;
 
@@ -27,6 +29,23 @@ fn it_keeps_the_contract_when_it_would_rather_hold_calls() {
     Contract::of(|inner| {
         let breaker = Config::new("contract").when_open(WhenOpen::Hold).build().unwrap();
         CircuitBreakerLayer::new(breaker).layer(inner)
+    })
+    .run();
+}
+
+#[test]
+fn it_keeps_the_contract_with_what_is_recommended() {
+    Contract::of(|inner| {
+        CircuitBreakerLayer::try_from(Config::new("contract")).unwrap().layer(inner)
+    })
+    .run();
+}
+
+#[test]
+fn it_keeps_the_contract_with_a_breaker_for_each_scope() {
+    Contract::of(|inner| {
+        let breakers = CircuitBreakers::new(Config::original("contract"), Scopes::new(1));
+        CircuitBreakerLayer::scoped(breakers.unwrap()).layer(inner)
     })
     .run();
 }

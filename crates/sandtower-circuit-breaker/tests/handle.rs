@@ -33,6 +33,7 @@ async fn a_snapshot_tells_all_it_knows_in_plain_numbers() {
             "state": "open",
             "forced": false,
             "since_ms": 15_000,
+            "at_once": 0,
             "recent_failures": 5,
             "recent_calls": 5,
             "last_cause": "unknown",
@@ -223,4 +224,55 @@ async fn refusals_are_counted_wherever_they_are_made() {
     }
     assert!(matches!(breaker.take(&Asked::default(), TokioClock.now()), Take::Refuse(_)));
     assert_eq!(breaker.snapshot().counters.refused, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_the_way_back_watchers_are_told_whenever_somebody_may_have_been_kept_waiting() {
+    let config = Config::original("E2B").ramp(3);
+    let breaker = config.build().unwrap();
+    let room = Room::watching(&breaker);
+    for _ in 0..FAILURES {
+        let token = room.token();
+        room.settle(token, Verdict::unknown());
+    }
+    advance(OPEN).await;
+    let probe = room.token();
+    room.told();
+    room.settle(probe, Verdict::success());
+    assert_eq!(room.told(), 1, "it has closed");
+
+    let [one, two] = [(); 2].map(|()| room.token());
+    assert!(matches!(room.take(), Take::NotBefore(..)), "held, although it refuses while open");
+    room.settle(one, Verdict::success());
+    assert_eq!(room.told(), 1, "two places are free");
+    room.settle(two, Verdict::success());
+    assert_eq!(room.told(), 0, "nobody can have been waiting");
+    let three = room.token();
+    room.settle(three, Verdict::success());
+    assert_eq!(room.told(), 1, "the way back is over");
+}
+
+#[test]
+fn no_answer_is_counted_twice_or_not_at_all_however_many_threads_count() {
+    let breaker = Config::new("E2B").build().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for call in 0..10_000 {
+                    let now = TokioClock.now();
+                    let Take::Open(token) = breaker.take(&Asked::default(), now) else { continue };
+                    let verdict = match call % 10 {
+                        0 => Verdict::unknown(),
+                        1 => Verdict::permanent(),
+                        _ => Verdict::success(),
+                    };
+                    let settlement = Settlement::new(verdict, now, now);
+                    breaker.settle(&Asked::default(), token, &settlement);
+                }
+            });
+        }
+    });
+    let counters = breaker.snapshot().counters;
+    let counted = [counters.succeeded, counters.declined, counters.failed, counters.late];
+    assert_eq!(counted.iter().sum::<u64>() + counters.refused, 40_000);
 }

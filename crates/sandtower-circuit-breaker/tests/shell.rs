@@ -5,8 +5,8 @@ mod support;
 
 use std::time::Duration;
 
-use sandtower_circuit_breaker::{CircuitBreakerLayer, Config, State};
-use sandtower_core::{Asked, BoxError, Effect, Reason, Verdict, classify_fn};
+use sandtower_circuit_breaker::{CircuitBreaker, CircuitBreakerLayer, Config, Cusum, State, Trip};
+use sandtower_core::{Asked, BoxError, Effect, Reason, Verdict, classify_fn, verdict_of_error};
 use sandtower_testkit::{Answer, Mock, Readiness};
 use support::{
     FAILURES, LEASE, OPEN, call, configured, is_probing, original, poll_once, refusal, settle, trip,
@@ -335,4 +335,108 @@ async fn attempts_that_were_sent_are_left_alone_when_it_opens() {
     trip(&service, &handle).await;
     assert_eq!(breaker.state(), State::Open);
     assert_eq!(sent.await.unwrap().unwrap(), 8);
+}
+
+// Rare calls, many calls, short times.
+
+#[tokio::test(start_paused = true)]
+async fn it_closes_however_rarely_it_is_called() {
+    let (breaker, service, handle) = original();
+    trip(&service, &handle).await;
+    advance(Duration::from_secs(24 * 60 * 60)).await;
+    call(&service).await.unwrap();
+    assert_eq!(breaker.state(), State::Closed, "no window has to fill first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_ten_thousand_successes_it_opens_as_soon_as_after_none() {
+    let (breaker, service, handle) = original();
+    for _ in 0..10_000 {
+        call(&service).await.unwrap();
+    }
+    trip(&service, &handle).await;
+    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.snapshot().counters.succeeded, 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_that_come_together_do_not_put_off_the_next_probe() {
+    let (breaker, service, handle) = original();
+    for second in 1..=20 {
+        handle.set_answers(move |_, _| Answer::err("down").after(Duration::from_secs(second)));
+        tokio::spawn(service.clone().oneshot(1));
+        settle().await;
+    }
+    advance(Duration::from_secs(FAILURES)).await;
+    settle().await;
+    let due = breaker.snapshot().retry_in.unwrap();
+    advance(Duration::from_secs(20)).await;
+    settle().await;
+    assert_eq!(breaker.snapshot().retry_in, Some(due - Duration::from_secs(20)));
+    assert_eq!(breaker.snapshot().counters.late, 20 - FAILURES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_below_a_second_are_as_good_as_any() {
+    let config = Config::new("E2B")
+        .trip(Trip::Cusum(Cusum::default().at_least(MOMENT).half_life(4 * MOMENT)))
+        .open_between(Duration::from_nanos(1), MOMENT)
+        .stable_after(Duration::from_nanos(1))
+        .lease(MOMENT)
+        .expected(Duration::ZERO);
+    let (breaker, service, handle) = configured(config);
+    handle.set_answers(|_, _| Answer::err("down").after(MOMENT / 4));
+    for _ in 0..7 {
+        call(&service).await.unwrap_err();
+    }
+    assert_eq!(breaker.snapshot().counters.trips, 1);
+    advance(MOMENT).await;
+    handle.set_answers(|_, _| Answer::ok(7));
+    call(&service).await.unwrap();
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+// What is not a failure.
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_asks_for_fewer_calls_never_trips_it_but_fails_its_probe() {
+    let throttles = classify_fn(
+        |_: &u64| Asked::default(),
+        |result: Result<&u64, &BoxError>| match result {
+            Ok(429) => Verdict::throttled(),
+            Ok(_) => Verdict::success(),
+            Err(_) => Verdict::unknown(),
+        },
+    );
+    let layer = CircuitBreakerLayer::new(CircuitBreaker::original("E2B")).classify(throttles);
+    let (mock, handle) = Mock::always(429);
+    let service = layer.layer(mock);
+    for _ in 0..100 {
+        service.clone().oneshot(1).await.unwrap();
+    }
+    assert_eq!(layer.breaker().state(), State::Closed);
+
+    handle.set_answers(|_, _| Answer::err("down"));
+    for _ in 0..FAILURES {
+        service.clone().oneshot(1).await.unwrap_err();
+    }
+    advance(OPEN).await;
+    handle.set_answers(|_, _| Answer::ok(429));
+    service.clone().oneshot(1).await.unwrap();
+    assert_eq!(layer.breaker().state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_not_retried_and_counts_nowhere() {
+    let (breaker, service, handle) = original();
+    trip(&service, &handle).await;
+    let error = call(&service).await.unwrap_err();
+    assert_eq!(verdict_of_error(&*error), Some(Verdict::refused()));
+
+    let outer = CircuitBreaker::original("outer");
+    let outermost = CircuitBreakerLayer::new(outer.clone()).layer(service);
+    for _ in 0..10 * FAILURES {
+        outermost.clone().oneshot(1).await.unwrap_err();
+    }
+    assert_eq!((outer.state(), breaker.state()), (State::Closed, State::Open));
 }

@@ -1,9 +1,10 @@
 //! Random histories: what holds whatever happens, in whatever order.
 
 use proptest::{prelude::*, sample::Index};
-use sandtower_core::Effect;
+use sandtower_core::{Effect, Rng};
 
 use super::*;
+use crate::{Cusum, Trip};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -41,13 +42,18 @@ fn step() -> impl Strategy<Value = Step> {
 fn settings() -> impl Strategy<Value = Settings> {
     // Open for shorter and for longer than a lease.
     let open_for = prop_oneof![Just(Duration::from_secs(2)), Just(Duration::from_secs(10))];
-    let numbers = (1..4_u32, 1..4_u32, 1..4_u32, open_for);
-    numbers.prop_map(|(failures, probes, successes, open_for)| Settings {
-        trip: Trip::ConsecutiveFailures(failures),
-        open_for,
-        longest_open: Duration::from_secs(30),
+    let rule = prop_oneof![
+        (1..4_u32).prop_map(Trip::ConsecutiveFailures),
+        (1..4_u32).prop_map(|nats| Trip::Cusum(Cusum::default().threshold(f64::from(nats)))),
+    ];
+    let numbers = (rule, 1..4_u32, 1..4_u32, 0..5_u32, any::<bool>(), open_for);
+    numbers.prop_map(|(trip, probes, successes, ramp, jitter, first)| Settings {
+        rule: Rule::of(trip).unwrap(),
+        open: OpenTime { first, most: first * 2, jitter, longest: Duration::from_secs(30) },
+        stable: Duration::from_secs(20),
         probes,
         successes,
+        ramp,
         lease: Duration::from_secs(5),
         expected: Duration::from_secs(3),
     })
@@ -62,8 +68,8 @@ struct Out {
 
 /// Everything that decides what the engine does next.
 fn decisive(engine: &Engine) -> String {
-    let Engine { phase, since, generation, tally, leases, last_cause, .. } = engine;
-    format!("{phase:?} {since:?} {generation} {tally:?} {leases:?} {last_cause:?}")
+    let Engine { phase, since, generation, opened, tally, leases, last_cause, .. } = engine;
+    format!("{phase:?} {since:?} {generation} {opened} {tally:?} {leases:?} {last_cause:?}")
 }
 
 struct History {
@@ -78,7 +84,7 @@ struct History {
 impl History {
     fn new(settings: Settings) -> Self {
         let now = Tick::ZERO + Duration::from_secs(1);
-        let engine = Engine::new(settings, now);
+        let engine = Engine::new(settings, Rng::with_seed(7), now);
         Self { engine, settings, now, out: Vec::new(), lost: Vec::new() }
     }
 
@@ -97,7 +103,7 @@ impl History {
             }
             Step::Lose(which) => {
                 if let Some(Out { token, sent }) = self.pick(which)
-                    && token.probe.is_some()
+                    && token.is_leased()
                 {
                     self.lost.push((token.generation, sent + self.settings.lease));
                 }
@@ -118,11 +124,12 @@ impl History {
             Err(no) => {
                 assert_eq!(looked, Some(no), "looking and taking agree");
                 assert!(self.now < no.at, "a no tells an instant to come");
-                let longest = self.settings.longest_open.max(self.settings.open_for);
+                let OpenTime { most, longest, .. } = self.settings.open;
+                let longest = longest.max(most);
                 assert!(no.at <= self.now + longest, "which is not too far away");
                 if no.reason == Reason::Probing {
-                    let out = self.probes_out();
-                    assert_eq!(out, self.settings.probes as usize, "no place is left empty");
+                    let places = self.engine.leases.places();
+                    assert_eq!(self.leased(), places as usize, "no place is left empty");
                 }
             }
         }
@@ -138,8 +145,22 @@ impl History {
         }
     }
 
-    fn probes_out(&self) -> usize {
-        let held = self.out.iter().filter(|out| out.token.probe.is_some());
+    fn check(&self) {
+        let out = self.leased();
+        let most = match self.engine.phase {
+            Phase::HalfOpen { .. } => self.settings.probes,
+            // One more for each that came back since it is half-open.
+            Phase::Ramp { succeeded } => {
+                assert!(succeeded < self.settings.ramp, "the ramp ends");
+                self.settings.successes + succeeded + 1
+            }
+            _ => return,
+        };
+        assert!(out <= most as usize, "{out} out of {most} in {:?}", self.engine.phase);
+    }
+
+    fn leased(&self) -> usize {
+        let held = self.out.iter().filter(|out| out.token.is_leased());
         let held = held.map(|out| (out.token.generation, out.sent + self.settings.lease));
         let alive = |&(generation, expires): &(u64, Tick)| {
             generation == self.engine.generation && self.now < expires
@@ -150,15 +171,14 @@ impl History {
 
 proptest! {
     #[test]
-    fn no_history_lets_a_probe_too_many_out_or_keeps_the_next_one_in(
+    fn no_history_lets_an_attempt_too_many_out_or_keeps_the_next_one_in(
         settings in settings(),
         steps in prop::collection::vec(step(), 0..200),
     ) {
         let mut history = History::new(settings);
         for step in &steps {
             history.apply(step);
-            let out = history.probes_out();
-            prop_assert!(out <= settings.probes as usize, "{} probes out: {:?}", out, step);
+            history.check();
         }
         // Whoever obeys the "no" gets through, though none of those outside ever comes back.
         if let Err(no) = history.engine.take(history.now) {

@@ -7,11 +7,17 @@ use sandtower_core::Effect;
 use super::*;
 
 const SETTINGS: Settings = Settings {
-    trip: Trip::ConsecutiveFailures(2),
-    open_for: Duration::from_secs(10),
-    longest_open: Duration::from_secs(30),
+    rule: Rule::consecutive(2),
+    open: OpenTime {
+        first: Duration::from_secs(10),
+        most: Duration::from_secs(20),
+        jitter: false,
+        longest: Duration::from_secs(30),
+    },
+    stable: Duration::from_secs(60),
     probes: 1,
     successes: 1,
+    ramp: 2,
     lease: Duration::from_secs(5),
     expected: Duration::from_secs(3),
 };
@@ -33,7 +39,7 @@ const FAILURE: Verdict = Verdict::transient(Effect::None);
 
 impl Case {
     fn closed() -> Self {
-        let mut engine = Engine::new(SETTINGS, at(0));
+        let mut engine = Engine::new(SETTINGS, Rng::with_seed(0), at(0));
         let (old, _) = engine.take(at(0)).unwrap();
         let _ = engine.reset(at(1));
         let (token, _) = engine.take(at(100)).unwrap();
@@ -76,6 +82,35 @@ impl Case {
         case
     }
 
+    /// Closed since second 100, with one of two places taken.
+    fn ramping() -> Self {
+        let mut case = Self::half_open_and_probing();
+        if let Some(token) = case.token.take() {
+            let success = Settlement::new(Verdict::success(), at(100), at(100));
+            let _ = case.engine.settle(token, &success);
+        }
+        let (token, _) = case.engine.take(at(100)).unwrap();
+        Self { token: Some(token), ..case }
+    }
+
+    /// The same, with both places taken.
+    fn ramping_and_full() -> Self {
+        let mut case = Self::ramping();
+        let _ = case.engine.take(at(100)).unwrap();
+        case
+    }
+
+    /// The same, with one answer still to come until everyone is let through.
+    fn ramping_up() -> Self {
+        let mut case = Self::ramping_and_full();
+        if let Some(token) = case.token.take() {
+            let success = Settlement::new(Verdict::success(), at(100), at(100));
+            let _ = case.engine.settle(token, &success);
+        }
+        let (token, _) = case.engine.take(at(100)).unwrap();
+        Self { token: Some(token), ..case }
+    }
+
     fn forced_open() -> Self {
         let mut case = Self::closed();
         let _ = case.engine.force_open(at(100));
@@ -97,10 +132,14 @@ impl Case {
     /// The state at `now`: with failures of calls where it keeps count, `probing` if no other probe
     /// may go, `probe due` if one may.
     fn describe(&self, now: Tick) -> String {
-        let Tally { failed, of } = self.engine.tally;
+        let Tally { failed, of, .. } = self.engine.tally;
         match (self.engine.phase, self.engine.state(now)) {
             (Phase::ForcedOpen, _) => "forced open".to_owned(),
             (Phase::ForcedClosed, _) => format!("forced closed {failed}/{of}"),
+            (Phase::Ramp { succeeded }, _) => {
+                let (out, places) = (self.engine.leases.taken(now), self.engine.leases.places());
+                format!("ramping up, {succeeded} came back, {out} of {places} out, {failed}/{of}")
+            }
             (_, State::Closed) => format!("closed {failed}/{of}"),
             (_, State::Open) => format!("open {failed}/{of}"),
             (_, State::HalfOpen) if self.engine.look(now).is_some() => {
@@ -114,13 +153,16 @@ impl Case {
 /// How to get there.
 type Path = fn() -> Case;
 
-const STATES: [(&str, Path); 8] = [
+const STATES: [(&str, Path); 11] = [
     ("closed", Case::closed),
     ("closed, one failure short of opening", Case::closed_after_a_failure),
     ("open", Case::open),
     ("open, its time is over", Case::open_for_long_enough),
     ("half-open, its probe is out", Case::half_open_and_probing),
     ("half-open, its probe was given back", Case::half_open_and_idle),
+    ("ramping up, none came back", Case::ramping),
+    ("ramping up, as many out as may be", Case::ramping_and_full),
+    ("ramping up, one answer short of its end", Case::ramping_up),
     ("forced open", Case::forced_open),
     ("forced closed", Case::forced_closed),
 ];
@@ -184,8 +226,9 @@ fn outcome(mut case: Case, event: &Event) -> Option<String> {
         }
         Event::Take => {
             let said = match engine.take(now) {
-                Ok((Token { probe: None, .. }, _)) => "yes".to_owned(),
-                Ok((Token { probe: Some(_), .. }, _)) => "a probe".to_owned(),
+                Ok((Token { lease: None, .. }, _)) => "yes".to_owned(),
+                Ok(_) if engine.state(now) == State::HalfOpen => "a probe".to_owned(),
+                Ok(_) => "yes, leased".to_owned(),
                 Err(No { at: Tick::MAX, .. }) => "no".to_owned(),
                 Err(no) => format!("no for {:?}", no.at.since(now)),
             };
@@ -203,7 +246,7 @@ fn outcome(mut case: Case, event: &Event) -> Option<String> {
 }
 
 fn describe(engine: Engine, now: Tick) -> String {
-    let old = Token { generation: 0, probe: None };
+    let old = Token::free(0);
     Case { engine, token: None, old }.describe(now)
 }
 

@@ -1,0 +1,84 @@
+use std::time::Duration;
+
+use sandtower_core::{Backoff, Rng};
+
+/// For how long a breaker opens: longer each time, until it stayed closed for long enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OpenTime {
+    pub(crate) first: Duration,
+    pub(crate) most: Duration,
+    /// Whether to draw the time, so that the breakers of many processes do not probe together.
+    pub(crate) jitter: bool,
+    /// The most that a server may ask for.
+    pub(crate) longest: Duration,
+}
+
+/// A server's `retry_after` is cut off to whole seconds, and told to all its callers at once.
+const FLOORED: Duration = Duration::from_secs(1);
+
+impl OpenTime {
+    /// The time to open for, `reopened` times after the first, when the server `asked` for some.
+    pub(crate) fn draw(&self, reopened: u32, asked: Option<Duration>, rng: &mut Rng) -> Duration {
+        let most = Backoff::exponential(self.first, self.most).bound(reopened);
+        let (own, extra) = if self.jitter {
+            (most / 2 + up_to(most - most / 2, rng), up_to(FLOORED, rng))
+        } else {
+            (most, Duration::ZERO)
+        };
+        match asked {
+            Some(asked) => own.max((asked + extra).min(self.longest)),
+            None => own,
+        }
+    }
+}
+
+/// Evenly from nothing to `most`, which is a day at most.
+fn up_to(most: Duration, rng: &mut Rng) -> Duration {
+    let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(rng.u64(0..=nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, FLOORED, OpenTime, Rng};
+    use proptest::prelude::{any, prop, prop_assert, proptest};
+
+    const TIME: OpenTime = OpenTime {
+        first: Duration::from_secs(1),
+        most: Duration::from_secs(10),
+        jitter: true,
+        longest: Duration::from_secs(300),
+    };
+
+    #[test]
+    fn it_doubles_and_stops_at_the_most() {
+        let plain = OpenTime { jitter: false, ..TIME };
+        let mut rng = Rng::with_seed(1);
+        let times = [0, 1, 2, 3, 4, 5, u32::MAX].map(|n| plain.draw(n, None, &mut rng).as_secs());
+        assert_eq!(times, [1, 2, 4, 8, 10, 10, 10]);
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_times_and_another_one_others() {
+        let draw = |seed| {
+            let mut rng = Rng::with_seed(seed);
+            (0..9).map(|n| TIME.draw(n, None, &mut rng)).collect::<Vec<_>>()
+        };
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_never_nothing_never_below_what_was_asked_and_never_above_the_bounds(
+            reopened in any::<u32>(), asked in prop::option::of(0..100_000_u64), seed in any::<u64>(),
+        ) {
+            let asked = asked.map(Duration::from_secs);
+            let time = TIME.draw(reopened, asked, &mut Rng::with_seed(seed));
+            prop_assert!(time >= TIME.first / 2);
+            prop_assert!(time >= asked.unwrap_or_default().min(TIME.longest));
+            let asked = asked.map_or(Duration::ZERO, |asked| asked + FLOORED);
+            prop_assert!(time <= TIME.most.max(asked.min(TIME.longest)));
+        }
+    }
+}
