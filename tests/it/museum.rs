@@ -1,7 +1,5 @@
 //! Known bugs of code like this that take more than one layer to show.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
-
 use std::time::Duration;
 
 use sandtower::circuit_breaker::{CircuitBreaker, CircuitBreakerLayer};

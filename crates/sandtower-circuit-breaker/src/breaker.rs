@@ -183,6 +183,12 @@ impl Gate for CircuitBreaker {
         }
     }
 
+    /// While it is quietly closed, an answer is counted and nothing else.
+    #[inline]
+    fn settle_untimed(&self, _asked: &Asked, token: Token, verdict: &Verdict) -> Option<Token> {
+        if self.switch().count(&token, verdict.outcome) { None } else { Some(token) }
+    }
+
     /// `None` with [`WhenOpen::Hold`]: no request is refused if it waits long enough.
     #[inline]
     fn peek(&self, clock: &impl Clock) -> Option<Refusal> {

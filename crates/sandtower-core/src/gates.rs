@@ -16,6 +16,10 @@ impl Gate for () {
 
     fn settle(&self, _asked: &Asked, (): (), _settlement: &Settlement) {}
 
+    fn settle_untimed(&self, _asked: &Asked, (): (), _verdict: &Verdict) -> Option<()> {
+        None
+    }
+
     fn watch(&self, _changed: Weak<dyn Changed>) {}
 }
 
@@ -32,6 +36,15 @@ impl<G: Gate + ?Sized> Gate for Arc<G> {
 
     fn settle(&self, asked: &Asked, token: G::Token, settlement: &Settlement) {
         (**self).settle(asked, token, settlement);
+    }
+
+    fn settle_untimed(
+        &self,
+        asked: &Asked,
+        token: G::Token,
+        verdict: &Verdict,
+    ) -> Option<G::Token> {
+        (**self).settle_untimed(asked, token, verdict)
     }
 
     fn peek(&self, clock: &impl Clock) -> Option<Refusal> {

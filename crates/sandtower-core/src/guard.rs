@@ -37,7 +37,8 @@ impl<G: Gate, K: Clock> Guard<G, K> {
 
     /// Settles the token with the verdict on its attempt.
     pub fn settle(mut self, verdict: Verdict) {
-        if let Some(token) = self.token.take() {
+        let Some(token) = self.token.take() else { return };
+        if let Some(token) = self.gate.settle_untimed(&self.asked, token, &verdict) {
             let now = self.clock.now();
             let settlement = Settlement::new(verdict, self.sent.unwrap_or(now), now);
             self.gate.settle(&self.asked, token, &settlement);

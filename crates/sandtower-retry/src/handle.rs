@@ -88,6 +88,7 @@ impl Handle {
         }
     }
 
+    #[inline]
     pub(crate) fn config(&self) -> &Config {
         &self.state.config
     }

@@ -17,10 +17,12 @@ use tokio::time::Instant;
 pub struct TokioClock;
 
 impl Clock for TokioClock {
+    #[inline]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     fn now(&self) -> Tick {
         let since = Instant::now().saturating_duration_since(origin());
-        Tick::ZERO + since
+        // The sum in 64 bits holds for 584 years; by way of a `Duration` it costs a tenth more.
+        Tick::from_nanos(since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()))
     }
 }
 
@@ -28,6 +30,7 @@ impl Clock for TokioClock {
 ///
 /// A runtime whose clock was paused before the first reading stands at an instant before that
 /// reading. A day is put in front so that its ticks do not all saturate to 0.
+#[inline]
 fn origin() -> Instant {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     #[expect(clippy::disallowed_methods, reason = "the origin is real time, not any runtime's")]

@@ -9,6 +9,7 @@
 mod arguments;
 mod counts;
 mod debian;
+mod js;
 mod process;
 mod python;
 mod report;

@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use crate::counts::{self, Counts};
+use crate::js;
 use crate::process::{self, Show};
 use crate::python;
 use crate::report::{self, End, Outcome, Report};
@@ -52,6 +53,11 @@ pub(crate) const STEPS: &[Step] = &[
         work: Work::Setup(python::prepare),
     },
     Step {
+        name: "js-sdk",
+        purpose: "set-up: the official JavaScript SDK under target/, pinned",
+        work: Work::Setup(js::prepare),
+    },
+    Step {
         name: "tests",
         purpose: "unit tests, tests across crates, the structure test; with the set-ups",
         work: Work::Cargo(&["test", "--workspace", "--all-targets", "--no-fail-fast"], Show::Live),
@@ -59,7 +65,14 @@ pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "loom",
         purpose: "every order of events, where atomics decide",
-        work: Work::Loom(&["test", "--package", "sandtower-retry", "--lib", "--release", "loom"]),
+        work: Work::Loom(&[
+            "test",
+            "--package=sandtower-retry",
+            "--package=sandtower-circuit-breaker",
+            "--lib",
+            "--release",
+            "loom",
+        ]),
     },
     Step {
         name: "doctests",
@@ -195,7 +208,7 @@ mod tests {
 
     #[test]
     fn tests_bring_their_set_ups() {
-        assert_eq!(wanted(&["tests"]), ["python-sdk", "tests"]);
+        assert_eq!(wanted(&["tests"]), ["python-sdk", "js-sdk", "tests"]);
         assert_eq!(wanted(&["python-sdk"]), ["python-sdk"]);
     }
 

@@ -117,6 +117,7 @@ impl Budget {
     }
 
     /// A call succeeded. A full budget is only read.
+    #[inline]
     pub fn deposit(&self, scope: Scope) {
         let Shared { terms, all, scopes } = &*self.shared;
         match scope {

@@ -14,6 +14,7 @@ impl Tokens {
 
     /// Whether it is full afterwards. A full purse is read and not written: threads that only
     /// succeed share the cache line.
+    #[inline]
     pub(crate) fn deposit(&self, share: u64, cap: u64) -> bool {
         let mut left = self.0.load(Ordering::Relaxed);
         while left < cap {

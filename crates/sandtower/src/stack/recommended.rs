@@ -63,18 +63,16 @@ impl Stack {
         let rate_limit =
             rate_limit::Config::new(NAME).mode(Mode::Enforce).pace(op::SANDBOX_CREATE, pace);
         let rate_limit = RateLimit::new(rate_limit).expect("a pace that is not zero");
-        let breaker = circuit_breaker::Config::new(NAME).build().expect("its own defaults");
+        let breaker = circuit_breaker::Config::new(NAME).seed(seed.clone());
+        let breaker = breaker.build().expect("its own defaults");
         let room = admission::Config::new(NAME)
             .concurrency_for(op::SANDBOX_CREATE, plan.concurrent_creates());
         let admission = AdmissionLayer::with_gates(room, (rate_limit.clone(), breaker.clone()))
             .expect("limits above 0")
             .classify(E2bClassify);
         let retry = retry::Config::recommended().when_throttled(WhenThrottled::WaitBelow);
-        let retry = RetryLayer::new(retry)
-            .classify(E2bClassify)
-            .resend(Http)
-            .answers(Http)
-            .seed(seed);
+        let retry =
+            RetryLayer::new(retry).classify(E2bClassify).resend(Http).answers(Http).seed(seed);
         let check = SandboxCheck::new(config.clone());
         let health_check = HealthCheckLayer::new(check, health_check::Config::new(NAME))
             .expect("its own defaults")
