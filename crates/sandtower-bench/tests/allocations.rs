@@ -1,0 +1,30 @@
+//! What allocates, and that the counting sees it.
+
+use std::hint::black_box;
+
+use sandtower_bench::allocations::{Counting, count};
+use sandtower_bench::{cases, runtime};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting::system();
+
+#[test]
+fn a_box_is_counted() {
+    assert_eq!(count(|| drop(black_box(Box::new(1)))), 1);
+    assert_eq!(count(|| assert!(black_box(true))), 0);
+}
+
+#[test]
+fn ours_allocate_nothing_but_the_error_of_a_refusal() {
+    runtime::within(|| {
+        for case in cases::all().iter().flat_map(|group| &group.cases) {
+            if !case.name().starts_with("sandtower/") {
+                continue;
+            }
+            let of_a_call = u64::from(case.name().ends_with("-open"));
+            let mut runner = case.start();
+            runner(10);
+            assert_eq!(count(|| runner(100)), 100 * of_a_call, "{}", case.name());
+        }
+    });
+}
