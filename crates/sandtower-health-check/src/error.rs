@@ -22,6 +22,8 @@ pub enum Finding {
     Said(Outcome),
     /// It did not end in its time.
     TimedOut,
+    /// It panicked.
+    Panicked,
     /// It could not be made a second time.
     Gone,
 }
@@ -31,6 +33,7 @@ impl std::fmt::Display for Finding {
         match self {
             Self::Said(outcome) => write!(f, "failed ({outcome})"),
             Self::TimedOut => f.write_str("timed out"),
+            Self::Panicked => f.write_str("panicked"),
             Self::Gone => f.write_str("could not be made"),
         }
     }

@@ -58,6 +58,13 @@
 //! probes are requests of their own and are admitted as such. They never pass through the layers
 //! above it.
 
+//!
+//! # On a schedule
+//!
+//! A [`Monitor`] probes a service in the background, by any future that ends in a verdict, and is a
+//! [gate](sandtower_core::Gate) that refuses while the service is down: put it before the service
+//! with [`GatedLayer`](sandtower_core::GatedLayer), or into a waiting room.
+
 mod check;
 mod checking;
 mod config;
@@ -66,6 +73,7 @@ mod future;
 mod handle;
 mod layer;
 mod ledger;
+mod monitor;
 mod service;
 mod unchecked;
 
@@ -75,4 +83,5 @@ pub use error::{Finding, Undrained, Unhealthy};
 pub use future::ResponseFuture;
 pub use handle::{Counts, Handle};
 pub use layer::HealthCheckLayer;
+pub use monitor::{Health, Monitor, MonitorConfig, MonitorConfigError, MonitorSnapshot};
 pub use service::HealthCheck;

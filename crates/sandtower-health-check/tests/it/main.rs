@@ -4,6 +4,7 @@
 mod checks;
 mod contract;
 mod discards;
+mod monitor;
 mod world;
 
 #[global_allocator]

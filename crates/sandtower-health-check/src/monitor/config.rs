@@ -1,0 +1,118 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandtower_core::Seed;
+
+/// How a [`Monitor`](crate::Monitor) looks after a target.
+///
+/// | setting | default |
+/// |---|---|
+/// | [`every`](MonitorConfig::every) | 10 s |
+/// | [`jitter`](MonitorConfig::jitter) | 10 % |
+/// | [`probe_within`](MonitorConfig::probe_within) | 5 s |
+/// | [`fall`](MonitorConfig::fall) | down after 3 failures in a row |
+/// | [`rise`](MonitorConfig::rise) | healthy after 2 successes in a row |
+#[derive(Clone, Debug)]
+#[must_use = "a config does nothing by itself"]
+pub struct MonitorConfig {
+    pub(crate) name: Arc<str>,
+    pub(crate) every: Duration,
+    pub(crate) jitter: u8,
+    pub(crate) within: Duration,
+    pub(crate) fall: u32,
+    pub(crate) rise: u32,
+    pub(crate) seed: Seed,
+}
+
+impl MonitorConfig {
+    /// Looks every 10 s. The `name` is for refusals and logs: whose health this is.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self {
+            name: name.into(),
+            every: Duration::from_secs(10),
+            jitter: 10,
+            within: Duration::from_secs(5),
+            fall: 3,
+            rise: 2,
+            seed: Seed::random(),
+        }
+    }
+
+    /// The pause between the end of one probe and the next; more than zero, and taken for 1 ms if it
+    /// is less.
+    pub fn every(mut self, every: Duration) -> Self {
+        self.every = every;
+        self
+    }
+
+    /// By how many percent a pause is longer or shorter at most, up to 100, so that probes of many
+    /// do not go together.
+    pub fn jitter(mut self, percent: u8) -> Self {
+        self.jitter = percent;
+        self
+    }
+
+    /// How long one probe may take; more than zero. One that takes longer is dropped, and failed.
+    pub fn probe_within(mut self, within: Duration) -> Self {
+        self.within = within;
+        self
+    }
+
+    /// After how many failures in a row a target is down; at least 1. Before that it is degraded.
+    pub fn fall(mut self, failures: u32) -> Self {
+        self.fall = failures;
+        self
+    }
+
+    /// After how many successes in a row a target that was down is healthy again; at least 1.
+    pub fn rise(mut self, successes: u32) -> Self {
+        self.rise = successes;
+        self
+    }
+
+    /// Where the jitter comes from.
+    pub fn seed(mut self, seed: Seed) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), MonitorConfigError> {
+        if self.every.is_zero() {
+            return Err(MonitorConfigError::NoInterval);
+        }
+        if self.within.is_zero() {
+            return Err(MonitorConfigError::NoTime);
+        }
+        if self.fall == 0 || self.rise == 0 {
+            return Err(MonitorConfigError::NoThreshold);
+        }
+        if self.jitter > 100 {
+            return Err(MonitorConfigError::JitterTooWide { percent: self.jitter });
+        }
+        Ok(())
+    }
+}
+
+/// Why a [`Monitor`](crate::Monitor) could not be started, and what would be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MonitorConfigError {
+    /// Probes without a pause in between would do nothing else.
+    #[error("an interval of zero would probe without end: it takes more than 0 s")]
+    NoInterval,
+    /// A probe that may take no time never passes.
+    #[error("a probe cannot be done in no time: it takes more than 0 s")]
+    NoTime,
+    /// A state would change for nothing.
+    #[error("a threshold of 0 changes the state for nothing: it takes at least 1")]
+    NoThreshold,
+    /// A pause could be shorter than none.
+    #[error("a jitter of {percent} % makes no sense: it takes 0 to 100 %")]
+    JitterTooWide {
+        /// The jitter that was asked for.
+        percent: u8,
+    },
+    /// Nothing would run the probes.
+    #[error("probes run in the background: start them inside of a tokio runtime")]
+    NoRuntime,
+}

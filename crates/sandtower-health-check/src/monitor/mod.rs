@@ -1,0 +1,228 @@
+//! Looks after a service on a schedule.
+
+mod config;
+mod engine;
+mod task;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use sandtower_core::{
+    Asked, Changed, Clock, Gate, Reason, Refusal, Settlement, Take, Tick, Verdict, Watchers,
+};
+use sandtower_time::TokioClock;
+use serde::Serialize;
+use tokio::task::AbortHandle;
+
+use self::engine::Engine;
+use crate::Finding;
+
+pub use config::{MonitorConfig, MonitorConfigError};
+pub use engine::Health;
+
+/// Probes a service in the background, and knows how it is: a handle, cheap to clone, and a
+/// [`Gate`] that refuses while the service is down. All clones are one.
+///
+/// Each monitor is a task of its own, and each of its probes is another: a slow target delays no
+/// other, and a probe that panics has failed. Probes stop when the last handle is gone.
+///
+/// ```
+/// use std::time::Duration;
+/// use sandtower_core::Verdict;
+/// use sandtower_health_check::{Health, Monitor, MonitorConfig};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let config = MonitorConfig::new("E2B").every(Duration::from_secs(10)).fall(2);
+/// let monitor = Monitor::start(config, || async { Verdict::unknown() }).unwrap();
+/// tokio::time::sleep(Duration::from_secs(30)).await;
+/// assert_eq!(monitor.health(), Health::Down);
+/// # }
+/// ```
+///
+/// # Events
+///
+/// With the target `sandtower::health_check`, when the state changes, `WARN` if for the worse and
+/// `INFO` if for the better: `name`, `health`, `was`, `last`.
+#[derive(Clone, Debug)]
+pub struct Monitor {
+    /// With the last handle the task goes; it holds only the state.
+    handle: Arc<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    state: Arc<State>,
+    task: AbortHandle,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What the task writes and handles read.
+#[derive(Debug)]
+struct State {
+    config: MonitorConfig,
+    seen: Mutex<Seen>,
+    watchers: Watchers,
+}
+
+#[derive(Debug)]
+struct Seen {
+    engine: Engine,
+    probes: u64,
+    failures: u64,
+    last_error: Option<(Tick, Finding)>,
+    /// When the state can change next at the earliest: the end of the next probe comes after.
+    next: Tick,
+}
+
+/// How a target is, and how it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MonitorSnapshot {
+    /// How it is.
+    pub health: Health,
+    /// For how long it has been so; `None`: as long as it was looked after.
+    pub since: Option<Duration>,
+    /// What the latest probe that failed has found.
+    #[serde(serialize_with = "as_text")]
+    pub last_error: Option<Finding>,
+    /// How long ago that was.
+    pub last_error_ago: Option<Duration>,
+    /// Probes that have ended.
+    pub probes: u64,
+    /// Those that failed.
+    pub failures: u64,
+}
+
+fn as_text<S: serde::Serializer>(finding: &Option<Finding>, to: S) -> Result<S::Ok, S::Error> {
+    match finding {
+        Some(finding) => to.collect_str(finding),
+        None => to.serialize_none(),
+    }
+}
+
+impl Monitor {
+    /// Begins to probe, at once and then as `config` says. A [success](Verdict::is_success) passes.
+    ///
+    /// # Errors
+    ///
+    /// The config makes no sense, or there is no tokio runtime here; the error says what is wrong.
+    pub fn start<P, F>(config: MonitorConfig, probe: P) -> Result<Self, MonitorConfigError>
+    where
+        P: FnMut() -> F + Send + 'static,
+        F: Future<Output = Verdict> + Send + 'static,
+    {
+        config.check()?;
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return Err(MonitorConfigError::NoRuntime);
+        };
+        let engine = Engine::new(config.fall, config.rise);
+        let seen = Seen { engine, probes: 0, failures: 0, last_error: None, next: Tick::ZERO };
+        let state =
+            Arc::new(State { config, seen: Mutex::new(seen), watchers: Watchers::default() });
+        let task = runtime.spawn(task::run(Arc::clone(&state), probe)).abort_handle();
+        Ok(Self { handle: Arc::new(Running { state, task }) })
+    }
+
+    /// How the target is.
+    pub fn health(&self) -> Health {
+        self.state().lock().engine.health
+    }
+
+    /// All that is known of the target.
+    pub fn snapshot(&self) -> MonitorSnapshot {
+        let now = TokioClock.now();
+        let seen = self.state().lock();
+        MonitorSnapshot {
+            health: seen.engine.health,
+            since: seen.engine.since.map(|since| now.since(since)),
+            last_error: seen.last_error.map(|(_, finding)| finding),
+            last_error_ago: seen.last_error.map(|(at, _)| now.since(at)),
+            probes: seen.probes,
+            failures: seen.failures,
+        }
+    }
+
+    fn state(&self) -> &State {
+        &self.handle.state
+    }
+}
+
+impl State {
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A probe has ended, and the next begins at `next`.
+    fn probed(&self, found: Result<(), Finding>, now: Tick, next: Tick) {
+        let (was, health) = {
+            let mut seen = self.lock();
+            seen.probes += 1;
+            if let Err(finding) = found {
+                seen.failures += 1;
+                seen.last_error = Some((now, finding));
+            }
+            seen.next = next;
+            let was = seen.engine.probed(found.is_ok(), now);
+            (was, seen.engine.health)
+        };
+        let Some(was) = was else { return };
+        let name = &*self.config.name;
+        match found {
+            Ok(()) => tracing::info!(
+                target: "sandtower::health_check",
+                name, health = health.label(), was = was.label(),
+                "a service that was unwell is healthy"
+            ),
+            Err(last) => tracing::warn!(
+                target: "sandtower::health_check",
+                name, health = health.label(), was = was.label(), last = %last,
+                "a service is unwell"
+            ),
+        }
+        self.watchers.notify();
+    }
+
+    fn refusal(&self) -> Option<(Tick, Refusal)> {
+        let seen = self.lock();
+        if seen.engine.health != Health::Down {
+            return None;
+        }
+        let name = Arc::clone(&self.config.name);
+        Some((seen.next, Refusal::new("health check", name, Reason::Unhealthy)))
+    }
+}
+
+impl Gate for Monitor {
+    type Token = ();
+
+    fn take(&self, _asked: &Asked, now: Tick) -> Take<()> {
+        match self.state().refusal() {
+            None => Take::Open(()),
+            Some((next, refusal)) => Take::Refuse(come_back(refusal, next, now)),
+        }
+    }
+
+    fn give_back(&self, _asked: &Asked, (): ()) {}
+
+    fn settle(&self, _asked: &Asked, (): (), _settlement: &Settlement) {}
+
+    fn peek(&self, clock: &impl Clock) -> Option<Refusal> {
+        let (next, refusal) = self.state().refusal()?;
+        Some(come_back(refusal, next, clock.now()))
+    }
+
+    fn watch(&self, changed: Weak<dyn Changed>) {
+        self.state().watchers.add(changed);
+    }
+}
+
+/// Nothing changes before the next probe; when one under way ends, nobody knows.
+fn come_back(refusal: Refusal, next: Tick, now: Tick) -> Refusal {
+    if next > now { refusal.come_back_in(next.since(now)) } else { refusal }
+}

@@ -1,0 +1,62 @@
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandtower_core::{Clock, Outcome, Rng, Verdict};
+use sandtower_time::{Sleep, TokioClock};
+use tokio::task::JoinHandle;
+
+use super::State;
+use crate::Finding;
+
+/// Probes until it is aborted.
+pub(crate) async fn run<P, F>(state: Arc<State>, mut probe: P)
+where
+    P: FnMut() -> F + Send + 'static,
+    F: Future<Output = Verdict> + Send + 'static,
+{
+    let mut rng = state.config.seed.rng();
+    loop {
+        let found = once(&mut probe, state.config.within).await;
+        let now = TokioClock.now();
+        let next = now + pause(state.config.every, state.config.jitter, &mut rng);
+        state.probed(found, now, next);
+        Sleep::until(next).await;
+    }
+}
+
+/// Runs a probe as a task of its own: what panics there has failed, and ends nothing here.
+async fn once<F>(probe: &mut impl FnMut() -> F, within: Duration) -> Result<(), Finding>
+where
+    F: Future<Output = Verdict> + Send + 'static,
+{
+    // The state of a probe that panics while it is made is its own business.
+    let future = catch_unwind(AssertUnwindSafe(probe)).map_err(|_| Finding::Panicked)?;
+    let mut task = Stopped(tokio::spawn(future));
+    match tokio::time::timeout(within, &mut task.0).await {
+        Err(_) => Err(Finding::TimedOut),
+        Ok(Err(_)) => Err(Finding::Panicked),
+        Ok(Ok(Verdict { outcome: Outcome::Success, .. })) => Ok(()),
+        Ok(Ok(Verdict { outcome, .. })) => Err(Finding::Said(outcome)),
+    }
+}
+
+/// Stops its task when it is dropped: one that takes too long, or is not needed any more.
+struct Stopped(JoinHandle<Verdict>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn pause(every: Duration, jitter: u8, rng: &mut Rng) -> Duration {
+    let part = f64::from(jitter) / 100.0 * (rng.f64() * 2.0 - 1.0);
+    let pause = every.as_secs_f64() * (1.0 + part);
+    // A jitter of all of it must not make a pause of nothing.
+    Duration::try_from_secs_f64(pause)
+        .unwrap_or(every)
+        .max(every / 10)
+        .max(Duration::from_millis(1))
+}

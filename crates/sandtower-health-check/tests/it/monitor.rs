@@ -1,0 +1,196 @@
+//! The probe on a schedule, on a paused clock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sandtower_core::{
+    Asked, BoxError, ByResult, Changed, Clock, Effect, Gate, GatedLayer, Reason, Refusal, Seed,
+    Take, Tick, Verdict, find,
+};
+use sandtower_health_check::{Finding, Health, Monitor, MonitorConfig, MonitorConfigError};
+use sandtower_testkit::{Contract, Mock};
+use sandtower_time::TokioClock;
+use tower::{Layer, ServiceExt};
+
+use crate::world::SECOND;
+
+/// Every ten seconds, without jitter.
+fn config() -> MonitorConfig {
+    MonitorConfig::new("E2B").every(SECOND * 10).jitter(0).probe_within(SECOND)
+}
+
+/// A monitor whose probes say what this holds, and how many there were.
+fn monitored(config: MonitorConfig) -> (Monitor, Arc<Mutex<Verdict>>, Arc<AtomicU64>) {
+    let (says, probes) = (Arc::new(Mutex::new(Verdict::success())), Arc::new(AtomicU64::new(0)));
+    let (said, counted) = (Arc::clone(&says), Arc::clone(&probes));
+    let probe = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(*said.lock().unwrap())
+    };
+    (Monitor::start(config, probe).unwrap(), says, probes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_is_degraded_then_down_and_comes_back_by_its_thresholds() {
+    let (monitor, says, _) = monitored(config().fall(3).rise(2));
+    let mut seen = Vec::new();
+    tokio::time::sleep(SECOND).await;
+    for passes in [true, false, false, false, true, true] {
+        *says.lock().unwrap() =
+            if passes { Verdict::success() } else { Verdict::transient(Effect::None) };
+        tokio::time::sleep(SECOND * 10).await;
+        seen.push(monitor.health().label());
+    }
+    assert_eq!(seen, ["healthy", "degraded", "degraded", "down", "down", "healthy"]);
+    let snapshot = monitor.snapshot();
+    assert_eq!((snapshot.probes, snapshot.failures), (7, 3));
+    assert_eq!(snapshot.since, Some(SECOND));
+    let last = Finding::Said(sandtower_core::Outcome::Transient);
+    assert_eq!((snapshot.last_error, snapshot.last_error_ago), (Some(last), Some(SECOND * 21)));
+    let json = serde_json::to_value(snapshot).unwrap();
+    assert_eq!(
+        (&json["health"], &json["last_error"]),
+        (&"healthy".into(), &"failed (transient)".into())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn museum_25_a_probe_that_panics_is_a_failure_and_the_next_one_comes() {
+    let probes = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&probes);
+    let probe = move || {
+        let number = counted.fetch_add(1, Ordering::Relaxed);
+        assert!(number != 1, "while it is made");
+        async { panic!("while it runs") }
+    };
+    let monitor = Monitor::start(config().fall(2), probe).unwrap();
+    tokio::time::sleep(SECOND * 15).await;
+    assert_eq!(monitor.health(), Health::Down);
+    assert_eq!(monitor.snapshot().last_error, Some(Finding::Panicked));
+    tokio::time::sleep(SECOND * 10).await;
+    assert_eq!(probes.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn museum_25_one_slow_target_stalls_no_other() {
+    let slow = Monitor::start(config().fall(1), std::future::pending).unwrap();
+    let (fast, _, probes) = monitored(config());
+    tokio::time::sleep(SECOND * 105).await;
+    assert_eq!(probes.load(Ordering::Relaxed), 11);
+    assert_eq!((slow.health(), fast.health()), (Health::Down, Health::Healthy));
+    assert_eq!(slow.snapshot().last_error, Some(Finding::TimedOut));
+}
+
+#[tokio::test(start_paused = true)]
+async fn museum_25_nonsense_is_refused_when_it_is_made() {
+    let start = |config| {
+        Monitor::start(config, || std::future::ready(Verdict::success())).map(drop).unwrap_err()
+    };
+    assert_eq!(start(config().every(Duration::ZERO)), MonitorConfigError::NoInterval);
+    assert_eq!(start(config().probe_within(Duration::ZERO)), MonitorConfigError::NoTime);
+    assert_eq!(start(config().fall(0)), MonitorConfigError::NoThreshold);
+    assert_eq!(start(config().rise(0)), MonitorConfigError::NoThreshold);
+    assert_eq!(start(config().jitter(101)), MonitorConfigError::JitterTooWide { percent: 101 });
+}
+
+#[test]
+fn without_a_runtime_it_says_so() {
+    let monitor = Monitor::start(config(), || std::future::ready(Verdict::success()));
+    assert_eq!(monitor.map(drop).unwrap_err(), MonitorConfigError::NoRuntime);
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_stop_when_the_last_handle_goes_even_one_under_way() {
+    let alive = Arc::new(());
+    let held = Arc::clone(&alive);
+    let probe = move || {
+        let held = Arc::clone(&held);
+        async move {
+            let _held = held;
+            std::future::pending().await
+        }
+    };
+    let monitor = Monitor::start(config().probe_within(SECOND * 60), probe).unwrap();
+    let other = monitor.clone();
+    tokio::time::sleep(SECOND).await;
+    drop(monitor);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(Arc::strong_count(&alive), 3);
+    drop(other);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn museum_27_between_two_probes_nothing_runs() {
+    let (monitor, _, probes) = monitored(config().every(SECOND * 3_600));
+    tokio::time::sleep(SECOND * 3_599).await;
+    assert_eq!((probes.load(Ordering::Relaxed), monitor.snapshot().probes), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn jitter_keeps_probes_of_many_apart_and_within_its_bounds() {
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&times);
+    let probe = move || {
+        noted.lock().unwrap().push(TokioClock.now());
+        std::future::ready(Verdict::success())
+    };
+    let _monitor = Monitor::start(config().jitter(20).seed(Seed::fixed(7)), probe).unwrap();
+    tokio::time::sleep(SECOND * 1_000).await;
+    let times = times.lock().unwrap();
+    let pauses: Vec<_> = times.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+    assert!(pauses.iter().all(|pause| (8.0..12.01).contains(&pause.as_secs_f64())), "{pauses:?}");
+    assert!(pauses.iter().any(|pause| pause.as_secs_f64() < 9.0));
+    assert!(pauses.iter().any(|pause| pause.as_secs_f64() > 11.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_a_gate_it_refuses_while_the_service_is_down_and_says_when_to_come_back() {
+    let (monitor, says, _) = monitored(config().fall(1).rise(1));
+    let layer = GatedLayer::new(monitor.clone(), ByResult::default(), TokioClock);
+    let (mock, handle) = Mock::<u64, u64>::always(7);
+    let service = layer.layer(mock);
+    assert!(service.clone().oneshot(1).await.is_ok());
+    *says.lock().unwrap() = Verdict::unknown();
+    tokio::time::sleep(SECOND * 12).await;
+    let error: BoxError = service.clone().oneshot(1).await.unwrap_err();
+    let refusal = find::<Refusal>(&*error).unwrap();
+    assert_eq!(refusal.reason(), Reason::Unhealthy);
+    assert_eq!(refusal.retry_after(), Some(SECOND * 8));
+    assert_eq!(handle.counts().calls, 1);
+    *says.lock().unwrap() = Verdict::success();
+    tokio::time::sleep(SECOND * 10).await;
+    assert!(service.oneshot(1).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_told_when_the_state_changes() {
+    #[derive(Default)]
+    struct Told(AtomicU64);
+    impl Changed for Told {
+        fn changed(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let (monitor, says, _) = monitored(config().fall(1).rise(1));
+    let told = Arc::new(Told::default());
+    let weak = Arc::downgrade(&told);
+    monitor.watch(weak);
+    *says.lock().unwrap() = Verdict::unknown();
+    tokio::time::sleep(SECOND * 25).await;
+    assert!(matches!(monitor.take(&Asked::default(), Tick::ZERO), Take::Refuse(_)));
+    *says.lock().unwrap() = Verdict::success();
+    tokio::time::sleep(SECOND * 25).await;
+    assert_eq!(told.0.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_gate_of_it_keeps_the_tower_contract() {
+    Contract::of(|inner| {
+        let monitor = Monitor::start(config(), || std::future::ready(Verdict::success())).unwrap();
+        GatedLayer::new(monitor, ByResult::default(), TokioClock).layer(inner)
+    })
+    .run();
+}
