@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandtower_core::Operation;
+use sandtower_core::{Operation, Seed};
 
 use crate::{Pace, alarm::Levels};
 
@@ -31,6 +31,7 @@ pub enum Mode {
 /// | [`warn_at`](Config::warn_at) | 80 % and 100 % |
 /// | [`warn_margin`](Config::warn_margin) | 5 % |
 /// | [`longest_hold`](Config::longest_hold) | 60 s |
+/// | [`believed_for`](Config::believed_for) | 10 min |
 #[derive(Clone, Debug)]
 #[must_use = "a config does nothing by itself"]
 pub struct Config {
@@ -42,6 +43,8 @@ pub struct Config {
     pub(crate) paces: Vec<(Operation, Pace)>,
     pub(crate) levels: Levels,
     pub(crate) longest_hold: Duration,
+    pub(crate) believed: Duration,
+    pub(crate) seed: Seed,
 }
 
 impl Config {
@@ -56,6 +59,8 @@ impl Config {
             paces: Vec::new(),
             levels: Levels { percent: vec![80, 100], margin: 5 },
             longest_hold: Duration::from_secs(60),
+            believed: Duration::from_secs(600),
+            seed: Seed::random(),
         }
     }
 
@@ -121,6 +126,18 @@ impl Config {
         self
     }
 
+    /// How long what was learned from answers is believed when no more of them come.
+    pub fn believed_for(mut self, believed: Duration) -> Self {
+        self.believed = believed;
+        self
+    }
+
+    /// Where randomness comes from: what keeps the clients of a shared limit out of step.
+    pub fn seed(mut self, seed: Seed) -> Self {
+        self.seed = seed;
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.window < SHORTEST_WINDOW {
             return Err(ConfigError::WindowTooShort { window: self.window });
@@ -155,6 +172,13 @@ impl Config {
 
     pub(crate) fn limit_of(&self, operation: Operation) -> Option<u64> {
         last(&self.limits, operation).or(self.limit_each)
+    }
+
+    /// The operation of this number, if it was named here.
+    pub(crate) fn operation(&self, index: u8) -> Option<Operation> {
+        let limits = self.limits.iter().map(|(operation, _)| *operation);
+        let mut named = limits.chain(self.paces.iter().map(|(operation, _)| *operation));
+        named.find(|operation| operation.index() == usize::from(index))
     }
 
     pub(crate) fn pace_of(&self, operation: Operation) -> Option<Pace> {

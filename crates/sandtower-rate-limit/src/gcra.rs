@@ -31,6 +31,31 @@ impl Pace {
         self
     }
 
+    /// Sandbox creations on E2B's Hobby plan: 1 a second.
+    pub const HOBBY_CREATIONS: Self = Self::every(Duration::from_secs(1));
+
+    /// Sandbox creations on E2B's Pro plan: 5 a second.
+    pub const PRO_CREATIONS: Self = Self::every(Duration::from_millis(200));
+
+    /// E2B's management API: 20,000 in 30 s. Count all of its operations as one for it.
+    pub const MANAGEMENT: Self = Self::within(20_000, Duration::from_secs(30));
+
+    /// E2B's operations on sandboxes: 40,000 in 60 s from one address. Count all of them as one for
+    /// it.
+    pub const SANDBOX_OPERATIONS: Self = Self::within(40_000, Duration::from_secs(60));
+
+    /// Never more than `count` in any `span`, wherever it begins: a tenth of them at once, and the
+    /// others evenly.
+    pub const fn within(count: u32, span: Duration) -> Self {
+        let burst = if count < 10 { 1 } else { count / 10 };
+        let evenly = if count > burst { (count - burst) as u128 } else { 1 };
+        // Rounded up, and one nanosecond more: the end of the span belongs to it too.
+        let nanos = span.as_nanos() / evenly + 1;
+        let most = u64::MAX as u128;
+        let interval = Duration::from_nanos(if nanos > most { u64::MAX } else { nanos as u64 });
+        Self { interval, burst }
+    }
+
     pub(crate) const fn interval(&self) -> Duration {
         self.interval
     }
@@ -151,6 +176,27 @@ mod tests {
         assert_eq!(gcra.take(at(5_999)).unwrap_err(), at(6_000));
         assert!(gcra.take(at(6_000)).is_ok());
         assert_eq!(gcra.take(at(6_000)).unwrap_err(), at(7_000));
+    }
+
+    #[test]
+    fn the_known_limits_hold_in_any_span() {
+        for (pace, count, span) in
+            [(Pace::MANAGEMENT, 20_000, 30), (Pace::SANDBOX_OPERATIONS, 40_000, 60)]
+        {
+            let (mut gcra, mut sent) = (Gcra::new(pace), std::collections::VecDeque::new());
+            let mut now = at(0);
+            while now < at(2 * span * 1_000) {
+                if gcra.take(now).is_ok() {
+                    sent.push_back(now);
+                }
+                now = now.max(gcra.opens());
+                while sent.front().is_some_and(|first| now.since(*first) > SECOND * span as u32) {
+                    sent.pop_front();
+                }
+                assert!(sent.len() <= count);
+            }
+            assert!(sent.len() > count * 8 / 10);
+        }
     }
 
     #[test]

@@ -1,8 +1,11 @@
-use sandtower_core::{Operation, Reason, Settlement, Tick};
 use std::time::Duration;
 
+use sandtower_core::{Asked, Operation, Outcome, Reason, Scope, Settlement, Tick};
+
+use crate::scopes::Scopes;
 use crate::{
-    Charge, Config, Gcra, Mode, OperationStats, Recorded, Status, Window, alarm::Alarm, hold::Hold,
+    Charge, Config, Entry, Gcra, Learned, Mode, OperationStats, Recorded, Shadow, Status, Window,
+    alarm::Alarm,
 };
 
 /// What a [`RateLimit`](crate::RateLimit) gives for one attempt.
@@ -11,6 +14,8 @@ pub struct Token {
     /// Of the records that it belongs to: after a reset it is of no more meaning.
     epoch: u32,
     recorded: Recorded,
+    /// Its number with the shadow; 0 without one.
+    attempt: u64,
     /// None without a pace, and for what went although it was too fast.
     charge: Option<Charge>,
 }
@@ -23,9 +28,24 @@ pub(crate) struct Lane {
     limit: Option<u64>,
     window: Window,
     pace: Option<Gcra>,
-    hold: Hold,
+    scopes: Scopes,
+    believed: Duration,
     alarm: Alarm,
     over: u64,
+    /// Sent, less given back, since the last exchange with the store.
+    unsaved: i64,
+}
+
+/// Who asks for a token, and what becomes of a no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// A gate's shell or a waiting room: as the [`Mode`] says.
+    Gate,
+    /// The line of a layer that paces: a no is a no.
+    Line {
+        /// Since when it stands there, if others may come fresh.
+        arrived: Tick,
+    },
 }
 
 /// Why an attempt may not go, and when it may.
@@ -58,34 +78,61 @@ impl Lane {
             limit: config.limit_of(operation),
             window: Window::new(config.window),
             pace: config.pace_of(operation).map(Gcra::new),
-            hold: Hold::default(),
+            scopes: Scopes::new(
+                config.seed.clone(),
+                config.pace_of(operation),
+                config.longest_hold,
+            ),
+            believed: config.believed,
             alarm: Alarm::default(),
             over: 0,
+            unsaved: 0,
         }
     }
 
-    pub(crate) fn take(&mut self, now: Tick, config: &Config) -> Result<Token, Blocked> {
+    pub(crate) fn take(
+        &mut self,
+        now: Tick,
+        asked: &Asked,
+        asker: Asker,
+        config: &Config,
+    ) -> Result<Token, Blocked> {
+        // A store knows it by its number alone.
+        let Asked { operation, scope, .. } = *asked;
+        self.operation = operation;
         if let Some(limit) = self.limit {
             // Here and not when it rises: between two answers the count may fall and rise again.
             self.alarm.fell(&config.levels, self.window.count(now), limit);
         }
-        if let Some(blocked) = self.blocked(now) {
-            self.over = self.over.saturating_add(1);
-            if config.mode == Mode::Enforce {
+        if config.mode == Mode::Enforce || asker != Asker::Gate {
+            if let Some(blocked) = self.blocked(now, scope, asker) {
+                self.over = self.over.saturating_add(1);
                 return Err(blocked);
             }
+        } else if self.is_over(now, scope) {
+            self.over = self.over.saturating_add(1);
         }
+        let attempt = match config.longest_hold.is_zero() {
+            true => 0,
+            false => self.scopes.at(scope, now, self.believed).took(now),
+        };
+        self.unsaved += 1;
         Ok(Token {
             epoch: self.epoch,
+            attempt,
             recorded: self.window.add(now),
             charge: self.pace.as_mut().and_then(|pace| pace.take(now).ok()),
         })
     }
 
-    pub(crate) fn give_back(&mut self, token: Token) {
+    pub(crate) fn give_back(&mut self, scope: Scope, token: Token) {
         if token.epoch != self.epoch {
             return;
         }
+        if let Some(shadow) = self.scopes.get_mut(scope) {
+            shadow.give_back(token.attempt);
+        }
+        self.unsaved -= 1;
         self.window.give_back(token.recorded);
         if let (Some(pace), Some(charge)) = (&mut self.pace, token.charge) {
             pace.give_back(charge);
@@ -95,14 +142,14 @@ impl Lane {
     pub(crate) fn settle(
         &mut self,
         token: &Token,
+        scope: Scope,
         settlement: &Settlement,
         config: &Config,
     ) -> News {
         if token.epoch != self.epoch {
             return News::default();
         }
-        let was_held = self.hold.until(settlement.now).is_some();
-        let held = self.hold.learn(settlement, config.longest_hold).filter(|_| !was_held);
+        let held = self.learn(token.attempt, scope, settlement, config);
         // Only what was really sent may warn: what is given back never gets here.
         let level = self.limit.and_then(|limit| {
             let count = self.window.count(settlement.now);
@@ -110,6 +157,67 @@ impl Lane {
             Some(Level { percent, count, limit })
         });
         News { level, held }
+    }
+
+    /// Says for how long the server wants to be left alone, if that is new.
+    fn learn(
+        &mut self,
+        attempt: u64,
+        scope: Scope,
+        settlement: &Settlement,
+        config: &Config,
+    ) -> Option<Duration> {
+        let throttled = settlement.verdict.outcome == Outcome::Throttled;
+        let says_nothing = settlement.verdict.allowance.is_none() && !throttled;
+        if says_nothing || config.longest_hold.is_zero() {
+            return None;
+        }
+        let now = settlement.now;
+        let held = |shadow: &Shadow| shadow.held().min(now + config.longest_hold).since(now);
+        let shadow = self.scopes.at(scope, now, self.believed);
+        let before = held(shadow);
+        shadow.learn(attempt, settlement);
+        (throttled && before.is_zero()).then(|| held(shadow)).filter(|held| !held.is_zero())
+    }
+
+    /// What the store does not have yet, at `wall` in its time. It has it then, if it can be used.
+    pub(crate) fn unsaved(&mut self, wall: u64, saved: &mut Vec<Entry>) {
+        let operation = self.operation.index() as u8;
+        let count = std::mem::take(&mut self.unsaved);
+        if count == 0 {
+            return;
+        }
+        saved.push(Entry::Sent { operation, at: wall, count });
+        for (scope, learned) in self.scopes.learned() {
+            let Some(interval_high) = learned.interval_high else { continue };
+            let (scope, interval_low) = (scope.id(), learned.interval_low);
+            saved.push(Entry::Learned { operation, scope, at: wall, interval_low, interval_high });
+        }
+    }
+
+    /// The store could not be used: it gets what it did not have once more.
+    pub(crate) fn keep(&mut self, count: i64) {
+        self.unsaved = self.unsaved.saturating_add(count);
+    }
+
+    /// Others have sent so many.
+    pub(crate) fn others_sent(&mut self, at: Tick, count: i64) {
+        self.window.add_many(at, u64::try_from(count).unwrap_or(0));
+    }
+
+    pub(crate) fn believe(&mut self, scope: Scope, low: Duration, high: Duration, config: &Config) {
+        if !config.longest_hold.is_zero() {
+            self.scopes.at(scope, Tick::ZERO, self.believed).believe(low, high);
+        }
+    }
+
+    pub(crate) fn learned(&self, scope: Scope) -> Option<Learned> {
+        self.scopes.get(scope)?.learned()
+    }
+
+    /// When the next attempt may go.
+    pub(crate) fn opens(&mut self, now: Tick, scope: Scope, asker: Asker) -> Tick {
+        self.blocked(now, scope, asker).map_or(now, |blocked| blocked.until)
     }
 
     pub(crate) fn set_limit(&mut self, limit: Option<u64>) {
@@ -123,7 +231,7 @@ impl Lane {
     }
 
     pub(crate) fn status(&mut self, now: Tick) -> Status {
-        let available = self.blocked(now).map_or(now, |blocked| blocked.until);
+        let available = self.opens(now, Scope::ALL, Asker::Gate);
         let count = self.window.count(now);
         Status {
             count,
@@ -146,9 +254,17 @@ impl Lane {
 
     /// The last of all reasons to pass. Takes nothing, so that what one of them lets through and
     /// another does not need not be given back.
-    fn blocked(&mut self, now: Tick) -> Option<Blocked> {
-        let all = [self.full(now), self.too_fast(now), self.held(now)];
+    fn blocked(&mut self, now: Tick, scope: Scope, asker: Asker) -> Option<Blocked> {
+        let all = [self.full(now), self.too_fast(now), self.foreseen(now, scope, asker)];
         all.into_iter().flatten().max_by_key(|blocked| blocked.until)
+    }
+
+    /// Whether anything is in the way: the same as [`blocked`](Self::blocked), without the question
+    /// until when, which costs more.
+    fn is_over(&mut self, now: Tick, scope: Scope) -> bool {
+        self.limit.is_some_and(|limit| self.window.count(now) >= limit)
+            || self.too_fast(now).is_some()
+            || self.foreseen(now, scope, Asker::Gate).is_some()
     }
 
     fn full(&mut self, now: Tick) -> Option<Blocked> {
@@ -167,8 +283,12 @@ impl Lane {
         (now < until).then_some(Blocked { until, reason })
     }
 
-    fn held(&self, now: Tick) -> Option<Blocked> {
-        let until = self.hold.until(now)?;
-        Some(Blocked { until, reason: self.hold.reason() })
+    fn foreseen(&mut self, now: Tick, scope: Scope, asker: Asker) -> Option<Blocked> {
+        let shadow = self.scopes.known(scope, now, self.believed)?;
+        let until = match asker {
+            Asker::Gate => shadow.opens(now),
+            Asker::Line { arrived } => shadow.opens_for(now, arrived),
+        };
+        (now < until).then(|| Blocked { until, reason: shadow.reason() })
     }
 }

@@ -10,8 +10,9 @@ pub type RateLimited<S, C = ByResult> = Gated<S, RateLimit, C, TokioClock>;
 /// Records every attempt, and refuses what is too much if its [`RateLimit`] is told to enforce.
 ///
 /// It decides in `call` and waits for nothing: a caller that is refused gets a
-/// [`Refusal`](sandtower_core::Refusal) that says when to come back. Who wants to wait instead puts
-/// the [`RateLimit`] into a waiting room as a gate, and not this layer around it.
+/// [`Refusal`](sandtower_core::Refusal) that says when to come back. Who wants to wait instead
+/// takes a [`PaceLayer`](crate::PaceLayer), or puts the [`RateLimit`] into a waiting room as a gate,
+/// and not this layer around it.
 ///
 /// An attempt that was sent counts, though its caller drops it before it is answered.
 ///

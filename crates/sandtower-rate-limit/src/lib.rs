@@ -6,9 +6,13 @@
 //! second, and stays away for as long as a server that throttles asks. What it does about an
 //! attempt that is too much is its [`Mode`]: nothing, unless it is told to enforce.
 //!
-//! Put it before a service with a [`RateLimitLayer`], which refuses what is too much, or hand it to
-//! a waiting room as one of its gates, which makes callers wait for their turn instead. Never both:
-//! an attempt would count twice.
+//! Put it before a service with a [`RateLimitLayer`], which refuses what is too much, or with a
+//! [`PaceLayer`], in which callers wait for the instant at which they are predicted to pass; or hand
+//! it to a waiting room as one of its gates. Never two of them: an attempt would count twice.
+//!
+//! What it knows of a server's limit are the [known](Pace) paces and what it [learns](Shadow) from
+//! answers: both hold together. What it counted and learned can outlive the process
+//! ([`RateLimit::durable`]), or be shared by several through a [`Store`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -31,16 +35,23 @@
 //! # Ok::<(), sandtower_rate_limit::ConfigError>(())
 //! ```
 //!
-//! The arithmetic is in two pure engines that know nothing of services: [`Window`] counts, [`Gcra`]
-//! paces.
+//! The arithmetic is in three pure engines that know nothing of services: [`Window`] counts, [`Gcra`]
+//! paces, [`Shadow`] follows a server.
 
 mod alarm;
 mod config;
+mod frame;
 mod gcra;
-mod hold;
+mod interval;
 mod lane;
 mod layer;
+mod paced;
+mod saving;
+mod scopes;
+mod shadow;
+mod share;
 mod status;
+mod store;
 mod tracker;
 mod window;
 
@@ -48,6 +59,9 @@ pub use config::{Config, ConfigError, Mode};
 pub use gcra::{Charge, Gcra, Pace};
 pub use lane::Token;
 pub use layer::{RateLimitLayer, RateLimited};
+pub use paced::{LineStats, PaceFuture, PaceLayer, Paced, Pacer};
+pub use shadow::{Learned, Shadow};
 pub use status::{OperationStats, Stats, Status};
+pub use store::{Entry, FileStore, Store, StoreError};
 pub use tracker::RateLimit;
 pub use window::{Recorded, Window};

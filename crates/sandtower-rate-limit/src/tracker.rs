@@ -1,12 +1,15 @@
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use sandtower_core::{
-    Asked, Changed, Clock, Gate, Operation, Refusal, Settlement, Take, Tick, Watchers,
+    Asked, Changed, Clock, Gate, Operation, Refusal, Scope, Settlement, Take, Tick, Watchers,
 };
 use sandtower_time::TokioClock;
 
-use crate::lane::{Blocked, Lane, Level, News, Token};
-use crate::{Config, ConfigError, Stats, Status};
+use crate::lane::{Asker, Blocked, Lane, Level, News, Token};
+use crate::saving::{self, Saving};
+use crate::{Config, ConfigError, Entry, FileStore, Learned, Stats, Status, Store};
 
 /// As many as there are numbers of operations: traffic cannot make it grow.
 const LANES: usize = u8::MAX as usize + 1;
@@ -15,8 +18,8 @@ const LANES: usize = u8::MAX as usize + 1;
 /// [`Gate`]. All clones are one.
 ///
 /// An attempt is recorded when its token is taken; one that was never sent is given back and not
-/// counted. Memory is 4 KiB and, from its first call on, about 800 bytes for each operation, whatever
-/// the traffic.
+/// counted. Memory is 4 KiB and, from its first call on, about 800 bytes for each operation and 400 for
+/// each of at most 64 scopes of it, whatever the traffic.
 ///
 /// # Events
 ///
@@ -25,7 +28,10 @@ const LANES: usize = u8::MAX as usize + 1;
 ///
 /// - `WARN`, once when the count of an operation rises to a [level](Config::warn_at) of its limit:
 ///   `name`, `operation`, `count`, `limit`, `percent`;
-/// - `INFO`, when a server begins to hold an operation back: `name`, `operation`, `held_ms`.
+/// - `INFO`, when a server that throttles begins to hold an operation back: `name`, `operation`,
+///   `held_ms`;
+/// - `WARN`, once when its store cannot be used: `name`, `error`, `cause`; a [file](FileStore) tells
+///   more.
 #[derive(Clone, Debug)]
 pub struct RateLimit {
     shared: Arc<Shared>,
@@ -36,13 +42,13 @@ struct Shared {
     config: Config,
     lanes: Box<[OnceLock<Box<Locked>>]>,
     watchers: Watchers,
+    saving: Option<Saving>,
 }
 
 /// Alone on its cache lines: two operations share no word that their callers fight over.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Locked {
-    operation: Operation,
     lane: Mutex<Lane>,
 }
 
@@ -64,7 +70,66 @@ impl RateLimit {
 
     fn checked(config: Config) -> Self {
         let lanes = std::iter::repeat_with(OnceLock::new).take(LANES).collect();
-        Self { shared: Arc::new(Shared { config, lanes, watchers: Watchers::default() }) }
+        let watchers = Watchers::default();
+        Self { shared: Arc::new(Shared { config, lanes, watchers, saving: None }) }
+    }
+
+    /// Tracks as `config` says, with what `store` has of others, and of the process before. It is
+    /// brought up to date by [`sync`](RateLimit::sync) and when the last handle goes.
+    ///
+    /// Operations are known by their numbers to a store: keep them when a program changes.
+    ///
+    /// # Errors
+    ///
+    /// The config makes no sense; the error says what would. A store that cannot be used is none: it
+    /// is told of, and all is counted here alone until it can.
+    pub fn with_store(config: Config, store: Arc<dyn Store>) -> Result<Self, ConfigError> {
+        config.check()?;
+        let lanes = std::iter::repeat_with(OnceLock::new).take(LANES).collect();
+        let (watchers, saving) = (Watchers::default(), Some(Saving::new(store)));
+        let limit = Self { shared: Arc::new(Shared { config, lanes, watchers, saving }) };
+        limit.sync();
+        Ok(limit)
+    }
+
+    /// Tracks as `config` says, in a [file](FileStore) that survives the process: a thread in the
+    /// background writes to it four times a second, and cleans up once a minute. Calls wait for
+    /// neither.
+    ///
+    /// # Errors
+    ///
+    /// The config makes no sense; the error says what would. A file that cannot be used is told of,
+    /// and all is counted here alone until it can.
+    pub fn durable(config: Config, path: impl Into<PathBuf>) -> Result<Self, ConfigError> {
+        let store = FileStore::new(path, config.window);
+        let limit = Self::with_store(config, Arc::new(store))?;
+        let weak = Arc::downgrade(&limit.shared);
+        if let Err(error) = saving::in_background(move || {
+            let shared = weak.upgrade()?;
+            Some(RateLimit { shared })
+        }) {
+            tracing::warn!(
+                target: "sandtower::rate_limit",
+                name = limit.name(), %error,
+                "no thread to save the rate limit in the background: only `sync` does"
+            );
+        }
+        Ok(limit)
+    }
+
+    /// Exchanges with the store, here and now. Without one, does nothing. It may wait for a disk.
+    pub fn sync(&self) {
+        self.shared.sync();
+    }
+
+    /// Removes what has expired from the store: at most 500 rows, 100 at a time. Says how many it
+    /// were; none if the store cannot be used, or there is none.
+    pub fn cleanup(&self) -> u64 {
+        self.shared.saving.as_ref().map_or(0, |saving| saving.cleanup(self.name()))
+    }
+
+    fn name(&self) -> &str {
+        &self.shared.config.name
     }
 
     /// How it was configured. A limit that was [changed](RateLimit::set_limit) since shows in the
@@ -82,8 +147,13 @@ impl RateLimit {
     pub fn status_at(&self, operation: Operation, now: Tick) -> Status {
         match self.shared.lanes[operation.index()].get() {
             Some(locked) => locked.lock().status(now),
-            None => Lane::new(operation, &self.shared.config).status(now),
+            None => Lane::new(operation, self.config()).status(now),
         }
+    }
+
+    /// What was learned of the server's own limit on `operation` in `scope`, if anything.
+    pub fn learned(&self, operation: Operation, scope: Scope) -> Option<Learned> {
+        self.shared.lanes[operation.index()].get()?.lock().learned(scope)
     }
 
     /// What was sent within the window that ends now.
@@ -115,7 +185,7 @@ impl RateLimit {
     }
 
     /// Forgets what `operation` has sent, how fast, and what its server asked for. Attempts under
-    /// way are not counted any more.
+    /// way are not counted any more. A store keeps what it was told.
     pub fn reset(&self, operation: Operation) {
         if let Some(locked) = self.shared.lanes[operation.index()].get() {
             locked.lock().reset(&self.shared.config);
@@ -123,11 +193,25 @@ impl RateLimit {
         }
     }
 
+    pub(crate) fn take_as(&self, asker: Asker, asked: &Asked, now: Tick) -> Take<Token> {
+        let mut lane = self.lane(asked.operation).lock();
+        let taken = lane.take(now, asked, asker, &self.shared.config);
+        drop(lane);
+        match taken {
+            Ok(token) => Take::Open(token),
+            Err(blocked) => {
+                Take::NotBefore(blocked.until, self.refusal(asked.operation, blocked, now))
+            }
+        }
+    }
+
+    /// When an attempt may go: `now`, or later. Takes nothing.
+    pub(crate) fn opens_for(&self, asker: Asker, asked: &Asked, now: Tick) -> Tick {
+        self.lane(asked.operation).lock().opens(now, asked.scope, asker)
+    }
+
     fn lane(&self, operation: Operation) -> &Locked {
-        self.shared.lanes[operation.index()].get_or_init(|| {
-            let lane = Mutex::new(Lane::new(operation, &self.shared.config));
-            Box::new(Locked { operation, lane })
-        })
+        self.shared.lane(operation)
     }
 
     #[cold]
@@ -164,29 +248,73 @@ impl Gate for RateLimit {
     type Token = Token;
 
     fn take(&self, asked: &Asked, now: Tick) -> Take<Token> {
-        let taken = self.lane(asked.operation).lock().take(now, &self.shared.config);
-        match taken {
-            Ok(token) => Take::Open(token),
-            Err(blocked) => {
-                Take::NotBefore(blocked.until, self.refusal(asked.operation, blocked, now))
-            }
-        }
+        self.take_as(Asker::Gate, asked, now)
     }
 
     fn give_back(&self, asked: &Asked, token: Token) {
-        self.lane(asked.operation).lock().give_back(token);
+        self.lane(asked.operation).lock().give_back(asked.scope, token);
     }
 
     fn settle(&self, asked: &Asked, token: Token, settlement: &Settlement) {
         let locked = self.lane(asked.operation);
-        let news = locked.lock().settle(&token, settlement, &self.shared.config);
+        let news = locked.lock().settle(&token, asked.scope, settlement, &self.shared.config);
         if news != News::default() {
-            self.tell(locked.operation, news);
+            self.tell(asked.operation, news);
         }
     }
 
     fn watch(&self, changed: Weak<dyn Changed>) {
         self.shared.watchers.add(changed);
+    }
+}
+
+impl Shared {
+    fn lane(&self, operation: Operation) -> &Locked {
+        self.lanes[operation.index()].get_or_init(|| {
+            let lane = Mutex::new(Lane::new(operation, &self.config));
+            Box::new(Locked { lane })
+        })
+    }
+
+    fn sync(&self) {
+        let Some(saving) = &self.saving else { return };
+        let lanes = || self.lanes.iter().filter_map(OnceLock::get);
+        saving.exchange(
+            &self.config.name,
+            |wall, ours| lanes().for_each(|locked| locked.lock().unsaved(wall, ours)),
+            |operation, count| {
+                if let Some(locked) = self.lanes[usize::from(operation)].get() {
+                    locked.lock().keep(count);
+                }
+            },
+            |entry, now, wall| match entry {
+                Entry::Sent { operation, at, count } => {
+                    let ago = Duration::from_millis(wall.saturating_sub(at));
+                    let then = Tick::ZERO + now.since(Tick::ZERO).saturating_sub(ago);
+                    self.unnamed(operation).lock().others_sent(then, count);
+                }
+                Entry::Learned { operation, scope, at, interval_low, interval_high } => {
+                    let ago = Duration::from_millis(wall.saturating_sub(at));
+                    if ago <= self.config.believed {
+                        let mut lane = self.unnamed(operation).lock();
+                        let scope = Scope::new(scope);
+                        lane.believe(scope, interval_low, interval_high, &self.config);
+                    }
+                }
+            },
+        );
+    }
+
+    /// The lane of an operation that only a store has named so far: by its number.
+    fn unnamed(&self, operation: u8) -> &Locked {
+        let known = self.config.operation(operation);
+        self.lane(known.unwrap_or(Operation::new(operation, "from the store")))
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.sync();
     }
 }
 

@@ -75,6 +75,15 @@ impl Window {
         Recorded(self.latest)
     }
 
+    /// Counts `count` more at `at`, such as records of another process.
+    pub(crate) fn add_many(&mut self, at: Tick, count: u64) {
+        let Some(others) = count.checked_sub(1) else { return };
+        let Recorded(bucket) = self.add(at);
+        let slot = self.slot(bucket);
+        *slot = slot.saturating_add(others);
+        self.total = self.total.saturating_add(others);
+    }
+
     /// Takes a record back: it is not counted any more, as if it had never been made. One that has
     /// left the window by itself is forgotten already.
     pub fn give_back(&mut self, recorded: Recorded) {

@@ -7,8 +7,9 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sandtower_core::{Asked, Gate, Operation, Settlement, Take, Tick, Verdict};
-use sandtower_rate_limit::{Config, RateLimit, Token};
+use sandtower_core::{Asked, Clock, Gate, Operation, Settlement, Take, Tick, Verdict};
+use sandtower_rate_limit::{Config, Entry, FileStore, RateLimit, Store, Token};
+use sandtower_time::TokioClock;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
@@ -60,6 +61,59 @@ fn take(gate: &RateLimit, now: Tick) -> Token {
 fn send(gate: &RateLimit, now: Tick, verdict: Verdict) {
     let token = take(gate, now);
     gate.settle(&Asked::new(CREATE), token, &Settlement::new(verdict, now, now));
+}
+
+/// What a limit tells that begins with a file of these bytes, as the values of these fields; it
+/// works whatever they are.
+fn told_of<const N: usize>(fields: [&str; N], name: &str, bytes: &[u8]) -> Vec<[String; N]> {
+    let path = std::env::temp_dir().join(format!("sandtower-{}-{name}", std::process::id()));
+    std::fs::write(&path, bytes).unwrap();
+    let told = told(fields, || {
+        let store = || Arc::new(FileStore::new(&path, Duration::from_secs(3_600)));
+        let limit = RateLimit::with_store(Config::new("E2B"), store()).unwrap();
+        let before = limit.stats().total;
+        send(&limit, TokioClock.now(), Verdict::success());
+        drop(limit);
+        let again = RateLimit::with_store(Config::new("E2B"), store()).unwrap();
+        assert_eq!(again.stats().total, before + 1);
+    });
+    let _ = std::fs::remove_file(path.with_extension("corrupt"));
+    let _ = std::fs::remove_file(&path);
+    told
+}
+
+#[test]
+fn a_corrupted_file_is_told_of_once_and_the_tracker_works() {
+    let told = told_of(["level", "message"], "corrupted", b"neither a log nor a beginning of one");
+    let message = "the store of the rate limit is none, or damaged: it was put aside";
+    assert_eq!(told, [["WARN", message]]);
+}
+
+#[test]
+fn a_truncated_file_is_told_of_once_and_the_tracker_works() {
+    let path = std::env::temp_dir().join(format!("sandtower-{}-whole", std::process::id()));
+    let store = FileStore::new(&path, Duration::from_secs(3_600));
+    store.exchange(&[Entry::sent(CREATE, 0, 1), Entry::sent(CREATE, 0, 1)], 0).unwrap();
+    drop(store);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let told = told_of(["level", "damaged", "torn"], "truncated", &whole[..whole.len() - 3]);
+    assert_eq!(told, [["WARN", "0", "37"]]);
+    let mut flipped = whole;
+    flipped[20] ^= 1;
+    let told = told_of(["level", "damaged", "torn"], "flipped", &flipped);
+    assert_eq!(told, [["WARN", "1", "0"]]);
+}
+
+#[test]
+fn a_store_that_cannot_be_used_is_told_of_once_until_it_can() {
+    let path = std::env::temp_dir().join(format!("sandtower-{}-missing/file", std::process::id()));
+    let told = told(["level", "name"], || {
+        let store = Arc::new(FileStore::new(&path, Duration::from_secs(3_600)));
+        let limit = RateLimit::with_store(Config::new("E2B"), store).unwrap();
+        (0..5).for_each(|_| limit.sync());
+    });
+    assert_eq!(told, [["WARN", "E2B"]]);
 }
 
 fn at(seconds: u64) -> Tick {

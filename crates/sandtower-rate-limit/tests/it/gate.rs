@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sandtower_core::{
-    Allowance, Asked, Changed, Gate, Operation, Reason, Refusal, Settlement, Take, Tick, Verdict,
+    Allowance, Asked, Changed, Gate, Operation, Reason, Refusal, Scope, Settlement, Take, Tick,
+    Verdict,
 };
 use sandtower_rate_limit::{Config, Mode, Pace, RateLimit, Token};
 
@@ -209,10 +210,14 @@ fn a_server_that_throttles_is_left_alone_in_that_operation_only() {
 #[test]
 fn a_used_up_allowance_on_a_success_holds_until_one_is_back() {
     let gate = limit(enforced());
+    for _ in 0..4 {
+        send(&gate, CREATE, at(0), Verdict::success());
+    }
     let allowance = Allowance::new(5, 0, seconds(10));
     send(&gate, CREATE, at(0), Verdict::success().allowance(allowance));
     let (when, refusal) = take(&gate, CREATE, at(0)).unwrap_err();
-    assert_eq!(when, at(2));
+    // All of it takes more than 9 s: one takes at least 1.8 s, and at most a fourth of the 10.
+    assert_eq!(when, at(0) + Duration::from_millis(2_500));
     assert_eq!(refusal.reason(), Reason::OverLimit { count: 5, limit: 5 });
 }
 
@@ -260,4 +265,24 @@ fn who_waits_is_told_when_an_operator_raises_the_limit_or_resets() {
     assert!(gate.set_limit(CREATE, Some(0)).is_err());
     gate.set_limit(CREATE, None).unwrap();
     assert_eq!(gate.status_at(CREATE, at(0)).limit, None);
+}
+
+#[test]
+fn what_was_learned_long_ago_is_forgotten() {
+    let gate = limit(enforced().longest_hold(seconds(HOUR)).believed_for(seconds(60)));
+    let told = Allowance::new(5, 0, seconds(HOUR));
+    send(&gate, CREATE, at(0), Verdict::throttled().allowance(told).retry_after(seconds(HOUR)));
+    assert!(take(&gate, CREATE, at(60)).is_err());
+    assert!(take(&gate, CREATE, at(61)).is_ok());
+}
+
+#[test]
+fn scopes_of_one_operation_are_held_back_apart() {
+    let gate = limit(enforced());
+    let asked = |id| Asked::new(CREATE).scope(Scope::new(id));
+    let Take::Open(token) = gate.take(&asked(1), at(0)) else { panic!("nothing is known yet") };
+    let verdict = Verdict::throttled().retry_after(seconds(9));
+    gate.settle(&asked(1), token, &Settlement::new(verdict, at(0), at(0)));
+    assert!(matches!(gate.take(&asked(1), at(1)), Take::NotBefore(..)));
+    assert!(matches!(gate.take(&asked(2), at(1)), Take::Open(_)));
 }

@@ -3,8 +3,8 @@
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use sandtower_core::{Asked, BoxError, Operation, Refusal, Verdict, classify_fn, find};
-use sandtower_rate_limit::{Config, Mode, Pace, RateLimit, RateLimitLayer};
+use sandtower_core::{Allowance, Asked, BoxError, Operation, Refusal, Verdict, classify_fn, find};
+use sandtower_rate_limit::{Config, Mode, Pace, PaceLayer, RateLimit, RateLimitLayer};
 use sandtower_testkit::{Answer, Contract, Mock, allocations};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -65,6 +65,40 @@ async fn what_answers_say_is_learned_through_the_classifier() {
     let error = service.ready().await.unwrap().call(1).await.unwrap_err();
     let refusal = find::<Refusal>(&*error).unwrap();
     assert_eq!(refusal.retry_after(), Some(Duration::from_secs(4)));
+}
+
+#[test]
+fn a_call_whose_answer_teaches_allocates_nothing() {
+    let told = Allowance::new(1_000_000, 999_999, Duration::from_secs(1));
+    let classify = classify_fn(
+        |_: &u64| Asked::default(),
+        move |_: Result<&u64, &BoxError>| Verdict::success().allowance(told),
+    );
+    let inner = service_fn(|request: u64| std::future::ready(Ok::<_, BoxError>(request)));
+    let mut service = layer(enforced()).classify(classify).layer(inner);
+    let mut call = || {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(service.poll_ready(&mut cx).is_ready());
+        let mut future = std::pin::pin!(service.call(1));
+        assert!(matches!(future.as_mut().poll(&mut cx), Poll::Ready(Ok(1))));
+    };
+    call();
+    assert_eq!(allocations(|| (0..100).for_each(|_| call())), 0);
+}
+
+#[test]
+fn a_call_that_paces_and_need_not_wait_allocates_nothing() {
+    let config = enforced().pace(Operation::CALL, pace());
+    let inner = service_fn(|request: u64| std::future::ready(Ok::<_, BoxError>(request)));
+    let mut service = PaceLayer::new(RateLimit::new(config).unwrap()).layer(inner);
+    let mut call = || {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(service.poll_ready(&mut cx).is_ready());
+        let mut future = std::pin::pin!(service.call(1));
+        assert!(matches!(future.as_mut().poll(&mut cx), Poll::Ready(Ok(1))));
+    };
+    call();
+    assert_eq!(allocations(|| (0..100).for_each(|_| call())), 0);
 }
 
 #[test]
