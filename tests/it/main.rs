@@ -1,5 +1,6 @@
 //! One binary for all tests that cross crates.
 
+mod js_sdk;
 mod museum;
 mod python_sdk;
 mod stress;

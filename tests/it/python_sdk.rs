@@ -12,30 +12,44 @@ use std::{
     time::Duration,
 };
 
-use sandtower_sim::{Config, End, Sim, serve};
+use sandtower_sim::{Config, End, Plan, Sim, serve};
 use tokio::{net::TcpListener, process::Command, runtime::Runtime, sync::oneshot, time};
 
 /// The interpreter of an environment in which `python_sdk/requirements.txt` is installed.
 const PYTHON: &str = "SANDTOWER_PYTHON";
 
-/// How long a script may take; it takes a second.
+/// How long a script may take; the longest takes six seconds.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_python_sdk_creates_runs_and_kills() {
     let Some(python) = python() else { return };
-    let runtime = Runtime::new().unwrap();
-    let (sim, output) = runtime.block_on(run(&python, "echo.py"));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}:\n{stderr}", output.status);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n", "{stderr}");
-
-    let ledger = sim.ledger();
+    let ledger = passes(&python, "python_sdk/echo.py", "done\n").ledger();
     assert_eq!((ledger.creates.received, ledger.creates.created), (1, 1), "{ledger:?}");
     let sandbox = &ledger.sandboxes[0];
     assert_eq!((sandbox.end, sandbox.call.as_deref()), (End::Killed, Some("python-sdk")));
     assert!(sandbox.seen_alive_at.is_some());
     assert_eq!(ledger.requests["sandbox_kill"], 2);
+}
+
+#[test]
+fn the_python_sdk_cannot_tell_the_difference() {
+    let Some(python) = python() else { return };
+    let parts = "life\ncommands\nfiles\nsecured\npause\n";
+    let ledger = passes(&python, "python_sdk/tour.py", parts).ledger();
+    assert_eq!((ledger.active, ledger.paused), (0, 0), "{ledger:?}");
+}
+
+#[test]
+fn the_python_sdk_raises_each_of_its_exceptions() {
+    let Some(python) = python() else { return };
+    passes(&python, "python_sdk/errors.py", "done\n");
+}
+
+#[test]
+fn the_python_sdk_runs_code_in_contexts() {
+    let Some(python) = python() else { return };
+    passes(&python, "python_sdk/code.py", "done\n");
 }
 
 /// The interpreter to use; without one the test is left out, but never in CI.
@@ -44,30 +58,43 @@ fn python() -> Option<OsString> {
         return Some(python);
     }
     assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{PYTHON} is not set");
-    let left_out =
-        format!("left out: python_sdk: {PYTHON} is not set (cargo xtask test sets it)\n");
-    // Not a macro's print, which is captured: nobody would see that nothing was tested.
-    std::io::stderr().write_all(left_out.as_bytes()).unwrap();
+    leave_out("python_sdk", PYTHON);
     None
 }
 
-/// Runs a script of `python_sdk` against a fresh simulator.
-async fn run(python: &OsStr, script: &str) -> (Sim, Output) {
-    let sim = Config::new().build().unwrap();
+/// Says that a test is left out for want of a variable.
+pub(crate) fn leave_out(test: &str, variable: &str) {
+    let left_out = format!("left out: {test}: {variable} is not set (cargo xtask test sets it)\n");
+    // Not a macro's print, which is captured: nobody would see that nothing was tested.
+    std::io::stderr().write_all(left_out.as_bytes()).unwrap();
+}
+
+/// Runs a script against a fresh simulator; it must succeed and print just this.
+pub(crate) fn passes(program: &OsStr, script: &str, prints: &str) -> Sim {
+    let runtime = Runtime::new().unwrap();
+    let (sim, output) = runtime.block_on(run(program, script));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}:\n{stderr}", output.status);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), prints, "{stderr}");
+    sim
+}
+
+async fn run(program: &OsStr, script: &str) -> (Sim, Output) {
+    let sim = Config::new().plan(Plan::Pro).build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(serve(listener, sim.clone(), async { drop(stopped.await) }));
-    let output = execute(python, script, address).await;
+    let output = execute(program, script, address).await;
     drop(stop);
     server.await.unwrap().unwrap();
     (sim, output)
 }
 
-async fn execute(python: &OsStr, script: &str, address: SocketAddr) -> Output {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("it/python_sdk").join(script);
+async fn execute(program: &OsStr, script: &str, address: SocketAddr) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("it").join(script);
     let url = format!("http://{address}");
-    let mut command = Command::new(python);
+    let mut command = Command::new(program);
     // Nothing of the developer's own E2B settings, nor of a proxy.
     for (name, _) in env::vars_os() {
         let upper = name.to_string_lossy().to_uppercase();
@@ -86,7 +113,7 @@ async fn execute(python: &OsStr, script: &str, address: SocketAddr) -> Output {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .unwrap_or_else(|error| panic!("cannot run {}: {error}", python.display()));
+        .unwrap_or_else(|error| panic!("cannot run {}: {error}", program.display()));
     let output = time::timeout(TIMEOUT, child.wait_with_output()).await;
     output.unwrap_or_else(|_| panic!("still running after {TIMEOUT:?}")).unwrap()
 }

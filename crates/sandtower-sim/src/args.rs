@@ -2,22 +2,26 @@
 
 use std::{ffi::OsString, fmt, net::SocketAddr};
 
-use sandtower_sim::{Plan, World};
+use sandtower_sim::{Plan, Scenario};
 
 /// What `--help` says.
 pub(crate) const HELP: &str = "\
 Simulates E2B: control plane and sandboxes on one port.
 
-usage: sandtower-sim [--listen ADDRESS] [--seed N] [--plan PLAN] [--world WORLD]
+usage: sandtower-sim [--listen ADDRESS] [--scenario NAME|FILE] [--seed N] [--plan PLAN]
 
   --listen ADDRESS  where to listen [127.0.0.1:3900]; port 0 takes a free one
   --seed N          where all chance comes from [0]
-  --plan PLAN       the limits of each API key: hobby, pro [hobby]
-  --world WORLD     what the service is like: calm, stress [calm]
+  --plan PLAN       the limits of each API key: hobby, pro [the scenario's, or hobby]
+  --scenario WHICH  what the service is like, by name or from a TOML file [calm]
   --help            this
 
+scenarios: calm, stress, capacity-drop, cut-bodies, early-deaths, errors, kill-500, late-commits,
+           listing-lag, lost-answers, no-rate-headers, outage, resets, sandbox-proxy, stalls,
+           unauthorized-burst, zombies
+
 Point a client at it with E2B_API_URL and E2B_SANDBOX_URL, and any API key that begins with e2b_.
-GET /_sim/ledger tells what really happened.
+GET /_sim/ledger tells what really happened; PUT /_sim/faults changes what goes wrong.
 ";
 
 /// What the program is asked for.
@@ -32,8 +36,8 @@ pub(crate) enum Asked {
 pub(crate) struct Args {
     pub(crate) listen: SocketAddr,
     pub(crate) seed: u64,
-    pub(crate) plan: Plan,
-    pub(crate) world: World,
+    pub(crate) plan: Option<Plan>,
+    pub(crate) scenario: Scenario,
 }
 
 /// Why the arguments make no sense.
@@ -42,6 +46,7 @@ pub(crate) enum ArgsError {
     Unknown(String),
     NoValue(String),
     Invalid { option: &'static str, value: String, expected: &'static str },
+    Scenario { which: String, problem: String },
 }
 
 impl fmt::Display for ArgsError {
@@ -52,6 +57,7 @@ impl fmt::Display for ArgsError {
             Self::Invalid { option, value, expected } => {
                 write!(f, "{option} is {value:?}, not {expected}")
             }
+            Self::Scenario { which, problem } => write!(f, "scenario {which:?}: {problem}"),
         }
     }
 }
@@ -61,8 +67,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ask
     let mut args = Args {
         listen: SocketAddr::from(([127, 0, 0, 1], 3900)),
         seed: 0,
-        plan: Plan::Hobby,
-        world: World::calm(),
+        plan: None,
+        scenario: scenario("calm")?,
     };
     let mut arguments = arguments.into_iter().map(|a| a.to_string_lossy().into_owned());
     while let Some(argument) = arguments.next() {
@@ -73,7 +79,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ask
         if matches!(option, "--help" | "-h") {
             return Ok(Asked::Help);
         }
-        if !matches!(option, "--listen" | "--seed" | "--plan" | "--world") {
+        if !matches!(option, "--listen" | "--seed" | "--plan" | "--scenario" | "--world") {
             return Err(ArgsError::Unknown(argument));
         }
         let value = inline.or_else(|| arguments.next());
@@ -97,22 +103,24 @@ impl Args {
                 self.seed = value.parse().map_err(|_| invalid("--seed", expected))?;
             }
             "--plan" => {
-                self.plan = value.parse().map_err(|_| invalid("--plan", "hobby or pro"))?;
+                let plan = value.parse().map_err(|_| invalid("--plan", "hobby or pro"))?;
+                self.plan = Some(plan);
             }
-            _ => {
-                self.world = world(&value).ok_or_else(|| invalid("--world", "calm or stress"))?;
-            }
+            // The second name is what the first one was called before there were files.
+            _ => self.scenario = scenario(&value)?,
         }
         Ok(())
     }
 }
 
-fn world(name: &str) -> Option<World> {
-    match name {
-        "calm" => Some(World::calm()),
-        "stress" => Some(World::stress()),
-        _ => None,
+/// The scenario that is called so, or else the one in the file of that path.
+fn scenario(which: &str) -> Result<Scenario, ArgsError> {
+    if let Some(scenario) = Scenario::named(which) {
+        return Ok(scenario);
     }
+    let problem = |problem: String| ArgsError::Scenario { which: which.to_owned(), problem };
+    let text = std::fs::read_to_string(which).map_err(|error| problem(error.to_string()))?;
+    Scenario::parse(&text).map_err(|error| problem(error.to_string()))
 }
 
 #[cfg(test)]
@@ -128,15 +136,27 @@ mod tests {
         let expected = Asked::Run(Args {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             seed: 7,
-            plan: Plan::Pro,
-            world: World::stress(),
+            plan: Some(Plan::Pro),
+            scenario: Scenario::named("stress").unwrap(),
         });
         let apart =
-            ["--listen", "127.0.0.1:0", "--seed", "7", "--plan", "pro", "--world", "stress"];
+            ["--listen", "127.0.0.1:0", "--seed", "7", "--plan", "pro", "--scenario", "stress"];
         assert_eq!(parsed(&apart).unwrap(), expected);
-        let joined = ["--listen=127.0.0.1:0", "--seed=7", "--plan=pro", "--world=stress"];
+        let joined = ["--listen=127.0.0.1:0", "--seed=7", "--plan=pro", "--scenario=stress"];
         assert_eq!(parsed(&joined).unwrap(), expected);
         assert_eq!(parsed(&["--help", "--nope"]).unwrap(), Asked::Help);
+    }
+
+    #[test]
+    fn every_scenario_is_in_the_help() {
+        let told: Vec<_> = HELP.split([' ', ',', '\n']).collect();
+        assert!(Scenario::names().all(|name| told.contains(&name)));
+    }
+
+    #[test]
+    fn a_scenario_that_is_not_there_is_named() {
+        let error = parsed(&["--scenario", "no/such.toml"]).unwrap_err().to_string();
+        assert!(error.starts_with("scenario \"no/such.toml\": "), "{error}");
     }
 
     #[test]
@@ -146,7 +166,6 @@ mod tests {
             (&["--seed"], "--seed needs a value"),
             (&["--seed", "-1"], "--seed is \"-1\", not a whole number, 0 or more"),
             (&["--plan", "free"], "--plan is \"free\", not hobby or pro"),
-            (&["--world", "mad"], "--world is \"mad\", not calm or stress"),
             (
                 &["--listen", "3900"],
                 "--listen is \"3900\", not an address with a port, such as 127.0.0.1:3900",

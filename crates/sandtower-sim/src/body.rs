@@ -2,7 +2,11 @@
 
 use std::{
     pin::{Pin, pin},
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -10,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 
-use crate::error::ConnectionError;
+use crate::{error::ConnectionError, fault::half};
 
 /// The body of an answer: a whole one, or one that is written while it is read.
 #[derive(Debug)]
@@ -20,6 +24,9 @@ pub struct Body(Inner);
 enum Inner {
     Whole(Bytes),
     Stream(mpsc::Receiver<Result<Bytes, ConnectionError>>),
+    /// What is left of a body that breaks off; how many more of its chunks come.
+    Cut(Box<Inner>, usize),
+    Broken,
 }
 
 /// The writing end of a streamed body.
@@ -37,6 +44,15 @@ impl Body {
         Self(Inner::Whole(bytes.into()))
     }
 
+    /// This body, which breaks off in its middle; a stream does after its first two chunks.
+    pub(crate) fn cut(self) -> Self {
+        let (inner, chunks) = match self.0 {
+            Inner::Whole(bytes) => (Inner::Whole(half(&bytes)), 1),
+            other => (other, 2),
+        };
+        Self(Inner::Cut(Box::new(inner), chunks))
+    }
+
     pub(crate) fn stream() -> (Sender, Self) {
         let (sender, receiver) = mpsc::channel(STREAM_BUFFER);
         (sender, Self(Inner::Stream(receiver)))
@@ -51,25 +67,79 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
-        match &mut self.0 {
-            Inner::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Inner::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Inner::Stream(chunks) => chunks.poll_recv(cx).map_ok(Frame::data),
+        if let Inner::Cut(inner, chunks) = &mut self.0 {
+            if *chunks > 0
+                && let Some(frame) = ready!(inner.poll(cx))
+            {
+                *chunks -= 1;
+                return Poll::Ready(Some(frame));
+            }
+            self.0 = Inner::Broken;
+            return Poll::Ready(Some(Err(ConnectionError::reset(true))));
         }
+        self.0.poll(cx)
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Inner::Whole(bytes) => bytes.is_empty(),
-            Inner::Stream(_) => false,
+            Inner::Stream(_) | Inner::Cut(..) => false,
+            Inner::Broken => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Inner::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Stream(_) => SizeHint::default(),
+            Inner::Stream(_) | Inner::Cut(..) | Inner::Broken => SizeHint::default(),
         }
+    }
+}
+
+impl Inner {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
+        match self {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(chunks) => chunks.poll_recv(cx).map_ok(Frame::data),
+            Self::Cut(..) | Self::Broken => Poll::Ready(None),
+        }
+    }
+}
+
+/// The room for bodies that are being read, of all connections together, in bytes.
+const ROOM: usize = 256 * 1024 * 1024;
+
+/// Counts what the bodies take that are being read.
+#[derive(Debug, Default)]
+pub(crate) struct Reserve(Arc<AtomicUsize>);
+
+/// Room that a body takes.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    all: Arc<AtomicUsize>,
+    taken: usize,
+}
+
+impl Reserve {
+    fn begin(&self) -> Reserved {
+        Reserved { all: Arc::clone(&self.0), taken: 0 }
+    }
+}
+
+impl Reserved {
+    fn take(&mut self, bytes: usize) -> bool {
+        self.taken += bytes;
+        self.all.fetch_add(bytes, Ordering::Relaxed) + bytes <= ROOM
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.taken, Ordering::Relaxed);
     }
 }
 
@@ -80,21 +150,31 @@ pub(crate) enum ReadError {
     TooLarge,
     /// Its sender went away.
     Aborted,
+    /// All bodies together take too much.
+    NoRoom,
 }
 
 /// Reads a request's body whole, at most `cap` bytes of it.
-pub(crate) async fn read<B>(body: B, cap: usize) -> Result<Bytes, ReadError>
+pub(crate) async fn read<B>(
+    body: B,
+    cap: usize,
+    reserve: &Reserve,
+) -> Result<(Bytes, Reserved), ReadError>
 where
     B: http_body::Body<Data = Bytes>,
 {
     let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
+    let mut room = reserve.begin();
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return Err(ReadError::Aborted) };
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.remaining() > cap {
             return Err(ReadError::TooLarge);
+        }
+        if !room.take(data.remaining()) {
+            return Err(ReadError::NoRoom);
         }
         if first.is_empty() {
             first = data;
@@ -103,9 +183,9 @@ where
         }
     }
     if rest.is_empty() {
-        return Ok(first);
+        return Ok((first, room));
     }
     let mut whole = BytesMut::from(first);
     whole.unsplit(rest);
-    Ok(whole.freeze())
+    Ok((whole.freeze(), room))
 }

@@ -2,13 +2,15 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use crate::{
-    Limits, Plan, Runner, Shell, Sim,
+    Limits, Plan, Runner, Scenario, Shell, Sim, clock,
     dice::{Subject, dice, letters, number_of},
+    fault::{Fault, Faults, InvalidFault},
     world::{InvalidWorld, World},
 };
 
@@ -19,7 +21,7 @@ use crate::{
 ///
 /// let sim = Config::new().seed(7).plan(Plan::Pro).world(World::stress()).build()?;
 /// assert_eq!(sim.active(), 0);
-/// # Ok::<(), sandtower_sim::InvalidWorld>(())
+/// # Ok::<(), sandtower_sim::InvalidConfig>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -27,6 +29,8 @@ pub struct Config {
     pub(crate) world: World,
     pub(crate) limits: Limits,
     pub(crate) api_keys: Option<Vec<String>>,
+    pub(crate) blocked_keys: Vec<String>,
+    pub(crate) faults: Vec<Fault>,
     /// Ids by name.
     pub(crate) templates: BTreeMap<String, String>,
     pub(crate) epoch: SystemTime,
@@ -44,6 +48,8 @@ impl Config {
             world: World::calm(),
             limits: Plan::Hobby.limits(),
             api_keys: None,
+            blocked_keys: Vec::new(),
+            faults: Vec::new(),
             templates: BTreeMap::new(),
             // The first second of 2026: the dates of a run are the same on any day.
             epoch: SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600),
@@ -85,6 +91,29 @@ impl Config {
         Self { api_keys: Some(keys.into_iter().map(Into::into).collect()), ..self }
     }
 
+    /// Blocks the teams of these keys: they may look and kill, and all else is a 403.
+    #[must_use]
+    pub fn blocked_keys(self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { blocked_keys: keys.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// What goes wrong besides what the world brings about.
+    #[must_use]
+    pub fn faults(self, faults: Vec<Fault>) -> Self {
+        Self { faults, ..self }
+    }
+
+    /// The world, the faults and, if it names one, the plan of a scenario.
+    #[must_use]
+    pub fn scenario(self, scenario: Scenario) -> Self {
+        let Scenario { plan, world, faults, .. } = scenario;
+        let config = self.world(world).faults(faults);
+        match plan {
+            Some(plan) => config.plan(plan),
+            None => config,
+        }
+    }
+
     /// Adds a template that every team may start.
     #[must_use]
     pub fn template(mut self, name: impl Into<String>) -> Self {
@@ -123,15 +152,49 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// If the world has a constant that makes no sense.
-    pub fn build(self) -> Result<Sim, InvalidWorld> {
+    /// If the world has a constant that makes no sense, or if a fault does not.
+    pub fn build(mut self) -> Result<Sim, InvalidConfig> {
         self.world.check()?;
-        Ok(Sim::new(self))
+        let faults = Faults::new(std::mem::take(&mut self.faults), clock::now())?;
+        Ok(Sim::new(self, faults))
     }
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// A simulator cannot be made so.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum InvalidConfig {
+    /// A constant of the world makes no sense.
+    World(InvalidWorld),
+    /// A fault makes no sense.
+    Fault(InvalidFault),
+}
+
+impl fmt::Display for InvalidConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::World(problem) => problem.fmt(f),
+            Self::Fault(problem) => problem.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for InvalidConfig {}
+
+impl From<InvalidWorld> for InvalidConfig {
+    fn from(problem: InvalidWorld) -> Self {
+        Self::World(problem)
+    }
+}
+
+impl From<InvalidFault> for InvalidConfig {
+    fn from(problem: InvalidFault) -> Self {
+        Self::Fault(problem)
     }
 }

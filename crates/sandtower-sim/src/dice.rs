@@ -11,6 +11,8 @@ pub(crate) enum Subject {
     Connection = 1,
     Creation = 2,
     Template = 3,
+    Fault = 4,
+    CreationFault = 5,
 }
 
 /// The dice for the `number`th of its kind.

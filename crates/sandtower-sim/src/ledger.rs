@@ -24,8 +24,14 @@ pub struct Ledger {
     pub requests: BTreeMap<&'static str, u64>,
     /// Connections that were refused or reset instead of giving an answer.
     pub broken_connections: u64,
+    /// Requests that a fault befell, by the fault's name.
+    pub faulted: BTreeMap<String, u64>,
     /// Sandboxes that run, zombies included.
     pub active: u64,
+    /// Sandboxes that are paused.
+    pub paused: u64,
+    /// Sandboxes that died before their time.
+    pub died: u64,
     /// Sandboxes that were killed.
     pub killed: u64,
     /// Sandboxes whose lifetime was over.
@@ -81,6 +87,8 @@ pub struct SandboxRecord {
     pub ended_at: Option<Duration>,
     /// How it ended, if it did.
     pub end: End,
+    /// Whether it is paused.
+    pub paused: bool,
     /// Whether it is dead inside.
     pub zombie: bool,
     /// Whether the answer that names it never reached its caller: nobody may know of it.
@@ -101,6 +109,8 @@ pub enum End {
     Killed,
     /// Its lifetime was over.
     Lifetime,
+    /// It died before its time.
+    Died,
 }
 
 /// Sandboxes that ended, the newest up to a capacity.
@@ -110,12 +120,13 @@ pub(crate) struct Ended {
     capacity: usize,
     pub(crate) killed: u64,
     pub(crate) expired: u64,
+    pub(crate) died: u64,
     pub(crate) dropped: u64,
 }
 
 impl Ended {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { records: VecDeque::new(), capacity, killed: 0, expired: 0, dropped: 0 }
+        Self { records: VecDeque::new(), capacity, killed: 0, expired: 0, died: 0, dropped: 0 }
     }
 
     pub(crate) fn push(&mut self, record: SandboxRecord) {
@@ -123,6 +134,7 @@ impl Ended {
             End::StillRunning => {}
             End::Killed => self.killed += 1,
             End::Lifetime => self.expired += 1,
+            End::Died => self.died += 1,
         }
         self.records.push_back(record);
         if self.records.len() > self.capacity {

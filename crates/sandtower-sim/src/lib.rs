@@ -9,18 +9,25 @@
 //!
 //! As with E2B, a request that names a sandbox and a port goes into that sandbox: by the headers
 //! `E2b-Sandbox-Id` and `E2b-Sandbox-Port`, or by a host such as `49983-<id>.<domain>`. Every
-//! other request is for the control plane. `GET /_sim/ledger` is the ledger as JSON.
+//! other request is for the control plane. `GET /_sim/ledger` is the ledger as JSON, and
+//! `PUT /_sim/faults` changes what goes wrong.
 //!
-//! # What is simulated so far
+//! # What is simulated
 //!
 //! | part | requests |
 //! |---|---|
-//! | control plane | create (with idempotency keys), list, info, connect, time-out, kill; health |
-//! | limits | creation and other routes by GCRA, concurrent sandboxes, lifetimes |
-//! | envd | health; `process.Process/Start` with what [`Shell`] understands |
+//! | control plane | create (with idempotency keys), list, info, connect, resume, pause, time-out, refreshes, kill, metrics, logs; health |
+//! | limits | creation and other routes by GCRA, concurrent sandboxes, lifetimes, blocked teams |
+//! | envd | health, files, metrics, variables; `filesystem.Filesystem` but for watching; `process.Process` but for ptys, with what [`Shell`] understands |
+//! | code interpreter | `/execute` and `/contexts`, for a small set of statements |
 //!
 //! What E2B does with a sandbox and this does not is answered with 501, or with Connect's
 //! `unimplemented`.
+//!
+//! # What goes wrong
+//!
+//! By itself, what a [`World`]'s constants bring about. Besides, any number of [`Fault`]s: at set
+//! times, at a rate, for some requests or all. A [`Scenario`] is both, by name or from a file.
 //!
 //! # Time and chance
 //!
@@ -36,7 +43,11 @@ mod date;
 mod dice;
 mod envd;
 mod error;
+mod fault;
+mod fault_control;
+mod files;
 mod gcra;
+mod interpreter;
 mod json;
 mod ledger;
 mod placement;
@@ -44,6 +55,7 @@ mod plan;
 mod proxy;
 mod runner;
 mod sandbox;
+mod scenario;
 mod seconds;
 mod server;
 mod service;
@@ -53,11 +65,14 @@ mod teams;
 mod world;
 
 pub use body::Body;
-pub use config::Config;
+pub use config::{Config, InvalidConfig};
 pub use error::{ConnectionError, ConnectionErrorKind};
+pub use fault::{Fault, FaultAnswer, FaultKind, InvalidFault};
+pub use files::{Entry, FileError, Files, Kind};
 pub use ledger::{CreateCounts, End, Ledger, SandboxRecord};
 pub use plan::{Limits, Plan, Rate, UnknownPlan};
-pub use runner::{Command, Exit, Output, Runner, Running};
+pub use runner::{Command, Exit, Input, Output, Runner, Running};
+pub use scenario::{InvalidScenario, Scenario};
 pub use server::serve;
 pub use service::ResponseFuture;
 pub use shell::Shell;

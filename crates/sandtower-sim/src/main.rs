@@ -48,7 +48,10 @@ async fn listen(args: Args) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn simulator(args: &Args) -> Result<Sim, Box<dyn std::error::Error>> {
-    let config = Config::new().seed(args.seed).plan(args.plan).world(args.world.clone());
+    let mut config = Config::new().seed(args.seed).scenario(args.scenario.clone());
+    if let Some(plan) = args.plan {
+        config = config.plan(plan);
+    }
     Ok(config.epoch(today()).build()?)
 }
 

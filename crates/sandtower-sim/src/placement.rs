@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use http::StatusCode;
 
 use crate::{
+    answer::ApiError,
     dice::{happens, normal},
     world::World,
 };
@@ -59,6 +61,29 @@ impl Failure {
             Self::NoCapacity
         } else {
             Self::PlacementTimeout
+        }
+    }
+}
+
+impl Failure {
+    /// How the API tells of it.
+    pub(crate) fn error(self) -> ApiError {
+        match self {
+            Self::CreateFailed => {
+                let message = "Failed to place sandbox: all nodes refused it";
+                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+                    .code("sandbox_create_failed")
+            }
+            Self::NoCapacity => {
+                let message = "Failed to place sandbox: no capacity available, try again shortly";
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
+                    .code("sandbox_capacity_unavailable")
+            }
+            Self::PlacementTimeout => {
+                let message = "Failed to place sandbox: timed out";
+                ApiError::new(StatusCode::GATEWAY_TIMEOUT, message)
+                    .code("sandbox_placement_timeout")
+            }
         }
     }
 }

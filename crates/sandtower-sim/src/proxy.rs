@@ -77,9 +77,37 @@ pub(crate) fn port_closed(sandbox_id: &str, port: u16) -> Response<Body> {
     unreachable(sandbox_id, "The sandbox is running but port is not open", Some(port))
 }
 
+/// The sandbox is being paused or resumed.
+pub(crate) fn transitioning(sandbox_id: &str) -> Response<Body> {
+    let message = "The sandbox is still transitioning. Try again in a moment.";
+    refusal(StatusCode::CONFLICT, sandbox_id, message)
+}
+
+/// The most connections that the proxy lets into a sandbox.
+const CONNECTION_LIMIT: u32 = 2_500;
+
+/// There are too many connections to the sandbox.
+pub(crate) fn too_many_connections(sandbox_id: &str) -> Response<Body> {
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let message = format!(
+        "The sandbox has too many concurrent incoming connections (limit: {CONNECTION_LIMIT})"
+    );
+    let body = serde_json::json!({
+        "sandboxId": sandbox_id,
+        "message": message,
+        "code": status.as_u16(),
+        "connectionLimit": CONNECTION_LIMIT,
+    });
+    answer::json(status, &body)
+}
+
 /// The request says neither which sandbox nor that it means none.
 pub(crate) fn nowhere(message: &'static str) -> Response<Body> {
     answer::text(StatusCode::BAD_REQUEST, message)
+}
+
+fn refusal(status: StatusCode, sandbox_id: &str, message: &'static str) -> Response<Body> {
+    answer::json(status, &Unreachable { sandbox_id, message, port: None, code: status.as_u16() })
 }
 
 fn unreachable(sandbox_id: &str, message: &'static str, port: Option<u16>) -> Response<Body> {

@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, fmt, future::Future, pin::Pin};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::files::Files;
+
 /// Runs commands. Nothing of it may block.
 pub trait Runner: fmt::Debug + Send + Sync + 'static {
     /// Runs one command to its end. Dropping the future kills the command.
-    fn run(&self, command: Command, output: Output) -> Running;
+    fn run(&self, command: Command, input: Input, output: Output) -> Running;
 }
 
 /// A command that runs.
@@ -28,11 +30,19 @@ pub struct Command {
     pub directory: String,
     /// The user that it runs as.
     pub user: String,
+    /// Its number in the sandbox.
+    pub pid: u32,
+    /// The sandbox's files.
+    pub files: Files,
 }
 
 /// How a command ended: its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit(pub u8);
+
+/// What a command reads: its standard input.
+#[derive(Debug)]
+pub struct Input(Option<mpsc::Receiver<Bytes>>);
 
 /// Where a command writes.
 #[derive(Clone, Debug)]
@@ -45,9 +55,31 @@ pub(crate) enum Chunk {
     Stderr(Bytes),
 }
 
+/// Chunks that lie between a writer and a reader.
+const PIPE: usize = 16;
+
+impl Input {
+    /// An input at its end.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self(None)
+    }
+
+    /// A pipe: what is sent can be read; the input ends when the sender is dropped.
+    pub(crate) fn pipe() -> (mpsc::Sender<Bytes>, Self) {
+        let (sender, receiver) = mpsc::channel(PIPE);
+        (sender, Self(Some(receiver)))
+    }
+
+    /// What comes next; `None` at the end.
+    pub async fn read(&mut self) -> Option<Bytes> {
+        self.0.as_mut()?.recv().await
+    }
+}
+
 impl Output {
     pub(crate) fn new() -> (Self, mpsc::Receiver<Chunk>) {
-        let (sender, receiver) = mpsc::channel(16);
+        let (sender, receiver) = mpsc::channel(PIPE);
         (Self(sender), receiver)
     }
 

@@ -1,24 +1,38 @@
-//! A sandbox that runs, and how the control plane describes it.
+//! A sandbox that runs or is paused, and how the control plane describes it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde::Serialize;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    select,
+    sync::watch::{self, error::RecvError},
+    time::{self, Instant},
+};
 
-use crate::{date, ledger::SandboxRecord, sim::Shared};
+use crate::{
+    clock, date, envd::Process, files::Files, interpreter::Contexts, ledger::SandboxRecord,
+    sim::Shared,
+};
 
 /// The version of envd whose answers are simulated.
 pub(crate) const ENVD_VERSION: &str = "0.6.13";
 
 const CLIENT_ID: &str = "6532622b";
-const CPU_COUNT: u32 = 2;
-const MEMORY_MB: u32 = 512;
-const DISK_SIZE_MB: u32 = 1024;
+pub(crate) const CPU_COUNT: u32 = 2;
+pub(crate) const MEMORY_MB: u32 = 512;
+pub(crate) const DISK_SIZE_MB: u32 = 1024;
 
 /// Processes that one sandbox runs at a time.
-const MAX_PROCESSES: u32 = 256;
+const MAX_PROCESSES: usize = 256;
 
-/// A sandbox that runs.
+/// What the log of a sandbox keeps.
+const MAX_LOG: usize = 100;
+
+/// A sandbox that runs or is paused.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     /// The API key of the team that it belongs to.
@@ -29,18 +43,69 @@ pub(crate) struct Sandbox {
     pub(crate) access_token: Option<String>,
     pub(crate) started_at: Instant,
     pub(crate) end_at: Instant,
+    /// When it dies before its time, if it does.
+    pub(crate) dies_at: Option<Instant>,
     /// Told to whoever works inside it.
     pub(crate) life: watch::Sender<Life>,
     pub(crate) record: SandboxRecord,
-    pub(crate) processes: u32,
+    pub(crate) files: Files,
+    pub(crate) processes: BTreeMap<u32, Arc<Process>>,
+    pub(crate) contexts: Arc<Mutex<Contexts>>,
     pub(crate) last_pid: u32,
+    /// The lifetime that it was created with.
+    pub(crate) lifetime: Duration,
+    /// Whether it is paused, and not killed, when its lifetime is over.
+    pub(crate) auto_pause: bool,
+    /// Whether traffic to it resumes it.
+    pub(crate) auto_resume: bool,
+    /// Whether it is being resumed.
+    pub(crate) resuming: bool,
+    /// From when on lists tell of it.
+    pub(crate) listed_from: Instant,
+    pub(crate) log: VecDeque<(Instant, &'static str)>,
 }
 
 /// Whether a sandbox runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
     Until(Instant),
+    Paused,
     Over,
+}
+
+/// Returns when a sandbox's life has changed, or should have: whoever asks for the state then
+/// ends what is to end.
+pub(crate) async fn changed(
+    sim: &Shared,
+    life: &mut watch::Receiver<Life>,
+) -> Result<(), RecvError> {
+    let Life::Until(end) = *life.borrow_and_update() else { return life.changed().await };
+    select! {
+        biased;
+        changed = life.changed() => changed,
+        () = time::sleep_until(end) => {
+            drop(sim.state());
+            Ok(())
+        }
+    }
+}
+
+/// Returns when a sandbox has ended, however its end may be moved until then.
+pub(crate) async fn over(sim: &Shared, life: &mut watch::Receiver<Life>) {
+    while *life.borrow_and_update() != Life::Over {
+        if changed(sim, life).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Returns when a sandbox has ended or was paused: its connections are gone.
+pub(crate) async fn stopped(sim: &Shared, life: &mut watch::Receiver<Life>) {
+    while matches!(*life.borrow_and_update(), Life::Until(_)) {
+        if changed(sim, life).await.is_err() {
+            return;
+        }
+    }
 }
 
 impl Sandbox {
@@ -50,14 +115,34 @@ impl Sandbox {
         self.life.send_replace(Life::Until(end_at));
     }
 
+    pub(crate) fn is_paused(&self) -> bool {
+        *self.life.borrow() == Life::Paused
+    }
+
     /// The number of a new process, or `None` if there are too many.
-    pub(crate) fn fork(&mut self) -> Option<u32> {
-        if self.processes >= MAX_PROCESSES {
+    pub(crate) fn next_pid(&mut self) -> Option<u32> {
+        if self.processes.len() >= MAX_PROCESSES {
             return None;
         }
-        self.processes += 1;
-        self.last_pid = self.last_pid.wrapping_add(1).max(1);
-        Some(self.last_pid)
+        loop {
+            self.last_pid = self.last_pid.wrapping_add(1).max(1);
+            if !self.processes.contains_key(&self.last_pid) {
+                return Some(self.last_pid);
+            }
+        }
+    }
+
+    /// Whether a code interpreter listens in it.
+    pub(crate) fn interprets(&self) -> bool {
+        self.record.template.starts_with("code-interpreter")
+    }
+
+    /// Writes a line to its log.
+    pub(crate) fn note(&mut self, line: &'static str) {
+        if self.log.len() >= MAX_LOG {
+            self.log.pop_front();
+        }
+        self.log.push_back((clock::now(), line));
     }
 
     /// What a caller gets who creates it or connects to it.
@@ -87,7 +172,7 @@ impl Sandbox {
             memory_mb: MEMORY_MB,
             disk_size_mb: DISK_SIZE_MB,
             metadata: self.metadata.clone(),
-            state: "running",
+            state: if self.is_paused() { "paused" } else { "running" },
             envd_version: ENVD_VERSION,
         }
     }

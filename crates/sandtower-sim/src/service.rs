@@ -16,11 +16,13 @@ use tokio::{sync::oneshot, time};
 use tower_service::Service;
 
 use crate::{
-    body::{self, Body, ReadError},
-    control,
+    body::{self, Body, ReadError, Reserved},
+    clock, control,
     dice::{Subject, dice, happens},
     envd,
     error::ConnectionError,
+    fault::{Break, Mishap},
+    fault_control,
     proxy::{self, Destination},
     sim::{Shared, Sim},
 };
@@ -128,24 +130,30 @@ struct Weather {
     refused: bool,
     reset: bool,
     answer_lost: bool,
+    mishap: Mishap,
 }
 
 impl Weather {
-    fn draw(shared: &Shared) -> Self {
-        let number = {
-            let mut state = shared.state();
-            state.connections += 1;
-            state.connections
-        };
-        let world = &shared.config.world;
-        let mut dice = dice(shared.config.seed, Subject::Connection, number);
-        let weather = Self {
+    fn draw(shared: &Shared, request: &str) -> Self {
+        let mut state = shared.state();
+        state.connections += 1;
+        let (world, seed) = (&shared.config.world, shared.config.seed);
+        let mut dice = dice(seed, Subject::Connection, state.connections);
+        let mut weather = Self {
             refused: happens(&mut dice, world.connection_refused),
             reset: happens(&mut dice, world.connection_reset),
             answer_lost: happens(&mut dice, world.answer_lost),
+            mishap: state.faults.befall(seed, request, clock::now()),
         };
-        if weather.refused || weather.reset || weather.answer_lost {
-            shared.state().broken_connections += 1;
+        match weather.mishap.breaks {
+            Some(Break::Refuse) => weather.refused = true,
+            Some(Break::Reset) => weather.reset = true,
+            Some(Break::Lose) => weather.answer_lost = true,
+            _ => {}
+        }
+        let stalls = matches!(weather.mishap.breaks, Some(Break::Stall { .. } | Break::Cut));
+        if weather.refused || weather.reset || weather.answer_lost || stalls {
+            state.broken_connections += 1;
         }
         weather
     }
@@ -155,30 +163,105 @@ async fn work<B>(shared: Arc<Shared>, request: Request<B>) -> Answer
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
 {
-    let weather = Weather::draw(&shared);
+    let (parts, body) = request.into_parts();
+    if parts.uri.path().starts_with("/_sim/") {
+        // The way out of a fault is never befallen by one.
+        let body = read(&shared, body, fault_control::MAX_BODY);
+        let Ok(body) = time::timeout(BODY_TIMEOUT, body).await else {
+            return Err(ConnectionError::reset(false));
+        };
+        return Ok(fault_control::answer(&shared, &Received { parts, body: body?.whole() }));
+    }
+    let destination = Destination::of(&parts);
+    let name = match &destination {
+        Destination::ControlPlane => control::name(&parts),
+        Destination::Sandbox { port, .. } => envd::name(*port, parts.uri.path()),
+        Destination::Nowhere(_) => "unknown",
+    };
+    let weather = Weather::draw(&shared, name);
     if weather.refused {
         return Err(ConnectionError::refused());
     }
     if weather.reset {
         return Err(ConnectionError::reset(false));
     }
-    let (parts, body) = request.into_parts();
-    let answer = match Destination::of(&parts) {
-        Destination::ControlPlane => of_control_plane(&shared, parts, body).await?,
-        Destination::Sandbox { id, port } => {
-            let body = read(body, envd::MAX_BODY);
-            let Ok(body) = time::timeout(BODY_TIMEOUT, body).await else {
-                return Err(ConnectionError::reset(false));
+    time::sleep(weather.mishap.slow).await;
+    let instead = match weather.mishap.breaks {
+        Some(Break::Answer { answer, lasting, after_work }) => {
+            let sandbox = match &destination {
+                Destination::Sandbox { id, port } => Some((id.as_str(), *port)),
+                _ => None,
             };
-            envd::answer(&shared, &id, port, Received { parts, body: body? }).await
+            Some((answer.response(sandbox), lasting, after_work))
         }
-        Destination::Nowhere(message) => proxy::nowhere(message),
+        _ => None,
     };
+    let does_nothing = match weather.mishap.breaks {
+        Some(Break::Stall { lasting, after_work: false }) => {
+            time::sleep(lasting).await;
+            return Err(ConnectionError::reset(false));
+        }
+        Some(Break::Answer { after_work, .. }) => !after_work,
+        _ => false,
+    };
+    let mut answer = if does_nothing {
+        control::note_refused(
+            &shared,
+            &parts,
+            &destination,
+            instead.as_ref().map(|(a, ..)| a.status()),
+        );
+        Response::new(Body::empty())
+    } else {
+        right(&shared, destination, parts, body).await?
+    };
+    match weather.mishap.breaks {
+        Some(Break::Stall { lasting, .. }) => {
+            note_lost(&shared, &answer);
+            time::sleep(lasting).await;
+            return Err(ConnectionError::reset(true));
+        }
+        Some(Break::Cut) => {
+            note_lost(&shared, &answer);
+            return Ok(answer.map(Body::cut));
+        }
+        _ => {}
+    }
+    if let Some((instead, lasting, _)) = instead {
+        note_lost(&shared, &answer);
+        time::sleep(lasting).await;
+        return Ok(instead);
+    }
     if weather.answer_lost {
         note_lost(&shared, &answer);
         return Err(ConnectionError::reset(true));
     }
+    if weather.mishap.bare {
+        for name in ["retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"] {
+            answer.headers_mut().remove(name);
+        }
+    }
     Ok(answer)
+}
+
+/// The answer that nothing has befallen.
+async fn right<B>(shared: &Arc<Shared>, to: Destination, parts: Parts, body: B) -> Answer
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+{
+    match to {
+        Destination::ControlPlane => of_control_plane(shared, parts, body).await,
+        Destination::Sandbox { id, port } => {
+            let body = read(shared, body, envd::max_body(&parts));
+            let Ok(body) = time::timeout(BODY_TIMEOUT, body).await else {
+                return Err(ConnectionError::reset(false));
+            };
+            let body = body?;
+            let request = Received { parts, body: body.whole() };
+            Ok(envd::answer(shared, &id, port, request).await)
+        }
+        Destination::Nowhere(message) => Ok(proxy::nowhere(message)),
+    }
 }
 
 /// The control plane's answer, or its balancer's when it takes too long.
@@ -188,7 +271,7 @@ where
 {
     let request = control::Arrival::note(shared, &parts);
     let answered = time::timeout(shared.config.world.api_deadline, async {
-        let body = read(body, control::MAX_BODY).await?;
+        let body = read(shared, body, control::MAX_BODY).await?.whole();
         Ok(control::answer(shared, &request, Received { parts, body }).await)
     });
     let answer = match answered.await {
@@ -199,13 +282,22 @@ where
     Ok(answer)
 }
 
-async fn read<B>(body: B, cap: usize) -> Result<Option<Bytes>, ConnectionError>
+/// A body that was read, and the room that it takes until this is dropped.
+struct Whole(Option<(Bytes, Reserved)>);
+
+impl Whole {
+    fn whole(&self) -> Option<Bytes> {
+        self.0.as_ref().map(|(bytes, _)| bytes.clone())
+    }
+}
+
+async fn read<B>(shared: &Shared, body: B, cap: usize) -> Result<Whole, ConnectionError>
 where
     B: http_body::Body<Data = Bytes>,
 {
-    match body::read(body, cap).await {
-        Ok(body) => Ok(Some(body)),
-        Err(ReadError::TooLarge) => Ok(None),
-        Err(ReadError::Aborted) => Err(ConnectionError::reset(false)),
+    match body::read(body, cap, &shared.bodies).await {
+        Ok(body) => Ok(Whole(Some(body))),
+        Err(ReadError::TooLarge) => Ok(Whole(None)),
+        Err(ReadError::Aborted | ReadError::NoRoom) => Err(ConnectionError::reset(false)),
     }
 }

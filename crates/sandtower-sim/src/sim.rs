@@ -9,13 +9,19 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
+    body::Reserve,
     clock,
     config::Config,
     control::Keys,
+    fault::{Fault, Faults, InvalidFault},
+    files::Budget,
     ledger::{CreateCounts, End, Ended, Ledger},
     sandbox::{Life, Sandbox},
     teams::Teams,
 };
+
+/// Sandboxes that are paused at a time; more than that are not kept.
+const MAX_PAUSED: usize = 10_000;
 
 /// A simulated E2B: control plane and sandboxes behind one [`Service`](tower_service::Service).
 ///
@@ -27,9 +33,16 @@ pub struct Sim {
 }
 
 impl Sim {
-    pub(crate) fn new(config: Config) -> Self {
-        let state = Mutex::new(State::new(config.ledger_capacity));
-        Self { shared: Arc::new(Shared { config, began: clock::now(), state }) }
+    pub(crate) fn new(config: Config, faults: Faults) -> Self {
+        let state = Mutex::new(State::new(config.ledger_capacity, faults));
+        let shared = Shared {
+            config,
+            began: clock::now(),
+            state,
+            disk: Budget::default(),
+            bodies: Reserve::default(),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The truth up to now.
@@ -44,10 +57,27 @@ impl Sim {
         self.shared.since_began(clock::now())
     }
 
-    /// How many sandboxes run, zombies included.
+    /// How many sandboxes run, zombies included; those that are paused do not.
     #[must_use]
     pub fn active(&self) -> usize {
-        self.shared.state().sandboxes.len()
+        self.shared.state().running()
+    }
+
+    /// The faults as they are now.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Fault> {
+        self.shared.state().faults.rules().to_vec()
+    }
+
+    /// Replaces all faults; their times count from now.
+    ///
+    /// # Errors
+    ///
+    /// Names the first fault that makes no sense.
+    pub fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidFault> {
+        let faults = Faults::new(faults, clock::now())?;
+        self.shared.state().faults = faults;
+        Ok(())
     }
 }
 
@@ -57,6 +87,10 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     began: Instant,
     state: Mutex<State>,
+    /// What the files of all sandboxes take.
+    pub(crate) disk: Budget,
+    /// What the bodies that are being read take.
+    pub(crate) bodies: Reserve,
 }
 
 /// What changes.
@@ -69,6 +103,8 @@ pub(crate) struct State {
     pub(crate) requests: BTreeMap<&'static str, u64>,
     pub(crate) connections: u64,
     pub(crate) broken_connections: u64,
+    pub(crate) faults: Faults,
+    paused: usize,
     ends: BTreeSet<(Instant, String)>,
     ended: Ended,
 }
@@ -79,7 +115,15 @@ impl Shared {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock::now();
         while let Some((at, id)) = state.ends.first().filter(|(at, _)| *at <= now).cloned() {
-            state.end(&id, End::Lifetime, self.since_began(at));
+            state.ends.pop_first();
+            let Some(sandbox) = state.sandboxes.get(&id) else { continue };
+            let (pauses, dies) = (sandbox.auto_pause, sandbox.dies_at == Some(at));
+            let at = self.since_began(at);
+            if dies {
+                state.end(&id, End::Died, at);
+            } else if !pauses || !state.pause(&id) {
+                state.end(&id, End::Lifetime, at);
+            }
         }
         state
     }
@@ -104,7 +148,10 @@ impl Shared {
             creates: state.creates.clone(),
             requests: state.requests.clone(),
             broken_connections: state.broken_connections,
-            active: state.sandboxes.len() as u64,
+            faulted: state.faults.counts(),
+            active: state.running() as u64,
+            paused: state.paused as u64,
+            died: state.ended.died,
             killed: state.ended.killed,
             expired: state.ended.expired,
             dropped: state.ended.dropped,
@@ -134,7 +181,7 @@ impl Shared {
 }
 
 impl State {
-    fn new(ledger_capacity: usize) -> Self {
+    fn new(ledger_capacity: usize, faults: Faults) -> Self {
         Self {
             teams: Teams::default(),
             keys: Keys::default(),
@@ -143,6 +190,8 @@ impl State {
             requests: BTreeMap::new(),
             connections: 0,
             broken_connections: 0,
+            faults,
+            paused: 0,
             ends: BTreeSet::new(),
             ended: Ended::new(ledger_capacity),
         }
@@ -164,12 +213,69 @@ impl State {
         }
     }
 
+    /// How many sandboxes run.
+    pub(crate) fn running(&self) -> usize {
+        self.sandboxes.len() - self.paused
+    }
+
+    /// Lets a sandbox die before its time, whatever is asked for it.
+    pub(crate) fn doom(&mut self, id: &str, at: Instant) {
+        if let Some(sandbox) = self.sandboxes.get_mut(id) {
+            sandbox.dies_at = Some(at);
+            self.ends.insert((at, id.to_owned()));
+        }
+    }
+
+    /// Pauses a sandbox that runs; false if there are too many that are paused.
+    pub(crate) fn pause(&mut self, id: &str) -> bool {
+        if self.paused >= MAX_PAUSED {
+            return false;
+        }
+        let Some(sandbox) = self.sandboxes.get_mut(id).filter(|sandbox| !sandbox.is_paused())
+        else {
+            return true;
+        };
+        for at in [Some(sandbox.end_at), sandbox.dies_at].into_iter().flatten() {
+            self.ends.remove(&(at, id.to_owned()));
+        }
+        self.teams.release(&sandbox.team);
+        self.paused += 1;
+        sandbox.life.send_replace(Life::Paused);
+        sandbox.record.paused = true;
+        sandbox.note("Sandbox paused");
+        true
+    }
+
+    /// Lets a paused sandbox run again until `end_at`; its place in the quota is taken already.
+    pub(crate) fn resume(&mut self, id: &str, end_at: Instant) {
+        let Some(sandbox) = self.sandboxes.get_mut(id).filter(|sandbox| sandbox.is_paused()) else {
+            return;
+        };
+        self.paused -= 1;
+        for at in [Some(end_at), sandbox.dies_at].into_iter().flatten() {
+            self.ends.insert((at, id.to_owned()));
+        }
+        sandbox.started_at = clock::now();
+        sandbox.resuming = false;
+        sandbox.record.paused = false;
+        sandbox.note("Sandbox resumed");
+        sandbox.live_until(end_at);
+    }
+
     fn end(&mut self, id: &str, how: End, at: Duration) {
         let Some(mut sandbox) = self.sandboxes.remove(id) else { return };
-        self.ends.remove(&(sandbox.end_at, id.to_owned()));
-        self.teams.release(&sandbox.team);
+        for at in [Some(sandbox.end_at), sandbox.dies_at].into_iter().flatten() {
+            self.ends.remove(&(at, id.to_owned()));
+        }
+        if sandbox.is_paused() {
+            self.paused -= 1;
+        } else {
+            self.teams.release(&sandbox.team);
+        }
         sandbox.life.send_replace(Life::Over);
+        sandbox.files.end();
         sandbox.record.end = how;
+        sandbox.record.paused = false;
         sandbox.record.ended_at = Some(at);
         self.ended.push(sandbox.record);
     }

@@ -1,6 +1,10 @@
 //! Creating a sandbox.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
@@ -20,6 +24,8 @@ use crate::{
     body::Body,
     clock,
     dice::{Subject, dice, letters},
+    fault::Curse,
+    files::Files,
     ledger::{End, SandboxRecord},
     placement::{Failure, Placement},
     sandbox::{Life, Sandbox},
@@ -52,6 +58,18 @@ struct NewSandbox {
     #[serde(default, rename = "envVars")]
     env_vars: Option<BTreeMap<String, String>>,
     secure: Option<bool>,
+    #[serde(default, rename = "autoPause")]
+    auto_pause: Option<bool>,
+    #[serde(default, rename = "autoResume")]
+    auto_resume: Option<AutoResume>,
+}
+
+/// Whether traffic resumes a sandbox: a truth, or one in an object.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(untagged)]
+enum AutoResume {
+    Plain(bool),
+    Object { enabled: bool },
 }
 
 /// A creation that has been let in: what it will become if it succeeds.
@@ -65,6 +83,8 @@ struct Draft {
     env_vars: BTreeMap<String, String>,
     lifetime: Duration,
     secure: bool,
+    auto_pause: bool,
+    auto_resume: bool,
     call: Option<String>,
     key: Option<Key>,
 }
@@ -80,10 +100,10 @@ pub(super) async fn create(
     if let Some(answer) = earlier(sim, &draft, body)? {
         return Ok(answer::json_text(StatusCode::CREATED, answer));
     }
-    let placement = admit(sim, &draft)?;
+    let (placement, curse) = admit(sim, &draft)?;
     let (told, outcome) = oneshot::channel();
     // A task of its own: placing goes on when the API gives up on it.
-    tokio::spawn(place(Arc::clone(sim), draft, placement, told));
+    tokio::spawn(place(Arc::clone(sim), draft, placement, curse, told));
     match outcome.await {
         Ok(Ok((id, answer))) => {
             let mut answer = answer::json_text(StatusCode::CREATED, answer);
@@ -133,6 +153,11 @@ fn draft(
         env_vars: new.env_vars.unwrap_or_default(),
         lifetime,
         secure: new.secure.unwrap_or(default_secure),
+        auto_pause: new.auto_pause.unwrap_or(false),
+        auto_resume: matches!(
+            new.auto_resume,
+            Some(AutoResume::Plain(true) | AutoResume::Object { enabled: true })
+        ),
         key: idempotency,
     })
 }
@@ -147,32 +172,44 @@ fn template(sim: &Shared, asked: &str) -> Result<(String, String), ApiError> {
 }
 
 /// Lets a creation in if quota and capacity allow it, and decides its fate.
-fn admit(sim: &Shared, draft: &Draft) -> Result<Placement, ApiError> {
+fn admit(sim: &Shared, draft: &Draft) -> Result<(Placement, Curse), ApiError> {
     let (config, mut state) = (&sim.config, sim.state());
     if !state.teams.reserve(&draft.team, &config.limits) {
         state.creates.over_quota += 1;
         draft.failed(&mut state);
         return Err(over_quota(config.limits.concurrent_sandboxes));
     }
-    let taken = state.sandboxes.len() + state.creates.in_flight as usize;
-    if taken >= config.world.slots.get() as usize {
+    let now = clock::now();
+    let slots = config.world.slots.get();
+    let slots = state.faults.slots(now).map_or(slots, |fewer| fewer.min(slots));
+    let taken = state.running() + state.creates.in_flight as usize;
+    if taken >= slots as usize {
         state.teams.release(&draft.team);
         draft.failed(&mut state);
         return Err(Failure::NoCapacity.error());
     }
+    let curse = state.faults.curse(config.seed, draft.number, now);
     let creates = &mut state.creates;
     creates.in_flight += 1;
     creates.max_in_flight = creates.max_in_flight.max(creates.in_flight);
     let mut dice = dice(config.seed, Subject::Creation, draft.number);
-    Ok(Placement::draw(&config.world, creates.in_flight, &mut dice))
+    let mut placement = Placement::draw(&config.world, creates.in_flight, &mut dice);
+    placement.zombie |= curse.zombie;
+    if let Some(later) = curse.commits_late {
+        placement.latency = config.world.api_deadline.saturating_add(later);
+        placement.failure = None;
+        placement.commits_late = true;
+    }
+    Ok((placement, curse))
 }
 
 type Told = oneshot::Sender<Result<(String, Bytes), Failure>>;
 
 /// The work of a creation, done when its latency is over.
-async fn place(sim: Arc<Shared>, draft: Draft, placement: Placement, told: Told) {
+async fn place(sim: Arc<Shared>, draft: Draft, placement: Placement, curse: Curse, told: Told) {
     let world = &sim.config.world;
-    let longest = world.api_deadline.saturating_add(world.late_work);
+    let late_work = world.late_work.max(curse.commits_late.unwrap_or_default());
+    let longest = world.api_deadline.saturating_add(late_work);
     time::sleep(placement.latency.min(longest)).await;
     let mut state = sim.state();
     state.creates.in_flight = state.creates.in_flight.saturating_sub(1);
@@ -193,10 +230,13 @@ async fn place(sim: Arc<Shared>, draft: Draft, placement: Placement, told: Told)
     state.creates.created += 1;
     state.creates.created_late += u64::from(late);
     let key = draft.key.clone();
-    let sandbox = commit(&sim, &state, draft, placement.zombie, late);
+    let mut sandbox = commit(&sim, &state, draft, placement.zombie, late);
+    sandbox.listed_from = clock::after(sandbox.started_at, curse.lags);
+    let dies_at = curse.dies.map(|dies| clock::after(sandbox.started_at, dies));
     let (id, answer) = (sandbox.record.id.clone(), answer::to_json(&sandbox.brief()));
     key.iter().for_each(|key| state.keys.created(key, answer.clone()));
     state.run(sandbox);
+    dies_at.into_iter().for_each(|at| state.doom(&id, at));
     drop(told.send(Ok((id, answer))));
 }
 
@@ -207,7 +247,7 @@ fn commit(sim: &Shared, state: &State, draft: Draft, zombie: bool, late: bool) -
         .unwrap_or_default();
     let now = clock::now();
     let end_at = clock::after(now, draft.lifetime);
-    Sandbox {
+    let mut sandbox = Sandbox {
         team: draft.team,
         template_id: draft.template_id,
         metadata: draft.metadata,
@@ -225,12 +265,24 @@ fn commit(sim: &Shared, state: &State, draft: Draft, zombie: bool, late: bool) -
             seen_alive_at: None,
             ended_at: None,
             end: End::StillRunning,
+            paused: false,
             zombie,
             answer_lost: late,
         },
-        processes: 0,
+        dies_at: None,
+        files: Files::new(sim.disk.clone()),
+        processes: BTreeMap::new(),
+        contexts: Arc::default(),
         last_pid: 0,
-    }
+        lifetime: draft.lifetime,
+        auto_pause: draft.auto_pause,
+        auto_resume: draft.auto_resume,
+        resuming: false,
+        listed_from: now,
+        log: VecDeque::new(),
+    };
+    sandbox.note("Sandbox started");
+    sandbox
 }
 
 impl Draft {
@@ -240,29 +292,7 @@ impl Draft {
     }
 }
 
-impl Failure {
-    fn error(self) -> ApiError {
-        match self {
-            Self::CreateFailed => {
-                let message = "Failed to place sandbox: all nodes refused it";
-                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message)
-                    .code("sandbox_create_failed")
-            }
-            Self::NoCapacity => {
-                let message = "Failed to place sandbox: no capacity available, try again shortly";
-                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
-                    .code("sandbox_capacity_unavailable")
-            }
-            Self::PlacementTimeout => {
-                let message = "Failed to place sandbox: timed out";
-                ApiError::new(StatusCode::GATEWAY_TIMEOUT, message)
-                    .code("sandbox_placement_timeout")
-            }
-        }
-    }
-}
-
-fn over_quota(limit: u32) -> ApiError {
+pub(super) fn over_quota(limit: u32) -> ApiError {
     let message = format!(
         "you have reached the maximum number of concurrent E2B sandboxes ({limit}). \
          If you need more, please contact support"

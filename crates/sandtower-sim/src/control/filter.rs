@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::answer::ApiError;
 
 /// The parameters of a query, in order, decoded once.
-pub(super) fn parameters(query: &str) -> Result<Vec<(String, String)>, ApiError> {
+pub(crate) fn parameters(query: &str) -> Result<Vec<(String, String)>, ApiError> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| decode_pair(pair).ok_or_else(|| bad_request("query"))).collect()
 }

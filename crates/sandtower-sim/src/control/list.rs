@@ -8,6 +8,7 @@ use super::{filter, page::Cursor, route::Version};
 use crate::{
     answer::{self, ApiError},
     body::Body,
+    clock,
     sandbox::Sandbox,
     sim::Shared,
 };
@@ -19,20 +20,34 @@ const MAX_LIMIT: usize = 100;
 struct Query {
     metadata: BTreeMap<String, String>,
     running: bool,
+    paused: bool,
+    oldest_first: bool,
     limit: usize,
     after: Option<Cursor>,
 }
 
 impl Query {
-    fn parse(query: &str) -> Result<Self, ApiError> {
-        let mut parsed =
-            Self { metadata: BTreeMap::new(), running: true, limit: MAX_LIMIT, after: None };
+    fn parse(query: &str, version: Version) -> Result<Self, ApiError> {
+        let mut parsed = Self {
+            metadata: BTreeMap::new(),
+            running: true,
+            // The first version of the call knows no sandboxes that are paused.
+            paused: version == Version::Two,
+            oldest_first: false,
+            limit: MAX_LIMIT,
+            after: None,
+        };
         let mut states = Vec::new();
         for (name, value) in filter::parameters(query)? {
             match name.as_str() {
                 "metadata" => parsed.metadata = filter::metadata(&value)?,
                 "state" => states.extend(value.split(',').map(str::to_owned)),
                 "limit" => parsed.limit = limit(&value)?,
+                "order" if value == "asc" => parsed.oldest_first = true,
+                "order" if value == "desc" => parsed.oldest_first = false,
+                "order" => {
+                    return Err(ApiError::bad_request(format!("Invalid order: {value}")));
+                }
                 "nextToken" => parsed.after = Some(cursor(&value)?),
                 _ => {}
             }
@@ -40,35 +55,48 @@ impl Query {
         if let Some(unknown) = states.iter().find(|s| !matches!(s.as_str(), "running" | "paused")) {
             return Err(ApiError::bad_request(format!("Invalid state: {unknown}")));
         }
-        parsed.running = states.is_empty() || states.iter().any(|state| state == "running");
+        if !states.is_empty() {
+            let asked = |wanted: &str| states.iter().any(|state| state == wanted);
+            parsed.running = asked("running");
+            parsed.paused = version == Version::Two && asked("paused");
+        }
         Ok(parsed)
     }
 
     fn wants(&self, sandbox: &Sandbox) -> bool {
         let wanted = |(key, value)| sandbox.metadata.get(key) == Some(value);
-        self.running && self.metadata.iter().all(wanted)
+        let state = if sandbox.is_paused() { self.paused } else { self.running };
+        state && self.metadata.iter().all(wanted)
     }
 }
 
-/// The newest sandboxes first; the first version of the call knows no pages.
+/// The newest sandboxes first, unless asked otherwise; the first version of the call knows no pages.
 pub(super) fn list(
     sim: &Shared,
     team: &str,
     version: Version,
     query: &str,
 ) -> Result<Response<Body>, ApiError> {
-    let query = Query::parse(query)?;
-    let state = sim.state();
+    let query = Query::parse(query, version)?;
+    let (state, now) = (sim.state(), clock::now());
     let owned = state.sandboxes.values().filter(|sandbox| &*sandbox.team == team);
+    let owned = owned.filter(|sandbox| sandbox.listed_from <= now);
     let mut wanted: Vec<_> = owned.filter(|sandbox| query.wants(sandbox)).collect();
     wanted.sort_by_key(|sandbox| std::cmp::Reverse(sandbox.record.create));
+    if query.oldest_first {
+        wanted.reverse();
+    }
     let describe = |sandbox: &&Sandbox| sandbox.listed(sim);
     if version == Version::One {
         return Ok(answer::json(StatusCode::OK, &wanted.iter().map(describe).collect::<Vec<_>>()));
     }
-    let total = wanted.len();
+    let total = wanted.iter().filter(|sandbox| !sandbox.is_paused()).count();
     if let Some(Cursor(last)) = query.after {
-        wanted.retain(|sandbox| sandbox.record.create < last);
+        let oldest_first = query.oldest_first;
+        wanted.retain(|sandbox| {
+            let create = sandbox.record.create;
+            if oldest_first { create > last } else { create < last }
+        });
     }
     let more = wanted.len() > query.limit;
     wanted.truncate(query.limit);

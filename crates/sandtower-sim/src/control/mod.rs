@@ -1,16 +1,17 @@
 //! The control plane.
 
 mod create;
-mod filter;
+pub(crate) mod filter;
 mod idempotency;
-mod lifecycle;
+pub(crate) mod lifecycle;
 mod list;
+mod observe;
 mod page;
 mod route;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Response, StatusCode, request::Parts};
+use http::{HeaderMap, Method, Response, StatusCode, request::Parts};
 use serde::de::DeserializeOwned;
 use tokio::time;
 
@@ -20,6 +21,7 @@ use crate::{
     clock,
     gcra::Answer as RateAnswer,
     json,
+    proxy::Destination,
     service::Received,
     sim::Shared,
 };
@@ -61,6 +63,24 @@ impl Arrival {
     }
 }
 
+/// What the ledger calls a request.
+pub(crate) fn name(parts: &Parts) -> &'static str {
+    Route::of(&parts.method, parts.uri.path()).map_or("unknown", |route| route.name())
+}
+
+/// Counts a request that was answered in the place of the control plane.
+pub(crate) fn note_refused(
+    sim: &Shared,
+    parts: &Parts,
+    to: &Destination,
+    status: Option<StatusCode>,
+) {
+    if *to == Destination::ControlPlane {
+        let arrival = Arrival::note(sim, parts);
+        status.into_iter().for_each(|status| arrival.note_answer(sim, status));
+    }
+}
+
 /// The answer to a request.
 pub(crate) async fn answer(
     sim: &Arc<Shared>,
@@ -69,7 +89,6 @@ pub(crate) async fn answer(
 ) -> Response<Body> {
     let route = match &arrival.route {
         Ok(Route::Health) => return answer::text(StatusCode::OK, "Health check successful"),
-        Ok(Route::Ledger) => return answer::json(StatusCode::OK, &sim.ledger()),
         Ok(route) => route,
         Err(refusal) => return refusal.answer(),
     };
@@ -77,6 +96,12 @@ pub(crate) async fn answer(
         Ok(team) => team,
         Err(refusal) => return refusal.answer(),
     };
+    if sim.config.blocked_keys.iter().any(|blocked| *blocked == *team)
+        && !matches!(request.parts.method, Method::GET | Method::DELETE)
+    {
+        let message = "Team is blocked: its payment is overdue";
+        return ApiError::new(StatusCode::FORBIDDEN, message).answer();
+    }
     let Ok(rate) = take(sim, &team, route) else { return balancer_limit() };
     let outcome = match rate.retry_after {
         None => perform(sim, arrival, route, &team, request).await,
@@ -114,9 +139,15 @@ async fn perform(
         Route::List(version) => list::list(sim, team, *version, parts.uri.query().unwrap_or("")),
         Route::Info(id) => lifecycle::info(sim, team, id),
         Route::Kill(id) => lifecycle::kill(sim, team, id),
-        Route::Connect(id) => lifecycle::connect(sim, team, id, &body),
+        Route::Connect(id) => lifecycle::connect(sim, team, id, &body).await,
+        Route::Resume(id) => lifecycle::resume(sim, team, id, &body).await,
+        Route::Pause(id) => lifecycle::pause(sim, team, id, &body),
         Route::Timeout(id) => lifecycle::timeout(sim, team, id, &body),
-        Route::Create(_) | Route::Health | Route::Ledger => Err(route::no_such_route()),
+        Route::Refresh(id) => lifecycle::refresh(sim, team, id, &body),
+        Route::Metrics(id) => observe::metrics(sim, team, id),
+        Route::AllMetrics => observe::all_metrics(sim, team, parts.uri.query().unwrap_or("")),
+        Route::Logs(version, id) => observe::logs(sim, team, id, *version),
+        Route::Create(_) | Route::Health => Err(route::no_such_route()),
     }
 }
 

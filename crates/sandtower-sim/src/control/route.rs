@@ -12,20 +12,24 @@ pub(super) enum Version {
 }
 
 /// What the real control plane does with a sandbox besides.
-const NOT_SIMULATED: &[&str] =
-    &["fork", "logs", "metrics", "network", "pause", "refreshes", "resume", "snapshots"];
+const NOT_SIMULATED: &[&str] = &["fork", "network", "snapshots"];
 
 /// What is asked of the control plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     Health,
-    Ledger,
     Create(Version),
     List(Version),
     Info(String),
     Kill(String),
     Connect(String),
     Timeout(String),
+    Resume(String),
+    Pause(String),
+    Refresh(String),
+    Metrics(String),
+    AllMetrics,
+    Logs(Version, String),
 }
 
 impl Route {
@@ -39,9 +43,11 @@ impl Route {
         let segments: Vec<_> = rest.splitn(4, '/').collect();
         match (version, segments.as_slice()) {
             (Version::One, ["health"]) => only(method, &Method::GET, Self::Health),
-            (Version::One, ["_sim", "ledger"]) => only(method, &Method::GET, Self::Ledger),
             (_, ["sandboxes"]) if method == Method::POST => Ok(Self::Create(version)),
             (_, ["sandboxes"]) => only(method, &Method::GET, Self::List(version)),
+            (Version::One, ["sandboxes", "metrics"]) => {
+                only(method, &Method::GET, Self::AllMetrics)
+            }
             (Version::One, ["sandboxes", id]) if method == Method::DELETE => {
                 Ok(Self::Kill(short_id(id)?))
             }
@@ -53,6 +59,21 @@ impl Route {
             }
             (Version::One, ["sandboxes", id, "timeout"]) => {
                 only(method, &Method::POST, Self::Timeout(short_id(id)?))
+            }
+            (Version::One, ["sandboxes", id, "resume"]) => {
+                only(method, &Method::POST, Self::Resume(short_id(id)?))
+            }
+            (Version::One, ["sandboxes", id, "pause"]) => {
+                only(method, &Method::POST, Self::Pause(short_id(id)?))
+            }
+            (Version::One, ["sandboxes", id, "refreshes"]) => {
+                only(method, &Method::POST, Self::Refresh(short_id(id)?))
+            }
+            (Version::One, ["sandboxes", id, "metrics"]) => {
+                only(method, &Method::GET, Self::Metrics(short_id(id)?))
+            }
+            (version, ["sandboxes", id, "logs"]) => {
+                only(method, &Method::GET, Self::Logs(version, short_id(id)?))
             }
             (_, ["sandboxes", _, what]) if NOT_SIMULATED.contains(what) => {
                 let message = format!("{what} is not simulated yet");
@@ -66,13 +87,18 @@ impl Route {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Health => "health",
-            Self::Ledger => "ledger",
             Self::Create(_) => "sandbox_create",
             Self::List(_) => "sandbox_list",
             Self::Info(_) => "sandbox_info",
             Self::Kill(_) => "sandbox_kill",
             Self::Connect(_) => "sandbox_connect",
             Self::Timeout(_) => "sandbox_timeout",
+            Self::Resume(_) => "sandbox_resume",
+            Self::Pause(_) => "sandbox_pause",
+            Self::Refresh(_) => "sandbox_refresh",
+            Self::Metrics(_) => "sandbox_metrics",
+            Self::AllMetrics => "sandboxes_metrics",
+            Self::Logs(..) => "sandbox_logs",
         }
     }
 }
@@ -114,6 +140,12 @@ mod tests {
             (Method::DELETE, "/sandboxes/i1a", Route::Kill(id())),
             (Method::POST, "/v2/sandboxes/i1a/connect", Route::Connect(id())),
             (Method::POST, "/sandboxes/i1a/timeout", Route::Timeout(id())),
+            (Method::POST, "/sandboxes/i1a/pause", Route::Pause(id())),
+            (Method::POST, "/sandboxes/i1a/resume", Route::Resume(id())),
+            (Method::POST, "/sandboxes/i1a/refreshes", Route::Refresh(id())),
+            (Method::GET, "/sandboxes/i1a/metrics", Route::Metrics(id())),
+            (Method::GET, "/sandboxes/metrics", Route::AllMetrics),
+            (Method::GET, "/v2/sandboxes/i1a/logs", Route::Logs(Version::Two, id())),
         ] {
             assert_eq!(Route::of(&method, path).unwrap(), route);
         }
@@ -125,7 +157,7 @@ mod tests {
             (Method::GET, "/", 404),
             (Method::GET, "/v2/health", 404),
             (Method::PUT, "/sandboxes", 405),
-            (Method::POST, "/sandboxes/i1a/pause", 501),
+            (Method::POST, "/sandboxes/i1a/fork", 501),
             (Method::GET, "/sandboxes/i1a/connect", 405),
             (Method::GET, "/sandboxes/i1a/connect/more/and/more", 404),
             (Method::GET, "/sandboxes/..%2F..", 400),

@@ -10,9 +10,11 @@ use crate::{answer, body::Body};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Code {
+    AlreadyExists,
     DeadlineExceeded,
     Internal,
     InvalidArgument,
+    NotFound,
     ResourceExhausted,
     Unauthenticated,
     Unimplemented,
@@ -21,9 +23,11 @@ pub(super) enum Code {
 impl Code {
     fn status(self) -> StatusCode {
         match self {
+            Self::AlreadyExists => StatusCode::CONFLICT,
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::InvalidArgument => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
             Self::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Unimplemented => StatusCode::NOT_IMPLEMENTED,
@@ -59,6 +63,13 @@ impl Error {
     pub(super) fn in_stream(&self) -> Response<Body> {
         stream(Body::whole(envelope::last(Some(self))))
     }
+}
+
+/// A stream with one message, which has succeeded.
+pub(super) fn only(message: &impl Serialize) -> Response<Body> {
+    let mut bytes = bytes::BytesMut::from(&envelope::message(message)[..]);
+    bytes.extend_from_slice(&envelope::last(None));
+    stream(Body::whole(bytes.freeze()))
 }
 
 /// The head of a stream.

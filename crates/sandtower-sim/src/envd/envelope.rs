@@ -13,6 +13,22 @@ const LAST: u8 = 0x02;
 
 /// The first message of a request's body.
 pub(super) fn first(body: &Bytes, max: usize) -> Result<Bytes, Error> {
+    split(body, max).map(|(message, _)| message)
+}
+
+/// All messages of a request's body, up to the last envelope if there is one.
+pub(super) fn all(body: &Bytes, max: usize) -> Result<Vec<Bytes>, Error> {
+    let (mut messages, mut rest) = (Vec::new(), body.clone());
+    while !rest.is_empty() && rest[0] != LAST {
+        let (message, after) = split(&rest, max)?;
+        messages.push(message);
+        rest = after;
+    }
+    Ok(messages)
+}
+
+/// The first message and what follows it; both lie in the body and are not copied.
+fn split(body: &Bytes, max: usize) -> Result<(Bytes, Bytes), Error> {
     let broken = |what: &str| Error::new(Code::InvalidArgument, format!("protocol error: {what}"));
     let Some((&[flags, a, b, c, d], rest)) = body.split_first_chunk::<HEAD>() else {
         return Err(broken("incomplete envelope: unexpected EOF"));
@@ -32,7 +48,8 @@ pub(super) fn first(body: &Bytes, max: usize) -> Result<Bytes, Error> {
         let got = rest.len();
         return Err(broken(&format!("promised {promised} bytes in enveloped message, got {got}")));
     }
-    Ok(body.slice(HEAD..HEAD + promised))
+    let end = HEAD + promised;
+    Ok((body.slice(HEAD..end), body.slice(end..)))
 }
 
 /// A message that is longer than allowed.
@@ -68,7 +85,31 @@ fn seal(flags: u8, message: &impl Serialize) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn messages_come_back_in_their_order(texts in prop::collection::vec(".{0,20}", 0..6)) {
+            let mut body = BytesMut::new();
+            texts.iter().for_each(|text| body.extend_from_slice(&message(text)));
+            body.extend_from_slice(&last(None));
+            let read = all(&body.freeze(), 1_000).unwrap();
+            let read: Vec<String> =
+                read.iter().map(|json| serde_json::from_slice(json).unwrap()).collect();
+            prop_assert_eq!(read, texts);
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(noise in prop::collection::vec(any::<u8>(), 0..64)) {
+            let noise = Bytes::from(noise);
+            if let Ok(messages) = all(&noise, 32) {
+                let held: usize = messages.iter().map(|message| message.len() + HEAD).sum();
+                prop_assert!(held <= noise.len());
+            }
+        }
+    }
 
     #[test]
     fn a_message_comes_back() {

@@ -1,6 +1,10 @@
 //! A process, and the events that it streams.
 
-use std::{future::pending, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -12,26 +16,51 @@ use tokio::{
 };
 
 use super::{
-    connect::{Code, Error},
     envelope,
-    start::Times,
+    rpc::{self, Times},
 };
 use crate::{
     body::{Body, Sender},
     error::ConnectionError,
-    runner::{Chunk, Command, Exit, Output},
-    sandbox::Life,
+    runner::{Chunk, Command, Exit, Input, Output},
+    sandbox::{self, Life},
     sim::Shared,
 };
 
-/// A process that is about to run.
+/// Streams that follow one process at a time.
+const MAX_LISTENERS: usize = 64;
+/// Events that wait for a stream whose reader is slow, before the process has to.
+const LISTENER_BUFFER: usize = 16;
+
+/// A process that runs.
 #[derive(Debug)]
-pub(super) struct Process {
-    pub(super) sandbox: String,
+pub(crate) struct Process {
     pub(super) pid: u32,
-    pub(super) command: Command,
-    pub(super) times: Times,
-    pub(super) life: watch::Receiver<Life>,
+    pub(super) tag: Option<String>,
+    pub(super) config: Config,
+    /// `None` once it is closed.
+    stdin: Mutex<Option<mpsc::Sender<Bytes>>>,
+    signal: watch::Sender<Option<Signal>>,
+    listeners: Mutex<Vec<mpsc::Sender<Bytes>>>,
+}
+
+/// How a process was asked for.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Config {
+    pub(super) cmd: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) args: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) envs: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cwd: Option<String>,
+}
+
+/// What ends a process from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    Terminate,
+    Kill,
 }
 
 #[derive(Serialize)]
@@ -49,7 +78,8 @@ enum Event {
     Keepalive {},
     End {
         #[serde(rename = "exitCode", skip_serializing_if = "Option::is_none")]
-        exit_code: Option<u8>,
+        exit_code: Option<i32>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
         exited: bool,
         status: String,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,64 +100,149 @@ fn base64<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&STANDARD.encode(bytes))
 }
 
-/// Runs a process; the body is its events. It runs to its end though nobody may read them.
-pub(super) fn run(sim: Arc<Shared>, process: Process) -> Body {
-    let (events, body) = Body::stream();
-    tokio::spawn(async move {
-        let Process { sandbox, pid, command, times, mut life } = process;
-        let outcome = select! {
-            biased;
-            () = over(&mut life) => Err(ConnectionError::reset(true)),
-            () = passed(times.deadline) => Ok(deadline_exceeded()),
-            () = stream(&sim, pid, command, times, &events) => Ok(envelope::last(None)),
+/// There are too many streams.
+#[derive(Debug)]
+pub(super) struct TooMany;
+
+impl Process {
+    /// A process that is about to run, and what it will read.
+    pub(super) fn new(
+        pid: u32,
+        tag: Option<String>,
+        config: Config,
+        with_stdin: bool,
+    ) -> (Self, Input) {
+        let (stdin, input) = if with_stdin {
+            let (sender, input) = Input::pipe();
+            (Some(sender), input)
+        } else {
+            (None, Input::empty())
         };
-        if let Some(sandbox) = sim.state().sandboxes.get_mut(&sandbox) {
-            sandbox.processes = sandbox.processes.saturating_sub(1);
-        }
-        // A reader that never reads keeps this waiting only as long as the sandbox lives.
-        select! {
-            biased;
-            _ = events.send(outcome) => {}
-            () = over(&mut life) => {}
-        }
-    });
-    body
-}
+        let process = Self {
+            pid,
+            tag,
+            config,
+            stdin: Mutex::new(stdin),
+            signal: watch::Sender::new(None),
+            listeners: Mutex::default(),
+        };
+        (process, input)
+    }
 
-/// Everything but the last envelope.
-async fn stream(sim: &Shared, pid: u32, command: Command, times: Times, events: &Sender) {
-    send(events, Event::Start { pid }).await;
-    let (output, mut chunks) = Output::new();
-    let running = async {
-        time::sleep(sim.config.world.command_latency).await;
-        sim.config.runner.run(command, output).await
-    };
-    let mut running = std::pin::pin!(running);
-    let mut keepalive = time::interval(times.keepalive);
-    keepalive.reset();
-    let exit = loop {
-        select! {
-            biased;
-            Some(chunk) = chunks.recv() => send(events, data(chunk)).await,
-            exit = &mut running => break exit,
-            _ = keepalive.tick() => send(events, Event::Keepalive {}).await,
-        }
-    };
-    forward_rest(chunks, events).await;
-    send(events, end(exit)).await;
-}
+    /// The writing end of its standard input, if that is open.
+    pub(super) fn stdin(&self) -> Option<mpsc::Sender<Bytes>> {
+        locked(&self.stdin).clone()
+    }
 
-async fn forward_rest(mut chunks: mpsc::Receiver<Chunk>, events: &Sender) {
-    // A runner may have kept its output; nothing that it writes now counts.
-    chunks.close();
-    while let Some(chunk) = chunks.recv().await {
-        send(events, data(chunk)).await;
+    /// Closes its standard input; false if it was not open.
+    pub(super) fn close_stdin(&self) -> bool {
+        locked(&self.stdin).take().is_some()
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        self.signal.send_replace(Some(signal));
+    }
+
+    /// Follows its events from now on.
+    pub(super) fn listen(&self) -> Result<mpsc::Receiver<Bytes>, TooMany> {
+        let (sender, receiver) = mpsc::channel(LISTENER_BUFFER);
+        let mut listeners = locked(&self.listeners);
+        listeners.retain(|listener| !listener.is_closed());
+        if listeners.len() >= MAX_LISTENERS {
+            return Err(TooMany);
+        }
+        listeners.push(sender);
+        Ok(receiver)
+    }
+
+    /// Tells all who listen; waits for those who are slow.
+    async fn tell(&self, event: Event) {
+        let sealed = seal(event);
+        let listeners = locked(&self.listeners).clone();
+        let mut gone = false;
+        for listener in listeners {
+            gone |= listener.send(sealed.clone()).await.is_err();
+        }
+        if gone {
+            locked(&self.listeners).retain(|listener| !listener.is_closed());
+        }
+    }
+
+    fn ended(&self) {
+        locked(&self.listeners).clear();
+        self.close_stdin();
     }
 }
 
-async fn send(events: &Sender, event: Event) {
-    // Nobody reads any more: the process goes on all the same.
-    drop(events.send(Ok(envelope::message(&Message { event }))).await);
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn seal(event: Event) -> Bytes {
+    envelope::message(&Message { event })
+}
+
+/// Runs a process to its end, whoever listens. While its sandbox is paused it does not go on.
+pub(super) async fn run(
+    sim: Arc<Shared>,
+    sandbox: String,
+    process: Arc<Process>,
+    command: Command,
+    input: Input,
+    mut life: watch::Receiver<Life>,
+) {
+    let mut signals = process.signal.subscribe();
+    let end = {
+        let mut work = pin!(work(&sim, &process, command, input));
+        loop {
+            let now = *life.borrow_and_update();
+            if now == Life::Over {
+                process.ended();
+                return;
+            }
+            select! {
+                biased;
+                changed = sandbox::changed(&sim, &mut life) => if changed.is_err() { return },
+                signal = signals.wait_for(Option::is_some) => {
+                    let kind = signal.map_or(Signal::Kill, |signal| signal.unwrap_or(Signal::Kill));
+                    break killed(kind);
+                }
+                exit = &mut work, if now != Life::Paused => break end(exit),
+            }
+        }
+    };
+    if let Some(sandbox) = sim.state().sandboxes.get_mut(&sandbox) {
+        sandbox.processes.remove(&process.pid);
+    }
+    // A reader that never reads keeps this waiting only as long as the sandbox lives.
+    select! {
+        biased;
+        () = process.tell(end) => {}
+        () = sandbox::over(&sim, &mut life) => {}
+    }
+    process.ended();
+}
+
+/// The command itself, and telling what it writes.
+async fn work(sim: &Shared, process: &Process, command: Command, input: Input) -> Exit {
+    let (output, mut chunks) = Output::new();
+    let mut running = pin!(async {
+        time::sleep(sim.config.world.command_latency).await;
+        sim.config.runner.run(command, input, output).await
+    });
+    let exit = loop {
+        select! {
+            biased;
+            Some(chunk) = chunks.recv() => process.tell(data(chunk)).await,
+            exit = &mut running => break exit,
+        }
+    };
+    // A runner may have kept its output; nothing that it writes now counts.
+    chunks.close();
+    while let Some(chunk) = chunks.recv().await {
+        process.tell(data(chunk)).await;
+    }
+    exit
 }
 
 fn data(chunk: Chunk) -> Event {
@@ -141,28 +256,73 @@ fn end(Exit(code): Exit) -> Event {
     let status = format!("exit status {code}");
     let failed = code != 0;
     let error = failed.then(|| status.clone());
-    Event::End { exit_code: failed.then_some(code), exited: true, status, error }
+    Event::End { exit_code: failed.then_some(i32::from(code)), exited: true, status, error }
 }
 
-fn deadline_exceeded() -> Bytes {
-    envelope::last(Some(&Error::new(Code::DeadlineExceeded, "context deadline exceeded")))
+fn killed(signal: Signal) -> Event {
+    let status = String::from(match signal {
+        Signal::Kill => "signal: killed",
+        Signal::Terminate => "signal: terminated",
+    });
+    Event::End { exit_code: Some(-1), exited: false, error: Some(status.clone()), status }
 }
 
-async fn passed(deadline: Option<time::Instant>) {
-    match deadline {
-        Some(deadline) => time::sleep_until(deadline).await,
-        None => pending().await,
-    }
+/// A stream that follows a process.
+#[derive(Debug)]
+pub(super) struct Follow {
+    pub(super) process: Arc<Process>,
+    pub(super) events: mpsc::Receiver<Bytes>,
+    pub(super) times: Times,
+    pub(super) life: watch::Receiver<Life>,
+    /// Whether the process ends with the stream's deadline.
+    pub(super) kills: bool,
 }
 
-/// Returns when the sandbox has ended, however its end may be moved until then.
-async fn over(life: &mut watch::Receiver<Life>) {
-    loop {
-        let Life::Until(end) = *life.borrow_and_update() else { return };
+/// The body of a stream that follows a process.
+pub(super) fn follow(sim: Arc<Shared>, follow: Follow) -> Body {
+    let (to, body) = Body::stream();
+    tokio::spawn(async move {
+        let Follow { process, events, times, mut life, kills } = follow;
+        let last = select! {
+            biased;
+            () = sandbox::stopped(&sim, &mut life) => Err(ConnectionError::reset(true)),
+            () = times.over() => {
+                if kills {
+                    process.signal(Signal::Kill);
+                }
+                Ok(envelope::last(Some(&rpc::deadline_exceeded())))
+            }
+            () = forward(process.pid, events, times, &to) => Ok(envelope::last(None)),
+            // Nobody reads any more: the process goes on all the same.
+            () = to.closed() => return,
+        };
         select! {
             biased;
-            changed = life.changed() => if changed.is_err() { return },
-            () = time::sleep_until(end) => return,
+            _ = to.send(last) => {}
+            () = sandbox::over(&sim, &mut life) => {}
+        }
+    });
+    body
+}
+
+/// Everything but the last envelope.
+async fn forward(pid: u32, mut events: mpsc::Receiver<Bytes>, times: Times, to: &Sender) {
+    send(to, seal(Event::Start { pid })).await;
+    let mut keepalive = time::interval(times.keepalive);
+    keepalive.reset();
+    loop {
+        select! {
+            biased;
+            event = events.recv() => match event {
+                Some(event) => send(to, event).await,
+                None => return,
+            },
+            _ = keepalive.tick() => send(to, seal(Event::Keepalive {})).await,
         }
     }
+}
+
+async fn send(to: &Sender, sealed: Bytes) {
+    // Without a reader the stream is about to end.
+    drop(to.send(Ok(sealed)).await);
 }

@@ -1,201 +1,470 @@
 //! The runner that is used unless another is given: a few commands, and nothing of the host.
 
 mod builtin;
+mod expand;
+mod files;
+mod io;
 mod syntax;
 
-use crate::runner::{Command, Exit, Output, Runner, Running};
+use std::{collections::BTreeMap, sync::Arc};
 
-use syntax::{Join, Script, Step};
+use tokio::{select, task::JoinSet};
+
+use crate::{
+    files::{FileError, Files},
+    runner::{Command, Exit, Input, Output, Runner, Running},
+};
+
+use builtin::Outcome;
+use io::{Io, Sink, Source};
+use syntax::{Join, Redirection, Script, Simple, Step, Stream};
 
 /// What bash answers for a command line that it cannot read.
 const SYNTAX_ERROR: Exit = Exit(2);
 const NOT_FOUND: Exit = Exit(127);
 
-/// Understands `echo`, `sleep`, `exit`, `true` and `false`, joined by `;`, `&&` and `||`, alone or
-/// as `bash -c`. Sleeping is on tokio's clock.
+/// Shells within shells.
+const MAX_DEPTH: u32 = 16;
+/// Commands of one shell that run in the background at a time.
+const MAX_JOBS: usize = 64;
+/// What the variables of a shell may hold together, in bytes.
+const MAX_VARIABLES: usize = 1024 * 1024;
+
+/// A small bash: it has pipes, redirections, variables, `&`, `&&`, `||` and `;`, and the commands
+/// `[`, `:`, `bash`, `cat`, `cd`, `cp`, `echo`, `env`, `exit`, `export`, `false`, `ls`, `mkdir`,
+/// `mv`, `printenv`, `printf`, `pwd`, `rm`, `seq`, `sh`, `sleep`, `tee`, `test`, `touch`, `true`,
+/// `unset`, `wait`, `wc` and `whoami`.
+///
+/// It works on the sandbox's own files and never on the host's. Sleeping is on tokio's clock.
+/// What it cannot read it refuses as a whole, as bash does with a syntax error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shell;
 
 impl Runner for Shell {
-    fn run(&self, command: Command, output: Output) -> Running {
-        Box::pin(run(command, output))
-    }
-}
-
-async fn run(command: Command, output: Output) -> Exit {
-    let program = command.program.as_str();
-    let name = program.rsplit('/').next().unwrap_or(program);
-    let system = ["", "/bin", "/usr/bin"];
-    let known = program.strip_suffix(name).map(|dir| dir.trim_end_matches('/'));
-    if known.is_none_or(|dir| !system.contains(&dir)) {
-        return no_such_program(program, &output).await;
-    }
-    if matches!(name, "bash" | "sh") {
-        return bash(program, &command.arguments, &output).await;
-    }
-    let words: Vec<_> = [name.to_owned()].into_iter().chain(command.arguments.clone()).collect();
-    match builtin::run(program, &words, &output).await {
-        Some(builtin::Outcome::Status(exit) | builtin::Outcome::Leave(exit)) => exit,
-        None => no_such_program(program, &output).await,
+    fn run(&self, command: Command, input: Input, output: Output) -> Running {
+        Box::pin(async move {
+            let mut io = Io::of(input, &output);
+            let words: Vec<String> =
+                std::iter::once(command.program.clone()).chain(command.arguments).collect();
+            let mut session = Session {
+                variables: Variables::of(command.environment),
+                directory: command.directory,
+                user: command.user,
+                files: command.files,
+                name: Arc::from(command.program.as_str()),
+                arguments: Vec::new(),
+                last: Exit(0),
+                pid: command.pid,
+                last_job: None,
+                depth: 0,
+                jobs: Jobs::default(),
+            };
+            let exit = match builtin::program(&command.program) {
+                Some(name) => builtin::run(&mut session, name, &words, &mut io).await.exit(),
+                None => no_such_program(&command.program, &io).await,
+            };
+            // Its own outputs are closed only when those that it left behind have ended.
+            session.jobs.outlive(&session.files).await;
+            exit
+        })
     }
 }
 
 /// envd starts every command through `nice`, which is who complains.
-async fn no_such_program(program: &str, output: &Output) -> Exit {
-    let complaint = format!("/usr/bin/nice: '{program}': No such file or directory\n");
-    output.stderr(complaint).await;
+async fn no_such_program(program: &str, io: &Io) -> Exit {
+    io.complain(format!("/usr/bin/nice: '{program}': No such file or directory\n")).await;
     NOT_FOUND
 }
 
-async fn bash(program: &str, arguments: &[String], output: &Output) -> Exit {
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "-l" | "--login" => {}
-            "-c" | "-lc" => return script(program, arguments.next(), output).await,
-            other => {
-                output.stderr(format!("{program}: {other}: No such file or directory\n")).await;
-                return NOT_FOUND;
-            }
-        }
-    }
-    // A shell that reads its commands from an empty standard input.
-    Exit(0)
+/// A command that runs in a shell.
+type Working<'a> = std::pin::Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// One shell.
+#[derive(Debug)]
+struct Session {
+    variables: Variables,
+    directory: String,
+    user: String,
+    files: Files,
+    /// What it was started as: complaints begin with it.
+    name: Arc<str>,
+    /// `$1` and so on.
+    arguments: Vec<String>,
+    last: Exit,
+    pid: u32,
+    last_job: Option<u32>,
+    depth: u32,
+    jobs: Jobs,
 }
 
-async fn script(program: &str, text: Option<&String>, output: &Output) -> Exit {
-    let Some(text) = text else {
-        output.stderr(format!("{program}: -c: option requires an argument\n")).await;
-        return SYNTAX_ERROR;
-    };
-    let script = match Script::parse(text) {
-        Ok(script) => script,
-        Err(error) => {
-            output.stderr(format!("{program}: -c: line {}: {error}\n", error.line)).await;
-            return SYNTAX_ERROR;
+impl Session {
+    /// A copy that changes nothing here: what runs in a pipe or in the background.
+    fn fork(&self) -> Self {
+        Self {
+            variables: self.variables.clone(),
+            directory: self.directory.clone(),
+            user: self.user.clone(),
+            files: self.files.clone(),
+            name: Arc::clone(&self.name),
+            arguments: self.arguments.clone(),
+            last: self.last,
+            pid: self.pid,
+            last_job: self.last_job,
+            depth: self.depth,
+            jobs: Jobs::default(),
         }
-    };
-    let mut last = Exit(0);
-    for Step { join, line, words, to_stderr } in script.steps {
-        let runs = match join {
-            Join::Always => true,
-            Join::IfOk => last == Exit(0),
-            Join::IfFailed => last != Exit(0),
-        };
-        if !runs {
-            continue;
-        }
-        let prefix = format!("{program}: line {line}");
-        let redirected = builtin::Redirected { output, to_stderr };
-        last = match builtin::in_script(&prefix, &words, redirected, last).await {
-            builtin::Outcome::Status(exit) => exit,
-            builtin::Outcome::Leave(exit) => return exit,
-        };
     }
-    last
+
+    fn path(&self, path: &str) -> String {
+        if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", self.directory) }
+    }
+
+    /// Runs a script to its end; the exit is that of its last command.
+    async fn script(&mut self, text: &str, io: &mut Io) -> Exit {
+        if self.depth >= MAX_DEPTH {
+            let complaint =
+                format!("{}: fork: retry: Resource temporarily unavailable\n", self.name);
+            io.complain(complaint).await;
+            return Exit(254);
+        }
+        let script = match Script::parse(text) {
+            Ok(script) => script,
+            Err(error) => {
+                let complaint = format!("{}: -c: line {}: {error}\n", self.name, error.line);
+                io.complain(complaint).await;
+                return SYNTAX_ERROR;
+            }
+        };
+        for step in script.steps {
+            let runs = match step.join {
+                Join::Always => true,
+                Join::IfOk => self.last == Exit(0),
+                Join::IfFailed => self.last != Exit(0),
+            };
+            if !runs {
+                continue;
+            }
+            if step.background {
+                self.background(step, io).await;
+                continue;
+            }
+            match self.pipeline(step.commands, io).await {
+                Outcome::Status(exit) => self.last = exit,
+                Outcome::Leave(exit) => return exit,
+            }
+        }
+        self.last
+    }
+
+    async fn background(&mut self, step: Step, io: &Io) {
+        let Some(pid) = self.jobs.next(self.pid) else {
+            let complaint =
+                format!("{}: fork: retry: Resource temporarily unavailable\n", self.name);
+            io.complain(complaint).await;
+            self.last = Exit(254);
+            return;
+        };
+        let attached = io.is_attached() && !step.commands.iter().all(redirects_all);
+        let mut io = if attached {
+            let (output, errors) = (io.output.clone(), io.errors.clone());
+            Io { input: Source::empty(), output, errors }
+        } else {
+            Io { input: Source::empty(), output: Sink::Null, errors: Sink::Null }
+        };
+        let mut session = self.fork();
+        let task = async move {
+            session.pipeline(step.commands, &mut io).await;
+            drop(io);
+            session.jobs.outlive(&session.files).await;
+        };
+        self.jobs.spawn(attached, task);
+        self.last_job = Some(pid);
+        self.last = Exit(0);
+    }
+
+    async fn pipeline(&mut self, mut commands: Vec<Simple>, io: &mut Io) -> Outcome {
+        let Some(last) = commands.pop() else { return Outcome::Status(self.last) };
+        if commands.is_empty() {
+            return self.simple(last, io).await;
+        }
+        // Every command of a pipe is a shell of its own, and they all run at once.
+        let mut running = JoinSet::new();
+        let mut input = std::mem::replace(&mut io.input, Source::empty());
+        for command in commands {
+            let stage = Io {
+                input: std::mem::replace(&mut input, Source::empty()),
+                output: Sink::Null,
+                errors: io.errors.clone(),
+            };
+            let (mut stage, reader) = stage.into_pipe(Source::empty());
+            input = reader;
+            let mut session = self.fork();
+            running.spawn(async move {
+                session.simple(command, &mut stage).await;
+                drop(stage);
+                session.jobs.outlive(&session.files).await;
+            });
+        }
+        let mut stage = Io { input, output: io.output.clone(), errors: io.errors.clone() };
+        let mut session = self.fork();
+        let outcome = session.simple(last, &mut stage).await;
+        drop(stage);
+        session.jobs.outlive(&session.files).await;
+        while running.join_next().await.is_some() {}
+        Outcome::Status(outcome.exit())
+    }
+
+    /// Boxed, and said to be `Send`: a command may be a shell, which runs commands.
+    fn simple<'a>(&'a mut self, command: Simple, io: &'a mut Io) -> Working<'a> {
+        Box::pin(self.perform(command, io))
+    }
+
+    async fn perform(&mut self, command: Simple, io: &mut Io) -> Outcome {
+        let prefix = format!("{}: line {}", self.name, command.line);
+        let expanded = self.expand_all(&command.words);
+        let Ok(words) = expanded else {
+            io.complain(format!("{prefix}: Argument list too long\n")).await;
+            return Outcome::Status(Exit(126));
+        };
+        let redirected = match self.redirect(&command.redirections, io) {
+            Ok(redirected) => redirected,
+            Err((path, error)) => {
+                io.complain(format!("{prefix}: {path}: {}\n", say(error))).await;
+                return Outcome::Status(Exit(1));
+            }
+        };
+        let mut assigned = Vec::new();
+        for (name, word) in &command.assignments {
+            let value = self.expand_text(word);
+            assigned.push((name.clone(), self.variables.set(name, value, !words.is_empty())));
+        }
+        let Some(name) = words.first() else { return Outcome::Status(Exit(0)) };
+        let mut inner = Io {
+            input: std::mem::replace(&mut io.input, Source::empty()),
+            output: redirected.output,
+            errors: redirected.errors,
+        };
+        let kept = match redirected.input {
+            Some(input) => Some(std::mem::replace(&mut inner.input, input)),
+            None => None,
+        };
+        let outcome = match builtin::named(name) {
+            Some(name) => builtin::run_in(self, &prefix, name, &words, &mut inner).await,
+            None => {
+                inner.complain(format!("{prefix}: {name}: {}\n", missing(name))).await;
+                Outcome::Status(NOT_FOUND)
+            }
+        };
+        io.input = kept.unwrap_or(inner.input);
+        // What was set for the command alone is over with it.
+        for (name, before) in assigned.into_iter().rev() {
+            self.variables.put_back(&name, before);
+        }
+        outcome
+    }
+
+    /// What a command's streams are, or the file that could not be opened.
+    fn redirect(
+        &self,
+        redirections: &[Redirection],
+        io: &Io,
+    ) -> Result<Redirected, (String, FileError)> {
+        let mut streams =
+            Redirected { input: None, output: io.output.clone(), errors: io.errors.clone() };
+        for redirection in redirections {
+            match redirection {
+                Redirection::Input(from) => {
+                    let from = self.expand_text(from);
+                    let held = if from == "/dev/null" {
+                        Ok(bytes::Bytes::new())
+                    } else {
+                        self.files.read(&self.path(&from))
+                    };
+                    streams.input = Some(Source::Held(held.map_err(|error| (from, error))?));
+                }
+                Redirection::Output { stream, append, to } => {
+                    let to = self.expand_text(to);
+                    let sink = self.open(&to, *append).map_err(|error| (to, error))?;
+                    if *stream != Stream::Stderr {
+                        streams.output = sink.clone();
+                    }
+                    if *stream != Stream::Stdout {
+                        streams.errors = sink;
+                    }
+                }
+                Redirection::Copy { stream: Stream::Stdout, of: Stream::Stderr } => {
+                    streams.output = streams.errors.clone();
+                }
+                Redirection::Copy { stream: Stream::Stderr, of: Stream::Stdout } => {
+                    streams.errors = streams.output.clone();
+                }
+                Redirection::Copy { .. } => {}
+            }
+        }
+        Ok(streams)
+    }
+
+    fn open(&self, to: &str, append: bool) -> Result<Sink, FileError> {
+        if to == "/dev/null" {
+            return Ok(Sink::Null);
+        }
+        if to.is_empty() {
+            return Err(FileError::NotFound);
+        }
+        let path = self.path(to);
+        if append {
+            self.files.append(&path, b"", &self.user)?;
+        } else {
+            self.files.truncate(&path, &self.user)?;
+        }
+        Ok(Sink::File { files: self.files.clone(), path, user: self.user.clone() })
+    }
+}
+
+struct Redirected {
+    input: Option<Source>,
+    output: Sink,
+    errors: Sink,
+}
+
+/// Whether a command keeps none of its caller's outputs.
+fn redirects_all(command: &Simple) -> bool {
+    let to_file = |wanted: Stream| {
+        command.redirections.iter().any(|redirection| match redirection {
+            Redirection::Output { stream, .. } => *stream == wanted || *stream == Stream::Both,
+            Redirection::Copy { stream, .. } => *stream == wanted,
+            Redirection::Input(_) => false,
+        })
+    };
+    to_file(Stream::Stdout) && to_file(Stream::Stderr)
+}
+
+fn missing(name: &str) -> &'static str {
+    if name.contains('/') { "No such file or directory" } else { "command not found" }
+}
+
+/// What programs say of an error.
+fn say(error: FileError) -> String {
+    let text = error.to_string();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// The variables of a shell.
+#[derive(Clone, Debug, Default)]
+struct Variables {
+    values: BTreeMap<String, Variable>,
+    size: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Variable {
+    value: String,
+    exported: bool,
+}
+
+impl Variables {
+    fn of(environment: BTreeMap<String, String>) -> Self {
+        let mut variables = Self::default();
+        for (name, value) in environment {
+            variables.set(&name, value, true);
+        }
+        variables
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(|variable| variable.value.as_str())
+    }
+
+    /// Sets a variable, if there is room for it, and gives what was there before.
+    fn set(&mut self, name: &str, value: String, export: bool) -> Option<Variable> {
+        let before = self.unset(name);
+        if self.size + name.len() + value.len() > MAX_VARIABLES {
+            return before;
+        }
+        self.size += name.len() + value.len();
+        let exported = export || before.as_ref().is_some_and(|before| before.exported);
+        self.values.insert(name.to_owned(), Variable { value, exported });
+        before
+    }
+
+    fn unset(&mut self, name: &str) -> Option<Variable> {
+        let gone = self.values.remove(name);
+        self.size -= gone.as_ref().map_or(0, |gone| name.len() + gone.value.len());
+        gone
+    }
+
+    fn put_back(&mut self, name: &str, before: Option<Variable>) {
+        self.unset(name);
+        if let Some(Variable { value, exported }) = before {
+            self.set(name, value, exported);
+        }
+    }
+
+    fn export(&mut self, name: &str) {
+        if let Some(variable) = self.values.get_mut(name) {
+            variable.exported = true;
+        }
+    }
+
+    /// Forgets what a program does not find in its environment.
+    fn keep_exported(&mut self) {
+        self.values.retain(|_, variable| variable.exported);
+        self.size = self.exported().map(|(name, value)| name.len() + value.len()).sum();
+    }
+
+    /// What a program finds in its environment.
+    fn exported(&self) -> impl Iterator<Item = (&str, &str)> {
+        let exported = self.values.iter().filter(|(_, variable)| variable.exported);
+        exported.map(|(name, variable)| (name.as_str(), variable.value.as_str()))
+    }
+}
+
+/// What runs in the background of a shell.
+#[derive(Debug, Default)]
+struct Jobs {
+    /// Those that keep its outputs open.
+    attached: JoinSet<()>,
+    detached: JoinSet<()>,
+    started: u32,
+}
+
+impl Jobs {
+    /// The number of the next job, unless there are too many.
+    fn next(&mut self, shell: u32) -> Option<u32> {
+        while self.attached.try_join_next().is_some() || self.detached.try_join_next().is_some() {}
+        let running = self.attached.len() + self.detached.len();
+        self.started = self.started.wrapping_add(1);
+        (running < MAX_JOBS).then(|| shell.wrapping_add(self.started))
+    }
+
+    fn spawn(&mut self, attached: bool, task: impl Future<Output = ()> + Send + 'static) {
+        // Boxed: a job may start jobs, and a future cannot hold itself.
+        let task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
+        let jobs = if attached { &mut self.attached } else { &mut self.detached };
+        jobs.spawn(task);
+    }
+
+    async fn wait(&mut self) {
+        while self.attached.join_next().await.is_some() {}
+        while self.detached.join_next().await.is_some() {}
+    }
+
+    /// Waits for those that keep the outputs open; the others go on by themselves.
+    async fn outlive(&mut self, files: &Files) {
+        while self.attached.join_next().await.is_some() {}
+        if self.detached.is_empty() {
+            return;
+        }
+        let (mut left, files) = (std::mem::take(&mut self.detached), files.clone());
+        tokio::spawn(async move {
+            select! {
+                () = files.ended() => {}
+                () = async { while left.join_next().await.is_some() {} } => {}
+            }
+        });
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{clock, runner::Chunk};
-    use std::time::Duration;
-
-    async fn bash(script: &str) -> (String, String, u8) {
-        let arguments = ["-l", "-c", script].map(String::from).to_vec();
-        let program = String::from("/bin/bash");
-        collect(Command { program, arguments, ..Command::default() }).await
-    }
-
-    async fn collect(command: Command) -> (String, String, u8) {
-        let (output, mut chunks) = Output::new();
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let reading = async {
-            while let Some(chunk) = chunks.recv().await {
-                match chunk {
-                    Chunk::Stdout(bytes) => stdout.extend(bytes),
-                    Chunk::Stderr(bytes) => stderr.extend(bytes),
-                }
-            }
-        };
-        let (Exit(code), ()) = tokio::join!(Shell.run(command, output), reading);
-        (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap(), code)
-    }
-
-    #[tokio::test]
-    async fn scripts_give_what_bash_gives() {
-        let not_found = "/bin/bash: line 1: nope: command not found\n";
-        for (script, stdout, stderr, code) in [
-            ("echo hi", "hi\n", "", 0),
-            ("echo -n hi", "hi", "", 0),
-            ("echo", "\n", "", 0),
-            (r#"echo 'a  b' "c  d" e   f"#, "a  b c  d e f\n", "", 0),
-            (r#"echo "say \"hi\"" 'it'"'"'s' a\ b"#, "say \"hi\" it's a b\n", "", 0),
-            ("echo 'health_check'", "health_check\n", "", 0),
-            ("echo a; echo b\necho c", "a\nb\nc\n", "", 0),
-            ("echo err >&2; exit 3", "", "err\n", 3),
-            ("echo x # not; this", "x\n", "", 0),
-            ("true && echo yes", "yes\n", "", 0),
-            ("false && echo no", "", "", 1),
-            ("false || echo else; true", "else\n", "", 0),
-            ("false && echo no || echo yes", "yes\n", "", 0),
-            ("exit 3; echo no", "", "", 3),
-            ("exit 256", "", "", 0),
-            ("exit -1", "", "", 255),
-            ("false; exit", "", "", 1),
-            ("exit x", "", "/bin/bash: line 1: exit: x: numeric argument required\n", 2),
-            ("nope --flag", "", not_found, 127),
-            ("nope; echo on", "on\n", not_found, 0),
-            ("", "", "", 0),
-            ("  ;", "", "/bin/bash: -c: line 1: syntax error near unexpected token `;'\n", 2),
-        ] {
-            let expected = (stdout.to_owned(), stderr.to_owned(), code);
-            assert_eq!(bash(script).await, expected, "{script}");
-        }
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_read_runs_nothing() {
-        for script in [
-            "echo a; echo 'b",
-            "echo a; echo \"b",
-            "echo a; ;",
-            "echo a &&",
-            "&& echo a",
-            "echo a | cat",
-            "echo $HOME",
-            "echo a > /tmp/x",
-            "echo a & echo b",
-            "(echo a)",
-        ] {
-            let (stdout, stderr, code) = bash(script).await;
-            assert_eq!((stdout.as_str(), code), ("", 2), "{script}");
-            assert!(stderr.starts_with("/bin/bash: -c: line 1: "), "{script}: {stderr}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn sleep_takes_its_time_on_the_clock() {
-        let start = clock::now();
-        assert_eq!(bash("sleep 1.5 && sleep 2m; echo up").await.0, "up\n");
-        assert_eq!(start.elapsed(), Duration::from_millis(121_500));
-        let (_, stderr, code) = bash("sleep soon").await;
-        assert_eq!((stderr.as_str(), code), ("sleep: invalid time interval ‘soon’\n", 1));
-        assert_eq!(bash("sleep").await.1, "sleep: missing operand\n");
-        assert_eq!(bash("sleep -1").await.2, 1);
-    }
-
-    #[tokio::test]
-    async fn a_program_needs_no_shell() {
-        let command = |program: &str| Command {
-            program: program.to_owned(),
-            arguments: vec![String::from("a;b")],
-            ..Command::default()
-        };
-        assert_eq!(collect(command("/bin/echo")).await.0, "a;b\n");
-        let complaint = "/usr/bin/nice: '/no/such/bin': No such file or directory\n";
-        let expected = (String::new(), complaint.to_owned(), 127);
-        assert_eq!(collect(command("/no/such/bin")).await, expected);
-        assert_eq!(collect(command("")).await.2, 127);
-    }
-}
+mod tests;

@@ -1,0 +1,62 @@
+//! `/_sim/`: what is true, and what goes wrong, as told and set from outside.
+
+use http::{Method, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    answer::{self, ApiError},
+    body::Body,
+    clock,
+    fault::{Fault, Faults},
+    json,
+    service::Received,
+    sim::Shared,
+};
+
+/// The longest body that is read.
+pub(crate) const MAX_BODY: usize = 256 * 1024;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    faults: Vec<Fault>,
+}
+
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    faults: &'a [Fault],
+}
+
+/// Answers a request for the simulator itself.
+pub(crate) fn answer(sim: &Shared, request: &Received) -> Response<Body> {
+    let path = request.parts.uri.path();
+    let name = match path {
+        "/_sim/ledger" => "ledger",
+        "/_sim/faults" => "faults",
+        _ => "unknown",
+    };
+    *sim.state().requests.entry(name).or_default() += 1;
+    match (&request.parts.method, path) {
+        (&Method::GET, "/_sim/ledger") => answer::json(StatusCode::OK, &sim.ledger()),
+        (&Method::GET, "/_sim/faults") => {
+            answer::json(StatusCode::OK, &Told { faults: sim.state().faults.rules() })
+        }
+        (&Method::PUT, "/_sim/faults") => match set(sim, request) {
+            Ok(()) => answer::empty(StatusCode::NO_CONTENT),
+            Err(message) => ApiError::bad_request(message).answer(),
+        },
+        (_, "/_sim/ledger" | "/_sim/faults") => {
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed").answer()
+        }
+        _ => ApiError::new(StatusCode::NOT_FOUND, "no matching operation was found").answer(),
+    }
+}
+
+/// Replaces all faults; their times count from now.
+fn set(sim: &Shared, request: &Received) -> Result<(), String> {
+    let body = request.body.as_ref().ok_or("the body is too large")?;
+    let given: Given = json::object(body).map_err(|error| error.to_string())?;
+    let faults = Faults::new(given.faults, clock::now()).map_err(|error| error.to_string())?;
+    sim.state().faults = faults;
+    Ok(())
+}

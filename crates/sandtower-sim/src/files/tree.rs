@@ -1,0 +1,365 @@
+//! The tree itself: a map from clean paths to what is there.
+
+use std::{collections::BTreeMap, fmt, ops::Bound};
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+
+use super::{SANDBOX_CAPACITY, path::parent};
+use crate::clock;
+
+/// What an entry costs besides its path and its content.
+const ENTRY_COST: u64 = 128;
+
+/// The directories that a fresh sandbox has, with their owners.
+const DIRECTORIES: &[(&str, &str)] = &[
+    ("/", "root"),
+    ("/bin", "root"),
+    ("/etc", "root"),
+    ("/home", "root"),
+    ("/home/user", "user"),
+    ("/opt", "root"),
+    ("/root", "root"),
+    ("/tmp", "root"),
+    ("/usr", "root"),
+    ("/usr/bin", "root"),
+    ("/usr/local", "root"),
+    ("/var", "root"),
+];
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A file.
+    File,
+    /// A directory.
+    Directory,
+}
+
+/// What is known of a file or a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Where it is.
+    pub path: String,
+    /// What it is.
+    pub kind: Kind,
+    /// How many bytes it holds; of a directory always 4096.
+    pub size: u64,
+    /// Its permissions, as `chmod` takes them.
+    pub mode: u32,
+    /// Whose it is.
+    pub owner: String,
+    /// When it was last changed.
+    pub(crate) modified: Instant,
+}
+
+impl Entry {
+    /// Its name: the last part of its path.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self.path.rsplit_once('/') {
+            Some((_, "")) | None => "/",
+            Some((_, name)) => name,
+        }
+    }
+
+    /// Its kind and permissions as `ls -l` shows them.
+    #[must_use]
+    pub fn permissions(&self) -> String {
+        let kind = if self.kind == Kind::Directory { 'd' } else { '-' };
+        let bits = (0..9).rev().zip("rwxrwxrwx".chars());
+        let bits = bits.map(|(bit, sign)| if self.mode >> bit & 1 == 1 { sign } else { '-' });
+        std::iter::once(kind).chain(bits).collect()
+    }
+}
+
+/// Why something could not be done with a file. What it displays is what Linux says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileError {
+    /// There is nothing of that name.
+    NotFound,
+    /// There is something of that name already.
+    Exists,
+    /// It is a directory.
+    IsDirectory,
+    /// It is no directory, or something above it is none.
+    NotDirectory,
+    /// A directory that is not empty is in the way.
+    NotEmpty,
+    /// It cannot be: the root is removed, a directory is moved into itself, a path has a NUL.
+    Invalid,
+    /// A name or the whole path is too long.
+    NameTooLong,
+    /// The disk is full.
+    NoSpace,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotFound => "no such file or directory",
+            Self::Exists => "file exists",
+            Self::IsDirectory => "is a directory",
+            Self::NotDirectory => "not a directory",
+            Self::NotEmpty => "directory not empty",
+            Self::Invalid => "invalid argument",
+            Self::NameTooLong => "file name too long",
+            Self::NoSpace => "no space left on device",
+        })
+    }
+}
+
+impl std::error::Error for FileError {}
+
+#[derive(Debug)]
+struct Node {
+    /// `None` of a directory.
+    content: Option<Bytes>,
+    mode: u32,
+    owner: String,
+    modified: Instant,
+}
+
+/// The files of one sandbox, by their clean paths.
+#[derive(Debug)]
+pub(super) struct Tree {
+    nodes: BTreeMap<String, Node>,
+    used: u64,
+    allowed: u64,
+}
+
+type Done = Result<(), FileError>;
+
+impl Tree {
+    pub(super) fn new() -> Self {
+        let mut tree = Self { nodes: BTreeMap::new(), used: 0, allowed: SANDBOX_CAPACITY };
+        for (path, owner) in DIRECTORIES {
+            // These are part of every sandbox: they cost nothing.
+            tree.nodes.insert((*path).to_owned(), Node::directory(owner));
+        }
+        tree
+    }
+
+    /// The tree of a sandbox that has ended: nothing can be written to it.
+    pub(super) fn closed() -> Self {
+        Self { nodes: BTreeMap::new(), used: 0, allowed: 0 }
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Sets how much may be used.
+    pub(super) fn allow(&mut self, bytes: u64) {
+        // A closed tree stays closed.
+        if !self.nodes.is_empty() {
+            self.allowed = bytes;
+        }
+    }
+
+    pub(super) fn read(&self, path: &str) -> Result<Bytes, FileError> {
+        self.look(path)?.content.clone().ok_or(FileError::IsDirectory)
+    }
+
+    pub(super) fn entry(&self, path: &str) -> Result<Entry, FileError> {
+        Ok(self.look(path)?.entry(path))
+    }
+
+    pub(super) fn list(&self, path: &str, depth: usize) -> Result<Vec<Entry>, FileError> {
+        if self.look(path)?.content.is_some() {
+            return Err(FileError::NotDirectory);
+        }
+        let prefix = inside(path);
+        let near = |below: &str| below[prefix.len()..].split('/').count() <= depth;
+        let found = self.below(&prefix).filter(|(path, _)| near(path));
+        Ok(found.map(|(path, node)| node.entry(path)).collect())
+    }
+
+    /// Makes the directories above a path.
+    pub(super) fn make_parents(&mut self, path: &str, owner: &str) -> Result<&mut Self, FileError> {
+        let parent = parent(path);
+        match self.look(parent) {
+            Ok(node) if node.content.is_none() => return Ok(self),
+            Ok(_) => return Err(FileError::NotDirectory),
+            Err(FileError::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        let ends = parent.match_indices('/').skip(1).map(|(at, _)| at).chain([parent.len()]);
+        for end in ends {
+            match self.make_directory(&parent[..end], owner) {
+                Err(FileError::Exists) | Ok(()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self)
+    }
+
+    /// Makes sure that a path lies in a directory.
+    pub(super) fn in_directory(&mut self, path: &str) -> Result<&mut Self, FileError> {
+        match self.look(parent(path))?.content {
+            None => Ok(self),
+            Some(_) => Err(FileError::NotDirectory),
+        }
+    }
+
+    pub(super) fn make_directory(&mut self, path: &str, owner: &str) -> Done {
+        self.in_directory(path)?;
+        if self.nodes.contains_key(path) {
+            return Err(FileError::Exists);
+        }
+        self.charge(cost(path))?;
+        self.nodes.insert(path.to_owned(), Node::directory(owner));
+        Ok(())
+    }
+
+    pub(super) fn write(&mut self, path: &str, content: Bytes, owner: &str) -> Done {
+        let size = content.len() as u64;
+        match self.nodes.get(path) {
+            Some(Node { content: None, .. }) => return Err(FileError::IsDirectory),
+            Some(Node { content: Some(before), .. }) => {
+                let before = before.len() as u64;
+                self.charge(size.saturating_sub(before))?;
+                self.used = self.used.saturating_sub(before.saturating_sub(size));
+            }
+            None => self.charge(cost(path) + size)?,
+        }
+        let node = self.nodes.entry(path.to_owned()).or_insert_with(|| Node::file(owner));
+        // A slice would keep the whole request in memory that it came with.
+        node.content = Some(Bytes::copy_from_slice(&content));
+        node.modified = clock::now();
+        Ok(())
+    }
+
+    pub(super) fn append(&mut self, path: &str, more: &[u8], owner: &str) -> Done {
+        self.in_directory(path)?;
+        match self.nodes.get(path) {
+            Some(Node { content: None, .. }) => return Err(FileError::IsDirectory),
+            Some(_) => self.charge(more.len() as u64)?,
+            None => self.charge(cost(path) + more.len() as u64)?,
+        }
+        let node = self.nodes.entry(path.to_owned()).or_insert_with(|| Node::file(owner));
+        let before = node.content.take().unwrap_or_default();
+        // What nobody else reads at the moment grows where it is.
+        let mut whole = before.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        whole.extend_from_slice(more);
+        node.content = Some(whole.freeze());
+        node.modified = clock::now();
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, path: &str) -> Done {
+        if path == "/" {
+            return Err(FileError::Invalid);
+        }
+        self.look(path)?;
+        let prefix = inside(path);
+        let mut gone: Vec<String> = self.below(&prefix).map(|(path, _)| path.clone()).collect();
+        gone.push(path.to_owned());
+        for path in gone {
+            if let Some(node) = self.nodes.remove(&path) {
+                self.release(&path, &node);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn rename(&mut self, from: &str, to: &str) -> Done {
+        let moved_is_directory = self.look(from)?.content.is_none();
+        if from == to {
+            return Ok(());
+        }
+        if from == "/" || to == "/" || to.starts_with(&inside(from)) {
+            return Err(FileError::Invalid);
+        }
+        match self.look(to).map(|there| there.content.is_none()) {
+            Ok(true) if !moved_is_directory => return Err(FileError::IsDirectory),
+            Ok(true) if self.below(&inside(to)).next().is_some() => {
+                return Err(FileError::NotEmpty);
+            }
+            Ok(false) if moved_is_directory => return Err(FileError::NotDirectory),
+            Ok(_) => self.remove(to)?,
+            Err(_) => {}
+        }
+        let prefix = inside(from);
+        let mut moved: Vec<String> = self.below(&prefix).map(|(path, _)| path.clone()).collect();
+        moved.push(from.to_owned());
+        let longer = to.len().saturating_sub(from.len()) as u64 * moved.len() as u64;
+        self.charge(longer)?;
+        let shorter = from.len().saturating_sub(to.len()) as u64 * moved.len() as u64;
+        self.used = self.used.saturating_sub(shorter);
+        for path in moved {
+            if let Some(node) = self.nodes.remove(&path) {
+                self.nodes.insert(format!("{to}{}", &path[from.len()..]), node);
+            }
+        }
+        Ok(())
+    }
+
+    fn look(&self, path: &str) -> Result<&Node, FileError> {
+        if let Some(node) = self.nodes.get(path) {
+            return Ok(node);
+        }
+        // What would lie in a file is not there for another reason.
+        let mut above = parent(path);
+        loop {
+            match self.nodes.get(above) {
+                Some(node) if node.content.is_some() => return Err(FileError::NotDirectory),
+                Some(_) => return Err(FileError::NotFound),
+                None if above == "/" => return Err(FileError::NotFound),
+                None => above = parent(above),
+            }
+        }
+    }
+
+    fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a String, &'a Node)> {
+        let start = (Bound::Excluded(prefix), Bound::Unbounded);
+        let range = self.nodes.range::<str, _>(start);
+        range.take_while(move |(path, _)| path.starts_with(prefix))
+    }
+
+    fn charge(&mut self, bytes: u64) -> Done {
+        if bytes > 0 && self.used + bytes > self.allowed {
+            return Err(FileError::NoSpace);
+        }
+        self.used += bytes;
+        Ok(())
+    }
+
+    fn release(&mut self, path: &str, node: &Node) {
+        let size = node.content.as_ref().map_or(0, Bytes::len) as u64;
+        // The directories that a sandbox begins with cost nothing.
+        self.used = self.used.saturating_sub(cost(path) + size);
+    }
+}
+
+fn cost(path: &str) -> u64 {
+    path.len() as u64 + ENTRY_COST
+}
+
+/// What the paths of all that is in a directory begin with.
+fn inside(path: &str) -> String {
+    if path == "/" { String::from("/") } else { format!("{path}/") }
+}
+
+impl Node {
+    fn directory(owner: &str) -> Self {
+        Self { content: None, mode: 0o755, owner: owner.to_owned(), modified: clock::now() }
+    }
+
+    fn file(owner: &str) -> Self {
+        let content = Some(Bytes::new());
+        Self { content, mode: 0o644, owner: owner.to_owned(), modified: clock::now() }
+    }
+
+    fn entry(&self, path: &str) -> Entry {
+        let (kind, size) = match &self.content {
+            Some(content) => (Kind::File, content.len() as u64),
+            None => (Kind::Directory, 4_096),
+        };
+        let (mode, owner, modified) = (self.mode, self.owner.clone(), self.modified);
+        Entry { path: path.to_owned(), kind, size, mode, owner, modified }
+    }
+}
