@@ -39,7 +39,8 @@ pin_project! {
         next: Option<Req>,
         shared: Arc<Shared<S, R, A, L>>,
         // `None` until the first failure: a call that succeeds reads no clock and draws nothing.
-        history: Option<History>,
+        // Boxed, since it is large and most calls are moved around without one.
+        history: Option<Box<History>>,
     }
 }
 
@@ -181,8 +182,9 @@ where
         let this = self.as_mut().project();
         let (asked, now) = (*this.judge.asked(), TokioClock.now());
         let handle = &this.shared.handle;
-        let history =
-            this.history.get_or_insert_with(|| History::new(&asked, now, handle.seed().rng()));
+        let history = this
+            .history
+            .get_or_insert_with(|| Box::new(History::new(&asked, now, handle.seed().rng())));
         *this.next = this.template.as_ref().and_then(|request| this.shared.resend.copy(request));
         let decision = history.decide(handle, &asked, &verdict, now, this.next.is_some());
         let unsafe_to_replay = decision == Decision::Stop(Stop::UnsafeToReplay);
