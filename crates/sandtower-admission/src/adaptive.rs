@@ -27,6 +27,7 @@ use sandtower_core::{Effect, Outcome, Settlement, Tick};
 ///   was not used up, or when latency did not fall although the limit did.
 /// - What was sent under a higher limit says nothing about a lower one: a whole queue that times out
 ///   lowers the limit once.
+/// - Failures that come at once are left to a circuit breaker: they are no sign of overload.
 /// - Far below the limit that failed last it doubles from round to round; at that limit it waits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adaptive {
@@ -155,6 +156,9 @@ impl Learner {
                 self.round.successes += 1;
                 self.round.success_seconds += seconds;
             }
+            // A service that is dead fails at once: that is the breaker's business, and says nothing
+            // about how many calls a living one bears.
+            Outcome::Transient | Outcome::Unknown if self.is_quick(seconds) => return,
             Outcome::Transient | Outcome::Unknown => self.round.failed += 1,
             // As many as were granted are in flight beside this one.
             Outcome::Exhausted => {
@@ -171,6 +175,10 @@ impl Learner {
         if self.round.answers >= self.limit().max(SHORTEST_ROUND) || is_timeout {
             self.end_round(settlement.now);
         }
+    }
+
+    fn is_quick(&self, seconds: f64) -> bool {
+        self.baseline.is_some_and(|baseline| seconds < baseline / 2.0)
     }
 
     fn is_slow(&self, seconds: f64) -> bool {

@@ -96,7 +96,7 @@ pub(crate) type Stack = Deadline<Retry<Admitted, OnCall, OnCall>, OnCall, OnCall
 
 pub(crate) fn stack(server: Server, without: Without, seed: u64) -> Result<Stack, BoxError> {
     let is_out = |part| without == part || without == Without::All;
-    let breaker = circuit_breaker::Config::new("server");
+    let breaker = circuit_breaker::Config::new("server").seed(Seed::fixed(seed));
     let breaker = match is_out(Without::Breaker) {
         true => breaker.trip(Trip::ConsecutiveFailures(u32::MAX)),
         false => breaker,

@@ -124,6 +124,15 @@ fn from_its_floor_it_can_always_grow() {
 }
 
 #[test]
+fn a_dead_service_that_fails_at_once_does_not_lower_it() {
+    let mut service = Service::new(Adaptive::recommended());
+    service.rounds(3, SECOND, Verdict::success());
+    let before = service.limit();
+    service.rounds(50, SECOND / 100, Verdict::transient(Effect::None));
+    assert_eq!(service.limit(), before);
+}
+
+#[test]
 fn a_limit_that_keeps_failing_is_tried_less_and_less_often() {
     let mut service = Service::new(Adaptive::recommended());
     let tried = (0..200)
