@@ -54,11 +54,14 @@ impl GaveUp {
 impl std::fmt::Display for GaveUp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { attempts, last, .. } = self;
-        match self.why {
-            Stop::Refused => write!(f, "refused a retry after {attempts} attempts")?,
-            _ => write!(f, "no time for a retry after {attempts} attempts")?,
+        f.write_str(match self.why {
+            Stop::Refused => "refused a retry",
+            _ => "no time for a retry",
+        })?;
+        match attempts {
+            1 => write!(f, " after an attempt that was {last}")?,
+            _ => write!(f, " after {attempts} attempts, the last of which was {last}")?,
         }
-        write!(f, ", the last of which was {last}")?;
         match &self.last_error {
             Some(error) => write!(f, ": {error}"),
             None => Ok(()),

@@ -104,7 +104,7 @@ async fn a_refusal_ends_the_call_with_the_last_real_failure_beside_it() {
     assert!(gave_up.last_error().is_some());
     assert_eq!(
         error.to_string(),
-        "refused a retry after 1 attempts, the last of which was transient: the attempt failed (transient)",
+        "refused a retry after an attempt that was transient: the attempt failed (transient)",
     );
 }
 
