@@ -1,0 +1,89 @@
+//! Sending one request, and reading its answer.
+
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, Limited};
+use sandtower_core::{BoxError, Verdict};
+use sandtower_http::DEFAULT_CAP;
+use serde::de::DeserializeOwned;
+use tower_service::Service;
+
+use crate::{Answer, Call, Error, Said, request, strings::E2B, verdict_of_answer};
+
+use super::Client;
+
+/// The most of an answer that is read: 4 MiB. A page of 100 sandboxes is below 1.
+const LONGEST_ANSWER: usize = 4 * 1_024 * 1_024;
+
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn control(
+        &self,
+        call: &Call,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, Error> {
+        request::control(&self.config, method, path, body)
+            .map_err(|error| request::failed(call, error))
+    }
+
+    /// The answer as JSON, with its header fields.
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(T, HeaderMap), Error> {
+        let (head, body) = self.successful(call, request).await?.into_parts();
+        let unreadable = |source| Error::Unreadable { call: call.clone(), source };
+        let body = read(body, LONGEST_ANSWER).await.map_err(unreadable)?;
+        match serde_json::from_slice(&body) {
+            Ok(value) => Ok((value, head.headers)),
+            // Its place in the text is said, not the text: that may hold a token.
+            Err(error) => Err(unreadable(
+                format!("no such json at line {} column {}", error.line(), error.column()).into(),
+            )),
+        }
+    }
+
+    /// The answer, if it is a success.
+    pub(super) async fn successful(
+        &self,
+        call: &Call,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<B>, Error> {
+        let unanswered = |source| Error::Unanswered { call: call.clone(), source };
+        let secrets = request::secrets(&request);
+        let mut service = self.service.clone();
+        poll_fn(|cx| service.poll_ready(cx)).await.map_err(|e| unanswered(e.into()))?;
+        let response = service.call(request).await.map_err(|e| unanswered(e.into()))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (head, body) = response.into_parts();
+        // An error is told even if its body cannot be read.
+        let said = Said::parse(&read(body, DEFAULT_CAP).await.unwrap_or_default());
+        let verdict = head.extensions.get::<Verdict>().copied().unwrap_or_else(|| {
+            verdict_of_answer(E2B, call.operation, head.status, &head.headers, &said)
+        });
+        let said = secrets.iter().flatten().fold(said, Said::without);
+        let answer = Box::new(Answer { status: head.status, said, verdict });
+        Err(Error::Answered { call: call.clone(), answer })
+    }
+}
+
+async fn read<B>(body: B, longest: usize) -> Result<Bytes, BoxError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    Ok(Limited::new(body, longest).collect().await?.to_bytes())
+}

@@ -1,0 +1,51 @@
+//! Whether the service and its sandboxes are alive.
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower_core::BoxError;
+use tower_service::Service;
+
+use crate::{Call, Error, Sandbox, operation as op, request};
+
+use super::Client;
+
+/// Every method fails with an [`Error`] that says which call, what happened and whether to make it
+/// again.
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    /// Whether the control plane is well: an error if not.
+    ///
+    /// # Errors
+    ///
+    /// It did not answer, or not with a success.
+    pub async fn health(&self) -> Result<(), Error> {
+        let call = Call::new(op::HEALTH, None);
+        let request = self.control(&call, Method::GET, "/health", Bytes::new())?;
+        self.successful(&call, request).await.map(drop)
+    }
+
+    /// Whether a sandbox is alive, by its envd's own word: `false` if the proxy before it does not
+    /// reach it.
+    ///
+    /// # Errors
+    ///
+    /// Nobody can tell.
+    pub async fn envd_health(&self, sandbox: &Sandbox) -> Result<bool, Error> {
+        let call = Call::new(op::ENVD_HEALTH, Some(sandbox.id().clone()));
+        let request = request::envd(&self.config, sandbox, Method::GET, "/health")
+            .and_then(|request| Ok(request.body(Full::default())?))
+            .map_err(|error| request::failed(&call, error))?;
+        match self.successful(&call, request).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.status() == Some(StatusCode::BAD_GATEWAY) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

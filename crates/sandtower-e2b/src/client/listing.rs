@@ -1,0 +1,51 @@
+//! What sandboxes there are, and what is known of one.
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower_core::BoxError;
+use tower_service::Service;
+
+use crate::{Call, Error, ListSandboxes, Page, SandboxId, SandboxInfo, operation as op};
+
+use super::Client;
+
+/// Every method fails with an [`Error`] that says which call, what happened and whether to make it
+/// again.
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    /// What the service knows of a sandbox.
+    ///
+    /// # Errors
+    ///
+    /// Status 404: there is no such sandbox.
+    pub async fn info(&self, id: &SandboxId) -> Result<SandboxInfo, Error> {
+        let call = Call::new(op::SANDBOX_INFO, Some(id.clone()));
+        let path = format!("/sandboxes/{id}");
+        let request = self.control(&call, Method::GET, &path, Bytes::new())?;
+        self.json(&call, request).await.map(|(info, _)| info)
+    }
+
+    /// One page of the sandboxes there are.
+    ///
+    /// # Errors
+    ///
+    /// As for every call.
+    pub async fn list(&self, which: &ListSandboxes) -> Result<Page, Error> {
+        let call = Call::new(op::SANDBOX_LIST, None);
+        let request = self.control(&call, Method::GET, &which.path(), Bytes::new())?;
+        let (sandboxes, fields) = self.json(&call, request).await?;
+        let text = |name: &str| fields.get(name)?.to_str().ok().filter(|text| !text.is_empty());
+        Ok(Page {
+            sandboxes,
+            next: text("x-next-token").map(str::to_owned),
+            running: text("x-total-running").and_then(|running| running.parse().ok()),
+        })
+    }
+}

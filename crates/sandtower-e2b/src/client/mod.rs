@@ -1,0 +1,60 @@
+mod commands;
+mod create;
+mod exchange;
+mod health;
+mod lifecycle;
+mod listing;
+
+use std::sync::Arc;
+
+use crate::Config;
+
+/// A typed client of E2B over any HTTP service: a bare connection pool, or a stack of layers over
+/// one.
+///
+/// Each call clones the service, makes the clone ready and sends one request; whether more are sent
+/// is up to the layers of the service. No call has a time-out of its own beyond what layers set.
+/// Dropping the future of a call drops its request: what it asked for may still be done.
+///
+/// ```no_run
+/// # use bytes::Bytes;
+/// # use http::{Request, Response};
+/// # use http_body_util::Full;
+/// # use sandtower_core::BoxError;
+/// use sandtower_e2b::{Client, Command, Config, NewSandbox};
+///
+/// # async fn example<S>(http: S) -> Result<(), BoxError>
+/// # where
+/// #     S: tower_service::Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = BoxError> + Clone,
+/// # {
+/// let client = Client::new(http, Config::from_env()?);
+/// let sandbox = client.create(&NewSandbox::new("base")).await?;
+/// let output = client.run(&sandbox, &Command::new("echo hi")).await?;
+/// assert_eq!(output.stdout_text(), "hi\n");
+/// client.kill(sandbox.id()).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Client<S> {
+    service: S,
+    config: Arc<Config>,
+}
+
+impl<S> Client<S> {
+    /// Talks to what `config` names, by way of `service`.
+    pub fn new(service: S, config: Config) -> Self {
+        Self { service, config: Arc::new(config) }
+    }
+
+    /// The service that requests are sent by.
+    pub fn service(&self) -> &S {
+        &self.service
+    }
+}
+
+impl<S> std::fmt::Debug for Client<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("config", &self.config).finish_non_exhaustive()
+    }
+}
