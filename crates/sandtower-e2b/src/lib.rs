@@ -9,6 +9,7 @@
 //! - [`SandboxCheck`] finds out whether a new sandbox is alive, and kills it if not;
 //! - [`envelope`] is the framing of envd's streams.
 
+mod call_id;
 mod check;
 mod classify;
 mod client;
@@ -31,6 +32,7 @@ mod sandbox;
 mod secret;
 pub mod strings;
 
+pub use call_id::{CallId, NotACallId};
 pub use check::SandboxCheck;
 pub use classify::E2bClassify;
 pub use client::Client;

@@ -1,0 +1,76 @@
+use std::str::FromStr;
+
+use sandtower_core::Seed;
+
+/// Names one call: in errors, in events, and on what the call makes, so that it can be found again.
+///
+/// All attempts of a call have the same one; the layers find it in the request's extensions. As text
+/// it has 32 of the characters `[0-9a-f]`.
+///
+/// ```
+/// use sandtower_core::Seed;
+/// use sandtower_e2b::CallId;
+///
+/// let id = CallId::new(&Seed::fixed(7));
+/// assert_eq!(id.to_string().parse(), Ok(id));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(u128);
+
+/// This is no id of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a call id has 32 of the characters `0` to `9` and `a` to `f`")]
+#[non_exhaustive]
+pub struct NotACallId;
+
+impl CallId {
+    /// The next id out of `seed`: never the same twice, but for the same seed in the same order.
+    pub fn new(seed: &Seed) -> Self {
+        Self(seed.rng().u128(..))
+    }
+}
+
+impl std::fmt::Display for CallId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl std::fmt::Debug for CallId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CallId({self})")
+    }
+}
+
+impl FromStr for CallId {
+    type Err = NotACallId;
+
+    fn from_str(text: &str) -> Result<Self, NotACallId> {
+        let allowed = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() != 32 || !text.bytes().all(allowed) {
+            return Err(NotACallId);
+        }
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| NotACallId)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_differ_and_come_again_with_their_seed() {
+        let (seed, again) = (Seed::fixed(1), Seed::fixed(1));
+        let ids: Vec<CallId> = (0..100).map(|_| CallId::new(&seed)).collect();
+        assert!((1..ids.len()).all(|at| !ids[..at].contains(&ids[at])));
+        assert!(ids.iter().all(|id| CallId::new(&again) == *id));
+    }
+
+    #[test]
+    fn what_is_no_id_is_not_taken_for_one() {
+        let id = CallId::new(&Seed::fixed(1)).to_string();
+        for text in ["", "a", &id[1..], &id.to_uppercase(), &format!("+{}", &id[1..])] {
+            assert_eq!(text.parse::<CallId>(), Err(NotACallId), "{text}");
+        }
+    }
+}
