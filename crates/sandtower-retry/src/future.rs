@@ -27,7 +27,7 @@ pin_project! {
     where
         S: Service<Req>,
         A: Answers<S::Response>,
-        L: Reconcile<Req, S::Response>,
+        L: Reconcile<S, Req, S::Response>,
     {
         #[pin]
         state: State<S::Future, WhenReady<S, Req>, A::Discard, L::Look, S::Response>,
@@ -68,7 +68,7 @@ impl<S, Req, J, R, A, L> ResponseFuture<S, Req, J, R, A, L>
 where
     S: Service<Req>,
     A: Answers<S::Response>,
-    L: Reconcile<Req, S::Response>,
+    L: Reconcile<S, Req, S::Response>,
 {
     pub(crate) fn new(
         first: S::Future,
@@ -88,7 +88,7 @@ where
     J: Judge<S::Response>,
     R: Resend<Req>,
     A: Answers<S::Response>,
-    L: Reconcile<Req, S::Response>,
+    L: Reconcile<S, Req, S::Response>,
 {
     type Output = Result<S::Response, BoxError>;
 
@@ -119,7 +119,7 @@ where
     J: Judge<S::Response>,
     R: Resend<Req>,
     A: Answers<S::Response>,
-    L: Reconcile<Req, S::Response>,
+    L: Reconcile<S, Req, S::Response>,
 {
     fn step(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Response>> {
         match self.project().state.project() {
@@ -189,7 +189,8 @@ where
         let decision = history.decide(handle, &asked, &verdict, now, this.next.is_some());
         let unsafe_to_replay = decision == Decision::Stop(Stop::UnsafeToReplay);
         if let (true, Some(request)) = (may_look && unsafe_to_replay, &*this.next)
-            && let Some(look) = this.shared.reconcile.look(request, &history.attempt)
+            && let Some(look) =
+                this.shared.reconcile.look(this.shared.service(), request, &history.attempt)
         {
             self.project().state.set(State::Look { look, answer: Some((answer, verdict)) });
             return None;
@@ -296,7 +297,7 @@ where
     J: Judge<S::Response>,
     R: Resend<Req>,
     A: Answers<S::Response>,
-    L: Reconcile<Req, S::Response>,
+    L: Reconcile<S, Req, S::Response>,
 {
     /// Begins the next attempt on an instance of its own. Nothing decides on one without a copy.
     fn begin_again(&mut self) {
@@ -312,7 +313,7 @@ impl<S, Req, J, R, A, L> std::fmt::Debug for ResponseFuture<S, Req, J, R, A, L>
 where
     S: Service<Req>,
     A: Answers<S::Response>,
-    L: Reconcile<Req, S::Response>,
+    L: Reconcile<S, Req, S::Response>,
 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ResponseFuture").field("history", &self.history).finish_non_exhaustive()

@@ -9,6 +9,10 @@ use sandtower_core::Attempt;
 /// Asked only when something may have happened and the request is not safe to replay. Without such
 /// a hook, `()`, the call ends there.
 ///
+/// `S` is the service below the layer. Each look gets an instance of its own of it, which is not
+/// ready: make it so before the call, as [`WhenReady::new`](sandtower_core::WhenReady::new) does.
+/// What it sends there passes all layers below, and is never retried.
+///
 /// ```
 /// use std::future::{Ready, ready};
 /// use sandtower_core::Attempt;
@@ -18,20 +22,21 @@ use sandtower_core::Attempt;
 /// #[derive(Clone)]
 /// struct ByNumber;
 ///
-/// impl Reconcile<u64, &'static str> for ByNumber {
+/// impl<S> Reconcile<S, u64, &'static str> for ByNumber {
 ///     type Look = Ready<Found<&'static str>>;
 ///
-///     fn look(&self, order: &u64, _failed: &Attempt) -> Option<Self::Look> {
+///     fn look(&self, _below: S, order: &u64, _failed: &Attempt) -> Option<Self::Look> {
 ///         Some(ready(if order % 2 == 0 { Found::Adopt("placed") } else { Found::Nothing }))
 ///     }
 /// }
 /// ```
-pub trait Reconcile<Req, Res> {
-    /// Looks.
+pub trait Reconcile<S, Req, Res> {
+    /// Looks. Dropped when the caller goes; whoever sets no limit to it may hold the call for long.
     type Look: Future<Output = Found<Res>>;
 
-    /// Begins to look what became of `request`; `None`: there is no way to find out.
-    fn look(&self, request: &Req, failed: &Attempt) -> Option<Self::Look>;
+    /// Begins to look by way of `inner` what became of `request`; `None`: there is no way to find
+    /// out.
+    fn look(&self, inner: S, request: &Req, failed: &Attempt) -> Option<Self::Look>;
 }
 
 /// What a [`Reconcile`] found.
@@ -45,10 +50,10 @@ pub enum Found<Res> {
     Unknown,
 }
 
-impl<Req, Res> Reconcile<Req, Res> for () {
+impl<S, Req, Res> Reconcile<S, Req, Res> for () {
     type Look = Pending<Found<Res>>;
 
-    fn look(&self, _request: &Req, _failed: &Attempt) -> Option<Self::Look> {
+    fn look(&self, _inner: S, _request: &Req, _failed: &Attempt) -> Option<Self::Look> {
         None
     }
 }

@@ -148,7 +148,7 @@ where
     C::Judge: Judge<S::Response>,
     R: Resend<Req>,
     A: Answers<S::Response>,
-    L: Reconcile<Req, S::Response>,
+    L: Reconcile<S, Req, S::Response>,
 {
     type Response = S::Response;
     type Error = BoxError;

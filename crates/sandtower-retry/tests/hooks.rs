@@ -14,7 +14,7 @@ use sandtower_core::{
 use sandtower_retry::{Answers, Found, GaveUp, Reconcile, RetryLayer, Stop};
 use sandtower_testkit::{Answer, Mock, Readiness, cancel_at_every_poll};
 use sandtower_time::TokioClock;
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -44,10 +44,10 @@ impl Finds {
     }
 }
 
-impl Reconcile<u64, u64> for Finds {
+impl<S> Reconcile<S, u64, u64> for Finds {
     type Look = Ready<Found<u64>>;
 
-    fn look(&self, _: &u64, _: &Attempt) -> Option<Self::Look> {
+    fn look(&self, _: S, _: &u64, _: &Attempt) -> Option<Self::Look> {
         self.1.fetch_add(1, Ordering::Relaxed);
         Some(ready(self.0))
     }
@@ -68,6 +68,28 @@ async fn work_that_was_never_begun_is_tried_again() {
     let layer = RetryLayer::original().reconcile(Finds::new(Found::Nothing));
     assert_eq!(layer.layer(mock).oneshot(1).await.unwrap(), 7);
     assert_eq!(handle.counts().calls, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_looks_asks_the_service_below_and_is_not_retried() {
+    #[derive(Clone)]
+    struct Asks;
+    impl<S> Reconcile<S, u64, u64> for Asks
+    where
+        S: Service<u64, Response = u64> + 'static,
+    {
+        type Look = std::pin::Pin<Box<dyn Future<Output = Found<u64>>>>;
+
+        fn look(&self, inner: S, order: &u64, _: &Attempt) -> Option<Self::Look> {
+            let asking = inner.oneshot(order + 1_000);
+            Some(Box::pin(async { asking.await.map_or(Found::Unknown, Found::Adopt) }))
+        }
+    }
+    let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Answer::ok(7), lost(), lost()]);
+    let service = RetryLayer::original().reconcile(Asks).layer(mock);
+    assert_eq!(service.clone().oneshot(1).await.unwrap(), 7);
+    assert!(service.oneshot(2).await.is_err());
+    assert_eq!(handle.counts().calls, 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,10 +229,10 @@ async fn what_is_not_given_up_when_the_next_attempt_is_due_is_dropped() {
 fn dropped_while_it_looks_it_leaves_nothing_behind() {
     #[derive(Clone)]
     struct Looks;
-    impl Reconcile<u64, u64> for Looks {
+    impl<S> Reconcile<S, u64, u64> for Looks {
         type Look = std::pin::Pin<Box<dyn Future<Output = Found<u64>>>>;
 
-        fn look(&self, _: &u64, _: &Attempt) -> Option<Self::Look> {
+        fn look(&self, _: S, _: &u64, _: &Attempt) -> Option<Self::Look> {
             Some(Box::pin(async {
                 tokio::time::sleep(SECOND).await;
                 Found::Nothing
