@@ -1,0 +1,257 @@
+//! Figures from calls: pure arithmetic.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::data::{Figures, SeedFigures};
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// The caller got what it asked for.
+    Succeeded,
+    /// It got an error, or no answer.
+    Failed,
+    /// One of our own layers said no.
+    Refused,
+}
+
+/// One call, as statistics see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// When it was meant to start, since the run began.
+    pub meant: Duration,
+    /// From then to its end.
+    pub took: Duration,
+    /// How it ended.
+    pub ending: Ending,
+    /// Whether it started later than it was meant to.
+    pub late: bool,
+}
+
+impl Call {
+    /// When it ended, since the run began.
+    pub fn ended(&self) -> Duration {
+        self.meant.saturating_add(self.took)
+    }
+}
+
+/// A duration in milliseconds.
+pub fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+impl Figures {
+    /// What can be told from the calls alone; the rest is left at its default.
+    pub fn of(calls: &[Call]) -> Self {
+        let count = |ending| calls.iter().filter(|call| call.ending == ending).count() as f64;
+        let succeeded = || calls.iter().filter(|call| call.ending == Ending::Succeeded);
+        let first = calls.iter().map(|call| call.meant).min().unwrap_or_default();
+        let last = calls.iter().map(Call::ended).max().unwrap_or_default();
+        let makespan = last.saturating_sub(first);
+        let quantiles = Quantiles::of(succeeded().map(|call| call.took));
+        let goodput = count(Ending::Succeeded) / makespan.as_secs_f64();
+        Self {
+            calls: calls.len() as f64,
+            succeeded: count(Ending::Succeeded),
+            failed: count(Ending::Failed),
+            refused: count(Ending::Refused),
+            late: calls.iter().filter(|call| call.late).count() as f64,
+            p50_ms: quantiles.at(0.5),
+            p90_ms: quantiles.at(0.9),
+            p99_ms: quantiles.at(0.99),
+            max_ms: ms(succeeded().map(|call| call.took).max().unwrap_or_default()),
+            makespan_ms: ms(makespan),
+            goodput_per_s: if goodput.is_finite() { goodput } else { 0.0 },
+            ..Self::default()
+        }
+    }
+
+    /// Calls that succeeded, as a share of those that came: dropped ones count. With none, 1.
+    pub fn success(&self) -> f64 {
+        let came = self.calls + self.dropped;
+        if came > 0.0 { self.succeeded / came } else { 1.0 }
+    }
+}
+
+/// What takes longer counts as this long.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Latencies to a thousandth of their size.
+struct Quantiles(Option<Histogram<u64>>);
+
+impl Quantiles {
+    fn of(times: impl Iterator<Item = Duration>) -> Self {
+        let longest = u64::try_from(LONGEST.as_micros()).unwrap_or(u64::MAX);
+        let mut histogram = Histogram::new_with_max(longest, 3).ok();
+        for time in times {
+            let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            if let Some(histogram) = &mut histogram {
+                histogram.saturating_record(micros);
+            }
+        }
+        Self(histogram)
+    }
+
+    fn at(&self, quantile: f64) -> f64 {
+        let micros = self.0.as_ref().map_or(0, |histogram| histogram.value_at_quantile(quantile));
+        micros as f64 / 1e3
+    }
+}
+
+/// Does the same for every figure.
+macro_rules! each_figure {
+    ($runs:expr, $take:expr) => {{
+        let (runs, take): (&[SeedFigures], fn(Vec<f64>) -> f64) = ($runs, $take);
+        each_figure!(@ runs take
+            calls succeeded failed refused dropped late attempts amplification executions_done
+            executions_failed retries p50_ms p90_ms p99_ms max_ms makespan_ms goodput_per_s
+            leaked_sandboxes zombies_handed_out)
+    }};
+    (@ $runs:ident $take:ident $($figure:ident)*) => {
+        Figures {
+            $($figure: $take($runs.iter().map(|run| run.figures.$figure).collect()),)*
+            ..Figures::default()
+        }
+    };
+}
+
+/// The median of each figure over runs of one policy in one scenario; none of them is of one run.
+///
+/// A recovery that never happened counts as longer than any other.
+pub fn medians(runs: &[SeedFigures]) -> Figures {
+    let Some(first) = runs.first() else { return Figures::default() };
+    let never = |recovery: Option<f64>| recovery.unwrap_or(f64::INFINITY);
+    let recovery = median(runs.iter().map(|run| never(run.figures.recovery_ms)).collect());
+    let Figures { scenario, policy, clock, .. } = first.figures.clone();
+    let recovery_ms = Some(recovery).filter(|recovery| recovery.is_finite());
+    let seeds = runs.len() as u64;
+    Figures { scenario, policy, clock, seeds, recovery_ms, ..each_figure!(runs, median) }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        odd if odd % 2 == 1 => values[half],
+        _ => (values[half - 1] + values[half]) / 2.0,
+    }
+}
+
+/// The place of the run that went worst: least success, then most sandboxes leaked, then the highest
+/// p99.
+pub fn worst(runs: &[SeedFigures]) -> Option<usize> {
+    (0..runs.len()).min_by(|&a, &b| {
+        let [a, b] = [&runs[a].figures, &runs[b].figures];
+        let success = a.success().total_cmp(&b.success());
+        let leaked = b.leaked_sandboxes.total_cmp(&a.leaked_sandboxes);
+        success.then(leaked).then(b.p99_ms.total_cmp(&a.p99_ms))
+    })
+}
+
+/// From `end`, when a fault ended, until 95 % of the calls that were meant to start within `window`
+/// succeed; `None`: that never happened.
+pub fn recovery(calls: &[Call], end: Duration, window: Duration) -> Option<Duration> {
+    const STEP: Duration = Duration::from_millis(250);
+    const RECOVERED: f64 = 0.95;
+    let mut calls: Vec<_> = calls.iter().filter(|call| call.meant >= end).collect();
+    calls.sort_by_key(|call| call.meant);
+    let last = calls.last()?.meant;
+    let mut from = end;
+    while from <= last {
+        let first = calls.partition_point(|call| call.meant < from);
+        let after = calls.partition_point(|call| call.meant < from.saturating_add(window));
+        let good =
+            calls[first..after].iter().filter(|call| call.ending == Ending::Succeeded).count();
+        // A window without calls shows nothing.
+        if after > first && good as f64 >= RECOVERED * (after - first) as f64 {
+            return Some(from - end);
+        }
+        from += STEP;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(meant: u64, took: u64, ending: Ending) -> Call {
+        let [meant, took] = [meant, took].map(Duration::from_secs);
+        Call { meant, took, ending, late: false }
+    }
+
+    #[test]
+    fn times_are_those_of_the_calls_that_succeeded() {
+        let mut calls: Vec<_> = (1..=100).map(|s| call(0, s, Ending::Succeeded)).collect();
+        calls.push(call(0, 500, Ending::Failed));
+        let figures = Figures::of(&calls);
+        assert_eq!([figures.calls, figures.succeeded, figures.failed], [101.0, 100.0, 1.0]);
+        for (figure, seconds) in
+            [(figures.p50_ms, 50.0), (figures.p90_ms, 90.0), (figures.p99_ms, 99.0)]
+        {
+            assert!((figure / 1e3 / seconds - 1.0).abs() < 0.002, "{figure} for {seconds} s");
+        }
+        assert_eq!([figures.max_ms, figures.makespan_ms], [100e3, 500e3]);
+        assert_eq!(figures.goodput_per_s, 0.2);
+    }
+
+    #[test]
+    fn no_calls_are_no_figures_but_numbers() {
+        let figures = Figures::of(&[]);
+        assert_eq!(figures, Figures::default());
+        assert_eq!(figures.success(), 1.0);
+        assert_eq!(medians(&[]), Figures::default());
+        assert_eq!(worst(&[]), None);
+    }
+
+    fn run(seed: u64, succeeded: f64, leaked: f64, p99_ms: f64) -> SeedFigures {
+        let figures = Figures {
+            calls: 10.0,
+            succeeded,
+            leaked_sandboxes: leaked,
+            p99_ms,
+            recovery_ms: (seed > 1).then_some(p99_ms),
+            ..Figures::default()
+        };
+        SeedFigures { seed, figures }
+    }
+
+    #[test]
+    fn a_median_is_of_each_figure_for_itself() {
+        let runs = [run(1, 10.0, 0.0, 5.0), run(2, 8.0, 2.0, 1.0), run(3, 9.0, 1.0, 3.0)];
+        let median = medians(&runs);
+        assert_eq!([median.succeeded, median.leaked_sandboxes, median.p99_ms], [9.0, 1.0, 3.0]);
+        assert_eq!(median.seeds, 3);
+        // 1, 3, never.
+        assert_eq!(median.recovery_ms, Some(3.0));
+        assert_eq!(medians(&runs[..2]).succeeded, 9.0);
+        assert_eq!(medians(&runs[..2]).recovery_ms, None);
+    }
+
+    #[test]
+    fn the_worst_run_has_least_success_then_most_leaks_then_the_longest_calls() {
+        let runs = [run(1, 9.0, 0.0, 9.0), run(2, 8.0, 1.0, 1.0), run(3, 8.0, 1.0, 2.0)];
+        assert_eq!(worst(&runs), Some(2));
+        assert_eq!(worst(&runs[..2]), Some(1));
+        let same = [run(1, 9.0, 0.0, 9.0), run(2, 9.0, 0.0, 9.0)];
+        assert_eq!(worst(&same), Some(0));
+    }
+
+    #[test]
+    fn recovery_is_when_the_calls_of_the_next_window_succeed() {
+        let end = Duration::from_secs(10);
+        let window = Duration::from_secs(5);
+        let until = |well: u64| -> Vec<_> {
+            let ending = |s| if s < well { Ending::Failed } else { Ending::Succeeded };
+            (0..30).map(|s| call(s, 1, ending(s))).collect()
+        };
+        assert_eq!(recovery(&until(5), end, window), Some(Duration::ZERO));
+        let after = recovery(&until(14), end, window).unwrap();
+        assert_eq!(after, Duration::from_millis(3_250));
+        assert_eq!(recovery(&until(99), end, window), None);
+        assert_eq!(recovery(&[], end, window), None);
+    }
+}
