@@ -6,6 +6,7 @@
 //!   taken", both 429, are told apart by all layers above; [`verdict_of_answer`] is its table,
 //!   [`strings`] the words it goes by;
 //! - [`Client`] makes sandboxes, runs commands in them and ends them, over any HTTP service;
+//! - `HttpTransport` is such a service, with feature `transport`: HTTP/1.1 and 2 over rustls;
 //! - [`SandboxCheck`] finds out whether a new sandbox is alive, and kills it if not;
 //! - [`envelope`] is the framing of envd's streams.
 
@@ -31,6 +32,10 @@ mod said;
 mod sandbox;
 mod secret;
 pub mod strings;
+#[cfg(feature = "transport")]
+mod transport;
+#[cfg(feature = "transport")]
+mod within;
 
 pub use call_id::{CallId, NotACallId};
 pub use check::SandboxCheck;
@@ -48,3 +53,8 @@ pub use route::{ENVD_PORT, INTERPRETER_PORT, SANDBOX_ID, SANDBOX_PORT, recognise
 pub use said::Said;
 pub use sandbox::{NotAnId, Sandbox, SandboxId};
 pub use secret::Secret;
+#[cfg(feature = "transport")]
+pub use transport::{
+    ConnectTimedOut, HttpTransport, HttpTransportBuilder, TransportBody, TransportError,
+    TransportFuture,
+};
