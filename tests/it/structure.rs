@@ -22,6 +22,7 @@ const TIERS: &[&[&str]] = &[
     &[
         "sandtower-admission",
         "sandtower-circuit-breaker",
+        "sandtower-fallback",
         "sandtower-health-check",
         "sandtower-rate-limit",
         "sandtower-retry",

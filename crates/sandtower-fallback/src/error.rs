@@ -1,0 +1,48 @@
+use std::sync::Arc;
+
+use sandtower_core::{BoxError, Outcome};
+
+/// An alternative ended in an error as well. That error is the
+/// [`source`](std::error::Error::source), so that [`find`](sandtower_core::find) sees it; the failure
+/// that led here stands beside it.
+#[derive(Debug, thiserror::Error)]
+#[error("the alternative `{name}` failed as well, after what was {}{}", first.outcome, first.told())]
+pub struct AlternativeFailed {
+    name: Arc<str>,
+    first: First,
+    source: BoxError,
+}
+
+/// How an attempt ended that was given up for an alternative.
+#[derive(Debug)]
+pub(crate) struct First {
+    pub(crate) outcome: Outcome,
+    pub(crate) error: Option<BoxError>,
+}
+
+impl First {
+    fn told(&self) -> String {
+        self.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default()
+    }
+}
+
+impl AlternativeFailed {
+    pub(crate) fn new(name: Arc<str>, first: First, source: BoxError) -> Self {
+        Self { name, first, source }
+    }
+
+    /// The alternative.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How the attempt before it ended.
+    pub fn first(&self) -> Outcome {
+        self.first.outcome
+    }
+
+    /// The error of the attempt before it; `None` if it got a response, which was given up.
+    pub fn first_error(&self) -> Option<&BoxError> {
+        self.first.error.as_ref()
+    }
+}

@@ -1,0 +1,91 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::when::When;
+
+/// The most places of one [`Failover`](crate::Failover).
+pub(super) const MOST_PLACES: usize = 256;
+
+/// How a [`Failover`](crate::Failover) moves between its places.
+///
+/// | setting | default |
+/// |---|---|
+/// | [`when`](FailoverConfig::when) | [`When::recommended`] |
+/// | [`return_after`](FailoverConfig::return_after) | 60 s |
+/// | [`lease`](FailoverConfig::lease) | 120 s |
+#[derive(Clone, Debug)]
+#[must_use = "a config does nothing by itself"]
+pub struct FailoverConfig {
+    pub(super) name: Arc<str>,
+    pub(super) when: When,
+    pub(super) return_after: Duration,
+    pub(super) lease: Duration,
+}
+
+impl FailoverConfig {
+    /// The defaults. The `name` is for logs: of what these are the places.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self {
+            name: name.into(),
+            when: When::recommended(),
+            return_after: Duration::from_secs(60),
+            // The longest that a call of the recommended stack takes.
+            lease: Duration::from_secs(120),
+        }
+    }
+
+    /// Which failures go on to the next place.
+    pub fn when(mut self, when: When) -> Self {
+        self.when = when;
+        self
+    }
+
+    /// How long after leaving the first place, or after a probe of it in vain, a call looks whether
+    /// it is back; more than zero.
+    pub fn return_after(mut self, time: Duration) -> Self {
+        self.return_after = time;
+        self
+    }
+
+    /// How long that call may take; more than zero. If it takes longer, the next call looks in its
+    /// stead, and what it finds is of no meaning any more.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    pub(super) fn check(&self, places: usize) -> Result<(), FailoverConfigError> {
+        let zero = |setting, time: Duration| match time.is_zero() {
+            true => Err(FailoverConfigError::NoTime { setting }),
+            false => Ok(()),
+        };
+        zero("return_after", self.return_after)?;
+        zero("lease", self.lease)?;
+        match places {
+            0 => Err(FailoverConfigError::NoPlaces),
+            1..=MOST_PLACES => Ok(()),
+            _ => Err(FailoverConfigError::TooManyPlaces { places }),
+        }
+    }
+}
+
+/// Why there can be no such [`Failover`](crate::Failover), and what would be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FailoverConfigError {
+    /// There is nowhere to go.
+    #[error("there are no places, so that nothing could ever be sent; it takes 1 or more")]
+    NoPlaces,
+    /// There are more places than anyone has.
+    #[error("{places} places are too many; use 256 at most")]
+    TooManyPlaces {
+        /// How many.
+        places: usize,
+    },
+    /// A time is zero.
+    #[error("{setting} is no time at all; use more than 0 s")]
+    NoTime {
+        /// Which.
+        setting: &'static str,
+    },
+}

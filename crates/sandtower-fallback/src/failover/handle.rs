@@ -1,0 +1,235 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sandtower_core::{Asked, Clock, Verdict};
+use sandtower_time::TokioClock;
+use serde::Serialize;
+
+use super::config::FailoverConfig;
+use super::memory::{Memory, Move, Route, Seat};
+use crate::handle::TARGET;
+use crate::when::When;
+
+/// Reads and steers a [`Failover`](crate::Failover). Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct FailoverHandle {
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    config: FailoverConfig,
+    places: Box<[Place]>,
+    memory: Mutex<Memory>,
+    /// The seat of `memory`, written under its lock: most calls begin and end at the first place, and
+    /// need no more than this.
+    seat: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Place {
+    name: Arc<str>,
+    failures: AtomicU64,
+    took_over: AtomicU64,
+}
+
+/// A [`Failover`](crate::Failover) at one moment. Counters count since it was made; calls that were
+/// answered where they began are not counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FailoverSnapshot {
+    /// The name that its user gave it.
+    pub name: String,
+    /// Where calls begin now.
+    pub current: String,
+    /// How often that changed.
+    pub moves: u64,
+    /// Calls that looked whether an earlier place is back.
+    pub looks: u64,
+    /// The places, in order.
+    pub places: Vec<PlaceSnapshot>,
+}
+
+/// One place of a [`Failover`](crate::Failover) at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PlaceSnapshot {
+    /// The name that its user gave it.
+    pub name: String,
+    /// Failures here that another place was tried for, or would have been.
+    pub failures: u64,
+    /// Calls that were answered here after they had failed elsewhere.
+    pub took_over: u64,
+}
+
+impl FailoverHandle {
+    pub(super) fn new(config: FailoverConfig, names: impl Iterator<Item = Arc<str>>) -> Self {
+        let place =
+            |name| Place { name, failures: AtomicU64::new(0), took_over: AtomicU64::new(0) };
+        let places: Box<[Place]> = names.map(place).collect();
+        let memory = Memory::new(places.len(), config.return_after, config.lease);
+        let seat = AtomicU64::new(pack(memory.seat()));
+        Self { state: Arc::new(State { config, places, memory: Mutex::new(memory), seat }) }
+    }
+
+    /// The place where calls begin now.
+    pub fn current(&self) -> &str {
+        self.place(self.seat().place)
+    }
+
+    /// What it looks like now.
+    pub fn snapshot(&self) -> FailoverSnapshot {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let place = |place: &Place| PlaceSnapshot {
+            name: place.name.to_string(),
+            failures: read(&place.failures),
+            took_over: read(&place.took_over),
+        };
+        let memory = self.lock();
+        FailoverSnapshot {
+            name: self.state.config.name.to_string(),
+            current: self.place(memory.seat().place).to_owned(),
+            moves: memory.moves(),
+            looks: memory.looks(),
+            places: self.state.places.iter().map(place).collect(),
+        }
+    }
+
+    /// Begins at the first place again, at once. What calls under way find out changes nothing.
+    pub fn reset(&self) {
+        self.change(|memory| memory.reset(TokioClock.now()));
+    }
+
+    pub(super) fn when(&self) -> When {
+        self.state.config.when
+    }
+
+    pub(super) fn places(&self) -> usize {
+        self.state.places.len()
+    }
+
+    pub(super) fn shared_name(&self, place: usize) -> Arc<str> {
+        Arc::clone(&self.state.places[place].name)
+    }
+
+    /// Where a call begins.
+    pub(super) fn begin(&self) -> Journey {
+        let seat = self.seat();
+        let route = match seat.place {
+            0 => Route::at(seat),
+            _ => self.lock().begin(TokioClock.now()),
+        };
+        Journey { handle: self.clone(), route, step: 0, ended: false }
+    }
+
+    fn failed(&self, place: usize) {
+        self.state.places[place].failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Memory) -> Option<Move>) {
+        let moved = {
+            let mut memory = self.lock();
+            let moved = change(&mut memory);
+            self.state.seat.store(pack(memory.seat()), Ordering::Release);
+            moved
+        };
+        if let Some(Move { from, to }) = moved {
+            let name = &*self.state.config.name;
+            let (from, to) = (self.place(from), self.place(to));
+            tracing::warn!(target: TARGET, name, from, to, "calls begin elsewhere");
+        }
+    }
+
+    fn place(&self, index: usize) -> &str {
+        &self.state.places[index].name
+    }
+
+    fn seat(&self) -> Seat {
+        unpack(self.state.seat.load(Ordering::Acquire))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.state.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One call on its way through the places. Dropped before its end, it gives back the lease that it
+/// may hold.
+#[derive(Debug)]
+pub(super) struct Journey {
+    handle: FailoverHandle,
+    route: Route,
+    step: usize,
+    ended: bool,
+}
+
+impl Journey {
+    pub(super) fn handle(&self) -> &FailoverHandle {
+        &self.handle
+    }
+
+    /// Where it is.
+    pub(super) fn place(&self) -> usize {
+        // A journey never steps past the last place.
+        self.route.place(self.step, self.handle.places()).unwrap_or(0)
+    }
+
+    /// Where it would go next.
+    pub(super) fn next(&self) -> Option<usize> {
+        self.route.place(self.step + 1, self.handle.places())
+    }
+
+    /// Whether it failed somewhere before it came here.
+    pub(super) fn has_moved(&self) -> bool {
+        self.step > 0
+    }
+
+    /// Goes on, after a failure here.
+    pub(super) fn go_on(&mut self, asked: &Asked, verdict: &Verdict) {
+        let from = self.place();
+        self.handle.failed(from);
+        self.step += 1;
+        let (operation, outcome) = (asked.operation.name(), verdict.outcome.label());
+        let (from, to) = (self.handle.place(from), self.handle.place(self.place()));
+        tracing::info!(target: TARGET, operation, outcome, from, to, "trying another place");
+    }
+
+    /// Ends with an answer of the place where it is, good or bad.
+    pub(super) fn answered(&mut self) {
+        self.ended = true;
+        let (route, place) = (self.route, self.place());
+        if self.has_moved() {
+            self.handle.state.places[place].took_over.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.has_moved() || route.looks() {
+            self.handle.change(|memory| memory.answered(&route, place, TokioClock.now()));
+        }
+    }
+
+    /// Ends with a failure, and could be sent nowhere else although there is a place.
+    pub(super) fn lost(&mut self) {
+        self.ended = true;
+        let (route, place) = (self.route, self.place());
+        self.handle.failed(place);
+        self.handle.change(|memory| memory.lost(&route, place, TokioClock.now()));
+    }
+}
+
+impl Drop for Journey {
+    fn drop(&mut self) {
+        if self.route.looks() && !self.ended {
+            self.handle.lock().over(&self.route, TokioClock.now());
+        }
+    }
+}
+
+const PLACE_BITS: u32 = 8;
+
+fn pack(seat: Seat) -> u64 {
+    (seat.generation << PLACE_BITS) | seat.place as u64
+}
+
+fn unpack(word: u64) -> Seat {
+    let place = (word & ((1 << PLACE_BITS) - 1)) as usize;
+    Seat { place, generation: word >> PLACE_BITS }
+}
