@@ -1,8 +1,9 @@
 use std::env::VarError;
 
 use http::{HeaderValue, Uri, uri::Scheme};
+use sandtower_core::Seed;
 
-use crate::{ENVD_PORT, Sandbox};
+use crate::{CallId, ENVD_PORT, Owner, Sandbox};
 
 /// The domain of E2B itself.
 const DEFAULT_DOMAIN: &str = "e2b.app";
@@ -24,6 +25,9 @@ pub struct Config {
     domain: String,
     api: Option<Uri>,
     sandbox: Option<Uri>,
+    seed: Seed,
+    owner: Owner,
+    idempotency_keys: bool,
 }
 
 /// What is wrong with a [`Config`]. No value is repeated: it may be a secret in the wrong place.
@@ -63,7 +67,16 @@ impl Config {
         }
         let mut header = HeaderValue::from_str(key).map_err(|_| ConfigError::Key("E2B_API_KEY"))?;
         header.set_sensitive(true);
-        Ok(Self { key: header, domain: DEFAULT_DOMAIN.to_owned(), api: None, sandbox: None })
+        let seed = Seed::random();
+        Ok(Self {
+            key: header,
+            domain: DEFAULT_DOMAIN.to_owned(),
+            api: None,
+            sandbox: None,
+            owner: Owner::random(&seed),
+            seed,
+            idempotency_keys: false,
+        })
     }
 
     /// What the environment says, by the variables of the official SDKs: `E2B_API_KEY`,
@@ -131,6 +144,40 @@ impl Config {
     pub fn sandbox_url(mut self, url: &str) -> Result<Self, ConfigError> {
         self.sandbox = Some(origin(url).ok_or(ConfigError::Url("E2B_SANDBOX_URL"))?);
         Ok(self)
+    }
+
+    /// Writes this name on all sandboxes that are made. Without it, it is random: another one for
+    /// each config that is made anew, the same for clones.
+    #[must_use]
+    pub fn owner(self, owner: Owner) -> Self {
+        Self { owner, ..self }
+    }
+
+    /// The name that is written on all sandboxes that are made.
+    pub fn owner_name(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Sends an `Idempotency-Key` with each creation, which may then be replayed. Only for services
+    /// known to honour it: elsewhere a replay makes a second sandbox.
+    #[must_use]
+    pub fn idempotency_keys(self, sent: bool) -> Self {
+        Self { idempotency_keys: sent, ..self }
+    }
+
+    /// Draws the ids of calls, and a new [owner](Self::owner), from `seed`, for runs that must be the
+    /// same each time. Clones of a config draw from one seed.
+    #[must_use]
+    pub fn seed(self, seed: Seed) -> Self {
+        Self { owner: Owner::random(&seed), seed, ..self }
+    }
+
+    pub(crate) fn sends_idempotency_keys(&self) -> bool {
+        self.idempotency_keys
+    }
+
+    pub(crate) fn next_call(&self) -> CallId {
+        CallId::new(&self.seed)
     }
 
     /// As a header field whose `Debug` shows nothing.

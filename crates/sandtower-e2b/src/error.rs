@@ -6,7 +6,10 @@ use sandtower_core::{
 };
 use sandtower_http::verdict_of_transport;
 
-use crate::{Said, SandboxId, operation::replay};
+use crate::{
+    CallId, Said, SandboxId,
+    operation::{SANDBOX_CREATE, replay},
+};
 
 /// What went wrong with a call.
 ///
@@ -82,19 +85,30 @@ pub struct Call {
     pub operation: Operation,
     /// The sandbox it was about, if there was one.
     pub sandbox: Option<SandboxId>,
+    /// The id that is written on what the call makes, if it makes something.
+    pub id: Option<CallId>,
 }
 
 impl Call {
     pub(crate) fn new(operation: Operation, sandbox: Option<SandboxId>) -> Self {
-        Self { operation, sandbox }
+        Self { operation, sandbox, id: None }
+    }
+
+    /// The call that makes a sandbox.
+    pub(crate) fn creation(id: CallId) -> Self {
+        Self { operation: SANDBOX_CREATE, sandbox: None, id: Some(id) }
     }
 }
 
 impl std::fmt::Display for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.sandbox {
-            Some(sandbox) => write!(f, "`{}` of sandbox `{sandbox}`", self.operation),
-            None => write!(f, "`{}`", self.operation),
+        write!(f, "`{}`", self.operation)?;
+        if let Some(sandbox) = &self.sandbox {
+            write!(f, " of sandbox `{sandbox}`")?;
+        }
+        match self.id {
+            Some(id) => write!(f, " (call {id})"),
+            None => Ok(()),
         }
     }
 }

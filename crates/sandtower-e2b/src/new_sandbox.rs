@@ -57,6 +57,19 @@ impl NewSandbox {
         self.envs.insert(name.into(), value.into());
         self
     }
+
+    pub(crate) fn with_template(self, template: impl Into<String>) -> Self {
+        Self { template: template.into(), ..self }
+    }
+
+    pub(crate) fn metadata_keys(&self) -> impl Iterator<Item = &str> {
+        self.metadata.keys().map(String::as_str)
+    }
+
+    /// In seconds.
+    pub(crate) fn lifetime(&self) -> Option<u64> {
+        self.timeout
+    }
 }
 
 fn whole_seconds(duration: Duration) -> u64 {

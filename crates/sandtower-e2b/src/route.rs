@@ -14,7 +14,7 @@ pub const SANDBOX_ID: HeaderName = HeaderName::from_static("e2b-sandbox-id");
 /// Names the port of the sandbox that a request is for, on any host.
 pub const SANDBOX_PORT: HeaderName = HeaderName::from_static("e2b-sandbox-port");
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Which operation a request is for, and whether it may be replayed.
 ///

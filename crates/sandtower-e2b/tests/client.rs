@@ -12,10 +12,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use sandtower_core::{BoxError, Outcome, Reason, Refusal};
+use sandtower_core::{BoxError, Outcome, Reason, Refusal, Seed};
 use sandtower_e2b::{
-    Client, Command, Config, Error, Hint, ListSandboxes, NewSandbox, Sandbox, Secret, State,
-    envelope, operation as op, recognise,
+    CallId, Client, Command, Config, Error, Hint, ListSandboxes, NewSandbox, Sandbox, Secret,
+    State, envelope, operation as op, recognise,
 };
 use tower::Service;
 
@@ -61,8 +61,8 @@ impl Service<Request<Full<Bytes>>> for Scripted {
 fn client(answers: impl IntoIterator<Item = Answer>) -> Client<Scripted> {
     let service = Scripted::default();
     service.shared.answers.lock().unwrap().extend(answers);
-    let config = Config::new("e2b_key").unwrap();
-    let config = config.api_url("http://api.test:3000").unwrap();
+    let config = Config::new("e2b_key").unwrap().seed(Seed::fixed(1));
+    let config = config.owner("me".parse().unwrap()).api_url("http://api.test:3000").unwrap();
     Client::new(service, config.sandbox_url("http://sandbox.test:3000").unwrap())
 }
 
@@ -94,6 +94,8 @@ async fn a_creation_sends_what_is_wanted_and_hands_out_the_sandbox() {
     let created = client.create(&NewSandbox::new("base").metadata("user", "u-1")).await.unwrap();
     assert_eq!(created.id().as_str(), "i0abc");
     let request = asked(&client);
+    let id = *request.extensions().get::<CallId>().unwrap();
+    assert_eq!(request.headers().get("idempotency-key"), None);
     assert_eq!(recognise(&request).0, op::SANDBOX_CREATE);
     assert_eq!(request.uri(), "http://api.test:3000/v2/sandboxes");
     assert_eq!(header(&request, "x-api-key"), Some("e2b_key"));
@@ -101,7 +103,7 @@ async fn a_creation_sends_what_is_wanted_and_hands_out_the_sandbox() {
     assert!(!format!("{request:?}").contains("e2b_key"), "the key is marked as sensitive");
     assert_eq!(
         body(request).await,
-        r#"{"templateID":"base","metadata":{"user":"u-1"},"envVars":{}}"#,
+        r#"{"templateID":"base","metadata":{"sandtower_attempt":"1","sandtower_call":"CALL","sandtower_owner":"me","user":"u-1"},"envVars":{}}"#.replace("CALL", &id.to_string()),
     );
 }
 
@@ -137,7 +139,9 @@ async fn a_refusal_of_our_own_is_found_in_the_error() {
     let client = client([Err(refusal.clone().into())]);
     let error = client.create(&NewSandbox::new("base")).await.unwrap_err();
     assert_eq!(error.refusal(), Some(&refusal));
-    assert_eq!(error.to_string(), "`sandbox_create` got no answer");
+    let id = error.call().id.unwrap();
+    assert_eq!(asked(&client).extensions().get::<CallId>(), Some(&id));
+    assert_eq!(error.to_string(), format!("`sandbox_create` (call {id}) got no answer"));
 }
 
 #[tokio::test]

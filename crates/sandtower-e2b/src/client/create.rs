@@ -7,7 +7,7 @@ use http_body_util::Full;
 use sandtower_core::BoxError;
 use tower_service::Service;
 
-use crate::{Call, Error, NewSandbox, Sandbox, operation as op, request};
+use crate::{Call, CallId, Creation, Error, NewSandbox, Sandbox, request};
 
 use super::Client;
 
@@ -22,14 +22,33 @@ where
 {
     /// Makes a sandbox.
     ///
+    /// An id of the call is written on it, with the number of the attempt and an
+    /// [owner](crate::Config::owner), as metadata beside `new`'s own; the id is in every error.
+    ///
     /// # Errors
     ///
     /// After an error whose [hint](Error::hint) is [`Look`](crate::Hint::Look) there may be a
-    /// sandbox that nobody holds: find it by its metadata.
+    /// sandbox that nobody holds: find it by the id of the [call](Call::id), which is its metadata
+    /// [`CALL_KEY`](crate::CALL_KEY).
     pub async fn create(&self, new: &NewSandbox) -> Result<Sandbox, Error> {
-        let call = Call::new(op::SANDBOX_CREATE, None);
-        let body = serde_json::to_vec(new).map_err(|error| request::failed(&call, error))?;
-        let request = self.control(&call, Method::POST, "/v2/sandboxes", body.into())?;
-        self.json(&call, request).await.map(|(sandbox, _)| sandbox)
+        let id = self.config.next_call();
+        let call = Call::creation(id);
+        let request = self.creation(id, new).map_err(|error| request::failed(&call, error))?;
+        let response = self.successful(&call, request).await?;
+        // Nothing is awaited between here and the caller: it cannot go without what was made.
+        if let Some(sandbox) = response.extensions().get::<Sandbox>() {
+            return Ok(sandbox.clone());
+        }
+        self.read_json(&call, response).await.map(|(sandbox, _)| sandbox)
+    }
+
+    fn creation(&self, id: CallId, new: &NewSandbox) -> Result<Request<Full<Bytes>>, BoxError> {
+        let creation = Creation::new(&self.config, id, new)?;
+        let body = creation.body(1)?;
+        let mut request = request::control(&self.config, Method::POST, "/v2/sandboxes", body)?;
+        creation.write_key(&mut request)?;
+        request.extensions_mut().insert(id);
+        request.extensions_mut().insert(creation);
+        Ok(request)
     }
 }

@@ -42,7 +42,16 @@ where
         call: &Call,
         request: Request<Full<Bytes>>,
     ) -> Result<(T, HeaderMap), Error> {
-        let (head, body) = self.successful(call, request).await?.into_parts();
+        let response = self.successful(call, request).await?;
+        self.read_json(call, response).await
+    }
+
+    pub(super) async fn read_json<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        response: Response<B>,
+    ) -> Result<(T, HeaderMap), Error> {
+        let (head, body) = response.into_parts();
         let unreadable = |source| Error::Unreadable { call: call.clone(), source };
         let body = read(body, LONGEST_ANSWER).await.map_err(unreadable)?;
         match serde_json::from_slice(&body) {
