@@ -10,11 +10,11 @@ use std::time::Duration;
 /// use std::time::Duration;
 /// use sandtower_e2b::Command;
 ///
-/// let build = Command::new("make -j2")
+/// let test = Command::new("make test")
 ///     .cwd("/home/user/project")
 ///     .env("CI", "true")
-///     .timeout(Duration::from_secs(120));
-/// # let _ = build;
+///     .timeout(Duration::from_secs(30));
+/// # let _ = test;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Command {
@@ -29,6 +29,8 @@ pub struct Command {
 impl Command {
     /// How long a command may run unless told otherwise: 60 s, as in the official SDKs.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+    /// How long a command that [builds](Self::build) may run unless told otherwise: 120 s.
+    pub const BUILD_TIMEOUT: Duration = Duration::from_secs(120);
     /// The most output that is collected unless told otherwise: 16 MiB.
     pub const DEFAULT_LONGEST_OUTPUT: usize = 16 * 1_024 * 1_024;
 
@@ -42,6 +44,11 @@ impl Command {
             timeout: Some(Self::DEFAULT_TIMEOUT),
             longest_output: Self::DEFAULT_LONGEST_OUTPUT,
         }
+    }
+
+    /// The command `text`, which builds something: it may run for 120 s.
+    pub fn build(text: impl Into<String>) -> Self {
+        Self::new(text).timeout(Self::BUILD_TIMEOUT)
     }
 
     /// Adds an environment variable.

@@ -3,7 +3,7 @@ use std::env::VarError;
 use http::{HeaderValue, Uri, uri::Scheme};
 use sandtower_core::Seed;
 
-use crate::{CallId, ENVD_PORT, Owner, Sandbox};
+use crate::{CallId, ENVD_PORT, Owner, Sandbox, Timeouts};
 
 /// The domain of E2B itself.
 const DEFAULT_DOMAIN: &str = "e2b.app";
@@ -28,6 +28,7 @@ pub struct Config {
     seed: Seed,
     owner: Owner,
     idempotency_keys: bool,
+    timeouts: Timeouts,
 }
 
 /// What is wrong with a [`Config`]. No value is repeated: it may be a secret in the wrong place.
@@ -76,6 +77,7 @@ impl Config {
             owner: Owner::random(&seed),
             seed,
             idempotency_keys: false,
+            timeouts: Timeouts::default(),
         })
     }
 
@@ -178,6 +180,18 @@ impl Config {
 
     pub(crate) fn next_call(&self) -> CallId {
         CallId::new(&self.seed)
+    }
+
+    /// How long operations may take.
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// How long operations may take: what a stack makes its time-outs from.
+    pub fn operation_timeouts(&self) -> &Timeouts {
+        &self.timeouts
     }
 
     /// As a header field whose `Debug` shows nothing.

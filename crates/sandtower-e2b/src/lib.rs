@@ -1,6 +1,7 @@
 //! What E2B means to the layers of sandtower, and a typed client.
 //!
 //! - [`operation`] names what can be asked of E2B, and [`recognise`] tells it from a request;
+//! - [`Timeouts`] is how long each may take;
 //! - [`E2bClassify`] is the classifier for layers;
 //! - [`E2bInterpret`] reads what E2B's errors say, so that "too many a second" and "all slots are
 //!   taken", both 429, are told apart by all layers above; [`verdict_of_answer`] is its table,
@@ -33,6 +34,7 @@ mod said;
 mod sandbox;
 mod secret;
 pub mod strings;
+mod timeouts;
 #[cfg(feature = "transport")]
 mod transport;
 #[cfg(feature = "transport")]
@@ -55,6 +57,7 @@ pub use route::{ENVD_PORT, INTERPRETER_PORT, SANDBOX_ID, SANDBOX_PORT, recognise
 pub use said::Said;
 pub use sandbox::{NotAnId, Sandbox, SandboxId};
 pub use secret::Secret;
+pub use timeouts::Timeouts;
 #[cfg(feature = "transport")]
 pub use transport::{
     ConnectTimedOut, HttpTransport, HttpTransportBuilder, TransportBody, TransportError,

@@ -5,8 +5,10 @@ use tower_layer::Layer;
 use super::{Handles, Plan};
 use crate::admission::{self, Admission, AdmissionLayer};
 use crate::circuit_breaker::{self, CircuitBreaker};
-use crate::core::Seed;
-use crate::e2b::{self, Client, E2bClassify, E2bInterpret, SandboxCheck, operation as op};
+use crate::core::{Operation, Seed};
+use crate::e2b::{
+    self, Client, E2bClassify, E2bInterpret, SandboxCheck, Timeouts, operation as op,
+};
 use crate::health_check::{self, HealthCheck, HealthCheckLayer};
 use crate::http::{Http, InterpretLayer, Interpreter};
 use crate::rate_limit::{self, Mode, Pace, RateLimit};
@@ -22,14 +24,6 @@ pub type Recommended<S> = Deadline<Retry<Checked<S>, E2bClassify, Http, Http>, E
 type Checked<S> = HealthCheck<Admitted<S>, SandboxCheck, E2bClassify>;
 type Admitted<S> = Admission<Bounded<S>, Gates, E2bClassify>;
 type Bounded<S> = Timeout<Interpreter<S, E2bInterpret>, E2bClassify>;
-
-/// How long a call may take with all that it waits for. Streams have no deadline: their callers end
-/// them.
-const CALL: Duration = Duration::from_secs(120);
-/// E2B's API gives up on a request after 70 s; the official clients do after 60.
-const CREATE: Duration = Duration::from_secs(60);
-const FILE_READ: Duration = Duration::from_secs(3);
-const ATTEMPT: Duration = Duration::from_secs(30);
 
 /// The recommended stack: a layer for HTTP services that talk to E2B, and the handles of all layers
 /// in it. All services that it makes share its limits, its breaker and its line.
@@ -84,13 +78,19 @@ impl Stack {
             rate_limit,
             circuit_breaker: breaker,
         };
+        let timeouts = config.operation_timeouts();
+        let deadline = DeadlineLayer::new(limits(timeouts, Timeouts::call_of))
+            .classify(E2bClassify)
+            .set_deadline(Http);
+        let timeout =
+            TimeoutLayer::new(limits(timeouts, Timeouts::attempt_of)).classify(E2bClassify);
         Self {
             config,
-            deadline: DeadlineLayer::new(calls()).classify(E2bClassify).set_deadline(Http),
+            deadline,
             retry,
             health_check,
             admission,
-            timeout: TimeoutLayer::new(attempts()).classify(E2bClassify),
+            timeout,
             interpret: InterpretLayer::new(E2bInterpret::default()),
             handles,
         }
@@ -117,17 +117,9 @@ impl<S: Clone> Layer<S> for Stack {
     }
 }
 
-fn calls() -> Limits {
-    let streams = [op::PROCESS_START, op::PROCESS_CONNECT, op::CODE_EXECUTE, op::SANDBOX_TRAFFIC];
-    streams.into_iter().fold(Limits::all(CALL), |limits, stream| limits.operation(stream, None))
-}
-
-fn attempts() -> Limits {
-    let streams = [op::CODE_EXECUTE, op::SANDBOX_TRAFFIC];
-    let limits = Limits::all(ATTEMPT)
-        .operation(op::SANDBOX_CREATE, Some(CREATE))
-        .operation(op::SANDBOX_RESUME, Some(CREATE))
-        .operation(op::SANDBOX_CONNECT, Some(CREATE))
-        .operation(op::FILE_READ, Some(FILE_READ));
-    streams.into_iter().fold(limits, |limits, stream| limits.operation(stream, None))
+fn limits(timeouts: &Timeouts, of: fn(&Timeouts, Operation) -> Option<Duration>) -> Limits {
+    let unknown = of(timeouts, Operation::CALL).map_or_else(Limits::none, Limits::all);
+    op::ALL
+        .iter()
+        .fold(unknown, |limits, &operation| limits.operation(operation, of(timeouts, operation)))
 }
