@@ -3,7 +3,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use sandtower_core::{Operation, Place, Reason, Refusal, Settlement, Tick, WaitList};
+use sandtower_core::{Operation, Place, Reason, Refusal, Settlement, Tick, Verdict, WaitList};
 
 use crate::limiter::{Limit, Limiter};
 use crate::pace::Pace;
@@ -36,6 +36,13 @@ pub(crate) enum Leaving {
     ByGate,
     Draining,
     Dropped,
+}
+
+/// Whether a slot was freed without the time, and who is to be woken.
+#[derive(Debug)]
+pub(crate) enum Released {
+    Yes(Option<Waker>),
+    NeedsTime,
 }
 
 impl Lane {
@@ -125,14 +132,16 @@ impl Lane {
         }
     }
 
-    /// Takes a slot for a newcomer that found the lane open.
-    pub(crate) fn admit(&mut self) {
+    /// Takes a slot for a newcomer that found the lane open. Says whether it wants to know how long
+    /// the attempt takes.
+    pub(crate) fn admit(&mut self, now: Tick) -> bool {
         self.in_flight += 1;
         self.held_by = None;
         self.counters.admitted += 1;
         if !self.has_slot() {
             self.limiter.used_up();
         }
+        self.pace.wants_sample(now)
     }
 
     /// Leaves the line; answers who is to be woken in its stead.
@@ -141,7 +150,7 @@ impl Lane {
         self.line.leave(place)?;
         match why {
             Leaving::Admitted => {
-                self.admit();
+                let _always_timed = self.admit(now);
                 self.counters.admitted_after_wait += 1;
                 self.pace.admitted(now);
             }
@@ -173,6 +182,14 @@ impl Lane {
         }
         self.in_flight = self.in_flight.saturating_sub(1);
         if self.has_slot() { self.wake_next() } else { None }
+    }
+
+    /// The same without the time, if nothing would be learned with it.
+    pub(crate) fn release_untimed(&mut self, timed: bool, verdict: &Verdict) -> Released {
+        if self.limiter.learns() || timed && verdict.is_success() {
+            return Released::NeedsTime;
+        }
+        Released::Yes(self.release(None))
     }
 
     pub(crate) fn set_limit(&mut self, limit: Limit) -> Option<Waker> {

@@ -36,6 +36,7 @@ mod limiter;
 mod pace;
 mod progress;
 mod room;
+mod slot;
 mod snapshot;
 mod ticket;
 
@@ -47,4 +48,5 @@ pub use layer::{Admission, AdmissionLayer};
 pub use limiter::Limit;
 pub use progress::{Progress, Standing, Watch, Where};
 pub use room::Room;
+pub use slot::Slot;
 pub use snapshot::{LaneSnapshot, RoomSnapshot};

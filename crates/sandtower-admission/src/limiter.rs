@@ -72,6 +72,11 @@ impl Limiter {
         }
     }
 
+    /// Whether it learns from how long attempts take.
+    pub(crate) fn learns(&self) -> bool {
+        matches!(self, Self::Learned(_))
+    }
+
     pub(crate) fn used_up(&mut self) {
         if let Self::Learned(learner) = self {
             learner.used_up();

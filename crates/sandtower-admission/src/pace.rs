@@ -12,10 +12,16 @@ pub(crate) struct Pace {
     turn: Option<f64>,
     /// Seconds that a successful call takes once it is sent.
     took: Option<f64>,
+    /// Until then nobody need tell how long a call took.
+    sampled_until: Tick,
 }
 
 /// How much a new sample counts.
 const WEIGHT: f64 = 0.2;
+
+/// How often it is asked how long a call takes, at most: more answers tell nothing new, and each costs
+/// a reading of the clock.
+const SAMPLED_EVERY: Duration = Duration::from_millis(10);
 
 impl Pace {
     /// A call was admitted while others waited.
@@ -23,6 +29,15 @@ impl Pace {
         if let Some(last) = self.last.replace(now) {
             mix(&mut self.turn, now.since(last));
         }
+    }
+
+    /// Whether to find out how long a call takes that is sent about `now`.
+    pub(crate) fn wants_sample(&mut self, now: Tick) -> bool {
+        let wants = now >= self.sampled_until;
+        if wants {
+            self.sampled_until = now + SAMPLED_EVERY;
+        }
+        wants
     }
 
     pub(crate) fn succeeded(&mut self, took: Duration) {
@@ -50,4 +65,26 @@ impl Pace {
 fn mix(mean: &mut Option<f64>, sample: Duration) {
     let sample = sample.as_secs_f64();
     *mean = Some(mean.map_or(sample, |mean| mean + WEIGHT * (sample - mean)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_is_sampled_unless_they_come_faster_than_they_tell_anything() {
+        let samples = |every: Duration| {
+            let mut pace = Pace::default();
+            let mut now = Tick::ZERO + Duration::from_secs(1);
+            (0..1_000)
+                .filter(|_| {
+                    now += every;
+                    pace.wants_sample(now)
+                })
+                .count()
+        };
+        assert_eq!(samples(Duration::from_millis(10)), 1_000);
+        assert_eq!(samples(Duration::from_millis(1)), 100);
+        assert_eq!(samples(Duration::from_micros(10)), 1);
+    }
 }

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::Waker;
 
 use sandtower_core::{
     Asked, Changed, Clock, Gate, Operation, Place, Reason, Refusal, Settlement, Take, Tick, Verdict,
@@ -7,9 +8,10 @@ use sandtower_core::{
 
 use crate::config::{Config, ConfigError};
 use crate::drain::{Drain, Drainers};
-use crate::lane::Lane;
+use crate::lane::{Lane, Released};
 use crate::limiter::Limit;
 use crate::progress::{Lines, Standing};
+use crate::slot::Slot;
 use crate::snapshot::RoomSnapshot;
 
 /// A waiting room: the handle of an [`AdmissionLayer`](crate::AdmissionLayer). Cheap to clone.
@@ -147,6 +149,11 @@ impl<G> Room<G> {
 
     fn release(&self, operation: Operation, settlement: Option<&Settlement>) {
         let woken = self.lane(operation).release(settlement);
+        self.released(woken);
+    }
+
+    /// Never under a lane's lock: a waker may poll right here.
+    fn released(&self, woken: Option<Waker>) {
         if let Some(waker) = woken {
             waker.wake();
         }
@@ -158,7 +165,11 @@ impl<G> Room<G> {
 
 impl<G: Gate> Room<G> {
     /// Lets a newcomer through at once, or refuses it at once; `None`: it has to stand in line.
-    pub(crate) fn enter(&self, asked: &Asked, now: Tick) -> Option<Result<G::Token, Refusal>> {
+    pub(crate) fn enter(
+        &self,
+        asked: &Asked,
+        now: Tick,
+    ) -> Option<Result<Slot<G::Token>, Refusal>> {
         let operation = asked.operation;
         let mut lane = self.lane(operation);
         if let Some(reason) = self.hopeless(&lane, asked, now) {
@@ -169,8 +180,8 @@ impl<G: Gate> Room<G> {
         }
         match self.inner.gates.take(asked, now) {
             Take::Open(token) => {
-                lane.admit();
-                Some(Ok(token))
+                let timed = lane.admit(now);
+                Some(Ok(Slot::new(token, timed)))
             }
             Take::NotBefore(at, _)
                 if self.queue() > 0 && asked.deadline.is_none_or(|d| at <= d) =>
@@ -257,9 +268,9 @@ impl<G: Send + Sync> Lines for Inner<G> {
 }
 
 impl<G: Gate> Gate for Room<G> {
-    type Token = G::Token;
+    type Token = Slot<G::Token>;
 
-    fn take(&self, asked: &Asked, now: Tick) -> Take<G::Token> {
+    fn take(&self, asked: &Asked, now: Tick) -> Take<Self::Token> {
         let mut lane = self.lane(asked.operation);
         if self.is_draining() {
             return Take::Refuse(self.refuse(&mut lane, asked.operation, Reason::Draining));
@@ -268,23 +279,55 @@ impl<G: Gate> Gate for Room<G> {
             let limit = lane.limit();
             return Take::Refuse(self.refuse(&mut lane, asked.operation, Reason::Full { limit }));
         }
-        let take = self.inner.gates.take(asked, now);
-        if let Take::Open(_) = take {
-            lane.admit();
+        match self.inner.gates.take(asked, now) {
+            Take::Open(token) => {
+                let timed = lane.admit(now);
+                Take::Open(Slot::new(token, timed))
+            }
+            Take::NotBefore(at, why) => Take::NotBefore(at, why),
+            Take::Refuse(why) => Take::Refuse(why),
         }
-        take
     }
 
-    fn give_back(&self, asked: &Asked, token: G::Token) {
-        self.inner.gates.give_back(asked, token);
+    fn give_back(&self, asked: &Asked, slot: Self::Token) {
+        if let Some(token) = slot.gates {
+            self.inner.gates.give_back(asked, token);
+        }
         self.release(asked.operation, None);
         // What went back may be what other lanes wait for, and gates are silent about it.
         self.inner.wake_all_next();
     }
 
-    fn settle(&self, asked: &Asked, token: G::Token, settlement: &Settlement) {
-        self.inner.gates.settle(asked, token, settlement);
+    fn settle(&self, asked: &Asked, slot: Self::Token, settlement: &Settlement) {
+        if let Some(token) = slot.gates {
+            self.inner.gates.settle(asked, token, settlement);
+        }
         self.release(asked.operation, Some(settlement));
+    }
+
+    /// The gates come first, so that who is woken for the slot finds them as they are now.
+    fn settle_untimed(
+        &self,
+        asked: &Asked,
+        slot: Self::Token,
+        verdict: &Verdict,
+    ) -> Option<Self::Token> {
+        let timed = slot.timed;
+        let gates = slot.gates.and_then(|token| {
+            // One of them needs the time: then it is read, and serves all.
+            self.inner.gates.settle_untimed(asked, token, verdict)
+        });
+        if gates.is_some() {
+            return Some(Slot { gates, timed });
+        }
+        let released = self.lane(asked.operation).release_untimed(timed, verdict);
+        match released {
+            Released::Yes(woken) => {
+                self.released(woken);
+                None
+            }
+            Released::NeedsTime => Some(Slot { gates, timed }),
+        }
     }
 
     fn peek(&self, clock: &impl Clock) -> Option<Refusal> {

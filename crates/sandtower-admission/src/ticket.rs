@@ -9,6 +9,7 @@ use sandtower_time::TokioClock;
 use crate::lane::{Lane, Leaving};
 use crate::progress::{Inside, Progress};
 use crate::room::Room;
+use crate::slot::Slot;
 
 /// Leaves the line when dropped, and wakes who is next.
 pub(crate) struct Ticket<G: Gate> {
@@ -51,7 +52,7 @@ impl<G: Gate> Ticket<G> {
         Inside::new(self.progress.take())
     }
 
-    pub(crate) fn look(&mut self, cx: &mut Context<'_>, now: Tick) -> Turn<G::Token> {
+    pub(crate) fn look(&mut self, cx: &mut Context<'_>, now: Tick) -> Turn<Slot<G::Token>> {
         let Self { room, asked, arrived, place, progress } = self;
         let mut lane = room.lane(asked.operation);
         let here = match *place {
@@ -92,7 +93,7 @@ fn decide<G: Gate>(
     lane: &mut Lane,
     here: Place,
     now: Tick,
-) -> (Turn<G::Token>, Option<Leaving>) {
+) -> (Turn<Slot<G::Token>>, Option<Leaving>) {
     let deadline = asked.deadline.unwrap_or(Tick::MAX);
     let refused =
         |reason, leaving| (Turn::Refused(room.refusal(asked.operation, reason)), Some(leaving));
@@ -110,7 +111,7 @@ fn decide<G: Gate>(
         };
     }
     match room.gates().take(asked, now) {
-        Take::Open(token) => (Turn::Admitted(token), Some(Leaving::Admitted)),
+        Take::Open(token) => (Turn::Admitted(Slot::new(token, true)), Some(Leaving::Admitted)),
         Take::Refuse(refusal) => (Turn::Refused(refusal), Some(Leaving::ByGate)),
         Take::NotBefore(at, why) if at > deadline => (Turn::Refused(why), Some(Leaving::ByGate)),
         Take::NotBefore(at, why) => {

@@ -62,8 +62,11 @@ impl<G: Gate + ?Sized> Gate for Arc<G> {
 
 /// Both gates or neither: what the first gave goes back when the second says no. Nest pairs for
 /// more than two; put the gate whose token is dearest to take back last.
+///
+/// A token is `None` once it was settled [without the time](Gate::settle_untimed): one gate may need
+/// it, and the other not.
 impl<A: Gate, B: Gate> Gate for (A, B) {
-    type Token = (A::Token, B::Token);
+    type Token = (Option<A::Token>, Option<B::Token>);
 
     fn take(&self, asked: &Asked, now: Tick) -> Take<Self::Token> {
         let first = match self.0.take(asked, now) {
@@ -72,7 +75,7 @@ impl<A: Gate, B: Gate> Gate for (A, B) {
             Take::Refuse(why) => return Take::Refuse(why),
         };
         match self.1.take(asked, now) {
-            Take::Open(second) => Take::Open((first, second)),
+            Take::Open(second) => Take::Open((Some(first), Some(second))),
             Take::NotBefore(at, why) => {
                 self.0.give_back(asked, first);
                 Take::NotBefore(at, why)
@@ -85,13 +88,33 @@ impl<A: Gate, B: Gate> Gate for (A, B) {
     }
 
     fn give_back(&self, asked: &Asked, token: Self::Token) {
-        self.0.give_back(asked, token.0);
-        self.1.give_back(asked, token.1);
+        if let Some(first) = token.0 {
+            self.0.give_back(asked, first);
+        }
+        if let Some(second) = token.1 {
+            self.1.give_back(asked, second);
+        }
     }
 
     fn settle(&self, asked: &Asked, token: Self::Token, settlement: &Settlement) {
-        self.0.settle(asked, token.0, settlement);
-        self.1.settle(asked, token.1, settlement);
+        if let Some(first) = token.0 {
+            self.0.settle(asked, first, settlement);
+        }
+        if let Some(second) = token.1 {
+            self.1.settle(asked, second, settlement);
+        }
+    }
+
+    #[inline]
+    fn settle_untimed(
+        &self,
+        asked: &Asked,
+        token: Self::Token,
+        verdict: &Verdict,
+    ) -> Option<Self::Token> {
+        let first = token.0.and_then(|first| self.0.settle_untimed(asked, first, verdict));
+        let second = token.1.and_then(|second| self.1.settle_untimed(asked, second, verdict));
+        if first.is_none() && second.is_none() { None } else { Some((first, second)) }
     }
 
     fn peek(&self, clock: &impl Clock) -> Option<Refusal> {

@@ -1,6 +1,10 @@
 //! The shell over a gate, with a gate that a test opens and shuts.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what helps a test fails it by a panic"
+)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -168,6 +172,53 @@ async fn of_a_pair_of_gates_both_are_taken_or_none() {
 
     assert!(matches!(both.take(&Asked::default(), Tick::ZERO), Take::Refuse(_)));
     assert_eq!((first.seen(), second.seen()), (vec!["given back"], vec![]));
+}
+
+/// Needs no time.
+#[derive(Clone, Default)]
+struct Timeless(Door);
+
+impl Gate for Timeless {
+    type Token = ();
+
+    fn take(&self, _: &Asked, _: Tick) -> Take<()> {
+        Take::Open(())
+    }
+
+    fn give_back(&self, asked: &Asked, (): ()) {
+        self.0.give_back(asked, ());
+    }
+
+    fn settle(&self, asked: &Asked, (): (), settlement: &Settlement) {
+        self.0.settle(asked, (), settlement);
+    }
+
+    fn settle_untimed(&self, _: &Asked, (): (), _: &Verdict) -> Option<()> {
+        self.0.see("untimed");
+        None
+    }
+
+    fn watch(&self, _: Weak<dyn Changed>) {}
+}
+
+#[test]
+fn of_a_pair_of_gates_each_is_settled_once_whether_it_needs_the_time_or_not() {
+    let (timed, timeless) = (Door::default(), Timeless::default());
+    let both = (timeless.clone(), timed.clone());
+    let Take::Open(token) = both.take(&Asked::default(), Tick::ZERO) else { panic!("shut") };
+    let asked = Asked::default();
+
+    let token = both.settle_untimed(&asked, token, &Verdict::success());
+    both.settle(
+        &asked,
+        token.expect("one needs the time"),
+        &Settlement::new(Verdict::success(), Tick::ZERO, Tick::ZERO),
+    );
+
+    assert_eq!((timeless.0.seen(), timed.seen()), (vec!["untimed"], vec!["success"]));
+    let neither = (timeless.clone(), timeless.clone());
+    let Take::Open(token) = neither.take(&asked, Tick::ZERO) else { panic!("shut") };
+    assert!(neither.settle_untimed(&asked, token, &Verdict::success()).is_none());
 }
 
 #[test]

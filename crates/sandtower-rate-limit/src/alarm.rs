@@ -10,38 +10,75 @@ pub(crate) struct Levels {
 
 /// Warns once when a count rises to a level, and not again before it has clearly fallen: a count
 /// that moves up and down around a level does not fill the logs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Alarm {
     /// How many of the levels, from the lowest, have warned and not been armed again.
     warned: usize,
+    /// Below this count no level is reached that has not warned. Of one limit, as is the next.
+    quiet_below: u64,
+    /// From this count on no level is armed again.
+    armed_below: u64,
+}
+
+/// Has looked at no limit yet: it will at the next count, whatever that is.
+impl Default for Alarm {
+    fn default() -> Self {
+        Self { warned: 0, quiet_below: 0, armed_below: u64::MAX }
+    }
 }
 
 impl Alarm {
     /// Arms the levels again from which `count` has fallen by the margin.
+    #[inline]
     pub(crate) fn fell(&mut self, levels: &Levels, count: u64, limit: u64) {
+        if count < self.armed_below {
+            self.arm(levels, count, limit);
+            self.remember(levels, limit);
+        }
+    }
+
+    /// Whether [`rose`](Self::rose) may have news of `count`.
+    #[inline]
+    pub(crate) fn may_rise(&self, count: u64) -> bool {
+        count >= self.quiet_below
+    }
+
+    /// The highest level that `count` has reached, if that is news.
+    pub(crate) fn rose(&mut self, levels: &Levels, count: u64, limit: u64) -> Option<u8> {
+        if !self.may_rise(count) {
+            return None;
+        }
+        let reached = levels.percent.iter().take_while(|&&level| count >= part(limit, level));
+        let reached = reached.count();
+        let rises = reached > self.warned;
+        self.warned = self.warned.max(reached);
+        self.remember(levels, limit);
+        if rises { levels.percent.get(reached - 1).copied() } else { None }
+    }
+
+    fn arm(&mut self, levels: &Levels, count: u64, limit: u64) {
         let highest = |warned: usize| levels.percent.get(warned.checked_sub(1)?).copied();
         while let Some(percent) = highest(self.warned) {
-            if reaches(count, limit, percent.saturating_sub(levels.margin)) {
+            if count >= part(limit, percent.saturating_sub(levels.margin)) {
                 return;
             }
             self.warned -= 1;
         }
     }
 
-    /// The highest level that `count` has reached, if that is news.
-    pub(crate) fn rose(&mut self, levels: &Levels, count: u64, limit: u64) -> Option<u8> {
-        let reached = levels.percent.iter().take_while(|&&level| reaches(count, limit, level));
-        let reached = reached.count();
-        if reached <= self.warned {
-            return None;
-        }
-        self.warned = reached;
-        levels.percent.get(reached - 1).copied()
+    fn remember(&mut self, levels: &Levels, limit: u64) {
+        let next = levels.percent.get(self.warned);
+        self.quiet_below = next.map_or(u64::MAX, |&level| part(limit, level));
+        let last = self.warned.checked_sub(1).and_then(|last| levels.percent.get(last));
+        self.armed_below =
+            last.map_or(0, |&level| part(limit, level.saturating_sub(levels.margin)));
     }
 }
 
-fn reaches(count: u64, limit: u64, percent: u8) -> bool {
-    u128::from(count) * 100 >= u128::from(limit) * u128::from(percent)
+/// The least count that is so many percent of `limit`.
+fn part(limit: u64, percent: u8) -> u64 {
+    let part = (u128::from(limit) * u128::from(percent)).div_ceil(100);
+    u64::try_from(part).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

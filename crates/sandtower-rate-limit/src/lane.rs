@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sandtower_core::{Asked, Operation, Outcome, Reason, Scope, Settlement, Tick};
+use sandtower_core::{Asked, Operation, Outcome, Reason, Scope, Settlement, Tick, Verdict};
 
 use crate::scopes::Scopes;
 use crate::{
@@ -18,6 +18,8 @@ pub struct Token {
     attempt: u64,
     /// None without a pace, and for what went although it was too fast.
     charge: Option<Charge>,
+    /// Whether it raised the count to where it may be news.
+    may_warn: bool,
 }
 
 /// All that is known of one operation: what was sent, and what may be sent. Pure.
@@ -70,6 +72,16 @@ pub(crate) struct Level {
     pub(crate) limit: u64,
 }
 
+impl Token {
+    /// Whether nothing is learned from `verdict` on its attempt, and there is nothing to tell: then
+    /// the lane need not be asked.
+    #[inline]
+    pub(crate) fn is_quiet(&self, verdict: &Verdict) -> bool {
+        let teaches = verdict.allowance.is_some() || verdict.outcome == Outcome::Throttled;
+        !(self.may_warn || teaches)
+    }
+}
+
 impl Lane {
     pub(crate) fn new(operation: Operation, config: &Config) -> Self {
         Self {
@@ -100,17 +112,18 @@ impl Lane {
         // A store knows it by its number alone.
         let Asked { operation, scope, .. } = *asked;
         self.operation = operation;
+        let count = self.window.count(now);
         if let Some(limit) = self.limit {
             // Here and not when it rises: between two answers the count may fall and rise again.
-            self.alarm.fell(&config.levels, self.window.count(now), limit);
+            self.alarm.fell(&config.levels, count, limit);
         }
-        if config.mode == Mode::Enforce || asker != Asker::Gate {
-            if let Some(blocked) = self.blocked(now, scope, asker) {
-                self.over = self.over.saturating_add(1);
+        if self.is_over(count, now, scope, asker) {
+            self.over = self.over.saturating_add(1);
+            if (config.mode == Mode::Enforce || asker != Asker::Gate)
+                && let Some(blocked) = self.blocked(now, scope, asker)
+            {
                 return Err(blocked);
             }
-        } else if self.is_over(now, scope) {
-            self.over = self.over.saturating_add(1);
         }
         let attempt = match config.longest_hold.is_zero() {
             true => 0,
@@ -122,6 +135,7 @@ impl Lane {
             attempt,
             recorded: self.window.add(now),
             charge: self.pace.as_mut().and_then(|pace| pace.take(now).ok()),
+            may_warn: self.limit.is_some() && self.alarm.may_rise(count.saturating_add(1)),
         })
     }
 
@@ -261,10 +275,10 @@ impl Lane {
 
     /// Whether anything is in the way: the same as [`blocked`](Self::blocked), without the question
     /// until when, which costs more.
-    fn is_over(&mut self, now: Tick, scope: Scope) -> bool {
-        self.limit.is_some_and(|limit| self.window.count(now) >= limit)
+    fn is_over(&mut self, count: u64, now: Tick, scope: Scope, asker: Asker) -> bool {
+        self.limit.is_some_and(|limit| count >= limit)
             || self.too_fast(now).is_some()
-            || self.foreseen(now, scope, Asker::Gate).is_some()
+            || self.foreseen(now, scope, asker).is_some()
     }
 
     fn full(&mut self, now: Tick) -> Option<Blocked> {

@@ -3,7 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, Changed, Clock, Gate, Operation, Refusal, Scope, Settlement, Take, Tick, Watchers,
+    Asked, Changed, Clock, Gate, Operation, Refusal, Scope, Settlement, Take, Tick, Verdict,
+    Watchers,
 };
 use sandtower_time::TokioClock;
 
@@ -261,6 +262,12 @@ impl Gate for RateLimit {
         if news != News::default() {
             self.tell(asked.operation, news);
         }
+    }
+
+    /// Far from its limits, an answer that says nothing of them changes nothing.
+    #[inline]
+    fn settle_untimed(&self, _asked: &Asked, token: Token, verdict: &Verdict) -> Option<Token> {
+        if token.is_quiet(verdict) { None } else { Some(token) }
     }
 
     fn watch(&self, changed: Weak<dyn Changed>) {

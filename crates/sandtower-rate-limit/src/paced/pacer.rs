@@ -5,7 +5,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, Changed, Clock, Gate, Operation, Place, Reason, Refusal, Settlement, Take, Tick,
+    Asked, Changed, Clock, Gate, Operation, Place, Reason, Refusal, Settlement, Take, Tick, Verdict,
 };
 use sandtower_time::TokioClock;
 use serde::Serialize;
@@ -329,6 +329,11 @@ impl Gate for Pacer {
     fn settle(&self, asked: &Asked, token: Token, settlement: &Settlement) {
         self.shared.limit.settle(asked, token, settlement);
         self.shared.lanes[asked.operation.index()].get().inspect(|lane| self.shared.rearm(lane));
+    }
+
+    /// From what is settled so nothing was learned, and no timer changes.
+    fn settle_untimed(&self, asked: &Asked, token: Token, verdict: &Verdict) -> Option<Token> {
+        self.shared.limit.settle_untimed(asked, token, verdict)
     }
 
     fn watch(&self, changed: Weak<dyn Changed>) {

@@ -1,0 +1,16 @@
+/// What a [`Room`](crate::Room) gives for one attempt: a place among those in flight, and what its
+/// gates gave.
+#[derive(Debug)]
+#[must_use = "a slot has to be given back or settled"]
+pub struct Slot<T> {
+    /// `None` once the gates have settled it without the time.
+    pub(crate) gates: Option<T>,
+    /// Whether the lane wants to know how long the attempt takes.
+    pub(crate) timed: bool,
+}
+
+impl<T> Slot<T> {
+    pub(crate) fn new(gates: T, timed: bool) -> Self {
+        Self { gates: Some(gates), timed }
+    }
+}
