@@ -3,8 +3,8 @@ use sandtower_core::{Operation, Verdict};
 use sandtower_http::{Excerpt, Interpret};
 
 use crate::{
-    Said, Sandbox, operation as op, recognise,
-    strings::{E2B, Rule},
+    Said, Sandbox, TemplateNotFound, operation as op, recognise,
+    strings::{E2B, Rule, is_template_not_found},
     verdict_of_answer,
 };
 
@@ -14,6 +14,7 @@ use crate::{
 /// - An answer that hands out a sandbox (create, connect, resume) gets the [`Sandbox`] itself as an
 ///   extension, so that layers above can look after it without touching the body. If it cannot be
 ///   made out, the verdict is unknown: there is a sandbox, and nobody knows which.
+/// - An answer to a creation that knows no such template gets a [`TemplateNotFound`].
 ///
 /// Compressed bodies are not read; their answers are judged by their status.
 ///
@@ -69,6 +70,9 @@ impl Interpret for E2bInterpret {
             let verdict =
                 verdict_of_answer(self.rules, *operation, head.status, &head.headers, &said);
             head.extensions.insert(verdict);
+            if is_template_not_found(*operation, head.status.as_u16(), &said) {
+                head.extensions.insert(TemplateNotFound);
+            }
         }
     }
 }

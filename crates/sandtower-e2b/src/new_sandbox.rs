@@ -62,6 +62,10 @@ impl NewSandbox {
         Self { template: template.into(), ..self }
     }
 
+    pub(crate) fn template(&self) -> &str {
+        &self.template
+    }
+
     pub(crate) fn metadata_keys(&self) -> impl Iterator<Item = &str> {
         self.metadata.keys().map(String::as_str)
     }

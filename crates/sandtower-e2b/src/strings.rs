@@ -1,8 +1,8 @@
 //! The strings by which E2B tells apart what its statuses do not: the one place where they stand.
 
-use sandtower_core::{Effect, Verdict};
+use sandtower_core::{Effect, Operation, Verdict};
 
-use crate::Said;
+use crate::{Said, operation::SANDBOX_CREATE};
 
 /// One row: answers of these statuses that say this mean that.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,12 @@ fn begins(message: &str, text: &str) -> bool {
 fn mentions(message: &str, text: &str) -> bool {
     let (message, text) = (message.as_bytes(), text.as_bytes());
     message.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text))
+}
+
+/// Whether an answer to a creation says that there is no such template. A server that does not know
+/// the call at all answers 404 too, but speaks of no template.
+pub(crate) fn is_template_not_found(operation: Operation, status: u16, said: &Said) -> bool {
+    operation == SANDBOX_CREATE && status == 404 && mentions(&said.message, "template")
 }
 
 const PASSING: Verdict = Verdict::transient(Effect::None);

@@ -54,6 +54,11 @@ impl Creation {
         self.call
     }
 
+    /// The template that it asks for, by id or alias.
+    pub fn template(&self) -> &str {
+        self.new.template()
+    }
+
     /// Writes `request` anew to make a sandbox of another template, for the same call.
     ///
     /// # Errors
