@@ -24,8 +24,16 @@ pub struct Body(Inner);
 enum Inner {
     Whole(Bytes),
     Stream(mpsc::Receiver<Result<Bytes, ConnectionError>>),
-    /// What is left of a body that breaks off; how many more of its chunks come.
-    Cut(Box<Inner>, usize),
+    /// What is left of a body that breaks off.
+    Cut {
+        inner: Box<Inner>,
+        /// How many more of its chunks come.
+        chunks: usize,
+        /// How long it is said to be.
+        promised: Option<u64>,
+        /// Whether what came was left time to be sent: a server drops it if the end comes at once.
+        sent: bool,
+    },
     Broken,
 }
 
@@ -46,11 +54,12 @@ impl Body {
 
     /// This body, which breaks off in its middle; a stream does after its first two chunks.
     pub(crate) fn cut(self) -> Self {
+        let promised = http_body::Body::size_hint(&self).exact();
         let (inner, chunks) = match self.0 {
             Inner::Whole(bytes) => (Inner::Whole(half(&bytes)), 1),
             other => (other, 2),
         };
-        Self(Inner::Cut(Box::new(inner), chunks))
+        Self(Inner::Cut { inner: Box::new(inner), chunks, promised, sent: false })
     }
 
     pub(crate) fn stream() -> (Sender, Self) {
@@ -67,12 +76,16 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
-        if let Inner::Cut(inner, chunks) = &mut self.0 {
+        if let Inner::Cut { inner, chunks, sent, .. } = &mut self.0 {
             if *chunks > 0
                 && let Some(frame) = ready!(inner.poll(cx))
             {
                 *chunks -= 1;
                 return Poll::Ready(Some(frame));
+            }
+            if !std::mem::replace(sent, true) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             self.0 = Inner::Broken;
             return Poll::Ready(Some(Err(ConnectionError::reset(true))));
@@ -83,7 +96,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Inner::Whole(bytes) => bytes.is_empty(),
-            Inner::Stream(_) | Inner::Cut(..) => false,
+            Inner::Stream(_) | Inner::Cut { .. } => false,
             Inner::Broken => true,
         }
     }
@@ -91,7 +104,8 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Inner::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Stream(_) | Inner::Cut(..) | Inner::Broken => SizeHint::default(),
+            Inner::Cut { promised: Some(bytes), .. } => SizeHint::with_exact(*bytes),
+            Inner::Stream(_) | Inner::Cut { .. } | Inner::Broken => SizeHint::default(),
         }
     }
 }
@@ -105,7 +119,7 @@ impl Inner {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Stream(chunks) => chunks.poll_recv(cx).map_ok(Frame::data),
-            Self::Cut(..) | Self::Broken => Poll::Ready(None),
+            Self::Cut { .. } | Self::Broken => Poll::Ready(None),
         }
     }
 }
@@ -125,13 +139,15 @@ pub(crate) struct Reserved {
 }
 
 impl Reserve {
-    fn begin(&self) -> Reserved {
+    /// No room, to which may be added.
+    pub(crate) fn begin(&self) -> Reserved {
         Reserved { all: Arc::clone(&self.0), taken: 0 }
     }
 }
 
 impl Reserved {
-    fn take(&mut self, bytes: usize) -> bool {
+    /// Takes more; false if all together is too much.
+    pub(crate) fn take(&mut self, bytes: usize) -> bool {
         self.taken += bytes;
         self.all.fetch_add(bytes, Ordering::Relaxed) + bytes <= ROOM
     }

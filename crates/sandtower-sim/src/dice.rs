@@ -13,6 +13,7 @@ pub(crate) enum Subject {
     Template = 3,
     Fault = 4,
     CreationFault = 5,
+    Watcher = 6,
 }
 
 /// The dice for the `number`th of its kind.

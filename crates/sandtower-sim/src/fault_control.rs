@@ -54,7 +54,7 @@ pub(crate) fn answer(sim: &Shared, request: &Received) -> Response<Body> {
 
 /// Replaces all faults; their times count from now.
 fn set(sim: &Shared, request: &Received) -> Result<(), String> {
-    let body = request.body.as_ref().ok_or("the body is too large")?;
+    let body = request.body.as_ref().map_err(|_| "the body is too large")?;
     let given: Given = json::object(body).map_err(|error| error.to_string())?;
     let faults = Faults::new(given.faults, clock::now()).map_err(|error| error.to_string())?;
     sim.state().faults = faults;

@@ -47,6 +47,7 @@ mod fault;
 mod fault_control;
 mod files;
 mod gcra;
+mod gzip;
 mod interpreter;
 mod json;
 mod ledger;

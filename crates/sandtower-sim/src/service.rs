@@ -23,6 +23,7 @@ use crate::{
     error::ConnectionError,
     fault::{Break, Mishap},
     fault_control,
+    gzip::{self, Unpacking},
     proxy::{self, Destination},
     sim::{Shared, Sim},
 };
@@ -34,8 +35,16 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) parts: Parts,
-    /// `None` if it is longer than its destination takes.
-    pub(crate) body: Option<Bytes>,
+    pub(crate) body: Result<Bytes, Unreadable>,
+}
+
+/// Why there is no body to work with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// It is longer than its destination takes, before or after unpacking.
+    TooLong,
+    /// It is said to be gzip, and is not.
+    Malformed,
 }
 
 /// Marks the answer that names a new sandbox, so that the ledger can tell when it is lost.
@@ -256,7 +265,7 @@ where
             let Ok(body) = time::timeout(BODY_TIMEOUT, body).await else {
                 return Err(ConnectionError::reset(false));
             };
-            let body = body?;
+            let body = body?.unpacked(&parts)?;
             let request = Received { parts, body: body.whole() };
             Ok(envd::answer(shared, &id, port, request).await)
         }
@@ -283,11 +292,25 @@ where
 }
 
 /// A body that was read, and the room that it takes until this is dropped.
-struct Whole(Option<(Bytes, Reserved)>);
+struct Whole(Result<(Bytes, Reserved), Unreadable>);
 
 impl Whole {
-    fn whole(&self) -> Option<Bytes> {
-        self.0.as_ref().map(|(bytes, _)| bytes.clone())
+    fn whole(&self) -> Result<Bytes, Unreadable> {
+        self.0.as_ref().map(|(bytes, _)| bytes.clone()).map_err(|unreadable| *unreadable)
+    }
+
+    /// The body as it was before it was packed for the way into a sandbox.
+    fn unpacked(self, parts: &Parts) -> Result<Self, ConnectionError> {
+        let Self(Ok((packed, mut room))) = self else { return Ok(self) };
+        if !gzip::is_packed(&parts.headers) {
+            return Ok(Self(Ok((packed, room))));
+        }
+        match gzip::unpack(&packed, envd::max_body(parts)) {
+            Ok(plain) if room.take(plain.len()) => Ok(Self(Ok((plain, room)))),
+            Ok(_) => Err(ConnectionError::reset(false)),
+            Err(Unpacking::TooLong) => Ok(Self(Err(Unreadable::TooLong))),
+            Err(Unpacking::Malformed) => Ok(Self(Err(Unreadable::Malformed))),
+        }
     }
 }
 
@@ -296,8 +319,8 @@ where
     B: http_body::Body<Data = Bytes>,
 {
     match body::read(body, cap, &shared.bodies).await {
-        Ok(body) => Ok(Whole(Some(body))),
-        Err(ReadError::TooLarge) => Ok(Whole(None)),
+        Ok(body) => Ok(Whole(Ok(body))),
+        Err(ReadError::TooLarge) => Ok(Whole(Err(Unreadable::TooLong))),
         Err(ReadError::Aborted | ReadError::NoRoom) => Err(ConnectionError::reset(false)),
     }
 }

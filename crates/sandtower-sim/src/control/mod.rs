@@ -129,7 +129,7 @@ async fn perform(
     request: Received,
 ) -> Result<Response<Body>, ApiError> {
     let Received { parts, body } = request;
-    let body = body.ok_or_else(|| ApiError::bad_request("http: request body too large"))?;
+    let body = body.map_err(|_| ApiError::bad_request("http: request body too large"))?;
     if let Route::Create(version) = route {
         let request = create::Asked { number: arrival.create, version: *version, team };
         return create::create(sim, request, &parts.headers, &body).await;

@@ -1,10 +1,18 @@
 //! Errors of the Connect protocol, and the two ways to send one.
 
-use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderName, HeaderValue, Response, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_TYPE},
+};
 use serde::Serialize;
 
 use super::envelope;
 use crate::{answer, body::Body};
+
+const CONNECT_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("connect-accept-encoding");
+
+/// What requests may be packed in.
+pub(super) const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
 /// The codes that are used here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,21 +55,25 @@ impl Error {
         Self { code, message: message.into() }
     }
 
-    pub(super) fn not_simulated(path: &str) -> Self {
-        Self::new(Code::Unimplemented, format!("{path} is not simulated yet"))
-    }
-
     /// The answer of an RPC that is no stream: the error has an HTTP status.
     pub(super) fn unary(&self) -> Response<Body> {
         let mut answer = answer::json(self.code.status(), self);
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.code != Code::Unauthenticated {
+            answer.headers_mut().insert(ACCEPT_ENCODING, GZIP);
+        }
         answer
     }
 
     /// The answer of a stream that fails at once: a success to HTTP, the error is its last
     /// envelope.
     pub(super) fn in_stream(&self) -> Response<Body> {
-        stream(Body::whole(envelope::last(Some(self))))
+        let mut answer = stream(Body::whole(envelope::last(Some(self))));
+        // Who a request is from is looked at before what it is.
+        if self.code == Code::Unauthenticated {
+            answer.headers_mut().remove(CONNECT_ACCEPT_ENCODING);
+        }
+        answer
     }
 }
 
@@ -77,5 +89,6 @@ pub(super) fn stream(body: Body) -> Response<Body> {
     let mut answer = Response::new(body);
     let content_type = HeaderValue::from_static("application/connect+json");
     answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    answer.headers_mut().insert(CONNECT_ACCEPT_ENCODING, GZIP);
     answer
 }

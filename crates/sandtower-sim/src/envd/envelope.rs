@@ -6,38 +6,40 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::Serialize;
 
 use super::connect::{Code, Error};
+use crate::gzip::{self, Unpacking};
 
 const HEAD: usize = 5;
 const COMPRESSED: u8 = 0x01;
 const LAST: u8 = 0x02;
 
-/// The first message of a request's body.
-pub(super) fn first(body: &Bytes, max: usize) -> Result<Bytes, Error> {
-    split(body, max).map(|(message, _)| message)
+/// The first message of a request's body; messages may be packed if `packed`.
+pub(super) fn first(body: &Bytes, max: usize, packed: bool) -> Result<Bytes, Error> {
+    let (flags, message, _) = split(body, max)?;
+    open(flags, message, max, packed)
 }
 
-/// All messages of a request's body, up to the last envelope if there is one.
-pub(super) fn all(body: &Bytes, max: usize) -> Result<Vec<Bytes>, Error> {
+/// All messages of a request's body, up to the last envelope if there is one. Unpacked they may
+/// together be as long as `max`.
+pub(super) fn all(body: &Bytes, max: usize, packed: bool) -> Result<Vec<Bytes>, Error> {
     let (mut messages, mut rest) = (Vec::new(), body.clone());
+    let mut left = max;
     while !rest.is_empty() && rest[0] != LAST {
-        let (message, after) = split(&rest, max)?;
+        let (flags, message, after) = split(&rest, max)?;
+        let message = open(flags, message, left, packed)?;
+        left = left.saturating_sub(message.len());
         messages.push(message);
         rest = after;
     }
     Ok(messages)
 }
 
-/// The first message and what follows it; both lie in the body and are not copied.
-fn split(body: &Bytes, max: usize) -> Result<(Bytes, Bytes), Error> {
-    let broken = |what: &str| Error::new(Code::InvalidArgument, format!("protocol error: {what}"));
+/// The flags of the first envelope, what it holds, and what follows it; both lie in the body and
+/// are not copied.
+fn split(body: &Bytes, max: usize) -> Result<(u8, Bytes, Bytes), Error> {
     let Some((&[flags, a, b, c, d], rest)) = body.split_first_chunk::<HEAD>() else {
         return Err(broken("incomplete envelope: unexpected EOF"));
     };
-    if flags & COMPRESSED != 0 {
-        let message = "protocol error: sent compressed message without compression support";
-        return Err(Error::new(Code::Internal, message));
-    }
-    if flags != 0 {
+    if flags & !COMPRESSED != 0 {
         return Err(broken(&format!("invalid envelope flags {flags}")));
     }
     let promised = u32::from_be_bytes([a, b, c, d]) as usize;
@@ -49,7 +51,30 @@ fn split(body: &Bytes, max: usize) -> Result<(Bytes, Bytes), Error> {
         return Err(broken(&format!("promised {promised} bytes in enveloped message, got {got}")));
     }
     let end = HEAD + promised;
-    Ok((body.slice(HEAD..end), body.slice(end..)))
+    Ok((flags, body.slice(HEAD..end), body.slice(end..)))
+}
+
+fn open(flags: u8, message: Bytes, max: usize, packed: bool) -> Result<Bytes, Error> {
+    if flags & COMPRESSED == 0 {
+        return if message.len() > max { Err(too_large(message.len(), max)) } else { Ok(message) };
+    }
+    if !packed {
+        let message = "protocol error: sent compressed message without compression support";
+        return Err(Error::new(Code::Internal, message));
+    }
+    gzip::unpack(&message, max).map_err(|unpacking| match unpacking {
+        Unpacking::TooLong => too_large(max.saturating_add(1), max),
+        Unpacking::Malformed => not_gzip(),
+    })
+}
+
+fn broken(what: &str) -> Error {
+    Error::new(Code::InvalidArgument, format!("protocol error: {what}"))
+}
+
+/// What is said to be gzip is not.
+pub(super) fn not_gzip() -> Error {
+    Error::new(Code::InvalidArgument, "get decompressor: gzip: invalid header")
 }
 
 /// A message that is longer than allowed.
@@ -95,7 +120,7 @@ mod tests {
             let mut body = BytesMut::new();
             texts.iter().for_each(|text| body.extend_from_slice(&message(text)));
             body.extend_from_slice(&last(None));
-            let read = all(&body.freeze(), 1_000).unwrap();
+            let read = all(&body.freeze(), 1_000, false).unwrap();
             let read: Vec<String> =
                 read.iter().map(|json| serde_json::from_slice(json).unwrap()).collect();
             prop_assert_eq!(read, texts);
@@ -104,9 +129,9 @@ mod tests {
         #[test]
         fn nothing_makes_it_panic(noise in prop::collection::vec(any::<u8>(), 0..64)) {
             let noise = Bytes::from(noise);
-            if let Ok(messages) = all(&noise, 32) {
-                let held: usize = messages.iter().map(|message| message.len() + HEAD).sum();
-                prop_assert!(held <= noise.len());
+            if let Ok(messages) = all(&noise, 32, true) {
+                let held: usize = messages.iter().map(Bytes::len).sum();
+                prop_assert!(held <= 32);
             }
         }
     }
@@ -115,8 +140,24 @@ mod tests {
     fn a_message_comes_back() {
         let sealed = message(&"hi");
         assert_eq!(&sealed[..], b"\0\0\0\0\x04\"hi\"");
-        assert_eq!(first(&sealed, 100).unwrap(), "\"hi\"");
+        assert_eq!(first(&sealed, 100, false).unwrap(), "\"hi\"");
         assert_eq!(&last(None)[..], b"\x02\0\0\0\x02{}");
+    }
+
+    #[test]
+    fn packed_messages_are_unpacked_within_their_bound_all_together() {
+        let packed = |text: &str| {
+            let packed = gzip::pack(text.as_bytes());
+            let mut sealed = BytesMut::from(&[COMPRESSED][..]);
+            sealed.put_u32(u32::try_from(packed.len()).unwrap());
+            sealed.put_slice(&packed);
+            sealed.freeze()
+        };
+        assert_eq!(first(&packed("hi"), 100, true).unwrap(), "hi");
+        let twice = [packed(&"x".repeat(60)), packed(&"y".repeat(60))].concat();
+        assert_eq!(all(&twice.clone().into(), 120, true).unwrap().len(), 2);
+        assert!(all(&twice.into(), 119, true).is_err());
+        assert!(first(&Bytes::from_static(b"\x01\0\0\0\x02{}"), 100, true).is_err());
     }
 
     #[test]
@@ -130,7 +171,7 @@ mod tests {
             (b"\x02\0\0\0\x02{}", "invalid envelope flags 2"),
             (b"\x80\0\0\0\0", "invalid envelope flags 128"),
         ] {
-            let error = first(&Bytes::from_static(body), 100).unwrap_err();
+            let error = first(&Bytes::from_static(body), 100, false).unwrap_err();
             let json = serde_json::to_string(&error).unwrap();
             assert!(json.contains(says), "{body:?}: {json}");
         }

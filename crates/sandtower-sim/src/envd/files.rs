@@ -18,8 +18,9 @@ use crate::{
     body::Body,
     clock,
     control::filter,
-    files::{self, FileError, Files, Kind},
-    service::Received,
+    files::{self, Entry, FileError, Files, Kind},
+    gzip,
+    service::{Received, Unreadable},
     sim::Shared,
 };
 
@@ -138,11 +139,18 @@ fn read(
     if entry.kind != Kind::File {
         return Err(ApiError::bad_request(format!("path '{path}' is a directory")));
     }
-    if !takes_identity(headers) {
-        let message = "no acceptable encoding found, supported: [identity]";
+    let Some(coding) = accepted(headers) else {
+        let message =
+            "error parsing Accept-Encoding: no acceptable encoding found, supported: [gzip]";
         return Err(ApiError::new(StatusCode::NOT_ACCEPTABLE, message));
-    }
+    };
     let content = files.read(&path).map_err(|error| refused(&path, error))?;
+    // A part of a file is always sent as it is.
+    if coding == Coding::Gzip && !headers.contains_key(RANGE) {
+        let mut answer = described(Body::whole(gzip::pack(&content)), &entry, &content);
+        answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        return Ok(answer);
+    }
     let (status, range) = range(headers, content.len());
     if status == StatusCode::RANGE_NOT_SATISFIABLE {
         let mut answer = answer::text(status, "invalid range: failed to overlap\n");
@@ -150,19 +158,15 @@ fn read(
         all.into_iter().for_each(|all| drop(answer.headers_mut().insert(CONTENT_RANGE, all)));
         return Ok(answer);
     }
-    let mut answer = Response::new(Body::whole(content.slice(range.clone())));
+    let mut answer = described(Body::whole(content.slice(range.clone())), &entry, &content);
     *answer.status_mut() = status;
-    let name: String = entry.name().chars().filter(|c| c.is_ascii_graphic()).collect();
     let mut set = |field, value: String| {
         if let Ok(value) = HeaderValue::try_from(value) {
             answer.headers_mut().insert(field, value);
         }
     };
     set(ACCEPT_RANGES, String::from("bytes"));
-    set(CONTENT_DISPOSITION, format!("inline; filename={name}"));
-    set(CONTENT_TYPE, content_type(entry.name(), &content).to_owned());
     set(LAST_MODIFIED, httpdate::fmt_http_date(sim.date(entry.modified)));
-    set(VARY, String::from("Accept-Encoding"));
     if status == StatusCode::PARTIAL_CONTENT {
         let (first, end) = (range.start, range.end);
         let last = end.saturating_sub(1);
@@ -171,18 +175,51 @@ fn read(
     Ok(answer)
 }
 
-/// Whether a client takes a file as it is; it does unless it says otherwise.
-fn takes_identity(headers: &HeaderMap) -> bool {
-    let accepted = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    let refuses = |wanted: &str| {
-        accepted.unwrap_or_default().split(',').any(|coding| {
-            let (name, quality) = coding.split_once(";q=").unwrap_or((coding, "1"));
-            name.trim() == wanted && quality.trim().parse::<f32>().is_ok_and(|q| q <= 0.0)
+/// An answer with what is said of a file in whatever form it is sent.
+fn described(body: Body, entry: &Entry, content: &[u8]) -> Response<Body> {
+    let mut answer = Response::new(body);
+    let name: String = entry.name().chars().filter(|c| c.is_ascii_graphic()).collect();
+    let headers = answer.headers_mut();
+    if let Ok(name) = HeaderValue::try_from(format!("inline; filename={name}")) {
+        headers.insert(CONTENT_DISPOSITION, name);
+    }
+    let content_type = content_type(entry.name(), content);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    answer
+}
+
+/// How a file is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Identity,
+    Gzip,
+}
+
+/// What a client likes best of what there is; it takes a file as it is unless it says otherwise.
+fn accepted(headers: &HeaderMap) -> Option<Coding> {
+    let value = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    let mut codings: Vec<(String, f32)> = value
+        .unwrap_or_default()
+        .split(',')
+        .map(|coding| {
+            let (name, rest) = coding.split_once(';').unwrap_or((coding, ""));
+            let quality = rest.trim().strip_prefix("q=").and_then(|q| q.parse().ok());
+            (name.trim().to_ascii_lowercase(), quality.unwrap_or(1.0))
         })
-    };
-    let names_it =
-        accepted.unwrap_or_default().split(',').any(|c| c.trim().starts_with("identity"));
-    !refuses("identity") && (names_it || !refuses("*"))
+        .collect();
+    codings.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let identity_refused = codings.iter().any(|(name, q)| name == "identity" && *q <= 0.0);
+    let best =
+        codings.iter().filter(|(_, quality)| *quality > 0.0).find_map(|(name, _)| {
+            match name.as_str() {
+                "gzip" => Some(Coding::Gzip),
+                "*" if identity_refused => Some(Coding::Gzip),
+                "*" | "identity" => Some(Coding::Identity),
+                _ => None,
+            }
+        });
+    best.or((!identity_refused).then_some(Coding::Identity))
 }
 
 /// The part of a file that a request wants: the first of its ranges, or all.
@@ -232,12 +269,17 @@ fn write(
     request: &Received,
 ) -> Result<Response<Body>, ApiError> {
     let headers = &request.parts.headers;
-    if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|e| *e != "identity") {
+    let plain = |coding: &&HeaderValue| *coding == "identity" || gzip::is_packed(headers);
+    if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|coding| !plain(coding)) {
         let encoding = String::from_utf8_lossy(encoding.as_bytes());
-        let message = format!("unsupported Content-Encoding: {encoding}, supported: [identity]");
-        return Err(ApiError::bad_request(message));
+        return Err(not_unpacked(&format!(
+            "unsupported Content-Encoding: {encoding}, supported: [gzip]"
+        )));
     }
-    let body = request.body.as_ref().ok_or_else(no_space)?;
+    let body = request.body.as_ref().map_err(|unreadable| match unreadable {
+        Unreadable::TooLong => no_space(),
+        Unreadable::Malformed => not_unpacked("failed to create gzip reader: gzip: invalid header"),
+    })?;
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or_default();
     let mut uploads = Vec::new();
@@ -268,7 +310,7 @@ fn write(
                  request, only the first specified file was uploaded"
             )));
         }
-        files.write(&path, content, user).map_err(|error| refused(&path, error))?;
+        files.upload(&path, content, user).map_err(|error| refused(&path, error))?;
         let entry = files.entry(&path).map_err(|error| refused(&path, error))?;
         written.push(Written { name: entry.name().to_owned(), path, r#type: "file" });
     }
@@ -277,6 +319,10 @@ fn write(
     let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
     answer.headers_mut().insert(CONTENT_TYPE, content_type);
     Ok(answer)
+}
+
+fn not_unpacked(why: &str) -> ApiError {
+    ApiError::bad_request(format!("error decompressing request body: {why}"))
 }
 
 fn no_space() -> ApiError {

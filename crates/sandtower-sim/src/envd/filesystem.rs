@@ -46,7 +46,7 @@ struct Many {
 /// What is told of a file.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Info {
+pub(super) struct Info {
     name: String,
     r#type: &'static str,
     path: String,
@@ -60,7 +60,7 @@ struct Info {
 }
 
 impl Info {
-    fn new(sim: &Shared, entry: Entry) -> Self {
+    pub(super) fn new(sim: &Shared, entry: Entry) -> Self {
         Self {
             name: entry.name().to_owned(),
             r#type: match entry.kind {
@@ -87,11 +87,11 @@ pub(super) fn answer(
 ) -> Response<Body> {
     let headers = &request.parts.headers;
     match method {
-        "Stat" => rpc::answer(stat(sim, files, headers, request)),
-        "MakeDir" => rpc::answer(make_dir(sim, files, headers, request)),
-        "ListDir" => rpc::answer(list_dir(sim, files, headers, request)),
-        "Move" => rpc::answer(rename(sim, files, headers, request)),
-        _ => rpc::answer(remove(files, headers, request)),
+        "Stat" => rpc::answer(request, stat(sim, files, headers, request)),
+        "MakeDir" => rpc::answer(request, make_dir(sim, files, headers, request)),
+        "ListDir" => rpc::answer(request, list_dir(sim, files, headers, request)),
+        "Move" => rpc::answer(request, rename(sim, files, headers, request)),
+        _ => rpc::answer(request, remove(files, headers, request)),
     }
 }
 
@@ -111,7 +111,7 @@ fn make_dir(
     asked: &Received,
 ) -> Result<One, Error> {
     let (path, user) = path(headers, asked)?;
-    files.make_directory(&path, &user).map_err(|error| match error {
+    files.provide_directory(&path, &user).map_err(|error| match error {
         FileError::Exists if files.is_directory(&path) => {
             Error::new(Code::AlreadyExists, format!("directory already exists: {path}"))
         }

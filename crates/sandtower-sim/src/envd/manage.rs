@@ -94,7 +94,7 @@ pub(super) async fn unary(
     };
     if method == "List" {
         return rpc::message::<Nothing>(request)
-            .map_or_else(|error| error.unary(), |_| list(sim, id));
+            .map_or_else(|error| error.unary(), |_| list(sim, id, request));
     }
     let working = async {
         let message: Request = rpc::message(request)?;
@@ -121,18 +121,19 @@ pub(super) async fn unary(
         }
         Ok(Empty {})
     };
-    rpc::answer(select! {
+    let outcome = select! {
         biased;
         outcome = working => outcome,
         () = times.over() => Err(rpc::deadline_exceeded()),
-    })
+    };
+    rpc::answer(request, outcome)
 }
 
 /// A request without fields that matter.
 #[derive(Debug, Deserialize)]
 struct Nothing {}
 
-fn list(sim: &Shared, id: &str) -> Response<Body> {
+fn list(sim: &Shared, id: &str, request: &Received) -> Response<Body> {
     let processes: Vec<Arc<Process>> = {
         let state = sim.state();
         let sandbox = state.sandboxes.get(id);
@@ -142,7 +143,7 @@ fn list(sim: &Shared, id: &str) -> Response<Body> {
         .iter()
         .map(|process| Info { config: &process.config, pid: process.pid, tag: &process.tag })
         .collect();
-    rpc::answer(Ok(Processes { processes }))
+    rpc::answer(request, Ok(Processes { processes }))
 }
 
 /// `Process/Connect`: follows a process that was started by another request.
@@ -168,7 +169,8 @@ pub(super) async fn stream_input(
 ) -> Response<Body> {
     let working = async {
         let mut process = None;
-        for message in rpc::all::<InputMessage>(request)? {
+        let (messages, _room) = rpc::all::<InputMessage>(request, &sim.bodies)?;
+        for message in messages {
             if let Some(target) = message.start {
                 process = Some(find(sim, id, target.process)?);
             }

@@ -9,12 +9,14 @@ mod multipart;
 mod process;
 mod rpc;
 mod start;
+mod stream;
+mod watch;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use http::{
     HeaderValue, Method, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, VARY, X_CONTENT_TYPE_OPTIONS},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS},
     request::Parts,
 };
 use serde::Deserialize;
@@ -176,11 +178,11 @@ async fn dispatch(
         }
         if rpc == WATCH_DIR {
             return refused(request, true)
-                .unwrap_or_else(|| connect::Error::not_simulated(path).in_stream());
+                .unwrap_or_else(|| watch::watch_dir(sim, id, &target.files, request));
         }
         if FILESYSTEM_WATCHES.contains(&rpc) {
             return refused(request, false)
-                .unwrap_or_else(|| connect::Error::not_simulated(path).unary());
+                .unwrap_or_else(|| watch::unary(sim, id, &target.files, rpc, request));
         }
     }
     let mut answer = answer::text(StatusCode::NOT_FOUND, "404 page not found\n");
@@ -223,14 +225,21 @@ fn metrics(sim: &Shared, files: &Files) -> Response<Body> {
         "disk_used": files.used(),
         "disk_total": files.capacity(),
     });
-    uncached(answer::json(StatusCode::OK, &body))
+    uncached(plain_json(&body))
 }
 
 fn environment(id: &str, target: &Target) -> Response<Body> {
     let mut all = target.environment.clone();
     all.insert(String::from("E2B_SANDBOX"), String::from("true"));
     all.insert(String::from("E2B_SANDBOX_ID"), id.to_owned());
-    uncached(answer::json(StatusCode::OK, &all))
+    uncached(plain_json(&all))
+}
+
+/// JSON as the two look-ups send it.
+fn plain_json(value: &impl serde::Serialize) -> Response<Body> {
+    let mut answer = answer::json(StatusCode::OK, value);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -240,16 +249,21 @@ struct Init {
     env_vars: Option<BTreeMap<String, String>>,
 }
 
-/// Sets variables for what is started from then on.
+/// Sets variables for what is started from then on, and the token of a sandbox without one.
 fn init(sim: &Shared, id: &str, target: &Target, request: &Received) -> Response<Body> {
-    let body = request.body.as_deref().unwrap_or_default();
-    let init: Init = match json::object(if body.is_empty() { b"{}" } else { body }) {
-        Ok(init) => init,
-        Err(_) => return answer::text(StatusCode::BAD_REQUEST, "Failed to decode request"),
+    let garbled = || answer::text(StatusCode::BAD_REQUEST, "Failed to decode request");
+    let Ok(body) = &request.body else { return garbled() };
+    let Ok(mut init) = json::object::<Init>(if body.is_empty() { b"{}" } else { body }) else {
+        return garbled();
     };
-    let mut answer = if init.access_token == target.token {
+    init.access_token.take_if(|token| token.is_empty());
+    let is_allowed = target.token.is_none() || init.access_token == target.token;
+    let mut answer = if is_allowed {
         let mut state = sim.state();
         if let Some(sandbox) = state.sandboxes.get_mut(id) {
+            if sandbox.access_token.is_none() {
+                sandbox.access_token = init.access_token;
+            }
             let held: usize = sandbox.env_vars.iter().map(|(k, v)| k.len() + v.len()).sum();
             // What is set again and again adds up.
             if held < MAX_BODY {

@@ -18,10 +18,10 @@ use tokio::{
 use super::{
     envelope,
     rpc::{self, Times},
+    stream,
 };
 use crate::{
     body::{Body, Sender},
-    error::ConnectionError,
     runner::{Chunk, Command, Exit, Input, Output},
     sandbox::{self, Life},
     sim::Shared,
@@ -280,49 +280,35 @@ pub(super) struct Follow {
 
 /// The body of a stream that follows a process.
 pub(super) fn follow(sim: Arc<Shared>, follow: Follow) -> Body {
-    let (to, body) = Body::stream();
-    tokio::spawn(async move {
-        let Follow { process, events, times, mut life, kills } = follow;
-        let last = select! {
+    let Follow { process, events, times, life, kills } = follow;
+    stream::body(sim, life, |to| async move {
+        select! {
             biased;
-            () = sandbox::stopped(&sim, &mut life) => Err(ConnectionError::reset(true)),
             () = times.over() => {
                 if kills {
                     process.signal(Signal::Kill);
                 }
-                Ok(envelope::last(Some(&rpc::deadline_exceeded())))
+                envelope::last(Some(&rpc::deadline_exceeded()))
             }
-            () = forward(process.pid, events, times, &to) => Ok(envelope::last(None)),
-            // Nobody reads any more: the process goes on all the same.
-            () = to.closed() => return,
-        };
-        select! {
-            biased;
-            _ = to.send(last) => {}
-            () = sandbox::over(&sim, &mut life) => {}
+            // Without a reader this ends here, and the process goes on all the same.
+            () = forward(process.pid, events, times, &to) => envelope::last(None),
         }
-    });
-    body
+    })
 }
 
 /// Everything but the last envelope.
 async fn forward(pid: u32, mut events: mpsc::Receiver<Bytes>, times: Times, to: &Sender) {
-    send(to, seal(Event::Start { pid })).await;
+    stream::send(to, seal(Event::Start { pid })).await;
     let mut keepalive = time::interval(times.keepalive);
     keepalive.reset();
     loop {
         select! {
             biased;
             event = events.recv() => match event {
-                Some(event) => send(to, event).await,
+                Some(event) => stream::send(to, event).await,
                 None => return,
             },
-            _ = keepalive.tick() => send(to, seal(Event::Keepalive {})).await,
+            _ = keepalive.tick() => stream::send(to, seal(Event::Keepalive {})).await,
         }
     }
-}
-
-async fn send(to: &Sender, sealed: Bytes) {
-    // Without a reader the stream is about to end.
-    drop(to.send(Ok(sealed)).await);
 }

@@ -10,12 +10,18 @@ use tokio::time::{self, Instant};
 
 use super::{
     MAX_BODY,
-    connect::{Code, Error},
+    connect::{Code, Error, GZIP},
     envelope,
 };
-use crate::{answer, body::Body, clock, files, json, service::Received};
+use crate::{
+    answer,
+    body::{Body, Reserve, Reserved},
+    clock, files, gzip, json,
+    service::{Received, Unreadable},
+};
 
 const UNARY: &str = "application/json";
+const STREAM_ENCODING: &str = "connect-content-encoding";
 const STREAM: &str = "application/connect+json";
 const DEFAULT_KEEPALIVE: Duration = Duration::from_secs(90);
 const DEFAULT_USER: &str = "user";
@@ -30,14 +36,18 @@ pub(super) fn wrong_format(request: &Received, streams: bool) -> Option<Response
         return None;
     }
     let mut answer = answer::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    let accepted = HeaderValue::from_static(expected);
+    let accepted = HeaderValue::from_static(if streams {
+        "application/connect+json"
+    } else {
+        "application/json, application/json; charset=utf-8"
+    });
     answer.headers_mut().insert(HeaderName::from_static("accept-post"), accepted);
     Some(answer)
 }
 
 /// The message of an RPC that is no stream.
 pub(super) fn message<T: DeserializeOwned>(request: &Received) -> Result<T, Error> {
-    encoding(&request.parts.headers, header::CONTENT_ENCODING.as_str())?;
+    packed(&request.parts.headers, header::CONTENT_ENCODING.as_str())?;
     let body = whole(request)?;
     // An empty body is an empty message.
     parse(if body.is_empty() { b"{}" } else { body })
@@ -45,19 +55,30 @@ pub(super) fn message<T: DeserializeOwned>(request: &Received) -> Result<T, Erro
 
 /// The only message of a stream's request.
 pub(super) fn first<T: DeserializeOwned>(request: &Received) -> Result<T, Error> {
-    encoding(&request.parts.headers, "connect-content-encoding")?;
-    parse(&envelope::first(whole(request)?, MAX_BODY)?)
+    let packed = packed(&request.parts.headers, STREAM_ENCODING)?;
+    parse(&envelope::first(whole(request)?, MAX_BODY, packed)?)
 }
 
-/// All messages of a stream's request.
-pub(super) fn all<T: DeserializeOwned>(request: &Received) -> Result<Vec<T>, Error> {
-    encoding(&request.parts.headers, "connect-content-encoding")?;
-    let messages = envelope::all(whole(request)?, MAX_BODY)?;
-    messages.iter().map(|message| parse(message)).collect()
+/// All messages of a stream's request, and the room that they take until it is dropped.
+pub(super) fn all<T: DeserializeOwned>(
+    request: &Received,
+    reserve: &Reserve,
+) -> Result<(Vec<T>, Reserved), Error> {
+    let packed = packed(&request.parts.headers, STREAM_ENCODING)?;
+    let messages = envelope::all(whole(request)?, MAX_BODY, packed)?;
+    let mut room = reserve.begin();
+    if !room.take(messages.iter().map(Bytes::len).sum()) {
+        return Err(Error::new(Code::ResourceExhausted, "too many messages are being read"));
+    }
+    let messages: Result<_, _> = messages.iter().map(|message| parse(message)).collect();
+    Ok((messages?, room))
 }
 
 fn whole(request: &Received) -> Result<&Bytes, Error> {
-    request.body.as_ref().ok_or_else(|| envelope::too_large(MAX_BODY + 1, MAX_BODY))
+    request.body.as_ref().map_err(|unreadable| match unreadable {
+        Unreadable::TooLong => envelope::too_large(MAX_BODY + 1, MAX_BODY),
+        Unreadable::Malformed => envelope::not_gzip(),
+    })
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
@@ -65,24 +86,42 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
         .map_err(|error| Error::new(Code::InvalidArgument, format!("unmarshal message: {error}")))
 }
 
-fn encoding(headers: &HeaderMap, name: &str) -> Result<(), Error> {
-    let Some(encoding) = headers.get(name).filter(|e| *e != "identity") else { return Ok(()) };
-    let encoding = String::from_utf8_lossy(encoding.as_bytes());
-    let message = format!("unknown compression \"{encoding}\": supported encodings are identity");
-    Err(Error::new(Code::Unimplemented, message))
+/// Whether a header says gzip; an error if it says something else that is not known.
+fn packed(headers: &HeaderMap, name: &str) -> Result<bool, Error> {
+    let encoding = headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
+    match encoding {
+        b"" | b"identity" => Ok(false),
+        encoding if encoding.eq_ignore_ascii_case(b"gzip") => Ok(true),
+        encoding => {
+            let encoding = String::from_utf8_lossy(encoding);
+            let message =
+                format!("unknown compression \"{encoding}\": supported encodings are gzip");
+            Err(Error::new(Code::Unimplemented, message))
+        }
+    }
 }
 
-/// The answer of an RPC that is no stream.
-pub(super) fn answer<T: Serialize>(outcome: Result<T, Error>) -> Response<Body> {
-    match outcome {
-        Ok(message) => {
-            let mut answer = answer::json(StatusCode::OK, &message);
-            let content_type = HeaderValue::from_static(UNARY);
-            answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
-            answer
-        }
-        Err(error) => error.unary(),
+/// The answer of an RPC that is no stream; packed if the request takes that.
+pub(super) fn answer<T: Serialize>(
+    request: &Received,
+    outcome: Result<T, Error>,
+) -> Response<Body> {
+    let message = match outcome {
+        Ok(message) => answer::to_json(&message),
+        Err(error) => return error.unary(),
+    };
+    let accepted = request.parts.headers.get(header::ACCEPT_ENCODING);
+    let accepted = accepted.and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
+    let packs = accepted.split(',').any(|coding| coding.trim() == "gzip");
+    let message = if packs { gzip::pack(&message) } else { message };
+    let mut answer = answer::json_text(StatusCode::OK, message);
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(UNARY));
+    headers.insert(header::ACCEPT_ENCODING, GZIP);
+    if packs {
+        headers.insert(header::CONTENT_ENCODING, GZIP);
     }
+    answer
 }
 
 /// An answer without fields.

@@ -139,6 +139,6 @@ pub(super) fn too_many() -> Error {
     Error::new(Code::ResourceExhausted, "too many streams follow this process")
 }
 
-fn no_more(id: &str) -> Error {
+pub(super) fn no_more(id: &str) -> Error {
     Error::new(Code::Internal, format!("sandbox {id} is shutting down"))
 }

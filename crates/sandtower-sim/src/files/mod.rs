@@ -2,6 +2,7 @@
 
 mod path;
 mod tree;
+mod watcher;
 
 use std::{
     fmt,
@@ -15,8 +16,11 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 pub(crate) use path::{home, is_user};
-use tree::Tree;
+pub(crate) use tree::Change;
 pub use tree::{Entry, FileError, Kind};
+use tree::{Owner, Tree};
+use watcher::Watchers;
+pub(crate) use watcher::{Event, Overflow, TooManyWatchers, Watched, Watcher};
 
 /// What one sandbox may hold in its files, in bytes; names and directories count too.
 const SANDBOX_CAPACITY: u64 = 16 * 1024 * 1024;
@@ -35,6 +39,8 @@ pub struct Files(Arc<Volume>);
 #[derive(Debug)]
 struct Volume {
     tree: Mutex<Tree>,
+    /// Never locked before the tree.
+    watchers: Mutex<Watchers>,
     budget: Budget,
     ended: watch::Sender<bool>,
 }
@@ -46,7 +52,8 @@ pub(crate) struct Budget(Arc<AtomicU64>);
 impl Files {
     pub(crate) fn new(budget: Budget) -> Self {
         let tree = Mutex::new(Tree::new());
-        Self(Arc::new(Volume { tree, budget, ended: watch::Sender::new(false) }))
+        let watchers = Mutex::default();
+        Self(Arc::new(Volume { tree, watchers, budget, ended: watch::Sender::new(false) }))
     }
 
     /// What a file holds.
@@ -69,7 +76,18 @@ impl Files {
         content: impl Into<Bytes>,
         owner: &str,
     ) -> Result<(), FileError> {
-        let path = path::clean(path)?;
+        let (path, owner) = (path::clean(path)?, Owner::maker(owner));
+        self.change(|tree| tree.make_parents(&path, owner)?.write(&path, content.into(), owner))
+    }
+
+    /// As [`write`](Self::write), the way envd does it: whose the file is is set afterwards.
+    pub(crate) fn upload(
+        &self,
+        path: &str,
+        content: impl Into<Bytes>,
+        owner: &str,
+    ) -> Result<(), FileError> {
+        let (path, owner) = (path::clean(path)?, Owner::given(owner));
         self.change(|tree| tree.make_parents(&path, owner)?.write(&path, content.into(), owner))
     }
 
@@ -80,7 +98,7 @@ impl Files {
     /// As for [`write`](Self::write), and if there is no directory for it.
     pub fn append(&self, path: &str, content: &[u8], owner: &str) -> Result<(), FileError> {
         let path = path::clean(path)?;
-        self.change(|tree| tree.append(&path, content, owner))
+        self.change(|tree| tree.append(&path, content, Owner::maker(owner)))
     }
 
     /// Makes an empty file that lies in a directory, or empties the one that is there.
@@ -89,7 +107,7 @@ impl Files {
     ///
     /// As for [`append`](Self::append).
     pub fn truncate(&self, path: &str, owner: &str) -> Result<(), FileError> {
-        let path = path::clean(path)?;
+        let (path, owner) = (path::clean(path)?, Owner::maker(owner));
         self.change(|tree| tree.in_directory(&path)?.write(&path, Bytes::new(), owner))
     }
 
@@ -99,8 +117,24 @@ impl Files {
     ///
     /// If something is there already, or above it what is no directory; or if the disk is full.
     pub fn make_directory(&self, path: &str, owner: &str) -> Result<(), FileError> {
-        let path = path::clean(path)?;
+        let (path, owner) = (path::clean(path)?, Owner::maker(owner));
         self.change(|tree| tree.make_parents(&path, owner)?.make_directory(&path, owner))
+    }
+
+    /// As [`make_directory`](Self::make_directory), the way envd does it.
+    pub(crate) fn provide_directory(&self, path: &str, owner: &str) -> Result<(), FileError> {
+        let (path, owner) = (path::clean(path)?, Owner::given(owner));
+        self.change(|tree| tree.make_parents(&path, owner)?.make_directory(&path, owner))
+    }
+
+    /// Sets the permissions of a file or a directory, of which only the last nine bits count.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there.
+    pub fn set_mode(&self, path: &str, mode: u32) -> Result<(), FileError> {
+        let path = path::clean(path)?;
+        self.change(|tree| tree.set_mode(&path, mode))
     }
 
     /// Removes a file or a directory with all that is in it.
@@ -120,7 +154,7 @@ impl Files {
     /// If there is nothing to move, or if a directory is in the way, or would lie in itself.
     pub fn rename(&self, from: &str, to: &str, owner: &str) -> Result<(), FileError> {
         let (from, to) = (path::clean(from)?, path::clean(to)?);
-        self.change(|tree| tree.make_parents(&to, owner)?.rename(&from, &to))
+        self.change(|tree| tree.make_parents(&to, Owner::given(owner))?.rename(&from, &to))
     }
 
     /// What is known of a file or a directory.
@@ -159,6 +193,29 @@ impl Files {
         SANDBOX_CAPACITY
     }
 
+    /// Watches what happens in a directory from now on; its path must be a clean one.
+    pub(crate) fn watch(&self, watched: Watched) -> Result<Arc<Watcher>, TooManyWatchers> {
+        let mut tree = self.tree();
+        let watcher = self.watchers().add(watched)?;
+        tree.note_changes(true);
+        Ok(watcher)
+    }
+
+    /// Keeps a watcher under a name that is made of its number, and tells the name.
+    pub(crate) fn keep(&self, watcher: Arc<Watcher>, name: impl FnOnce(u64) -> String) -> String {
+        self.watchers().keep(watcher, name)
+    }
+
+    /// The watcher that is kept under this name.
+    pub(crate) fn watcher(&self, name: &str) -> Option<Arc<Watcher>> {
+        self.watchers().named(name)
+    }
+
+    /// Drops the watcher that is kept under this name; false if there is none.
+    pub(crate) fn forget_watcher(&self, name: &str) -> bool {
+        self.watchers().remove(name)
+    }
+
     /// Done when the sandbox has ended.
     pub(crate) async fn ended(&self) {
         // An error means that the volume is gone, which it is not while this handle lives.
@@ -170,6 +227,7 @@ impl Files {
         let mut tree = self.tree();
         self.0.budget.give_back(tree.used());
         *tree = Tree::closed();
+        *self.watchers() = Watchers::default();
         drop(tree);
         self.0.ended.send_replace(true);
     }
@@ -178,7 +236,11 @@ impl Files {
         self.0.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a change, if there is room for it.
+    fn watchers(&self) -> MutexGuard<'_, Watchers> {
+        self.0.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a change, if there is room for it, and tells who watches.
     fn change(
         &self,
         change: impl FnOnce(&mut Tree) -> Result<(), FileError>,
@@ -192,6 +254,11 @@ impl Files {
             self.0.budget.take(after - before);
         } else {
             self.0.budget.give_back(before - after);
+        }
+        let changes = tree.take_changes();
+        if !changes.is_empty() {
+            let watched = self.watchers().tell(&tree, &changes);
+            tree.note_changes(watched);
         }
         changed
     }

@@ -129,13 +129,47 @@ pub(super) struct Tree {
     nodes: BTreeMap<String, Node>,
     used: u64,
     allowed: u64,
+    /// What has changed, if anybody watches.
+    changes: Option<Vec<(Change, String)>>,
+}
+
+/// What happened to a file or a directory, as Linux tells it to who watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It was made, or moved here.
+    Create,
+    Write,
+    Remove,
+    /// It was moved away from here.
+    Rename,
+    /// Its permissions or its owner were set.
+    Chmod,
+}
+
+/// Whose what is made becomes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner<'a> {
+    name: &'a str,
+    /// Whether it is made first and given to its owner then, as envd does.
+    given: bool,
+}
+
+impl<'a> Owner<'a> {
+    pub(super) fn maker(name: &'a str) -> Self {
+        Self { name, given: false }
+    }
+
+    pub(super) fn given(name: &'a str) -> Self {
+        Self { name, given: true }
+    }
 }
 
 type Done = Result<(), FileError>;
 
 impl Tree {
     pub(super) fn new() -> Self {
-        let mut tree = Self { nodes: BTreeMap::new(), used: 0, allowed: SANDBOX_CAPACITY };
+        let nodes = BTreeMap::new();
+        let mut tree = Self { nodes, used: 0, allowed: SANDBOX_CAPACITY, changes: None };
         for (path, owner) in DIRECTORIES {
             // These are part of every sandbox: they cost nothing.
             tree.nodes.insert((*path).to_owned(), Node::directory(owner));
@@ -145,7 +179,23 @@ impl Tree {
 
     /// The tree of a sandbox that has ended: nothing can be written to it.
     pub(super) fn closed() -> Self {
-        Self { nodes: BTreeMap::new(), used: 0, allowed: 0 }
+        Self { nodes: BTreeMap::new(), used: 0, allowed: 0, changes: None }
+    }
+
+    /// Notes changes from now on, or no longer.
+    pub(super) fn note_changes(&mut self, wanted: bool) {
+        self.changes = wanted.then(|| self.changes.take().unwrap_or_default());
+    }
+
+    /// What has changed since this was last asked.
+    pub(super) fn take_changes(&mut self) -> Vec<(Change, String)> {
+        self.changes.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note(&mut self, change: Change, path: &str) {
+        if let Some(changes) = &mut self.changes {
+            changes.push((change, path.to_owned()));
+        }
     }
 
     pub(super) fn used(&self) -> u64 {
@@ -179,7 +229,11 @@ impl Tree {
     }
 
     /// Makes the directories above a path.
-    pub(super) fn make_parents(&mut self, path: &str, owner: &str) -> Result<&mut Self, FileError> {
+    pub(super) fn make_parents(
+        &mut self,
+        path: &str,
+        owner: Owner<'_>,
+    ) -> Result<&mut Self, FileError> {
         let parent = parent(path);
         match self.look(parent) {
             Ok(node) if node.content.is_none() => return Ok(self),
@@ -205,18 +259,27 @@ impl Tree {
         }
     }
 
-    pub(super) fn make_directory(&mut self, path: &str, owner: &str) -> Done {
+    pub(super) fn make_directory(&mut self, path: &str, owner: Owner<'_>) -> Done {
         self.in_directory(path)?;
         if self.nodes.contains_key(path) {
             return Err(FileError::Exists);
         }
         self.charge(cost(path))?;
-        self.nodes.insert(path.to_owned(), Node::directory(owner));
+        self.nodes.insert(path.to_owned(), Node::directory(owner.name));
+        self.note_made(path, owner);
         Ok(())
     }
 
-    pub(super) fn write(&mut self, path: &str, content: Bytes, owner: &str) -> Done {
+    fn note_made(&mut self, path: &str, owner: Owner<'_>) {
+        self.note(Change::Create, path);
+        if owner.given {
+            self.note(Change::Chmod, path);
+        }
+    }
+
+    pub(super) fn write(&mut self, path: &str, content: Bytes, owner: Owner<'_>) -> Done {
         let size = content.len() as u64;
+        let is_new = !self.nodes.contains_key(path);
         match self.nodes.get(path) {
             Some(Node { content: None, .. }) => return Err(FileError::IsDirectory),
             Some(Node { content: Some(before), .. }) => {
@@ -226,27 +289,52 @@ impl Tree {
             }
             None => self.charge(cost(path) + size)?,
         }
-        let node = self.nodes.entry(path.to_owned()).or_insert_with(|| Node::file(owner));
+        let node = self.nodes.entry(path.to_owned()).or_insert_with(|| Node::file(owner.name));
         // A slice would keep the whole request in memory that it came with.
         node.content = Some(Bytes::copy_from_slice(&content));
         node.modified = clock::now();
+        if is_new {
+            self.note_made(path, owner);
+        } else if owner.given {
+            self.note(Change::Chmod, path);
+        }
+        // That what was there is gone is a change too.
+        if size > 0 || !is_new {
+            self.note(Change::Write, path);
+        }
         Ok(())
     }
 
-    pub(super) fn append(&mut self, path: &str, more: &[u8], owner: &str) -> Done {
+    pub(super) fn append(&mut self, path: &str, more: &[u8], owner: Owner<'_>) -> Done {
         self.in_directory(path)?;
+        let is_new = !self.nodes.contains_key(path);
         match self.nodes.get(path) {
             Some(Node { content: None, .. }) => return Err(FileError::IsDirectory),
             Some(_) => self.charge(more.len() as u64)?,
             None => self.charge(cost(path) + more.len() as u64)?,
         }
-        let node = self.nodes.entry(path.to_owned()).or_insert_with(|| Node::file(owner));
+        let node = self.nodes.entry(path.to_owned()).or_insert_with(|| Node::file(owner.name));
         let before = node.content.take().unwrap_or_default();
         // What nobody else reads at the moment grows where it is.
         let mut whole = before.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         whole.extend_from_slice(more);
         node.content = Some(whole.freeze());
         node.modified = clock::now();
+        if is_new {
+            self.note_made(path, owner);
+        }
+        if !more.is_empty() {
+            self.note(Change::Write, path);
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_mode(&mut self, path: &str, mode: u32) -> Done {
+        self.look(path)?;
+        if let Some(node) = self.nodes.get_mut(path) {
+            node.mode = mode & 0o777;
+        }
+        self.note(Change::Chmod, path);
         Ok(())
     }
 
@@ -257,13 +345,19 @@ impl Tree {
         self.look(path)?;
         let prefix = inside(path);
         let mut gone: Vec<String> = self.below(&prefix).map(|(path, _)| path.clone()).collect();
-        gone.push(path.to_owned());
-        for path in gone {
-            if let Some(node) = self.nodes.remove(&path) {
-                self.release(&path, &node);
-            }
+        gone.insert(0, path.to_owned());
+        // What is in a directory goes before it.
+        for path in gone.into_iter().rev() {
+            self.take_out(&path);
+            self.note(Change::Remove, &path);
         }
         Ok(())
+    }
+
+    fn take_out(&mut self, path: &str) {
+        if let Some(node) = self.nodes.remove(path) {
+            self.release(path, &node);
+        }
     }
 
     pub(super) fn rename(&mut self, from: &str, to: &str) -> Done {
@@ -280,7 +374,8 @@ impl Tree {
                 return Err(FileError::NotEmpty);
             }
             Ok(false) if moved_is_directory => return Err(FileError::NotDirectory),
-            Ok(_) => self.remove(to)?,
+            // What is replaced is not told of.
+            Ok(_) => self.take_out(to),
             Err(_) => {}
         }
         let prefix = inside(from);
@@ -295,6 +390,8 @@ impl Tree {
                 self.nodes.insert(format!("{to}{}", &path[from.len()..]), node);
             }
         }
+        self.note(Change::Rename, from);
+        self.note(Change::Create, to);
         Ok(())
     }
 

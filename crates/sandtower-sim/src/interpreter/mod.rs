@@ -202,7 +202,7 @@ fn create(contexts: &mut Contexts, request: &Received) -> Response<Body> {
 }
 
 fn execute(sim: &Arc<Shared>, inside: &Inside, request: &Received) -> Response<Body> {
-    let Some(body) = &request.body else { return proxy::nowhere("request body too large") };
+    let Ok(body) = &request.body else { return proxy::nowhere("request body too large") };
     let asked: Execute = match json::object(body) {
         Ok(asked) => asked,
         Err(error) => return unprocessable(&error.to_string()),

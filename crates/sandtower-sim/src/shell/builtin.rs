@@ -29,8 +29,8 @@ const OF_SHELL: &[&str] = &[":", "cd", "exit", "export", "unset", "wait"];
 
 /// Those that are programs too.
 const PROGRAMS: &[&str] = &[
-    "[", "bash", "cat", "cp", "echo", "env", "false", "ls", "mkdir", "mv", "printenv", "printf",
-    "pwd", "rm", "seq", "sh", "sleep", "tee", "test", "touch", "true", "wc", "whoami",
+    "[", "bash", "cat", "chmod", "cp", "echo", "env", "false", "ls", "mkdir", "mv", "printenv",
+    "printf", "pwd", "rm", "seq", "sh", "sleep", "tee", "test", "touch", "true", "wc", "whoami",
 ];
 
 /// The program of that path or name.
@@ -74,6 +74,7 @@ pub(super) async fn run_in(
         "ls" => files::ls(session, arguments, io).await,
         "mkdir" => files::mkdir(session, arguments, io).await,
         "rm" => files::rm(session, arguments, io).await,
+        "chmod" => files::chmod(session, arguments, io).await,
         "touch" => files::touch(session, arguments, io).await,
         "mv" | "cp" => files::copy(session, name, arguments, io).await,
         "sleep" => sleep(arguments, io).await,

@@ -215,6 +215,26 @@ pub(super) async fn touch(session: &Session, paths: &[String], io: &Io) -> Exit 
     printed(all)
 }
 
+/// `chmod`, of modes in figures.
+pub(super) async fn chmod(session: &Session, arguments: &[String], io: &Io) -> Exit {
+    let Some((mode, paths)) = arguments.split_first() else {
+        io.complain("chmod: missing operand\n").await;
+        return Exit(1);
+    };
+    let Ok(bits) = u32::from_str_radix(mode, 8) else {
+        io.complain(format!("chmod: invalid mode: ‘{mode}’\n")).await;
+        return Exit(1);
+    };
+    let mut all = true;
+    for path in paths {
+        if let Err(error) = session.files.set_mode(&session.path(path), bits) {
+            io.complain(format!("chmod: cannot access '{path}': {}\n", say(error))).await;
+            all = false;
+        }
+    }
+    printed(all)
+}
+
 /// `mv` and `cp`, of one file to another place or into a directory.
 pub(super) async fn copy(session: &Session, name: &str, arguments: &[String], io: &Io) -> Exit {
     let paths: Vec<&String> =
