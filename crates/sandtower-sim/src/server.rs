@@ -6,10 +6,14 @@ use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     select,
     sync::{Notify, Semaphore},
     time,
@@ -67,6 +71,8 @@ pub async fn serve(
                 continue;
             }
         };
+        // Many small writes, each one waited for.
+        drop(stream.set_nodelay(true));
         let (watcher, sim, server) = (graceful.watcher(), sim.clone(), Arc::clone(&server));
         tokio::spawn(async move {
             connection(&server, stream, sim, watcher).await;
@@ -92,14 +98,10 @@ fn server() -> auto::Builder<TokioExecutor> {
     server
 }
 
-async fn connection(
-    server: &auto::Builder<TokioExecutor>,
-    stream: TcpStream,
-    sim: Sim,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
-    // Many small writes, each one waited for.
-    drop(stream.set_nodelay(true));
+async fn connection<S>(server: &auto::Builder<TokioExecutor>, stream: S, sim: Sim, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let spoken = Arc::new(Notify::new());
     let first = Arc::clone(&spoken);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -120,5 +122,102 @@ async fn connection(
     };
     if let Err(error) = outcome {
         tracing::debug!(%error, "a connection broke");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex, split};
+
+    use super::*;
+    use crate::{Config, clock};
+
+    /// Sends the beginning of a request at once and then a byte each `pause`: what was answered
+    /// until the connection was closed, and after how many seconds that was.
+    async fn drip(first: &str, pause: u64) -> (String, u64) {
+        let (client, served) = duplex(1_024);
+        let sim = Config::new().build().unwrap();
+        tokio::spawn(async move {
+            let graceful = GracefulShutdown::new();
+            connection(&server(), served, sim, graceful.watcher()).await;
+        });
+        let (began, mut answer) = (clock::now(), Vec::new());
+        let (mut reading, mut writing) = split(client);
+        writing.write_all(first.as_bytes()).await.unwrap();
+        let dripping = async {
+            loop {
+                time::sleep(Duration::from_secs(pause)).await;
+                // When it is closed there is no more to do than to see that.
+                drop(writing.write_all(b"x").await);
+            }
+        };
+        select! {
+            read = reading.read_to_end(&mut answer) => drop(read),
+            () = dripping => {}
+        }
+        (String::from_utf8(answer).unwrap(), (clock::now() - began).as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_drips_in_ends_with_its_time() {
+        let head = "GET /health HTTP/1.1\r\nhost: x\r\nname: ";
+        for (first, pause) in [("", 1_000), ("", 4), ("PRI * HTTP/2.0", 1_000), (head, 4)] {
+            let (answer, seconds) = drip(first, pause).await;
+            assert!((30..=60).contains(&seconds), "{first:?}: {seconds} s");
+            assert!(!answer.contains("200 OK"), "{first:?}: {answer}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_in_ends_with_its_time() {
+        let key = "x-api-key: e2b_x";
+        let long = "host: x\r\ncontent-length: 1000";
+        let create = format!("POST /v2/sandboxes HTTP/1.1\r\n{long}\r\n{key}\r\n\r\n{{");
+        let (answer, seconds) = drip(&create, 7).await;
+        assert_eq!(seconds, 70, "the deadline of the API");
+        assert!(answer.starts_with("HTTP/1.1 504 Gateway Timeout\r\n"), "{answer}");
+        assert!(answer.ends_with("upstream request timeout"), "{answer}");
+        for (path, headers) in [
+            ("/files?path=/tmp/x", "e2b-sandbox-id: i1\r\ne2b-sandbox-port: 49983"),
+            ("/_sim/faults", "x: y"),
+        ] {
+            let put = format!("POST {path} HTTP/1.1\r\n{long}\r\n{headers}\r\n\r\n");
+            assert_eq!(drip(&put, 7).await, (String::new(), 60), "{path}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_idle_is_closed() {
+        let (answer, seconds) = drip("GET /health HTTP/1.1\r\nhost: x\r\n\r\n", 1_000).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert_eq!(seconds, 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_or_a_body_that_is_huge_is_refused_and_not_held() {
+        let head = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}", "y".repeat(1 << 20));
+        let body = format!(
+            "POST /v2/sandboxes HTTP/1.1\r\nhost: x\r\nx-api-key: e2b_x\r\n\
+             content-length: 9999999999\r\n\r\n{}",
+            "y".repeat(1 << 20)
+        );
+        for (request, status) in [(head, "431"), (body, "400")] {
+            let (client, served) = duplex(1_024);
+            let sim = Config::new().build().unwrap();
+            tokio::spawn(async move {
+                let graceful = GracefulShutdown::new();
+                connection(&server(), served, sim, graceful.watcher()).await;
+            });
+            let (mut reading, mut writing) = split(client);
+            let sent = async {
+                // It is not read to its end.
+                assert!(writing.write_all(request.as_bytes()).await.is_err());
+            };
+            let mut answer = Vec::new();
+            let ((), read) = tokio::join!(sent, reading.read_to_end(&mut answer));
+            drop(read);
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        }
     }
 }

@@ -68,6 +68,42 @@ async fn a_broken_connection_has_no_answer() {
 }
 
 #[tokio::test]
+async fn each_fault_is_seen_through_a_socket() {
+    let (address, sim, stop, _server) = serving(World::calm()).await;
+    let put = async |fault: &str| {
+        let body = format!(r#"{{"faults": [{{"name": "x", {fault}}}]}}"#);
+        let length = body.len();
+        let put = format!(
+            "PUT /_sim/faults HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\
+             connection: close\r\n\r\n{body}"
+        );
+        let answer = exchange(address, &put).await;
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+        exchange(address, &create()).await
+    };
+    for (fault, done) in [
+        (r#""kind": "refuse""#, 0),
+        (r#""kind": "reset""#, 0),
+        (r#""kind": "stall", "lasting": 0"#, 0),
+        (r#""kind": "stall", "lasting": 0, "after_work": true"#, 1),
+        (r#""kind": "lose""#, 1),
+    ] {
+        let before = sim.active();
+        assert_eq!(put(fault).await, "", "{fault}");
+        assert_eq!(sim.active() - before, done, "{fault}");
+    }
+    let cut = put(r#""kind": "cut""#).await;
+    let (head, body) = cut.split_once("\r\n\r\n").unwrap();
+    let promised = head.split_once("content-length: ").unwrap().1;
+    let promised: usize = promised.lines().next().unwrap().parse().unwrap();
+    assert!(head.starts_with("HTTP/1.1 201") && !body.is_empty(), "{cut}");
+    assert!(body.len() < promised, "{cut}");
+    let plain = put(r#""kind": "answer", "answer": "balancer_502""#).await;
+    assert!(plain.starts_with("HTTP/1.1 502") && plain.ends_with("\r\n\r\nBad Gateway"), "{plain}");
+    drop(stop);
+}
+
+#[tokio::test]
 async fn a_silent_connection_does_not_hold_up_the_end() {
     let (address, _sim, stop, server) = serving(World::calm()).await;
     let silent = TcpStream::connect(address).await.unwrap();
