@@ -47,8 +47,15 @@ pub enum Reason {
         /// How long it would have waited for its turn.
         wait: Duration,
     },
-    /// The service has no slot left; only something ending cures it.
-    Exhausted,
+    /// The service has no slot left; only something ending cures it, not time.
+    Exhausted {
+        /// How many slots are in use, as far as is known: granted, and not seen to end.
+        in_use: u32,
+        /// How many the service has for us, as far as is known.
+        limit: u32,
+        /// For how long it has been so.
+        lasting: Duration,
+    },
     /// What is below is known to be unhealthy.
     Unhealthy,
     /// The layer is shutting down.
@@ -68,7 +75,7 @@ impl Reason {
             Self::QueueFull { .. } => "queue_full",
             Self::TooLate { .. } => "too_late",
             Self::NoTime { .. } => "no_time",
-            Self::Exhausted => "exhausted",
+            Self::Exhausted { .. } => "exhausted",
             Self::Unhealthy => "unhealthy",
             Self::Draining => "draining",
         }
@@ -100,7 +107,14 @@ impl std::fmt::Display for Reason {
             Self::NoTime { wait } => {
                 write!(f, "cannot serve the call in time: it would wait {}", Seconds(*wait))
             }
-            Self::Exhausted => f.write_str("waits for a slot: all that the service has are in use"),
+            Self::Exhausted { in_use, limit, lasting } => {
+                f.write_str("waits for a slot to be free: ")?;
+                match limit {
+                    0 => f.write_str("others use all of them")?,
+                    _ => write!(f, "{in_use} of {limit} are in use")?,
+                }
+                if lasting.is_zero() { Ok(()) } else { write!(f, ", for {}", Seconds(*lasting)) }
+            }
             Self::Unhealthy => f.write_str("found the service unhealthy"),
             Self::Draining => f.write_str("is shutting down"),
         }
@@ -234,5 +248,17 @@ mod tests {
             about.to_string(),
             "admission `E2B` for sandbox_create is full: 256 calls are waiting",
         );
+    }
+
+    #[test]
+    fn out_of_slots_it_says_how_many_are_in_use_and_since_when() {
+        let told = |in_use, limit, seconds| {
+            let lasting = Duration::from_secs(seconds);
+            Reason::Exhausted { in_use, limit, lasting }.to_string()
+        };
+        let all = "waits for a slot to be free: 20 of 20 are in use";
+        assert_eq!(told(20, 20, 0), all);
+        assert_eq!(told(20, 20, 12), format!("{all}, for 12 s"));
+        assert_eq!(told(0, 0, 0), "waits for a slot to be free: others use all of them");
     }
 }

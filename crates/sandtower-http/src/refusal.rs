@@ -90,7 +90,9 @@ pub fn refusal_grpc(refusal: &Refusal) -> tonic::Status {
     use tonic::{Code, Status};
 
     let code = match refusal.reason() {
-        Reason::OverLimit { .. } | Reason::Throttled | Reason::Exhausted => Code::ResourceExhausted,
+        Reason::OverLimit { .. } | Reason::Throttled | Reason::Exhausted { .. } => {
+            Code::ResourceExhausted
+        }
         Reason::TooLate { .. } | Reason::NoTime { .. } => Code::DeadlineExceeded,
         _ => Code::Unavailable,
     };
