@@ -14,7 +14,9 @@ pub enum WhenThrottled {
     #[default]
     Sleep,
     /// Send it again at once: a waiting room below, whose gates have just learned of it, holds the
-    /// call until its time. Counts as no attempt.
+    /// call until its time. Counts as no attempt, and ends with the call's deadline, or when calls
+    /// come back so soon that nothing below can have held them: a throttled one the 11th time, one
+    /// that waits for a slot when it came back more than 10 times and once more for each 10 s.
     WaitBelow,
 }
 
@@ -37,7 +39,6 @@ pub struct Config {
     pub(crate) unknown: Backoff,
     pub(crate) longest_retry_after: Duration,
     pub(crate) when_throttled: WhenThrottled,
-    pub(crate) returns: u32,
     pub(crate) budget: Option<Budget>,
 }
 
@@ -54,7 +55,6 @@ impl Config {
             unknown: quick,
             longest_retry_after: Duration::from_secs(60),
             when_throttled: WhenThrottled::Sleep,
-            returns: 10,
             budget: Some(Budget::recommended()),
         }
     }

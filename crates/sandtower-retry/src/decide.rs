@@ -74,7 +74,15 @@ pub struct Progress {
     pub retries: u32,
     /// Times it was sent back to the waiting room below, which count as no attempt.
     pub returns: u32,
+    /// When it was first sent back for want of a slot.
+    pub without_slot_since: Option<Tick>,
 }
+
+/// Returns of one call, beyond which nothing below seems to hold it.
+const RETURNS: u32 = 10;
+/// Who waits for a slot is sent back as often as probes find none: one return more is due to it in so
+/// much time. Below that, no room holds calls, and each return is a request more.
+const ONE_MORE_EACH: Duration = Duration::from_secs(10);
 
 /// Servers floor `Retry-After` to whole seconds: up to this much is added, which also keeps those
 /// that were told the same from coming back together.
@@ -95,7 +103,7 @@ impl Progress {
         }
         let shortage = matches!(verdict.outcome, Outcome::Throttled | Outcome::Exhausted);
         if shortage && config.when_throttled == WhenThrottled::WaitBelow {
-            return self.back_to_the_line(config);
+            return self.back_to_the_line(verdict.outcome, now);
         }
         if self.retries + 1 >= config.attempts {
             return Decision::Stop(Stop::OutOfAttempts);
@@ -119,8 +127,13 @@ impl Progress {
         Decision::After(wait)
     }
 
-    fn back_to_the_line(&mut self, config: &Config) -> Decision {
-        if self.returns >= config.returns {
+    fn back_to_the_line(&mut self, outcome: Outcome, now: Tick) -> Decision {
+        if outcome == Outcome::Exhausted {
+            self.without_slot_since.get_or_insert(now);
+        }
+        let waited = self.without_slot_since.map_or(Duration::ZERO, |since| now.since(since));
+        let more = u32::try_from(waited.as_secs() / ONE_MORE_EACH.as_secs()).unwrap_or(u32::MAX);
+        if self.returns >= RETURNS.saturating_add(more) {
             return Decision::Stop(Stop::OutOfAttempts);
         }
         self.returns += 1;
@@ -274,6 +287,36 @@ mod tests {
             assert_eq!(after(verdict), Decision::Again);
         }
         assert_eq!(after(Verdict::throttled()), Decision::Stop(Stop::OutOfAttempts));
-        assert_eq!(progress, Progress { retries: 0, returns: 10 });
+        assert_eq!((progress.retries, progress.returns), (0, 10));
+    }
+
+    /// How many requests a call makes in an hour, if it is told after each `pause` that all slots are
+    /// in use.
+    fn returns_in_an_hour(pause: Duration) -> u32 {
+        let config = Config::recommended().when_throttled(WhenThrottled::WaitBelow);
+        let (mut progress, mut now) = (Progress::default(), NOW);
+        let mut rng = Seed::fixed(1).rng();
+        let verdict = Verdict::exhausted();
+        while now < NOW + 3_600 * SECOND {
+            if progress.decide(&config, &Asked::default(), &verdict, now, &mut rng)
+                != Decision::Again
+            {
+                break;
+            }
+            now += pause;
+        }
+        progress.returns
+    }
+
+    #[test]
+    fn a_call_that_is_held_for_a_slot_is_held_as_long_as_it_takes() {
+        assert_eq!(returns_in_an_hour(10 * SECOND), 360);
+        assert_eq!(returns_in_an_hour(60 * SECOND), 60);
+    }
+
+    #[test]
+    fn a_call_that_nothing_holds_is_not_sent_back_for_ever() {
+        assert_eq!(returns_in_an_hour(SECOND / 10), 10);
+        assert_eq!(returns_in_an_hour(2 * SECOND), 12);
     }
 }
