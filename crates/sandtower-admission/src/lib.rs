@@ -5,6 +5,8 @@
 //! put inside it as a [gate](AdmissionLayer::with_gates) decides together with it when the next call
 //! goes, and every call has one place in one line.
 //!
+//! A [`Quota`] is such a gate: it turns a service's "out of slots" into waiting for one.
+//!
 //! A waiting call holds nothing below: only when it is its turn is an instance of the inner service
 //! made ready. Dropping a call at any point gives up its place, its slot and its tokens.
 //!
@@ -35,9 +37,11 @@ mod layer;
 mod limiter;
 mod pace;
 mod progress;
+mod quota;
 mod room;
 mod slot;
 mod snapshot;
+mod sync;
 mod ticket;
 
 pub use adaptive::Adaptive;
@@ -47,6 +51,7 @@ pub use future::ResponseFuture;
 pub use layer::{Admission, AdmissionLayer};
 pub use limiter::Limit;
 pub use progress::{Progress, Standing, Watch, Where};
+pub use quota::{Quota, QuotaConfig, QuotaConfigError, QuotaSnapshot, QuotaToken};
 pub use room::Room;
 pub use slot::Slot;
 pub use snapshot::{LaneSnapshot, RoomSnapshot};

@@ -1,5 +1,5 @@
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 
 use sandtower_core::{
@@ -13,6 +13,7 @@ use crate::limiter::Limit;
 use crate::progress::{Lines, Standing};
 use crate::slot::Slot;
 use crate::snapshot::RoomSnapshot;
+use crate::sync::{AtomicBool, Mutex, MutexGuard, PoisonError};
 
 /// A waiting room: the handle of an [`AdmissionLayer`](crate::AdmissionLayer). Cheap to clone.
 ///
@@ -55,7 +56,7 @@ impl<G: Gate + Send + Sync + 'static> Room<G> {
         let lanes = (0..=u8::MAX).map(|_| OnceLock::new()).collect();
         let inner = Arc::new_cyclic(|weak: &Weak<Inner<G>>| {
             let lines: Weak<dyn Lines> = weak.clone();
-            let (draining, drainers) = Default::default();
+            let (draining, drainers) = (AtomicBool::new(false), Drainers::default());
             Inner { config, gates, lanes, draining, drainers, lines }
         });
         let weak: Weak<Inner<G>> = Arc::downgrade(&inner);

@@ -9,6 +9,7 @@
 mod gates;
 mod line;
 mod order;
+mod quota;
 mod support;
 
 use std::future::ready;

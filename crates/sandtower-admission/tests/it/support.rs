@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sandtower_core::{
     Asked, BoxError, Changed, Classify, Clock, Gate, Judge, Reason, Refusal, Settlement, Take,
-    Tick, Verdict, Watchers,
+    Tick, Verdict, Watchers, verdict_of_error,
 };
 
 /// What a request asks is the request.
@@ -32,7 +32,10 @@ impl<Res> Judge<Res> for AskedJudge {
     }
 
     fn head(&self, result: Result<&Res, &BoxError>) -> Verdict {
-        if result.is_ok() { Verdict::success() } else { Verdict::unknown() }
+        match result {
+            Ok(_) => Verdict::success(),
+            Err(error) => verdict_of_error(&**error).unwrap_or(Verdict::unknown()),
+        }
     }
 }
 

@@ -1,0 +1,192 @@
+//! The gate that turns "out of slots" into waiting for one, in the room and alone.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sandtower_admission::{
+    Admission, AdmissionLayer, Config, Progress, Quota, QuotaConfig, QuotaConfigError, Room, Watch,
+    Where,
+};
+use sandtower_core::{
+    Asked, ByResult, Clock, Gate, GatedLayer, Operation, Reason, Refusal, Seed, Settlement, Take,
+    Verdict, find,
+};
+use sandtower_testkit::{Answer, Contract, Handle, Mock};
+use sandtower_time::TokioClock;
+use tokio_test::task::spawn;
+use tower::{Layer, Service};
+
+use crate::support::{Literal, counted};
+
+const CREATE: Operation = Operation::new(1, "sandbox_create");
+const KILL: Operation = Operation::new(2, "sandbox_kill");
+const READ: Operation = Operation::new(3, "file_read");
+const SECOND: Duration = Duration::from_secs(1);
+
+fn config() -> QuotaConfig {
+    QuotaConfig::new("E2B").takes(CREATE).releases(KILL).seed(Seed::fixed(1))
+}
+
+fn quota() -> Quota {
+    Quota::new(config()).unwrap()
+}
+
+fn settle(quota: &Quota, operation: Operation, verdict: Verdict) {
+    let (asked, now) = (Asked::new(operation), TokioClock.now());
+    let Take::Open(token) = quota.take(&asked, now) else { panic!("{operation} is held") };
+    quota.settle(&asked, token, &Settlement::new(verdict, now, now));
+}
+
+/// Two are in use, and the service said that there are no more.
+fn full() -> Quota {
+    let quota = quota();
+    settle(&quota, CREATE, Verdict::success());
+    settle(&quota, CREATE, Verdict::success());
+    settle(&quota, CREATE, Verdict::exhausted());
+    quota
+}
+
+/// Every request is watched.
+#[derive(Clone)]
+struct Watched(Progress);
+
+impl Watch<Asked> for Watched {
+    fn progress(&self, asked: &Asked) -> Option<Progress> {
+        (asked.operation == CREATE).then(|| self.0.clone())
+    }
+}
+
+type Waiting = Admission<Mock<Asked, u64>, Quota, Literal, Watched>;
+
+fn waiting(quota: Quota) -> (Waiting, Room<Quota>, Handle<Asked, u64>, Progress) {
+    let (mock, handle) = Mock::new(|_, call| Answer::ok(call).after(SECOND));
+    let progress = Progress::new();
+    let layer = AdmissionLayer::with_gates(Config::new("E2B"), quota).unwrap();
+    let layer = layer.classify(Literal).watch(Watched(progress.clone()));
+    let room = layer.room().clone();
+    (layer.layer(mock), room, handle, progress)
+}
+
+#[test]
+fn keeps_the_tower_contract_in_a_room_and_alone() {
+    // Requests of the probe are plain calls: here they are what takes a slot.
+    let calls = || Quota::new(QuotaConfig::new("test").takes(Operation::CALL)).unwrap();
+    let in_a_room = AdmissionLayer::with_gates(Config::new("test"), calls()).unwrap();
+    Contract::of(move |inner| in_a_room.layer(inner)).run();
+    let alone = GatedLayer::new(calls(), ByResult::default(), TokioClock);
+    Contract::of(move |inner| alone.layer(inner)).run();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_told_how_many_are_in_use_and_what_comes_next() {
+    let (mut service, _room, _handle, progress) = waiting(full());
+    tokio::time::advance(2 * SECOND).await;
+    let mut create = spawn(service.call(Asked::new(CREATE)));
+    assert!(create.poll().is_pending());
+
+    let Where::Waiting(standing) = progress.look() else { panic!("{progress:?}") };
+
+    let held_by = standing.held_by.as_ref().unwrap();
+    let reason = Reason::Exhausted { in_use: 2, limit: 2, lasting: 2 * SECOND };
+    assert_eq!(held_by.reason(), reason);
+    assert!(held_by.retry_after().unwrap() <= 3 * SECOND);
+    let text = standing.to_string();
+    let begins = "next in line; quota `E2B` for sandbox_create waits for a slot to be free: \
+                  2 of 2 are in use, for 2 s; retry in ";
+    assert!(text.starts_with(begins), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_lets_one_of_those_who_wait_go_at_once() {
+    let (mut service, room, handle, _) = waiting(full());
+    let start = TokioClock.now();
+    let calls: Vec<_> = (0..2)
+        .map(|_| {
+            let (call, polls) = counted(service.call(Asked::new(CREATE)));
+            (tokio::spawn(call), polls)
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    assert_eq!(handle.counts().calls, 0);
+
+    service.call(Asked::new(KILL)).await.unwrap();
+    tokio::time::sleep(SECOND / 2).await;
+
+    let polls: u32 = calls.iter().map(|(_, polls)| polls.load(Ordering::Relaxed)).sum();
+    assert_eq!(handle.counts().calls, 2, "the kill, and one creation");
+    // One to look, and one to go or to find itself next in line; none for nothing.
+    assert!(polls <= 4, "{polls} polls");
+    for (call, _) in calls {
+        call.await.unwrap().unwrap();
+    }
+    let seen = room.gates().snapshot();
+    assert_eq!((seen.in_use, seen.probes, seen.probes_found), (2, 1, 1), "{seen:?}");
+    assert!(TokioClock.now().since(start) > 3 * SECOND, "the second one went by a probe");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_was_seen_elsewhere_lets_one_go_too() {
+    let (mut service, room, handle, _) = waiting(full());
+    let create = tokio::spawn(service.call(Asked::new(CREATE)));
+    tokio::task::yield_now().await;
+    assert_eq!(handle.counts().calls, 0);
+
+    room.gates().release(1);
+
+    create.await.unwrap().unwrap();
+    assert_eq!(room.gates().snapshot().probes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_take_no_slot_pass_while_there_is_none() {
+    let (mut service, _room, handle, _) = waiting(full());
+    service.call(Asked::new(READ)).await.unwrap();
+    assert_eq!(handle.counts().calls, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_sent_away_for_a_probe_that_is_late_before_the_deadline() {
+    let (mut service, room, ..) = waiting(full());
+    let deadline = TokioClock.now() + SECOND;
+    let create = tokio::spawn(service.call(Asked::new(CREATE).deadline(Some(deadline))));
+    tokio::time::sleep(SECOND / 2).await;
+    room.gates().release(1);
+    create.await.unwrap().unwrap();
+    // Who finds no slot until then is refused then.
+    let deadline = TokioClock.now() + SECOND;
+    settle(room.gates(), KILL, Verdict::success());
+    settle(room.gates(), CREATE, Verdict::exhausted());
+    let error = service.call(Asked::new(CREATE).deadline(Some(deadline))).await.unwrap_err();
+    assert!(find::<Refusal>(&*error).is_some(), "{error}");
+    assert_eq!(TokioClock.now(), deadline);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_is_won_and_not_used_goes_to_the_next() {
+    let (mut service, room, handle, _) = waiting(full());
+    handle.set_readiness(|_| sandtower_testkit::Readiness::Pending);
+    let mut first = spawn(service.call(Asked::new(CREATE)));
+    let mut second = spawn(service.call(Asked::new(CREATE)));
+    assert!(first.poll().is_pending() && second.poll().is_pending());
+    room.gates().release(1);
+    assert!(first.is_woken());
+    assert!(first.poll().is_pending(), "it is being made ready");
+    assert!(second.poll().is_pending());
+
+    drop(first);
+
+    assert!(second.is_woken());
+    assert!(second.poll().is_pending(), "now this one is");
+    assert_eq!(room.gates().snapshot().under_way, 1);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_and_says_what_would_be_right() {
+    let told = |config: QuotaConfig| Quota::new(config).unwrap_err().to_string();
+    assert!(told(config().limit(0)).contains("at least 1"));
+    assert!(told(config().releases(CREATE)).contains("sandbox_create is said to take a slot"));
+    assert!(told(config().probe(Duration::ZERO, SECOND)).contains("more than 0 s"));
+    assert!(told(config().probe(2 * SECOND, SECOND)).contains("no longer than the longest"));
+    assert!(told(config().lease(Duration::ZERO)).contains("must be more"));
+    assert_eq!(quota().reset(Some(0)), Err(QuotaConfigError::NoSlots));
+}
