@@ -4,5 +4,6 @@ mod js_sdk;
 mod metastability;
 mod museum;
 mod python_sdk;
+mod quota;
 mod stress;
 mod structure;

@@ -9,8 +9,9 @@
 //!    is made anew.
 //! 3. **Health check.** Above the waiting room, so that its probes stand in line like all calls, as an
 //!    operation of their own; below retry, so that they are never retried.
-//! 4. **Admission**, the one waiting room. Rate limit and circuit breaker are gates inside of it: a
-//!    call gets slot, pace and breaker together or waits for all of them, in one line.
+//! 4. **Admission**, the one waiting room. Quota, rate limit and circuit breaker are gates inside of
+//!    it: a call gets slot, pace and breaker together or waits for all of them, in one line. A
+//!    creation that finds all sandboxes in use waits here until one ends.
 //! 5. **Time-out of the attempt.** Below the waiting room: waiting never looks like a slow service.
 //! 6. **Interpreter.** Innermost: reads what an error says before anyone judges it.
 //!

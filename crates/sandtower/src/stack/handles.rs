@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use crate::admission::{Room, RoomSnapshot};
+use crate::admission::{Quota, QuotaSnapshot, Room, RoomSnapshot};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::rate_limit::RateLimit;
 use crate::stack::Gates;
@@ -16,6 +16,8 @@ pub struct Handles {
     pub health_check: health_check::Handle,
     /// Who is inside, and who waits.
     pub room: Room<Gates>,
+    /// How many sandboxes are in use; tell it of those whose end was seen elsewhere.
+    pub quota: Quota,
     /// What was counted by operation.
     pub rate_limit: RateLimit,
     /// The breaker's state; reset it here.
@@ -29,6 +31,7 @@ impl Handles {
             retry: self.retry.snapshot(),
             health_check: self.health_check.counts(),
             room: self.room.snapshot(),
+            quota: self.quota.snapshot(),
             rate_limit: self.rate_limit.stats(),
             circuit_breaker: self.circuit_breaker.snapshot(),
         }
@@ -45,6 +48,8 @@ pub struct Snapshot {
     pub health_check: health_check::Counts,
     /// Of the waiting room.
     pub room: RoomSnapshot,
+    /// Of the quota of sandboxes.
+    pub quota: QuotaSnapshot,
     /// Of the rate limit.
     pub rate_limit: rate_limit::Stats,
     /// Of the circuit breaker.

@@ -19,6 +19,15 @@ impl Plan {
         }
     }
 
+    /// Sandboxes that may exist at once. The word of the service counts: this is for before it said
+    /// anything.
+    pub const fn sandboxes(self) -> u32 {
+        match self {
+            Self::Hobby => 20,
+            Self::Pro => 100,
+        }
+    }
+
     /// Creations in flight at once: as many as the pace keeps busy when a creation takes two
     /// seconds. More of them make an overloaded service slower, not faster.
     pub const fn concurrent_creates(self) -> u32 {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tower_layer::Layer;
 
 use super::{Handles, Plan};
-use crate::admission::{self, Admission, AdmissionLayer};
+use crate::admission::{self, Admission, AdmissionLayer, Quota, QuotaConfig};
 use crate::circuit_breaker::{self, CircuitBreaker};
 use crate::core::{Operation, Seed};
 use crate::e2b::{
@@ -15,8 +15,8 @@ use crate::rate_limit::{self, Mode, Pace, RateLimit};
 use crate::retry::{self, Retry, RetryLayer, WhenThrottled};
 use crate::timeout::{Deadline, DeadlineLayer, Limits, Timeout, TimeoutLayer};
 
-/// The gates in the waiting room: what is cheap to give back is taken first.
-pub type Gates = (RateLimit, CircuitBreaker);
+/// The gates in the waiting room: what is cheap to give back, and holds calls longest, is taken first.
+pub type Gates = (Quota, (RateLimit, CircuitBreaker));
 
 /// A service under the recommended stack. See the [module](crate::stack) for the order.
 pub type Recommended<S> = Deadline<Retry<Checked<S>, E2bClassify, Http, Http>, E2bClassify, Http>;
@@ -59,11 +59,12 @@ impl Stack {
         let rate_limit = RateLimit::new(rate_limit).expect("a pace that is not zero");
         let breaker = circuit_breaker::Config::new(NAME).seed(seed.clone());
         let breaker = breaker.build().expect("its own defaults");
+        let quota = Quota::new(sandboxes(NAME, plan).seed(seed.clone())).expect("a plan's numbers");
         let room = admission::Config::new(NAME)
             .concurrency_for(op::SANDBOX_CREATE, plan.concurrent_creates());
-        let admission = AdmissionLayer::with_gates(room, (rate_limit.clone(), breaker.clone()))
-            .expect("limits above 0")
-            .classify(E2bClassify);
+        let gates = (quota.clone(), (rate_limit.clone(), breaker.clone()));
+        let admission =
+            AdmissionLayer::with_gates(room, gates).expect("limits above 0").classify(E2bClassify);
         let retry = retry::Config::recommended().when_throttled(WhenThrottled::WaitBelow);
         let retry =
             RetryLayer::new(retry).classify(E2bClassify).resend(Http).answers(Http).seed(seed);
@@ -75,6 +76,7 @@ impl Stack {
             retry: retry.handle().clone(),
             health_check: health_check.handle().clone(),
             room: admission.room().clone(),
+            quota,
             rate_limit,
             circuit_breaker: breaker,
         };
@@ -115,6 +117,15 @@ impl<S: Clone> Layer<S> for Stack {
         let checked = self.health_check.layer(self.admission.layer(attempt));
         self.deadline.layer(self.retry.layer(checked))
     }
+}
+
+/// What takes one of a team's sandboxes, and what frees one. A connect takes one only if the sandbox
+/// was paused, which nobody knows before.
+fn sandboxes(name: &str, plan: Plan) -> QuotaConfig {
+    let takes = [op::SANDBOX_CREATE, op::SANDBOX_RESUME, op::SANDBOX_FORK];
+    let config = takes.into_iter().fold(QuotaConfig::new(name), QuotaConfig::takes);
+    let frees = [op::SANDBOX_KILL, op::SANDBOX_PAUSE];
+    frees.into_iter().fold(config, QuotaConfig::releases).limit(plan.sandboxes())
 }
 
 fn limits(timeouts: &Timeouts, of: fn(&Timeouts, Operation) -> Option<Duration>) -> Limits {
