@@ -7,6 +7,7 @@
 )]
 
 mod arguments;
+mod browser;
 mod counts;
 mod debian;
 mod js;

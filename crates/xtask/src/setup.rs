@@ -1,7 +1,6 @@
 //! What tests need and the repository does not hold.
 //!
-//! One more (packages of npm, a browser) is a function like `prepare` in `python.rs` and an entry in
-//! `STEPS`, before the tests.
+//! One more is a function like `prepare` in `browser.rs` and an entry in `STEPS`, before the tests.
 
 use std::ffi::OsString;
 

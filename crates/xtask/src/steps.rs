@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use crate::browser;
 use crate::counts::{self, Counts};
 use crate::js;
 use crate::process::{self, Show};
@@ -56,6 +57,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "js-sdk",
         purpose: "set-up: the official JavaScript SDK under target/, pinned",
         work: Work::Setup(js::prepare),
+    },
+    Step {
+        name: "browser",
+        purpose: "set-up: the system's browser, in which the report is looked at",
+        work: Work::Setup(browser::prepare),
     },
     Step {
         name: "tests",
@@ -208,7 +214,7 @@ mod tests {
 
     #[test]
     fn tests_bring_their_set_ups() {
-        assert_eq!(wanted(&["tests"]), ["python-sdk", "js-sdk", "tests"]);
+        assert_eq!(wanted(&["tests"]), ["python-sdk", "js-sdk", "browser", "tests"]);
         assert_eq!(wanted(&["python-sdk"]), ["python-sdk"]);
     }
 
