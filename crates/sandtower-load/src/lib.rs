@@ -19,6 +19,7 @@
 mod data;
 mod generate;
 mod load;
+mod report;
 mod series;
 mod service;
 mod slo;
@@ -28,6 +29,7 @@ mod timeline;
 pub use data::{Figures, Part, PolicyReport, Query, Report, Row, SeedFigures, SlowCall, Spent};
 pub use generate::{Arrival, Driven, Ended, drive};
 pub use load::{Arrivals, InvalidLoad, Load, Until};
+pub use report::Written;
 pub use series::{Sample, series};
 pub use service::{Answer, calls};
 pub use slo::{InvalidSlo, Missed, Slo};

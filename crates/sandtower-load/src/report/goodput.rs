@@ -1,0 +1,117 @@
+//! What was asked for and what came of it, over time.
+
+use super::frame::{Frame, HEIGHT};
+use super::legend::{Entry, Swatch};
+use super::scale::Scale;
+use super::slices::{Slice, slices};
+use super::svg::Svg;
+use super::text::{compact, counted, duration, number};
+use crate::PolicyReport;
+
+/// More bars than this are too thin to have a pattern.
+const MOST: usize = 50;
+
+pub(super) const LEGEND: [Entry; 4] = [
+    Entry { label: "offered", swatch: Swatch::Line("offered") },
+    Entry { label: "succeeded", swatch: Swatch::Fill("succeeded") },
+    Entry { label: "refused", swatch: Swatch::Fill("refused") },
+    Entry { label: "failed", swatch: Swatch::Fill("failed") },
+];
+
+/// The axis of all policies, and in what it counts.
+#[derive(Debug)]
+pub(super) struct Rates {
+    scale: Scale,
+    unit: Unit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Unit {
+    Second,
+    Minute,
+}
+
+impl Unit {
+    fn seconds(self) -> f64 {
+        match self {
+            Self::Second => 1.0,
+            Self::Minute => 60.0,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Second => "calls a second",
+            Self::Minute => "calls a minute",
+        }
+    }
+}
+
+/// One axis for all policies, so that they compare.
+pub(super) fn rates<'a>(policies: impl Iterator<Item = &'a PolicyReport>) -> Rates {
+    let most = policies
+        .flat_map(|policy| slices(&policy.series, MOST))
+        .map(|slice| slice.ended().max(slice.row.offered) as f64 / slice.length_s())
+        .fold(0.0, f64::max);
+    let unit = if most < 1.0 { Unit::Minute } else { Unit::Second };
+    Rates { scale: Scale::counts(most * unit.seconds(), false), unit }
+}
+
+/// A bar for all that ended in each slice of time, by how; a line over what was offered.
+pub(super) fn plot(policy: &PolicyReport, id: &str, time: &Scale, rates: &Rates) -> String {
+    let mut svg = Svg::new(HEIGHT);
+    let frame = Frame { time, up: &rates.scale, top: 24.0 };
+    frame.draw(&mut svg, rates.unit.words(), compact);
+    let slices = slices(&policy.series, MOST);
+    let rate = |count: u64, slice: &Slice| count as f64 / slice.length_s() * rates.unit.seconds();
+    for slice in slices.iter().filter(|slice| slice.ended() > 0) {
+        svg.group(&told(slice), |svg| bar(svg, &frame, slice, |count| rate(count, slice)));
+    }
+    for line in frame.steps(&slices, |slice| Some(rate(slice.row.offered, slice))) {
+        svg.path("mark offered", &line, false);
+    }
+    if slices.iter().all(|slice| slice.ended() == 0 && slice.row.offered == 0) {
+        frame.nothing(&mut svg, "no call was made");
+    }
+    let title = format!("{}: goodput against offered load", policy.median.policy);
+    svg.finish(id, &title, &described(&slices))
+}
+
+fn bar(svg: &mut Svg, frame: &Frame<'_>, slice: &Slice, rate: impl Fn(u64) -> f64) {
+    let row = &slice.row;
+    let (left, right) = (frame.x(row.t_s), frame.x(slice.end_s));
+    // A gap between bars, as long as they are wide enough for it.
+    let gap = ((right - left) * 0.2).min(1.0);
+    let mut below = 0_u64;
+    let stack = [("succeeded", row.succeeded), ("refused", row.refused), ("failed", row.failed)];
+    for (class, count) in stack.into_iter().filter(|(_, count)| *count > 0) {
+        let (bottom, top) = (frame.y(rate(below)), frame.y(rate(below.saturating_add(count))));
+        svg.rect(&format!("mark {class}"), [left, top], [right - left - gap, bottom - top]);
+        below = below.saturating_add(count);
+    }
+}
+
+fn told(slice: &Slice) -> String {
+    let row = &slice.row;
+    format!(
+        "{} to {}: {} offered, {} succeeded, {} refused, {} failed",
+        duration(row.t_s * 1e3),
+        duration(slice.end_s * 1e3),
+        row.offered,
+        row.succeeded,
+        row.refused,
+        row.failed,
+    )
+}
+
+fn described(slices: &[Slice]) -> String {
+    let sum =
+        |count: fn(&Slice) -> u64| slices.iter().map(|slice| count(slice) as f64).sum::<f64>();
+    format!(
+        "{} offered; {} succeeded, {} were refused, {} failed.",
+        counted(sum(|slice| slice.row.offered), "call was", "calls were"),
+        number(sum(|slice| slice.row.succeeded)),
+        number(sum(|slice| slice.row.refused)),
+        number(sum(|slice| slice.row.failed)),
+    )
+}

@@ -1,0 +1,214 @@
+//! What a person takes in at a glance: one sentence, and the policies side by side.
+
+use super::text::{Escaped, counted, duration, number, percent, share};
+use crate::{Figures, PolicyReport};
+
+/// Which policy did best, in words, and where another did better all the same.
+pub(super) fn sentence(policies: &[&PolicyReport]) -> String {
+    let Some(best) = best(policies) else { return String::new() };
+    let figures = &best.median;
+    let name = |figures: &Figures| format!("<strong>{}</strong>", Escaped(&figures.policy));
+    let lead = if policies.len() > 1 { "Best here: " } else { "" };
+    let mut said = format!("{lead}{}: {}", name(figures), achieved(figures));
+    for other in policies.iter().map(|policy| &policy.median) {
+        if other.succeeded > 0.0 && other.p99_ms < figures.p99_ms {
+            said += &format!(
+                " {} has a lower p99, {}, over the {} that it answered.",
+                name(other),
+                duration(other.p99_ms),
+                counted(other.succeeded, "call", "calls"),
+            );
+        }
+        if other.amplification > 0.0 && other.amplification < figures.amplification - 0.005 {
+            let [fewer, more] = [other, figures].map(|figures| number(figures.amplification));
+            said += &format!(
+                " {} sends fewer creations for each that is asked for: {fewer} against {more}.",
+                name(other)
+            );
+        }
+    }
+    format!("<p class=\"lead\">{said}</p>\n")
+}
+
+/// By the share of calls that succeeded, then by p99, then by what was sent for it.
+fn best<'a>(policies: &[&'a PolicyReport]) -> Option<&'a PolicyReport> {
+    policies.iter().copied().min_by(|one, other| {
+        let [one, other] = [&one.median, &other.median];
+        let success = |figures: &Figures| share(figures.succeeded, figures.calls);
+        success(other)
+            .total_cmp(&success(one))
+            .then(one.p99_ms.total_cmp(&other.p99_ms))
+            .then(one.amplification.total_cmp(&other.amplification))
+    })
+}
+
+fn achieved(figures: &Figures) -> String {
+    if figures.calls <= 0.0 {
+        return "no call was made.".to_owned();
+    }
+    let answered = of(figures.succeeded, figures.calls);
+    if figures.succeeded <= 0.0 {
+        return format!("{answered} calls answered.");
+    }
+    format!(
+        "{answered} calls answered, 99 in 100 of them within {}; {} creations sent for each that \
+         was asked for; {} left behind.",
+        duration(figures.p99_ms),
+        number(figures.amplification),
+        counted(figures.leaked_sandboxes, "sandbox", "sandboxes"),
+    )
+}
+
+fn of(part: f64, whole: f64) -> String {
+    format!("{} of {}", number(part), number(whole))
+}
+
+/// One figure of the table.
+struct Column {
+    head: &'static str,
+    meaning: &'static str,
+    cell: fn(&Figures) -> String,
+}
+
+const COLUMNS: [Column; 8] = [
+    Column {
+        head: "answered",
+        meaning: "calls that succeeded, of those that were made",
+        cell: |figures| percent(figures.succeeded, figures.calls),
+    },
+    Column {
+        head: "refused",
+        meaning: "calls to which we said no ourselves, clearly and soon",
+        cell: |figures| number(figures.refused),
+    },
+    Column {
+        head: "p50",
+        meaning: "half of those answered took no longer",
+        cell: |f| time(f, f.p50_ms),
+    },
+    Column { head: "p99", meaning: "99 in 100 took no longer", cell: |f| time(f, f.p99_ms) },
+    Column {
+        head: "sent per asked",
+        meaning: "creations sent to the service for each that was asked for",
+        cell: |figures| number(figures.amplification),
+    },
+    Column {
+        head: "leaked",
+        meaning: "sandboxes left running, held by nobody",
+        cell: |figures| number(figures.leaked_sandboxes),
+    },
+    Column {
+        head: "zombies",
+        meaning: "dead sandboxes handed out",
+        cell: |figures| number(figures.zombies_handed_out),
+    },
+    Column {
+        head: "recovery",
+        meaning: "from the end of the fault until 95 % of new calls succeed",
+        cell: |figures| figures.recovery_ms.map_or("–".to_owned(), duration),
+    },
+];
+
+/// Latencies are over the calls that succeeded: without any there is none.
+fn time(figures: &Figures, ms: f64) -> String {
+    if figures.succeeded > 0.0 { duration(ms) } else { "–".to_owned() }
+}
+
+/// A row for each policy: the median over its seeds, below it the worst seed.
+pub(super) fn table(policies: &[&PolicyReport]) -> String {
+    let heads: String = COLUMNS
+        .iter()
+        .map(|Column { head, meaning, .. }| {
+            format!("<th scope=\"col\" role=\"columnheader\"><abbr title=\"{meaning}\">{head}</abbr></th>")
+        })
+        .collect();
+    let rows: String = policies.iter().map(|policy| row(policy)).collect();
+    // Narrow windows show the rows as cards, which must not take a table's meaning from it: the roles.
+    format!(
+        "<table class=\"headline\" role=\"table\">\n<caption class=\"unseen\">The policies side by \
+         side</caption>\n<thead role=\"rowgroup\"><tr role=\"row\"><th scope=\"col\" role=\"columnheader\">policy</th>\
+         {heads}</tr></thead>\n<tbody role=\"rowgroup\">\n{rows}</tbody></table>\n"
+    )
+}
+
+fn row(policy: &PolicyReport) -> String {
+    let PolicyReport { median, worst, runs, .. } = policy;
+    let compare = runs.len() > 1;
+    let cells: String = COLUMNS
+        .iter()
+        .map(|Column { head, cell, .. }| {
+            let worst = match compare {
+                true => format!("<small>{}</small>", Escaped(&cell(&worst.figures))),
+                false => String::new(),
+            };
+            let figure = format!("<b>{}</b>", Escaped(&cell(median)));
+            format!("<td role=\"cell\" data-head=\"{head}\">{figure}{worst}</td>")
+        })
+        .collect();
+    let answered = share(median.succeeded, median.calls) * 100.0;
+    let note = match compare {
+        true => format!("<small>worst, seed {}</small>", worst.seed),
+        false => String::new(),
+    };
+    format!(
+        "<tr role=\"row\"><th scope=\"row\" role=\"rowheader\">{}<small>{} calls</small>\
+         <span class=\"track\"><span class=\"bar succeeded\" style=\"width:{answered:.1}%\"></span>\
+         </span>{note}</th>{cells}</tr>\n",
+        Escaped(&median.policy),
+        of(median.succeeded, median.calls),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SeedFigures;
+
+    fn policy(name: &str, succeeded: f64, p99_ms: f64) -> PolicyReport {
+        let median = Figures {
+            policy: name.into(),
+            calls: 12.0,
+            succeeded,
+            p99_ms,
+            amplification: 1.0,
+            ..Figures::default()
+        };
+        let worst = SeedFigures { seed: 7, figures: median.clone() };
+        PolicyReport { median, worst, ..PolicyReport::default() }
+    }
+
+    #[test]
+    fn success_counts_before_speed_and_where_another_is_faster_is_said() {
+        let (good, fast) = (policy("good", 12.0, 75e3), policy("fast", 3.0, 9e3));
+        let said = sentence(&[&fast, &good]);
+        assert!(
+            said.contains("Best here: <strong>good</strong>: 12 of 12 calls answered"),
+            "{said}"
+        );
+        assert!(
+            said.contains("<strong>fast</strong> has a lower p99, 9 s, over the 3 calls"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn one_policy_is_not_called_the_best() {
+        let said = sentence(&[&policy("<only>", 0.0, 0.0)]);
+        assert_eq!(
+            said,
+            "<p class=\"lead\"><strong>&lt;only&gt;</strong>: 0 of 12 calls answered.</p>\n"
+        );
+        assert_eq!(sentence(&[]), "");
+    }
+
+    #[test]
+    fn the_worst_seed_stands_beside_the_median_if_there_were_several() {
+        let mut policy = policy("p", 12.0, 75e3);
+        assert!(!table(&[&policy]).contains("worst, seed"));
+        policy.runs = vec![policy.worst.clone(), policy.worst.clone()];
+        policy.worst.figures.succeeded = 6.0;
+        let table = table(&[&policy]);
+        assert!(table.contains("worst, seed 7"), "{table}");
+        assert!(table.contains("<b>100 %</b><small>50 %</small>"), "{table}");
+    }
+}
