@@ -1,6 +1,8 @@
 //! One binary for all tests that cross crates.
 
+mod browser;
 mod js_sdk;
+mod load_report;
 mod metastability;
 mod museum;
 mod python_sdk;

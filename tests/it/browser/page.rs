@@ -54,17 +54,17 @@ impl<'a> Page<'a> {
         answer["result"]["value"].take()
     }
 
-    /// A picture of the whole page, as base64 of a PNG.
-    pub(crate) async fn screenshot(&mut self) -> String {
-        let asked = json!({"format": "png", "captureBeyondViewport": true});
+    /// A picture of the page down to a height, as base64 of a PNG.
+    pub(crate) async fn screenshot(&mut self, width: u32, height: u32) -> String {
+        let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 1});
+        let asked = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
         let answer = self.ask("Page.captureScreenshot", asked).await;
         answer["data"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Messages on the console, and exceptions nobody caught.
     pub(crate) fn complaints(&self) -> Vec<String> {
-        let methods =
-            ["Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"];
+        let methods = ["Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"];
         self.seen(&methods).map(|event| event["params"].to_string()).collect()
     }
 

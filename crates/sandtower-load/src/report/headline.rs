@@ -50,12 +50,15 @@ fn achieved(figures: &Figures) -> String {
     if figures.succeeded <= 0.0 {
         return format!("{answered} calls answered.");
     }
+    let left = match figures.leaked_sandboxes {
+        0.0 => "no sandbox".to_owned(),
+        leaked => counted(leaked, "sandbox", "sandboxes"),
+    };
     format!(
         "{answered} calls answered, 99 in 100 of them within {}; {} creations sent for each that \
-         was asked for; {} left behind.",
+         was asked for; {left} left behind.",
         duration(figures.p99_ms),
         number(figures.amplification),
-        counted(figures.leaked_sandboxes, "sandbox", "sandboxes"),
     )
 }
 
@@ -70,11 +73,16 @@ struct Column {
     cell: fn(&Figures) -> String,
 }
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 9] = [
     Column {
         head: "answered",
         meaning: "calls that succeeded, of those that were made",
         cell: |figures| percent(figures.succeeded, figures.calls),
+    },
+    Column {
+        head: "calls",
+        meaning: "the same, counted",
+        cell: |figures| of(figures.succeeded, figures.calls),
     },
     Column {
         head: "refused",
@@ -151,11 +159,9 @@ fn row(policy: &PolicyReport) -> String {
         false => String::new(),
     };
     format!(
-        "<tr role=\"row\"><th scope=\"row\" role=\"rowheader\">{}<small>{} calls</small>\
-         <span class=\"track\"><span class=\"bar succeeded\" style=\"width:{answered:.1}%\"></span>\
-         </span>{note}</th>{cells}</tr>\n",
+        "<tr role=\"row\"><th scope=\"row\" role=\"rowheader\"><b>{}</b>{note}<span class=\"track\">\
+         <span class=\"bar succeeded\" style=\"width:{answered:.1}%\"></span></span></th>{cells}</tr>\n",
         Escaped(&median.policy),
-        of(median.succeeded, median.calls),
     )
 }
 

@@ -20,13 +20,14 @@ pub(super) fn page(report: &Report) -> String {
         true => "<p class=\"lead\">No policy was run.</p>\n".to_owned(),
         false => scenarios.iter().map(Scenario::section).collect(),
     };
+    let widest = scenarios.iter().map(Scenario::columns).max().unwrap_or(1);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" \
          content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n\
-         <style>\n{STYLE}</style>\n</head>\n<body>\n{PATTERNS}{}<main>\n{body}</main>\n{FOOTER}\
+         <style>\n{STYLE}</style>\n</head>\n<body class=\"of-{widest}\">\n{PATTERNS}{}<main>\n{body}</main>\n{FOOTER}\
          </body>\n</html>\n",
         Escaped(&title),
         contents(&scenarios),
@@ -198,6 +199,11 @@ impl Scenario<'_> {
         self.side_by_side(kind, title, words, &legend(entries), plot)
     }
 
+    /// How many policies a style is for; more are laid out as these are.
+    fn columns(&self) -> usize {
+        self.policies.len().min(5)
+    }
+
     /// A figure for each policy, and above them what is true of all.
     fn side_by_side(
         &self,
@@ -219,10 +225,10 @@ impl Scenario<'_> {
                 )
             })
             .collect();
-        let columns = self.policies.len().min(5);
         format!(
-            "<section class=\"{kind}\">\n<h2>{title}</h2>\n<p class=\"note\">{words}</p>\n{legend}\
-             <div class=\"side-by-side of-{columns}\">\n{figures}</div>\n</section>\n"
+            "<section>\n<h2>{title}</h2>\n<p class=\"note\">{words}</p>\n{legend}\
+             <div class=\"side-by-side of-{}\">\n{figures}</div>\n</section>\n",
+            self.columns()
         )
     }
 }

@@ -16,7 +16,7 @@ const BAR: f64 = 12.0;
 const AXIS: f64 = 24.0;
 
 /// Letters that fit on a line of the plot.
-const LETTERS: usize = 44;
+const LETTERS: usize = 48;
 
 /// The legend of the parts that occur, in their order.
 pub(super) fn legend<'a>(policies: impl Iterator<Item = &'a PolicyReport>) -> Vec<Entry> {

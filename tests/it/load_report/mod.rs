@@ -1,0 +1,112 @@
+//! The report of the load test, looked at in a browser.
+
+#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+
+mod sample;
+
+use std::fs;
+use std::path::Path;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use sandtower_load::Report;
+use serde_json::Value;
+
+use crate::browser::{Browser, Page};
+
+/// A small phone, a tablet, a wide screen.
+const WIDTHS: [u32; 3] = [360, 800, 1_600];
+
+/// A sheet of A4 between its margins.
+const PAPER: u32 = 718;
+
+/// Pictures end here; what is below is measured, too.
+const HIGHEST: u32 = 8_000;
+
+const SCHEMES: [&str; 2] = ["light", "dark"];
+
+/// No text is smaller than this, in CSS pixels.
+const SMALLEST: f64 = 10.0;
+
+#[tokio::test]
+async fn the_report_of_an_outage_is_drawn_and_nothing_overflows() {
+    look_at("outage", &sample::outage(), |plots| {
+        for plot in plots {
+            assert!(plot["marks"].as_object().is_some_and(|marks| !marks.is_empty()), "{plot}");
+        }
+        let marks = |title: &str, class: &str| marks(plots, title, class);
+        assert!(marks("sandtower: latency over time", "p50") == 100);
+        assert!(marks("sandtower: latency over time", "slowest") == 100);
+        assert!(marks("sandtower: goodput", "refused") >= 5);
+        assert_eq!(marks("unprotected: goodput", "refused"), 0);
+        assert_eq!(marks("unprotected: goodput", "offered"), 1);
+        assert_eq!(marks("sandtower: breaker", "breaker-open"), 1);
+        assert_eq!(marks("sandtower: breaker", "breaker-closed"), 2);
+        assert_eq!(marks("unprotected: where", "backoff"), 12);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_report_of_hardly_anything_says_so() {
+    look_at("hardly-anything", &sample::hardly_anything(), |plots| {
+        assert_eq!(marks(plots, "none: latency", "p50"), 0);
+        assert_eq!(marks(plots, "one: latency", "p50"), 1);
+        assert_eq!(marks(plots, "one: where", "attempt"), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_report_of_far_too_much_stays_in_its_place() {
+    look_at("too-much", &sample::too_much(), |plots| assert_eq!(plots.len(), 20)).await;
+}
+
+/// Opens a report at every width and in every scheme, and on paper. The pictures are left for a
+/// person to look at, under `target/tmp/report/`.
+async fn look_at(name: &str, report: &Report, drawn: impl Fn(&[Value])) {
+    let Some(mut browser) = Browser::start(name) else { return };
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report").join(name);
+    let file = report.write_to(&folder).unwrap().html;
+    let mut page = browser.page().await;
+    for scheme in SCHEMES {
+        for width in WIDTHS {
+            page.resize(width).await;
+            page.emulate("screen", scheme).await;
+            page.load(&file).await;
+            take_picture(&mut page, width, &folder.join(format!("{width}-{scheme}.png"))).await;
+            drawn(&measured(&mut page, &format!("{name} at {width}, {scheme}")).await);
+        }
+    }
+    page.resize(PAPER).await;
+    page.emulate("print", "light").await;
+    take_picture(&mut page, PAPER, &folder.join("print.png")).await;
+    measured(&mut page, &format!("{name} on paper")).await;
+    browser.close().await;
+}
+
+async fn take_picture(page: &mut Page<'_>, width: u32, file: &Path) {
+    let height = page.evaluate("document.documentElement.scrollHeight").await;
+    let height = height.as_u64().unwrap().min(HIGHEST.into()) as u32;
+    let picture = page.screenshot(width, height).await;
+    fs::write(file, BASE64_STANDARD.decode(picture).unwrap()).unwrap();
+}
+
+/// What is drawn, once nothing was found to be wrong.
+async fn measured(page: &mut Page<'_>, at: &str) -> Vec<Value> {
+    let mut found = page.evaluate(include_str!("measure.js")).await;
+    assert!(found["problems"] == Value::Array(vec![]), "{at}: {:#}", found["problems"]);
+    assert!(found["smallest"].as_f64().unwrap() >= SMALLEST, "{at}: {}", found["smallest"]);
+    assert_eq!(page.complaints(), [""; 0], "{at}");
+    assert_eq!(page.requests().len(), 1, "{at}: {:?}", page.requests());
+    match found["plots"].take() {
+        Value::Array(plots) => plots,
+        other => panic!("{at}: {other}"),
+    }
+}
+
+/// How many marks of a class are in the plot whose title begins like this.
+fn marks(plots: &[Value], title: &str, class: &str) -> u64 {
+    let is_it = |plot: &&Value| plot["title"].as_str().is_some_and(|it| it.starts_with(title));
+    let plot = plots.iter().find(is_it).unwrap_or_else(|| panic!("no plot `{title}`"));
+    plot["marks"][class].as_u64().unwrap_or_default()
+}
