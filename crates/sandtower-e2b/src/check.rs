@@ -1,46 +1,64 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::{Asked, Backoff, BoxError, Clock, Seed, Verdict};
+use sandtower_core::{Asked, BoxError, Verdict};
 use sandtower_health_check::Check;
-use sandtower_time::{Sleep, TokioClock};
 use tower_service::Service;
 
-use crate::{Client, Command, Config, Sandbox, operation as op};
+use crate::{
+    Client, Command, Config, Creations, Sandbox,
+    creation::{Reaping, Spare},
+    operation as op,
+};
 
 /// Checks new sandboxes by running a command in them, and kills those that fail.
 ///
 /// For a [`HealthCheckLayer`](sandtower_health_check::HealthCheckLayer) above an
 /// [`InterpretLayer`](sandtower_http::InterpretLayer) with [`E2bInterpret`](crate::E2bInterpret),
 /// which finds the sandbox in the answer. The probe is an operation of its own,
-/// [`PROCESS_START`](crate::operation::PROCESS_START).
+/// [`PROCESS_START`](crate::operation::PROCESS_START). What is to be killed is handed to
+/// [`Creations`], which try until it has ended.
 #[derive(Clone, Debug)]
 pub struct SandboxCheck {
     config: Arc<Config>,
+    creations: Creations,
 }
 
 /// The words that the probe prints, as the application did for which this was first made.
 const PROBE: &str = "echo 'health_check'";
 const SAYS: &str = "health_check";
 
-/// How often a sandbox that nobody gets is tried to be killed. At the end of its lifetime E2B does
-/// it.
-const KILLS: usize = 6;
-
 impl SandboxCheck {
     /// Talks to sandboxes, and kills them, as `config` says.
     pub fn new(config: Config) -> Self {
-        Self { config: Arc::new(config) }
+        let creations = Creations::new(&config);
+        Self { config: Arc::new(config), creations }
     }
 
-    fn client<S>(&self, inner: S) -> Client<S> {
-        Client::new(inner, Config::clone(&self.config))
+    /// Hands what is to be killed to `creations`, so that one account tells of all.
+    #[must_use]
+    pub fn creations(self, creations: Creations) -> Self {
+        Self { creations, ..self }
+    }
+}
+
+/// Whether a sandbox does what it is told.
+pub(crate) async fn probe<S, B>(client: &Client<S>, sandbox: &Sandbox) -> Verdict
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    match client.run(sandbox, &Command::new(PROBE)).await {
+        Ok(output) if output.stdout_text().trim() == SAYS => Verdict::success(),
+        Ok(_) => Verdict::permanent(),
+        Err(error) => error.verdict(),
     }
 }
 
@@ -62,33 +80,21 @@ where
 
     fn probe(&self, inner: S, answer: &Response<B>) -> Option<Self::Probe> {
         let sandbox = answer.extensions().get::<Sandbox>()?.clone();
-        let client = self.client(inner);
-        Some(Box::pin(async move {
-            match client.run(&sandbox, &Command::new(PROBE)).await {
-                Ok(output) if output.stdout_text().trim() == SAYS => Verdict::success(),
-                Ok(_) => Verdict::permanent(),
-                Err(error) => error.verdict(),
-            }
-        }))
+        let client = Client::shared(inner, Arc::clone(&self.config));
+        Some(Box::pin(async move { probe(&client, &sandbox).await }))
     }
 
     fn discard(&self, inner: S, answer: Response<B>) -> Self::Discard {
-        let sandbox = answer.extensions().get::<Sandbox>().cloned();
-        let client = self.client(inner);
+        let creations = self.creations.clone();
+        let sandbox = answer.extensions().get::<Sandbox>().map(|sandbox| sandbox.id().clone());
+        if let Some(sandbox) = &sandbox {
+            let spare = Arc::new(Spare::new(inner, Arc::clone(&self.config)));
+            creations.release(sandbox.clone(), &Reaping::here(spare));
+        }
         Box::pin(async move {
-            let Some(sandbox) = sandbox else { return };
-            let backoff = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(16));
-            for wait in backoff.full_jitter().delays(Seed::random().rng()).take(KILLS) {
-                match client.kill(sandbox.id()).await {
-                    Ok(_) => return,
-                    Err(_) => Sleep::until(TokioClock.now() + wait).await,
-                }
+            if let Some(sandbox) = sandbox {
+                creations.released(&sandbox).await;
             }
-            tracing::warn!(
-                target: "sandtower::e2b",
-                sandbox_id = %sandbox.id(),
-                "a sandbox that nobody holds could not be killed"
-            );
         })
     }
 }

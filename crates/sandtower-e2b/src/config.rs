@@ -1,7 +1,7 @@
 use std::env::VarError;
 
 use http::{HeaderValue, Uri, uri::Scheme};
-use sandtower_core::Seed;
+use sandtower_core::{Rng, Seed};
 
 use crate::{CallId, ENVD_PORT, Owner, Sandbox, Timeouts};
 
@@ -27,6 +27,7 @@ pub struct Config {
     sandbox: Option<Uri>,
     seed: Seed,
     owner: Owner,
+    owner_is_given: bool,
     idempotency_keys: bool,
     timeouts: Timeouts,
 }
@@ -76,6 +77,7 @@ impl Config {
             sandbox: None,
             owner: Owner::random(&seed),
             seed,
+            owner_is_given: false,
             idempotency_keys: false,
             timeouts: Timeouts::default(),
         })
@@ -152,7 +154,7 @@ impl Config {
     /// each config that is made anew, the same for clones.
     #[must_use]
     pub fn owner(self, owner: Owner) -> Self {
-        Self { owner, ..self }
+        Self { owner, owner_is_given: true, ..self }
     }
 
     /// The name that is written on all sandboxes that are made.
@@ -167,15 +169,23 @@ impl Config {
         Self { idempotency_keys: sent, ..self }
     }
 
-    /// Draws the ids of calls, and a new [owner](Self::owner), from `seed`, for runs that must be the
-    /// same each time. Clones of a config draw from one seed.
+    /// Draws the ids of calls, and the [owner](Self::owner) unless it is given, from `seed`, for runs
+    /// that must be the same each time. Clones of a config draw from one seed.
     #[must_use]
     pub fn seed(self, seed: Seed) -> Self {
-        Self { owner: Owner::random(&seed), seed, ..self }
+        let owner = match self.owner_is_given {
+            true => self.owner,
+            false => Owner::random(&seed),
+        };
+        Self { owner, seed, ..self }
     }
 
     pub(crate) fn sends_idempotency_keys(&self) -> bool {
         self.idempotency_keys
+    }
+
+    pub(crate) fn rng(&self) -> Rng {
+        self.seed.rng()
     }
 
     pub(crate) fn next_call(&self) -> CallId {

@@ -61,7 +61,7 @@ impl<B> Rewrite<Request<Full<Bytes>>, Response<B>> for DefaultTemplate {
     ) -> Option<Request<Full<Bytes>>> {
         let answer = failed.answer.ok()?;
         answer.extensions().get::<TemplateNotFound>()?;
-        creation.with_template(&*self.template, &mut request).ok()?;
+        creation.with_template(&*self.template, &mut request);
         tracing::warn!(
             target: "sandtower::e2b",
             template = creation.template(),

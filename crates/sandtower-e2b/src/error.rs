@@ -123,6 +123,8 @@ pub struct Answer {
     pub said: Said,
     /// What it means.
     pub verdict: Verdict,
+    /// Which attempt of its call got it: 1, unless a layer below has sent the request again.
+    pub attempt: u32,
 }
 
 impl std::fmt::Display for Answer {
@@ -242,7 +244,7 @@ mod tests {
 
     fn answered(verdict: Verdict) -> Error {
         let said = Said::parse(br#"{"code":503,"message":"no room","error_code":"full"}"#);
-        let answer = Answer { status: StatusCode::SERVICE_UNAVAILABLE, said, verdict };
+        let answer = Answer { status: StatusCode::SERVICE_UNAVAILABLE, said, verdict, attempt: 1 };
         Error::Answered { call: Call::new(op::SANDBOX_CREATE, None), answer: Box::new(answer) }
     }
 

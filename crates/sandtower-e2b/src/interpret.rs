@@ -3,7 +3,9 @@ use sandtower_core::{Operation, Verdict};
 use sandtower_http::{Excerpt, Interpret};
 
 use crate::{
-    Said, Sandbox, TemplateNotFound, operation as op, recognise,
+    Said, Sandbox, TemplateNotFound,
+    creation::Sent,
+    operation as op, recognise,
     strings::{E2B, Rule, is_template_not_found},
     verdict_of_answer,
 };
@@ -15,6 +17,9 @@ use crate::{
 ///   extension, so that layers above can look after it without touching the body. If it cannot be
 ///   made out, the verdict is unknown: there is a sandbox, and nobody knows which.
 /// - An answer to a creation that knows no such template gets a [`TemplateNotFound`].
+///
+/// It is the last to see a request, and notes on those that make a sandbox that they were sent: see
+/// [`SafeCreate`](crate::SafeCreate).
 ///
 /// Compressed bodies are not read; their answers are judged by their status.
 ///
@@ -48,7 +53,11 @@ impl Interpret for E2bInterpret {
     type Memo = Operation;
 
     fn remember<B>(&self, request: &Request<B>) -> Operation {
-        recognise(request).0
+        let operation = recognise(request).0;
+        if operation == op::SANDBOX_CREATE {
+            Sent::mark(request.extensions());
+        }
+        operation
     }
 
     fn reads(&self, operation: &Operation, head: &Parts) -> bool {

@@ -47,7 +47,11 @@ pub use classify::E2bClassify;
 pub use client::Client;
 pub use command::{Command, Output};
 pub use config::{Config, ConfigError};
-pub use creation::{ATTEMPT_KEY, CALL_KEY, Creation, Marks, NotAnOwner, OWNER_KEY, Owner};
+pub use creation::{
+    ATTEMPT_KEY, CALL_KEY, Creating, Creation, Creations, CreationsSnapshot, E2bReconcile, GivenUp,
+    Marks, NotAnOwner, OWNER_KEY, Owner, SafeCreate, SafeCreateLayer, Timing, TimingError,
+    Unsettled,
+};
 pub use default_template::{DefaultTemplate, TemplateNotFound};
 pub use error::{Answer, Call, Error, Hint};
 pub use info::{SandboxInfo, State};

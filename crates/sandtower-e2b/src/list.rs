@@ -16,6 +16,7 @@ pub struct ListSandboxes {
     metadata: BTreeMap<String, String>,
     limit: Option<u32>,
     after: Option<String>,
+    all_states: bool,
 }
 
 /// One page of a listing.
@@ -38,6 +39,11 @@ impl ListSandboxes {
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(key.into(), value.into());
         self
+    }
+
+    /// Those that are paused too, whatever the service does by default.
+    pub(crate) fn in_all_states(self) -> Self {
+        Self { all_states: true, ..self }
     }
 
     /// At most this many on a page. The service allows 100.
@@ -65,6 +71,9 @@ impl ListSandboxes {
         };
         if !self.metadata.is_empty() {
             add("metadata", &self.filter());
+        }
+        if self.all_states {
+            add("state", "running,paused");
         }
         if let Some(limit) = self.limit {
             add("limit", &limit.to_string());

@@ -7,7 +7,7 @@ use http_body_util::Full;
 use sandtower_core::BoxError;
 use tower_service::Service;
 
-use crate::{Call, CallId, Creation, Error, NewSandbox, Sandbox, request};
+use crate::{Call, CallId, Creation, Error, NewSandbox, Sandbox, creation::Claim, request};
 
 use super::Client;
 
@@ -37,16 +37,21 @@ where
         let response = self.successful(&call, request).await?;
         // Nothing is awaited between here and the caller: it cannot go without what was made.
         if let Some(sandbox) = response.extensions().get::<Sandbox>() {
+            Claim::take(response.extensions());
             return Ok(sandbox.clone());
         }
-        self.read_json(&call, response).await.map(|(sandbox, _)| sandbox)
+        // Whoever goes while the body is read leaves the claim to those who made it.
+        let made = response.extensions().clone();
+        let (sandbox, _) = self.read_json(&call, response).await?;
+        Claim::take(&made);
+        Ok(sandbox)
     }
 
     fn creation(&self, id: CallId, new: &NewSandbox) -> Result<Request<Full<Bytes>>, BoxError> {
         let creation = Creation::new(&self.config, id, new)?;
-        let body = creation.body(1)?;
+        let body = creation.body(1);
         let mut request = request::control(&self.config, Method::POST, "/v2/sandboxes", body)?;
-        creation.write_key(&mut request)?;
+        creation.write_key(&mut request);
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(creation);
         Ok(request)

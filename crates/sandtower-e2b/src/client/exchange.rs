@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
-use sandtower_core::{BoxError, Verdict};
+use sandtower_core::{Attempt, BoxError, Verdict};
 use sandtower_http::DEFAULT_CAP;
 use serde::de::DeserializeOwned;
 use tower_service::Service;
@@ -25,7 +25,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    pub(super) fn control(
+    pub(crate) fn control(
         &self,
         call: &Call,
         method: Method,
@@ -64,7 +64,7 @@ where
     }
 
     /// The answer, if it is a success.
-    pub(super) async fn successful(
+    pub(crate) async fn successful(
         &self,
         call: &Call,
         request: Request<Full<Bytes>>,
@@ -84,7 +84,8 @@ where
             verdict_of_answer(E2B, call.operation, head.status, &head.headers, &said)
         });
         let said = secrets.iter().flatten().fold(said, Said::without);
-        let answer = Box::new(Answer { status: head.status, said, verdict });
+        let attempt = head.extensions.get::<Attempt>().map_or(1, |attempt| attempt.number);
+        let answer = Box::new(Answer { status: head.status, said, verdict, attempt });
         Err(Error::Answered { call: call.clone(), answer })
     }
 }

@@ -20,7 +20,8 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Ends a sandbox. `false`: it was gone already.
+    /// Ends a sandbox. `false`: it was gone already. One that a repeated attempt finds gone was ended
+    /// by an attempt before it, whose answer was lost or said otherwise.
     ///
     /// # Errors
     ///
@@ -31,7 +32,9 @@ where
         let request = self.control(&call, Method::DELETE, &path, Bytes::new())?;
         match self.successful(&call, request).await {
             Ok(_) => Ok(true),
-            Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(false),
+            Err(Error::Answered { answer, .. }) if answer.status == StatusCode::NOT_FOUND => {
+                Ok(answer.attempt > 1)
+            }
             Err(error) => Err(error),
         }
     }

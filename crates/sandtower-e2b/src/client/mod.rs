@@ -47,6 +47,10 @@ impl<S> Client<S> {
         Self { service, config: Arc::new(config) }
     }
 
+    pub(crate) fn shared(service: S, config: Arc<Config>) -> Self {
+        Self { service, config }
+    }
+
     /// The service that requests are sent by.
     pub fn service(&self) -> &S {
         &self.service

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request};
@@ -25,9 +25,10 @@ pub struct Creation {
 #[derive(Debug, Default)]
 struct Begun {
     attempts: AtomicU32,
-    /// Attempts that are known to have left nothing: the next one is a request of its own to a
-    /// server that remembers keys.
+    /// How often the key was changed.
     keys: AtomicU32,
+    /// Whether an attempt under the key of now may have made a sandbox.
+    unknown: AtomicBool,
 }
 
 /// A key of the caller's metadata is one of ours.
@@ -60,74 +61,68 @@ impl Creation {
     }
 
     /// Writes `request` anew to make a sandbox of another template, for the same call.
-    ///
-    /// # Errors
-    ///
-    /// It has no JSON.
-    pub fn with_template(
-        &self,
-        template: impl Into<String>,
-        request: &mut Request<Full<Bytes>>,
-    ) -> Result<(), BoxError> {
+    pub fn with_template(&self, template: impl Into<String>, request: &mut Request<Full<Bytes>>) {
         let new = NewSandbox::clone(&self.new).with_template(template);
         let other = Self { new: Arc::new(new), ..self.clone() };
-        other.write(request, self.begun.attempts.load(Ordering::Relaxed) + 1)?;
+        other.write(request, self.begun.attempts.load(Ordering::Relaxed).saturating_add(1));
         request.extensions_mut().insert(other);
-        Ok(())
     }
 
     /// How long the sandbox is to live, in seconds.
-    #[expect(dead_code, reason = "for the look-up that adopts")]
     pub(crate) fn lifetime(&self) -> Option<u64> {
         self.new.lifetime()
     }
 
-    #[expect(dead_code, reason = "for the layer that numbers attempts")]
     pub(crate) fn is_keyed(&self) -> bool {
         self.keyed
     }
 
     /// The number of the attempt that begins now: never the same twice, however the layers above
     /// repeat the call.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the layer that numbers attempts"))]
     pub(crate) fn begin(&self) -> u32 {
         self.begun.attempts.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
-    /// An attempt left nothing: what its key stands for is over.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the layer that numbers attempts"))]
+    /// Nobody knows what an attempt made: the next one has to have the same key.
+    pub(crate) fn left_unknown(&self) {
+        self.begun.unknown.store(true, Ordering::Relaxed);
+    }
+
+    /// An attempt that was sent left nothing. Its key may stand for a sandbox that was released, and
+    /// would only bring that back: the next attempt has another, unless one before it is unknown.
     pub(crate) fn left_nothing(&self) {
-        self.begun.keys.fetch_add(1, Ordering::Relaxed);
+        if !self.begun.unknown.load(Ordering::Relaxed) {
+            self.begun.keys.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Writes on `request` that it is the attempt of that number.
-    pub(crate) fn write(
-        &self,
-        request: &mut Request<Full<Bytes>>,
-        attempt: u32,
-    ) -> Result<(), BoxError> {
-        *request.body_mut() = Full::new(self.body(attempt)?);
-        self.write_key(request)
+    pub(crate) fn write(&self, request: &mut Request<Full<Bytes>>, attempt: u32) {
+        *request.body_mut() = Full::new(self.body(attempt));
+        self.write_key(request);
     }
 
     /// The `Idempotency-Key`, where one is sent.
-    pub(crate) fn write_key(&self, request: &mut Request<Full<Bytes>>) -> Result<(), BoxError> {
+    pub(crate) fn write_key(&self, request: &mut Request<Full<Bytes>>) {
         if self.keyed {
             let key = match self.begun.keys.load(Ordering::Relaxed) {
                 0 => self.call.to_string(),
                 after => format!("{}-{after}", self.call),
             };
-            request.headers_mut().insert(IDEMPOTENCY_KEY, HeaderValue::try_from(key)?);
+            // Without the field the request is not taken for one that may be replayed.
+            if let Ok(key) = HeaderValue::try_from(key) {
+                request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+            }
         }
-        Ok(())
     }
 
-    pub(crate) fn body(&self, attempt: u32) -> Result<Bytes, BoxError> {
+    /// Strings and numbers have a JSON.
+    pub(crate) fn body(&self, attempt: u32) -> Bytes {
         if self.keyed {
-            return Ok(serde_json::to_vec(&*self.new)?.into());
+            return serde_json::to_vec(&*self.new).unwrap_or_default().into();
         }
         let numbered = NewSandbox::clone(&self.new).metadata(ATTEMPT_KEY, attempt.to_string());
-        Ok(serde_json::to_vec(&numbered)?.into())
+        serde_json::to_vec(&numbered).unwrap_or_default().into()
     }
 }
 
@@ -149,7 +144,7 @@ mod tests {
 
     fn sent(creation: &Creation, attempt: u32) -> (String, Option<String>) {
         let mut request = Request::new(Full::default());
-        creation.write(&mut request, attempt).unwrap();
+        creation.write(&mut request, attempt);
         let (head, body) = request.into_parts();
         let key = head.headers.get(IDEMPOTENCY_KEY).map(|key| key.to_str().unwrap().to_owned());
         let body = text(body);
@@ -188,6 +183,9 @@ mod tests {
         assert!(!first.0.contains("sandtower_attempt"), "{}", first.0);
         creation.left_nothing();
         assert_eq!(sent(&creation, 3).1, Some(format!("{}-1", creation.call())));
+        creation.left_unknown();
+        creation.left_nothing();
+        assert_eq!(sent(&creation, 4).1, Some(format!("{}-1", creation.call())));
     }
 
     #[test]
@@ -195,7 +193,7 @@ mod tests {
         let creation = creation(&config());
         creation.begin();
         let mut request = Request::new(Full::default());
-        creation.with_template("spare", &mut request).unwrap();
+        creation.with_template("spare", &mut request);
         let other = request.extensions().get::<Creation>().unwrap().clone();
         assert_eq!(other.call(), creation.call());
         let body = text(request.into_body());

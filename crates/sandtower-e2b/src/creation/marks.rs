@@ -74,7 +74,7 @@ impl std::fmt::Display for Owner {
 ///
 /// Read from the metadata of a [`SandboxInfo`](crate::SandboxInfo), where these keys are left beside
 /// the caller's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Marks {
     /// The call.

@@ -1,0 +1,129 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use sandtower_core::{BoxError, Classify, Clock, Effect, Judge, Tick, judge};
+use sandtower_http::HttpJudge;
+use sandtower_time::TokioClock;
+
+use super::claim::Claim;
+use super::creations::{Creations, Reaping};
+use super::sent::Sent;
+use crate::{Creation, E2bClassify, Marks, Sandbox};
+
+pin_project! {
+    /// The answer of one attempt. Dropped after the attempt was sent, what it may have made is
+    /// looked for in the background.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Creating<F> {
+        // Drops before the attempt: what is below lets go first.
+        #[pin]
+        future: F,
+        attempt: Option<Attempt>,
+    }
+}
+
+impl<F> Creating<F> {
+    pub(super) fn new(future: F, attempt: Option<Attempt>) -> Self {
+        Self { future, attempt }
+    }
+}
+
+impl<F, B, E> Future for Creating<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<B>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut result = ready!(this.future.poll(cx)).map_err(Into::into);
+        if let Some(attempt) = this.attempt.take() {
+            attempt.ended(&mut result);
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl<F> std::fmt::Debug for Creating<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Creating")
+            .field("makes_a_sandbox", &self.attempt.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One attempt to make a sandbox. Dropped, it is abandoned if it was sent.
+pub(super) struct Attempt {
+    judge: HttpJudge,
+    creation: Creation,
+    marks: Marks,
+    sent: Sent,
+    /// `None` once it has ended.
+    account: Option<(Creations, Reaping)>,
+}
+
+impl Attempt {
+    pub(super) fn new<B>(
+        request: &Request<B>,
+        creation: Creation,
+        marks: Marks,
+        sent: Sent,
+        creations: Creations,
+        by: Reaping,
+    ) -> Self {
+        let judge = E2bClassify.ask(request);
+        Self { judge, creation, marks, sent, account: Some((creations, by)) }
+    }
+
+    fn ended<B>(mut self, result: &mut Result<Response<B>, BoxError>) {
+        let Some((creations, by)) = self.account.take() else { return };
+        let verdict = judge(&self.judge, result.as_ref());
+        match result {
+            Ok(answer) if verdict.is_success() => {
+                creations.settle(&self.marks);
+                let claim = match answer.extensions().get::<Sandbox>() {
+                    Some(sandbox) => Claim::sandbox(sandbox.id().clone(), creations, by),
+                    None => Claim::of(self.marks, self.sent_at(), creations, by),
+                };
+                answer.extensions_mut().insert(claim);
+            }
+            _ if verdict.effect == Effect::None => {
+                if self.sent.at().is_some() {
+                    self.creation.left_nothing();
+                }
+            }
+            _ => {
+                self.creation.left_unknown();
+                // Its call looks for it first.
+                let look = TokioClock.now() + creations.look_within();
+                creations.abandon(self.marks, self.sent_at(), self.not_before(look), &by);
+            }
+        }
+    }
+
+    fn sent_at(&self) -> Tick {
+        self.sent.at().unwrap_or_else(|| TokioClock.now())
+    }
+
+    /// Before when nothing of it is killed. The server makes all attempts under one key into one
+    /// sandbox, so while the call goes on that may yet be its answer.
+    fn not_before(&self, otherwise: Tick) -> Tick {
+        match self.marks.attempt {
+            Some(_) => otherwise,
+            None => Judge::<Response<()>>::asked(&self.judge).deadline.unwrap_or(otherwise),
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let (Some((creations, by)), Some(sent)) = (self.account.take(), self.sent.at()) else {
+            return;
+        };
+        creations.abandon(self.marks, sent, self.not_before(Tick::ZERO), &by);
+    }
+}

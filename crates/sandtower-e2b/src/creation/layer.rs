@@ -1,0 +1,120 @@
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower_core::BoxError;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::below::{Below, Spare};
+use super::creations::{Creations, Reaping};
+use super::future::{Attempt, Creating};
+use super::sent::Sent;
+use crate::{Creation, Marks};
+
+/// Sees to it that no attempt to make a sandbox leaves one behind that nobody holds: see
+/// [`SafeCreate`].
+#[derive(Clone, Debug)]
+pub struct SafeCreateLayer {
+    creations: Creations,
+}
+
+impl SafeCreateLayer {
+    /// What is left behind is `creations`' business.
+    pub fn new(creations: Creations) -> Self {
+        Self { creations }
+    }
+
+    /// Reads and drains what is left behind.
+    pub fn creations(&self) -> &Creations {
+        &self.creations
+    }
+}
+
+impl<S: Clone> Layer<S> for SafeCreateLayer {
+    type Service = SafeCreate<S>;
+
+    fn layer(&self, inner: S) -> SafeCreate<S> {
+        let config = Arc::clone(&self.creations.shared.config);
+        let spare = Arc::new(Spare::new(inner.clone(), config));
+        SafeCreate { inner, spare, creations: self.creations.clone() }
+    }
+}
+
+/// A service under which each attempt to make a sandbox is numbered and accounted for: made by a
+/// [`SafeCreateLayer`].
+///
+/// It stands below retries and above all that makes attempts wait, and looks only at requests of
+/// [`Client::create`](crate::Client::create):
+///
+/// - each gets a number of its own, so that a latecomer of one attempt is told from the sandbox of
+///   the next;
+/// - one that ends without a known result, or whose future is dropped after it was sent, is handed
+///   to the [`Creations`];
+/// - the sandbox of one that succeeds goes up with its answer, and is released unless the client
+///   takes it: whoever drops the answer on the way leaves nothing behind. A layer above that builds
+///   its answers anew without their extensions drops it.
+///
+/// Whether and when an attempt was sent is noted by [`E2bInterpret`](crate::E2bInterpret), so that
+/// layer has to be below; without it a dropped attempt counts as not sent.
+///
+/// Ready when the service below is; the instance made ready is the one that is called.
+#[derive(Debug)]
+pub struct SafeCreate<S> {
+    inner: S,
+    spare: Arc<Spare<S>>,
+    creations: Creations,
+}
+
+impl<S: Clone> Clone for SafeCreate<S> {
+    fn clone(&self) -> Self {
+        let spare = Arc::clone(&self.spare);
+        Self { inner: self.inner.clone(), spare, creations: self.creations.clone() }
+    }
+}
+
+impl<S, B> Service<Request<Full<Bytes>>> for SafeCreate<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<B>;
+    type Error = BoxError;
+    type Future = Creating<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<Full<Bytes>>) -> Self::Future {
+        let attempt = begin(&mut request, &self.creations, &self.spare);
+        Creating::new(self.inner.call(request), attempt)
+    }
+}
+
+/// `None`: this is no request of a client that makes a sandbox.
+fn begin<T>(
+    request: &mut Request<Full<Bytes>>,
+    creations: &Creations,
+    spare: &Arc<T>,
+) -> Option<Attempt>
+where
+    T: Below + 'static,
+{
+    let creation = request.extensions().get::<Creation>()?.clone();
+    let number = creation.begin();
+    if number > 1 {
+        creation.write(request, number);
+    }
+    let sent = Sent::default();
+    request.extensions_mut().insert(sent.clone());
+    let marks = Marks { call: creation.call(), attempt: (!creation.is_keyed()).then_some(number) };
+    let by = Reaping::here(Arc::clone(spare) as _);
+    Some(Attempt::new(request, creation, marks, sent, creations.clone(), by))
+}
