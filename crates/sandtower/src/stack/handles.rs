@@ -2,6 +2,7 @@ use serde::Serialize;
 
 use crate::admission::{Quota, QuotaSnapshot, Room, RoomSnapshot};
 use crate::circuit_breaker::CircuitBreaker;
+use crate::e2b::{Creations, CreationsSnapshot};
 use crate::rate_limit::RateLimit;
 use crate::stack::Gates;
 use crate::{circuit_breaker, health_check, rate_limit, retry};
@@ -12,6 +13,8 @@ use crate::{circuit_breaker, health_check, rate_limit, retry};
 pub struct Handles {
     /// What was tried again, and why not.
     pub retry: retry::Handle,
+    /// What was made, or may have been, and is held by nobody: drain it before the program ends.
+    pub creations: Creations,
     /// What was checked and released.
     pub health_check: health_check::Handle,
     /// Who is inside, and who waits.
@@ -29,6 +32,7 @@ impl Handles {
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             retry: self.retry.snapshot(),
+            creations: self.creations.snapshot(),
             health_check: self.health_check.counts(),
             room: self.room.snapshot(),
             quota: self.quota.snapshot(),
@@ -44,6 +48,8 @@ impl Handles {
 pub struct Snapshot {
     /// Of the retry layer.
     pub retry: retry::Snapshot,
+    /// Of what nobody holds.
+    pub creations: CreationsSnapshot,
     /// Of the health check.
     pub health_check: health_check::Counts,
     /// Of the waiting room.

@@ -7,7 +7,8 @@ use crate::admission::{self, Admission, AdmissionLayer, Quota, QuotaConfig};
 use crate::circuit_breaker::{self, CircuitBreaker};
 use crate::core::{Operation, Seed};
 use crate::e2b::{
-    self, Client, E2bClassify, E2bInterpret, SandboxCheck, Timeouts, operation as op,
+    self, Client, Creations, E2bClassify, E2bInterpret, E2bReconcile, SafeCreate, SafeCreateLayer,
+    SandboxCheck, Timeouts, operation as op,
 };
 use crate::health_check::{self, HealthCheck, HealthCheckLayer};
 use crate::http::{Http, InterpretLayer, Interpreter};
@@ -19,7 +20,10 @@ use crate::timeout::{Deadline, DeadlineLayer, Limits, Timeout, TimeoutLayer};
 pub type Gates = (Quota, (RateLimit, CircuitBreaker));
 
 /// A service under the recommended stack. See the [module](crate::stack) for the order.
-pub type Recommended<S> = Deadline<Retry<Checked<S>, E2bClassify, Http, Http>, E2bClassify, Http>;
+pub type Recommended<S> = Deadline<Retried<S>, E2bClassify, Http>;
+
+type Retried<S> = Retry<Accounted<S>, E2bClassify, Http, Http, E2bReconcile>;
+type Accounted<S> = SafeCreate<Checked<S>>;
 
 type Checked<S> = HealthCheck<Admitted<S>, SandboxCheck, E2bClassify>;
 type Admitted<S> = Admission<Bounded<S>, Gates, E2bClassify>;
@@ -31,7 +35,8 @@ type Bounded<S> = Timeout<Interpreter<S, E2bInterpret>, E2bClassify>;
 pub struct Stack {
     config: e2b::Config,
     deadline: DeadlineLayer<E2bClassify, Http>,
-    retry: RetryLayer<E2bClassify, Http, Http>,
+    retry: RetryLayer<E2bClassify, Http, Http, E2bReconcile>,
+    safe_create: SafeCreateLayer,
     health_check: HealthCheckLayer<SandboxCheck, E2bClassify>,
     admission: AdmissionLayer<Gates, E2bClassify>,
     timeout: TimeoutLayer<E2bClassify>,
@@ -53,6 +58,7 @@ impl Stack {
     #[expect(clippy::expect_used, reason = "constants that a test builds")]
     pub fn seeded(config: e2b::Config, plan: Plan, seed: Seed) -> Self {
         const NAME: &str = "E2B";
+        let config = config.seed(seed.clone());
         let pace = Pace::every(plan.create_every());
         let rate_limit =
             rate_limit::Config::new(NAME).mode(Mode::Enforce).pace(op::SANDBOX_CREATE, pace);
@@ -66,14 +72,20 @@ impl Stack {
         let admission =
             AdmissionLayer::with_gates(room, gates).expect("limits above 0").classify(E2bClassify);
         let retry = retry::Config::recommended().when_throttled(WhenThrottled::WaitBelow);
-        let retry =
-            RetryLayer::new(retry).classify(E2bClassify).resend(Http).answers(Http).seed(seed);
-        let check = SandboxCheck::new(config.clone());
+        let creations = Creations::new(&config);
+        let retry = RetryLayer::new(retry)
+            .classify(E2bClassify)
+            .resend(Http)
+            .answers(Http)
+            .reconcile(E2bReconcile::new(creations.clone()))
+            .seed(seed);
+        let check = SandboxCheck::new(config.clone()).creations(creations.clone());
         let health_check = HealthCheckLayer::new(check, health_check::Config::new(NAME))
             .expect("its own defaults")
             .classify(E2bClassify);
         let handles = Handles {
             retry: retry.handle().clone(),
+            creations: creations.clone(),
             health_check: health_check.handle().clone(),
             room: admission.room().clone(),
             quota,
@@ -90,6 +102,7 @@ impl Stack {
             config,
             deadline,
             retry,
+            safe_create: SafeCreateLayer::new(creations),
             health_check,
             admission,
             timeout,
@@ -115,7 +128,7 @@ impl<S: Clone> Layer<S> for Stack {
     fn layer(&self, http: S) -> Recommended<S> {
         let attempt = self.timeout.layer(self.interpret.layer(http));
         let checked = self.health_check.layer(self.admission.layer(attempt));
-        self.deadline.layer(self.retry.layer(checked))
+        self.deadline.layer(self.retry.layer(self.safe_create.layer(checked)))
     }
 }
 
