@@ -2,3 +2,4 @@
 
 pub mod load_test;
 pub mod metastability;
+pub mod safe_creation;

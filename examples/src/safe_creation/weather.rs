@@ -1,0 +1,82 @@
+//! What goes wrong: every way in which the result of a creation can be unknown.
+
+use std::time::Duration;
+
+use sandtower_sim::{Fault, FaultAnswer, FaultKind};
+
+/// Of a fifth of all creations nobody hears what became of them.
+pub(super) fn unknown_results() -> Vec<Fault> {
+    let create = |name: &str, kind, rate| Fault {
+        on: vec![String::from("sandbox_create")],
+        rate,
+        ..Fault::new(name, kind)
+    };
+    let stall = |name: &str, after_work| Fault {
+        lasting: Some(Duration::from_secs(300)),
+        after_work,
+        ..create(name, FaultKind::Stall, 0.02)
+    };
+    let answer = |name: &str, answer, rate| Fault {
+        answer: Some(answer),
+        after_work: true,
+        ..create(name, FaultKind::Answer, rate)
+    };
+    vec![
+        create("reset before the work", FaultKind::Reset, 0.035),
+        create("answer lost after it", FaultKind::Lose, 0.045),
+        create("answer cut off", FaultKind::Cut, 0.02),
+        stall("silence without work", false),
+        stall("silence after it", true),
+        answer("500 after it", FaultAnswer::Internal500, 0.03),
+        answer("502 after it", FaultAnswer::Balancer502, 0.02),
+        answer("504 after it", FaultAnswer::Balancer504, 0.02),
+        // 90 s after the send: as late as E2B can be.
+        Fault {
+            rate: 0.02,
+            lasting: Some(Duration::from_secs(20)),
+            ..Fault::new("commit after the deadline", FaultKind::LateCommit)
+        },
+    ]
+}
+
+/// What finds out about them fails as well.
+pub(super) fn troubled_calls() -> Vec<Fault> {
+    let on = |name: &str, requests: &[&str], kind, rate| Fault {
+        on: requests.iter().map(ToString::to_string).collect(),
+        rate,
+        ..Fault::new(name, kind)
+    };
+    let after_work = |fault: Fault| Fault { after_work: true, ..fault };
+    vec![
+        on("look-ups reset", &["sandbox_list", "sandbox_connect"], FaultKind::Reset, 0.05),
+        on("kills lost", &["sandbox_kill"], FaultKind::Lose, 0.05),
+        after_work(Fault {
+            answer: Some(FaultAnswer::Internal500),
+            ..on("kills answered 500", &["sandbox_kill"], FaultKind::Answer, 0.05)
+        }),
+        on("probes reset", &["envd_process"], FaultKind::Reset, 0.02),
+        on("dead sandboxes", &[], FaultKind::Zombie, 0.01),
+    ]
+}
+
+/// New sandboxes are missing from the listing, for up to 20 s.
+pub(super) fn lagging_listing() -> Vec<Fault> {
+    // Of those that hold, the last one counts.
+    [(3, 0.6), (10, 0.3), (20, 0.3)]
+        .map(|(seconds, rate)| Fault {
+            rate,
+            lasting: Some(Duration::from_secs(seconds)),
+            ..Fault::new(format!("listed after {seconds} s"), FaultKind::Lag)
+        })
+        .into()
+}
+
+/// Of 500s that come by chance, nothing having happened.
+pub(super) fn random_500s(rate: f64) -> Vec<Fault> {
+    vec![Fault {
+        rate,
+        answer: Some(FaultAnswer::Internal500),
+        on: vec![String::from("control")],
+        ..Fault::new("random 500", FaultKind::Answer)
+    }]
+}
