@@ -1,5 +1,6 @@
 //! A sandbox's files: a tree in memory, with a bound, shared by all that works in the sandbox.
 
+mod entry;
 mod path;
 mod tree;
 mod watcher;
@@ -15,9 +16,9 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::watch;
 
+pub use entry::{Entry, FileError, Kind};
 pub(crate) use path::{home, is_user};
 pub(crate) use tree::Change;
-pub use tree::{Entry, FileError, Kind};
 use tree::{Owner, Tree};
 use watcher::Watchers;
 pub(crate) use watcher::{Event, Overflow, TooManyWatchers, Watched, Watcher};

@@ -8,8 +8,9 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
+    entry::Entry,
     path::parent,
-    tree::{Change, Entry, Tree},
+    tree::{Change, Tree},
 };
 
 /// Watchers of one sandbox at a time: what Linux allows a user by default.
@@ -209,8 +210,8 @@ mod tests {
         assert_eq!(seen(&watcher), expected(&[(Write, "a"), (Create, "b"), (Chmod, "b")]));
         files.rename("/tmp/a", "/tmp/b", "user").unwrap();
         assert_eq!(seen(&watcher), expected(&[(Rename, "a"), (Create, "b")]));
-        files.rename("/tmp/b", "/home/b", "user").unwrap();
-        files.rename("/home/b", "/tmp/c", "user").unwrap();
+        files.rename("/tmp/b", "/var/b", "user").unwrap();
+        files.rename("/var/b", "/tmp/c", "user").unwrap();
         files.remove("/tmp/c").unwrap();
         let out_and_in = [(Rename, "b"), (Create, "c"), (Remove, "c")];
         assert_eq!(seen(&watcher), expected(&out_and_in));

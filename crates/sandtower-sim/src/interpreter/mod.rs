@@ -1,6 +1,7 @@
 //! The code interpreter: runs statements in contexts that remember their variables.
 
 mod expression;
+mod operation;
 mod statement;
 mod token;
 mod value;

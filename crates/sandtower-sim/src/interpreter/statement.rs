@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Context,
-    expression::{Reader, calculate},
+    expression::Reader,
+    operation::calculate,
     token::{self, Token},
     value::{Exception, Value},
 };

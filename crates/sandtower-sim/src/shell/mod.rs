@@ -4,11 +4,15 @@ mod builtin;
 mod expand;
 mod files;
 mod io;
+mod jobs;
+mod lexer;
+mod print;
 mod syntax;
+mod variables;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use tokio::{select, task::JoinSet};
+use tokio::task::JoinSet;
 
 use crate::{
     files::{FileError, Files},
@@ -17,7 +21,9 @@ use crate::{
 
 use builtin::Outcome;
 use io::{Io, Sink, Source};
+use jobs::Jobs;
 use syntax::{Join, Redirection, Script, Simple, Step, Stream};
+use variables::Variables;
 
 /// What bash answers for a command line that it cannot read.
 const SYNTAX_ERROR: Exit = Exit(2);
@@ -25,10 +31,6 @@ const NOT_FOUND: Exit = Exit(127);
 
 /// Shells within shells.
 const MAX_DEPTH: u32 = 16;
-/// Commands of one shell that run in the background at a time.
-const MAX_JOBS: usize = 64;
-/// What the variables of a shell may hold together, in bytes.
-const MAX_VARIABLES: usize = 1024 * 1024;
 
 /// A small bash: it has pipes, redirections, variables, `&`, `&&`, `||` and `;`, and the commands
 /// `[`, `:`, `bash`, `cat`, `cd`, `cp`, `echo`, `env`, `exit`, `export`, `false`, `ls`, `mkdir`,
@@ -348,122 +350,6 @@ fn say(error: FileError) -> String {
     let text = error.to_string();
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-/// The variables of a shell.
-#[derive(Clone, Debug, Default)]
-struct Variables {
-    values: BTreeMap<String, Variable>,
-    size: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Variable {
-    value: String,
-    exported: bool,
-}
-
-impl Variables {
-    fn of(environment: BTreeMap<String, String>) -> Self {
-        let mut variables = Self::default();
-        for (name, value) in environment {
-            variables.set(&name, value, true);
-        }
-        variables
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(|variable| variable.value.as_str())
-    }
-
-    /// Sets a variable, if there is room for it, and gives what was there before.
-    fn set(&mut self, name: &str, value: String, export: bool) -> Option<Variable> {
-        let before = self.unset(name);
-        if self.size + name.len() + value.len() > MAX_VARIABLES {
-            return before;
-        }
-        self.size += name.len() + value.len();
-        let exported = export || before.as_ref().is_some_and(|before| before.exported);
-        self.values.insert(name.to_owned(), Variable { value, exported });
-        before
-    }
-
-    fn unset(&mut self, name: &str) -> Option<Variable> {
-        let gone = self.values.remove(name);
-        self.size -= gone.as_ref().map_or(0, |gone| name.len() + gone.value.len());
-        gone
-    }
-
-    fn put_back(&mut self, name: &str, before: Option<Variable>) {
-        self.unset(name);
-        if let Some(Variable { value, exported }) = before {
-            self.set(name, value, exported);
-        }
-    }
-
-    fn export(&mut self, name: &str) {
-        if let Some(variable) = self.values.get_mut(name) {
-            variable.exported = true;
-        }
-    }
-
-    /// Forgets what a program does not find in its environment.
-    fn keep_exported(&mut self) {
-        self.values.retain(|_, variable| variable.exported);
-        self.size = self.exported().map(|(name, value)| name.len() + value.len()).sum();
-    }
-
-    /// What a program finds in its environment.
-    fn exported(&self) -> impl Iterator<Item = (&str, &str)> {
-        let exported = self.values.iter().filter(|(_, variable)| variable.exported);
-        exported.map(|(name, variable)| (name.as_str(), variable.value.as_str()))
-    }
-}
-
-/// What runs in the background of a shell.
-#[derive(Debug, Default)]
-struct Jobs {
-    /// Those that keep its outputs open.
-    attached: JoinSet<()>,
-    detached: JoinSet<()>,
-    started: u32,
-}
-
-impl Jobs {
-    /// The number of the next job, unless there are too many.
-    fn next(&mut self, shell: u32) -> Option<u32> {
-        while self.attached.try_join_next().is_some() || self.detached.try_join_next().is_some() {}
-        let running = self.attached.len() + self.detached.len();
-        self.started = self.started.wrapping_add(1);
-        (running < MAX_JOBS).then(|| shell.wrapping_add(self.started))
-    }
-
-    fn spawn(&mut self, attached: bool, task: impl Future<Output = ()> + Send + 'static) {
-        // Boxed: a job may start jobs, and a future cannot hold itself.
-        let task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
-        let jobs = if attached { &mut self.attached } else { &mut self.detached };
-        jobs.spawn(task);
-    }
-
-    async fn wait(&mut self) {
-        while self.attached.join_next().await.is_some() {}
-        while self.detached.join_next().await.is_some() {}
-    }
-
-    /// Waits for those that keep the outputs open; the others go on by themselves.
-    async fn outlive(&mut self, files: &Files) {
-        while self.attached.join_next().await.is_some() {}
-        if self.detached.is_empty() {
-            return;
-        }
-        let (mut left, files) = (std::mem::take(&mut self.detached), files.clone());
-        tokio::spawn(async move {
-            select! {
-                () = files.ended() => {}
-                () = async { while left.join_next().await.is_some() {} } => {}
-            }
-        });
-    }
 }
 
 #[cfg(test)]

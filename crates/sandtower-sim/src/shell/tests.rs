@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
 
@@ -180,7 +180,7 @@ async fn a_program_needs_no_shell() {
 async fn nothing_grows_without_bound() {
     let doubling = "B=0123456789; ".to_owned() + &"B=$B$B; ".repeat(40) + "echo $B | wc -c";
     let (counted, _, _) = bash(&doubling).await;
-    assert!(counted.trim().parse::<usize>().unwrap() <= MAX_VARIABLES, "{counted}");
+    assert!(counted.trim().parse::<usize>().unwrap() <= variables::MAX_VARIABLES, "{counted}");
     let (_, stderr, _) = bash("export R='bash -c \"$R\"'; bash -c \"$R\"").await;
     assert!(stderr.contains("Resource temporarily unavailable"), "{stderr}");
     let (_, stderr, _) = bash(&"sleep 0.01 & ".repeat(100)).await;
