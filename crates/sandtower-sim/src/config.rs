@@ -1,6 +1,7 @@
 //! How a simulator is set up.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     sync::Arc,
@@ -11,6 +12,7 @@ use crate::{
     Limits, Plan, Runner, Scenario, Shell, Sim, clock,
     dice::{Subject, dice, letters, number_of},
     fault::{Fault, Faults, InvalidFault},
+    sandbox::ENVD_VERSION,
     world::{InvalidWorld, World},
 };
 
@@ -31,12 +33,20 @@ pub struct Config {
     pub(crate) api_keys: Option<Vec<String>>,
     pub(crate) blocked_keys: Vec<String>,
     pub(crate) faults: Vec<Fault>,
-    /// Ids by name.
-    pub(crate) templates: BTreeMap<String, String>,
+    /// By name.
+    pub(crate) templates: BTreeMap<String, Template>,
     pub(crate) epoch: SystemTime,
     pub(crate) call_key: String,
     pub(crate) ledger_capacity: usize,
     pub(crate) runner: Arc<dyn Runner>,
+}
+
+/// What sandboxes are started from.
+#[derive(Clone, Debug)]
+pub(crate) struct Template {
+    pub(crate) id: String,
+    /// What its sandboxes tell of their envd.
+    pub(crate) envd_version: Cow<'static, str>,
 }
 
 impl Config {
@@ -116,10 +126,24 @@ impl Config {
 
     /// Adds a template that every team may start.
     #[must_use]
-    pub fn template(mut self, name: impl Into<String>) -> Self {
-        let name = name.into();
+    pub fn template(self, name: impl Into<String>) -> Self {
+        self.with(name.into(), Cow::Borrowed(ENVD_VERSION))
+    }
+
+    /// Adds a template whose sandboxes say that their envd is of this version: clients do without
+    /// what an old one lacks, or refuse to work with it. What is answered is the same.
+    #[must_use]
+    pub fn template_with_envd(
+        self,
+        name: impl Into<String>,
+        envd_version: impl Into<String>,
+    ) -> Self {
+        self.with(name.into(), Cow::Owned(envd_version.into()))
+    }
+
+    fn with(mut self, name: String, envd_version: Cow<'static, str>) -> Self {
         let id = letters(&mut dice(0, Subject::Template, number_of(&name)), 20);
-        self.templates.insert(name, id);
+        self.templates.insert(name, Template { id, envd_version });
         self
     }
 

@@ -79,6 +79,10 @@ pub struct SandboxRecord {
     /// When it came to be.
     #[serde(with = "seconds")]
     pub created_at: Duration,
+    /// When its team was first told of it other than by the answer to its creation: by a list, or
+    /// by a look at it.
+    #[serde(with = "seconds::optional")]
+    pub found_at: Option<Duration>,
     /// When its caller's own work in it, or its health check, was first answered.
     #[serde(with = "seconds::optional")]
     pub seen_alive_at: Option<Duration>,

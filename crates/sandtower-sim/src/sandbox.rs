@@ -1,6 +1,7 @@
 //! A sandbox that runs or is paused, and how the control plane describes it.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
     time::Duration,
@@ -38,6 +39,7 @@ pub(crate) struct Sandbox {
     /// The API key of the team that it belongs to.
     pub(crate) team: Arc<str>,
     pub(crate) template_id: String,
+    pub(crate) envd_version: Cow<'static, str>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) env_vars: BTreeMap<String, String>,
     pub(crate) access_token: Option<String>,
@@ -152,7 +154,7 @@ impl Sandbox {
             sandbox_id: self.record.id.clone(),
             alias: self.record.template.clone(),
             client_id: CLIENT_ID,
-            envd_version: ENVD_VERSION,
+            envd_version: self.envd_version.clone(),
             envd_access_token: self.access_token.clone(),
             traffic_access_token: None,
             domain: None,
@@ -173,7 +175,7 @@ impl Sandbox {
             disk_size_mb: DISK_SIZE_MB,
             metadata: self.metadata.clone(),
             state: if self.is_paused() { "paused" } else { "running" },
-            envd_version: ENVD_VERSION,
+            envd_version: self.envd_version.clone(),
         }
     }
 
@@ -199,7 +201,7 @@ pub(crate) struct Brief {
     #[serde(rename = "clientID")]
     client_id: &'static str,
     #[serde(rename = "envdVersion")]
-    envd_version: &'static str,
+    envd_version: Cow<'static, str>,
     #[serde(rename = "envdAccessToken")]
     envd_access_token: Option<String>,
     #[serde(rename = "trafficAccessToken")]
@@ -230,7 +232,7 @@ pub(crate) struct Listed {
     metadata: BTreeMap<String, String>,
     state: &'static str,
     #[serde(rename = "envdVersion")]
-    envd_version: &'static str,
+    envd_version: Cow<'static, str>,
 }
 
 /// What is told about one sandbox alone.

@@ -213,6 +213,13 @@ impl State {
         }
     }
 
+    /// Notes that a sandbox's team was told of it.
+    pub(crate) fn note_found(&mut self, id: &str, at: Duration) {
+        if let Some(sandbox) = self.sandboxes.get_mut(id) {
+            sandbox.record.found_at.get_or_insert(at);
+        }
+    }
+
     /// How many sandboxes run.
     pub(crate) fn running(&self) -> usize {
         self.sandboxes.len() - self.paused

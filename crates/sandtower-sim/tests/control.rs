@@ -251,6 +251,31 @@ async fn malformed_requests_get_e2bs_errors() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_template_may_be_of_another_envd() {
+    let sim = Config::new().template_with_envd("old", "0.0.9").build().unwrap();
+    let old = send(&sim, creation(&json!({"templateID": "old"}))).await.json();
+    assert_eq!((&old["envdVersion"], &old["alias"]), (&json!("0.0.9"), &json!("old")));
+    let listed = send(&sim, control("GET", "/v2/sandboxes", "")).await.json();
+    assert_eq!(listed[0]["envdVersion"], "0.0.9");
+    assert_eq!(send(&sim, base()).await.json()["envdVersion"], "0.6.13");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ledger_tells_when_a_team_found_a_sandbox() {
+    let sim = calm();
+    let sandbox = Created::new(&sim).await;
+    assert_eq!(sim.ledger().sandboxes[0].found_at, None);
+    time::sleep(secs(9)).await;
+    send(&sim, control("GET", "/v2/sandboxes?metadata=no%3Dsuch", "")).await;
+    assert_eq!(sim.ledger().sandboxes[0].found_at, None, "a list without it");
+    send(&sim, control("GET", "/v2/sandboxes", "")).await;
+    let found = sim.ledger().sandboxes[0].found_at;
+    assert_eq!(found.map(|at| at.as_secs()), Some(9));
+    send(&sim, control("GET", &format!("/sandboxes/{}", sandbox.id), "")).await;
+    assert_eq!(sim.ledger().sandboxes[0].found_at, found, "the first time counts");
+}
+
+#[tokio::test(start_paused = true)]
 async fn health_and_ledger_need_no_key() {
     let sim = calm();
     Created::new(&sim).await;

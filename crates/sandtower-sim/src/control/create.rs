@@ -1,6 +1,7 @@
 //! Creating a sandbox.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
@@ -23,6 +24,7 @@ use crate::{
     answer::{self, ApiError},
     body::Body,
     clock,
+    config::Template,
     dice::{Subject, dice, letters},
     fault::Curse,
     files::Files,
@@ -79,6 +81,7 @@ struct Draft {
     team: Arc<str>,
     template: String,
     template_id: String,
+    envd_version: Cow<'static, str>,
     metadata: BTreeMap<String, String>,
     env_vars: BTreeMap<String, String>,
     lifetime: Duration,
@@ -134,7 +137,7 @@ fn draft(
         Version::Two => (DEFAULT_TIMEOUT_V2, true),
     };
     let lifetime = lifecycle::lifetime(sim, new.timeout)?.unwrap_or(default_timeout);
-    let (template, template_id) = template(sim, &new.template_id)?;
+    let (template, Template { id: template_id, envd_version }) = template(sim, &new.template_id)?;
     let metadata = new.metadata.unwrap_or_default();
     let key = sim.config.call_key.as_str();
     let header = || headers.get(key).and_then(|value| value.to_str().ok());
@@ -148,6 +151,7 @@ fn draft(
         team: Arc::clone(asked.team),
         template,
         template_id,
+        envd_version,
         call: call.map(|call| call.chars().take(MAX_CALL_CHARS).collect()),
         metadata,
         env_vars: new.env_vars.unwrap_or_default(),
@@ -162,11 +166,11 @@ fn draft(
     })
 }
 
-/// The name and the id of a template that is given by either.
-fn template(sim: &Shared, asked: &str) -> Result<(String, String), ApiError> {
+/// A template and its name, given its name or its id.
+fn template(sim: &Shared, asked: &str) -> Result<(String, Template), ApiError> {
     let mut templates = sim.config.templates.iter();
-    match templates.find(|(name, id)| *name == asked || *id == asked) {
-        Some((name, id)) => Ok((name.clone(), id.clone())),
+    match templates.find(|(name, template)| *name == asked || template.id == asked) {
+        Some((name, template)) => Ok((name.clone(), template.clone())),
         None => Err(ApiError::new(StatusCode::NOT_FOUND, format!("template '{asked}' not found"))),
     }
 }
@@ -250,6 +254,7 @@ fn commit(sim: &Shared, state: &State, draft: Draft, zombie: bool, late: bool) -
     let mut sandbox = Sandbox {
         team: draft.team,
         template_id: draft.template_id,
+        envd_version: draft.envd_version,
         metadata: draft.metadata,
         env_vars: draft.env_vars,
         access_token: draft.secure.then(|| letters(&mut dice, 40)),
@@ -262,6 +267,7 @@ fn commit(sim: &Shared, state: &State, draft: Draft, zombie: bool, late: bool) -
             call: draft.call,
             template: draft.template,
             created_at: sim.since_began(now),
+            found_at: None,
             seen_alive_at: None,
             ended_at: None,
             end: End::StillRunning,

@@ -39,8 +39,10 @@ struct RefreshBody {
 struct Ignored {}
 
 pub(super) fn info(sim: &Shared, team: &str, id: &str) -> Result<Response<Body>, ApiError> {
-    let state = sim.state();
-    Ok(answer::json(StatusCode::OK, &owned(&state, team, id)?.detail(sim)))
+    let mut state = sim.state();
+    let detail = owned(&state, team, id)?.detail(sim);
+    state.note_found(id, sim.since_began(clock::now()));
+    Ok(answer::json(StatusCode::OK, &detail))
 }
 
 pub(super) fn kill(sim: &Shared, team: &str, id: &str) -> Result<Response<Body>, ApiError> {

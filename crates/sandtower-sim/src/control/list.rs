@@ -78,17 +78,13 @@ pub(super) fn list(
     query: &str,
 ) -> Result<Response<Body>, ApiError> {
     let query = Query::parse(query, version)?;
-    let (state, now) = (sim.state(), clock::now());
+    let (mut state, now) = (sim.state(), clock::now());
     let owned = state.sandboxes.values().filter(|sandbox| &*sandbox.team == team);
     let owned = owned.filter(|sandbox| sandbox.listed_from <= now);
     let mut wanted: Vec<_> = owned.filter(|sandbox| query.wants(sandbox)).collect();
     wanted.sort_by_key(|sandbox| std::cmp::Reverse(sandbox.record.create));
     if query.oldest_first {
         wanted.reverse();
-    }
-    let describe = |sandbox: &&Sandbox| sandbox.listed(sim);
-    if version == Version::One {
-        return Ok(answer::json(StatusCode::OK, &wanted.iter().map(describe).collect::<Vec<_>>()));
     }
     let total = wanted.iter().filter(|sandbox| !sandbox.is_paused()).count();
     if let Some(Cursor(last)) = query.after {
@@ -98,13 +94,20 @@ pub(super) fn list(
             if oldest_first { create > last } else { create < last }
         });
     }
-    let more = wanted.len() > query.limit;
-    wanted.truncate(query.limit);
-    let page: Vec<_> = wanted.iter().map(describe).collect();
+    let limit = if version == Version::One { usize::MAX } else { query.limit };
+    let more = wanted.len() > limit;
+    wanted.truncate(limit);
+    let last = wanted.last().filter(|_| more).map(|last| last.record.create);
+    let page: Vec<_> = wanted.iter().map(|sandbox| sandbox.listed(sim)).collect();
+    let told: Vec<_> = wanted.iter().map(|sandbox| sandbox.record.id.clone()).collect();
+    told.iter().for_each(|id| state.note_found(id, sim.since_began(now)));
     let mut answer = answer::json(StatusCode::OK, &page);
+    if version == Version::One {
+        return Ok(answer);
+    }
     answer.headers_mut().insert("x-total-running", HeaderValue::from(total));
-    if let Some(last) = wanted.last().filter(|_| more) {
-        let token = HeaderValue::try_from(Cursor(last.record.create).token());
+    if let Some(last) = last {
+        let token = HeaderValue::try_from(Cursor(last).token());
         token.into_iter().for_each(|token| {
             answer.headers_mut().insert("x-next-token", token);
         });

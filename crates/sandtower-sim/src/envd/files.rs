@@ -140,8 +140,7 @@ fn read(
         return Err(ApiError::bad_request(format!("path '{path}' is a directory")));
     }
     let Some(coding) = accepted(headers) else {
-        let message =
-            "error parsing Accept-Encoding: no acceptable encoding found, supported: [gzip]";
+        let message = "no acceptable encoding found, supported: [identity, gzip]";
         return Err(ApiError::new(StatusCode::NOT_ACCEPTABLE, message));
     };
     let content = files.read(&path).map_err(|error| refused(&path, error))?;
