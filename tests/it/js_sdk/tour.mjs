@@ -75,6 +75,10 @@ async function files() {
   const bytes = new Uint8Array([0, 255, 13, 10, 45, 45])
   await sandbox.files.write('bytes.bin', bytes.buffer)
   assert.deepEqual(await sandbox.files.read('/home/user/bytes.bin', { format: 'bytes' }), bytes)
+  const packed = 'again and again\n'.repeat(1000)
+  await sandbox.files.write('/tmp/packed', packed, { gzip: true })
+  assert.equal(await sandbox.files.read('/tmp/packed', { gzip: true }), packed)
+  assert.equal((await sandbox.files.getInfo('/tmp/packed')).size, 16_000)
   assert.equal(await sandbox.files.makeDir('/tmp/new/deep'), true)
   assert.equal(await sandbox.files.makeDir('/tmp/new/deep'), false)
   const names = (await sandbox.files.list('/tmp/new')).map((entry) => entry.name)
@@ -86,6 +90,28 @@ async function files() {
   assert.equal(await sandbox.files.exists('/tmp/new'), false)
   await assert.rejects(sandbox.files.read('/nope'), e2b.FileNotFoundError)
   await assert.rejects(sandbox.files.read('/tmp'), e2b.InvalidArgumentError)
+}
+
+async function watching() {
+  await sandbox.files.makeDir('/tmp/watched/deep')
+  const seen = []
+  let complete
+  const all = new Promise((resolve) => (complete = resolve))
+  const saw = (event) => {
+    seen.push(event)
+    if (seen.length === 6) complete()
+  }
+  const watcher = await sandbox.files.watchDir('/tmp/watched', saw, { recursive: true, includeEntry: true })
+  await sandbox.files.write('/tmp/watched/deep/a', 'some')
+  await sandbox.commands.run('cd /tmp/watched; mv deep/a b; rm b')
+  await all
+  assert.deepEqual(
+    seen.map((event) => `${event.type} ${event.name}`),
+    ['create deep/a', 'chmod deep/a', 'write deep/a', 'rename deep/a', 'create b', 'remove b'],
+  )
+  assert.equal(seen[2].entry.path, '/tmp/watched/deep/a')
+  await watcher.stop()
+  await assert.rejects(sandbox.files.watchDir('/nope', saw), e2b.FileNotFoundError)
 }
 
 async function secured() {
@@ -108,7 +134,7 @@ async function pause() {
   assert.equal(await sandbox.files.read('/tmp/kept'), 'still here')
 }
 
-for (const part of [life, commands, files, secured, pause]) {
+for (const part of [life, commands, files, watching, secured, pause]) {
   await part()
   console.log(part.name)
 }

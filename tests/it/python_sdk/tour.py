@@ -1,11 +1,14 @@
 """All that the simulator covers, through the official SDK, which knows its place only."""
 
+import asyncio
 import time
 import urllib.request
 
 from e2b import (
+    AsyncSandbox,
     CommandExitException,
     FileNotFoundException,
+    FilesystemEventType,
     InvalidArgumentException,
     NotFoundException,
     Sandbox,
@@ -93,6 +96,11 @@ def files():
     assert sandbox.commands.run("cat /tmp/new/a.txt").stdout == "some text\n"
     sandbox.files.write("bytes.bin", b"\x00\xff\r\n--x")
     assert bytes(sandbox.files.read("/home/user/bytes.bin", format="bytes")) == b"\x00\xff\r\n--x"
+    packed = "again and again\n" * 1000
+    sandbox.files.write("/tmp/new/packed", packed, gzip=True)
+    assert sandbox.files.read("/tmp/new/packed", gzip=True) == packed
+    assert sandbox.commands.run("wc -c /tmp/new/packed").stdout.startswith("16000 ")
+    sandbox.files.remove("/tmp/new/packed")
     several = [{"path": f"/tmp/new/{n}", "data": str(n)} for n in range(3)]
     assert len(sandbox.files.write_files(several)) == 3
     assert sandbox.files.make_dir("/tmp/new/deep/er") is True
@@ -118,6 +126,48 @@ def files():
         raise AssertionError("it is a file")
     except InvalidArgumentException:
         pass
+
+
+def watching():
+    sandbox.files.make_dir("/tmp/watched/deep")
+    watcher = sandbox.files.watch_dir("/tmp/watched", recursive=True, include_entry=True)
+    assert watcher.get_new_events() == []
+    sandbox.files.write("/tmp/watched/deep/a", "some")
+    sandbox.commands.run("cd /tmp/watched; mv deep/a b; rm b")
+    events = watcher.get_new_events()
+    assert [(event.type, event.name) for event in events] == [
+        (FilesystemEventType.CREATE, "deep/a"),
+        (FilesystemEventType.CHMOD, "deep/a"),
+        (FilesystemEventType.WRITE, "deep/a"),
+        (FilesystemEventType.RENAME, "deep/a"),
+        (FilesystemEventType.CREATE, "b"),
+        (FilesystemEventType.REMOVE, "b"),
+    ], events
+    assert (events[2].entry.path, events[2].entry.size) == ("/tmp/watched/deep/a", 4), events[2]
+    watcher.stop()
+    for wrong, raised in (("/nope", FileNotFoundException), ("/tmp/b.txt", InvalidArgumentException)):
+        try:
+            sandbox.files.watch_dir(wrong)
+            raise AssertionError("it is watched")
+        except raised:
+            pass
+    asyncio.run(streamed())
+
+
+async def streamed():
+    """The asynchronous half of the SDK watches by a stream."""
+    same = await AsyncSandbox.connect(sandbox.sandbox_id)
+    seen = asyncio.Queue()
+    watcher = await same.files.watch_dir("/tmp/watched", on_event=seen.put)
+    await same.files.write("/tmp/watched/c", "some")
+    events = [await seen.get() for _ in range(3)]
+    assert [(event.type.value, event.name) for event in events] == [
+        ("create", "c"),
+        ("chmod", "c"),
+        ("write", "c"),
+    ], events
+    await watcher.stop()
+    assert (await same.commands.run("echo both")).stdout == "both\n"
 
 
 def secured():
@@ -158,7 +208,7 @@ def pause():
     assert lasting.kill()
 
 
-for part in (life, commands, files, secured, pause):
+for part in (life, commands, files, watching, secured, pause):
     part()
     print(part.__name__)
 
