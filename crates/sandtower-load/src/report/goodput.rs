@@ -115,3 +115,36 @@ fn described(slices: &[Slice]) -> String {
         number(sum(|slice| slice.row.failed)),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Row;
+
+    #[test]
+    fn a_bar_is_a_stack_as_high_as_all_that_ended() {
+        let series =
+            vec![Row { offered: 8, succeeded: 4, refused: 2, failed: 2, ..Row::default() }];
+        let policy = PolicyReport { series, ..PolicyReport::default() };
+        let rates = rates([&policy].into_iter());
+        assert_eq!(rates.unit, Unit::Second);
+        let picture = plot(&policy, "x", &Scale::time(1.0), &rates);
+        // From 24 to 178, 8 a second: a call is 19.25 high.
+        for piece in [
+            "succeeded\" x=\"46\" y=\"101\" width=\"305\" height=\"77\"",
+            "refused\" x=\"46\" y=\"62.5\" width=\"305\" height=\"38.5\"",
+            "failed\" x=\"46\" y=\"24\" width=\"305\" height=\"38.5\"",
+            "offered\" d=\"M46 24L352 24\"",
+        ] {
+            assert!(picture.contains(piece), "{piece} in {picture}");
+        }
+    }
+
+    #[test]
+    fn rare_calls_are_counted_by_the_minute() {
+        let row = |t_s| Row { t_s, succeeded: 1, ..Row::default() };
+        let policy = PolicyReport { series: vec![row(0.0), row(30.0)], ..PolicyReport::default() };
+        let rates = rates([&policy].into_iter());
+        assert_eq!((rates.unit, rates.scale.end()), (Unit::Minute, 2.0));
+    }
+}

@@ -50,21 +50,26 @@ fn achieved(figures: &Figures) -> String {
     if figures.succeeded <= 0.0 {
         return format!("{answered} calls answered.");
     }
+    let sent = match figures.amplification {
+        0.0 => String::new(),
+        sent => format!("{} creations sent for each that was asked for; ", number(sent)),
+    };
     let left = match figures.leaked_sandboxes {
         0.0 => "no sandbox".to_owned(),
         leaked => counted(leaked, "sandbox", "sandboxes"),
     };
     format!(
-        "{answered} calls answered, 99 in 100 of them within {}; {} creations sent for each that \
-         was asked for; {left} left behind.",
+        "{answered} calls answered, 99 in 100 of them within {}; {sent}{left} left behind.",
         duration(figures.p99_ms),
-        number(figures.amplification),
     )
 }
 
 fn of(part: f64, whole: f64) -> String {
     format!("{} of {}", number(part), number(whole))
 }
+
+/// What stands where there is no figure.
+const UNKNOWN: &str = "–";
 
 /// One figure of the table.
 struct Column {
@@ -113,13 +118,13 @@ const COLUMNS: [Column; 9] = [
     Column {
         head: "recovery",
         meaning: "from the end of the fault until 95 % of new calls succeed",
-        cell: |figures| figures.recovery_ms.map_or("–".to_owned(), duration),
+        cell: |figures| figures.recovery_ms.map_or(UNKNOWN.to_owned(), duration),
     },
 ];
 
 /// Latencies are over the calls that succeeded: without any there is none.
 fn time(figures: &Figures, ms: f64) -> String {
-    if figures.succeeded > 0.0 { duration(ms) } else { "–".to_owned() }
+    if figures.succeeded > 0.0 { duration(ms) } else { UNKNOWN.to_owned() }
 }
 
 /// A row for each policy: the median over its seeds, below it the worst seed.
@@ -145,12 +150,12 @@ fn row(policy: &PolicyReport) -> String {
     let cells: String = COLUMNS
         .iter()
         .map(|Column { head, cell, .. }| {
-            let worst = match compare {
-                true => format!("<small>{}</small>", Escaped(&cell(&worst.figures))),
+            let (figure, worst) = (cell(median), cell(&worst.figures));
+            let worst = match compare && [&figure, &worst] != [UNKNOWN; 2] {
+                true => format!("<small>{worst}</small>"),
                 false => String::new(),
             };
-            let figure = format!("<b>{}</b>", Escaped(&cell(median)));
-            format!("<td role=\"cell\" data-head=\"{head}\">{figure}{worst}</td>")
+            format!("<td role=\"cell\" data-head=\"{head}\"><b>{figure}</b>{worst}</td>")
         })
         .collect();
     let answered = share(median.succeeded, median.calls) * 100.0;

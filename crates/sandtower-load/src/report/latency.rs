@@ -94,3 +94,41 @@ fn described(known: &[&Slice]) -> String {
         duration(t_s * 1e3),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(series: Vec<Row>) -> String {
+        let policy = PolicyReport { series, ..PolicyReport::default() };
+        plot(&policy, "x", &Scale::time(10.0), &scale([&policy].into_iter()))
+    }
+
+    fn row(t_s: f64, p50_ms: Option<f64>) -> Row {
+        let twice = p50_ms.map(|ms| ms * 2.0);
+        Row { t_s, succeeded: 3, p50_ms, p99_ms: twice, max_ms: twice, ..Row::default() }
+    }
+
+    #[test]
+    fn a_slice_in_which_nothing_succeeded_has_no_mark() {
+        let picture = of(vec![row(0.0, Some(2e3)), row(5.0, None)]);
+        for class in ["mark range", "mark p50", "mark p99", "mark slowest"] {
+            assert_eq!(picture.matches(class).count(), 1, "{class} in {picture}");
+        }
+        let told = "0 s to 5 s: 3 calls succeeded, p50 2 s, p99 4 s, slowest 4 s";
+        assert!(picture.contains(told), "{picture}");
+        assert!(picture.contains("the slowest took 4 s and ended about 0 s after"), "{picture}");
+    }
+
+    #[test]
+    fn the_slower_a_call_the_higher_its_mark() {
+        let picture = of(vec![row(0.0, Some(2e3)), row(5.0, Some(4e3))]);
+        let y = |class: &str, nth: usize| -> f64 {
+            let mark = picture.split(class).nth(nth + 1).expect("a mark");
+            let text = mark.split("cy=\"").nth(1).and_then(|rest| rest.split('"').next());
+            text.and_then(|text| text.parse().ok()).expect("a number")
+        };
+        assert!(y("mark p50", 1) < y("mark p50", 0), "{picture}");
+        assert!(y("mark slowest", 0) < y("mark p50", 0), "{picture}");
+    }
+}

@@ -105,8 +105,12 @@ impl Scenario<'_> {
             0 | 1 => format!("seed {}", first.worst.seed),
             many => format!("median of {many} seeds; the plots show each policy's worst"),
         };
-        let calls = counted(figures.calls, "call", "calls");
-        format!("{calls}, {} clock, {seeds}", figures.clock)
+        let same = self.policies().all(|policy| policy.median.calls == figures.calls);
+        let calls = match same {
+            true => format!("{}, ", counted(figures.calls, "call", "calls")),
+            false => String::new(),
+        };
+        format!("{calls}{} clock, {seeds}", figures.clock)
     }
 
     fn policies(&self) -> impl Iterator<Item = &PolicyReport> {
