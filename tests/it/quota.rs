@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sandtower::admission::{AdmissionLayer, Config, Quota, QuotaConfig};
 use sandtower::core::{
-    Asked, BoxError, Classify, Clock, Judge, Judged, Operation, Replay, Seed, Tick, Verdict,
+    Asked, Asks, BoxError, Classify, Clock, Judge, Judged, Operation, Replay, Seed, Tick, Verdict,
     verdict_of_error,
 };
 use sandtower::retry::{self, RetryLayer, WhenThrottled};
@@ -40,11 +40,13 @@ impl Classify<Asked> for Literal {
     }
 }
 
-impl Judge<()> for Literally {
+impl Asks for Literally {
     fn asked(&self) -> &Asked {
         &self.0
     }
+}
 
+impl Judge<()> for Literally {
     fn head(&self, result: Result<&(), &BoxError>) -> Verdict {
         match result {
             Ok(()) => Verdict::success(),

@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::{BoxError, Clock, Gate, Guard, Judge, Refusal, Tick, WhenReady, judge};
+use sandtower_core::{Asks, BoxError, Clock, Gate, Guard, Judge, Refusal, Tick, WhenReady, judge};
 use sandtower_time::{Sleep, TokioClock};
 use tower_service::Service;
 
@@ -17,42 +17,54 @@ pin_project! {
     /// Dropped while it waits, it leaves the line; dropped later, it frees its slot, and the gates
     /// hear that the attempt was cancelled.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<S, Req, G: Gate, J>
+    pub struct ResponseFuture<S, Req, G: Gate, J: Asks>
     where
         S: Service<Req>,
     {
-        judge: J,
         #[pin]
-        state: State<S, Req, G, WhenReady<S, Req>>,
+        state: State<S, Req, G, J, WhenReady<S, Req>>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, Req, G: Gate, F> {
+    enum State<S, Req, G: Gate, J: Asks, F> {
         Refused { error: Option<BoxError> },
-        Queued { ticket: Ticket<G>, inner: Option<(S, Req)>, #[pin] sleep: Sleep },
-        Admitted { guard: Option<Guard<Room<G>, TokioClock>>, #[pin] call: F, inside: Inside },
+        // Boxed: it is large, and a call that need not wait is moved around without it.
+        Queued { queued: Pin<Box<Queued<S, Req, G, J>>> },
+        Admitted { guard: Guard<Room<G>, TokioClock, J>, #[pin] call: F, inside: Inside },
     }
 }
 
-impl<S: Service<Req>, Req, G: Gate, J> ResponseFuture<S, Req, G, J> {
-    pub(crate) fn refused(judge: J, refusal: Refusal) -> Self {
-        Self { judge, state: State::Refused { error: Some(refusal.into()) } }
+pin_project! {
+    struct Queued<S, Req, G: Gate, J> {
+        ticket: Ticket<G>,
+        // What is sent, by whom, and who judges the answer.
+        call: Option<(S, Req, J)>,
+        #[pin]
+        sleep: Sleep,
+    }
+}
+
+impl<S: Service<Req>, Req, G: Gate, J: Asks> ResponseFuture<S, Req, G, J> {
+    #[cold]
+    pub(crate) fn refused(refusal: Refusal) -> Self {
+        Self { state: State::Refused { error: Some(refusal.into()) } }
     }
 
-    pub(crate) fn queued(judge: J, ticket: Ticket<G>, inner: S, request: Req) -> Self {
-        let sleep = Sleep::until(Tick::MAX);
-        Self { judge, state: State::Queued { ticket, inner: Some((inner, request)), sleep } }
+    pub(crate) fn queued(ticket: Ticket<G>, inner: S, request: Req, judge: J) -> Self {
+        let (call, sleep) = (Some((inner, request, judge)), Sleep::until(Tick::MAX));
+        let queued = Box::pin(Queued { ticket, call, sleep });
+        Self { state: State::Queued { queued } }
     }
 
+    #[inline]
     pub(crate) fn admitted(
-        judge: J,
-        guard: Guard<Room<G>, TokioClock>,
+        guard: Guard<Room<G>, TokioClock, J>,
         call: WhenReady<S, Req>,
         inside: Inside,
     ) -> Self {
-        Self { judge, state: State::Admitted { guard: Some(guard), call, inside } }
+        Self { state: State::Admitted { guard, call, inside } }
     }
 }
 
@@ -72,46 +84,18 @@ where
                 StateProj::Refused { error } => {
                     return error.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error)));
                 }
-                StateProj::Queued { ticket, inner, mut sleep } => {
-                    match ticket.look(cx, TokioClock.now()) {
-                        Turn::Wait(until) => {
-                            sleep.as_mut().reset(until);
-                            ready!(sleep.poll(cx));
-                            continue;
-                        }
-                        Turn::Refused(refusal) => State::Refused { error: Some(refusal.into()) },
-                        Turn::Admitted(token) => {
-                            let guard = Guard::new(
-                                ticket.room().clone(),
-                                TokioClock,
-                                *ticket.asked(),
-                                token,
-                            );
-                            let Some((inner, request)) = inner.take() else {
-                                return Poll::Pending;
-                            };
-                            let call = WhenReady::new(inner, request);
-                            State::Admitted { guard: Some(guard), call, inside: ticket.inside() }
-                        }
-                    }
-                }
+                StateProj::Queued { queued } => ready!(queued.as_mut().poll_turn(cx)),
                 StateProj::Admitted { guard, mut call, inside: _ } => {
                     if !call.is_sent() {
                         if let Err(error) = ready!(call.as_mut().poll_sent(cx)) {
                             let error = error.into();
-                            if let Some(guard) = guard.take() {
-                                guard.unready(&error);
-                            }
+                            guard.unready(&error);
                             return Poll::Ready(Err(error));
                         }
-                        if let Some(guard) = guard {
-                            guard.sent(TokioClock.now());
-                        }
+                        guard.sent(TokioClock.now());
                     }
                     let result = ready!(call.poll(cx)).map_err(Into::into);
-                    if let Some(guard) = guard.take() {
-                        guard.settle(judge(this.judge, result.as_ref()));
-                    }
+                    guard.settle(judge(guard.judge(), result.as_ref()));
                     return Poll::Ready(result);
                 }
             };
@@ -120,7 +104,43 @@ where
     }
 }
 
-impl<S: Service<Req>, Req, G: Gate, J> std::fmt::Debug for ResponseFuture<S, Req, G, J> {
+impl<S, Req, G, J> Queued<S, Req, G, J>
+where
+    S: Service<Req>,
+    G: Gate,
+    J: Asks,
+{
+    /// What comes after the wait.
+    fn poll_turn(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<State<S, Req, G, J, WhenReady<S, Req>>> {
+        let mut this = self.project();
+        loop {
+            match this.ticket.look(cx, TokioClock.now()) {
+                Turn::Wait(until) => {
+                    this.sleep.as_mut().reset(until);
+                    ready!(this.sleep.as_mut().poll(cx));
+                }
+                Turn::Refused(refusal) => {
+                    return Poll::Ready(State::Refused { error: Some(refusal.into()) });
+                }
+                Turn::Admitted(slot) => {
+                    let room = this.ticket.room().clone();
+                    // Polled again only by who was told that it is not done.
+                    let Some((inner, request, judge)) = this.call.take() else {
+                        return Poll::Pending;
+                    };
+                    let guard = Guard::new(room, TokioClock, judge, slot);
+                    let (call, inside) = (WhenReady::new(inner, request), this.ticket.inside());
+                    return Poll::Ready(State::Admitted { guard, call, inside });
+                }
+            }
+        }
+    }
+}
+
+impl<S: Service<Req>, Req, G: Gate, J: Asks> std::fmt::Debug for ResponseFuture<S, Req, G, J> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = match &self.state {
             State::Refused { .. } => "refused",

@@ -1,6 +1,6 @@
 use std::task::{Context, Poll};
 
-use sandtower_core::{BoxError, ByResult, Classify, Clock, Gate, Guard, Judge, WhenReady};
+use sandtower_core::{Asks, BoxError, ByResult, Classify, Clock, Gate, Guard, Judge, WhenReady};
 use sandtower_time::TokioClock;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -112,23 +112,22 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let judge = self.classify.ask(&request);
-        let asked = *judge.asked();
         let now = TokioClock.now();
-        match self.room.enter(&asked, now) {
-            Some(Ok(token)) => {
+        match self.room.enter(judge.asked(), now) {
+            Some(Ok(slot)) => {
                 let inside = Inside::new(self.watch.progress(&request));
-                let mut guard = Guard::new(self.room.clone(), TokioClock, asked, token);
+                let mut guard = Guard::new(self.room.clone(), TokioClock, judge, slot);
                 let call = WhenReady::start(&mut self.inner, request);
                 if call.is_sent() {
                     guard.sent(now);
                 }
-                ResponseFuture::admitted(judge, guard, call, inside)
+                ResponseFuture::admitted(guard, call, inside)
             }
-            Some(Err(refusal)) => ResponseFuture::refused(judge, refusal),
+            Some(Err(refusal)) => ResponseFuture::refused(refusal),
             None => {
                 let progress = self.watch.progress(&request);
-                let ticket = Ticket::new(self.room.clone(), asked, now, progress);
-                ResponseFuture::queued(judge, ticket, self.inner.clone(), request)
+                let ticket = Ticket::new(self.room.clone(), *judge.asked(), now, progress);
+                ResponseFuture::queued(ticket, self.inner.clone(), request, judge)
             }
         }
     }

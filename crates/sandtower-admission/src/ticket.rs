@@ -43,10 +43,6 @@ impl<G: Gate> Ticket<G> {
         &self.room
     }
 
-    pub(crate) fn asked(&self) -> &Asked {
-        &self.asked
-    }
-
     /// The call is admitted: its progress goes on from here.
     pub(crate) fn inside(&mut self) -> Inside {
         Inside::new(self.progress.take())

@@ -147,6 +147,19 @@ impl Asked {
     }
 }
 
+/// Knows what a request asked: every [`Judge`](crate::Judge) does.
+pub trait Asks {
+    /// What the request asked.
+    fn asked(&self) -> &Asked;
+}
+
+impl Asks for Asked {
+    #[inline]
+    fn asked(&self) -> &Asked {
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-use crate::{Asked, BoxError, Verdict, error::verdict_of_error};
+use crate::{Asked, Asks, BoxError, Verdict, error::verdict_of_error};
 
 /// Tells what a request asks, and who will judge its answer.
 ///
@@ -17,10 +17,7 @@ pub trait Classify<Req: ?Sized> {
 ///
 /// A verdict is final at the head of an answer: a judge never reads a body. Answers whose outcome
 /// stands at the end of a stream will be judged there by a trait of their own, over the same guard.
-pub trait Judge<Res: ?Sized> {
-    /// What the request asked.
-    fn asked(&self) -> &Asked;
-
+pub trait Judge<Res: ?Sized>: Asks {
     /// What the answer, or the error instead of one, says.
     ///
     /// Layers call [`judge`], which asks the error itself first.
@@ -69,11 +66,15 @@ pub struct ByResultJudge {
     asked: Asked,
 }
 
-impl<Res: ?Sized> Judge<Res> for ByResultJudge {
+impl Asks for ByResultJudge {
+    #[inline]
     fn asked(&self) -> &Asked {
         &self.asked
     }
+}
 
+impl<Res: ?Sized> Judge<Res> for ByResultJudge {
+    #[inline]
     fn head(&self, result: Result<&Res, &BoxError>) -> Verdict {
         match result {
             Ok(_) => Verdict::success(),
@@ -127,14 +128,17 @@ pub struct FnJudge<H> {
     head: H,
 }
 
+impl<H> Asks for FnJudge<H> {
+    #[inline]
+    fn asked(&self) -> &Asked {
+        &self.asked
+    }
+}
+
 impl<Res, H> Judge<Res> for FnJudge<H>
 where
     H: Fn(Result<&Res, &BoxError>) -> Verdict,
 {
-    fn asked(&self) -> &Asked {
-        &self.asked
-    }
-
     fn head(&self, result: Result<&Res, &BoxError>) -> Verdict {
         (self.head)(result)
     }

@@ -8,7 +8,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    BoxError, Changed, Classify, Clock, Gate, Guard, Judge, Refusal, Take, Verdict, judge,
+    Asks, BoxError, Changed, Classify, Clock, Gate, Guard, Judge, Refusal, Take, Verdict, judge,
     verdict_of_error,
 };
 
@@ -128,19 +128,18 @@ where
             return ResponseFuture::refused(refusal);
         }
         let judge = self.classify.ask(&request);
-        let asked = *judge.asked();
         let now = self.clock.now();
-        let token = match self.gate.take(&asked, now) {
+        let token = match self.gate.take(judge.asked(), now) {
             Take::Open(token) => token,
             Take::NotBefore(_, refusal) | Take::Refuse(refusal) => {
                 // `inner` was made ready and is not called: it stays ready for the next call.
                 return ResponseFuture::refused(refusal);
             }
         };
-        let mut guard = Guard::new(self.gate.clone(), self.clock.clone(), asked, token);
+        let mut guard = Guard::new(self.gate.clone(), self.clock.clone(), judge, token);
         guard.sent(now);
         let future = self.inner.call(request);
-        ResponseFuture { state: State::Sent { future, judge, guard: Some(guard) } }
+        ResponseFuture { state: State::Sent { future, guard } }
     }
 }
 
@@ -188,7 +187,7 @@ pin_project! {
     /// Dropped before the answer, it tells the gate that the attempt was cancelled.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F, J, G: Gate, K: Clock> {
+    pub struct ResponseFuture<F, J: Asks, G: Gate, K: Clock> {
         #[pin]
         state: State<F, J, G, K>,
     }
@@ -197,13 +196,13 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     #[derive(Debug)]
-    enum State<F, J, G: Gate, K: Clock> {
+    enum State<F, J: Asks, G: Gate, K: Clock> {
         Refused { error: Option<BoxError> },
-        Sent { #[pin] future: F, judge: J, guard: Option<Guard<G, K>> },
+        Sent { #[pin] future: F, guard: Guard<G, K, J> },
     }
 }
 
-impl<F, J, G: Gate, K: Clock> ResponseFuture<F, J, G, K> {
+impl<F, J: Asks, G: Gate, K: Clock> ResponseFuture<F, J, G, K> {
     fn refused(refusal: Refusal) -> Self {
         Self { state: State::Refused { error: Some(refusal.into()) } }
     }
@@ -225,11 +224,9 @@ where
                 Some(error) => Poll::Ready(Err(error)),
                 None => Poll::Pending,
             },
-            StateProj::Sent { future, judge: by, guard } => {
+            StateProj::Sent { future, guard } => {
                 let result = ready!(future.poll(cx)).map_err(Into::into);
-                if let Some(guard) = guard.take() {
-                    guard.settle(judge(by, result.as_ref()));
-                }
+                guard.settle(judge(guard.judge(), result.as_ref()));
                 Poll::Ready(result)
             }
         }

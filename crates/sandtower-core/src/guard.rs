@@ -1,68 +1,86 @@
-use crate::{Asked, BoxError, Clock, Gate, Settlement, Tick, Verdict, verdict_of_error};
+use crate::{Asks, BoxError, Clock, Gate, Settlement, Tick, Verdict, verdict_of_error};
 
 /// A token in the hands of a future: whatever becomes of the future, the gate gets it back.
+///
+/// It knows what the token was taken for by its `judge`: that of the call, so that what was asked is
+/// carried once, or plain [`Asked`](crate::Asked).
 ///
 /// Dropped before [`sent`](Guard::sent), the token is given back; dropped after, it is settled as
 /// [cancelled](Verdict::cancelled).
 #[must_use = "dropping a guard gives its token back"]
-pub struct Guard<G: Gate, K: Clock> {
+pub struct Guard<G: Gate, K: Clock, J: Asks> {
     gate: G,
     clock: K,
-    asked: Asked,
+    judge: J,
     token: Option<G::Token>,
     sent: Option<Tick>,
 }
 
-impl<G: Gate, K: Clock> Guard<G, K> {
-    /// Guards the `token` that `gate` gave for `asked`.
-    pub fn new(gate: G, clock: K, asked: Asked, token: G::Token) -> Self {
-        Self { gate, clock, asked, token: Some(token), sent: None }
+impl<G: Gate, K: Clock, J: Asks> Guard<G, K, J> {
+    /// Guards the `token` that `gate` gave for what `judge` knows.
+    #[inline]
+    pub fn new(gate: G, clock: K, judge: J, token: G::Token) -> Self {
+        Self { gate, clock, judge, token: Some(token), sent: None }
     }
 
-    /// What the token was taken for.
-    pub fn asked(&self) -> &Asked {
-        &self.asked
+    /// What judges the answer of the attempt.
+    #[inline]
+    pub fn judge(&self) -> &J {
+        &self.judge
     }
 
     /// The attempt was sent at `now`. From here on it counts.
+    #[inline]
     pub fn sent(&mut self, now: Tick) {
         self.sent.get_or_insert(now);
     }
 
     /// The service below failed to become ready: the token goes back, and the gate hears why.
-    pub fn unready(self, error: &BoxError) {
+    pub fn unready(&mut self, error: &BoxError) {
+        let Some(token) = self.token.take() else { return };
         let verdict = verdict_of_error(&**error).unwrap_or(Verdict::unknown());
         self.gate.unready(&verdict, self.clock.now());
+        self.gate.give_back(self.judge.asked(), token);
     }
 
-    /// Settles the token with the verdict on its attempt.
-    pub fn settle(mut self, verdict: Verdict) {
+    /// Settles the token with the verdict on its attempt. Does nothing the second time.
+    #[inline]
+    pub fn settle(&mut self, verdict: Verdict) {
         let Some(token) = self.token.take() else { return };
-        if let Some(token) = self.gate.settle_untimed(&self.asked, token, &verdict) {
-            let now = self.clock.now();
-            let settlement = Settlement::new(verdict, self.sent.unwrap_or(now), now);
-            self.gate.settle(&self.asked, token, &settlement);
+        if let Some(token) = self.gate.settle_untimed(self.judge.asked(), token, &verdict) {
+            self.settle_now(token, verdict);
         }
     }
-}
 
-impl<G: Gate, K: Clock> Drop for Guard<G, K> {
-    fn drop(&mut self) {
-        let Some(token) = self.token.take() else { return };
+    #[inline(never)]
+    fn settle_now(&self, token: G::Token, verdict: Verdict) {
+        let now = self.clock.now();
+        let settlement = Settlement::new(verdict, self.sent.unwrap_or(now), now);
+        self.gate.settle(self.judge.asked(), token, &settlement);
+    }
+
+    #[cold]
+    fn abandon(&self, token: G::Token) {
         match self.sent {
-            None => self.gate.give_back(&self.asked, token),
-            Some(sent) => {
-                let settlement = Settlement::new(Verdict::cancelled(), sent, self.clock.now());
-                self.gate.settle(&self.asked, token, &settlement);
-            }
+            None => self.gate.give_back(self.judge.asked(), token),
+            Some(_) => self.settle_now(token, Verdict::cancelled()),
         }
     }
 }
 
-impl<G: Gate, K: Clock> std::fmt::Debug for Guard<G, K> {
+impl<G: Gate, K: Clock, J: Asks> Drop for Guard<G, K, J> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(token) = self.token.take() {
+            self.abandon(token);
+        }
+    }
+}
+
+impl<G: Gate, K: Clock, J: Asks> std::fmt::Debug for Guard<G, K, J> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Guard")
-            .field("asked", &self.asked)
+            .field("asked", self.judge.asked())
             .field("sent", &self.sent)
             .finish_non_exhaustive()
     }

@@ -34,7 +34,7 @@ mod verdict;
 mod wait_list;
 mod when_ready;
 
-pub use asked::{Asked, Operation, Replay, Scope};
+pub use asked::{Asked, Asks, Operation, Replay, Scope};
 pub use attempt::{Attempt, CloneRequest, Resend, SendOnce, SetDeadline};
 pub use backoff::{Backoff, Delays};
 pub use classify::{

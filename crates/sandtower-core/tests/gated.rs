@@ -1,10 +1,6 @@
 //! The shell over a gate, with a gate that a test opens and shuts.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "what helps a test fails it by a panic"
-)]
+#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};

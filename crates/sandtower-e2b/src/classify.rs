@@ -16,13 +16,13 @@ use crate::recognise;
 /// its own time-out, code that raises an exception are all told within an answer of status 200.
 ///
 /// ```
-/// use http::{Request, Response};
-/// use sandtower_core::{Classify, Judge};
+/// use http::Request;
+/// use sandtower_core::{Asks, Classify};
 /// use sandtower_e2b::{E2bClassify, operation};
 ///
 /// let request = Request::delete("https://api.e2b.app/sandboxes/i0abc").body(())?;
 /// let judge = E2bClassify.ask(&request);
-/// assert_eq!(Judge::<Response<()>>::asked(&judge).operation, operation::SANDBOX_KILL);
+/// assert_eq!(judge.asked().operation, operation::SANDBOX_KILL);
 /// # Ok::<(), http::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]

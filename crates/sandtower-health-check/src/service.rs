@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sandtower_core::{BoxError, ByResult, Classify, Judge};
+use sandtower_core::{Asks, BoxError, ByResult, Classify, Judge};
 use tower_service::Service;
 
 use crate::unchecked::Shared;

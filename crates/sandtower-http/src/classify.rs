@@ -1,6 +1,6 @@
 use http::{Method, Request, Response};
 use sandtower_core::{
-    Asked, Attempt, BoxError, Classify, Judge, Operation, Replay, Scope, Verdict,
+    Asked, Asks, Attempt, BoxError, Classify, Judge, Operation, Replay, Scope, Verdict,
 };
 
 use crate::{Deadline, is_idempotent, verdict_of_status, verdict_of_transport};
@@ -71,11 +71,14 @@ impl HttpJudge {
     }
 }
 
-impl<B> Judge<Response<B>> for HttpJudge {
+impl Asks for HttpJudge {
+    #[inline]
     fn asked(&self) -> &Asked {
         &self.asked
     }
+}
 
+impl<B> Judge<Response<B>> for HttpJudge {
     fn head(&self, result: Result<&Response<B>, &BoxError>) -> Verdict {
         match result {
             Ok(response) => match response.extensions().get::<Verdict>() {
@@ -96,7 +99,7 @@ mod tests {
 
     fn ask<B>(request: &Request<B>) -> Asked {
         let judge = HttpClassify::new(Operation::new(7, "fetch")).ask(request);
-        *Judge::<Response<()>>::asked(&judge)
+        *judge.asked()
     }
 
     #[test]

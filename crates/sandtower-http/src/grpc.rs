@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Request, Response};
 use sandtower_core::{
-    Advice, Asked, BoxError, Classify, Effect, Judge, Operation, Replay, Scope, Verdict,
+    Advice, Asked, Asks, BoxError, Classify, Effect, Judge, Operation, Replay, Scope, Verdict,
 };
 
 use crate::{asked, status::add_fields, verdict_of_status, verdict_of_transport};
@@ -45,7 +45,7 @@ impl GrpcMethod {
 ///
 /// ```
 /// use http::{Request, Response};
-/// use sandtower_core::{Classify, Effect, Judge, Operation, Replay, Verdict};
+/// use sandtower_core::{Asks, Classify, Effect, Judge, Operation, Replay, Verdict};
 /// use sandtower_http::{GrpcClassify, GrpcMethod};
 ///
 /// const GET: Operation = Operation::new(1, "order_get");
@@ -54,7 +54,7 @@ impl GrpcMethod {
 ///
 /// let request = Request::post("https://orders.test/orders.v1.Orders/Get").body(())?;
 /// let judge = GrpcClassify::new(METHODS).ask(&request);
-/// assert_eq!(Judge::<Response<()>>::asked(&judge).operation, GET);
+/// assert_eq!(judge.asked().operation, GET);
 ///
 /// let answer = Response::builder().header("grpc-status", "14").body(())?;
 /// assert_eq!(judge.head(Ok(&answer)), Verdict::transient(Effect::Maybe));
@@ -98,11 +98,14 @@ pub struct GrpcJudge {
     asked: Asked,
 }
 
-impl<B> Judge<Response<B>> for GrpcJudge {
+impl Asks for GrpcJudge {
+    #[inline]
     fn asked(&self) -> &Asked {
         &self.asked
     }
+}
 
+impl<B> Judge<Response<B>> for GrpcJudge {
     fn head(&self, result: Result<&Response<B>, &BoxError>) -> Verdict {
         match result {
             Err(error) => verdict_of_transport(&**error),

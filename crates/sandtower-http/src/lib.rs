@@ -21,12 +21,12 @@
 //!
 //! ```
 //! use http::{Method, Request, Response, StatusCode};
-//! use sandtower_core::{BoxError, Classify, Effect, Judge, Replay, Verdict};
+//! use sandtower_core::{Asks, BoxError, Classify, Effect, Judge, Replay, Verdict};
 //! use sandtower_http::HttpClassify;
 //!
 //! let request = Request::builder().method(Method::PUT).body(()).unwrap();
 //! let judge = HttpClassify::default().ask(&request);
-//! assert_eq!(Judge::<Response<()>>::asked(&judge).replay, Replay::Safe);
+//! assert_eq!(judge.asked().replay, Replay::Safe);
 //!
 //! let mut answer = Response::new(());
 //! *answer.status_mut() = StatusCode::BAD_GATEWAY;

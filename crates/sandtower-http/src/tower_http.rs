@@ -1,5 +1,5 @@
 use http::{Request, Response};
-use sandtower_core::{Asked, BoxError, Classify, Judge, Verdict};
+use sandtower_core::{Asked, Asks, BoxError, Classify, Judge, Verdict};
 use tower_http::classify::{
     ClassifiedResponse, ClassifyResponse, GrpcCode, GrpcFailureClass, MakeClassifier,
     ServerErrorsFailureClass, StatusInRangeFailureClass,
@@ -91,15 +91,17 @@ pub struct TowerJudge<C, V> {
     judge: HttpJudge,
 }
 
+impl<C, V> Asks for TowerJudge<C, V> {
+    fn asked(&self) -> &Asked {
+        self.judge.asked()
+    }
+}
+
 impl<C, V, B> Judge<Response<B>> for TowerJudge<C, V>
 where
     C: ClassifyResponse + Clone,
     V: Fn(&C::FailureClass) -> Verdict,
 {
-    fn asked(&self) -> &Asked {
-        Judge::<Response<B>>::asked(&self.judge)
-    }
-
     fn head(&self, result: Result<&Response<B>, &BoxError>) -> Verdict {
         let response = match result {
             Ok(response) => response,
@@ -232,7 +234,7 @@ mod tests {
         let judge = TowerClassify::with(make, |_: &_| Verdict::permanent())
             .asks(asks)
             .ask(&Request::new(()));
-        let asked = Judge::<Response<()>>::asked(&judge);
+        let asked = judge.asked();
         assert_eq!((asked.operation.name(), asked.replay), ("fetch", Replay::Safe));
         let error: BoxError = std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into();
         let refused = Judge::<Response<()>>::head(&judge, Err(&error));

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sandtower_core::{BoxError, ByResult, Classify, Clock, Judge, SetDeadline, Tick};
+use sandtower_core::{Asks, BoxError, ByResult, Classify, Clock, Judge, SetDeadline, Tick};
 use sandtower_time::TokioClock;
 use tower_layer::Layer;
 use tower_service::Service;

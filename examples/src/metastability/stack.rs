@@ -5,7 +5,8 @@ use std::time::Duration;
 use sandtower::admission::{Adaptive, Admission, AdmissionLayer, Config, Limit};
 use sandtower::circuit_breaker::{self, CircuitBreaker, Trip};
 use sandtower::core::{
-    Asked, Attempt, BoxError, Classify, Judge, Replay, Resend, Seed, SetDeadline, Tick, Verdict,
+    Asked, Asks, Attempt, BoxError, Classify, Judge, Replay, Resend, Seed, SetDeadline, Tick,
+    Verdict,
 };
 use sandtower::retry::{self, Retry, RetryLayer};
 use sandtower::timeout::{Deadline, DeadlineLayer, Limits, Timeout, TimeoutLayer};
@@ -77,11 +78,13 @@ impl Classify<Call> for OnCall {
 
 pub(crate) struct Told(Asked);
 
-impl Judge<()> for Told {
+impl Asks for Told {
     fn asked(&self) -> &Asked {
         &self.0
     }
+}
 
+impl Judge<()> for Told {
     fn head(&self, answer: Result<&(), &BoxError>) -> Verdict {
         match answer {
             Ok(()) => Verdict::success(),

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, BoxError, Changed, Classify, Clock, Gate, Judge, Reason, Refusal, Settlement, Take,
-    Tick, Verdict, Watchers, verdict_of_error,
+    Asked, Asks, BoxError, Changed, Classify, Clock, Gate, Judge, Reason, Refusal, Settlement,
+    Take, Tick, Verdict, Watchers, verdict_of_error,
 };
 
 /// What a request asks is the request.
@@ -26,11 +26,13 @@ impl Classify<Asked> for Literal {
 
 pub(crate) struct AskedJudge(Asked);
 
-impl<Res> Judge<Res> for AskedJudge {
+impl Asks for AskedJudge {
     fn asked(&self) -> &Asked {
         &self.0
     }
+}
 
+impl<Res> Judge<Res> for AskedJudge {
     fn head(&self, result: Result<&Res, &BoxError>) -> Verdict {
         match result {
             Ok(_) => Verdict::success(),

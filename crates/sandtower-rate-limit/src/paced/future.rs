@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use sandtower_core::{
-    Asked, BoxError, Clock, Guard, Judge, Place, Refusal, Tick, WhenReady, judge,
+    Asked, Asks, BoxError, Clock, Guard, Judge, Place, Refusal, Tick, WhenReady, judge,
 };
 use sandtower_time::{Sleep, TokioClock};
 use tower_service::Service;
@@ -18,22 +18,22 @@ pin_project! {
     /// Dropped while it waits, it leaves the line and nothing behind; dropped later, the limit hears
     /// that the attempt was cancelled.
     #[must_use = "futures do nothing unless polled"]
-    pub struct PaceFuture<S, Req, J>
+    pub struct PaceFuture<S, Req, J: Asks>
     where
         S: Service<Req>,
     {
-        judge: J,
         #[pin]
-        state: State<S, Req, WhenReady<S, Req>>,
+        state: State<S, Req, J, WhenReady<S, Req>>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, Req, F> {
+    enum State<S, Req, J: Asks, F> {
         Refused { error: Option<BoxError> },
-        Waiting { ticket: Ticket, inner: Option<(S, Req)>, #[pin] deadline: Sleep },
-        Admitted { guard: Option<Guard<Pacer, TokioClock>>, #[pin] call: F },
+        // What is sent, by whom, and who judges the answer.
+        Waiting { ticket: Ticket, call: Option<(S, Req, J)>, #[pin] deadline: Sleep },
+        Admitted { guard: Guard<Pacer, TokioClock, J>, #[pin] call: F },
     }
 }
 
@@ -54,30 +54,21 @@ impl Drop for Ticket {
     }
 }
 
-impl<S: Service<Req>, Req, J> PaceFuture<S, Req, J> {
-    pub(crate) fn refused(judge: J, refusal: Refusal) -> Self {
-        Self { judge, state: State::Refused { error: Some(refusal.into()) } }
+impl<S: Service<Req>, Req, J: Asks> PaceFuture<S, Req, J> {
+    pub(crate) fn refused(refusal: Refusal) -> Self {
+        Self { state: State::Refused { error: Some(refusal.into()) } }
     }
 
-    pub(crate) fn waiting(
-        judge: J,
-        pacer: Pacer,
-        asked: Asked,
-        now: Tick,
-        inner: (S, Req),
-    ) -> Self {
+    pub(crate) fn waiting(pacer: Pacer, now: Tick, call: (S, Req, J)) -> Self {
+        let asked = *call.2.asked();
         let arrived = asked.arrived.unwrap_or(now);
         let ticket = Ticket { pacer, asked, arrived, place: None };
         let deadline = Sleep::until(Tick::MAX);
-        Self { judge, state: State::Waiting { ticket, inner: Some(inner), deadline } }
+        Self { state: State::Waiting { ticket, call: Some(call), deadline } }
     }
 
-    pub(crate) fn admitted(
-        judge: J,
-        guard: Guard<Pacer, TokioClock>,
-        call: WhenReady<S, Req>,
-    ) -> Self {
-        Self { judge, state: State::Admitted { guard: Some(guard), call } }
+    pub(crate) fn admitted(guard: Guard<Pacer, TokioClock, J>, call: WhenReady<S, Req>) -> Self {
+        Self { state: State::Admitted { guard, call } }
     }
 }
 
@@ -96,7 +87,7 @@ where
                 StateProj::Refused { error } => {
                     return error.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error)));
                 }
-                StateProj::Waiting { ticket, inner, mut deadline } => {
+                StateProj::Waiting { ticket, call, mut deadline } => {
                     let Ticket { pacer, asked, arrived, place } = ticket;
                     match pacer.look(asked, *arrived, place, cx.waker(), TokioClock.now()) {
                         Turn::Wait(until) => {
@@ -106,12 +97,11 @@ where
                         }
                         Turn::Refused(refusal) => State::Refused { error: Some(refusal.into()) },
                         Turn::Admitted(token) => {
-                            let guard = Guard::new(pacer.clone(), TokioClock, *asked, token);
-                            let Some((inner, request)) = inner.take() else {
+                            let Some((inner, request, judge)) = call.take() else {
                                 return Poll::Pending;
                             };
-                            let call = WhenReady::new(inner, request);
-                            State::Admitted { guard: Some(guard), call }
+                            let guard = Guard::new(pacer.clone(), TokioClock, judge, token);
+                            State::Admitted { guard, call: WhenReady::new(inner, request) }
                         }
                     }
                 }
@@ -119,19 +109,13 @@ where
                     if !call.is_sent() {
                         if let Err(error) = ready!(call.as_mut().poll_sent(cx)) {
                             let error = error.into();
-                            if let Some(guard) = guard.take() {
-                                guard.unready(&error);
-                            }
+                            guard.unready(&error);
                             return Poll::Ready(Err(error));
                         }
-                        if let Some(guard) = guard {
-                            guard.sent(TokioClock.now());
-                        }
+                        guard.sent(TokioClock.now());
                     }
                     let result = ready!(call.poll(cx)).map_err(Into::into);
-                    if let Some(guard) = guard.take() {
-                        guard.settle(judge(this.judge, result.as_ref()));
-                    }
+                    guard.settle(judge(guard.judge(), result.as_ref()));
                     return Poll::Ready(result);
                 }
             };
@@ -140,7 +124,7 @@ where
     }
 }
 
-impl<S: Service<Req>, Req, J> std::fmt::Debug for PaceFuture<S, Req, J> {
+impl<S: Service<Req>, Req, J: Asks> std::fmt::Debug for PaceFuture<S, Req, J> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = match &self.state {
             State::Refused { .. } => "refused",

@@ -8,7 +8,7 @@ mod timer;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use sandtower_core::{BoxError, ByResult, Classify, Clock, Guard, Judge, WhenReady};
+use sandtower_core::{Asks, BoxError, ByResult, Classify, Clock, Guard, Judge, WhenReady};
 use sandtower_time::TokioClock;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -31,7 +31,7 @@ pub use pacer::{LineStats, Pacer};
 /// In a stack with a waiting room the [`RateLimit`] is one of its gates instead.
 ///
 /// ```
-/// use sandtower_core::{BoxError, Operation};
+/// use sandtower_core::{Asks, BoxError, Operation};
 /// use sandtower_rate_limit::{Config, Pace, PaceLayer, RateLimit};
 /// use tower::{Layer, ServiceExt, service_fn};
 ///
@@ -122,21 +122,20 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let judge = self.classify.ask(&request);
-        let asked = *judge.asked();
         let now = TokioClock.now();
-        match self.pacer.enter(&asked, now) {
+        match self.pacer.enter(judge.asked(), now) {
             Some(Ok(token)) => {
-                let mut guard = Guard::new(self.pacer.clone(), TokioClock, asked, token);
+                let mut guard = Guard::new(self.pacer.clone(), TokioClock, judge, token);
                 let call = WhenReady::start(&mut self.inner, request);
                 if call.is_sent() {
                     guard.sent(now);
                 }
-                PaceFuture::admitted(judge, guard, call)
+                PaceFuture::admitted(guard, call)
             }
-            Some(Err(refusal)) => PaceFuture::refused(judge, refusal),
+            Some(Err(refusal)) => PaceFuture::refused(refusal),
             None => {
-                let inner = (self.inner.clone(), request);
-                PaceFuture::waiting(judge, self.pacer.clone(), asked, now, inner)
+                let call = (self.inner.clone(), request, judge);
+                PaceFuture::waiting(self.pacer.clone(), now, call)
             }
         }
     }
