@@ -1,4 +1,4 @@
-//! Gates made of gates: none, an `Arc` of one, and several of which all or none are taken.
+//! Gates made of gates: none, one perhaps, an `Arc` of one, and several of which all or none are taken.
 
 use std::sync::{Arc, Weak};
 
@@ -57,6 +57,59 @@ impl<G: Gate + ?Sized> Gate for Arc<G> {
 
     fn watch(&self, changed: Weak<dyn Changed>) {
         (**self).watch(changed);
+    }
+}
+
+/// A gate that may be missing: `None` is always open.
+impl<G: Gate> Gate for Option<G> {
+    type Token = Option<G::Token>;
+
+    fn take(&self, asked: &Asked, now: Tick) -> Take<Self::Token> {
+        match self.as_ref().map(|gate| gate.take(asked, now)) {
+            None => Take::Open(None),
+            Some(Take::Open(token)) => Take::Open(Some(token)),
+            Some(Take::NotBefore(at, why)) => Take::NotBefore(at, why),
+            Some(Take::Refuse(why)) => Take::Refuse(why),
+        }
+    }
+
+    fn give_back(&self, asked: &Asked, token: Self::Token) {
+        if let (Some(gate), Some(token)) = (self, token) {
+            gate.give_back(asked, token);
+        }
+    }
+
+    fn settle(&self, asked: &Asked, token: Self::Token, settlement: &Settlement) {
+        if let (Some(gate), Some(token)) = (self, token) {
+            gate.settle(asked, token, settlement);
+        }
+    }
+
+    #[inline]
+    fn settle_untimed(
+        &self,
+        asked: &Asked,
+        token: Self::Token,
+        verdict: &Verdict,
+    ) -> Option<Self::Token> {
+        let (gate, token) = (self.as_ref()?, token?);
+        gate.settle_untimed(asked, token, verdict).map(Some)
+    }
+
+    fn peek(&self, clock: &impl Clock) -> Option<Refusal> {
+        self.as_ref()?.peek(clock)
+    }
+
+    fn unready(&self, verdict: &Verdict, now: Tick) {
+        if let Some(gate) = self {
+            gate.unready(verdict, now);
+        }
+    }
+
+    fn watch(&self, changed: Weak<dyn Changed>) {
+        if let Some(gate) = self {
+            gate.watch(changed);
+        }
     }
 }
 

@@ -161,6 +161,21 @@ async fn the_gate_hears_of_a_service_that_fails_to_become_ready() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_gate_that_may_be_missing_is_that_gate_or_always_open() {
+    let door = Door::default();
+    door.shut(true);
+    let gated = |gate: Option<Door>| {
+        let (mock, _handle) = Mock::<u64, u64>::always(7);
+        Gated::new(mock, gate, ByResult::default(), Stopped)
+    };
+    assert_eq!(gated(None).oneshot(1).await.unwrap(), 7);
+    assert!(gated(Some(door.clone())).oneshot(1).await.is_err());
+    door.shut(false);
+    assert_eq!(gated(Some(door.clone())).oneshot(1).await.unwrap(), 7);
+    assert_eq!(door.seen(), ["success"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_a_pair_of_gates_both_are_taken_or_none() {
     let (first, second) = (Door::default(), Door::default());
     second.shut(true);

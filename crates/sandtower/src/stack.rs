@@ -4,16 +4,20 @@
 //!
 //! 1. **Deadline of the call.** Outermost, so that waits and retries count; it tells the layers below,
 //!    which then begin nothing that cannot end in time.
-//! 2. **Retry.** Above the waiting room, so that a call that backs off holds no slot; a throttled
+//! 2. **Fallback**, if there is one, and a default template for one that is not found: another way is
+//!    gone only when this one was tried for good, in what is left of the time.
+//! 3. **Retry.** Above the waiting room, so that a call that backs off holds no slot; a throttled
 //!    call goes straight back to its place in line. Above the health check, so that a dead sandbox
 //!    is made anew.
-//! 3. **Health check.** Above the waiting room, so that its probes stand in line like all calls, as an
+//! 4. **The account of what is made.** Right below retry, where each attempt is seen: what an attempt
+//!    may have left, and nobody holds, is found and killed. Its look-ups stand in line like all calls.
+//! 5. **Health check.** Above the waiting room, so that its probes stand in line like all calls, as an
 //!    operation of their own; below retry, so that they are never retried.
-//! 4. **Admission**, the one waiting room. Quota, rate limit and circuit breaker are gates inside of
+//! 6. **Admission**, the one waiting room. Quota, rate limit and circuit breaker are gates inside of
 //!    it: a call gets slot, pace and breaker together or waits for all of them, in one line. A
 //!    creation that finds all sandboxes in use waits here until one ends.
-//! 5. **Time-out of the attempt.** Below the waiting room: waiting never looks like a slow service.
-//! 6. **Interpreter.** Innermost: reads what an error says before anyone judges it.
+//! 7. **Time-out of the attempt.** Below the waiting room: waiting never looks like a slow service.
+//! 8. **Interpreter.** Innermost: reads what an error says before anyone judges it.
 //!
 //! The same layers also stack in other orders; what changes then:
 //!
@@ -25,10 +29,24 @@
 //! | time-out above admission | calls time out in line, and the breaker learns nothing |
 //! | no interpreter | "too many a second" and "all slots in use" look the same |
 
+mod assembly;
+mod builder;
+mod error;
 mod handles;
+mod maybe;
+mod part;
 mod plan;
-mod recommended;
+mod preset;
+mod watch;
 
+pub use assembly::{
+    Accounted, Admitted, Bounded, Checked, Gates, Parts, Recommended, Stack, Templated, Tried,
+};
+pub use builder::Builder;
+pub use error::BuildError;
 pub use handles::{Handles, Snapshot};
+pub use maybe::{Maybe, MaybeFuture, MaybeLayered};
+pub use part::Part;
 pub use plan::Plan;
-pub use recommended::{Gates, Recommended, Stack};
+pub use preset::Preset;
+pub use watch::{WatchExtension, Watched};

@@ -1,13 +1,16 @@
+use std::sync::Arc;
+
 use serde::Serialize;
 
+use super::{Gates, Part};
 use crate::admission::{Quota, QuotaSnapshot, Room, RoomSnapshot};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::e2b::{Creations, CreationsSnapshot};
 use crate::rate_limit::RateLimit;
-use crate::stack::Gates;
-use crate::{circuit_breaker, health_check, rate_limit, retry};
+use crate::{circuit_breaker, fallback, health_check, rate_limit, retry};
 
-/// The handles of all layers of one stack: to read, and to steer.
+/// The handles of all layers of one stack: to read, and to steer. Those of layers that were dropped
+/// from it are there too, and count nothing.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Handles {
@@ -25,12 +28,18 @@ pub struct Handles {
     pub rate_limit: RateLimit,
     /// The breaker's state; reset it here.
     pub circuit_breaker: CircuitBreaker,
+    /// How often the default template was used; `None`: there is none.
+    pub default_template: Option<fallback::Handle>,
+    /// The parts that were dropped.
+    pub without: Arc<[Part]>,
 }
 
 impl Handles {
     /// All of it at one moment, for a log or a dashboard.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
+            without: self.without.to_vec(),
+            default_template: self.default_template.as_ref().map(fallback::Handle::snapshot),
             retry: self.retry.snapshot(),
             creations: self.creations.snapshot(),
             health_check: self.health_check.counts(),
@@ -40,12 +49,24 @@ impl Handles {
             circuit_breaker: self.circuit_breaker.snapshot(),
         }
     }
+
+    /// Closes for good, for the end of a program: calls that wait or come from now on are refused,
+    /// those that were sent are waited for, and so is the release of what nobody got.
+    ///
+    /// It takes as long as that: bound it by a time-out of your own. Dropped, it opens nothing again.
+    pub async fn drain(&self) {
+        self.room.drain().await;
+    }
 }
 
-/// A whole stack at one moment.
+/// A whole stack at one moment. What was dropped from it counts nothing.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
+    /// The parts that were dropped.
+    pub without: Vec<Part>,
+    /// Of the default template, if there is one.
+    pub default_template: Option<fallback::Snapshot>,
     /// Of the retry layer.
     pub retry: retry::Snapshot,
     /// Of what nobody holds.

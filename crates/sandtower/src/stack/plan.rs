@@ -1,13 +1,24 @@
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// What a team may do at E2B, as published for its plans.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a team may do at E2B.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Plan {
-    /// One creation a second, 20 sandboxes at once.
+    /// One creation a second, 20 sandboxes at once, as published: what every team may do.
+    #[default]
     Hobby,
-    /// Five creations a second, 100 sandboxes at once.
+    /// Five creations a second, 100 sandboxes at once, as published.
     Pro,
+    /// Numbers of one's own.
+    Custom {
+        /// The time from one creation to the next; more than zero.
+        create_every: Duration,
+        /// Sandboxes that may exist at once.
+        sandboxes: NonZeroU32,
+        /// Creations in flight at once.
+        concurrent_creates: NonZeroU32,
+    },
 }
 
 impl Plan {
@@ -16,6 +27,7 @@ impl Plan {
         match self {
             Self::Hobby => Duration::from_secs(1),
             Self::Pro => Duration::from_millis(200),
+            Self::Custom { create_every, .. } => create_every,
         }
     }
 
@@ -25,6 +37,7 @@ impl Plan {
         match self {
             Self::Hobby => 20,
             Self::Pro => 100,
+            Self::Custom { sandboxes, .. } => sandboxes.get(),
         }
     }
 
@@ -34,6 +47,7 @@ impl Plan {
         match self {
             Self::Hobby => 2,
             Self::Pro => 10,
+            Self::Custom { concurrent_creates, .. } => concurrent_creates.get(),
         }
     }
 }

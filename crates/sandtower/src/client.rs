@@ -1,0 +1,109 @@
+use std::ops::Deref;
+
+use tower_layer::{Identity, Layer};
+
+use crate::admission::Progress;
+use crate::e2b::{self, Client};
+use crate::stack::{Handles, Recommended, Snapshot, Stack, Templated, Watched};
+
+/// A typed client of E2B with a stack of layers around its transport, and the handles of all of them.
+///
+/// It is a [`Client`]: see there for what can be asked of E2B. Clones are one client.
+///
+/// ```no_run
+/// use sandtower::e2b::NewSandbox;
+///
+/// # async fn example(key: &str) -> Result<(), sandtower::core::BoxError> {
+/// let e2b = sandtower::e2b(key)?;
+/// let sandbox = e2b.create(&NewSandbox::new("base")).await?;
+/// e2b.kill(sandbox.id()).await?;
+///
+/// println!("{:?}", e2b.snapshot());
+/// e2b.drain().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct E2b<S, F = Identity>
+where
+    F: Layer<Templated<S>>,
+{
+    client: Client<Recommended<S, F>>,
+    config: e2b::Config,
+    handles: Handles,
+}
+
+impl<S: Clone, F: Layer<Templated<S>>> E2b<S, F> {
+    /// A client over `http`, with `stack` around it.
+    pub fn new(stack: &Stack<F>, http: S) -> Self {
+        let (config, handles) = (stack.config().clone(), stack.handles().clone());
+        Self { client: stack.client(http), config, handles }
+    }
+}
+
+impl<S, F: Layer<Templated<S>>> E2b<S, F> {
+    /// The handles of all layers, to read and to steer.
+    pub fn handles(&self) -> &Handles {
+        &self.handles
+    }
+
+    /// All layers at one moment, for a log or a dashboard.
+    pub fn snapshot(&self) -> Snapshot {
+        self.handles.snapshot()
+    }
+
+    /// Closes for good: see [`Handles::drain`].
+    pub async fn drain(&self) {
+        self.handles.drain().await;
+    }
+
+    /// The same client, whose calls show in `progress` where they are: for one call at a time.
+    ///
+    /// ```no_run
+    /// use sandtower::admission::{Progress, Where};
+    /// use sandtower::e2b::{HttpTransport, NewSandbox};
+    ///
+    /// # async fn example(e2b: sandtower::E2b<HttpTransport>) -> Result<(), sandtower::core::BoxError> {
+    /// let progress = Progress::new();
+    /// let watched = e2b.watched(progress.clone());
+    /// let create = tokio::spawn(async move { watched.create(&NewSandbox::new("base")).await });
+    ///
+    /// // Elsewhere, whenever the user looks:
+    /// if let Where::Waiting(standing) = progress.look() {
+    ///     println!("{standing}");
+    /// }
+    /// let sandbox = create.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watched(&self, progress: Progress) -> Client<Watched<Recommended<S, F>>>
+    where
+        Recommended<S, F>: Clone,
+    {
+        let service = self.client.service().clone();
+        Client::new(Watched::new(service, progress), self.config.clone())
+    }
+}
+
+impl<S, F: Layer<Templated<S>>> Deref for E2b<S, F> {
+    type Target = Client<Recommended<S, F>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.client
+    }
+}
+
+impl<S, F: Layer<Templated<S>>> Clone for E2b<S, F>
+where
+    Client<Recommended<S, F>>: Clone,
+{
+    fn clone(&self) -> Self {
+        let (config, handles) = (self.config.clone(), self.handles.clone());
+        Self { client: self.client.clone(), config, handles }
+    }
+}
+
+impl<S, F: Layer<Templated<S>>> std::fmt::Debug for E2b<S, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("E2b").field("config", &self.config).finish_non_exhaustive()
+    }
+}

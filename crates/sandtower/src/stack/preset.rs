@@ -1,0 +1,81 @@
+use serde::{Deserialize, Serialize};
+
+use super::Plan;
+use crate::admission::QuotaConfig;
+use crate::e2b::{Timeouts, operation as op};
+use crate::rate_limit::{Mode, Pace};
+use crate::retry::WhenThrottled;
+use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
+
+/// The name of the service in refusals and logs.
+pub(super) const NAME: &str = "E2B";
+
+/// Where the numbers of a stack come from, before they are changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Preset {
+    /// What sandtower recommends.
+    #[default]
+    Recommended,
+    /// The numbers of the application that sandtower was first made for, in our order and with our
+    /// safety: breaker 5 failures and 60 s; retries after 1, 2 and 4 s, 30 s after a rate limit; one
+    /// probe of a new sandbox, which only warns; 100 of each operation within an hour, watched and
+    /// not enforced; the template `zapdev` for those that are not found.
+    Original,
+}
+
+/// The configurations of all parts of a stack.
+pub(super) struct Configs {
+    pub(super) timeouts: Timeouts,
+    pub(super) default_template: Option<&'static str>,
+    pub(super) retry: retry::Config,
+    pub(super) health_check: health_check::Config,
+    pub(super) admission: admission::Config,
+    pub(super) quota: QuotaConfig,
+    pub(super) rate_limit: rate_limit::Config,
+    pub(super) circuit_breaker: circuit_breaker::Config,
+}
+
+impl Preset {
+    pub(super) fn configs(self, plan: Plan) -> Configs {
+        match self {
+            Self::Recommended => Configs {
+                timeouts: Timeouts::default(),
+                default_template: None,
+                // The rate limit below holds what was throttled.
+                retry: retry::Config::recommended().when_throttled(WhenThrottled::WaitBelow),
+                health_check: health_check::Config::new(NAME),
+                admission: admission(plan),
+                quota: quota(plan),
+                rate_limit: rate_limit::Config::new(NAME)
+                    .mode(Mode::Enforce)
+                    .pace(op::SANDBOX_CREATE, Pace::every(plan.create_every())),
+                circuit_breaker: circuit_breaker::Config::new(NAME),
+            },
+            Self::Original => Configs {
+                timeouts: Timeouts::default(),
+                default_template: Some("zapdev"),
+                retry: retry::Config::original(),
+                health_check: health_check::Config::original(),
+                admission: admission(plan),
+                quota: quota(plan),
+                rate_limit: rate_limit::Config::original(),
+                circuit_breaker: circuit_breaker::Config::original(NAME),
+            },
+        }
+    }
+}
+
+fn admission(plan: Plan) -> admission::Config {
+    admission::Config::new(NAME).concurrency_for(op::SANDBOX_CREATE, plan.concurrent_creates())
+}
+
+/// What takes one of a team's sandboxes, and what frees one. A connect takes one only if the sandbox
+/// was paused, which nobody knows before.
+fn quota(plan: Plan) -> QuotaConfig {
+    let takes = [op::SANDBOX_CREATE, op::SANDBOX_RESUME, op::SANDBOX_FORK];
+    let config = takes.into_iter().fold(QuotaConfig::new(NAME), QuotaConfig::takes);
+    let frees = [op::SANDBOX_KILL, op::SANDBOX_PAUSE];
+    frees.into_iter().fold(config, QuotaConfig::releases).limit(plan.sandboxes())
+}

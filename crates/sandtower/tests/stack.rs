@@ -1,0 +1,166 @@
+//! The whole stack as one service, with and without its parts.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what helps a test fails it by a panic"
+)]
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use sandtower::core::{BoxError, Seed};
+use sandtower::e2b::{Config, operation as op};
+use sandtower::fallback::{Failed, FallbackLayer};
+use sandtower::stack::{Part, Plan, Preset, Stack};
+use sandtower_testkit::{Exchange, Scenario};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
+
+fn config() -> Config {
+    Config::new("e2b_0123").unwrap().seed(Seed::fixed(1))
+}
+
+/// Requests that list sandboxes; answers that carry a number.
+fn listing() -> Exchange<Request<Full<Bytes>>, Response<Full<Bytes>>> {
+    let request = |_| {
+        let list = Request::get("https://api.e2b.app/v2/sandboxes");
+        list.body(Full::default()).expect("a request")
+    };
+    let answer = |number: u64| Response::new(Full::from(number.to_string()));
+    Exchange::new(request, answer)
+}
+
+fn keeps_the_contract(make: impl Fn() -> Stack + 'static) {
+    listing()
+        .contract(move |http| make().layer(http), |_| 0)
+        .skip(Scenario::AnswersPassThrough, "answers are judged by their status alone here")
+        .run();
+}
+
+#[test]
+fn the_whole_stack_keeps_the_tower_contract() {
+    keeps_the_contract(|| Stack::seeded(config(), Plan::Pro, Seed::fixed(1)));
+}
+
+#[test]
+fn without_any_of_its_parts_it_keeps_the_tower_contract() {
+    for &part in Part::ALL {
+        keeps_the_contract(move || {
+            let stack = Stack::builder(config()).default_template("base").without(part);
+            stack.seed(Seed::fixed(1)).build().expect("a stack without a part")
+        });
+    }
+    keeps_the_contract(|| {
+        let stack = Stack::builder(config()).seed(Seed::fixed(1));
+        let bare = Part::ALL.iter().fold(stack, |stack, part| stack.without(*part));
+        bare.build().expect("a stack without its parts")
+    });
+}
+
+#[test]
+fn all_presets_and_plans_can_be_built() {
+    for preset in [Preset::Recommended, Preset::Original] {
+        for plan in [Plan::Hobby, Plan::Pro] {
+            let stack = Stack::builder(config()).preset(preset).plan(plan).build();
+            assert!(stack.is_ok(), "{preset:?} {plan:?}: {stack:?}");
+        }
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_by_its_part_with_what_would() {
+    let refused = |builder: sandtower::stack::Builder| builder.build().unwrap_err().to_string();
+    let builder = || Stack::builder(config());
+    assert_eq!(
+        refused(builder().circuit_breaker(|breaker| breaker.probes(0))),
+        "circuit_breaker: probes is 0: with none an open breaker never closes; use 1 or more"
+    );
+    assert_eq!(
+        refused(builder().health_check(|check| check.tries(0))),
+        "health_check: a check without a probe checks nothing: it takes at least 1 try"
+    );
+    assert_eq!(
+        refused(builder().rate_limit(|limit| limit.limit_each(0))),
+        "rate_limit: a limit of 0 lets nothing through: it takes at least 1, or no limit at all"
+    );
+    assert_eq!(
+        refused(builder().admission(|room| room.concurrency_for(op::SANDBOX_CREATE, 0))),
+        "admission: the concurrency for sandbox_create is 0, so that nothing could ever be sent; \
+         it must be at least 1"
+    );
+}
+
+/// Answers everything with `status`.
+fn always(
+    status: StatusCode,
+) -> impl tower::Service<
+    Request<Full<Bytes>>,
+    Response = Response<Full<Bytes>>,
+    Error = BoxError,
+    Future: Send,
+> + Clone
++ Send
++ Sync
++ 'static {
+    service_fn(move |_: Request<Full<Bytes>>| async move {
+        let mut answer = Response::new(Full::default());
+        *answer.status_mut() = status;
+        Ok(answer)
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_was_dropped_does_nothing() {
+    let retried = async |stack: &Stack| {
+        let client = stack.client(always(StatusCode::SERVICE_UNAVAILABLE));
+        assert!(client.list(&Default::default()).await.is_err());
+        stack.handles().snapshot().retry.retries
+    };
+    let whole = Stack::builder(config()).build().unwrap();
+    assert_eq!(retried(&whole).await, 3);
+    let without = Stack::builder(config()).without(Part::Retry).build().unwrap();
+    assert_eq!(retried(&without).await, 0);
+    assert_eq!(without.handles().snapshot().without, [Part::Retry]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_that_was_dropped_never_opens() {
+    let opened = async |stack: &Stack| {
+        for _ in 0..20 {
+            let client = stack.client(always(StatusCode::SERVICE_UNAVAILABLE));
+            assert!(client.list(&Default::default()).await.is_err());
+        }
+        stack.handles().circuit_breaker.snapshot().counters.trips
+    };
+    let whole = Stack::builder(config()).build().unwrap();
+    assert!(opened(&whole).await > 0);
+    let without = Stack::builder(config()).without(Part::CircuitBreaker).build().unwrap();
+    assert_eq!(opened(&without).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_stands_above_all_attempts() {
+    let fallback = FallbackLayer::answer("no list", |failed: &Failed<'_, _>| {
+        failed.answer.is_err().then(|| unreachable!("the service answers"))
+    });
+    let stack = Stack::builder(config()).fallback(fallback).build().unwrap();
+    let client = stack.client(always(StatusCode::SERVICE_UNAVAILABLE));
+    assert!(client.list(&Default::default()).await.is_err());
+    assert_eq!(stack.handles().snapshot().retry.retries, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_parts_stack_in_any_order() {
+    let parts = Stack::builder(config()).build().unwrap().into_parts();
+    let service = ServiceBuilder::new()
+        .layer(parts.deadline)
+        .layer(parts.health_check)
+        .layer(parts.timeout)
+        .layer(parts.admission)
+        .layer(parts.retry)
+        .layer(parts.safe_create)
+        .layer(parts.interpret)
+        .service(always(StatusCode::OK));
+    let request = Request::get("https://api.e2b.app/health").body(Full::default()).unwrap();
+    assert_eq!(service.oneshot(request).await.unwrap().status(), StatusCode::OK);
+}
