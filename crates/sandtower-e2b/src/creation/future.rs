@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use sandtower_core::{BoxError, Classify, Clock, Effect, Judge, Tick, judge};
+use sandtower_core::{Asks, BoxError, Classify, Clock, Effect, Tick, judge};
 use sandtower_http::HttpJudge;
 use sandtower_time::TokioClock;
 
@@ -114,7 +114,7 @@ impl Attempt {
     fn not_before(&self, otherwise: Tick) -> Tick {
         match self.marks.attempt {
             Some(_) => otherwise,
-            None => Judge::<Response<()>>::asked(&self.judge).deadline.unwrap_or(otherwise),
+            None => self.judge.asked().deadline.unwrap_or(otherwise),
         }
     }
 }
