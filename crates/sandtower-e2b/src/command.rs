@@ -24,6 +24,8 @@ pub struct Command {
     pub(crate) user: Option<String>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) longest_output: usize,
+    pub(crate) stdin: bool,
+    pub(crate) tag: Option<String>,
 }
 
 impl Command {
@@ -43,6 +45,8 @@ impl Command {
             user: None,
             timeout: Some(Self::DEFAULT_TIMEOUT),
             longest_output: Self::DEFAULT_LONGEST_OUTPUT,
+            stdin: false,
+            tag: None,
         }
     }
 
@@ -86,6 +90,21 @@ impl Command {
         self.longest_output = bytes;
         self
     }
+
+    /// Whether its standard input stays open, to be [written to](crate::Client::send_stdin). Without
+    /// it there is none.
+    #[must_use]
+    pub fn stdin(mut self, open: bool) -> Self {
+        self.stdin = open;
+        self
+    }
+
+    /// The name to find it by in its sandbox. Without one that is the id of the call that starts it.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tag = Some(tag.into());
+        self
+    }
 }
 
 /// Environment variables may be secrets, and commands hold them too: neither is shown.
@@ -96,6 +115,8 @@ impl std::fmt::Debug for Command {
             .field("cwd", &self.cwd)
             .field("user", &self.user)
             .field("timeout", &self.timeout)
+            .field("stdin", &self.stdin)
+            .field("tag", &self.tag)
             .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@ use std::env::VarError;
 use http::{HeaderValue, Uri, uri::Scheme};
 use sandtower_core::{Rng, Seed};
 
-use crate::{CallId, ENVD_PORT, Owner, Sandbox, Timeouts};
+use crate::{CallId, Owner, Sandbox, Timeouts};
 
 /// The domain of E2B itself.
 const DEFAULT_DOMAIN: &str = "e2b.app";
@@ -221,8 +221,13 @@ impl Config {
         }
     }
 
-    /// `path` of the envd of `sandbox`.
-    pub(crate) fn envd_uri(&self, sandbox: &Sandbox, path: &str) -> Result<Uri, http::Error> {
+    /// `path` of what listens on `port` in `sandbox`.
+    pub(crate) fn sandbox_uri(
+        &self,
+        sandbox: &Sandbox,
+        port: u16,
+        path: &str,
+    ) -> Result<Uri, http::Error> {
         if let Some(origin) = &self.sandbox {
             return at(origin, path);
         }
@@ -231,7 +236,7 @@ impl Config {
         let domain = sandbox.domain().filter(|domain| is_domain(domain)).unwrap_or(&self.domain);
         Uri::builder()
             .scheme(Scheme::HTTPS)
-            .authority(format!("{ENVD_PORT}-{}.{domain}", sandbox.id()))
+            .authority(format!("{port}-{}.{domain}", sandbox.id()))
             .path_and_query(path)
             .build()
     }
@@ -279,7 +284,7 @@ mod tests {
         let config = from(&[("E2B_API_KEY", "e2b_1"), ("E2B_API_URL", "")]).unwrap();
         assert_eq!(config.api_uri("/health").unwrap(), "https://api.e2b.app/health");
         assert_eq!(
-            config.envd_uri(&sandbox(), "/health").unwrap(),
+            config.sandbox_uri(&sandbox(), 49_983, "/health").unwrap(),
             "https://49983-i0abc.e2b.app/health",
         );
     }
@@ -294,7 +299,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.api_uri("/health").unwrap(), "https://api.e2b.test/health");
         assert_eq!(
-            config.envd_uri(&sandbox(), "/files?path=a").unwrap(),
+            config.sandbox_uri(&sandbox(), 49_983, "/files?path=a").unwrap(),
             "http://127.0.0.1:4000/files?path=a",
         );
     }
@@ -304,7 +309,7 @@ mod tests {
         let of = |domain: &str| {
             let json = format!(r#"{{"sandboxID":"i0","domain":"{domain}"}}"#);
             let sandbox = serde_json::from_str(&json).unwrap();
-            Config::new("k").unwrap().envd_uri(&sandbox, "/").unwrap().to_string()
+            Config::new("k").unwrap().sandbox_uri(&sandbox, 49_983, "/").unwrap().to_string()
         };
         assert_eq!(of("eu.e2b.test"), "https://49983-i0.eu.e2b.test/");
         assert_eq!(of("evil.test/x"), "https://49983-i0.e2b.app/");

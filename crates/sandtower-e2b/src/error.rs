@@ -59,7 +59,23 @@ pub enum Error {
         /// The time-out.
         after: Duration,
     },
-    /// The command printed more than is collected. It was left running.
+    /// The code outlived its own time-out. Whether it was stopped is up to the interpreter.
+    #[error("{call} ran for longer than its time-out of {} s", .after.as_secs_f64())]
+    CodeTimedOut {
+        /// Which call.
+        call: Call,
+        /// The time-out.
+        after: Duration,
+    },
+    /// The file is longer than was to be read.
+    #[error("{call} found a file longer than {longest} bytes")]
+    FileTooLong {
+        /// Which call.
+        call: Call,
+        /// What is read at most.
+        longest: usize,
+    },
+    /// The command, or the code, told more than is collected. It was left running.
     #[error("{call} printed more than {longest} bytes")]
     OutputTooLong {
         /// Which call.
@@ -164,6 +180,8 @@ impl Error {
             | Self::Unreadable { call, .. }
             | Self::Process { call, .. }
             | Self::CommandTimedOut { call, .. }
+            | Self::CodeTimedOut { call, .. }
+            | Self::FileTooLong { call, .. }
             | Self::OutputTooLong { call, .. }
             | Self::Request { call, .. } => call,
         }
@@ -205,7 +223,10 @@ impl Error {
             Self::Answered { answer, .. } => answer.verdict,
             Self::Unreadable { .. } => Verdict::unknown(),
             Self::Process { .. } | Self::Request { .. } => Verdict::permanent(),
-            Self::CommandTimedOut { .. } | Self::OutputTooLong { .. } => Verdict::success(),
+            Self::CommandTimedOut { .. }
+            | Self::CodeTimedOut { .. }
+            | Self::FileTooLong { .. }
+            | Self::OutputTooLong { .. } => Verdict::success(),
         }
     }
 

@@ -11,16 +11,19 @@
 //! - [`SandboxCheck`] finds out whether a new sandbox is alive, and kills it if not;
 //! - [`envelope`] is the framing of envd's streams.
 
+mod body;
 mod call_id;
 mod check;
 mod classify;
 mod client;
+mod code;
 mod command;
 mod config;
 mod creation;
 mod default_template;
 pub mod envelope;
 mod error;
+mod files;
 mod info;
 mod interpret;
 mod list;
@@ -30,7 +33,6 @@ pub mod operation;
 mod process;
 mod request;
 mod route;
-mod run;
 mod said;
 mod sandbox;
 mod secret;
@@ -38,13 +40,14 @@ pub mod strings;
 mod timeouts;
 #[cfg(feature = "transport")]
 mod transport;
-#[cfg(feature = "transport")]
 mod within;
 
+pub use body::Silent;
 pub use call_id::{CallId, NotACallId};
 pub use check::SandboxCheck;
 pub use classify::E2bClassify;
 pub use client::Client;
+pub use code::{Code, CodeEvent, CodeResult, Context, Exception, Executing, Execution};
 pub use command::{Command, Output};
 pub use config::{Config, ConfigError};
 pub use creation::{
@@ -54,11 +57,13 @@ pub use creation::{
 };
 pub use default_template::{DefaultTemplate, TemplateNotFound};
 pub use error::{Answer, Call, Error, Hint};
+pub use files::{FileInfo, FileKind, RemotePath};
 pub use info::{SandboxInfo, State};
 pub use interpret::E2bInterpret;
 pub use list::{ListSandboxes, Page};
 pub use meaning::verdict_of_answer;
 pub use new_sandbox::NewSandbox;
+pub use process::{Exit, ProcessEvent, ProcessInfo, Running, Selector};
 pub use route::{ENVD_PORT, INTERPRETER_PORT, SANDBOX_ID, SANDBOX_PORT, recognise};
 pub use said::Said;
 pub use sandbox::{NotAnId, Sandbox, SandboxId};

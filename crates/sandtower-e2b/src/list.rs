@@ -94,7 +94,7 @@ impl ListSandboxes {
 }
 
 /// Percent-encodes all but the unreserved characters of RFC 3986 section 2.3.
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

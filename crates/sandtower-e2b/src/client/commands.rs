@@ -4,12 +4,18 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::BoxError;
+use sandtower_core::{BoxError, Operation};
+use serde::Serialize;
+use serde::de::IgnoredAny;
 use tower_service::Service;
 
-use crate::{Call, Command, Error, Output, Sandbox, operation as op, request, run};
+use crate::{
+    Call, Command, Error, Output, ProcessInfo, Running, Sandbox, Selector, operation as op,
+    process::{self, Processes, Signal},
+    request,
+};
 
-use super::Client;
+use super::{Client, is_not_found};
 
 /// Every method fails with an [`Error`] that says which call, what happened and whether to make it
 /// again.
@@ -28,12 +34,175 @@ where
     /// # Errors
     ///
     /// [`CommandTimedOut`](Error::CommandTimedOut), [`OutputTooLong`](Error::OutputTooLong) and
-    /// [`Process`](Error::Process) are about the command; after any other it may be running.
+    /// [`Process`](Error::Process) are about the command; after any other it may be running, under
+    /// the name that is the id of the error's [call](Call::id).
     pub async fn run(&self, sandbox: &Sandbox, command: &Command) -> Result<Output, Error> {
-        let call = Call::new(op::PROCESS_START, Some(sandbox.id().clone()));
-        let request = run::request(&self.config, sandbox, command)
-            .map_err(|error| request::failed(&call, error))?;
+        self.start(sandbox, command).await?.output(command.longest_output).await
+    }
+
+    /// Starts a command, and hands out the stream of what it does as soon as it runs.
+    ///
+    /// ```no_run
+    /// # use bytes::Bytes;
+    /// # use http::{Request, Response};
+    /// # use http_body_util::Full;
+    /// # use sandtower_core::BoxError;
+    /// # use sandtower_e2b::{Client, Command, ProcessEvent, Sandbox};
+    /// # async fn example<S>(client: Client<S>, sandbox: Sandbox) -> Result<(), BoxError>
+    /// # where
+    /// #     S: tower_service::Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = BoxError> + Clone,
+    /// # {
+    /// let mut tests = client.start(&sandbox, &Command::build("make test")).await?;
+    /// while let Some(event) = tests.next().await {
+    ///     if let ProcessEvent::Stdout(piece) = event? {
+    ///         println!("{}", String::from_utf8_lossy(&piece));
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Process`](Error::Process): it cannot be started. After any other it may be running, under
+    /// the name that is the id of the error's [call](Call::id): listen to it, or kill it, by that.
+    pub async fn start(&self, sandbox: &Sandbox, command: &Command) -> Result<Running<B>, Error> {
+        let id = self.config.next_call();
+        let mut call = Call::new(op::PROCESS_START, Some(sandbox.id().clone()));
+        call.id = Some(id);
+        let own = id.to_string();
+        let message = process::start(command, command.tag.as_deref().unwrap_or(&own));
+        let request = request::stream(
+            &self.config,
+            sandbox,
+            "/process.Process/Start",
+            command.user.as_deref(),
+            command.timeout,
+            &message,
+        );
+        let request = request.map_err(|error| request::failed(&call, error))?;
+        let secrets = request::secrets(&request);
         let body = self.successful(&call, request).await?.into_body();
-        run::collect(body, command).await.map_err(|error| error.of(call, command))
+        Running::new(call, command.timeout, secrets, body).await
+    }
+
+    /// Listens to a process that runs already, from now on: what it printed before is not told.
+    ///
+    /// # Errors
+    ///
+    /// [`Process`](Error::Process) with the code `not_found`: there is no such process, or it has
+    /// ended.
+    pub async fn connect_process(
+        &self,
+        sandbox: &Sandbox,
+        process: impl Into<Selector>,
+    ) -> Result<Running<B>, Error> {
+        let call = Call::new(op::PROCESS_CONNECT, Some(sandbox.id().clone()));
+        let process = process.into();
+        let message = process::connect(&process);
+        let path = "/process.Process/Connect";
+        let request = request::stream(&self.config, sandbox, path, None, None, &message)
+            .map_err(|error| request::failed(&call, error))?;
+        let secrets = request::secrets(&request);
+        let body = self.successful(&call, request).await?.into_body();
+        Running::new(call, None, secrets, body).await
+    }
+
+    /// The processes that run in a sandbox.
+    ///
+    /// # Errors
+    ///
+    /// As for every call.
+    pub async fn processes(&self, sandbox: &Sandbox) -> Result<Vec<ProcessInfo>, Error> {
+        #[derive(Serialize)]
+        struct All {}
+        let call = Call::new(op::PROCESS_LIST, Some(sandbox.id().clone()));
+        let path = "/process.Process/List";
+        let found: Processes = self.unary(&call, sandbox, path, None, &All {}).await?;
+        Ok(found.processes)
+    }
+
+    /// Kills a process, by `SIGKILL`. `false`: there is no such process, or it has ended.
+    ///
+    /// # Errors
+    ///
+    /// It may be dead all the same; killing it again is safe.
+    pub async fn kill_process(
+        &self,
+        sandbox: &Sandbox,
+        process: impl Into<Selector>,
+    ) -> Result<bool, Error> {
+        self.signal(sandbox, &process.into(), Signal::Kill).await
+    }
+
+    /// Asks a process to end, by `SIGTERM`. `false`: there is no such process, or it has ended.
+    ///
+    /// # Errors
+    ///
+    /// It may have been asked all the same.
+    pub async fn terminate_process(
+        &self,
+        sandbox: &Sandbox,
+        process: impl Into<Selector>,
+    ) -> Result<bool, Error> {
+        self.signal(sandbox, &process.into(), Signal::Terminate).await
+    }
+
+    /// Writes to the standard input of a process that was started with
+    /// [one](Command::stdin). Waits while its pipe is full.
+    ///
+    /// # Errors
+    ///
+    /// Some or all of it may have been written.
+    pub async fn send_stdin(
+        &self,
+        sandbox: &Sandbox,
+        process: impl Into<Selector>,
+        data: &[u8],
+    ) -> Result<(), Error> {
+        let process = process.into();
+        let message = process::send_input(&process, data);
+        self.about(op::PROCESS_INPUT, sandbox, "/process.Process/SendInput", &message).await
+    }
+
+    /// Ends the standard input of a process.
+    ///
+    /// # Errors
+    ///
+    /// It may have ended all the same.
+    pub async fn close_stdin(
+        &self,
+        sandbox: &Sandbox,
+        process: impl Into<Selector>,
+    ) -> Result<(), Error> {
+        let process = process.into();
+        let message = process::close_stdin(&process);
+        self.about(op::PROCESS_INPUT, sandbox, "/process.Process/CloseStdin", &message).await
+    }
+
+    async fn signal(
+        &self,
+        sandbox: &Sandbox,
+        process: &Selector,
+        signal: Signal,
+    ) -> Result<bool, Error> {
+        let message = process::send_signal(process, signal);
+        let path = "/process.Process/SendSignal";
+        match self.about(op::PROCESS_SIGNAL, sandbox, path, &message).await {
+            Ok(()) => Ok(true),
+            Err(error) if is_not_found(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn about(
+        &self,
+        operation: Operation,
+        sandbox: &Sandbox,
+        path: &str,
+        message: &impl Serialize,
+    ) -> Result<(), Error> {
+        let call = Call::new(operation, Some(sandbox.id().clone()));
+        self.unary::<IgnoredAny>(&call, sandbox, path, None, message).await.map(drop)
     }
 }

@@ -1,17 +1,21 @@
 //! Sending one request, and reading its answer.
 
 use std::future::poll_fn;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use sandtower_core::{Attempt, BoxError, Verdict};
 use sandtower_http::DEFAULT_CAP;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tower_service::Service;
 
-use crate::{Answer, Call, Error, Said, request, strings::E2B, verdict_of_answer};
+use crate::{
+    Answer, Call, Error, Said, Sandbox, body::read, request, strings::E2B, verdict_of_answer,
+};
 
 use super::Client;
 
@@ -36,6 +40,20 @@ where
             .map_err(|error| request::failed(call, error))
     }
 
+    /// A remote call of the envd of `sandbox`, as `user`, that is answered by one message.
+    pub(super) async fn unary<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        sandbox: &Sandbox,
+        path: &str,
+        user: Option<&str>,
+        message: &impl Serialize,
+    ) -> Result<T, Error> {
+        let request = request::unary(&self.config, sandbox, path, user, message)
+            .map_err(|error| request::failed(call, error))?;
+        self.json(call, request).await.map(|(answer, _)| answer)
+    }
+
     /// The answer as JSON, with its header fields.
     pub(super) async fn json<T: DeserializeOwned>(
         &self,
@@ -53,8 +71,8 @@ where
     ) -> Result<(T, HeaderMap), Error> {
         let (head, body) = response.into_parts();
         let unreadable = |source| Error::Unreadable { call: call.clone(), source };
-        let body = read(body, LONGEST_ANSWER).await.map_err(unreadable)?;
-        match serde_json::from_slice(&body) {
+        let body = read(body, LONGEST_ANSWER, self.patience(call)).await;
+        match serde_json::from_slice(&body.map_err(|error| unreadable(error.into()))?) {
             Ok(value) => Ok((value, head.headers)),
             // Its place in the text is said, not the text: that may hold a token.
             Err(error) => Err(unreadable(
@@ -79,7 +97,8 @@ where
         }
         let (head, body) = response.into_parts();
         // An error is told even if its body cannot be read.
-        let said = Said::parse(&read(body, DEFAULT_CAP).await.unwrap_or_default());
+        let body = read(body, DEFAULT_CAP, self.patience(call)).await.unwrap_or_default();
+        let said = Said::parse(&body);
         let verdict = head.extensions.get::<Verdict>().copied().unwrap_or_else(|| {
             verdict_of_answer(E2B, call.operation, head.status, &head.headers, &said)
         });
@@ -88,12 +107,9 @@ where
         let answer = Box::new(Answer { status: head.status, said, verdict, attempt });
         Err(Error::Answered { call: call.clone(), answer })
     }
-}
 
-async fn read<B>(body: B, longest: usize) -> Result<Bytes, BoxError>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    Ok(Limited::new(body, longest).collect().await?.to_bytes())
+    /// How long an answer to `call` may stand still.
+    pub(super) fn patience(&self, call: &Call) -> Option<Duration> {
+        self.config.operation_timeouts().attempt_of(call.operation)
+    }
 }

@@ -7,7 +7,7 @@ use http_body_util::Full;
 use sandtower_core::BoxError;
 use tower_service::Service;
 
-use crate::{Call, Error, Sandbox, operation as op, request};
+use crate::{Call, ENVD_PORT, Error, Sandbox, operation as op, request};
 
 use super::Client;
 
@@ -39,7 +39,7 @@ where
     /// Nobody can tell.
     pub async fn envd_health(&self, sandbox: &Sandbox) -> Result<bool, Error> {
         let call = Call::new(op::ENVD_HEALTH, Some(sandbox.id().clone()));
-        let request = request::envd(&self.config, sandbox, Method::GET, "/health")
+        let request = request::inside(&self.config, sandbox, ENVD_PORT, Method::GET, "/health")
             .and_then(|request| Ok(request.body(Full::default())?))
             .map_err(|error| request::failed(&call, error))?;
         match self.successful(&call, request).await {

@@ -1,13 +1,15 @@
+mod code;
 mod commands;
 mod create;
 mod exchange;
+mod files;
 mod health;
 mod lifecycle;
 mod listing;
 
 use std::sync::Arc;
 
-use crate::Config;
+use crate::{Config, Error};
 
 /// A typed client of E2B over any HTTP service: a bare connection pool, or a stack of layers over
 /// one.
@@ -55,6 +57,21 @@ impl<S> Client<S> {
     pub fn service(&self) -> &S {
         &self.service
     }
+}
+
+/// Whether what the call was about is not there, by envd's own word: a 404 of anybody else says
+/// something else.
+fn is_not_found(error: &Error) -> bool {
+    has_code(error, "not_found")
+}
+
+/// Whether it is there already, by envd's own word.
+fn is_already_there(error: &Error) -> bool {
+    has_code(error, "already_exists")
+}
+
+fn has_code(error: &Error, code: &str) -> bool {
+    error.status().is_some() && error.said().is_some_and(|said| said.code.as_deref() == Some(code))
 }
 
 impl<S> std::fmt::Debug for Client<S> {

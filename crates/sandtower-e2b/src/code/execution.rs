@@ -1,0 +1,176 @@
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What came of code that ran.
+///
+/// An [`error`](Self::error) is one of the code's own: the service did what it was asked.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Execution {
+    /// What it evaluated to and displayed.
+    pub results: Vec<CodeResult>,
+    /// What it printed to its standard output.
+    pub stdout: String,
+    /// What it printed to its standard error.
+    pub stderr: String,
+    /// What it ended by, if not by its end.
+    pub error: Option<Exception>,
+    /// How many executions its context has seen, with this one.
+    pub count: Option<u32>,
+}
+
+impl Execution {
+    /// The text of its main result: what its last line evaluated to.
+    pub fn text(&self) -> Option<&str> {
+        self.results.iter().find(|result| result.is_main).and_then(CodeResult::text)
+    }
+
+    pub(super) fn add(&mut self, event: CodeEvent) {
+        match event {
+            CodeEvent::Count(count) => self.count = Some(count),
+            CodeEvent::Stdout(text) => self.stdout.push_str(&text),
+            CodeEvent::Stderr(text) => self.stderr.push_str(&text),
+            CodeEvent::Result(result) => self.results.push(result),
+            CodeEvent::Error(error) => self.error = Some(error),
+        }
+    }
+}
+
+/// What code does that runs.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum CodeEvent {
+    /// How many executions its context has seen, with this one.
+    Count(u32),
+    /// It printed this to its standard output.
+    Stdout(String),
+    /// It printed this to its standard error.
+    Stderr(String),
+    /// It evaluated to this, or displayed it.
+    Result(CodeResult),
+    /// It raised an exception.
+    Error(Exception),
+}
+
+/// Something that code evaluated to or displayed, in one or more forms.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct CodeResult {
+    /// Whether its last line evaluated to it.
+    pub is_main: bool,
+    /// Its forms, by name: `text`, `html`, `markdown`, `svg`, `png`, `jpeg`, `pdf` (these three in
+    /// base64), `latex`, `json`, `javascript`, `data`, `chart`, and others there may be.
+    pub forms: BTreeMap<String, Value>,
+}
+
+impl CodeResult {
+    /// Its form as text.
+    pub fn text(&self) -> Option<&str> {
+        self.forms.get("text").and_then(Value::as_str)
+    }
+}
+
+/// An exception of the user's code.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Exception {
+    /// Its type, such as `ValueError`.
+    pub name: String,
+    /// Its message.
+    pub value: String,
+    /// Where it was raised.
+    pub traceback: String,
+}
+
+/// A line of the interpreter's answer.
+pub(super) enum Told {
+    Event(CodeEvent),
+    /// Nothing comes after it.
+    End,
+    /// Something that nobody knows.
+    Nothing,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line {
+    NumberOfExecutions {
+        execution_count: u32,
+    },
+    Stdout {
+        text: String,
+    },
+    Stderr {
+        text: String,
+    },
+    Result {
+        #[serde(default)]
+        is_main_result: bool,
+        #[serde(flatten)]
+        forms: BTreeMap<String, Value>,
+    },
+    Error(Exception),
+    EndOfExecution,
+    #[serde(other)]
+    Other,
+}
+
+/// Reads one line.
+pub(super) fn read(line: &[u8]) -> Result<Told, serde_json::Error> {
+    Ok(Told::Event(match serde_json::from_slice(line)? {
+        Line::NumberOfExecutions { execution_count } => CodeEvent::Count(execution_count),
+        Line::Stdout { text } => CodeEvent::Stdout(text),
+        Line::Stderr { text } => CodeEvent::Stderr(text),
+        Line::Result { is_main_result: is_main, mut forms } => {
+            // What has no such form is said to have a null one.
+            forms.retain(|_, form| !form.is_null());
+            CodeEvent::Result(CodeResult { is_main, forms })
+        }
+        Line::Error(error) => CodeEvent::Error(error),
+        Line::EndOfExecution => return Ok(Told::End),
+        Line::Other => return Ok(Told::Nothing),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn execution(lines: &[&str]) -> Execution {
+        let mut execution = Execution::default();
+        for line in lines {
+            if let Told::Event(event) = read(line.as_bytes()).unwrap() {
+                execution.add(event);
+            }
+        }
+        execution
+    }
+
+    #[test]
+    fn recorded_lines_add_up_to_an_execution() {
+        let execution = execution(&[
+            r#"{"type": "number_of_executions", "execution_count": 1}"#,
+            r#"{"type": "stdout", "text": "hi\n", "timestamp": "2026-11-22T03:51:09Z"}"#,
+            r#"{"type": "result", "text": "2", "html": null, "is_main_result": true}"#,
+            r#"{"type": "end_of_execution"}"#,
+        ]);
+        assert_eq!((execution.stdout.as_str(), execution.text()), ("hi\n", Some("2")));
+        assert_eq!((execution.count, execution.error), (Some(1), None));
+        assert_eq!(execution.results[0].forms.len(), 1);
+    }
+
+    #[test]
+    fn an_exception_of_the_users_is_data() {
+        let execution = execution(&[
+            r#"{"type": "stderr", "text": "oh"}"#,
+            r#"{"type": "error", "name": "ValueError", "value": "no", "traceback": "..."}"#,
+            r#"{"type": "keepalive"}"#,
+        ]);
+        let error = execution.error.unwrap();
+        assert_eq!((error.name.as_str(), error.value.as_str()), ("ValueError", "no"));
+        assert_eq!(execution.stderr, "oh");
+    }
+}
