@@ -1,6 +1,7 @@
 //! One binary for all tests that cross crates.
 
 mod browser;
+mod client;
 mod js_sdk;
 mod load_report;
 mod metastability;

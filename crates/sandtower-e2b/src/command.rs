@@ -105,6 +105,11 @@ impl Command {
         self.tag = Some(tag.into());
         self
     }
+
+    /// What of it must not be shown.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &String> {
+        self.envs.values().chain([&self.text])
+    }
 }
 
 /// Environment variables may be secrets, and commands hold them too: neither is shown.

@@ -60,6 +60,12 @@ impl ListSandboxes {
         self
     }
 
+    /// At most this many on a page, if nothing was said of that.
+    pub(crate) fn largest(mut self, limit: u32) -> Self {
+        self.limit.get_or_insert(limit);
+        self
+    }
+
     /// The path and query of the request.
     pub(crate) fn path(&self) -> String {
         let mut path = String::from("/v2/sandboxes");

@@ -66,6 +66,11 @@ impl NewSandbox {
         &self.template
     }
 
+    /// What of it must not be shown.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &String> {
+        self.envs.values()
+    }
+
     pub(crate) fn metadata_keys(&self) -> impl Iterator<Item = &str> {
         self.metadata.keys().map(String::as_str)
     }

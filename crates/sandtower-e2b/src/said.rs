@@ -1,4 +1,3 @@
-use http::HeaderValue;
 use serde_json::Value;
 
 /// The most of a message that is kept, in characters. The messages of E2B are below 300.
@@ -38,11 +37,13 @@ impl Said {
         }
     }
 
-    /// Without the value of a header field of the request, should the service have repeated it.
-    pub(crate) fn without(mut self, secret: &HeaderValue) -> Self {
-        let Some(secret) = secret.to_str().ok().filter(|secret| !secret.is_empty()) else {
+    /// Without `secret`, should the service have repeated it.
+    pub(crate) fn without(mut self, secret: &str) -> Self {
+        // What tidies a message has changed what it repeats.
+        let secret = &*tidy(secret);
+        if secret.is_empty() {
             return self;
-        };
+        }
         let hide = |text: &mut String| {
             if text.contains(secret) {
                 *text = text.replace(secret, "***");
@@ -50,7 +51,19 @@ impl Said {
         };
         hide(&mut self.message);
         self.code.iter_mut().for_each(hide);
+        if self.message.chars().count() >= LONGEST {
+            self.cut_before(secret);
+        }
         self
+    }
+
+    /// A message that was cut within `secret` ends before it.
+    fn cut_before(&mut self, secret: &str) {
+        let begins =
+            |&end: &usize| secret.is_char_boundary(end) && self.message.ends_with(&secret[..end]);
+        if let Some(shown) = (1..secret.len()).rev().find(begins) {
+            self.message.truncate(self.message.len() - shown);
+        }
     }
 }
 
@@ -91,6 +104,16 @@ mod tests {
         );
         assert_eq!(Said::parse(br#"{"message":"cut o"#), said(r#"{"message":"cut o"#, None));
         assert_eq!(Said::parse(b""), said("", None));
+    }
+
+    #[test]
+    fn a_secret_is_hidden_wherever_it_is_cut() {
+        for before in 490..520 {
+            let body = format!("{} planted_secret", "x".repeat(before));
+            let shown = Said::parse(body.as_bytes()).without("planted_secret").message;
+            assert!(!shown.contains("plan"), "{before}: {shown}");
+        }
+        assert_eq!(Said::parse(b"a b").without(" ").message, "a b");
     }
 
     #[test]

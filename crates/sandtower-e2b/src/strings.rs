@@ -55,7 +55,7 @@ fn begins(message: &str, text: &str) -> bool {
     message.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text))
 }
 
-fn mentions(message: &str, text: &str) -> bool {
+pub(crate) fn mentions(message: &str, text: &str) -> bool {
     let (message, text) = (message.as_bytes(), text.as_bytes());
     message.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text))
 }

@@ -10,8 +10,8 @@ use serde::Serialize;
 use tower_service::Service;
 
 use crate::{
-    Call, Code, Context, Error, Executing, Execution, INTERPRETER_PORT, Sandbox, list::encode,
-    operation as op, request, within::within,
+    Call, Code, Context, Error, Executing, Execution, INTERPRETER_PORT, Sandbox, hidden::Hidden,
+    list::encode, operation as op, request, within::within,
 };
 
 use super::Client;
@@ -45,7 +45,9 @@ where
         let call = Call::new(op::CODE_EXECUTE, Some(sandbox.id().clone()));
         let request = self.interpreter(&call, sandbox, Method::POST, "/execute", Some(code))?;
         let until = code.timeout.map(|timeout| TokioClock.now() + timeout);
-        let Some(answer) = within(code.timeout, self.successful(&call, request)).await else {
+        let hidden = Hidden::of(&request).and(code.secrets());
+        let answer = self.successful_hiding(&call, request, &hidden);
+        let Some(answer) = within(code.timeout, answer).await else {
             return Err(Error::CodeTimedOut { call, after: code.timeout.unwrap_or_default() });
         };
         Ok(Executing::new(call, code.timeout, until, code.longest, answer?.into_body()))

@@ -10,7 +10,9 @@ use serde::de::IgnoredAny;
 use tower_service::Service;
 
 use crate::{
-    Call, Command, Error, Output, ProcessInfo, Running, Sandbox, Selector, operation as op,
+    Call, Command, Error, Output, ProcessInfo, Running, Sandbox, Selector,
+    hidden::Hidden,
+    operation as op,
     process::{self, Processes, Signal},
     request,
 };
@@ -81,9 +83,9 @@ where
             &message,
         );
         let request = request.map_err(|error| request::failed(&call, error))?;
-        let secrets = request::secrets(&request);
-        let body = self.successful(&call, request).await?.into_body();
-        Running::new(call, command.timeout, secrets, body).await
+        let hidden = Hidden::of(&request).and(command.secrets());
+        let body = self.successful_hiding(&call, request, &hidden).await?.into_body();
+        Running::new(call, command.timeout, hidden, body).await
     }
 
     /// Listens to a process that runs already, from now on: what it printed before is not told.
@@ -103,9 +105,9 @@ where
         let path = "/process.Process/Connect";
         let request = request::stream(&self.config, sandbox, path, None, None, &message)
             .map_err(|error| request::failed(&call, error))?;
-        let secrets = request::secrets(&request);
-        let body = self.successful(&call, request).await?.into_body();
-        Running::new(call, None, secrets, body).await
+        let hidden = Hidden::of(&request);
+        let body = self.successful_hiding(&call, request, &hidden).await?.into_body();
+        Running::new(call, None, hidden, body).await
     }
 
     /// The processes that run in a sandbox.

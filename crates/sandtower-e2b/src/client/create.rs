@@ -1,5 +1,7 @@
 //! Making sandboxes.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::Body;
@@ -7,9 +9,15 @@ use http_body_util::Full;
 use sandtower_core::BoxError;
 use tower_service::Service;
 
-use crate::{Call, CallId, Creation, Error, NewSandbox, Sandbox, creation::Claim, request};
+use crate::{
+    Call, Creation, Error, NewSandbox, Sandbox, creation::Claim, hidden::Hidden, request,
+    strings::is_template_not_found,
+};
 
 use super::Client;
+
+const NEWER: &str = "/v2/sandboxes";
+const OLDER: &str = "/sandboxes";
 
 /// Every method fails with an [`Error`] that says which call, what happened and whether to make it
 /// again.
@@ -22,6 +30,9 @@ where
 {
     /// Makes a sandbox.
     ///
+    /// A server that does not have the newer creation call is asked by the older one, now and from
+    /// then on.
+    ///
     /// An id of the call is written on it, with the number of the attempt and an
     /// [owner](crate::Config::owner), as metadata beside `new`'s own; the id is in every error.
     ///
@@ -31,10 +42,8 @@ where
     /// sandbox that nobody holds: find it by the id of the [call](Call::id), which is its metadata
     /// [`CALL_KEY`](crate::CALL_KEY).
     pub async fn create(&self, new: &NewSandbox) -> Result<Sandbox, Error> {
-        let id = self.config.next_call();
-        let call = Call::creation(id);
-        let request = self.creation(id, new).map_err(|error| request::failed(&call, error))?;
-        let response = self.successful(&call, request).await?;
+        let call = Call::creation(self.config.next_call());
+        let response = self.creation(&call, new).await?;
         // Nothing is awaited between here and the caller: it cannot go without what was made.
         if let Some(sandbox) = response.extensions().get::<Sandbox>() {
             Claim::take(response.extensions());
@@ -47,13 +56,51 @@ where
         Ok(sandbox)
     }
 
-    fn creation(&self, id: CallId, new: &NewSandbox) -> Result<Request<Full<Bytes>>, BoxError> {
-        let creation = Creation::new(&self.config, id, new)?;
-        let body = creation.body(1);
-        let mut request = request::control(&self.config, Method::POST, "/v2/sandboxes", body)?;
+    /// By the newer call if the server has it, else by the older.
+    async fn creation(&self, call: &Call, new: &NewSandbox) -> Result<Response<B>, Error> {
+        let creation = call.id.map(|id| Creation::new(&self.config, id, new));
+        let creation = creation.ok_or_else(|| request::failed(call, "it has no id"))?;
+        let creation = creation.map_err(|error| request::failed(call, error))?;
+        let send = async |path| {
+            let request = self.creation_at(path, &creation);
+            let request = request.map_err(|error| request::failed(call, error))?;
+            let hidden = Hidden::of(&request).and(new.secrets());
+            self.successful_hiding(call, request, &hidden).await
+        };
+        if self.older_creation.load(Ordering::Relaxed) {
+            return send(OLDER).await;
+        }
+        match send(NEWER).await {
+            Err(error) if is_unknown_call(&error) => {}
+            answer => return answer,
+        }
+        let answer = send(OLDER).await;
+        if !answer.as_ref().is_err_and(is_unknown_call) {
+            tracing::info!(
+                target: "sandtower::e2b",
+                "the server has no `POST {NEWER}`: sandboxes are made by `POST {OLDER}`"
+            );
+            self.older_creation.store(true, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    fn creation_at(
+        &self,
+        path: &str,
+        creation: &Creation,
+    ) -> Result<Request<Full<Bytes>>, BoxError> {
+        let mut request = request::control(&self.config, Method::POST, path, creation.body(1))?;
         creation.write_key(&mut request);
-        request.extensions_mut().insert(id);
-        request.extensions_mut().insert(creation);
+        request.extensions_mut().insert(creation.call());
+        request.extensions_mut().insert(creation.clone());
         Ok(request)
     }
+}
+
+/// Whether the server does not have the call at all. One that does may know no such template.
+fn is_unknown_call(error: &Error) -> bool {
+    let Error::Answered { call, answer } = error else { return false };
+    let status = answer.status.as_u16();
+    status == 405 || status == 404 && !is_template_not_found(call.operation, status, &answer.said)
 }

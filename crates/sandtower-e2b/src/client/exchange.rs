@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 use tower_service::Service;
 
 use crate::{
-    Answer, Call, Error, Said, Sandbox, body::read, request, strings::E2B, verdict_of_answer,
+    Answer, Call, Error, Said, Sandbox, body::read, hidden::Hidden, request, strings::E2B,
+    verdict_of_answer,
 };
 
 use super::Client;
@@ -87,8 +88,18 @@ where
         call: &Call,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<B>, Error> {
+        let hidden = Hidden::of(&request);
+        self.successful_hiding(call, request, &hidden).await
+    }
+
+    /// The answer, if it is a success; what is `hidden` is not repeated if it is not.
+    pub(super) async fn successful_hiding(
+        &self,
+        call: &Call,
+        request: Request<Full<Bytes>>,
+        hidden: &Hidden,
+    ) -> Result<Response<B>, Error> {
         let unanswered = |source| Error::Unanswered { call: call.clone(), source };
-        let secrets = request::secrets(&request);
         let mut service = self.service.clone();
         poll_fn(|cx| service.poll_ready(cx)).await.map_err(|e| unanswered(e.into()))?;
         let response = service.call(request).await.map_err(|e| unanswered(e.into()))?;
@@ -102,7 +113,7 @@ where
         let verdict = head.extensions.get::<Verdict>().copied().unwrap_or_else(|| {
             verdict_of_answer(E2B, call.operation, head.status, &head.headers, &said)
         });
-        let said = secrets.iter().flatten().fold(said, Said::without);
+        let said = hidden.hide(said);
         let attempt = head.extensions.get::<Attempt>().map_or(1, |attempt| attempt.number);
         let answer = Box::new(Answer { status: head.status, said, verdict, attempt });
         Err(Error::Answered { call: call.clone(), answer })

@@ -1,13 +1,17 @@
 //! The life of a sandbox after its creation.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::BoxError;
+use sandtower_core::{BoxError, Operation};
 use tower_service::Service;
 
-use crate::{Call, Error, SandboxId, operation as op};
+use crate::{
+    Call, Error, Sandbox, SandboxId, new_sandbox::whole_seconds, operation as op, strings::mentions,
+};
 
 use super::Client;
 
@@ -38,4 +42,94 @@ where
             Err(error) => Err(error),
         }
     }
+
+    /// Connects to a sandbox: its tokens are fetched again, and one that is paused is resumed.
+    ///
+    /// It lives for `lifetime` from now on, rounded up to whole seconds, and never shorter than it
+    /// would have; `None`: the service decides, 300 s.
+    ///
+    /// # Errors
+    ///
+    /// Status 404: there is no such sandbox. After any other it may have been resumed; connecting
+    /// again is safe.
+    pub async fn connect(
+        &self,
+        id: &SandboxId,
+        lifetime: Option<Duration>,
+    ) -> Result<Sandbox, Error> {
+        self.opened(op::SANDBOX_CONNECT, id, "connect", lifetime).await
+    }
+
+    /// Resumes a paused sandbox by the older call, for servers that do not resume by
+    /// [`connect`](Self::connect).
+    ///
+    /// # Errors
+    ///
+    /// Status 409: it is running, perhaps since an attempt before resumed it.
+    pub async fn resume(
+        &self,
+        id: &SandboxId,
+        lifetime: Option<Duration>,
+    ) -> Result<Sandbox, Error> {
+        self.opened(op::SANDBOX_RESUME, id, "resume", lifetime).await
+    }
+
+    /// Pauses a sandbox, with its memory. `false`: it was paused already.
+    ///
+    /// # Errors
+    ///
+    /// It may be paused all the same; pausing it again is safe.
+    pub async fn pause(&self, id: &SandboxId) -> Result<bool, Error> {
+        let call = Call::new(op::SANDBOX_PAUSE, Some(id.clone()));
+        let path = format!("/sandboxes/{id}/pause");
+        let request = self.control(&call, Method::POST, &path, Bytes::from_static(b"{}"))?;
+        match self.successful(&call, request).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_already_paused(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets how long a sandbox lives from now on, rounded up to whole seconds: longer or shorter.
+    ///
+    /// # Errors
+    ///
+    /// Status 400: longer than the plan allows. Status 404: there is no such sandbox. After any
+    /// other it may be set; setting it again is safe.
+    pub async fn set_timeout(&self, id: &SandboxId, lifetime: Duration) -> Result<(), Error> {
+        let call = Call::new(op::SANDBOX_TIMEOUT, Some(id.clone()));
+        let path = format!("/sandboxes/{id}/timeout");
+        let body = lifetime_body(Some(lifetime));
+        let request = self.control(&call, Method::POST, &path, body)?;
+        self.successful(&call, request).await.map(drop)
+    }
+
+    async fn opened(
+        &self,
+        operation: Operation,
+        id: &SandboxId,
+        verb: &str,
+        lifetime: Option<Duration>,
+    ) -> Result<Sandbox, Error> {
+        let call = Call::new(operation, Some(id.clone()));
+        let path = format!("/sandboxes/{id}/{verb}");
+        let request = self.control(&call, Method::POST, &path, lifetime_body(lifetime))?;
+        let response = self.successful(&call, request).await?;
+        if let Some(sandbox) = response.extensions().get::<Sandbox>() {
+            return Ok(sandbox.clone());
+        }
+        self.read_json(&call, response).await.map(|(sandbox, _)| sandbox)
+    }
+}
+
+fn lifetime_body(lifetime: Option<Duration>) -> Bytes {
+    match lifetime {
+        Some(lifetime) => format!(r#"{{"timeout":{}}}"#, whole_seconds(lifetime)).into(),
+        None => Bytes::from_static(b"{}"),
+    }
+}
+
+fn is_already_paused(error: &Error) -> bool {
+    error.status() == Some(StatusCode::CONFLICT)
+        && error.said().is_some_and(|said| mentions(&said.message, "already paused"))
 }

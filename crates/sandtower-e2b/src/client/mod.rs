@@ -4,12 +4,18 @@ mod create;
 mod exchange;
 mod files;
 mod health;
+mod kill_on_drop;
 mod lifecycle;
 mod listing;
+mod pages;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::{Config, Error};
+
+pub use kill_on_drop::KillOnDrop;
+pub use pages::Pages;
 
 /// A typed client of E2B over any HTTP service: a bare connection pool, or a stack of layers over
 /// one.
@@ -41,16 +47,23 @@ use crate::{Config, Error};
 pub struct Client<S> {
     service: S,
     config: Arc<Config>,
+    /// The server is known to have only the older way to make a sandbox.
+    older_creation: Arc<AtomicBool>,
 }
 
 impl<S> Client<S> {
     /// Talks to what `config` names, by way of `service`.
     pub fn new(service: S, config: Config) -> Self {
-        Self { service, config: Arc::new(config) }
+        Self { service, config: Arc::new(config), older_creation: Arc::default() }
+    }
+
+    /// What it talks to.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     pub(crate) fn shared(service: S, config: Arc<Config>) -> Self {
-        Self { service, config }
+        Self { service, config, older_creation: Arc::default() }
     }
 
     /// The service that requests are sent by.

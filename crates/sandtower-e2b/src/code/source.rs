@@ -82,6 +82,11 @@ impl Code {
         self.longest = bytes;
         self
     }
+
+    /// What of it must not be shown.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &String> {
+        self.envs.values().chain([&self.text])
+    }
 }
 
 /// Code and environment variables may hold secrets: neither is shown.

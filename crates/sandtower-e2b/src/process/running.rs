@@ -2,7 +2,6 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use http_body::Body;
 use sandtower_core::BoxError;
 
@@ -10,6 +9,7 @@ use crate::{
     Call, Error, Output,
     body::piece,
     envelope::{Decoder, EnvelopeError},
+    hidden::Hidden,
 };
 
 use super::event::{Exit, ProcessEvent, Told, read, read_last};
@@ -28,8 +28,7 @@ pub struct Running<B> {
     call: Call,
     pid: u32,
     timeout: Option<Duration>,
-    /// What of the request must not be repeated.
-    secrets: [Option<HeaderValue>; 3],
+    hidden: Hidden,
     events: Events<B>,
 }
 
@@ -42,10 +41,10 @@ where
     pub(crate) async fn new(
         call: Call,
         timeout: Option<Duration>,
-        secrets: [Option<HeaderValue>; 3],
+        hidden: Hidden,
         body: B,
     ) -> Result<Self, Error> {
-        let mut running = Self { call, pid: 0, timeout, secrets, events: Events::new(body) };
+        let mut running = Self { call, pid: 0, timeout, hidden, events: Events::new(body) };
         loop {
             match running.events.next().await {
                 Ok(Some(Told::Started { pid })) => {
@@ -112,10 +111,7 @@ where
         match broken {
             Broken::Said(said) => match (said.code.as_deref(), self.timeout) {
                 (Some("deadline_exceeded"), Some(after)) => Error::CommandTimedOut { call, after },
-                _ => {
-                    let said = self.secrets.iter().flatten().fold(said, crate::Said::without);
-                    Error::Process { call, said: Box::new(said) }
-                }
+                _ => Error::Process { call, said: Box::new(self.hidden.hide(said)) },
             },
             Broken::Body(source) => Error::Unreadable { call, source },
             broken => Error::Unreadable { call, source: broken.into() },
@@ -232,7 +228,7 @@ mod tests {
         let body = Full::new(Bytes::from(stream.concat()));
         let output = async {
             let running =
-                Running::new(call, Some(Duration::from_secs(9)), [const { None }; 3], body).await?;
+                Running::new(call, Some(Duration::from_secs(9)), Hidden::default(), body).await?;
             assert_eq!(running.pid(), 130);
             running.output(longest).await
         };

@@ -1,0 +1,151 @@
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower_core::{Backoff, BoxError, Clock, Seed};
+use sandtower_time::{Sleep, TokioClock};
+use tokio::runtime::Handle;
+use tower_service::Service;
+
+use crate::{Error, Sandbox, SandboxId};
+
+use super::Client;
+
+/// How often a sandbox is tried to be killed. At the end of its lifetime E2B does it.
+const KILLS: usize = 6;
+
+/// A sandbox that is killed when this is dropped: see [`Client::kill_on_drop`].
+///
+/// Dropping waits for nothing: the kill goes on in the background, is tried 6 times within about
+/// half a minute, and is told by a `WARN` event with the target `sandtower::e2b` if it never comes
+/// about. A program that is about to end should [`close`](Self::close) instead.
+#[must_use = "dropped at once, it is killed at once"]
+pub struct KillOnDrop {
+    sandbox: Sandbox,
+    kill: Kill,
+    runtime: Option<Handle>,
+    /// Whether there is anything left to do.
+    held: bool,
+}
+
+/// Boxed, so that the holder is no more generic than a sandbox is.
+type Kill = Box<dyn Fn(SandboxId) -> Killing + Send + Sync>;
+type Killing = Pin<Box<dyn Future<Output = Result<bool, Error>> + Send>>;
+
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Holds `sandbox` so that it is killed when the holder is gone: dropped, returned from, or
+    /// unwound by a panic. A [`Sandbox`] alone is a plain handle, and dropping it does nothing.
+    ///
+    /// The tokio runtime that this is called in does the killing; without one, the one that the
+    /// holder is dropped in.
+    ///
+    /// ```no_run
+    /// # use bytes::Bytes;
+    /// # use http::{Request, Response};
+    /// # use http_body_util::Full;
+    /// # use sandtower_core::BoxError;
+    /// # use sandtower_e2b::{Client, Command, Error, NewSandbox};
+    /// # async fn example<S>(client: Client<S>) -> Result<(), Error>
+    /// # where
+    /// #     S: tower_service::Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = BoxError>,
+    /// #     S: Clone + Send + Sync + 'static,
+    /// #     S::Future: Send,
+    /// # {
+    /// let sandbox = client.kill_on_drop(client.create(&NewSandbox::new("base")).await?);
+    /// client.run(&sandbox, &Command::new("make")).await?;
+    /// sandbox.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn kill_on_drop(&self, sandbox: Sandbox) -> KillOnDrop {
+        let client = self.clone();
+        let kill: Kill = Box::new(move |id| {
+            let client = client.clone();
+            Box::pin(async move { client.kill(&id).await })
+        });
+        KillOnDrop { sandbox, kill, runtime: Handle::try_current().ok(), held: true }
+    }
+}
+
+impl KillOnDrop {
+    /// The sandbox, which lives on.
+    pub fn keep(mut self) -> Sandbox {
+        self.held = false;
+        self.sandbox.clone()
+    }
+
+    /// Kills it now, and says how that went. `false`: it was gone already.
+    ///
+    /// Dropping the future kills it in the background.
+    ///
+    /// # Errors
+    ///
+    /// It may live on: it is tried again in the background.
+    pub async fn close(mut self) -> Result<bool, Error> {
+        let killed = (self.kill)(self.sandbox.id().clone()).await?;
+        self.held = false;
+        Ok(killed)
+    }
+}
+
+impl Deref for KillOnDrop {
+    type Target = Sandbox;
+
+    fn deref(&self) -> &Sandbox {
+        &self.sandbox
+    }
+}
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if !self.held {
+            return;
+        }
+        let id = self.sandbox.id().clone();
+        let kill = std::mem::replace(&mut self.kill, Box::new(|_| Box::pin(async { Ok(true) })));
+        match self.runtime.take().or_else(|| Handle::try_current().ok()) {
+            Some(runtime) => drop(runtime.spawn(insist(kill, id))),
+            None => not_killed(&id),
+        }
+    }
+}
+
+async fn insist(kill: Kill, id: SandboxId) {
+    let backoff = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(16));
+    for wait in backoff.full_jitter().delays(Seed::random().rng()).take(KILLS) {
+        if kill(id.clone()).await.is_ok() {
+            return;
+        }
+        Sleep::until(TokioClock.now() + wait).await;
+    }
+    not_killed(&id);
+}
+
+fn not_killed(id: &SandboxId) {
+    tracing::warn!(
+        target: "sandtower::e2b",
+        sandbox_id = %id,
+        "a sandbox whose holder is gone could not be killed"
+    );
+}
+
+impl std::fmt::Debug for KillOnDrop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KillOnDrop")
+            .field("sandbox", &self.sandbox)
+            .field("held", &self.held)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,31 @@
+//! The typed client, against the simulator: every call, in process and in virtual time.
+
+#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+
+mod code;
+mod commands;
+mod files;
+mod life;
+mod secrets;
+
+use sandtower::core::Seed;
+use sandtower::e2b::{Client, Config, NewSandbox, Sandbox};
+use sandtower_sim::Sim;
+
+const KEY: &str = "e2b_0000000000000000000000000000000000000000";
+
+fn config() -> Config {
+    Config::new(KEY).unwrap().seed(Seed::fixed(1))
+}
+
+/// A simulator in which nothing goes wrong, a client of it, and a sandbox in it.
+async fn sandbox() -> (Sim, Client<Sim>, Sandbox) {
+    sandbox_of("base").await
+}
+
+async fn sandbox_of(template: &str) -> (Sim, Client<Sim>, Sandbox) {
+    let sim = sandtower_sim::Config::new().build().unwrap();
+    let client = Client::new(sim.clone(), config());
+    let sandbox = client.create(&NewSandbox::new(template)).await.unwrap();
+    (sim, client, sandbox)
+}

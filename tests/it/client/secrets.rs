@@ -1,0 +1,177 @@
+//! Secrets are planted wherever one can be, and looked for in all that is shown.
+
+use std::error::Error as _;
+use std::fmt::{Debug, Write as _};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use sandtower::core::BoxError;
+use sandtower::e2b::{
+    Client, Code, Command, Config, Error, NewSandbox, Sandbox, Secret, recognise,
+};
+use sandtower::stack::{Plan, Stack};
+use tower::{Service, service_fn, util::BoxCloneSyncService};
+use tracing_subscriber::fmt::MakeWriter;
+
+const KEY: &str = "e2b_planted_key";
+const PLANTED: [&str; 5] =
+    [KEY, "planted_access", "planted_traffic", "planted_env", "planted_command"];
+
+/// Everything that was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+type Http = BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>;
+
+/// Repeats all that it was sent in what it answers.
+fn echo(status: u16) -> Http {
+    BoxCloneSyncService::new(service_fn(move |request: Request<Full<Bytes>>| async move {
+        let is_stream = recognise(&request).0.name().starts_with("process_") && status == 200;
+        let (head, body) = request.into_parts();
+        let mut repeated = String::new();
+        for (name, value) in &head.headers {
+            write!(repeated, "{name} {} ", String::from_utf8_lossy(value.as_bytes()))?;
+        }
+        let body = body.collect().await?.to_bytes();
+        let body = String::from_utf8_lossy(&body).replace(['"', '\\'], "'");
+        let message = format!("you said {repeated}and {}", body.escape_default());
+        let said = format!(r#"{{"code":"unavailable","message":"{message}"}}"#);
+        let answer = if is_stream {
+            let mut envelope = vec![2];
+            let said = format!(r#"{{"error":{said}}}"#);
+            envelope.extend(u32::try_from(said.len())?.to_be_bytes());
+            envelope.extend(said.as_bytes());
+            envelope
+        } else {
+            said.into_bytes()
+        };
+        Ok(Response::builder().status(status).body(Full::new(answer.into()))?)
+    }))
+}
+
+fn config() -> Config {
+    Config::new(KEY).unwrap()
+}
+
+/// With an access token and a traffic token.
+async fn sandbox() -> Sandbox {
+    let made = r#"{"sandboxID":"i0abc","envdAccessToken":"planted_access","trafficAccessToken":"planted_traffic"}"#;
+    let service = service_fn(async |_: Request<Full<Bytes>>| {
+        Ok::<_, BoxError>(Response::new(Full::new(Bytes::from_static(made.as_bytes()))))
+    });
+    Client::new(service, config()).connect(&"i0abc".parse().unwrap(), None).await.unwrap()
+}
+
+/// Everything that an error shows.
+fn shown(shown: &mut String, error: &Error) {
+    write!(shown, "{error}\n{error:?}\n").unwrap();
+    let mut source = error.source();
+    while let Some(error) = source {
+        write!(shown, "{error}\n{error:?}\n").unwrap();
+        source = error.source();
+    }
+}
+
+/// What is shown of every call by `client` and of what it was given.
+async fn all_calls<S, B>(client: &Client<S>) -> String
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S: Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let sandbox = sandbox().await;
+    let (id, path) = (sandbox.id().clone(), "/tmp/x");
+    let new = NewSandbox::new("base").env("A", "planted_env");
+    let command = Command::new("planted_command").env("A", "planted_env");
+    let code = Code::new("planted_command").env("A", "planted_env");
+    let held = client.kill_on_drop(sandbox.clone());
+    let given: [&dyn Debug; 7] =
+        [client, &config(), &sandbox, &new, &command, &code, &Secret::new(KEY)];
+    let mut all = format!("{given:?} {held:?}");
+    let mut add = |error: Option<Error>| {
+        error.iter().for_each(|error| shown(&mut all, error));
+    };
+    add(held.close().await.err());
+    add(client.create(&new).await.err());
+    add(client.connect(&id, None).await.err());
+    add(client.info(&id).await.err());
+    add(client.list_all(Default::default()).await.err());
+    add(client.pause(&id).await.err());
+    add(client.health().await.err());
+    add(client.envd_health(&sandbox).await.err());
+    add(client.run(&sandbox, &command).await.err());
+    add(client.connect_process(&sandbox, 1).await.err());
+    add(client.processes(&sandbox).await.err());
+    add(client.kill_process(&sandbox, 1).await.err());
+    add(client.run_code(&sandbox, &code).await.err());
+    add(client.contexts(&sandbox).await.err());
+    add(client.read_file(&sandbox, path).await.err());
+    add(client.write_file(&sandbox, path, "").await.err());
+    add(client.list_dir(&sandbox, path, 1).await.err());
+    all
+}
+
+fn assert_hidden(shown: &str, where_: &str) {
+    let encoded = PLANTED.map(|secret| STANDARD.encode(secret));
+    for secret in PLANTED.iter().copied().chain(encoded.iter().map(String::as_str)) {
+        if let Some(at) = shown.find(secret) {
+            let from = at.saturating_sub(200);
+            panic!(
+                "{where_}: `{secret}` in ...{}",
+                String::from_utf8_lossy(&shown.as_bytes()[from..at + 20])
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_error_no_debug_and_no_event_shows_a_secret() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone());
+    let _logging = tracing::subscriber::set_default(
+        subscriber.with_max_level(tracing::Level::TRACE).with_ansi(false).finish(),
+    );
+    for status in [200, 400, 401, 404, 409, 429, 500, 502, 503] {
+        let bare = all_calls(&Client::new(echo(status), config())).await;
+        assert!(bare.contains("***"), "{status}: nothing was repeated: {bare}");
+        assert_hidden(&bare, &format!("status {status}"));
+        let stack = Stack::recommended(config(), Plan::Hobby);
+        let stacked = all_calls(&stack.client(echo(status))).await;
+        assert_hidden(&stacked, &format!("status {status} through the stack"));
+        assert_hidden(&format!("{stack:?} {:?}", stack.handles()), "the stack");
+    }
+    let logged = log.text();
+    assert!(logged.contains("sandtower::"), "nothing was logged: {logged}");
+    assert_hidden(&logged, "the log");
+}
