@@ -3,13 +3,13 @@
 use super::frame::{Frame, HEIGHT};
 use super::legend::{Entry, Swatch};
 use super::scale::Scale;
-use super::slices::{Slice, slices};
+use super::slices::{Slice, slices_of};
 use super::svg::Svg;
 use super::text::{compact, counted, duration, number};
 use crate::PolicyReport;
 
-/// More bars than this are too thin to have a pattern.
-const MOST: usize = 50;
+/// How many bars there may be along the axis; more are too thin to have a pattern.
+const BARS: f64 = 50.0;
 
 pub(super) const LEGEND: [Entry; 4] = [
     Entry { label: "offered", swatch: Swatch::Line("offered") },
@@ -48,10 +48,10 @@ impl Unit {
 }
 
 /// One axis for all policies, so that they compare.
-pub(super) fn rates<'a>(policies: impl Iterator<Item = &'a PolicyReport>) -> Rates {
+pub(super) fn rates<'a>(policies: impl Iterator<Item = &'a PolicyReport>, time: &Scale) -> Rates {
     let most = policies
-        .flat_map(|policy| slices(&policy.series, MOST))
-        .map(|slice| slice.ended().max(slice.row.offered) as f64 / slice.length_s())
+        .flat_map(|policy| slices_of(&policy.series, time.end() / BARS))
+        .map(|slice| a_second(slice.ended().max(slice.row.offered), &slice, time))
         .fold(0.0, f64::max);
     let unit = if most < 1.0 { Unit::Minute } else { Unit::Second };
     Rates { scale: Scale::counts(most * unit.seconds(), false), unit }
@@ -62,8 +62,8 @@ pub(super) fn plot(policy: &PolicyReport, id: &str, time: &Scale, rates: &Rates)
     let mut svg = Svg::new(HEIGHT);
     let frame = Frame { time, up: &rates.scale, top: 24.0 };
     frame.draw(&mut svg, rates.unit.words(), compact);
-    let slices = slices(&policy.series, MOST);
-    let rate = |count: u64, slice: &Slice| count as f64 / slice.length_s() * rates.unit.seconds();
+    let slices = slices_of(&policy.series, time.end() / BARS);
+    let rate = |count, slice: &Slice| a_second(count, slice, time) * rates.unit.seconds();
     for slice in slices.iter().filter(|slice| slice.ended() > 0) {
         svg.group(&told(slice), |svg| bar(svg, &frame, slice, |count| rate(count, slice)));
     }
@@ -75,6 +75,11 @@ pub(super) fn plot(policy: &PolicyReport, id: &str, time: &Scale, rates: &Rates)
     }
     let title = format!("{}: goodput against offered load", policy.median.policy);
     svg.finish(id, &title, &described(&slices))
+}
+
+/// What is left of a run when the last whole slice is over may be short: one call in it is no peak.
+fn a_second(count: u64, slice: &Slice, time: &Scale) -> f64 {
+    count as f64 / slice.length_s().max(time.end() / BARS)
 }
 
 fn bar(svg: &mut Svg, frame: &Frame<'_>, slice: &Slice, rate: impl Fn(u64) -> f64) {
@@ -126,9 +131,10 @@ mod tests {
         let series =
             vec![Row { offered: 8, succeeded: 4, refused: 2, failed: 2, ..Row::default() }];
         let policy = PolicyReport { series, ..PolicyReport::default() };
-        let rates = rates([&policy].into_iter());
+        let time = Scale::time(1.0);
+        let rates = rates([&policy].into_iter(), &time);
         assert_eq!(rates.unit, Unit::Second);
-        let picture = plot(&policy, "x", &Scale::time(1.0), &rates);
+        let picture = plot(&policy, "x", &time, &rates);
         // From 24 to 178, 8 a second: a call is 19.25 high.
         for piece in [
             "succeeded\" x=\"46\" y=\"101\" width=\"305\" height=\"77\"",
@@ -141,10 +147,19 @@ mod tests {
     }
 
     #[test]
+    fn a_call_in_the_short_rest_of_a_run_is_no_peak() {
+        let row = |t_s| Row { t_s, succeeded: 1, ..Row::default() };
+        let series: Vec<_> = (0..101).map(|at| row(f64::from(at))).collect();
+        let policy = PolicyReport { series, ..PolicyReport::default() };
+        let rates = rates([&policy].into_iter(), &Scale::time(1_000.0));
+        assert_eq!((rates.unit, rates.scale.end()), (Unit::Second, 1.0));
+    }
+
+    #[test]
     fn rare_calls_are_counted_by_the_minute() {
         let row = |t_s| Row { t_s, succeeded: 1, ..Row::default() };
         let policy = PolicyReport { series: vec![row(0.0), row(30.0)], ..PolicyReport::default() };
-        let rates = rates([&policy].into_iter());
+        let rates = rates([&policy].into_iter(), &Scale::time(60.0));
         assert_eq!((rates.unit, rates.scale.end()), (Unit::Minute, 2.0));
     }
 }

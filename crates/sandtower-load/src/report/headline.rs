@@ -10,22 +10,17 @@ pub(super) fn sentence(policies: &[&PolicyReport]) -> String {
     let name = |figures: &Figures| format!("<strong>{}</strong>", Escaped(&figures.policy));
     let lead = if policies.len() > 1 { "Best here: " } else { "" };
     let mut said = format!("{lead}{}: {}", name(figures), achieved(figures));
-    for other in policies.iter().map(|policy| &policy.median) {
-        if other.succeeded > 0.0 && other.p99_ms < figures.p99_ms {
-            said += &format!(
-                " {} has a lower p99, {}, over the {} that it answered.",
-                name(other),
-                duration(other.p99_ms),
-                counted(other.succeeded, "call", "calls"),
-            );
-        }
-        if other.amplification > 0.0 && other.amplification < figures.amplification - 0.005 {
-            let [fewer, more] = [other, figures].map(|figures| number(figures.amplification));
-            said += &format!(
-                " {} sends fewer creations for each that is asked for: {fewer} against {more}.",
-                name(other)
-            );
-        }
+    let faster: Vec<_> = policies
+        .iter()
+        .map(|policy| &policy.median)
+        .filter(|other| other.succeeded > 0.0 && other.p99_ms < figures.p99_ms)
+        .map(|other| {
+            let calls = counted(other.succeeded, "call", "calls");
+            format!("{} ({} over {calls})", name(other), duration(other.p99_ms))
+        })
+        .collect();
+    if !faster.is_empty() {
+        said += &format!(" A lower p99 over fewer calls: {}.", faster.join(", "));
     }
     format!("<p class=\"lead\">{said}</p>\n")
 }
@@ -52,7 +47,9 @@ fn achieved(figures: &Figures) -> String {
     }
     let sent = match figures.amplification {
         0.0 => String::new(),
-        sent => format!("{} creations sent for each that was asked for; ", number(sent)),
+        sent => {
+            format!("{} sent for each that was asked for; ", counted(sent, "creation", "creations"))
+        }
     };
     let left = match figures.leaked_sandboxes {
         0.0 => "no sandbox".to_owned(),
@@ -197,7 +194,7 @@ mod tests {
             "{said}"
         );
         assert!(
-            said.contains("<strong>fast</strong> has a lower p99, 9 s, over the 3 calls"),
+            said.contains("lower p99 over fewer calls: <strong>fast</strong> (9 s over 3 calls)."),
             "{said}"
         );
     }

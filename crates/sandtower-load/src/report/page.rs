@@ -136,7 +136,8 @@ impl Scenario<'_> {
     }
 
     fn goodput(&self) -> String {
-        let (time, rates) = (self.time(), goodput::rates(self.policies()));
+        let time = self.time();
+        let rates = goodput::rates(self.policies(), &time);
         self.plots(
             "goodput",
             "Goodput against offered load",
@@ -160,13 +161,14 @@ impl Scenario<'_> {
     }
 
     fn slowest(&self) -> String {
-        let (entries, time) = (slowest::legend(self.policies()), slowest::scale(self.policies()));
+        let entries = slowest::legend(self.policies());
         self.plots(
             "slowest",
             "Where the time of the slowest calls went",
-            "Each bar is a call, from when it was meant to start to its end.",
+            "Each bar is a call, from when it was meant to start to its end. Every policy has an axis of \
+             its own, for the pieces are what counts here.",
             &entries,
-            |policy, id| slowest::plot(policy, id, &time),
+            |policy, id| slowest::plot(policy, id),
         )
     }
 

@@ -28,15 +28,28 @@ impl Slice {
 /// flight and of those who wait the highest is kept, of medians their median, of limits the last.
 /// States of a breaker are not for this: a short one would be lost.
 pub(super) fn slices(series: &[Row], most: usize) -> Vec<Slice> {
+    let fine = fine(series);
+    fine.chunks(fine.len().div_ceil(most.max(1)).max(1)).map(merged).collect()
+}
+
+/// As [`slices`], each about so many seconds long, and never shorter than a row: rates of policies
+/// that took different times compare only over the same time.
+pub(super) fn slices_of(series: &[Row], length_s: f64) -> Vec<Slice> {
+    let fine = fine(series);
+    let longest = fine.iter().map(|(row, end)| end - row.t_s).fold(0.0, f64::max);
+    // A cast of what is no number is nought.
+    let together = (length_s / longest).round() as usize;
+    fine.chunks(together.max(1)).map(merged).collect()
+}
+
+/// The rows that take time, each with its end.
+fn fine(series: &[Row]) -> Vec<(&Row, f64)> {
     let rows: Vec<_> = series.iter().filter(|row| row.t_s.is_finite() && row.t_s >= 0.0).collect();
     let Some(last) = rows.last() else { return Vec::new() };
     let usual = rows.iter().rev().nth(1).map_or(1.0, |before| last.t_s - before.t_s);
     let end = last.t_s + if usual > 0.0 { usual } else { 1.0 };
     let starts = rows.iter().skip(1).map(|row| row.t_s).chain(iter::once(end));
-    let fine: Vec<_> =
-        rows.iter().copied().zip(starts).filter(|(row, end)| *end > row.t_s).collect();
-    let together = fine.len().div_ceil(most.max(1)).max(1);
-    fine.chunks(together).map(merged).collect()
+    rows.iter().copied().zip(starts).filter(|(row, end)| *end > row.t_s).collect()
 }
 
 fn merged(rows: &[(&Row, f64)]) -> Slice {
@@ -94,6 +107,18 @@ mod tests {
         assert_eq!(slices.iter().filter(|slice| slice.row.max_ms == Some(99.0)).count(), 1);
         assert!(slices.iter().all(|slice| slice.row.p50_ms == Some(1.0)));
         assert_eq!(slices[99].end_s, 10_000.0);
+    }
+
+    #[test]
+    fn series_of_different_grain_are_cut_into_the_same_lengths() {
+        let of = |length_s: f64, rows: u32| -> Vec<_> {
+            (0..rows).map(|at| row(f64::from(at) * length_s, 1, None)).collect()
+        };
+        for (series, expected) in [(of(1.0, 70), 14.0), (of(7.0, 100), 14.0), (of(20.0, 4), 20.0)] {
+            let slices = slices_of(&series, 14.0);
+            assert!(slices.iter().all(|slice| slice.length_s() == expected), "{expected}");
+        }
+        assert_eq!(slices_of(&[], 14.0), []);
     }
 
     #[test]

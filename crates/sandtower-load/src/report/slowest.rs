@@ -30,16 +30,12 @@ pub(super) fn legend<'a>(policies: impl Iterator<Item = &'a PolicyReport>) -> Ve
     parts.map(|part| Entry { label: part.label(), swatch: Swatch::Fill(class(part)) }).collect()
 }
 
-/// One axis for all policies, so that they compare.
-pub(super) fn scale<'a>(policies: impl Iterator<Item = &'a PolicyReport>) -> Scale {
-    let calls = policies.flat_map(shown);
-    let most = calls.map(|call| finite(call.took_ms).max(total(call))).fold(0.0, f64::max);
-    Scale::time(most / 1e3)
-}
-
 /// A bar for each call, from its start to its end, in the pieces in which its time was spent.
-pub(super) fn plot(policy: &PolicyReport, id: &str, time: &Scale) -> String {
+pub(super) fn plot(policy: &PolicyReport, id: &str) -> String {
     let calls = shown(policy);
+    let longest =
+        calls.iter().map(|call| finite(call.took_ms).max(total(call))).fold(0.0, f64::max);
+    let time = &Scale::time(longest / 1e3);
     let bottom = TOP + ROW * calls.len().max(2) as f64;
     let mut svg = Svg::new(bottom + AXIS);
     axis(&mut svg, time, bottom);
@@ -154,7 +150,7 @@ mod tests {
     #[test]
     fn a_bar_is_as_long_as_its_call_and_its_pieces_follow_each_other() {
         let pieces = [(Part::InLine, 6e3), (Part::Attempt, 3e3), (Part::Backoff, 1e3)];
-        let picture = plot(&policy(vec![call(&pieces)]), "x", &Scale::time(10.0));
+        let picture = plot(&policy(vec![call(&pieces)]), "x");
         for piece in [
             "whole\" x=\"0\" y=\"21\" width=\"352\"",
             "in-line\" x=\"0\" y=\"21\" width=\"211.2\"",
@@ -184,7 +180,7 @@ mod tests {
     #[test]
     fn many_slow_calls_are_cut_to_the_slowest() {
         let policy = policy(vec![call(&[(Part::Attempt, 1e3)]); 500]);
-        let picture = plot(&policy, "x", &Scale::time(1.0));
+        let picture = plot(&policy, "x");
         assert_eq!(picture.matches("mark whole").count(), MOST);
     }
 }
