@@ -168,7 +168,7 @@ impl Scenario<'_> {
             "Each bar is a call, from when it was meant to start to its end. Every policy has an axis of \
              its own, for the pieces are what counts here.",
             &entries,
-            |policy, id| slowest::plot(policy, id),
+            slowest::plot,
         )
     }
 
