@@ -4,6 +4,7 @@ use std::time::Duration;
 use sandtower_core::Operation;
 
 use crate::limiter::Limit;
+use crate::quota::Operations;
 
 /// How a waiting room is furnished.
 ///
@@ -22,6 +23,7 @@ pub struct Config {
     pub(crate) concurrency_for: Vec<(Operation, Limit)>,
     pub(crate) queue: u32,
     pub(crate) stands_after: Duration,
+    pub(crate) last_out: Operations,
 }
 
 impl Config {
@@ -33,6 +35,7 @@ impl Config {
             concurrency_for: Vec::new(),
             queue: 1_024,
             stands_after: Duration::from_secs(1),
+            last_out: Operations::default(),
         }
     }
 
@@ -63,6 +66,14 @@ impl Config {
     #[must_use]
     pub fn newest_first_after(mut self, time: Duration) -> Self {
         self.stands_after = time;
+        self
+    }
+
+    /// Calls of `operation` put away what others have made: they are let in while the room
+    /// [winds down](crate::Room::wind_down), and nobody waits for them.
+    #[must_use]
+    pub fn last_out(mut self, operation: Operation) -> Self {
+        self.last_out.insert(operation);
         self
     }
 

@@ -53,6 +53,18 @@ pub struct Standing {
     pub held_by: Option<Refusal>,
 }
 
+impl Standing {
+    /// A place in a line of `waiting`, behind `ahead` others.
+    pub fn new(
+        ahead: usize,
+        waiting: usize,
+        wait: Option<Duration>,
+        held_by: Option<Refusal>,
+    ) -> Self {
+        Self { ahead, waiting, wait, held_by }
+    }
+}
+
 /// What a message to the user says.
 impl std::fmt::Display for Standing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -29,6 +29,7 @@ struct Inner<G> {
     /// By the operation's index. A lane's lock comes before a gate's, never after.
     lanes: Box<[OnceLock<Mutex<Lane>>]>,
     draining: AtomicBool,
+    winding_down: AtomicBool,
     drainers: Drainers,
     /// Itself, for those who watch without knowing its gates.
     lines: Weak<dyn Lines>,
@@ -56,8 +57,9 @@ impl<G: Gate + Send + Sync + 'static> Room<G> {
         let lanes = (0..=u8::MAX).map(|_| OnceLock::new()).collect();
         let inner = Arc::new_cyclic(|weak: &Weak<Inner<G>>| {
             let lines: Weak<dyn Lines> = weak.clone();
-            let (draining, drainers) = (AtomicBool::new(false), Drainers::default());
-            Inner { config, gates, lanes, draining, drainers, lines }
+            let (draining, winding_down) = (AtomicBool::new(false), AtomicBool::new(false));
+            let drainers = Drainers::default();
+            Inner { config, gates, lanes, draining, winding_down, drainers, lines }
         });
         let weak: Weak<Inner<G>> = Arc::downgrade(&inner);
         inner.gates.watch(weak);
@@ -99,7 +101,7 @@ impl<G> Room<G> {
     /// What the room looks like now.
     pub fn snapshot(&self) -> RoomSnapshot {
         let lanes = self.inner.seen().map(|lane| lock(lane).snapshot()).collect();
-        RoomSnapshot { name: self.name().to_owned(), draining: self.is_draining(), lanes }
+        RoomSnapshot { name: self.name().to_owned(), draining: self.is_closing(), lanes }
     }
 
     /// Closes the room for good, at once: newcomers and those in line are refused, those inside
@@ -110,12 +112,36 @@ impl<G> Room<G> {
         Drain::new(self.clone())
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
-        self.inner.draining.load(Ordering::Acquire)
+    /// Closes the room for good but for those that go [last](Config::last_out): what is to be put
+    /// away can still be. Newcomers and those in line are refused, those inside finish. The future is
+    /// done when nobody is inside any more but those that go last. [Drain](Self::drain) it then.
+    pub fn wind_down(&self) -> Drain<G> {
+        self.inner.winding_down.store(true, Ordering::Release);
+        self.inner.wake_all_next();
+        Drain::new(self.clone())
     }
 
+    /// Whether the room is closed, or being closed, to calls of `operation`.
+    pub(crate) fn is_closed_to(&self, operation: Operation) -> bool {
+        let inner = &self.inner;
+        inner.draining.load(Ordering::Acquire)
+            || inner.winding_down.load(Ordering::Acquire)
+                && !inner.config.last_out.contains(operation)
+    }
+
+    fn is_closing(&self) -> bool {
+        let inner = &self.inner;
+        inner.draining.load(Ordering::Acquire) || inner.winding_down.load(Ordering::Acquire)
+    }
+
+    /// Whether nobody is inside who has to go before the room is closed.
     pub(crate) fn is_empty(&self) -> bool {
-        self.inner.seen().all(|lane| lock(lane).in_flight() == 0)
+        let inner = &self.inner;
+        let goes_first = |index: &usize| {
+            inner.draining.load(Ordering::Acquire) || !inner.config.last_out.has(*index)
+        };
+        let lanes = inner.lanes.iter().enumerate().filter(|(index, _)| goes_first(index));
+        lanes.filter_map(|(_, lane)| lane.get()).all(|lane| lock(lane).in_flight() == 0)
     }
 
     pub(crate) fn drainers(&self) -> &Drainers {
@@ -158,7 +184,7 @@ impl<G> Room<G> {
         if let Some(waker) = woken {
             waker.wake();
         }
-        if self.is_draining() {
+        if self.is_closing() {
             self.inner.drainers.wake();
         }
     }
@@ -198,7 +224,7 @@ impl<G: Gate> Room<G> {
 
     /// Why a newcomer need not even try.
     fn hopeless(&self, lane: &Lane, asked: &Asked, now: Tick) -> Option<Reason> {
-        if self.is_draining() {
+        if self.is_closed_to(asked.operation) {
             return Some(Reason::Draining);
         }
         if asked.deadline.is_some_and(|deadline| now >= deadline) {
@@ -273,7 +299,7 @@ impl<G: Gate> Gate for Room<G> {
 
     fn take(&self, asked: &Asked, now: Tick) -> Take<Self::Token> {
         let mut lane = self.lane(asked.operation);
-        if self.is_draining() {
+        if self.is_closed_to(asked.operation) {
             return Take::Refuse(self.refuse(&mut lane, asked.operation, Reason::Draining));
         }
         if !lane.is_open() {

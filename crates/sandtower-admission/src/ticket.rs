@@ -94,7 +94,7 @@ fn decide<G: Gate>(
     let refused =
         |reason, leaving| (Turn::Refused(room.refusal(asked.operation, reason)), Some(leaving));
     let late = || refused(Reason::TooLate { waited: now.since(arrived) }, Leaving::Late);
-    if room.is_draining() {
+    if room.is_closed_to(asked.operation) {
         return refused(Reason::Draining, Leaving::Draining);
     }
     if now >= deadline {

@@ -16,9 +16,10 @@ use sandtower_time::TokioClock;
 pub use self::config::{QuotaConfig, QuotaConfigError};
 pub use self::snapshot::QuotaSnapshot;
 
+pub(crate) use self::operations::Operations;
+
 use self::config::check_limit;
 use self::engine::{Came, Eased, Engine, No, Try};
-use self::operations::Operations;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Keeps calls from asking for a slot while there is none: a [`Gate`], and the handle that reads and

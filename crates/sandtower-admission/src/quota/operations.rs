@@ -18,8 +18,12 @@ impl Operations {
 
     #[inline]
     pub(crate) fn contains(&self, operation: Operation) -> bool {
-        // An index is a u8: below 256.
-        let index = operation.index();
+        self.has(operation.index())
+    }
+
+    /// By the index of an operation, which is below 256.
+    #[inline]
+    pub(crate) fn has(&self, index: usize) -> bool {
         self.bits[index / 64] >> (index % 64) & 1 == 1
     }
 

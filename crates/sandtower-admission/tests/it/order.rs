@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sandtower_admission::{Admission, AdmissionLayer, Config, Progress, Room, Watch, Where};
-use sandtower_core::{Asked, BoxError, Clock, Reason, Refusal, find};
+use sandtower_core::{Asked, BoxError, Clock, Operation, Reason, Refusal, find};
 use sandtower_testkit::{Answer, Handle, Mock};
 use sandtower_time::TokioClock;
 use tokio_test::task::spawn;
@@ -153,4 +153,34 @@ async fn a_room_that_is_drained_lets_those_inside_finish_and_nobody_else_in() {
     assert_eq!(error.to_string(), "admission `test` is shutting down");
     assert_eq!(handle.counts().calls, 1);
     assert_eq!(room.snapshot().lanes[0].refused_draining, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_winds_down_still_lets_in_what_puts_away_and_waits_for_the_others_only() {
+    const KILL: Operation = Operation::new(5, "sandbox_kill");
+    let (mock, _handle) = Mock::<Asked, u64>::new(|asked, _| {
+        Answer::ok(1).after(if asked.operation == KILL { 10 * SECOND } else { SECOND })
+    });
+    let config = Config::new("test").last_out(KILL);
+    let layer = AdmissionLayer::new(config).unwrap().classify(Literal);
+    let (mut service, room) = (layer.layer(mock), layer.room().clone());
+    let inside = tokio::spawn(service.call(Asked::default()));
+    let kill = tokio::spawn(service.call(Asked::new(KILL)));
+    tokio::task::yield_now().await;
+    let start = TokioClock.now();
+
+    room.wind_down().await;
+
+    assert_eq!(TokioClock.now().since(start), SECOND);
+    inside.await.unwrap().unwrap();
+    let error = service.call(Asked::default()).await.unwrap_err();
+    assert_eq!(reason(&error), Reason::Draining);
+    assert!(room.snapshot().draining);
+    service.call(Asked::new(KILL)).await.unwrap();
+    kill.await.unwrap().unwrap();
+
+    room.drain().await;
+
+    let error = service.call(Asked::new(KILL)).await.unwrap_err();
+    assert_eq!(reason(&error), Reason::Draining);
 }
