@@ -4,7 +4,7 @@ use tower_layer::{Identity, Layer};
 
 use crate::admission::Progress;
 use crate::e2b::{self, Client};
-use crate::stack::{Handles, Recommended, Snapshot, Stack, Templated, Watched};
+use crate::stack::{Handles, Recommended, Snapshot, Stack, Templated, Undrained, Watched};
 
 /// A typed client of E2B with a stack of layers around its transport, and the handles of all of them.
 ///
@@ -19,7 +19,7 @@ use crate::stack::{Handles, Recommended, Snapshot, Stack, Templated, Watched};
 /// e2b.kill(sandbox.id()).await?;
 ///
 /// println!("{:?}", e2b.snapshot());
-/// e2b.drain().await;
+/// e2b.drain().await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -52,13 +52,22 @@ impl<S, F: Layer<Templated<S>>> E2b<S, F> {
     }
 
     /// Closes for good: see [`Handles::drain`].
-    pub async fn drain(&self) {
-        self.handles.drain().await;
+    ///
+    /// # Errors
+    ///
+    /// Something that nobody holds is not ended yet.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its timer enabled.
+    pub async fn drain(&self) -> Result<(), Undrained> {
+        self.handles.drain().await
     }
 
     /// The same client, whose calls show in `progress` where they are: for one call at a time.
     ///
     /// ```no_run
+    /// use sandtower::Message;
     /// use sandtower::admission::{Progress, Where};
     /// use sandtower::e2b::{HttpTransport, NewSandbox};
     ///
@@ -69,7 +78,7 @@ impl<S, F: Layer<Templated<S>>> E2b<S, F> {
     ///
     /// // Elsewhere, whenever the user looks:
     /// if let Where::Waiting(standing) = progress.look() {
-    ///     println!("{standing}");
+    ///     println!("{}", Message::from(&standing));
     /// }
     /// let sandbox = create.await??;
     /// # Ok(())

@@ -46,10 +46,13 @@
 //! | [`stack`] | `e2b` | the recommended stack |
 //!
 //! The default feature `transport` is `e2b` with an HTTP client. One layer alone, with
-//! `default-features = false`, brings neither HTTP nor TLS.
+//! `default-features = false`, brings neither HTTP nor TLS. [`Message`] says what a
+//! user reads while waiting, or after a failure; [`ServiceBuilderExt`] puts layers into a chain.
 
 #[cfg(feature = "e2b")]
 mod client;
+mod message;
+mod service_builder;
 #[cfg(feature = "e2b")]
 pub mod stack;
 #[cfg(feature = "transport")]
@@ -57,6 +60,8 @@ mod start;
 
 #[cfg(feature = "e2b")]
 pub use client::E2b;
+pub use message::Message;
+pub use service_builder::ServiceBuilderExt;
 #[cfg(feature = "transport")]
 pub use start::{StartError, e2b};
 

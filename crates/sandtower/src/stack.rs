@@ -44,7 +44,7 @@ pub use assembly::{
 };
 pub use builder::Builder;
 pub use error::BuildError;
-pub use handles::{Handles, Snapshot};
+pub use handles::{Handles, Snapshot, Undrained};
 pub use maybe::{Maybe, MaybeFuture, MaybeLayered};
 pub use part::Part;
 pub use plan::Plan;

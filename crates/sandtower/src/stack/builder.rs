@@ -5,7 +5,7 @@ use tower_layer::Identity;
 
 use super::assembly::{Gates, Parts, Stack};
 use super::maybe::Maybe;
-use super::preset::{Configs, NAME};
+use super::preset::{Configs, LAST_OUT, NAME};
 use super::watch::WatchExtension;
 use super::{BuildError, Handles, Part, Plan, Preset};
 use crate::admission::{AdmissionLayer, Quota, QuotaConfig};
@@ -200,7 +200,10 @@ impl<F> Builder<F> {
         let gates = gates(&configs, &dropped, &seed)?;
         let room = match dropped.has(Part::Admission) {
             // Nobody is in anybody's way, and nobody waits: the gates alone decide.
-            true => admission::Config::new(NAME).concurrency(u32::MAX).queue(0),
+            true => {
+                let open = admission::Config::new(NAME).concurrency(u32::MAX).queue(0);
+                LAST_OUT.into_iter().fold(open, admission::Config::last_out)
+            }
             false => configs.admission,
         };
         let admission = AdmissionLayer::with_gates(room, gates.enforced)

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -50,13 +51,45 @@ impl Handles {
         }
     }
 
-    /// Closes for good, for the end of a program: calls that wait or come from now on are refused,
-    /// those that were sent are waited for, and so is the release of what nobody got.
+    /// Closes for good, for the end of a program: calls that wait or come from now on are refused, and
+    /// those that were sent are waited for; then what nobody holds is ended. Sandboxes that callers
+    /// hold are theirs: they can be listed and killed until the rest is done.
     ///
-    /// It takes as long as that: bound it by a time-out of your own. Dropped, it opens nothing again.
-    pub async fn drain(&self) {
+    /// It takes as long as the calls do, and at most 5 minutes more. What was sent or is being killed
+    /// goes on if it is dropped; nothing opens again.
+    ///
+    /// # Errors
+    ///
+    /// Something that nobody holds is not ended yet.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its timer enabled.
+    pub async fn drain(&self) -> Result<(), Undrained> {
+        self.room.wind_down().await;
+        let checks = self.health_check.drain(LONGEST_RELEASE).await;
+        let creations = self.creations.drain(LONGEST_RELEASE).await;
         self.room.drain().await;
+        match (checks, creations) {
+            (Ok(()), Ok(())) => Ok(()),
+            (checks, creations) => {
+                let left = checks.err().map_or(0, |undrained| undrained.left);
+                Err(Undrained { left: left + creations.err().map_or(0, |open| open.left) })
+            }
+        }
     }
+}
+
+/// An attempt without a known result is settled after about 2 minutes; a kill is tried for longer.
+const LONGEST_RELEASE: Duration = Duration::from_secs(150);
+
+/// A stack was closed before all that nobody holds was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{left} things that nobody holds are not ended yet")]
+#[non_exhaustive]
+pub struct Undrained {
+    /// How many.
+    pub left: u64,
 }
 
 /// A whole stack at one moment. What was dropped from it counts nothing.

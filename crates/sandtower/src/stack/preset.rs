@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Plan;
 use crate::admission::QuotaConfig;
+use crate::core::Operation;
 use crate::e2b::{Timeouts, operation as op};
 use crate::rate_limit::{Mode, Pace};
 use crate::retry::WhenThrottled;
@@ -68,8 +69,14 @@ impl Preset {
 }
 
 fn admission(plan: Plan) -> admission::Config {
-    admission::Config::new(NAME).concurrency_for(op::SANDBOX_CREATE, plan.concurrent_creates())
+    let config = admission::Config::new(NAME);
+    let config = config.concurrency_for(op::SANDBOX_CREATE, plan.concurrent_creates());
+    LAST_OUT.into_iter().fold(config, admission::Config::last_out)
 }
+
+/// What puts sandboxes away, and what looks after those that are just being made.
+pub(super) const LAST_OUT: [Operation; 5] =
+    [op::SANDBOX_KILL, op::SANDBOX_LIST, op::SANDBOX_CONNECT, op::ENVD_HEALTH, op::PROCESS_START];
 
 /// What takes one of a team's sandboxes, and what frees one. A connect takes one only if the sandbox
 /// was paused, which nobody knows before.

@@ -1,0 +1,53 @@
+#[cfg(feature = "e2b")]
+mod error;
+mod refusal;
+#[cfg(feature = "admission")]
+mod standing;
+mod words;
+
+use std::time::Duration;
+
+/// What a user reads: what happens, and what comes next.
+///
+/// Made of a place in line ([`Standing`](crate::admission::Standing)), of a
+/// [`Refusal`](crate::core::Refusal), or of an error of the typed client. It names no layer and repeats
+/// nothing that the service said: that is for logs.
+///
+/// ```
+/// use std::time::Duration;
+/// use sandtower::Message;
+/// use sandtower::core::{Reason, Refusal};
+///
+/// let refusal = Refusal::new("circuit breaker", "E2B", Reason::Open { failed: 7, of: 7 })
+///     .come_back_in(Duration::from_secs(45));
+/// let message = Message::from(&refusal);
+/// assert_eq!(message.to_string(), "E2B is not answering; the next attempt is in 45 s");
+/// assert_eq!(message.retry_after(), Some(Duration::from_secs(45)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    text: String,
+    retry_after: Option<Duration>,
+}
+
+impl Message {
+    fn new(text: impl Into<String>, retry_after: Option<Duration>) -> Self {
+        Self { text: text.into(), retry_after }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// How long to wait before looking, or trying, again; `None`: nobody knows.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl std::fmt::Display for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}

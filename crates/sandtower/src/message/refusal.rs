@@ -1,0 +1,46 @@
+use super::Message;
+use super::words::{Time, cause, sentence};
+use crate::core::{Reason, Refusal};
+
+impl From<&Refusal> for Message {
+    fn from(refusal: &Refusal) -> Self {
+        let after = refusal.retry_after();
+        let text = match (cause(refusal), refusal.reason()) {
+            (Some(cause), Reason::Exhausted { .. }) => {
+                format!("{cause}; try again when one has ended")
+            }
+            (Some(cause), Reason::Open { .. } | Reason::Probing | Reason::Unhealthy) => match after
+            {
+                Some(after) => format!("{cause}; the next attempt is in {}", Time(after)),
+                None => format!("{cause}; try again later"),
+            },
+            (Some(cause), _) => format!("{cause}; {}", again(refusal)),
+            (None, reason) => format!("{}; {}", our_own(&reason), again(refusal)),
+        };
+        Self::new(sentence(text), after)
+    }
+}
+
+fn again(refusal: &Refusal) -> String {
+    match refusal.retry_after() {
+        Some(after) => format!("try again in {}", Time(after)),
+        None => String::from("try again later"),
+    }
+}
+
+/// What is in the way on our side.
+fn our_own(reason: &Reason) -> String {
+    match reason {
+        Reason::Full { limit } => format!("all {limit} places are taken"),
+        Reason::QueueFull { waiting: 1 } => String::from("somebody is waiting already"),
+        Reason::QueueFull { waiting } => format!("too many are waiting already ({waiting})"),
+        Reason::TooLate { waited } => {
+            format!("your turn did not come in time, after {}", Time(*waited))
+        }
+        Reason::NoTime { wait } => {
+            format!("your turn would come in about {}, which is too late", Time(*wait))
+        }
+        Reason::Draining => String::from("this service is shutting down"),
+        _ => String::from("this cannot be done now"),
+    }
+}

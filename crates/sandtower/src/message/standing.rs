@@ -1,0 +1,71 @@
+use std::time::Duration;
+
+use super::Message;
+use super::words::{Time, cause, sentence};
+use crate::admission::Standing;
+use crate::core::{Reason, Refusal};
+
+impl From<&Standing> for Message {
+    /// The [time to wait](Message::retry_after) is until this call's turn, as far as anyone knows.
+    fn from(standing: &Standing) -> Self {
+        let held_by = standing.held_by.as_ref();
+        let after = standing.wait.or_else(|| held_by.and_then(Refusal::retry_after));
+        let text = match held_by.and_then(|held| Some((cause(held)?, held.reason()))) {
+            Some((cause, Reason::Exhausted { .. })) => {
+                format!("{cause}; waiting for one to end, {}", ahead(standing.ahead))
+            }
+            Some((cause, reason)) => {
+                let ahead = match standing.ahead {
+                    0 => String::new(),
+                    others => format!(", {others} ahead of you"),
+                };
+                format!("{cause}; {}{ahead}", next(&reason, after))
+            }
+            None => match after {
+                Some(after) => format!("{}, about {}", place(standing.ahead), Time(after)),
+                None => place(standing.ahead),
+            },
+        };
+        Self::new(sentence(text), after)
+    }
+}
+
+fn ahead(others: usize) -> String {
+    match others {
+        0 => String::from("you are next"),
+        others => format!("{others} ahead of you"),
+    }
+}
+
+fn place(others: usize) -> String {
+    match others {
+        0 => String::from("you are next in line"),
+        others => format!("you are {} in line", Ordinal(others.saturating_add(1))),
+    }
+}
+
+fn next(reason: &Reason, after: Option<Duration>) -> String {
+    let what = match reason {
+        Reason::Open { .. } | Reason::Unhealthy | Reason::Probing => "the next attempt is",
+        _ => "it goes on",
+    };
+    match after {
+        Some(after) => format!("{what} in {}", Time(after)),
+        None => format!("{what} as soon as possible"),
+    }
+}
+
+struct Ordinal(usize);
+
+impl std::fmt::Display for Ordinal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ending = match (self.0 % 100, self.0 % 10) {
+            (11..=13, _) => "th",
+            (_, 1) => "st",
+            (_, 2) => "nd",
+            (_, 3) => "rd",
+            _ => "th",
+        };
+        write!(f, "{}{ending}", self.0)
+    }
+}

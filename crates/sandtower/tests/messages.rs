@@ -1,0 +1,128 @@
+//! What users read.
+
+use std::time::Duration;
+
+use sandtower::Message;
+use sandtower::core::{Reason, Refusal};
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn refused(reason: Reason, after: Option<u64>) -> Refusal {
+    let refusal = Refusal::new("a layer", "E2B", reason);
+    match after {
+        Some(after) => refusal.come_back_in(seconds(after)),
+        None => refusal,
+    }
+}
+
+const OPEN: Reason = Reason::Open { failed: 7, of: 8 };
+const EXHAUSTED: Reason = Reason::Exhausted { in_use: 20, limit: 20, lasting: seconds(3) };
+
+#[test]
+fn a_refusal_says_what_happens_and_what_comes_next() {
+    let told = [
+        (OPEN, Some(45), "E2B is not answering; the next attempt is in 45 s"),
+        (OPEN, None, "E2B is not answering; try again later"),
+        (Reason::Unhealthy, Some(5), "E2B is not well; the next attempt is in 5 s"),
+        (
+            Reason::Probing,
+            Some(61),
+            "E2B may be back and is being tried; the next attempt is in 61 s",
+        ),
+        (Reason::ForcedOpen, None, "Calls of E2B are stopped by an operator; try again later"),
+        (Reason::Throttled, Some(2), "E2B takes no more requests for now; try again in 2 s"),
+        (
+            Reason::OverLimit { count: 100, limit: 100 },
+            Some(1_200),
+            "The limit is used up (100 of 100 calls); try again in 20 min",
+        ),
+        (
+            EXHAUSTED,
+            Some(5),
+            "E2B refuses new sandboxes (20 of 20 in use); try again when one has ended",
+        ),
+        (
+            Reason::Exhausted { in_use: 0, limit: 0, lasting: seconds(0) },
+            None,
+            "E2B refuses new sandboxes (all are in use); try again when one has ended",
+        ),
+        (Reason::Full { limit: 64 }, None, "All 64 places are taken; try again later"),
+        (
+            Reason::QueueFull { waiting: 1_024 },
+            None,
+            "Too many are waiting already (1024); try again later",
+        ),
+        (Reason::QueueFull { waiting: 1 }, None, "Somebody is waiting already; try again later"),
+        (
+            Reason::TooLate { waited: seconds(120) },
+            None,
+            "Your turn did not come in time, after 2 min; try again later",
+        ),
+        (
+            Reason::NoTime { wait: seconds(95) },
+            Some(95),
+            "Your turn would come in about 95 s, which is too late; try again in 95 s",
+        ),
+        (Reason::Draining, None, "This service is shutting down; try again later"),
+    ];
+    for (reason, after, text) in told {
+        let message = Message::from(&refused(reason, after));
+        assert_eq!(message.as_str(), text, "{reason:?}");
+        assert_eq!(message.retry_after(), after.map(seconds), "{reason:?}");
+    }
+}
+
+#[test]
+fn times_are_rounded_up() {
+    let told = |after| Message::from(&refused(OPEN, None).come_back_in(after)).to_string();
+    assert!(told(Duration::from_millis(1)).ends_with("in 1 s"));
+    assert!(told(Duration::from_millis(12_001)).ends_with("in 13 s"));
+    assert!(told(seconds(121)).ends_with("in 3 min"));
+    assert!(told(seconds(7_201)).ends_with("in 3 h"));
+}
+
+#[cfg(feature = "admission")]
+mod in_line {
+    use sandtower::admission::Standing;
+
+    use super::*;
+
+    fn told(ahead: usize, wait: Option<u64>, held_by: Option<Refusal>) -> String {
+        let waiting = ahead + 1;
+        let standing = Standing::new(ahead, waiting, wait.map(seconds), held_by);
+        Message::from(&standing).to_string()
+    }
+
+    #[test]
+    fn who_waits_is_told_the_place_and_what_for() {
+        let full = refused(Reason::Full { limit: 2 }, None);
+        assert_eq!(told(3, Some(12), Some(full)), "You are 4th in line, about 12 s");
+        assert_eq!(told(0, None, None), "You are next in line");
+        let out = || Some(refused(EXHAUSTED, Some(5)));
+        let refuses = "E2B refuses new sandboxes (20 of 20 in use); waiting for one to end";
+        assert_eq!(told(3, None, out()), format!("{refuses}, 3 ahead of you"));
+        assert_eq!(told(0, None, out()), format!("{refuses}, you are next"));
+        let open = || Some(refused(OPEN, Some(45)));
+        assert_eq!(told(0, None, open()), "E2B is not answering; the next attempt is in 45 s");
+        assert_eq!(
+            told(2, Some(40), open()),
+            "E2B is not answering; the next attempt is in 40 s, 2 ahead of you"
+        );
+        let throttled = Some(refused(Reason::Throttled, None));
+        assert_eq!(
+            told(1, None, throttled),
+            "E2B takes no more requests for now; it goes on as soon as possible, 1 ahead of you"
+        );
+    }
+
+    #[test]
+    fn places_are_counted_as_people_do() {
+        let places =
+            [(1, "2nd"), (2, "3rd"), (10, "11th"), (12, "13th"), (20, "21st"), (111, "112th")];
+        for (ahead, place) in places {
+            assert_eq!(told(ahead, None, None), format!("You are {place} in line"));
+        }
+    }
+}
