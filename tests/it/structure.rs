@@ -79,6 +79,46 @@ fn the_readme_is_short() {
     assert!(lines < README_LINES, "README.md has {lines} lines, {README_LINES} are too many");
 }
 
+#[test]
+fn one_layer_alone_brings_neither_http_nor_tls() {
+    const LAYERS: [&str; 7] = [
+        "admission",
+        "circuit-breaker",
+        "fallback",
+        "health-check",
+        "rate-limit",
+        "retry",
+        "timeout",
+    ];
+    const HEAVY: [&str; 8] =
+        ["h2", "http", "http-body", "hyper", "hyper-rustls", "hyper-util", "ring", "rustls"];
+    for feature in LAYERS.into_iter().chain(["layers"]) {
+        let tree = crates_of_sandtower_with(feature);
+        assert!(tree.iter().any(|name| name == "sandtower-core"), "{feature}: {tree:?}");
+        assert_none(
+            tree.iter()
+                .filter(|name| HEAVY.contains(&name.as_str()))
+                .map(|heavy| format!("`sandtower` with `{feature}` alone brings `{heavy}`")),
+        );
+    }
+    let whole = crates_of_sandtower_with("transport");
+    assert!(HEAVY.iter().all(|heavy| whole.iter().any(|name| name == heavy)), "{whole:?}");
+}
+
+/// The crates that `sandtower` with this feature is made of.
+fn crates_of_sandtower_with(feature: &str) -> Vec<String> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let listed = Command::new(cargo)
+        .args(["tree", "--offline", "--package", "sandtower", "--no-default-features"])
+        .args(["--edges", "normal", "--prefix", "none", "--format", "{p}", "--features", feature])
+        .current_dir(root())
+        .output()
+        .expect("cargo lists what a crate is made of");
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    listed.lines().filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
+}
+
 /// What the rules look at in a crate of the workspace.
 struct Member {
     name: String,
