@@ -7,7 +7,7 @@ use crate::{PolicyReport, Query, SeedFigures};
 const MOST: usize = 48;
 
 /// Letters of an error that a person reads.
-const LETTERS: usize = 90;
+const LETTERS: usize = 140;
 
 /// The longest query of all policies, so that bars compare.
 pub(super) fn longest<'a>(policies: impl Iterator<Item = &'a PolicyReport>) -> f64 {
