@@ -4,7 +4,10 @@ use http_body_util::{BodyExt as _, Full};
 use sandtower_sim::{Config, Sim};
 use tower::ServiceExt as _;
 
-/// Where bodies go, and as what: the first byte of the data chooses.
+/// Set in the first byte of the data if the body, or its messages, are said to be in gzip.
+const PACKED: u8 = 0x80;
+
+/// Where bodies go, and as what: the other bits of the first byte choose.
 const TARGETS: &[(&str, &str)] = &[
     ("/files?path=/tmp/x", "multipart/form-data; boundary=x"),
     ("/files", "multipart/form-data; boundary=x"),
@@ -14,12 +17,15 @@ const TARGETS: &[(&str, &str)] = &[
     ("/process.Process/SendInput", "application/json"),
     ("/filesystem.Filesystem/Move", "application/json"),
     ("/execute", "application/json"),
+    ("/filesystem.Filesystem/WatchDir", "application/connect+json"),
+    ("/filesystem.Filesystem/CreateWatcher", "application/json"),
 ];
 
 /// Sends a body into a sandbox, where envelopes and multipart forms are read.
 pub(crate) fn simulator(data: &[u8]) {
     let Some((choice, body)) = data.split_first() else { return };
-    let (path, kind) = TARGETS[usize::from(*choice) % TARGETS.len()];
+    let (path, kind) = TARGETS[usize::from(*choice & !PACKED) % TARGETS.len()];
+    let packed = choice & PACKED != 0;
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -34,6 +40,16 @@ pub(crate) fn simulator(data: &[u8]) {
         let request = Request::post(path).header("content-type", kind);
         let request = request.header("e2b-sandbox-id", id).header("e2b-sandbox-port", port);
         let request = request.header("connect-timeout-ms", 1_000);
+        let request = if packed {
+            let header = if kind == "application/connect+json" {
+                "connect-content-encoding"
+            } else {
+                "content-encoding"
+            };
+            request.header(header, "gzip")
+        } else {
+            request
+        };
         let (status, _) = send(&sim, request.body(Full::from(body.to_vec())).unwrap()).await;
         assert!(status < 600, "{status}");
         let health = Request::get("/health").header("e2b-sandbox-id", id);

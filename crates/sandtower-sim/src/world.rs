@@ -256,7 +256,7 @@ fn scaled(count: NonZeroU32, by: f64) -> NonZeroU32 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
 
@@ -269,6 +269,32 @@ mod tests {
         let named: BTreeSet<_> = SCALED.iter().map(|(name, _)| *name).collect();
         assert_eq!(named, fields.keys().map(String::as_str).collect());
         assert_eq!(World::stress().variations().count(), 2 * SCALED.len());
+    }
+
+    #[test]
+    fn a_variation_halves_or_doubles_its_constant_and_no_other() {
+        let constants = |world: &World| -> BTreeMap<String, f64> {
+            serde_json::from_value(serde_json::to_value(world).unwrap()).unwrap()
+        };
+        // No constant is 0, and each can be halved and doubled within its bounds.
+        let world = World {
+            create_parallel: at_least_one(4),
+            late_commit: 0.25,
+            zombie: 0.25,
+            connection_refused: 0.25,
+            connection_reset: 0.25,
+            answer_lost: 0.25,
+            ..World::stress()
+        };
+        let before = constants(&world);
+        for (what, varied) in world.variations() {
+            let (name, factor) = what.rsplit_once(' ').unwrap();
+            let (name, sign) = name.rsplit_once(' ').unwrap();
+            let factor = if sign == "*" { factor.parse() } else { factor.parse().map(f64::recip) };
+            let mut expected = before.clone();
+            *expected.get_mut(name).unwrap() *= factor.unwrap();
+            assert_eq!(constants(&varied), expected, "{what}");
+        }
     }
 
     #[test]
