@@ -18,7 +18,7 @@
 //! |---|---|
 //! | control plane | create (with idempotency keys), list, info, connect, resume, pause, time-out, refreshes, kill, metrics, logs; health |
 //! | limits | creation and other routes by GCRA, concurrent sandboxes, lifetimes, blocked teams |
-//! | envd | health, files, metrics, variables; `filesystem.Filesystem` but for watching; `process.Process` but for ptys, with what [`Shell`] understands |
+//! | envd | health, files, metrics, variables; all of `filesystem.Filesystem`; `process.Process` but for ptys, with what [`Shell`] understands |
 //! | code interpreter | `/execute` and `/contexts`, for a small set of statements |
 //!
 //! What E2B does with a sandbox and this does not is answered with 501, or with Connect's

@@ -17,6 +17,8 @@ use super::{
 const MAX_WATCHERS: usize = 128;
 /// Events that a watcher holds for a reader that does not come.
 const MAX_EVENTS: usize = 1_024;
+/// What the names in them may take together, in bytes.
+const MAX_HELD: usize = 128 * 1024;
 
 /// What is watched.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +40,13 @@ pub(crate) struct Event {
     pub(crate) entry: Option<Entry>,
 }
 
+impl Event {
+    /// What its names take, in bytes.
+    fn names(&self) -> usize {
+        self.name.len() + self.entry.as_ref().map_or(0, |entry| entry.path.len())
+    }
+}
+
 /// More happened than a watcher holds, so that events are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overflow;
@@ -57,6 +66,7 @@ pub(crate) struct Watcher {
 #[derive(Debug, Default)]
 struct Queue {
     events: VecDeque<Event>,
+    held: usize,
     overflowed: bool,
     /// The directory was removed or has another name: nothing more is seen.
     blind: bool,
@@ -66,7 +76,11 @@ impl Watcher {
     /// What happened since this was last asked.
     pub(crate) fn take(&self) -> Result<Vec<Event>, Overflow> {
         let mut queue = self.queue();
-        if queue.overflowed { Err(Overflow) } else { Ok(queue.events.drain(..).collect()) }
+        if queue.overflowed {
+            return Err(Overflow);
+        }
+        queue.held = 0;
+        Ok(queue.events.drain(..).collect())
     }
 
     /// What happens next.
@@ -78,6 +92,7 @@ impl Watcher {
                     return Err(Overflow);
                 }
                 if let Some(event) = queue.events.pop_front() {
+                    queue.held -= event.names();
                     return Ok(event);
                 }
             }
@@ -93,12 +108,12 @@ impl Watcher {
             return;
         }
         queue.blind = name == "." && matches!(change, Change::Remove | Change::Rename);
-        if queue.events.len() >= MAX_EVENTS {
-            queue.overflowed = true;
-            queue.events.clear();
-        } else {
-            let entry = self.watched.with_entries.then(|| tree.entry(path).ok()).flatten();
-            queue.events.push_back(Event { change, name: name.to_owned(), entry });
+        let entry = self.watched.with_entries.then(|| tree.entry(path).ok()).flatten();
+        let event = Event { change, name: name.to_owned(), entry };
+        queue.held += event.names();
+        queue.events.push_back(event);
+        if queue.events.len() > MAX_EVENTS || queue.held > MAX_HELD {
+            *queue = Queue { overflowed: true, ..Queue::default() };
         }
         drop(queue);
         self.filled.notify_one();
@@ -259,6 +274,19 @@ mod tests {
             files.append("/tmp/a", b"x", "user").unwrap();
         }
         assert_eq!(watcher.take(), Err(Overflow));
+        drop(watcher);
+        let deep = format!("/tmp{}/f", format!("/{}", "d".repeat(200)).repeat(19));
+        files.write(&deep, "x", "user").unwrap();
+        let watcher = watch(&files, "/", true);
+        let fit = MAX_HELD / deep.len();
+        for _ in 0..fit {
+            files.truncate(&deep, "user").unwrap();
+        }
+        assert_eq!(watcher.take().map(|events| events.len()), Ok(fit));
+        for _ in 0..=fit {
+            files.truncate(&deep, "user").unwrap();
+        }
+        assert_eq!(watcher.take(), Err(Overflow), "long names are fewer");
         drop(watcher);
         let some: Vec<_> = (0..MAX_WATCHERS).map(|_| watch(&files, "/tmp", false)).collect();
         let one_more = || files.watch(Watched { directory: "/tmp".into(), ..Watched::default() });

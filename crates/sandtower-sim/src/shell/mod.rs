@@ -33,7 +33,7 @@ const NOT_FOUND: Exit = Exit(127);
 const MAX_DEPTH: u32 = 16;
 
 /// A small bash: it has pipes, redirections, variables, `&`, `&&`, `||` and `;`, and the commands
-/// `[`, `:`, `bash`, `cat`, `cd`, `cp`, `echo`, `env`, `exit`, `export`, `false`, `ls`, `mkdir`,
+/// `[`, `:`, `bash`, `cat`, `cd`, `chmod`, `cp`, `echo`, `env`, `exit`, `export`, `false`, `ls`, `mkdir`,
 /// `mv`, `printenv`, `printf`, `pwd`, `rm`, `seq`, `sh`, `sleep`, `tee`, `test`, `touch`, `true`,
 /// `unset`, `wait`, `wc` and `whoami`.
 ///
