@@ -2,6 +2,7 @@
 
 mod browser;
 mod client;
+mod endings;
 mod js_sdk;
 mod load_report;
 mod metastability;

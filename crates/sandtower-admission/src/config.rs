@@ -24,6 +24,7 @@ pub struct Config {
     pub(crate) queue: u32,
     pub(crate) stands_after: Duration,
     pub(crate) last_out: Operations,
+    pub(crate) slots_to_the_end: bool,
 }
 
 impl Config {
@@ -36,6 +37,7 @@ impl Config {
             queue: 1_024,
             stands_after: Duration::from_secs(1),
             last_out: Operations::default(),
+            slots_to_the_end: false,
         }
     }
 
@@ -74,6 +76,15 @@ impl Config {
     #[must_use]
     pub fn last_out(mut self, operation: Operation) -> Self {
         self.last_out.insert(operation);
+        self
+    }
+
+    /// Whether a call whose answer goes on, and has an [ending](sandtower_core::Judge::ending), keeps
+    /// its slot until then; unless told, it is free once the head of the answer has come. The gates
+    /// hear how it ended either way, and a [drain](crate::Room::drain) waits for the slots alone.
+    #[must_use]
+    pub fn slots_to_the_end(mut self, kept: bool) -> Self {
+        self.slots_to_the_end = kept;
         self
     }
 

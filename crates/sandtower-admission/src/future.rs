@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::{Asks, BoxError, Clock, Gate, Guard, Judge, Refusal, Tick, WhenReady, judge};
+use sandtower_core::{Asks, BoxError, Clock, Gate, Guard, Judge, Refusal, Tick, WhenReady};
 use sandtower_time::{Sleep, TokioClock};
 use tower_service::Service;
 
@@ -95,7 +95,7 @@ where
                         guard.sent(TokioClock.now());
                     }
                     let result = ready!(call.poll(cx)).map_err(Into::into);
-                    guard.settle(judge(guard.judge(), result.as_ref()));
+                    guard.judged(result.as_ref());
                     return Poll::Ready(result);
                 }
             };

@@ -329,7 +329,30 @@ impl<G: Gate> Gate for Room<G> {
         if let Some(token) = slot.gates {
             self.inner.gates.settle(asked, token, settlement);
         }
-        self.release(asked.operation, Some(settlement));
+        if !slot.freed {
+            self.release(asked.operation, Some(settlement));
+        }
+    }
+
+    /// Of an answer that goes on, the slot is free now unless the room is told to keep it; what the
+    /// gates gave stays out as long as they say.
+    fn head(&self, asked: &Asked, slot: &mut Self::Token, settlement: &Settlement) -> bool {
+        let gates = &self.inner.gates;
+        let waits = slot.gates.as_mut().is_some_and(|token| gates.head(asked, token, settlement));
+        match (waits, self.inner.config.slots_to_the_end) {
+            (false, false) => return false,
+            (true, true) => {}
+            (true, false) => {
+                slot.freed = true;
+                self.release(asked.operation, Some(settlement));
+            }
+            (false, true) => {
+                if let Some(token) = slot.gates.take() {
+                    gates.settle(asked, token, settlement);
+                }
+            }
+        }
+        true
     }
 
     /// The gates come first, so that who is woken for the slot finds them as they are now.
@@ -339,13 +362,16 @@ impl<G: Gate> Gate for Room<G> {
         slot: Self::Token,
         verdict: &Verdict,
     ) -> Option<Self::Token> {
-        let timed = slot.timed;
+        let Slot { timed, freed, .. } = slot;
         let gates = slot.gates.and_then(|token| {
             // One of them needs the time: then it is read, and serves all.
             self.inner.gates.settle_untimed(asked, token, verdict)
         });
         if gates.is_some() {
-            return Some(Slot { gates, timed });
+            return Some(Slot { gates, timed, freed });
+        }
+        if freed {
+            return None;
         }
         let released = self.lane(asked.operation).release_untimed(timed, verdict);
         match released {
@@ -353,7 +379,7 @@ impl<G: Gate> Gate for Room<G> {
                 self.released(woken);
                 None
             }
-            Released::NeedsTime => Some(Slot { gates, timed }),
+            Released::NeedsTime => Some(Slot { gates, timed, freed }),
         }
     }
 

@@ -7,10 +7,12 @@ pub struct Slot<T> {
     pub(crate) gates: Option<T>,
     /// Whether the lane wants to know how long the attempt takes.
     pub(crate) timed: bool,
+    /// Whether the place is free already, for the head of the answer has come.
+    pub(crate) freed: bool,
 }
 
 impl<T> Slot<T> {
     pub(crate) fn new(gates: T, timed: bool) -> Self {
-        Self { gates: Some(gates), timed }
+        Self { gates: Some(gates), timed, freed: false }
     }
 }

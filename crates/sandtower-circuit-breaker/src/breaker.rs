@@ -189,6 +189,11 @@ impl Gate for CircuitBreaker {
         if self.switch().count(&token, verdict.outcome) { None } else { Some(token) }
     }
 
+    /// A probe is judged by its head, and so is whoever has a place in a ramp: others wait for them.
+    fn head(&self, _asked: &Asked, token: &mut Token, _settlement: &Settlement) -> bool {
+        !token.is_leased()
+    }
+
     /// `None` with [`WhenOpen::Hold`]: no request is refused if it waits long enough.
     #[inline]
     fn peek(&self, clock: &impl Clock) -> Option<Refusal> {

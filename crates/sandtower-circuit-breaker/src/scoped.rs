@@ -257,6 +257,10 @@ impl Gate for CircuitBreakers {
         token.breaker.settle(asked, token.token, settlement);
     }
 
+    fn head(&self, asked: &Asked, token: &mut ScopedToken, settlement: &Settlement) -> bool {
+        token.breaker.head(asked, &mut token.token, settlement)
+    }
+
     fn unready(&self, verdict: &Verdict, now: Tick) {
         if !verdict.is_failure() {
             return;

@@ -1,4 +1,4 @@
-use crate::{Asked, Asks, BoxError, Verdict, error::verdict_of_error};
+use crate::{Asked, Asks, BoxError, Ending, Verdict, error::verdict_of_error};
 
 /// Tells what a request asks, and who will judge its answer.
 ///
@@ -15,13 +15,21 @@ pub trait Classify<Req: ?Sized> {
 
 /// Judges the answer to one request.
 ///
-/// A verdict is final at the head of an answer: a judge never reads a body. Answers whose outcome
-/// stands at the end of a stream will be judged there by a trait of their own, over the same guard.
+/// A judge never reads a body: its verdict is on the head of an answer, and final, unless the answer
+/// has an [ending](Judge::ending) of its own.
 pub trait Judge<Res: ?Sized>: Asks {
     /// What the answer, or the error instead of one, says.
     ///
     /// Layers call [`judge`], which asks the error itself first.
     fn head(&self, result: Result<&Res, &BoxError>) -> Verdict;
+
+    /// Who tells how `response` ended, if its head said success and its outcome stands only at its
+    /// end. `None`, unless told otherwise: the head is final.
+    ///
+    /// A retry goes by the head alone: what the caller has begun to read is not sent again.
+    fn ending(&self, _response: &Res) -> Option<Ending> {
+        None
+    }
 }
 
 /// The verdict on `result`: an error that speaks for itself ([`verdict_of_error`]) is believed

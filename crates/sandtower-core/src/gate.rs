@@ -20,9 +20,12 @@ use crate::{Asked, Clock, Refusal, Tick, Verdict};
 /// - A watcher is called while the gate's lock is held.
 /// - A token from before a reset, a trip or an expiry changes the state after it: a token carries
 ///   its generation.
-pub trait Gate {
+///
+/// A token may outlive its call, in the hands of who reads the [end](crate::Ending) of an answer: so
+/// gates and tokens go to other threads.
+pub trait Gate: Send + Sync + 'static {
     /// What the gate hands out for one attempt.
-    type Token;
+    type Token: Send;
 
     /// Asks for a token.
     fn take(&self, asked: &Asked, now: Tick) -> Take<Self::Token>;
@@ -43,6 +46,14 @@ pub trait Gate {
         _verdict: &Verdict,
     ) -> Option<Self::Token> {
         Some(token)
+    }
+
+    /// The head of an answer has come whose outcome stands only at its [end](crate::Ending);
+    /// `settlement` is what is known so far. `true`: the token may stay out until then, however long
+    /// that is, and is settled with what the end says. `false`, unless told otherwise: it is settled
+    /// now, with what the head said.
+    fn head(&self, _asked: &Asked, _token: &mut Self::Token, _settlement: &Settlement) -> bool {
+        false
     }
 
     /// Whether the gate would refuse any request whatsoever. It takes nothing and decides nothing (a

@@ -8,7 +8,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    Asks, BoxError, Changed, Classify, Clock, Gate, Guard, Judge, Refusal, Take, Verdict, judge,
+    Asks, BoxError, Changed, Classify, Clock, Gate, Guard, Judge, Refusal, Take, Verdict,
     verdict_of_error,
 };
 
@@ -91,7 +91,7 @@ where
     G: Gate + Clone,
     C: Classify<Req>,
     C::Judge: Judge<S::Response>,
-    K: Clock + Clone,
+    K: Clock + Clone + Send + 'static,
 {
     type Response = S::Response;
     type Error = BoxError;
@@ -213,8 +213,8 @@ where
     F: Future<Output = Result<Res, E>>,
     E: Into<BoxError>,
     J: Judge<Res>,
-    G: Gate,
-    K: Clock,
+    G: Gate + Clone,
+    K: Clock + Clone + Send + 'static,
 {
     type Output = Result<Res, BoxError>;
 
@@ -226,7 +226,7 @@ where
             },
             StateProj::Sent { future, guard } => {
                 let result = ready!(future.poll(cx)).map_err(Into::into);
-                guard.settle(judge(guard.judge(), result.as_ref()));
+                guard.judged(result.as_ref());
                 Poll::Ready(result)
             }
         }

@@ -47,6 +47,10 @@ impl<G: Gate + ?Sized> Gate for Arc<G> {
         (**self).settle_untimed(asked, token, verdict)
     }
 
+    fn head(&self, asked: &Asked, token: &mut G::Token, settlement: &Settlement) -> bool {
+        (**self).head(asked, token, settlement)
+    }
+
     fn peek(&self, clock: &impl Clock) -> Option<Refusal> {
         (**self).peek(clock)
     }
@@ -170,6 +174,13 @@ impl<A: Gate, B: Gate> Gate for (A, B) {
         if first.is_none() && second.is_none() { None } else { Some((first, second)) }
     }
 
+    /// The one that does not wait for the end is settled, whatever the other does.
+    fn head(&self, asked: &Asked, token: &mut Self::Token, settlement: &Settlement) -> bool {
+        head(&self.0, asked, &mut token.0, settlement);
+        head(&self.1, asked, &mut token.1, settlement);
+        token.0.is_some() || token.1.is_some()
+    }
+
     fn peek(&self, clock: &impl Clock) -> Option<Refusal> {
         self.0.peek(clock).or_else(|| self.1.peek(clock))
     }
@@ -182,5 +193,14 @@ impl<A: Gate, B: Gate> Gate for (A, B) {
     fn watch(&self, changed: Weak<dyn Changed>) {
         self.0.watch(changed.clone());
         self.1.watch(changed);
+    }
+}
+
+/// Leaves a token where it is only if its `gate` waits for the end.
+fn head<G: Gate>(gate: &G, asked: &Asked, token: &mut Option<G::Token>, settlement: &Settlement) {
+    if !token.as_mut().is_some_and(|token| gate.head(asked, token, settlement))
+        && let Some(token) = token.take()
+    {
+        gate.settle(asked, token, settlement);
     }
 }

@@ -1,4 +1,6 @@
-use crate::{Asks, BoxError, Clock, Gate, Settlement, Tick, Verdict, verdict_of_error};
+use crate::{
+    Asks, BoxError, Clock, Ending, Gate, Judge, Settlement, Tick, Verdict, judge, verdict_of_error,
+};
 
 /// A token in the hands of a future: whatever becomes of the future, the gate gets it back.
 ///
@@ -49,6 +51,44 @@ impl<G: Gate, K: Clock, J: Asks> Guard<G, K, J> {
         let Some(token) = self.token.take() else { return };
         if let Some(token) = self.gate.settle_untimed(self.judge.asked(), token, &verdict) {
             self.settle_now(token, verdict);
+        }
+    }
+
+    /// Settles the token with what the judge says of `result`: at the [end](Judge::ending) of the
+    /// answer, if it has one and the gate waits for it. Does nothing the second time.
+    #[inline]
+    pub fn judged<Res>(&mut self, result: Result<&Res, &BoxError>)
+    where
+        G: Clone,
+        J: Judge<Res>,
+        K: Clone + Send + 'static,
+    {
+        let verdict = judge(&self.judge, result);
+        match result {
+            Ok(response) if verdict.is_success() => match self.judge.ending(response) {
+                Some(ending) => self.settle_at_end(verdict, &ending),
+                None => self.settle(verdict),
+            },
+            _ => self.settle(verdict),
+        }
+    }
+
+    #[cold]
+    fn settle_at_end(&mut self, head: Verdict, ending: &Ending)
+    where
+        G: Clone,
+        K: Clone + Send + 'static,
+    {
+        let Some(mut token) = self.token.take() else { return };
+        let asked = *self.judge.asked();
+        let now = self.clock.now();
+        let settlement = Settlement::new(head, self.sent.unwrap_or(now), now);
+        if self.gate.head(&asked, &mut token, &settlement) {
+            let (gate, clock, sent) = (self.gate.clone(), self.clock.clone(), self.sent);
+            let mut guard = Guard { gate, clock, judge: asked, token: Some(token), sent };
+            ending.then(move |verdict| guard.settle(verdict));
+        } else {
+            self.gate.settle(&asked, token, &settlement);
         }
     }
 

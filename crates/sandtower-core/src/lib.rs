@@ -23,6 +23,7 @@ mod attempt;
 mod backoff;
 mod classify;
 mod clock;
+mod ending;
 mod error;
 mod gate;
 mod gated;
@@ -41,6 +42,7 @@ pub use classify::{
     ByResult, ByResultJudge, Classify, ClassifyFn, FnJudge, Judge, classify_fn, judge,
 };
 pub use clock::{Clock, Tick};
+pub use ending::{Ending, EndingTeller};
 pub use error::{BoxError, Judged, chain, find, verdict_of_error};
 pub use gate::{Changed, Gate, Settlement, Take, Watchers};
 pub use gated::{Gated, GatedLayer, ResponseFuture};

@@ -9,6 +9,7 @@ use sandtower_http::verdict_of_transport;
 use crate::{
     CallId, Said, SandboxId,
     operation::{SANDBOX_CREATE, replay},
+    stream_end::verdict_of_stream_error,
 };
 
 /// What went wrong with a call.
@@ -222,7 +223,8 @@ impl Error {
             }
             Self::Answered { answer, .. } => answer.verdict,
             Self::Unreadable { .. } => Verdict::unknown(),
-            Self::Process { .. } | Self::Request { .. } => Verdict::permanent(),
+            Self::Process { said, .. } => verdict_of_stream_error(said),
+            Self::Request { .. } => Verdict::permanent(),
             Self::CommandTimedOut { .. }
             | Self::CodeTimedOut { .. }
             | Self::FileTooLong { .. }

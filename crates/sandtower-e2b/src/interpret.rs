@@ -1,11 +1,12 @@
 use http::{Request, header, response::Parts};
 use sandtower_core::{Operation, Verdict};
-use sandtower_http::{Excerpt, Interpret};
+use sandtower_http::{Excerpt, Interpret, ReadEnd};
 
 use crate::{
     Said, Sandbox, TemplateNotFound,
     creation::Sent,
     operation as op, recognise,
+    stream_end::StreamEnd,
     strings::{E2B, Rule, is_template_not_found},
     verdict_of_answer,
 };
@@ -17,6 +18,8 @@ use crate::{
 ///   extension, so that layers above can look after it without touching the body. If it cannot be
 ///   made out, the verdict is unknown: there is a sandbox, and nobody knows which.
 /// - An answer to a creation that knows no such template gets a [`TemplateNotFound`].
+/// - A stream of envd that ends in an error has an [ending](sandtower_core::Judge::ending) that says
+///   what it means: a breaker hears of it.
 ///
 /// It is the last to see a request, and notes on those that make a sandbox that they were sent: see
 /// [`SafeCreate`](crate::SafeCreate).
@@ -66,6 +69,12 @@ impl Interpret for E2bInterpret {
             status => status >= 400,
         };
         wanted && !is_encoded(head)
+    }
+
+    /// The streams of envd say success in their head, and what came of them in their last envelope.
+    fn end(&self, _operation: &Operation, head: &Parts) -> Option<Box<dyn ReadEnd>> {
+        let kind = head.headers.get(header::CONTENT_TYPE)?;
+        (kind == "application/connect+json").then(|| Box::new(StreamEnd::default()) as _)
     }
 
     fn read(&self, operation: &Operation, head: &mut Parts, body: Excerpt<'_>) {

@@ -37,6 +37,7 @@ mod route;
 mod said;
 mod sandbox;
 mod secret;
+mod stream_end;
 pub mod strings;
 mod timeouts;
 #[cfg(feature = "transport")]

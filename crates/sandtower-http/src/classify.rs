@@ -1,6 +1,6 @@
 use http::{Method, Request, Response};
 use sandtower_core::{
-    Asked, Asks, Attempt, BoxError, Classify, Judge, Operation, Replay, Scope, Verdict,
+    Asked, Asks, Attempt, BoxError, Classify, Ending, Judge, Operation, Replay, Scope, Verdict,
 };
 
 use crate::{Deadline, is_idempotent, verdict_of_status, verdict_of_transport};
@@ -87,6 +87,10 @@ impl<B> Judge<Response<B>> for HttpJudge {
             },
             Err(error) => verdict_of_transport(&**error),
         }
+    }
+
+    fn ending(&self, response: &Response<B>) -> Option<Ending> {
+        response.extensions().get().cloned()
     }
 }
 

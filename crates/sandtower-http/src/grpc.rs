@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Request, Response};
 use sandtower_core::{
-    Advice, Asked, Asks, BoxError, Classify, Effect, Judge, Operation, Replay, Scope, Verdict,
+    Advice, Asked, Asks, BoxError, Classify, Effect, Ending, Judge, Operation, Replay, Scope,
+    Verdict,
 };
 
 use crate::{asked, status::add_fields, verdict_of_status, verdict_of_transport};
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 /// What is known of a method beforehand.
@@ -39,9 +40,8 @@ impl GrpcMethod {
 /// - Without one an answer of another status than 200 never came from a gRPC server, but from
 ///   something before it: [`verdict_of_status`].
 /// - Without one a 200 is a success as far as its head tells. A call that fails after its first
-///   message says so in its trailers; a verdict is final at the head, so that is not seen. Whoever
-///   judges at the end of a stream gets the same table from [`verdict_of_grpc`], which takes
-///   trailers as well.
+///   message says so in its trailers: with a [`GrpcInterpret`](crate::GrpcInterpret) below, gates
+///   hear of it at the [end](Judge::ending).
 ///
 /// ```
 /// use http::{Request, Response};
@@ -116,6 +116,10 @@ impl<B> Judge<Response<B>> for GrpcJudge {
                 .or_else(|| verdict_of_grpc(response.headers()))
                 .unwrap_or_else(|| verdict_of_status(response.status(), response.headers())),
         }
+    }
+
+    fn ending(&self, response: &Response<B>) -> Option<Ending> {
+        response.extensions().get().cloned()
     }
 }
 

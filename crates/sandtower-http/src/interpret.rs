@@ -1,5 +1,7 @@
 use http::{Request, response::Parts};
 
+use crate::ReadEnd;
+
 /// Says what answers mean that say so in their body only.
 ///
 /// The hook of [`InterpretLayer`](crate::InterpretLayer). It looks at a request before it is sent,
@@ -51,6 +53,15 @@ pub trait Interpret {
     /// The reader of the answer still gets the whole body: a hook that changes `content-length` or
     /// `content-encoding` in `head` would lie to it.
     fn read(&self, memo: &Self::Memo, head: &mut Parts, body: Excerpt<'_>);
+
+    /// What is to read along with the body of an answer that says only in its end how it went. By
+    /// default nothing is. Asked of answers whose body is not [read](Interpret::reads) here.
+    ///
+    /// What it finds is heard by the judges of the layers above, through an
+    /// [`Ending`](sandtower_core::Ending) among the answer's extensions: a breaker counts it.
+    fn end(&self, _memo: &Self::Memo, _head: &Parts) -> Option<Box<dyn ReadEnd>> {
+        None
+    }
 }
 
 /// What was read of a body.

@@ -5,13 +5,14 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use crate::ended::{Watch, poll_watched};
 use crate::reading::Reading;
 
 pin_project! {
     /// The body of an answer that went through an [`Interpreter`](crate::Interpreter): for its
     /// reader the same as without it.
     ///
-    /// A body that was not read passes untouched. Of one that was, the reader gets what was read
+    /// A body that was not read passes untouched, or is [read along](crate::ReadEnd). Of one that was, the reader gets what was read
     /// first and the rest after it, trailers included; an error met while reading ahead comes where
     /// it would have come.
     pub struct Interpreted<B: Body> {
@@ -24,6 +25,8 @@ pin_project! {
     #[project = StateProj]
     enum State<B: Body> {
         Untouched { #[pin] body: B },
+        // Boxed, so that what has no ending is not larger for it.
+        Watched { body: Pin<Box<B>>, watch: Option<Watch> },
         Read { reading: Reading<B> },
     }
 }
@@ -31,6 +34,10 @@ pin_project! {
 impl<B: Body> Interpreted<B> {
     pub(crate) fn untouched(body: B) -> Self {
         Self { state: State::Untouched { body } }
+    }
+
+    pub(crate) fn watched(body: B, watch: Watch) -> Self {
+        Self { state: State::Watched { body: Box::pin(body), watch: Some(watch) } }
     }
 
     pub(crate) fn read(reading: Reading<B>) -> Self {
@@ -48,6 +55,7 @@ impl<B: Body<Data = Bytes>> Body for Interpreted<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().state.project() {
             StateProj::Untouched { body } => body.poll_frame(cx),
+            StateProj::Watched { body, watch } => poll_watched(body.as_mut(), watch, cx),
             StateProj::Read { reading } => reading.poll_frame(cx),
         }
     }
@@ -55,6 +63,7 @@ impl<B: Body<Data = Bytes>> Body for Interpreted<B> {
     fn is_end_stream(&self) -> bool {
         match &self.state {
             State::Untouched { body } => body.is_end_stream(),
+            State::Watched { body, .. } => body.is_end_stream(),
             State::Read { reading } => reading.is_end_stream(),
         }
     }
@@ -62,6 +71,7 @@ impl<B: Body<Data = Bytes>> Body for Interpreted<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.state {
             State::Untouched { body } => body.size_hint(),
+            State::Watched { body, .. } => body.size_hint(),
             State::Read { reading } => reading.size_hint(),
         }
     }
@@ -72,6 +82,7 @@ impl<B: Body> std::fmt::Debug for Interpreted<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.state {
             State::Untouched { .. } => f.write_str("Untouched"),
+            State::Watched { watch, .. } => write!(f, "Watched(over: {})", watch.is_none()),
             State::Read { reading } => reading.fmt(f),
         }
     }

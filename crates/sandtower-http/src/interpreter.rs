@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http::{Request, Response, response};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use sandtower_core::Verdict;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Interpret, Interpreted, reading::Reading};
+use crate::{Interpret, Interpreted, ended::Watch, reading::Reading};
 
 /// The most of a body that is held by default: 64 KiB. The error bodies of APIs are below 1, and so
 /// are most requests.
@@ -120,9 +121,17 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let StateProj::Waiting { future } = this.state.as_mut().project() {
-            let (head, body) = ready!(future.poll(cx))?.into_parts();
+            let (mut head, body) = ready!(future.poll(cx))?.into_parts();
             if !this.interpret.reads(this.memo, &head) {
-                return Poll::Ready(Ok(Response::from_parts(head, Interpreted::untouched(body))));
+                let body = match this.interpret.end(this.memo, &head) {
+                    None => Interpreted::untouched(body),
+                    Some(reader) => {
+                        let (ending, watch) = Watch::new(reader, Verdict::success());
+                        head.extensions.insert(ending);
+                        Interpreted::watched(body, watch)
+                    }
+                };
+                return Poll::Ready(Ok(Response::from_parts(head, body)));
             }
             this.state.set(State::Reading { answer: Some((head, Reading::new(body))) });
         }

@@ -37,7 +37,9 @@ mod answer_refusals;
 mod classify;
 #[cfg(feature = "retry")]
 mod discard;
+mod ended;
 mod grpc;
+mod grpc_end;
 pub mod headers;
 mod interpret;
 mod interpreted;
@@ -60,7 +62,9 @@ pub use tower_http::{Failure, TowerClassify, TowerJudge};
 
 pub use answer_refusals::{AnswerRefusals, AnswerRefusalsLayer, AnsweredBody, Answering};
 pub use classify::{HttpClassify, HttpJudge, asked};
+pub use ended::ReadEnd;
 pub use grpc::{GrpcClassify, GrpcJudge, GrpcMethod, verdict_of_grpc};
+pub use grpc_end::GrpcInterpret;
 pub use interpret::{Excerpt, Interpret};
 pub use interpreted::Interpreted;
 pub use interpreter::{DEFAULT_CAP, InterpretLayer, Interpreter, ResponseFuture};
