@@ -31,6 +31,7 @@
 
 mod assembly;
 mod builder;
+pub mod config;
 mod error;
 mod handles;
 mod maybe;
@@ -43,6 +44,7 @@ pub use assembly::{
     Accounted, Admitted, Bounded, Checked, Gates, Parts, Recommended, Stack, Templated, Tried,
 };
 pub use builder::Builder;
+pub use config::{StackConfig, StackConfigError};
 pub use error::BuildError;
 pub use handles::{Handles, Snapshot, Undrained};
 pub use maybe::{Maybe, MaybeFuture, MaybeLayered};

@@ -1,5 +1,10 @@
 //! What users read.
 
+#![cfg_attr(
+    feature = "e2b",
+    expect(clippy::expect_used, reason = "what helps a test fails it by a panic")
+)]
+
 use std::time::Duration;
 
 use sandtower::Message;
@@ -123,6 +128,73 @@ mod in_line {
             [(1, "2nd"), (2, "3rd"), (10, "11th"), (12, "13th"), (20, "21st"), (111, "112th")];
         for (ahead, place) in places {
             assert_eq!(told(ahead, None, None), format!("You are {place} in line"));
+        }
+    }
+}
+
+#[cfg(feature = "e2b")]
+mod errors {
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use sandtower::core::{BoxError, Effect, Judged, Verdict};
+    use sandtower::e2b::{Client, Config, Error, NewSandbox};
+    use tower::service_fn;
+
+    use super::*;
+
+    type Answer = Result<(u16, &'static str), fn() -> BoxError>;
+
+    async fn creating(answer: Answer) -> Error {
+        let http = service_fn(move |_: Request<Full<Bytes>>| async move {
+            let (status, body) = answer.map_err(|error| error())?;
+            let body = Full::new(Bytes::from_static(body.as_bytes()));
+            Ok::<_, BoxError>(Response::builder().status(status).body(body)?)
+        });
+        let client = Client::new(http, Config::new("e2b_0123").expect("a key"));
+        client.create(&NewSandbox::new("base")).await.expect_err("no sandbox")
+    }
+
+    #[tokio::test]
+    async fn a_failure_says_what_to_do() {
+        let slots = r#"{"code":429,"message":"you have reached the maximum number of concurrent E2B sandboxes (20)"}"#;
+        let told: [(Answer, &str); 8] = [
+            (
+                Ok((429, slots)),
+                "E2B refuses new sandboxes (all are in use); try again when one has ended",
+            ),
+            (
+                Ok((429, r#"{"code":429,"message":"Rate limit exceeded"}"#)),
+                "E2B takes no more requests for now; try again",
+            ),
+            (Ok((401, "")), "E2B does not accept the API key; whoever runs this has to look at it"),
+            (
+                Ok((404, r#"{"code":404,"message":"template 'base' not found"}"#)),
+                "E2B does not know the template; choose another",
+            ),
+            (
+                Ok((500, "")),
+                "E2B failed to make a sandbox; it may have been done all the same, look before \
+                 trying again",
+            ),
+            (
+                Ok((
+                    503,
+                    r#"{"code":503,"message":"no room","error_code":"sandbox_capacity_unavailable"}"#,
+                )),
+                "E2B failed to make a sandbox; try again",
+            ),
+            (
+                Err(|| Judged::new(Verdict::transient(Effect::None), "refused").into()),
+                "E2B did not answer when it was to make a sandbox; try again",
+            ),
+            (
+                Err(|| refused(OPEN, Some(45)).into()),
+                "E2B is not answering; the next attempt is in 45 s",
+            ),
+        ];
+        for (answer, text) in told {
+            assert_eq!(Message::from(&creating(answer).await).to_string(), text);
         }
     }
 }

@@ -1,0 +1,222 @@
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use serde::Deserialize;
+
+use super::values::{OperationName, Time};
+
+/// A plan, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PlanName {
+    /// [`Plan::Hobby`](crate::stack::Plan::Hobby).
+    Hobby,
+    /// [`Plan::Pro`](crate::stack::Plan::Pro).
+    Pro,
+}
+
+/// Numbers of one's own: [`Plan::Custom`](crate::stack::Plan::Custom).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct CustomPlan {
+    /// The time from one creation to the next.
+    pub create_every: Time,
+    /// Sandboxes that may exist at once.
+    pub sandboxes: NonZeroU32,
+    /// Creations in flight at once.
+    pub concurrent_creates: NonZeroU32,
+}
+
+/// The waits before retries: `first`, doubling to `most`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct BackoffPart {
+    /// The first wait.
+    pub first: Time,
+    /// The longest.
+    pub most: Time,
+    /// Whether each is drawn evenly from zero to what it would have been.
+    #[serde(default)]
+    pub jitter: bool,
+}
+
+/// What retries are paid from: see [`Budget::new`](crate::retry::Budget::new).
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct BudgetPart {
+    /// The share of a retry that each success pays: 0.001 to 1.
+    pub ratio: f64,
+    /// The most that is saved up.
+    pub cap: NonZeroU32,
+}
+
+/// Of retries: see [`retry::Config`](crate::retry::Config).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct RetryPart {
+    /// Attempts of one call, the first included.
+    pub attempts: Option<NonZeroU32>,
+    /// Waits after transient failures.
+    pub transient: Option<BackoffPart>,
+    /// Waits after being throttled by a service that does not say how long.
+    pub throttled: Option<BackoffPart>,
+    /// Waits after failures of which nothing is known.
+    pub unknown: Option<BackoffPart>,
+    /// The longest wait that a service may ask for.
+    pub longest_retry_after: Option<Time>,
+    /// What retries are paid from.
+    pub budget: Option<BudgetPart>,
+}
+
+/// What becomes of a sandbox that fails its check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnFailure {
+    /// It is killed, and another is made.
+    Discard,
+    /// Its caller gets it all the same.
+    Warn,
+}
+
+/// Of the check of new sandboxes: see [`health_check::Config`](crate::health_check::Config).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct HealthCheckPart {
+    /// What becomes of a sandbox that fails.
+    pub on_failure: Option<OnFailure>,
+    /// After how many probes in vain it has failed.
+    pub tries: Option<u32>,
+    /// How long one probe may take.
+    pub probe_within: Option<Time>,
+    /// How long to wait between two.
+    pub pause: Option<Time>,
+}
+
+/// Of the waiting room: see [`admission::Config`](crate::admission::Config).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct AdmissionPart {
+    /// Calls in flight at once, per operation.
+    pub concurrency: Option<u32>,
+    /// The same for single operations.
+    pub concurrency_for: BTreeMap<OperationName, u32>,
+    /// Calls that may wait, per operation.
+    pub queue: Option<u32>,
+    /// How long a line may be there before the newest in it goes first.
+    pub newest_first_after: Option<Time>,
+}
+
+/// Of the quota of sandboxes: see [`QuotaConfig`](crate::admission::QuotaConfig).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct QuotaPart {
+    /// Sandboxes that may exist at once.
+    pub limit: Option<u32>,
+    /// How long to wait for one to end before one call tries.
+    pub probe: Option<BetweenPart>,
+    /// How long such a try may take.
+    pub lease: Option<Time>,
+}
+
+/// A time that doubles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct BetweenPart {
+    /// At first.
+    pub first: Time,
+    /// At most.
+    pub most: Time,
+}
+
+/// What a rate limit does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Mode {
+    /// It counts and warns.
+    Observe,
+    /// It holds back what is too much.
+    Enforce,
+}
+
+/// Of the rate limit: see [`rate_limit::Config`](crate::rate_limit::Config).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct RateLimitPart {
+    /// How far back attempts are counted.
+    pub window: Option<Time>,
+    /// What to do about an attempt that is too much.
+    pub mode: Option<Mode>,
+    /// Attempts within the window, of each operation.
+    pub limit_each: Option<u64>,
+    /// The same for single operations.
+    pub limits: BTreeMap<OperationName, u64>,
+    /// The time from one attempt to the next, for single operations.
+    pub paces: BTreeMap<OperationName, Time>,
+    /// At which parts of a limit to warn, in percent.
+    pub warn_at: Option<Vec<u8>>,
+    /// The longest that one answer can hold an operation back.
+    pub longest_hold: Option<Time>,
+}
+
+/// What a breaker does with a call while it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WhenOpen {
+    /// It refuses it.
+    Refuse,
+    /// It holds it until the next probe is due.
+    Hold,
+}
+
+/// Of the circuit breaker: see [`circuit_breaker::Config`](crate::circuit_breaker::Config).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct CircuitBreakerPart {
+    /// Opens after so many failures with no success between them.
+    pub consecutive_failures: Option<u32>,
+    /// Opens once calls look more like an outage, by these shares of failures, than like a good day.
+    pub evidence: Option<EvidencePart>,
+    /// Stays open for exactly so long.
+    pub open_for: Option<Time>,
+    /// Stays open for a time that doubles, jittered.
+    pub open_between: Option<BetweenPart>,
+    /// Closed for so long, it begins with the first open time again.
+    pub stable_after: Option<Time>,
+    /// The most that a server can extend the open time to.
+    pub longest_open: Option<Time>,
+    /// Probes at a time.
+    pub probes: Option<u32>,
+    /// Probes that have to succeed.
+    pub successes: Option<u32>,
+    /// Answers until it lets everyone through.
+    pub ramp: Option<u32>,
+    /// How long a probe may take.
+    pub lease: Option<Time>,
+    /// What happens to a call while it is open.
+    pub when_open: Option<WhenOpen>,
+}
+
+/// When a breaker opens, by evidence: see [`Cusum`](crate::circuit_breaker::Cusum).
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct EvidencePart {
+    /// The share of calls that fail on a good day.
+    pub good_day: f64,
+    /// The share that fail in an outage.
+    pub outage: f64,
+}
