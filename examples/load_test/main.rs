@@ -2,20 +2,23 @@
 //!
 //! Six users ask two queries each; every query has its agent run code in a sandbox of E2B, here a
 //! simulated one whose creations are limited in rate and in parallel, and slower and failing as load
-//! grows. First the application retries blindly, as it did; then it runs over the recommended stack.
+//! grows. First the application retries blindly, as it did; then it has the fixes that it made for
+//! itself; then it runs over the recommended stack. `--help` tells of other scenarios and loads.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program: this is what it says")]
 
-mod options;
+mod progress;
 
 use std::process::ExitCode;
 
-use examples::load_test::{Load, Table, Way, in_process, over_sockets};
+use examples::load_test::{
+    Clock, Options, Outcome, Policy, Setup, Table, Target, USAGE, in_process, over_sockets, report,
+};
 use sandtower::core::BoxError;
-use sandtower_sim::World;
-use tokio::runtime::Builder;
+use sandtower_load::{PolicyReport, Report, Slo};
+use tokio::runtime::{Builder, Runtime};
 
-use crate::options::{Clock, Options, USAGE};
+use crate::progress::Progress;
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
@@ -29,8 +32,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(options) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(&options) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("load_test: {error}");
             ExitCode::FAILURE
@@ -38,36 +41,140 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: Options) -> Result<(), BoxError> {
-    let load = Load { users: 6, queries: 2, warm: 10, seed: options.seed };
-    println!(
-        "stress: {} users, {} queries each, at most {} warm sandboxes; seed {}, {} clock\n",
-        load.users,
-        load.queries,
-        load.warm,
-        load.seed,
-        match options.clock {
-            Clock::Virtual => "virtual",
-            Clock::Real => "real",
-        },
-    );
-    let outcomes = match options.clock {
-        Clock::Virtual => {
-            [Way::Before, Way::After].map(|way| in_process(load, way, World::stress()))
+fn run(options: &Options) -> Result<ExitCode, BoxError> {
+    let seeds = options.seeds.clone().count();
+    let runs = options.setups.len() * options.policies.len() * seeds;
+    let mut progress = Progress::new(runs);
+    let mut ground = Ground::new(options)?;
+    let mut reports = Vec::new();
+    for setup in &options.setups {
+        let of_scenario = reports.len();
+        for &policy in &options.policies {
+            let mut outcomes = Vec::new();
+            for seed in options.seeds.clone() {
+                match ground.run(setup, policy, seed, &mut progress)? {
+                    Some(outcome) => outcomes.push(outcome),
+                    None => return Ok(ExitCode::from(INTERRUPTED)),
+                }
+            }
+            reports.push(report(&outcomes));
         }
-        Clock::Real => {
-            println!(
-                "over loopback sockets, both policies at once: this takes about a quarter of an hour ...\n"
-            );
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            let (before, after) = runtime.block_on(async {
-                let run = |way| over_sockets(load, way, World::stress());
-                tokio::join!(run(Way::Before), run(Way::After))
-            });
-            [before, after]
-        }
+        progress.clear();
+        println!("\n{}: {}; {}\n", setup.name, setup.load, seeds_and_clock(options));
+        print!("{}", Table(&reports[of_scenario..]));
+    }
+    let report = Report { policies: reports };
+    let written = report.write_to(&options.report)?;
+    println!("\nreport: {} (and {})", written.html.display(), written.json.display());
+    Ok(judge(options, &report.policies))
+}
+
+/// What a shell says of a program that was interrupted.
+const INTERRUPTED: u8 = 130;
+
+fn seeds_and_clock(options: &Options) -> String {
+    let clock = match options.clock {
+        Clock::Virtual => "virtual",
+        Clock::Real => "real",
     };
-    let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
-    print!("{}", Table(&outcomes));
-    Ok(())
+    match options.seeds.clone().count() {
+        1 => format!("seed {}, {clock} clock", options.seeds.start),
+        seeds => format!("{seeds} seeds from {}, {clock} clock", options.seeds.start),
+    }
+}
+
+/// Where it runs.
+enum Ground {
+    Virtual,
+    Sockets(Runtime),
+    Target(Runtime, Target),
+}
+
+impl Ground {
+    fn new(options: &Options) -> Result<Self, BoxError> {
+        let runtime = || Builder::new_current_thread().enable_all().build();
+        Ok(match (&options.target, options.clock) {
+            (Some(target), _) => {
+                let target = Target::new(&target.url, target.sandboxes, target.may_cost)?;
+                Self::Target(runtime()?, target)
+            }
+            (None, Clock::Real) => Self::Sockets(runtime()?),
+            (None, Clock::Virtual) => Self::Virtual,
+        })
+    }
+
+    /// `None`: the user wants it to end.
+    fn run(
+        &mut self,
+        setup: &Setup,
+        policy: Policy,
+        seed: u64,
+        progress: &mut Progress,
+    ) -> Result<Option<Outcome>, BoxError> {
+        match self {
+            Self::Virtual => in_process(setup, policy, seed, progress).map(Some),
+            Self::Sockets(runtime) => {
+                runtime.block_on(over_sockets(setup, policy, seed, progress)).map(Some)
+            }
+            Self::Target(runtime, target) => {
+                runtime.block_on(on_target(target, setup, policy, seed, progress))
+            }
+        }
+    }
+}
+
+/// One run, after which no sandbox is left, however it ended.
+async fn on_target(
+    target: &mut Target,
+    setup: &Setup,
+    policy: Policy,
+    seed: u64,
+    progress: &mut Progress,
+) -> Result<Option<Outcome>, BoxError> {
+    let outcome = tokio::select! {
+        outcome = target.run(setup, policy, seed, progress) => Some(outcome),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    progress.clear();
+    if outcome.is_none() {
+        eprintln!("killing all sandboxes; this takes up to two minutes (Ctrl-C: leave them) ...");
+    }
+    let killed = tokio::select! {
+        killed = target.clear_up() => killed?,
+        _ = tokio::signal::ctrl_c() => return Err("interrupted: sandboxes may be left".into()),
+    };
+    if killed > 0 {
+        eprintln!("{} left {killed} sandboxes behind; they are killed", policy.name());
+    }
+    let outcome = outcome.transpose()?;
+    Ok(outcome.map(|outcome| Outcome { left: killed, ..outcome }))
+}
+
+/// Says what was missed, and by whom.
+fn judge(options: &Options, policies: &[PolicyReport]) -> ExitCode {
+    let Some(slo) = &options.slo else { return ExitCode::SUCCESS };
+    let is_asked =
+        |policy: &&PolicyReport| options.chosen || policy.median.policy == Policy::Sandtower.name();
+    let missed: Vec<_> =
+        policies.iter().filter(is_asked).flat_map(|policy| misses(slo, policy)).collect();
+    match missed.as_slice() {
+        [] => {
+            println!("the objectives were reached");
+            ExitCode::SUCCESS
+        }
+        missed => {
+            println!("\nthe objectives were missed:\n{}", missed.join("\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn misses(slo: &Slo, policy: &PolicyReport) -> Vec<String> {
+    let each = policy.runs.iter().flat_map(|run| {
+        let figures = &run.figures;
+        let (policy, scenario, seed) = (&figures.policy, &figures.scenario, run.seed);
+        let told = move |missed| format!("  {policy}, {scenario}, seed {seed}: {missed}");
+        slo.missed(figures).map(told)
+    });
+    each.collect()
 }

@@ -5,6 +5,7 @@ mod client;
 mod endings;
 mod js_sdk;
 mod load_report;
+mod load_test;
 mod metastability;
 mod museum;
 mod python_sdk;

@@ -2,37 +2,53 @@
 
 #![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
 
-use examples::load_test::{Load, Outcome, Way, in_process};
+use std::time::Duration;
+
+use examples::load_test::{Outcome, Policy, stress_in};
 use sandtower_sim::World;
 
 const SEEDS: std::ops::Range<u64> = 1..21;
 
-fn run(way: Way, seed: u64) -> Outcome {
-    let load = Load { users: 6, queries: 2, warm: 10, seed };
-    in_process(load, way, World::stress()).unwrap()
+fn run(policy: Policy, seed: u64) -> Outcome {
+    stress_in(World::stress(), policy, seed).unwrap()
 }
 
 #[test]
 fn through_the_layers_every_query_is_answered_whatever_the_seed() {
     for seed in SEEDS {
-        let outcome = run(Way::After, seed);
+        let outcome = run(Policy::Sandtower, seed);
         assert_eq!(outcome.completed(), 12, "seed {seed}: {outcome:?}");
         assert_eq!(outcome.left, 0, "seed {seed}: sandboxes left behind");
+        assert_eq!(outcome.zombies, 0, "seed {seed}: zombies handed out");
+        assert!(outcome.amplification() <= 1.1, "seed {seed}: {}", outcome.amplification());
+        assert!(outcome.longest() < Duration::from_secs(90), "seed {seed}: {outcome:?}");
     }
+}
+
+/// Of all seeds.
+fn success(policy: Policy) -> f64 {
+    let outcomes: Vec<_> = SEEDS.map(|seed| run(policy, seed)).collect();
+    let done: u32 = outcomes.iter().map(Outcome::done_executions).sum();
+    let failed: u32 = outcomes.iter().map(Outcome::failed_executions).sum();
+    f64::from(done) / f64::from(done + failed)
 }
 
 #[test]
 fn unprotected_most_executions_fail() {
-    let outcomes: Vec<_> = SEEDS.map(|seed| run(Way::Before, seed)).collect();
-    let done: u32 = outcomes.iter().map(Outcome::done_executions).sum();
-    let failed: u32 = outcomes.iter().map(Outcome::failed_executions).sum();
-    let rate = f64::from(done) / f64::from(done + failed);
-    assert!((0.15..0.45).contains(&rate), "{done} done, {failed} failed: {rate}");
+    let rate = success(Policy::Unprotected);
+    assert!((0.15..0.45).contains(&rate), "{rate}");
+}
+
+#[test]
+fn retries_under_one_breaker_cure_little() {
+    let rate = success(Policy::Original);
+    assert!(rate < 0.6, "{rate}");
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    for way in [Way::Before, Way::After] {
-        assert_eq!(format!("{:?}", run(way, 7)), format!("{:?}", run(way, 7)));
+    for policy in Policy::ALL {
+        let [first, second] = [(); 2].map(|()| format!("{:?}", run(policy, 7)));
+        assert_eq!(first, second, "{}", policy.name());
     }
 }

@@ -1,51 +1,45 @@
 //! The application under test: agents that answer their users' queries by running code.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandtower::core::{Clock, Rng, Tick};
-use sandtower::time::TokioClock;
+use sandtower::core::Rng;
+use sandtower_load::{Arrival, Ending, Part, spend};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
-/// Runs one piece of code in a sandbox; how, is the policy.
-pub(crate) trait Execute: Send + Sync + 'static {
-    /// An error is what the agent gets to see.
-    fn execute(&self) -> impl Future<Output = Result<(), String>> + Send;
+use super::policy::{Execute, Failure, Job};
+
+/// Answers queries: what a call of the load is.
+#[derive(Debug)]
+pub(crate) struct App<E> {
+    pub(crate) execute: E,
+    pub(crate) job: Job,
+    /// Executions at once, and so sandboxes: more are never kept.
+    pub(crate) places: Semaphore,
+    pub(crate) agent: Agent,
+    pub(crate) seed: u64,
 }
 
-/// How many ask for how much.
-#[derive(Clone, Copy, Debug)]
-pub struct Load {
-    /// Users, all at once.
-    pub users: u32,
-    /// Queries of each, one after the other.
-    pub queries: u32,
-    /// Sandboxes that the application keeps at once.
-    pub warm: usize,
-    /// Where all chance comes from.
-    pub seed: u64,
+/// How much work a query is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agent {
+    /// Looks at the data, then computes; thinks before, between and over the result. After a failure
+    /// it tries again, and gives up on running code after five of them.
+    Thoughtful,
+    /// Runs its code once.
+    Plain,
 }
 
-/// What became of one query.
+/// What the application has to tell of one query.
 #[derive(Clone, Debug)]
-pub struct Query {
-    /// Whose it was, from 1.
-    pub user: u32,
-    /// Which of theirs, from 1.
-    pub number: u32,
-    /// From the question to the answer.
-    pub took: Duration,
-    /// Executions that ended well.
-    pub done: u32,
-    /// Executions that failed.
-    pub failures: u32,
-    /// The last error, if the agent gave up on running code.
-    pub gave_up: Option<String>,
+pub(crate) struct Answered {
+    pub(crate) ending: Ending,
+    pub(crate) done: u32,
+    pub(crate) failures: u32,
+    pub(crate) last: Option<Failure>,
 }
 
-/// Pieces of code that an agent runs for one query: it looks at the data, then computes.
+/// Pieces of code that an agent runs for one query.
 const RUNS: u32 = 2;
 /// The agent thinks before the first, between them, after a failure, and over the result.
 const THINKS: Duration = Duration::from_secs(4);
@@ -53,60 +47,70 @@ const RECONSIDERS: Duration = Duration::from_secs(2);
 /// Failed executions after which an agent answers without having run its code.
 const GIVES_UP_AFTER: u32 = 5;
 
-/// Lets all users work through their queries, each user one after the other.
-pub(crate) async fn run(load: Load, execute: Arc<impl Execute>) -> Vec<Query> {
-    let warm = Arc::new(Semaphore::new(load.warm));
-    let mut users = JoinSet::new();
-    for user in 1..=load.users {
-        let (execute, warm) = (Arc::clone(&execute), Arc::clone(&warm));
-        let mut rng = Rng::with_seed(load.seed ^ u64::from(user).wrapping_mul(0x9e37_79b9));
-        users.spawn(async move {
-            let mut queries = Vec::new();
-            for number in 1..=load.queries {
-                queries.push(answer(user, number, &*execute, &warm, &mut rng).await);
-            }
-            queries
-        });
-    }
-    let mut queries = users.join_all().await.concat();
-    queries.sort_by_key(|query| (query.user, query.number));
-    queries
-}
-
-async fn answer(
-    user: u32,
-    number: u32,
-    execute: &impl Execute,
-    warm: &Semaphore,
-    rng: &mut Rng,
-) -> Query {
-    let start: Tick = TokioClock.now();
-    let mut query =
-        Query { user, number, took: Duration::ZERO, done: 0, failures: 0, gave_up: None };
-    think(THINKS, rng).await;
-    while query.done < RUNS && query.gave_up.is_none() {
-        let outcome = {
-            // The semaphore is never closed.
-            let _kept = warm.acquire().await;
-            execute.execute().await
-        };
-        match outcome {
-            Ok(()) => {
-                query.done += 1;
-                think(THINKS, rng).await;
-            }
-            Err(error) => {
-                query.failures += 1;
-                query.gave_up = (query.failures >= GIVES_UP_AFTER).then_some(error);
-                think(RECONSIDERS, rng).await;
+impl<E: Execute> App<E> {
+    /// Answers one query.
+    pub(crate) async fn answer(self: Arc<Self>, arrival: Arrival) -> Answered {
+        match self.agent {
+            Agent::Thoughtful => self.think_and_run(arrival).await,
+            Agent::Plain => {
+                let outcome = self.run().await;
+                let (done, failures) = if outcome.is_ok() { (1, 0) } else { (0, 1) };
+                Answered::new(done, failures, outcome.err(), 1)
             }
         }
     }
-    query.took = TokioClock.now().since(start);
-    query
+
+    async fn think_and_run(&self, arrival: Arrival) -> Answered {
+        let user = u64::from(arrival.user).wrapping_mul(0x9e37_79b9);
+        let mut rng = Rng::with_seed(self.seed ^ user ^ (arrival.number << 40));
+        let (mut done, mut failures, mut last) = (0, 0, None);
+        think(THINKS, &mut rng).await;
+        while done < RUNS && failures < GIVES_UP_AFTER {
+            match self.run().await {
+                Ok(()) => {
+                    done += 1;
+                    think(THINKS, &mut rng).await;
+                }
+                Err(error) => {
+                    failures += 1;
+                    last = Some(error);
+                    think(RECONSIDERS, &mut rng).await;
+                }
+            }
+        }
+        Answered::new(done, failures, last, RUNS)
+    }
+
+    async fn run(&self) -> Result<(), Failure> {
+        let books = &self.job.books;
+        let waits = books.waits();
+        spend(Part::InLine);
+        // The semaphore is never closed.
+        let _kept = self.places.acquire().await;
+        drop(waits);
+        books.asks();
+        let outcome = self.execute.execute(&self.job).await;
+        match &outcome {
+            Ok(()) => books.done(),
+            Err(failure) => books.failed(failure.refused),
+        }
+        outcome
+    }
+}
+
+impl Answered {
+    fn new(done: u32, failures: u32, last: Option<Failure>, wanted: u32) -> Self {
+        let ending = match &last {
+            _ if done >= wanted => Ending::Succeeded,
+            Some(failure) if failure.refused.is_some() => Ending::Refused,
+            _ => Ending::Failed,
+        };
+        Self { ending, done, failures, last }
+    }
 }
 
 /// A language model takes its time, give or take a fifth.
 async fn think(about: Duration, rng: &mut Rng) {
+    spend(Part::Thinking);
     tokio::time::sleep(about.mul_f64(0.8 + 0.4 * rng.f64())).await;
 }

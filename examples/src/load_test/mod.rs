@@ -2,102 +2,150 @@
 //!
 //! Six users ask two queries each; every query has its agent run code in a sandbox of E2B, here a
 //! simulated one whose creations are limited in rate and in parallel, and slower and failing as load
-//! grows. First the application retries blindly, as it did; then it runs over the recommended stack.
+//! grows. The application does so in three ways: as it was, with its own fixes, and over the
+//! recommended stack. Other scenarios are loads at a rate.
 
 mod app;
+mod books;
+mod load;
+mod options;
+mod outcome;
 mod policy;
+mod run;
+mod scenario;
+mod status;
 mod table;
+mod target;
+mod wire;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use sandtower::core::BoxError;
+use sandtower::core::{BoxError, Seed};
 use sandtower::e2b::Config;
+use sandtower_load::{PolicyReport, SeedFigures, medians, series, worst};
 use sandtower_sim::{Sim, World};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
-pub use self::app::{Load, Query};
-pub use self::table::{Outcome, Table};
+pub use self::load::{Load, Shape};
+pub use self::options::{Clock, Options, TargetOptions, USAGE};
+pub use self::outcome::{Answer, Outcome};
+pub use self::policy::Policy;
+pub use self::scenario::Setup;
+pub use self::status::{Status, Unwatched, Watch};
+pub use self::table::Table;
+pub use self::target::{Target, TargetError};
 
-use self::policy::{Protected, Transport, Unprotected};
-
-/// How the application runs code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// Every failure is retried twice, whatever it was.
-    Before,
-    /// Over the recommended stack.
-    After,
-}
+use self::run::{Test, run, tell_truth};
+use self::wire::Meter;
 
 /// On a paused clock, in a runtime of its own: the same seed gives the same run.
 ///
 /// # Errors
 ///
-/// The world makes no sense, or no runtime can be had.
-pub fn in_process(load: Load, way: Way, world: World) -> Result<Outcome, BoxError> {
+/// The load or the world makes no sense, or no runtime can be had.
+pub fn in_process(
+    setup: &Setup,
+    policy: Policy,
+    seed: u64,
+    watch: &mut dyn Watch,
+) -> Result<Outcome, BoxError> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
     runtime.block_on(async {
-        let sim = simulator(load.seed, world)?;
-        let config = config("http://e2b.test")?;
-        let mut outcome = measure(load, way, sim.clone(), config).await;
-        // What was given up on may still come into being: until E2B itself gives up on it.
-        tokio::time::sleep(E2B_GIVES_UP).await;
-        outcome.count(&sim);
+        let sim = simulator(setup, seed)?;
+        let config = config("http://e2b.test", seed)?;
+        let test = Test { clock: "virtual", ..test(setup, policy, seed) };
+        let (mut outcome, handed_out) = run(&test, sim.clone(), config, watch).await?;
+        // What was given up on may still come into being: until E2B itself gives up on it, and then
+        // until who looks for it has found it.
+        tokio::time::sleep(E2B_GIVES_UP + LOOKED_FOR).await;
+        tell_truth(&mut outcome, &handed_out, &sim);
         Ok(outcome)
     })
 }
 
+/// The stress scenario in `world`: [`in_process`], unwatched.
+///
+/// # Errors
+///
+/// The world makes no sense, or no runtime can be had.
+pub fn stress_in(world: World, policy: Policy, seed: u64) -> Result<Outcome, BoxError> {
+    let setup = Setup::stress_in(world).ok_or("there is no stress scenario")?;
+    in_process(&setup, policy, seed, &mut Unwatched)
+}
+
+/// The API's own deadline for a request, and what it may still do after it.
 const E2B_GIVES_UP: Duration = Duration::from_secs(90);
+/// A listing lags, and a kill may fail for a while.
+const LOOKED_FOR: Duration = Duration::from_secs(60);
 
 /// In real time, over loopback sockets. Takes minutes.
 ///
 /// # Errors
 ///
-/// The world makes no sense, or no socket can be had.
-pub async fn over_sockets(load: Load, way: Way, world: World) -> Result<Outcome, BoxError> {
-    let sim = simulator(load.seed, world)?;
+/// The load or the world makes no sense, or no socket can be had.
+pub async fn over_sockets(
+    setup: &Setup,
+    policy: Policy,
+    seed: u64,
+    watch: &mut dyn Watch,
+) -> Result<Outcome, BoxError> {
+    let sim = simulator(setup, seed)?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let config = config(&format!("http://{}", listener.local_addr()?))?;
+    let config = config(&format!("http://{}", listener.local_addr()?), seed)?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(sandtower_sim::serve(listener, sim.clone(), async {
         // Dropping the sender stops the server too.
         let _ended = stopped.await;
     }));
     let transport = Client::builder(TokioExecutor::new()).build_http();
-    let mut outcome = measure(load, way, transport, config).await;
+    let test = Test { clock: "real", ..test(setup, policy, seed) };
+    let (mut outcome, handed_out) = run(&test, transport, config, watch).await?;
+    let patience = tokio::time::sleep(E2B_GIVES_UP + LOOKED_FOR);
+    tokio::select! {
+        () = patience => {}
+        () = nothing_is_left(&sim) => {}
+    }
+    tell_truth(&mut outcome, &handed_out, &sim);
     drop(stop);
     server.await??;
-    outcome.count(&sim);
     Ok(outcome)
 }
 
-fn simulator(seed: u64, world: World) -> Result<Sim, BoxError> {
-    Ok(sandtower_sim::Config::new().seed(seed).world(world).build()?)
+async fn nothing_is_left(sim: &Sim) {
+    while sim.active() > 0 || sim.ledger().creates.in_flight > 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn test(setup: &Setup, policy: Policy, seed: u64) -> Test<'_> {
+    Test { setup, policy, seed, clock: "", mark: None, meter: Meter::new(u64::MAX) }
+}
+
+fn simulator(setup: &Setup, seed: u64) -> Result<Sim, BoxError> {
+    let config = sandtower_sim::Config::new().seed(seed).ledger_capacity(1_000_000);
+    Ok(config.scenario(setup.scenario.clone()).build()?)
 }
 
 /// The simulator takes any key of this form.
-fn config(url: &str) -> Result<Config, BoxError> {
-    Ok(Config::new("e2b_0000000000000000000000000000000000000000")?
-        .api_url(url)?
-        .sandbox_url(url)?)
+fn config(url: &str, seed: u64) -> Result<Config, BoxError> {
+    let config = Config::new("e2b_0000000000000000000000000000000000000000")?;
+    Ok(config.seed(Seed::fixed(seed)).api_url(url)?.sandbox_url(url)?)
 }
 
-async fn measure(load: Load, way: Way, transport: impl Transport, config: Config) -> Outcome {
-    let (policy, queries, retries) = match way {
-        Way::Before => {
-            let unprotected = Arc::new(Unprotected::new(transport, config));
-            let queries = app::run(load, Arc::clone(&unprotected)).await;
-            ("unprotected", queries, unprotected.retries())
-        }
-        Way::After => {
-            let protected = Arc::new(Protected::new(transport, config, load.seed));
-            let queries = app::run(load, Arc::clone(&protected)).await;
-            ("sandtower", queries, protected.retries())
-        }
-    };
-    Outcome { policy, queries, retries, creates: 0, left: 0 }
+/// What all seeds of one policy in one scenario came to.
+pub fn report(outcomes: &[Outcome]) -> PolicyReport {
+    let runs: Vec<SeedFigures> = outcomes.iter().map(Outcome::figures).collect();
+    let Some(place) = worst(&runs) else { return PolicyReport::default() };
+    let outcome = &outcomes[place];
+    PolicyReport {
+        median: medians(&runs),
+        worst: runs[place].clone(),
+        series: series(&outcome.calls(), &outcome.samples),
+        slowest: outcome.slowest(),
+        queries: outcome.queries(),
+        runs,
+    }
 }

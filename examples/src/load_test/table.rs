@@ -1,141 +1,120 @@
 //! What a person sees in the end.
 
 use std::fmt;
-use std::time::Duration;
 
-use sandtower_sim::Sim;
+use sandtower_load::{Figures, PolicyReport};
 
-use super::app::Query;
-
-/// What one policy came to.
+/// The policies of one scenario side by side.
 #[derive(Debug)]
-pub struct Outcome {
-    /// Its name.
-    pub policy: &'static str,
-    /// What became of each query.
-    pub queries: Vec<Query>,
-    /// Attempts after a failed one, of any kind.
-    pub retries: u64,
-    /// Creations that the simulator was asked for.
-    pub creates: u64,
-    /// Sandboxes that were never killed: nobody knew of them.
-    pub left: u64,
-}
+pub struct Table<'a>(pub &'a [PolicyReport]);
 
-impl Outcome {
-    /// Takes from the simulator what only it knows.
-    pub(crate) fn count(&mut self, sim: &Sim) {
-        let ledger = sim.ledger();
-        self.creates = ledger.creates.received;
-        self.left = ledger.active + ledger.expired;
-    }
+type Line = (&'static str, fn(&Figures) -> String);
 
-    /// Queries whose code was run.
-    pub fn completed(&self) -> usize {
-        self.queries.iter().filter(|query| query.gave_up.is_none()).count()
-    }
-
-    /// Executions that ended well.
-    pub fn done_executions(&self) -> u32 {
-        self.queries.iter().map(|query| query.done).sum()
-    }
-
-    /// Executions that failed for good.
-    pub fn failed_executions(&self) -> u32 {
-        self.queries.iter().map(|query| query.failures).sum()
-    }
-
-    /// Of all executions, in percent.
-    pub fn success_rate(&self) -> f64 {
-        let done = f64::from(self.done_executions());
-        100.0 * done / (done + f64::from(self.failed_executions())).max(1.0)
-    }
-
-    /// The shortest, the middle and the longest query.
-    fn times(&self) -> [Duration; 3] {
-        let mut times: Vec<_> = self.queries.iter().map(|query| query.took).collect();
-        times.sort();
-        let at = |index: usize| times.get(index).copied().unwrap_or_default();
-        [at(0), at(times.len() / 2), at(times.len().saturating_sub(1))]
-    }
-
-    fn summary(&self) -> [String; 8] {
-        let [shortest, middle, longest] = self.times().map(seconds);
-        [
-            format!("{} of {}", self.completed(), self.queries.len()),
-            self.done_executions().to_string(),
-            self.failed_executions().to_string(),
-            format!("{:.0} %", self.success_rate()),
-            self.retries.to_string(),
-            self.creates.to_string(),
-            self.left.to_string(),
-            format!("{middle} ({shortest} to {longest})"),
-        ]
-    }
-
-    fn last_error(&self) -> Option<String> {
-        self.queries.iter().find_map(|query| query.gave_up.clone())
-    }
-}
-
-const LABELS: [&str; 8] = [
-    "queries answered",
-    "executions done",
-    "executions failed",
-    "executions that succeed",
-    "retries",
-    "creations sent",
-    "sandboxes left behind",
-    "time of a query",
+const LINES: &[Line] = &[
+    ("queries answered", |f| format!("{} of {}", count(f.succeeded), count(f.calls + f.dropped))),
+    ("  of the rest, refused", |f| count(f.refused)),
+    ("executions that succeed", |f| {
+        let all = f.executions_done + f.executions_failed;
+        format!("{:.0} % of {}", 100.0 * f.executions_done / all.max(1.0), count(all))
+    }),
+    ("retries", |f| count(f.retries)),
+    ("creations sent for one", |f| format!("{:.2}", f.amplification)),
+    ("sandboxes left behind", |f| count(f.leaked_sandboxes)),
+    ("zombies handed out", |f| count(f.zombies_handed_out)),
+    ("half answered within", |f| seconds(f.p50_ms)),
+    ("99 % answered within", |f| seconds(f.p99_ms)),
+    ("slowest answer", |f| seconds(f.max_ms)),
 ];
 
-/// The policies side by side.
-#[derive(Debug)]
-pub struct Table<'a>(pub &'a [Outcome]);
+/// Rows for queries, at most: of more than that nobody reads each one.
+const QUERIES: usize = 30;
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let outcomes = self.0;
-        let summaries: Vec<_> = outcomes.iter().map(Outcome::summary).collect();
-        row(f, "", outcomes.iter().map(|outcome| outcome.policy.to_owned()))?;
-        for (at, label) in LABELS.iter().enumerate() {
-            row(f, label, summaries.iter().map(|summary| summary[at].clone()))?;
+        let policies = self.0;
+        let mut rows = vec![row("", policies, |policy| policy.median.policy.clone())];
+        for (label, tell) in LINES {
+            rows.push(row(label, policies, |policy| both(policy, *tell)));
         }
-        writeln!(f)?;
-        row(f, "each query", outcomes.iter().map(|_| String::new()))?;
-        let queries = outcomes.first().map_or(0, |outcome| outcome.queries.len());
-        for at in 0..queries {
-            let query = &outcomes[0].queries[at];
-            let label = format!("  user {}, query {}", query.user, query.number);
-            row(f, &label, outcomes.iter().map(|outcome| told(&outcome.queries[at])))?;
+        if policies.iter().any(|policy| policy.median.recovery_ms.is_some()) {
+            let recovery = |f: &Figures| f.recovery_ms.map_or("never".to_owned(), seconds);
+            rows.push(row("well again after", policies, |policy| both(policy, recovery)));
         }
-        for outcome in outcomes {
-            if let Some(error) = outcome.last_error() {
-                writeln!(f, "\n{}: an agent gave up after: {error}", outcome.policy)?;
+        let queries = policies.first().map_or(0, |policy| policy.queries.len());
+        if (1..=QUERIES).contains(&queries) {
+            rows.push(Vec::new());
+            rows.push(row("each query", policies, |_| String::new()));
+            rows.extend((0..queries).map(|at| query(policies, at)));
+        }
+        write_rows(f, &rows)?;
+        if policies.iter().any(|policy| policy.median.seeds > 1) {
+            let each =
+                if (1..=QUERIES).contains(&queries) { ", whose queries these are" } else { "" };
+            writeln!(f, "\nThe median of all seeds, and in brackets the worst one{each}:")?;
+            for PolicyReport { median, worst, .. } in policies {
+                writeln!(f, "  {}: seed {}", median.policy, worst.seed)?;
             }
         }
         Ok(())
     }
 }
 
-fn row(
-    f: &mut fmt::Formatter<'_>,
-    label: &str,
-    cells: impl Iterator<Item = String>,
-) -> fmt::Result {
-    let cells: String = cells.map(|cell| format!("{cell:>24}")).collect();
-    writeln!(f, "{}", format!("{label:<26}{cells}").trim_end())
-}
-
-fn told(query: &Query) -> String {
-    let took = seconds(query.took);
-    match (&query.gave_up, query.failures) {
-        (Some(_), _) => format!("gave up   {took}"),
-        (None, 0) => took,
-        (None, failures) => format!("{failures} failed   {took}"),
+/// The median, and the worst seed if there are several.
+fn both(policy: &PolicyReport, tell: impl Fn(&Figures) -> String) -> String {
+    let median = tell(&policy.median);
+    match policy.median.seeds {
+        0 | 1 => median,
+        _ => format!("{median} ({})", tell(&policy.worst.figures)),
     }
 }
 
-fn seconds(time: Duration) -> String {
-    format!("{:.0} s", time.as_secs_f64())
+fn row(
+    label: &str,
+    policies: &[PolicyReport],
+    tell: impl Fn(&PolicyReport) -> String,
+) -> Vec<String> {
+    std::iter::once(label.to_owned()).chain(policies.iter().map(tell)).collect()
+}
+
+fn query(policies: &[PolicyReport], at: usize) -> Vec<String> {
+    let first = &policies[0].queries[at];
+    let label = format!("  user {}, query {}", first.user, first.number);
+    row(&label, policies, |policy| match policy.queries.get(at) {
+        None => String::new(),
+        Some(query) => {
+            let took = seconds(query.took_ms);
+            match (query.outcome.as_str(), query.failures) {
+                ("answered", 0) => took,
+                ("answered", failures) => format!("{failures} failed   {took}"),
+                _ => format!("gave up   {took}"),
+            }
+        }
+    })
+}
+
+fn write_rows(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if column == 0 { format!("{cell:<width$}") } else { format!("   {cell:>width$}") }
+        });
+        writeln!(f, "{}", cells.collect::<String>().trim_end())?;
+    }
+    Ok(())
+}
+
+fn count(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+}
+
+fn seconds(ms: f64) -> String {
+    match ms {
+        ms if ms < 1e3 => format!("{ms:.0} ms"),
+        ms if ms < 10e3 => format!("{:.1} s", ms / 1e3),
+        ms => format!("{:.0} s", ms / 1e3),
+    }
 }

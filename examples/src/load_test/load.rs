@@ -1,0 +1,103 @@
+//! How many ask for how much.
+
+use std::time::Duration;
+
+use sandtower_load::{Arrivals, InvalidLoad, Until};
+
+use super::app::Agent;
+
+/// What comes in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    /// Who asks, and how often.
+    pub shape: Shape,
+    /// How long the code of one execution computes.
+    pub computes: Duration,
+}
+
+/// Who asks, and how often.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shape {
+    /// Users, each of whom asks the next query when the last is answered. A query's agent runs code
+    /// twice, thinks in between, and tries again after a failure.
+    Users {
+        /// How many, all at once.
+        users: u32,
+        /// Queries of each.
+        queries: u64,
+        /// Sandboxes that the application keeps at once.
+        warm: usize,
+    },
+    /// Queries at random, whatever becomes of them; each runs code once.
+    Rate {
+        /// How many a second.
+        per_second: f64,
+        /// How long they come.
+        lasting: Duration,
+    },
+}
+
+/// Queries in flight in an open loop; those that come on top are dropped.
+const MOST_IN_FLIGHT: usize = 1_000;
+
+/// The small load that took the application down.
+impl Default for Load {
+    fn default() -> Self {
+        let shape = Shape::Users { users: 6, queries: 2, warm: 10 };
+        Self { shape, computes: Duration::from_secs(4) }
+    }
+}
+
+impl Load {
+    pub(crate) fn generator(&self, seed: u64) -> Result<sandtower_load::Load, InvalidLoad> {
+        let (arrivals, until) = match self.shape {
+            Shape::Users { users, queries, .. } => {
+                (Arrivals::Closed { users }, Until::Calls(queries))
+            }
+            Shape::Rate { per_second, lasting } => {
+                (Arrivals::poisson(per_second)?, Until::Time(lasting))
+            }
+        };
+        let load = sandtower_load::Load::new(arrivals, until)?;
+        Ok(load.seed(seed).max_in_flight(MOST_IN_FLIGHT))
+    }
+
+    pub(crate) fn agent(&self) -> Agent {
+        match self.shape {
+            Shape::Users { .. } => Agent::Thoughtful,
+            Shape::Rate { .. } => Agent::Plain,
+        }
+    }
+
+    /// Executions at once.
+    pub(crate) fn places(&self) -> usize {
+        match self.shape {
+            Shape::Users { warm, .. } => warm,
+            Shape::Rate { .. } => MOST_IN_FLIGHT,
+        }
+    }
+
+    /// How much of it is done, by what ended and what time it is; at most 1.
+    pub(crate) fn progress(&self, ended: u64, at: Duration) -> f64 {
+        let done = match self.shape {
+            Shape::Users { users, queries, .. } => {
+                ended as f64 / (f64::from(users) * queries as f64)
+            }
+            Shape::Rate { lasting, .. } => at.as_secs_f64() / lasting.as_secs_f64(),
+        };
+        done.min(1.0)
+    }
+}
+
+impl std::fmt::Display for Load {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.shape {
+            Shape::Users { users, queries, warm } => {
+                write!(f, "{users} users, {queries} queries each, at most {warm} warm sandboxes")
+            }
+            Shape::Rate { per_second, lasting } => {
+                write!(f, "{per_second} queries a second for {} s", lasting.as_secs_f64())
+            }
+        }
+    }
+}

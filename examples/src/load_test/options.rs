@@ -1,0 +1,356 @@
+//! What the user asked for.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sandtower_load::Slo;
+
+use super::{Load, Policy, Setup, Shape};
+
+/// How the load test is to run.
+#[derive(Debug)]
+pub struct Options {
+    /// Scenarios with their loads.
+    pub setups: Vec<Setup>,
+    /// What is compared.
+    pub policies: Vec<Policy>,
+    /// Whether the user chose the policies.
+    pub chosen: bool,
+    /// Each run has one of these.
+    pub seeds: std::ops::Range<u64>,
+    /// How time passes.
+    pub clock: Clock,
+    /// Where the load goes, if not to a simulator.
+    pub target: Option<TargetOptions>,
+    /// The folder of the report.
+    pub report: PathBuf,
+    /// What is to be reached.
+    pub slo: Option<Slo>,
+}
+
+/// How time passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Minutes pass in milliseconds: the simulator is called in process.
+    Virtual,
+    /// Minutes take minutes: the simulator is called over loopback sockets.
+    Real,
+}
+
+/// Another service than the simulator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetOptions {
+    /// Where it is.
+    pub url: String,
+    /// How many there may be at once.
+    pub sandboxes: u64,
+    /// Whether the user knows that it may not be on this machine.
+    pub may_cost: bool,
+}
+
+/// What `--help` says.
+pub const USAGE: &str = "\
+usage: cargo run --release --example load_test [-- OPTIONS]
+
+  --scenario NAME     stress (default), outage, capacity-drop, overload, errors, rate-limit,
+                      quota, zombies, lost-answers, or all; may be repeated
+  --policy NAME       unprotected, original or sandtower; may be repeated (default: all)
+  --users N           a closed loop: so many users (stress: 6), each of whom
+  --queries N           asks so many queries, one after the other (stress: 2)
+  --rate N            an open loop: so many queries a second, at random
+  --duration TIME       for so long, such as 90s or 5min
+  --seeds N           runs with so many seeds: the median and the worst are shown (default 1)
+  --seed N            the first seed (default 1)
+  --clock NAME        virtual: in process, over in seconds (default)
+                      real: over loopback sockets; minutes take minutes
+  --report DIR        where report.json and report.html go (default target/load-test)
+  --slo TEXT          such as 'success>=99%,p99<60s,leaked<=0': exit code 1 if a seed misses it.
+                      It is for the policies that --policy names, else for sandtower
+
+  --target URL        another service that speaks as E2B does, with the key in E2B_API_KEY,
+                      in real time; all sandboxes are killed in the end and on Ctrl-C
+  --max-sandboxes N   never more than so many at once there (default 10)
+  --real-sandboxes-that-cost-money
+                      needed for a target that is not on this machine
+  --help              this text";
+
+/// As they stand on the command line.
+#[derive(Debug, Default)]
+struct Given {
+    scenarios: Vec<String>,
+    policies: Vec<Policy>,
+    users: Option<u32>,
+    queries: Option<u64>,
+    rate: Option<f64>,
+    duration: Option<Duration>,
+    seeds: Option<u64>,
+    seed: Option<u64>,
+    clock: Option<Clock>,
+    report: Option<PathBuf>,
+    slo: Option<Slo>,
+    target: Option<String>,
+    max_sandboxes: Option<u64>,
+    may_cost: bool,
+}
+
+impl Options {
+    /// `None`: help is wanted.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what would be right.
+    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Option<Self>, String> {
+        match Given::parse(arguments)? {
+            Some(given) => given.options().map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Given {
+    fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Option<Self>, String> {
+        let mut given = Self::default();
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let (name, value) = match argument.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (argument, None),
+            };
+            match name.as_str() {
+                "--help" | "-h" => return Ok(None),
+                "--real-sandboxes-that-cost-money" if value.is_none() => given.may_cost = true,
+                _ if !NAMES.contains(&name.as_str()) => {
+                    return Err(format!("there is no option {name}"));
+                }
+                _ => {
+                    let value = value.or_else(|| arguments.next());
+                    given.set(&name, &value.ok_or(format!("{name} needs a value"))?)?;
+                }
+            }
+        }
+        Ok(Some(given))
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "--scenario" => self.scenarios.push(value.to_owned()),
+            "--policy" => self.policies.push(value.parse().map_err(|e| format!("--policy: {e}"))?),
+            "--users" => self.users = Some(positive(name, value)?),
+            "--queries" => self.queries = Some(positive(name, value)?),
+            "--rate" => self.rate = Some(rate(value)?),
+            "--duration" => self.duration = Some(duration(value)?),
+            "--seeds" => self.seeds = Some(positive(name, value)?),
+            "--seed" => self.seed = Some(number(name, value)?),
+            "--clock" => self.clock = Some(clock(value)?),
+            "--report" => self.report = Some(value.into()),
+            "--slo" => self.slo = Some(value.parse().map_err(|e| format!("--slo: {e}"))?),
+            "--target" => self.target = Some(value.to_owned()),
+            // All are in `NAMES`.
+            _ => self.max_sandboxes = Some(positive(name, value)?),
+        }
+        Ok(())
+    }
+
+    fn options(self) -> Result<Options, String> {
+        if self.target.is_some() && self.clock == Some(Clock::Virtual) {
+            return Err("--target is in real time; leave --clock virtual out".to_owned());
+        }
+        if self.target.is_none() && (self.may_cost || self.max_sandboxes.is_some()) {
+            return Err("what is said of a target needs a --target".to_owned());
+        }
+        let first = self.seed.unwrap_or(1);
+        let seeds = first..first.saturating_add(self.seeds.unwrap_or(1));
+        let real = if self.target.is_some() { Clock::Real } else { Clock::Virtual };
+        let target = self.target.clone().map(|url| TargetOptions {
+            url,
+            sandboxes: self.max_sandboxes.unwrap_or(10),
+            may_cost: self.may_cost,
+        });
+        let setups = self.setups()?;
+        let chosen = !self.policies.is_empty();
+        Ok(Options {
+            setups,
+            policies: if chosen { self.policies } else { Policy::ALL.to_vec() },
+            chosen,
+            seeds,
+            clock: self.clock.unwrap_or(real),
+            target,
+            report: self.report.unwrap_or_else(|| "target/load-test".into()),
+            slo: self.slo,
+        })
+    }
+
+    fn setups(&self) -> Result<Vec<Setup>, String> {
+        let mut names: Vec<&str> = self.scenarios.iter().map(String::as_str).collect();
+        if names.is_empty() {
+            names.push("stress");
+        }
+        if names.contains(&"all") {
+            names = Setup::names().collect();
+        }
+        names.into_iter().map(|name| self.setup(name)).collect()
+    }
+
+    fn setup(&self, name: &str) -> Result<Setup, String> {
+        let setup = Setup::named(name).ok_or_else(|| {
+            let names: Vec<_> = Setup::names().collect();
+            format!("--scenario: there is no {name:?}; there are {}, all", names.join(", "))
+        })?;
+        let shape = self.shape(setup.load.shape)?;
+        Ok(Setup { load: Load { shape, ..setup.load }, ..setup })
+    }
+
+    /// The scenario's own load but for what was asked for.
+    fn shape(&self, own: Shape) -> Result<Shape, String> {
+        let closed = self.users.is_some() || self.queries.is_some();
+        let open = self.rate.is_some() || self.duration.is_some();
+        if closed && open {
+            return Err("--users and --queries are a closed loop, --rate and --duration an open \
+                        one; use one of the two"
+                .to_owned());
+        }
+        let most = self.max_sandboxes.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+        Ok(match own {
+            Shape::Users { users, queries, warm } if !open => Shape::Users {
+                users: self.users.unwrap_or(users),
+                queries: self.queries.unwrap_or(queries),
+                warm: most.map_or(warm, |most| most.min(warm)),
+            },
+            Shape::Rate { per_second, lasting } if !closed => Shape::Rate {
+                per_second: self.rate.unwrap_or(per_second),
+                lasting: self.duration.unwrap_or(lasting),
+            },
+            Shape::Rate { .. } => Shape::Users {
+                users: self.users.ok_or("--queries needs --users in this scenario")?,
+                queries: self.queries.unwrap_or(2),
+                warm: most.unwrap_or(10),
+            },
+            Shape::Users { .. } => Shape::Rate {
+                per_second: self.rate.ok_or("--duration needs --rate in this scenario")?,
+                lasting: self.duration.unwrap_or(Duration::from_secs(60)),
+            },
+        })
+    }
+}
+
+/// Those that take a value.
+const NAMES: &[&str] = &[
+    "--scenario",
+    "--policy",
+    "--users",
+    "--queries",
+    "--rate",
+    "--duration",
+    "--seeds",
+    "--seed",
+    "--clock",
+    "--report",
+    "--slo",
+    "--target",
+    "--max-sandboxes",
+];
+
+fn number<T: FromStr>(name: &str, value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("{name} is {value:?}; it must be a whole number"))
+}
+
+/// More of anything than this is a slip of the finger.
+const MOST: u64 = 1_000_000;
+
+fn positive<T: FromStr + TryInto<u64> + Copy>(name: &str, value: &str) -> Result<T, String> {
+    let read: T = number(name, value)?;
+    match read.try_into() {
+        Ok(1..=MOST) => Ok(read),
+        _ => Err(format!("{name} is {value}; it must be 1 to {MOST}")),
+    }
+}
+
+fn rate(value: &str) -> Result<f64, String> {
+    let rate = value.parse().ok().filter(|rate| (0.001..=10_000.0).contains(rate));
+    rate.ok_or_else(|| format!("--rate is {value:?}; it must be queries a second, 0.001 to 10000"))
+}
+
+fn duration(value: &str) -> Result<Duration, String> {
+    let units = [("min", 60.0), ("s", 1.0), ("h", 3_600.0)];
+    let read = units.iter().find_map(|(unit, seconds)| {
+        let number: f64 = value.strip_suffix(unit)?.trim().parse().ok()?;
+        Some(number * seconds)
+    });
+    let seconds = read.filter(|seconds| (1.0..=86_400.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| {
+        format!("--duration is {value:?}; it must be a time such as 90s or 5min, 24h at most")
+    })
+}
+
+fn clock(name: &str) -> Result<Clock, String> {
+    match name {
+        "virtual" => Ok(Clock::Virtual),
+        "real" => Ok(Clock::Real),
+        _ => Err(format!("--clock is {name:?}; it must be virtual or real")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Option<Options>, String> {
+        Options::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn without_options_it_is_the_stress_scenario_and_all_policies() {
+        let options = parse("").unwrap().unwrap();
+        assert_eq!((options.setups.len(), options.setups[0].name.as_str()), (1, "stress"));
+        assert_eq!((options.policies, options.chosen), (Policy::ALL.to_vec(), false));
+        assert_eq!((options.seeds, options.clock), (1..2, Clock::Virtual));
+        assert!(parse("--help").unwrap().is_none());
+    }
+
+    #[test]
+    fn users_are_a_closed_loop_and_a_rate_is_an_open_one() {
+        let shape = |line| parse(line).unwrap().unwrap().setups[0].load.shape;
+        let users = Shape::Users { users: 3, queries: 5, warm: 10 };
+        assert_eq!(shape("--users 3 --queries=5"), users);
+        assert_eq!(shape("--users 3 --queries 5 --scenario outage"), users);
+        let rate = Shape::Rate { per_second: 2.5, lasting: Duration::from_secs(120) };
+        assert_eq!(shape("--rate 2.5 --duration 2min"), rate);
+        let long = Shape::Rate { per_second: 0.5, lasting: Duration::from_secs(3_600) };
+        assert_eq!(shape("--scenario outage --duration 1h"), long);
+    }
+
+    #[test]
+    fn a_target_is_in_real_time_and_bounded() {
+        let options = parse("--target http://127.0.0.1:1 --max-sandboxes 4").unwrap().unwrap();
+        assert_eq!(options.clock, Clock::Real);
+        assert_eq!(options.target.unwrap().sandboxes, 4);
+        let warm = Shape::Users { users: 6, queries: 2, warm: 4 };
+        assert_eq!(options.setups[0].load.shape, warm);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_what_would_be_right() {
+        for (line, says) in [
+            ("--user 3", "there is no option --user"),
+            ("--users", "--users needs a value"),
+            ("--users none", "--users is \"none\"; it must be a whole number"),
+            ("--users 0", "--users is 0; it must be 1 to 1000000"),
+            ("--seeds 0", "--seeds is 0; it must be 1 to 1000000"),
+            ("--rate -1", "--rate is \"-1\"; it must be queries a second, 0.001 to 10000"),
+            ("--rate 1 --users 2", "--users and --queries are a closed loop"),
+            ("--duration 60", "--duration is \"60\"; it must be a time such as 90s or 5min"),
+            ("--duration 60s", "--duration needs --rate in this scenario"),
+            ("--queries 2 --scenario outage", "--queries needs --users in this scenario"),
+            ("--clock fast", "--clock is \"fast\"; it must be virtual or real"),
+            ("--scenario flood", "--scenario: there is no \"flood\"; there are stress, outage,"),
+            ("--slo p95<1s", "--slo: `p95<1s`: there is no figure `p95`"),
+            ("--target http://127.0.0.1:1 --clock virtual", "--target is in real time"),
+            ("--max-sandboxes 5", "what is said of a target needs a --target"),
+            ("--real-sandboxes-that-cost-money", "what is said of a target needs a --target"),
+        ] {
+            let refused = parse(line).unwrap_err();
+            assert!(refused.starts_with(says), "{line}: {refused}");
+        }
+    }
+}

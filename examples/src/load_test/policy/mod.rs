@@ -1,0 +1,179 @@
+//! The ways in which the application runs code.
+
+mod original;
+mod protected;
+mod unprotected;
+
+use std::future::Future;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower::core::BoxError;
+use sandtower::e2b::{Client, Command, NewSandbox};
+use sandtower_load::{Part, spend};
+use tower_service::Service;
+
+use super::books::Books;
+
+pub(crate) use self::original::Original;
+pub(crate) use self::protected::Protected;
+pub(crate) use self::unprotected::Unprotected;
+
+/// How the application runs code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// As it was: every failure is retried twice, whatever it was.
+    Unprotected,
+    /// With its own fixes, as it built them: one breaker around retries around the creation of a
+    /// sandbox, which is then validated, with a warning at most.
+    Original,
+    /// Over the recommended stack.
+    Sandtower,
+}
+
+impl Policy {
+    /// All of them, in the order of the story.
+    pub const ALL: [Self; 3] = [Self::Unprotected, Self::Original, Self::Sandtower];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unprotected => "unprotected",
+            Self::Original => "original",
+            Self::Sandtower => "sandtower",
+        }
+    }
+}
+
+impl FromStr for Policy {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|policy| policy.name() == name);
+        let names = Self::ALL.map(Self::name).join(", ");
+        found.ok_or_else(|| format!("there is no policy {name:?}; there are {names}"))
+    }
+}
+
+/// Runs one piece of code in a sandbox; how, is the policy.
+pub(crate) trait Execute: Send + Sync + 'static {
+    /// An error is what the agent gets to see.
+    fn execute(&self, job: &Job) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// What is to be seen of it now.
+    fn look(&self) -> Look;
+}
+
+/// What is to be executed, and where the books are.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) command: Command,
+    pub(crate) new: NewSandbox,
+    pub(crate) books: Books,
+}
+
+impl Job {
+    /// A heavy computation, which takes so long in a sandbox of its own.
+    pub(crate) fn new(computes: Duration, mark: Option<(&str, &str)>) -> Self {
+        let new = NewSandbox::new("base").timeout(LIFETIME);
+        Self {
+            command: Command::new(format!("sleep {}; echo 42", computes.as_secs_f64())),
+            new: match mark {
+                Some((key, value)) => new.metadata(key, value),
+                None => new,
+            },
+            books: Books::default(),
+        }
+    }
+}
+
+/// A sandbox that is left behind runs for so long.
+const LIFETIME: Duration = Duration::from_secs(300);
+
+/// Why an execution failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    /// With all its causes.
+    pub(crate) text: String,
+    /// The reason, if one of our own layers refused.
+    pub(crate) refused: Option<&'static str>,
+}
+
+impl Failure {
+    fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), refused: None }
+    }
+}
+
+impl From<sandtower::e2b::Error> for Failure {
+    fn from(error: sandtower::e2b::Error) -> Self {
+        let refused = error.refusal().map(|refusal| refusal.reason().label());
+        let mut text = error.to_string();
+        let mut next = std::error::Error::source(&error);
+        while let Some(cause) = next {
+            text.push_str(&format!(": {cause}"));
+            next = cause.source();
+        }
+        Self { text, refused }
+    }
+}
+
+/// What an operator sees of a policy.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Look {
+    pub(crate) retries: u64,
+    pub(crate) breaker: Option<&'static str>,
+    pub(crate) limit: Option<u64>,
+    pub(crate) waiting: u64,
+}
+
+/// What reaches E2B: the simulator itself, or a client over sockets.
+pub(crate) trait Transport:
+    Service<
+        Request<Full<Bytes>>,
+        Response = Response<Self::Body>,
+        Error: Into<BoxError>,
+        Future: Send,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+    type Body: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + 'static;
+}
+
+impl<S, B> Transport for S
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError> + Send,
+{
+    type Body = B;
+}
+
+/// Makes a sandbox by way of `creates`, and by way of `rest` runs the code in it and ends it.
+async fn run_once<C: Transport, R: Transport>(
+    creates: &Client<C>,
+    rest: &Client<R>,
+    job: &Job,
+) -> Result<(), Failure> {
+    spend(Part::InLine);
+    let sandbox = creates.create(&job.new).await?;
+    let held = job.books.holds(sandbox.id().as_str());
+    spend(Part::Running);
+    let output = rest.run(&sandbox, &job.command).await;
+    spend(Part::Other);
+    // What comes of it is of no matter to the query: the sandbox ends by itself in the end.
+    let _ended = rest.kill(sandbox.id()).await;
+    drop(held);
+    match output? {
+        output if output.is_success() => Ok(()),
+        output => Err(Failure::new(format!("exit code {}", output.exit_code))),
+    }
+}

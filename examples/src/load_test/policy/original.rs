@@ -1,0 +1,85 @@
+//! The application with its own fixes, as it built them.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use http::Request;
+use sandtower::circuit_breaker::{
+    self, CircuitBreaker, CircuitBreakerLayer, CircuitBreakerService,
+};
+use sandtower::core::{Asks, BoxError, Classify, Replay, Seed};
+use sandtower::e2b::{Client, Config, E2bClassify, E2bInterpret, SandboxCheck};
+use sandtower::health_check::{HealthCheck, HealthCheckLayer};
+use sandtower::http::{Http, HttpJudge, InterpretLayer, Interpreter};
+use sandtower::retry::{self, Retry, RetryLayer};
+use sandtower::timeout::{Limits, Timeout, TimeoutLayer};
+use tower_layer::Layer;
+
+use super::{Execute, Failure, Job, Look, Transport, run_once};
+
+/// From the outside in: one breaker, retries, the creation and then a validation that warns at most.
+/// What is done in a sandbox goes past all of it, as it did there.
+///
+/// The layers are ours with their presets `original`. Where those are more careful than the
+/// application was, its own ways are restored: a creation whose answer was lost is made again, and no
+/// budget limits the retries.
+pub(crate) struct Original<S> {
+    creates: Client<Fixed<S>>,
+    rest: Client<Timeout<S, E2bClassify>>,
+    retry: retry::Handle,
+    breaker: CircuitBreaker,
+}
+
+type Fixed<S> = CircuitBreakerService<Retry<Validated<S>, Blind, Http, Http>, E2bClassify>;
+type Validated<S> = HealthCheck<Attempt<S>, SandboxCheck, E2bClassify>;
+type Attempt<S> = Timeout<Interpreter<S, E2bInterpret>, E2bClassify>;
+
+/// How long the official clients wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The first, and three retries.
+const ATTEMPTS: NonZeroU32 = NonZeroU32::new(4).unwrap();
+
+/// Takes every request for one that may be sent again.
+#[derive(Clone, Copy, Debug)]
+struct Blind;
+
+impl<B> Classify<Request<B>> for Blind {
+    type Judge = HttpJudge;
+
+    fn ask(&self, request: &Request<B>) -> HttpJudge {
+        HttpJudge::new(E2bClassify.ask(request).asked().replay(Replay::Safe))
+    }
+}
+
+impl<S: Transport> Original<S> {
+    pub(crate) fn new(transport: S, config: Config, seed: u64) -> Result<Self, BoxError> {
+        let seed = Seed::fixed(seed);
+        let timeout = TimeoutLayer::new(Limits::all(PATIENCE)).classify(E2bClassify);
+        let rest = Client::new(timeout.layer(transport.clone()), config.clone());
+        let attempt = timeout.layer(InterpretLayer::new(E2bInterpret::default()).layer(transport));
+        let retry = retry::Config::original().attempts(ATTEMPTS).budget(None);
+        let retry =
+            RetryLayer::new(retry).classify(Blind).resend(Http).answers(Http).seed(seed.clone());
+        let breaker = circuit_breaker::Config::original("E2B").seed(seed).build()?;
+        let broken = CircuitBreakerLayer::new(breaker.clone()).classify(E2bClassify);
+        let check = HealthCheckLayer::original(SandboxCheck::new(config.clone()));
+        let validated = check.classify(E2bClassify).layer(attempt);
+        let creates = Client::new(broken.layer(retry.layer(validated)), config);
+        Ok(Self { creates, rest, retry: retry.handle().clone(), breaker })
+    }
+}
+
+impl<S: Transport> Execute for Original<S> {
+    async fn execute(&self, job: &Job) -> Result<(), Failure> {
+        run_once(&self.creates, &self.rest, job).await
+    }
+
+    fn look(&self) -> Look {
+        let retry = self.retry.snapshot();
+        Look {
+            retries: retry.retries + retry.returns,
+            breaker: Some(self.breaker.state().label()),
+            ..Look::default()
+        }
+    }
+}

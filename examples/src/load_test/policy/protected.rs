@@ -1,0 +1,39 @@
+//! The application over the recommended stack.
+
+use sandtower::core::Seed;
+use sandtower::e2b::{Client, Config, operation as op};
+use sandtower::stack::{Handles, Plan, Recommended, Stack};
+
+use super::{Execute, Failure, Job, Look, Transport, run_once};
+
+/// It retries nothing itself.
+#[derive(Debug)]
+pub(crate) struct Protected<S: Clone> {
+    client: Client<Recommended<S>>,
+    handles: Handles,
+}
+
+impl<S: Clone> Protected<S> {
+    pub(crate) fn new(transport: S, config: Config, plan: Plan, seed: u64) -> Self {
+        let stack = Stack::seeded(config, plan, Seed::fixed(seed));
+        Self { client: stack.client(transport), handles: stack.handles().clone() }
+    }
+}
+
+impl<S: Transport> Execute for Protected<S> {
+    async fn execute(&self, job: &Job) -> Result<(), Failure> {
+        run_once(&self.client, &self.client, job).await
+    }
+
+    fn look(&self) -> Look {
+        let retry = self.handles.retry.snapshot();
+        let lanes = self.handles.room.snapshot().lanes;
+        let creates = lanes.iter().find(|lane| lane.operation == op::SANDBOX_CREATE.name());
+        Look {
+            retries: retry.retries + retry.returns,
+            breaker: Some(self.handles.circuit_breaker.state().label()),
+            limit: creates.map(|lane| u64::from(lane.limit)),
+            waiting: lanes.iter().map(|lane| u64::from(lane.waiting)).sum(),
+        }
+    }
+}

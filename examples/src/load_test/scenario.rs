@@ -1,0 +1,81 @@
+//! What the service does, and the load that shows it.
+
+use std::time::Duration;
+
+use sandtower::stack::Plan;
+use sandtower_sim::{Scenario, World};
+
+use super::{Load, Shape};
+
+/// A scenario of the simulator's with the load that is put on it, if nobody asks for another.
+///
+/// Each load was chosen from what its scenario is about, before anything was run: about half of what
+/// the service can do where something else is tested, and more than it can do where that is.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Its name.
+    pub name: String,
+    /// What the service is like and what goes wrong.
+    pub scenario: Scenario,
+    /// What comes in.
+    pub load: Load,
+}
+
+/// Scenario; queries a second; for so many seconds; each of which computes for so many seconds.
+type Row = (&'static str, f64, u64, u64);
+
+const OPEN: &[Row] = &[
+    // Nothing answers from 30 s to 90 s.
+    ("outage", 0.5, 180, 4),
+    // Three sandboxes at most from 60 s to 180 s; at 4.1 s each they carry 0.73 a second.
+    ("capacity-drop", 0.6, 240, 4),
+    // The stress cluster starts two in 3 s: 0.67 a second. This is half as much again.
+    ("overload", 1.0, 120, 4),
+    ("errors", 0.5, 300, 4),
+    // One creation a second is allowed, and five at once after a silence.
+    ("rate-limit", 1.5, 120, 4),
+    // Twenty sandboxes at 30 s each carry 0.67 a second.
+    ("quota", 0.9, 120, 30),
+    ("zombies", 0.5, 300, 4),
+    ("lost-answers", 0.5, 300, 4),
+];
+
+impl Setup {
+    /// The names of all scenarios of the load test.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        std::iter::once("stress").chain(OPEN.iter().map(|row| row.0))
+    }
+
+    /// The scenario of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        let scenario = Scenario::named(name)?;
+        let load = match OPEN.iter().find(|row| row.0 == name) {
+            Some(&(_, rate, seconds, computes)) => Load {
+                shape: Shape::Rate { per_second: rate, lasting: Duration::from_secs(seconds) },
+                computes: Duration::from_secs(computes),
+            },
+            None if name == "stress" => Load::default(),
+            None => return None,
+        };
+        Some(Self { name: name.to_owned(), scenario, load })
+    }
+
+    /// The stress scenario in another world.
+    pub fn stress_in(world: World) -> Option<Self> {
+        let mut setup = Self::named("stress")?;
+        setup.scenario.world = world;
+        Some(setup)
+    }
+
+    /// When the first fault ends that does end.
+    pub fn fault_ends(&self) -> Option<Duration> {
+        self.scenario.faults.iter().filter_map(|fault| fault.until).min()
+    }
+
+    pub(crate) fn plan(&self) -> Plan {
+        match self.scenario.plan {
+            Some(sandtower_sim::Plan::Pro) => Plan::Pro,
+            _ => Plan::Hobby,
+        }
+    }
+}

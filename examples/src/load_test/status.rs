@@ -1,0 +1,139 @@
+//! What is to be seen while it runs, in the words of the application's own status line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::Policy;
+use super::books::Counts;
+use super::load::Shape;
+use super::policy::Look;
+use super::run::Test;
+
+/// One moment of one run.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Of which policy.
+    pub policy: Policy,
+    /// With which seed.
+    pub seed: u64,
+    /// How much of the run is done, 0 to 1.
+    pub progress: f64,
+    /// Sandboxes that are held.
+    pub sandboxes: u64,
+    /// Sandboxes that are held at most, where there is such a bound.
+    pub warm: Option<usize>,
+    /// Executions that ended well.
+    pub executions: u64,
+    /// Executions that failed for good.
+    pub failures: u64,
+    /// Attempts after a failed one.
+    pub retries: u64,
+    /// Calls in line.
+    pub waiting: u64,
+    /// Executions that were refused, by the reason.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// The breaker's state, if there is one.
+    pub breaker: Option<&'static str>,
+}
+
+impl Status {
+    pub(crate) fn new(
+        test: &Test<'_>,
+        at: Duration,
+        ended: u64,
+        look: &Look,
+        books: &Counts,
+    ) -> Self {
+        let load = &test.setup.load;
+        Self {
+            policy: test.policy,
+            seed: test.seed,
+            progress: load.progress(ended, at),
+            sandboxes: books.sandboxes,
+            warm: match load.shape {
+                Shape::Users { warm, .. } => Some(warm),
+                Shape::Rate { .. } => None,
+            },
+            executions: books.done,
+            failures: books.failed,
+            retries: look.retries,
+            waiting: look.waiting + books.waiting,
+            refused: books.refused.clone(),
+            breaker: look.breaker,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sandboxes: {}", self.sandboxes)?;
+        if let Some(warm) = self.warm {
+            write!(f, "/{warm}")?;
+        }
+        let Self { executions, failures, retries, waiting, .. } = self;
+        write!(f, " | Executions: {executions} | Failures: {failures} | Retries: {retries}")?;
+        write!(f, " | Waiting: {waiting}")?;
+        if !self.refused.is_empty() {
+            let each = self.refused.iter().map(|(reason, count)| format!("{count} {reason}"));
+            write!(f, " | Refused: {}", each.collect::<Vec<_>>().join(", "))?;
+        }
+        match self.breaker {
+            Some(breaker) => write!(f, " | Breaker: {breaker}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Who looks on while it runs.
+pub trait Watch {
+    /// Twice a second of the run's own clock.
+    fn look(&mut self, status: &Status);
+
+    /// The run is over, and this is how it ended.
+    fn over(&mut self, status: &Status);
+}
+
+/// Nobody looks on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn look(&mut self, _status: &Status) {}
+
+    fn over(&mut self, _status: &Status) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_has_the_words_of_the_application_and_what_came_on_top() {
+        let mut status = Status {
+            policy: Policy::Original,
+            seed: 1,
+            progress: 0.5,
+            sandboxes: 1,
+            warm: Some(10),
+            executions: 10,
+            failures: 22,
+            retries: 44,
+            waiting: 3,
+            refused: BTreeMap::new(),
+            breaker: None,
+        };
+        assert_eq!(
+            status.to_string(),
+            "Sandboxes: 1/10 | Executions: 10 | Failures: 22 | Retries: 44 | Waiting: 3"
+        );
+        status.warm = None;
+        status.refused.extend([("open", 2), ("no_time", 1)]);
+        status.breaker = Some("half_open");
+        assert_eq!(
+            status.to_string(),
+            "Sandboxes: 1 | Executions: 10 | Failures: 22 | Retries: 44 | Waiting: 3 | \
+             Refused: 1 no_time, 2 open | Breaker: half_open"
+        );
+    }
+}

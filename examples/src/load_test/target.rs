@@ -1,0 +1,175 @@
+//! A service that is no simulator of ours, and may cost money: bounded, and cleaned up.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use sandtower::core::{BoxError, Clock};
+use sandtower::e2b::{Client, Config, ConfigError, Error, ListSandboxes};
+use sandtower::time::TokioClock;
+use sandtower_e2b::HttpTransport;
+
+use super::outcome::Outcome;
+use super::policy::Policy;
+use super::run::{Test, run};
+use super::scenario::Setup;
+use super::status::Watch;
+use super::wire::Meter;
+
+/// Where the load goes, and how many sandboxes there may be.
+#[derive(Debug)]
+pub struct Target {
+    config: Config,
+    transport: HttpTransport,
+    sandboxes: u64,
+    /// All sandboxes of this process bear it.
+    mark: String,
+    meter: Arc<Meter>,
+}
+
+/// The key of the metadata by which the sandboxes of a load test are found.
+const MARK: &str = "sandtower_load_test";
+
+/// Why a target is not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// It is not on this machine, and nobody said that it may cost money.
+    #[error(
+        "{0} is not on this machine: sandboxes there may cost money. If that is what you want, add \
+         --real-sandboxes-that-cost-money"
+    )]
+    CostsMoney(String),
+    /// No URL.
+    #[error("{0:?} is no URL such as http://127.0.0.1:3900")]
+    Url(String),
+    /// The environment does not say how to reach it.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No transport can be had.
+    #[error("no transport can be had: {0}")]
+    Transport(BoxError),
+}
+
+/// What E2B may still do after it has given up on a request, and how late a listing may be.
+const SETTLES: Duration = Duration::from_secs(110);
+/// From one look at what is left to the next.
+const LOOKS: Duration = Duration::from_secs(2);
+
+impl Target {
+    /// The service at `url`, with the key of `E2B_API_KEY`, and at most so many sandboxes at once.
+    ///
+    /// # Errors
+    ///
+    /// It is not on this machine and `may_cost` is false; or the URL or the environment is wrong.
+    pub fn new(url: &str, sandboxes: u64, may_cost: bool) -> Result<Self, TargetError> {
+        let uri: Uri = url.parse().map_err(|_| TargetError::Url(url.to_owned()))?;
+        let host = uri.host().filter(|_| uri.scheme().is_some());
+        let host = host.ok_or_else(|| TargetError::Url(url.to_owned()))?;
+        let is_here = is_loopback(host);
+        if !is_here && !may_cost {
+            return Err(TargetError::CostsMoney(host.to_owned()));
+        }
+        let mut config = Config::from_env()?.api_url(url)?;
+        if is_here && std::env::var_os("E2B_SANDBOX_URL").is_none() {
+            config = config.sandbox_url(url)?;
+        }
+        let transport =
+            HttpTransport::new().map_err(|error| TargetError::Transport(error.into()))?;
+        let mark = format!("{:016x}", sandtower::core::Rng::new().u64(..));
+        Ok(Self { config, transport, sandboxes, mark, meter: Meter::new(sandboxes) })
+    }
+
+    /// One run. [Clear up](Self::clear_up) after it, whether it ended or was dropped.
+    ///
+    /// # Errors
+    ///
+    /// The load makes no sense.
+    pub async fn run(
+        &mut self,
+        setup: &Setup,
+        policy: Policy,
+        seed: u64,
+        watch: &mut dyn Watch,
+    ) -> Result<Outcome, BoxError> {
+        self.meter = Meter::new(self.sandboxes);
+        let test = Test {
+            setup,
+            policy,
+            seed,
+            clock: "real",
+            mark: Some((MARK, &self.mark)),
+            meter: Arc::clone(&self.meter),
+        };
+        let (outcome, _) = run(&test, self.transport.clone(), self.config.clone(), watch).await?;
+        Ok(outcome)
+    }
+
+    /// Kills all sandboxes of this load test, and says how many there were. What may still come into
+    /// being, since its creation ended in nobody knows what, is waited for.
+    ///
+    /// # Errors
+    ///
+    /// They could not be listed or killed for as long as this waits. The error says how to find them.
+    pub async fn clear_up(&self) -> Result<u64, BoxError> {
+        let client = Client::new(self.transport.clone(), self.config.clone());
+        let which = ListSandboxes::default().metadata(MARK, &self.mark).limit(100);
+        let settles = if self.meter.alive() == 0 { Duration::ZERO } else { SETTLES };
+        let (began, mut killed) = (TokioClock.now(), 0);
+        loop {
+            let looked = self.kill_all(&client, &which, &mut killed).await;
+            let waited = TokioClock.now().since(began);
+            match looked {
+                Ok(0) if waited >= settles => return Ok(killed),
+                Err(error) if waited >= SETTLES => {
+                    let mark = &self.mark;
+                    return Err(format!(
+                        "sandboxes may be left, find them by their metadata {MARK}={mark}: {error}"
+                    )
+                    .into());
+                }
+                _ => tokio::time::sleep(LOOKS).await,
+            }
+        }
+    }
+
+    /// How many there were to kill.
+    async fn kill_all(
+        &self,
+        client: &Client<HttpTransport>,
+        which: &ListSandboxes,
+        killed: &mut u64,
+    ) -> Result<usize, Error> {
+        let page = client.list(which).await?;
+        for sandbox in &page.sandboxes {
+            client.kill(&sandbox.id).await?;
+            *killed += 1;
+        }
+        Ok(page.sandboxes.len())
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_on_this_machine_needs_a_word() {
+        for host in ["localhost", "127.0.0.1", "127.8.8.8", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["api.e2b.app", "10.0.0.1", "localhost.example.com", "127.0.0.1.nip.io"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+        let refused = Target::new("https://api.e2b.app", 1, false).unwrap_err().to_string();
+        assert!(refused.starts_with("api.e2b.app is not on this machine"), "{refused}");
+        let refused = Target::new("api.e2b.app", 1, true).unwrap_err().to_string();
+        assert_eq!(refused, "\"api.e2b.app\" is no URL such as http://127.0.0.1:3900");
+    }
+}

@@ -1,0 +1,190 @@
+//! The wire: innermost of all layers, it counts and bounds what really goes out.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use pin_project_lite::pin_project;
+use sandtower::core::{BoxError, Judged, Operation, Verdict};
+use sandtower::e2b::{operation as op, recognise};
+use sandtower_load::{Part, Timeline};
+use tower_service::Service;
+
+/// What went over a wire.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    requests: AtomicU64,
+    creations: AtomicU64,
+    in_flight: AtomicU64,
+    /// Sandboxes that may be alive: each creation that was sent, until it is known that nothing came
+    /// of it or that it was killed.
+    alive: AtomicU64,
+    most_alive: u64,
+}
+
+impl Meter {
+    /// Lets no creation out while `most_alive` sandboxes may be alive.
+    pub(crate) fn new(most_alive: u64) -> Arc<Self> {
+        let [requests, creations, in_flight, alive] = Default::default();
+        Arc::new(Self { requests, creations, in_flight, alive, most_alive })
+    }
+
+    /// Requests of any kind.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Requests for a sandbox.
+    pub(crate) fn creations(&self) -> u64 {
+        self.creations.load(Ordering::Relaxed)
+    }
+
+    /// Of those, the ones that are not answered.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Sandboxes that may be alive, those of creations with an unknown end among them.
+    pub(crate) fn alive(&self) -> u64 {
+        self.alive.load(Ordering::Relaxed)
+    }
+
+    fn reserve(&self) -> bool {
+        let more = |alive| (alive < self.most_alive).then_some(alive + 1);
+        self.alive.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn release(&self) {
+        let fewer = |alive: u64| Some(alive.saturating_sub(1));
+        // It always gives a number.
+        let _ = self.alive.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
+    }
+}
+
+/// A service whose requests are metered, and noted on the timelines of the calls they are for.
+#[derive(Clone, Debug)]
+pub(crate) struct Wire<S> {
+    inner: S,
+    meter: Arc<Meter>,
+}
+
+impl<S> Wire<S> {
+    pub(crate) fn new(inner: S, meter: Arc<Meter>) -> Self {
+        Self { inner, meter }
+    }
+}
+
+impl<S, B> Service<Request<Full<Bytes>>> for Wire<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+{
+    type Response = Response<B>;
+    type Error = BoxError;
+    type Future = Exchange<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+        let (operation, _) = recognise(&request);
+        if operation == op::SANDBOX_CREATE && !self.meter.reserve() {
+            return Exchange { exchange: None, sent: None, capped: self.meter.most_alive };
+        }
+        let sent = Sent::new(Arc::clone(&self.meter), operation);
+        Exchange { exchange: Some(self.inner.call(request)), sent: Some(sent), capped: 0 }
+    }
+}
+
+pin_project! {
+    /// A request that is out, or that was not let out.
+    pub(crate) struct Exchange<F> {
+        #[pin]
+        exchange: Option<F>,
+        sent: Option<Sent>,
+        capped: u64,
+    }
+}
+
+impl<F, B, E> Future for Exchange<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<B>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(exchange) = this.exchange.as_pin_mut() else {
+            let says = format!("the load test's own cap of {} sandboxes is reached", this.capped);
+            return Poll::Ready(Err(Judged::new(Verdict::permanent(), says).into()));
+        };
+        let answer = ready!(exchange.poll(cx));
+        if let Some(sent) = this.sent.take() {
+            sent.answered(answer.as_ref().ok().map(Response::status));
+        }
+        Poll::Ready(answer.map_err(Into::into))
+    }
+}
+
+/// A request that is not answered yet. Dropped, it never will be.
+struct Sent {
+    meter: Arc<Meter>,
+    operation: Operation,
+    timeline: Option<Timeline>,
+    after: Part,
+}
+
+impl Sent {
+    fn new(meter: Arc<Meter>, operation: Operation) -> Self {
+        let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+        count(&meter.requests);
+        let mut timeline = None;
+        if operation == op::SANDBOX_CREATE {
+            count(&meter.creations);
+            count(&meter.in_flight);
+            timeline = Timeline::current();
+        }
+        if let Some(timeline) = &timeline {
+            timeline.spend(Part::Attempt);
+        }
+        Self { meter, operation, timeline, after: Part::Backoff }
+    }
+
+    fn answered(mut self, status: Option<StatusCode>) {
+        let Some(status) = status else { return };
+        let is_gone = status.is_success() || status == StatusCode::NOT_FOUND;
+        if self.operation == op::SANDBOX_KILL && is_gone {
+            self.meter.release();
+        }
+        if self.operation == op::SANDBOX_CREATE {
+            // A server's failure may have made one all the same.
+            if status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE {
+                self.meter.release();
+            }
+            self.after = match status {
+                status if status.is_success() => Part::Check,
+                // It is told to come back, and stands in line until then.
+                StatusCode::TOO_MANY_REQUESTS => Part::InLine,
+                _ => Part::Backoff,
+            };
+        }
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if self.operation == op::SANDBOX_CREATE {
+            self.meter.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(timeline) = &self.timeline {
+            timeline.spend(self.after);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The load test as its users run it.
+
+#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::{env, fs};
+
+/// Cargo puts examples beside the folder of the tests, and makes them before it runs these.
+fn program() -> PathBuf {
+    let tests = env::current_exe().unwrap();
+    tests.parent().unwrap().with_file_name("examples").join("load_test")
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> (Output, String, String) {
+    let mut command = Command::new(program());
+    let output = command.args(arguments).current_dir(folder).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (said, told) = (text(&output.stdout), text(&output.stderr));
+    (output, said, told)
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // It is there only if the test ran before.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[test]
+fn alone_it_shows_the_policies_side_by_side_and_writes_its_report() {
+    let folder = folder("alone");
+    let (output, said, told) = run(&folder, &[]);
+    assert!(output.status.success(), "{told}");
+    let row = |label: &str| {
+        let row = said.lines().find(|line| line.trim_start().starts_with(label));
+        row.unwrap_or_else(|| panic!("no {label} in\n{said}")).to_owned()
+    };
+    assert!(row("queries answered").ends_with("12 of 12"), "{said}");
+    for (user, query) in [(1, 1), (6, 2)] {
+        assert!(row(&format!("user {user}, query {query}")).ends_with(" s"), "{said}");
+    }
+    assert!(told.contains("Sandboxes: 0/10 | Executions: 24 | Failures: 0 | Retries: "), "{told}");
+    let report = fs::read_to_string(folder.join("target/load-test/report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let names: Vec<_> =
+        report["policies"].as_array().unwrap().iter().map(|policy| &policy["policy"]).collect();
+    assert_eq!(names, ["unprotected", "original", "sandtower"]);
+    assert!(folder.join("target/load-test/report.html").exists());
+}
+
+#[test]
+fn an_objective_that_is_missed_ends_with_1_and_the_reason() {
+    let folder = folder("slo");
+    let slo = "success>=99%,p99<60s,leaked<=0";
+    let (output, said, _) = run(&folder, &["--slo", slo, "--report", "here"]);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(folder.join("here/report.json").exists());
+    let (output, said, _) = run(&folder, &["--slo", slo, "--policy", "unprotected"]);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("unprotected, stress, seed 1: success is "), "{said}");
+}
+
+#[test]
+fn a_mistake_ends_with_2_and_says_what_would_be_right() {
+    let folder = folder("mistake");
+    let (output, _, told) = run(&folder, &["--policy", "best"]);
+    assert_eq!(output.status.code(), Some(2));
+    let says = "there is no policy \"best\"; there are unprotected, original, sandtower";
+    assert!(told.contains(says), "{told}");
+}

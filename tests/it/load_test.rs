@@ -1,0 +1,109 @@
+//! The short form of the table in `docs/load-test.md`.
+
+#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+
+use std::time::Duration;
+
+use examples::load_test::{
+    Answer, Load, Outcome, Policy, Setup, Shape, Unwatched, in_process, report,
+};
+use sandtower_load::{Ending, Part};
+
+fn run(scenario: &str, policy: Policy, seed: u64) -> Outcome {
+    let setup = Setup::named(scenario).unwrap();
+    in_process(&setup, policy, seed, &mut Unwatched).unwrap()
+}
+
+/// Of the calls of three seeds.
+fn success(scenario: &str, policy: Policy) -> f64 {
+    let outcomes: Vec<_> = (1..=3).map(|seed| run(scenario, policy, seed)).collect();
+    let answered: usize = outcomes.iter().map(Outcome::completed).sum();
+    let calls: usize = outcomes.iter().map(|outcome| outcome.answers.len()).sum();
+    answered as f64 / calls as f64
+}
+
+/// Whether any request for it was sent.
+fn was_sent(answer: &Answer) -> bool {
+    answer.spent.iter().any(|spent| spent.what == Part::Attempt)
+}
+
+#[test]
+fn in_an_outage_callers_hear_a_refusal_at_once_and_soon_after_it_all_is_well() {
+    for seed in 1..=5 {
+        let outcome = run("outage", Policy::Sandtower, seed);
+        let refused = outcome.answers.iter().filter(|answer| answer.call.ending == Ending::Refused);
+        let at_once: Vec<_> = refused.filter(|answer| !was_sent(answer)).collect();
+        assert!(at_once.len() >= 10, "seed {seed}: {} were refused unsent", at_once.len());
+        let within =
+            |most: Duration| at_once.iter().filter(|answer| answer.call.took <= most).count();
+        // Some wait for the pace of creations before they hear that the breaker is open.
+        assert!(within(Duration::from_millis(50)) * 10 >= at_once.len() * 8, "seed {seed}");
+        assert_eq!(within(Duration::from_millis(1_050)), at_once.len(), "seed {seed}");
+        for answer in at_once {
+            let told = answer.gave_up.as_deref().unwrap_or_default();
+            assert!(told.contains("circuit breaker") && told.contains("retry in"), "{told}");
+        }
+        let recovery = outcome.figures().figures.recovery_ms;
+        assert!(recovery.is_some_and(|ms| ms <= 11_000.0), "seed {seed}: {recovery:?}");
+    }
+}
+
+#[test]
+fn where_waiting_cures_it_the_layers_answer_more_queries_than_either_other_policy() {
+    for scenario in ["capacity-drop", "overload", "rate-limit", "quota", "zombies"] {
+        let [unprotected, original, sandtower] =
+            Policy::ALL.map(|policy| success(scenario, policy));
+        assert!(sandtower > unprotected, "{scenario}: {sandtower} of {unprotected}");
+        assert!(sandtower > original, "{scenario}: {sandtower} of {original}");
+    }
+}
+
+#[test]
+fn through_the_layers_no_zombie_is_handed_out() {
+    for seed in 1..=3 {
+        assert_eq!(run("zombies", Policy::Sandtower, seed).zombies, 0, "seed {seed}");
+        assert!(run("zombies", Policy::Unprotected, seed).zombies > 0, "seed {seed}");
+        assert!(run("zombies", Policy::Original, seed).zombies > 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn the_time_of_a_call_is_told_to_the_last_of_it() {
+    for (scenario, policy) in [
+        ("stress", Policy::Sandtower),
+        ("stress", Policy::Unprotected),
+        ("zombies", Policy::Original),
+    ] {
+        for answer in run(scenario, policy, 1).answers {
+            let told: f64 = answer.spent.iter().map(|spent| spent.ms).sum();
+            let took = answer.call.took.as_secs_f64() * 1e3;
+            assert!((told - took).abs() < 1.0, "{scenario}: {took} ms, told of {told}: {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_report_has_the_worst_seed_beside_the_median_and_all_of_its_parts() {
+    let setup = Setup::named("stress").unwrap();
+    let run = |seed| in_process(&setup, Policy::Unprotected, seed, &mut Unwatched).unwrap();
+    let outcomes: Vec<_> = (1..=3).map(run).collect();
+    let report = report(&outcomes);
+    assert_eq!(report.median.seeds, 3);
+    assert_eq!(report.runs.len(), 3);
+    let least = report.runs.iter().map(|run| run.figures.succeeded).fold(f64::MAX, f64::min);
+    assert_eq!(report.worst.figures.succeeded, least);
+    assert_eq!(report.queries.len(), 12);
+    assert!(!report.series.is_empty() && !report.slowest.is_empty());
+    assert_eq!(report.series.iter().map(|row| row.offered).sum::<u64>(), 12);
+}
+
+#[test]
+fn a_load_that_makes_no_sense_is_refused() {
+    let shape = Shape::Users { users: 0, queries: 1, warm: 1 };
+    let setup = Setup::named("stress").unwrap();
+    let setup = Setup { load: Load { shape, ..setup.load }, ..setup };
+    let refused = in_process(&setup, Policy::Sandtower, 1, &mut Unwatched).unwrap_err();
+    assert_eq!(refused.to_string(), "a load of 0 users; use 1 or more");
+    assert!(Setup::named("nope").is_none());
+    assert!(Setup::names().all(|name| Setup::named(name).is_some()));
+}
