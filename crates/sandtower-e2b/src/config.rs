@@ -3,7 +3,7 @@ use std::env::VarError;
 use http::{HeaderValue, Uri, uri::Scheme};
 use sandtower_core::{Rng, Seed};
 
-use crate::{CallId, Owner, Sandbox, Timeouts};
+use crate::{CallId, Events, Owner, Sandbox, Timeouts};
 
 /// The domain of E2B itself.
 const DEFAULT_DOMAIN: &str = "e2b.app";
@@ -30,6 +30,7 @@ pub struct Config {
     owner_is_given: bool,
     idempotency_keys: bool,
     timeouts: Timeouts,
+    events: Events,
 }
 
 /// What is wrong with a [`Config`]. No value is repeated: it may be a secret in the wrong place.
@@ -80,6 +81,7 @@ impl Config {
             owner_is_given: false,
             idempotency_keys: false,
             timeouts: Timeouts::default(),
+            events: Events::new(),
         })
     }
 
@@ -202,6 +204,19 @@ impl Config {
     /// How long operations may take: what a stack makes its time-outs from.
     pub fn operation_timeouts(&self) -> &Timeouts {
         &self.timeouts
+    }
+
+    /// Tells what becomes of creations by `events`. Without it, by events of its own: other ones for
+    /// each config that is made anew, the same for clones.
+    #[must_use]
+    pub fn events(mut self, events: Events) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// What tells of creations, and counts them.
+    pub fn creation_events(&self) -> &Events {
+        &self.events
     }
 
     /// As a header field whose `Debug` shows nothing.

@@ -19,6 +19,11 @@ impl Hidden {
         Self { fields: request::secrets(request), texts: Vec::new() }
     }
 
+    /// The API key.
+    pub(crate) fn key(key: &HeaderValue) -> Self {
+        Self { fields: [Some(key.clone()), None, None], texts: Vec::new() }
+    }
+
     /// These as well.
     pub(crate) fn and<'a>(mut self, texts: impl IntoIterator<Item = &'a String>) -> Self {
         self.texts.extend(texts.into_iter().filter(|text| text.len() >= SHORTEST).cloned());

@@ -91,6 +91,9 @@ impl Interpret for E2bInterpret {
             if is_template_not_found(*operation, head.status.as_u16(), &said) {
                 head.extensions.insert(TemplateNotFound);
             }
+            if *operation == op::SANDBOX_CREATE {
+                head.extensions.insert(said);
+            }
         }
     }
 }

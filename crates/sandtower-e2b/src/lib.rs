@@ -23,6 +23,7 @@ mod creation;
 mod default_template;
 pub mod envelope;
 mod error;
+mod events;
 mod files;
 mod hidden;
 mod info;
@@ -59,6 +60,7 @@ pub use creation::{
 };
 pub use default_template::{DefaultTemplate, TemplateNotFound};
 pub use error::{Answer, Call, Error, Hint};
+pub use events::{EVENTS, EventCounts, Events};
 pub use files::{FileInfo, FileKind, RemotePath};
 pub use info::{SandboxInfo, State};
 pub use interpret::E2bInterpret;

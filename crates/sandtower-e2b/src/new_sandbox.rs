@@ -24,6 +24,8 @@ pub struct NewSandbox {
     metadata: BTreeMap<String, String>,
     #[serde(rename = "envVars")]
     envs: BTreeMap<String, String>,
+    #[serde(skip)]
+    framework: Option<String>,
 }
 
 impl NewSandbox {
@@ -34,6 +36,7 @@ impl NewSandbox {
             timeout: None,
             metadata: BTreeMap::new(),
             envs: BTreeMap::new(),
+            framework: None,
         }
     }
 
@@ -56,6 +59,18 @@ impl NewSandbox {
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.envs.insert(name.into(), value.into());
         self
+    }
+
+    /// Names what the sandbox is for, such as `nextjs`, in the [events](crate::Events) about it. The
+    /// service is not told.
+    #[must_use]
+    pub fn framework(mut self, name: impl Into<String>) -> Self {
+        self.framework = Some(name.into());
+        self
+    }
+
+    pub(crate) fn framework_name(&self) -> Option<&str> {
+        self.framework.as_deref()
     }
 
     pub(crate) fn with_template(self, template: impl Into<String>) -> Self {
@@ -93,6 +108,7 @@ impl std::fmt::Debug for NewSandbox {
             .field("timeout", &self.timeout)
             .field("metadata", &self.metadata)
             .field("envs", &self.envs.keys().collect::<Vec<_>>())
+            .field("framework", &self.framework)
             .finish()
     }
 }

@@ -4,8 +4,10 @@
 
 mod code;
 mod commands;
+mod events;
 mod files;
 mod life;
+mod log;
 mod secrets;
 
 use sandtower::core::Seed;

@@ -2,8 +2,6 @@
 
 use std::error::Error as _;
 use std::fmt::{Debug, Write as _};
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -15,39 +13,12 @@ use sandtower::e2b::{
 };
 use sandtower::stack::{Plan, Stack};
 use tower::{Service, service_fn, util::BoxCloneSyncService};
-use tracing_subscriber::fmt::MakeWriter;
+
+use super::log::Log;
 
 const KEY: &str = "e2b_planted_key";
 const PLANTED: [&str; 5] =
     [KEY, "planted_access", "planted_traffic", "planted_env", "planted_command"];
-
-/// Everything that was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(line)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
 
 type Http = BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>;
 
@@ -158,10 +129,7 @@ fn assert_hidden(shown: &str, where_: &str) {
 #[tokio::test(start_paused = true)]
 async fn no_error_no_debug_and_no_event_shows_a_secret() {
     let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(log.clone());
-    let _logging = tracing::subscriber::set_default(
-        subscriber.with_max_level(tracing::Level::TRACE).with_ansi(false).finish(),
-    );
+    let _logging = log.begin();
     for status in [200, 400, 401, 404, 409, 429, 500, 502, 503] {
         let bare = all_calls(&Client::new(echo(status), config())).await;
         assert!(bare.contains("***"), "{status}: nothing was repeated: {bare}");

@@ -1,16 +1,21 @@
 //! Making sandboxes.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::BoxError;
+use sandtower_core::{BoxError, Clock};
+use sandtower_time::TokioClock;
 use tower_service::Service;
 
 use crate::{
-    Call, Creation, Error, NewSandbox, Sandbox, creation::Claim, hidden::Hidden, request,
+    Call, Creation, Error, NewSandbox, Sandbox,
+    creation::Claim,
+    events::{Chain, Failure},
+    request,
     strings::is_template_not_found,
 };
 
@@ -33,6 +38,8 @@ where
     /// A server that does not have the newer creation call is asked by the older one, now and from
     /// then on.
     ///
+    /// What becomes of it is told by [events](crate::Events).
+    ///
     /// An id of the call is written on it, with the number of the attempt and an
     /// [owner](crate::Config::owner), as metadata beside `new`'s own; the id is in every error.
     ///
@@ -42,8 +49,26 @@ where
     /// sandbox that nobody holds: find it by the id of the [call](Call::id), which is its metadata
     /// [`CALL_KEY`](crate::CALL_KEY).
     pub async fn create(&self, new: &NewSandbox) -> Result<Sandbox, Error> {
-        let call = Call::creation(self.config.next_call());
-        let response = self.creation(&call, new).await?;
+        let id = self.config.next_call();
+        let call = Call::creation(id);
+        let creation = Creation::new(&self.config, id, new);
+        let creation = creation.map_err(|error| request::failed(&call, error))?;
+        let (began, events) = (TokioClock.now(), creation.events());
+        events.started(creation.about());
+        let made = self.made(&call, &creation).await;
+        let took = TokioClock.now().since(began);
+        match &made {
+            Ok(sandbox) => {
+                let attempt = creation.attempts().max(1);
+                events.succeeded(creation.about(), sandbox.id(), attempt, took);
+            }
+            Err(error) => tell(&creation, error, took),
+        }
+        made
+    }
+
+    async fn made(&self, call: &Call, creation: &Creation) -> Result<Sandbox, Error> {
+        let response = self.creation(call, creation).await?;
         // Nothing is awaited between here and the caller: it cannot go without what was made.
         if let Some(sandbox) = response.extensions().get::<Sandbox>() {
             Claim::take(response.extensions());
@@ -51,21 +76,17 @@ where
         }
         // Whoever goes while the body is read leaves the claim to those who made it.
         let made = response.extensions().clone();
-        let (sandbox, _) = self.read_json(&call, response).await?;
+        let (sandbox, _) = self.read_json(call, response).await?;
         Claim::take(&made);
         Ok(sandbox)
     }
 
     /// By the newer call if the server has it, else by the older.
-    async fn creation(&self, call: &Call, new: &NewSandbox) -> Result<Response<B>, Error> {
-        let creation = call.id.map(|id| Creation::new(&self.config, id, new));
-        let creation = creation.ok_or_else(|| request::failed(call, "it has no id"))?;
-        let creation = creation.map_err(|error| request::failed(call, error))?;
+    async fn creation(&self, call: &Call, creation: &Creation) -> Result<Response<B>, Error> {
         let send = async |path| {
-            let request = self.creation_at(path, &creation);
+            let request = self.creation_at(path, creation);
             let request = request.map_err(|error| request::failed(call, error))?;
-            let hidden = Hidden::of(&request).and(new.secrets());
-            self.successful_hiding(call, request, &hidden).await
+            self.successful_hiding(call, request, creation.hidden()).await
         };
         if self.older_creation.load(Ordering::Relaxed) {
             return send(OLDER).await;
@@ -96,6 +117,21 @@ where
         request.extensions_mut().insert(creation.clone());
         Ok(request)
     }
+}
+
+fn tell(creation: &Creation, error: &Error, took: Duration) {
+    let failure = Failure {
+        attempt: creation.attempts().max(1),
+        verdict: error.verdict(),
+        status: error.status().map_or(0, |status| status.as_u16()),
+        error: &Chain(error),
+        took,
+    };
+    if creation.attempts() == 0 {
+        // Nothing below tells of attempts.
+        creation.events().attempt_failed(creation.about(), &failure);
+    }
+    creation.events().failed(creation.about(), &failure);
 }
 
 /// Whether the server does not have the call at all. One that does may know no such template.

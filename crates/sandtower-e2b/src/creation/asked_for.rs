@@ -7,7 +7,9 @@ use http_body_util::Full;
 use sandtower_core::BoxError;
 
 use super::marks::{ATTEMPT_KEY, CALL_KEY, OWNER_KEY, PREFIX};
-use crate::{CallId, Config, NewSandbox, route::IDEMPOTENCY_KEY};
+use crate::{
+    CallId, Config, Events, NewSandbox, events::About, hidden::Hidden, route::IDEMPOTENCY_KEY,
+};
 
 /// What a request to make a sandbox asks for, and for which call: an extension of the requests of
 /// [`Client::create`](crate::Client::create), from which layers write its body anew without having
@@ -19,6 +21,8 @@ pub struct Creation {
     keyed: bool,
     new: Arc<NewSandbox>,
     begun: Arc<Begun>,
+    events: Events,
+    hidden: Arc<Hidden>,
 }
 
 /// What all attempts of one call share.
@@ -47,7 +51,9 @@ impl Creation {
         let marked = new.clone().metadata(CALL_KEY, call.to_string());
         let marked = marked.metadata(OWNER_KEY, config.owner_name().as_str());
         let keyed = config.sends_idempotency_keys();
-        Ok(Self { call, keyed, new: Arc::new(marked), begun: Arc::default() })
+        let hidden = Arc::new(Hidden::key(config.key()).and(new.secrets()));
+        let events = config.creation_events().clone();
+        Ok(Self { call, keyed, new: Arc::new(marked), begun: Arc::default(), events, hidden })
     }
 
     /// The call.
@@ -58,6 +64,26 @@ impl Creation {
     /// The template that it asks for, by id or alias.
     pub fn template(&self) -> &str {
         self.new.template()
+    }
+
+    /// What events say of it.
+    pub(crate) fn about(&self) -> About<'_> {
+        let (template, framework) = (self.new.template(), self.new.framework_name());
+        About { call: self.call, template, framework }
+    }
+
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// What must not be shown, should the service repeat it.
+    pub(crate) fn hidden(&self) -> &Hidden {
+        &self.hidden
+    }
+
+    /// How many attempts were begun, as far as they are numbered.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.begun.attempts.load(Ordering::Relaxed)
     }
 
     /// Writes `request` anew to make a sandbox of another template, for the same call.

@@ -1,17 +1,21 @@
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use sandtower_core::{Asks, BoxError, Classify, Clock, Effect, Tick, judge};
+use sandtower_core::{Asks, BoxError, Classify, Clock, Effect, Tick, Verdict, judge};
 use sandtower_http::HttpJudge;
 use sandtower_time::TokioClock;
 
 use super::claim::Claim;
 use super::creations::{Creations, Reaping};
 use super::sent::Sent;
-use crate::{Creation, E2bClassify, Marks, Sandbox};
+use crate::{
+    Answer, Creation, E2bClassify, Marks, Said, Sandbox,
+    events::{Chain, Failure},
+};
 
 pin_project! {
     /// The answer of one attempt. Dropped after the attempt was sent, what it may have made is
@@ -61,6 +65,8 @@ pub(super) struct Attempt {
     judge: HttpJudge,
     creation: Creation,
     marks: Marks,
+    number: u32,
+    began: Tick,
     sent: Sent,
     /// `None` once it has ended.
     account: Option<(Creations, Reaping)>,
@@ -70,18 +76,23 @@ impl Attempt {
     pub(super) fn new<B>(
         request: &Request<B>,
         creation: Creation,
+        number: u32,
         marks: Marks,
         sent: Sent,
         creations: Creations,
         by: Reaping,
     ) -> Self {
         let judge = E2bClassify.ask(request);
-        Self { judge, creation, marks, sent, account: Some((creations, by)) }
+        let (began, account) = (TokioClock.now(), Some((creations, by)));
+        Self { judge, creation, marks, number, began, sent, account }
     }
 
     fn ended<B>(mut self, result: &mut Result<Response<B>, BoxError>) {
         let Some((creations, by)) = self.account.take() else { return };
         let verdict = judge(&self.judge, result.as_ref());
+        if !verdict.is_success() {
+            self.tell(verdict, result);
+        }
         match result {
             Ok(answer) if verdict.is_success() => {
                 creations.settle(&self.marks);
@@ -102,6 +113,23 @@ impl Attempt {
                 let look = TokioClock.now() + creations.look_within();
                 creations.abandon(self.marks, self.sent_at(), self.not_before(look), &by);
             }
+        }
+    }
+
+    fn tell<B>(&self, verdict: Verdict, result: &Result<Response<B>, BoxError>) {
+        let (attempt, took) = (self.number, TokioClock.now().since(self.began));
+        let tell = |status, error: &dyn Display| {
+            let failure = Failure { attempt, verdict, status, error, took };
+            self.creation.events().attempt_failed(self.creation.about(), &failure);
+        };
+        match result {
+            Ok(answer) => {
+                let status = answer.status();
+                let said = answer.extensions().get::<Said>().cloned().unwrap_or_default();
+                let said = self.creation.hidden().hide(said);
+                tell(status.as_u16(), &Answer { status, said, verdict, attempt });
+            }
+            Err(error) => tell(0, &Chain(&**error)),
         }
     }
 

@@ -116,5 +116,5 @@ where
     request.extensions_mut().insert(sent.clone());
     let marks = Marks { call: creation.call(), attempt: (!creation.is_keyed()).then_some(number) };
     let by = Reaping::here(Arc::clone(spare) as _);
-    Some(Attempt::new(request, creation, marks, sent, creations.clone(), by))
+    Some(Attempt::new(request, creation, number, marks, sent, creations.clone(), by))
 }

@@ -198,6 +198,10 @@ impl<F> Builder<F> {
         };
         let seed = self.seed.unwrap_or_default();
         let gates = gates(&configs, &dropped, &seed)?;
+        if !dropped.has(Part::CircuitBreaker) {
+            let breaker = gates.circuit_breaker.clone();
+            e2b.creation_events().circuit_breaker_state(move || breaker.state().label());
+        }
         let room = match dropped.has(Part::Admission) {
             // Nobody is in anybody's way, and nobody waits: the gates alone decide.
             true => {
@@ -229,6 +233,7 @@ impl<F> Builder<F> {
         let handles = Handles {
             retry: retry.handle().clone(),
             creations: creations.clone(),
+            events: e2b.creation_events().clone(),
             health_check: health_check.handle().clone(),
             room: admission.room().clone(),
             quota: gates.quota,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Gates, Part};
 use crate::admission::{Quota, QuotaSnapshot, Room, RoomSnapshot};
 use crate::circuit_breaker::CircuitBreaker;
-use crate::e2b::{Creations, CreationsSnapshot};
+use crate::e2b::{Creations, CreationsSnapshot, EventCounts, Events};
 use crate::rate_limit::RateLimit;
 use crate::{circuit_breaker, fallback, health_check, rate_limit, retry};
 
@@ -19,6 +19,8 @@ pub struct Handles {
     pub retry: retry::Handle,
     /// What was made, or may have been, and is held by nobody: drain it before the program ends.
     pub creations: Creations,
+    /// What becomes of creations: how many began, succeeded, failed.
+    pub events: Events,
     /// What was checked and released.
     pub health_check: health_check::Handle,
     /// Who is inside, and who waits.
@@ -43,6 +45,7 @@ impl Handles {
             default_template: self.default_template.as_ref().map(fallback::Handle::snapshot),
             retry: self.retry.snapshot(),
             creations: self.creations.snapshot(),
+            events: self.events.counts(),
             health_check: self.health_check.counts(),
             room: self.room.snapshot(),
             quota: self.quota.snapshot(),
@@ -104,6 +107,8 @@ pub struct Snapshot {
     pub retry: retry::Snapshot,
     /// Of what nobody holds.
     pub creations: CreationsSnapshot,
+    /// What became of creations.
+    pub events: EventCounts,
     /// Of the health check.
     pub health_check: health_check::Counts,
     /// Of the waiting room.
