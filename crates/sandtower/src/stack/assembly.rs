@@ -118,7 +118,7 @@ impl Stack {
     ///
     /// # Panics
     ///
-    /// The numbers of a [custom](Plan::custom) plan make no sense: the [builder](Self::builder)
+    /// The numbers of a [custom](Plan::Custom) plan make no sense: the [builder](Self::builder)
     /// answers an error instead.
     pub fn recommended(config: e2b::Config, plan: Plan) -> Self {
         Self::seeded(config, plan, Seed::random())
