@@ -6,14 +6,18 @@
     reason = "what helps a test fails it by a panic"
 )]
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
+use sandtower::admission::{Progress, Where};
 use sandtower::core::{BoxError, Seed};
 use sandtower::e2b::{Config, operation as op};
 use sandtower::fallback::{Failed, FallbackLayer};
 use sandtower::stack::{Part, Plan, Preset, Stack};
-use sandtower_testkit::{Exchange, Scenario};
+use sandtower::{E2b, Message, ServiceBuilderExt as _};
+use sandtower_testkit::{Answer, Exchange, Mock, Scenario};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
 fn config() -> Config {
@@ -161,6 +165,51 @@ async fn its_parts_stack_in_any_order() {
         .layer(parts.safe_create)
         .layer(parts.interpret)
         .service(always(StatusCode::OK));
+    let request = Request::get("https://api.e2b.app/health").body(Full::default()).unwrap();
+    assert_eq!(service.oneshot(request).await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_was_drained_refuses_and_says_so() {
+    let stack = Stack::builder(config()).build().unwrap();
+    let e2b = E2b::new(&stack, always(StatusCode::OK));
+    e2b.health().await.unwrap();
+
+    e2b.drain().await.unwrap();
+
+    let error = e2b.health().await.unwrap_err();
+    let message = Message::from(&error).to_string();
+    assert_eq!(message, "This service is shutting down; try again later");
+    assert!(e2b.snapshot().room.draining);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_can_be_watched() {
+    let (slow, _handle) = Mock::new(|_: Request<Full<Bytes>>, _| {
+        Answer::ok(Response::new(Full::<Bytes>::default())).after(Duration::from_secs(2))
+    });
+    let stack = Stack::builder(config()).admission(|room| room.concurrency(1)).build().unwrap();
+    let e2b = E2b::new(&stack, slow);
+    let first = e2b.clone();
+    let first = tokio::spawn(async move { first.health().await });
+    tokio::task::yield_now().await;
+    let progress = Progress::new();
+    let watched = e2b.watched(progress.clone());
+    let second = tokio::spawn(async move { watched.health().await });
+    tokio::task::yield_now().await;
+
+    let Where::Waiting(standing) = progress.look() else { panic!("{progress:?}") };
+
+    assert!(Message::from(&standing).as_str().starts_with("You are next in line"));
+    first.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
+    assert!(matches!(progress.look(), Where::Elsewhere));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_stands_in_a_chain() {
+    let stack = Stack::builder(config()).build().unwrap();
+    let service = ServiceBuilder::new().e2b_stack(stack).service(always(StatusCode::OK));
     let request = Request::get("https://api.e2b.app/health").body(Full::default()).unwrap();
     assert_eq!(service.oneshot(request).await.unwrap().status(), StatusCode::OK);
 }
