@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::{Asked, BoxError, Verdict};
+use sandtower_core::{Asked, BoxError, Effect, Verdict};
 use sandtower_health_check::Check;
 use tower_service::Service;
 
@@ -20,13 +20,27 @@ use crate::{
 ///
 /// For a [`HealthCheckLayer`](sandtower_health_check::HealthCheckLayer) above an
 /// [`InterpretLayer`](sandtower_http::InterpretLayer) with [`E2bInterpret`](crate::E2bInterpret),
-/// which finds the sandbox in the answer. The probe is an operation of its own,
-/// [`PROCESS_START`](crate::operation::PROCESS_START). What is to be killed is handed to
+/// which finds the sandbox in the answer. The [probe](Probe) is an operation of its own,
+/// [`PROCESS_START`](crate::operation::PROCESS_START) or
+/// [`ENVD_HEALTH`](crate::operation::ENVD_HEALTH). What is to be killed is handed to
 /// [`Creations`], which try until it has ended.
 #[derive(Clone, Debug)]
 pub struct SandboxCheck {
     config: Arc<Config>,
     creations: Creations,
+    by: Probe,
+}
+
+/// How a new sandbox is found to be alive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Probe {
+    /// It runs `echo 'health_check'` and has to print that. It finds zombies whose daemon answers but
+    /// that can do nothing, and costs a process in the sandbox: a quarter of a second.
+    #[default]
+    Command,
+    /// Its daemon answers `GET /health`: one round trip, which says no more than that.
+    Health,
 }
 
 /// The words that the probe prints, as the application did for which this was first made.
@@ -37,13 +51,19 @@ impl SandboxCheck {
     /// Talks to sandboxes, and kills them, as `config` says.
     pub fn new(config: Config) -> Self {
         let creations = Creations::new(&config);
-        Self { config: Arc::new(config), creations }
+        Self { config: Arc::new(config), creations, by: Probe::default() }
     }
 
     /// Hands what is to be killed to `creations`, so that one account tells of all.
     #[must_use]
     pub fn creations(self, creations: Creations) -> Self {
         Self { creations, ..self }
+    }
+
+    /// Finds out by this whether a sandbox is alive: by a [command](Probe::Command) unless told.
+    #[must_use]
+    pub fn probe_by(self, by: Probe) -> Self {
+        Self { by, ..self }
     }
 }
 
@@ -58,6 +78,22 @@ where
     match client.run(sandbox, &Command::new(PROBE)).await {
         Ok(output) if output.stdout_text().trim() == SAYS => Verdict::success(),
         Ok(_) => Verdict::permanent(),
+        Err(error) => error.verdict(),
+    }
+}
+
+/// Whether its daemon says that it is well.
+async fn look<S, B>(client: &Client<S>, sandbox: &Sandbox) -> Verdict
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    match client.envd_health(sandbox).await {
+        Ok(true) => Verdict::success(),
+        // The way to a new sandbox can be a moment late: worth another try.
+        Ok(false) => Verdict::transient(Effect::None),
         Err(error) => error.verdict(),
     }
 }
@@ -81,7 +117,10 @@ where
     fn probe(&self, inner: S, answer: &Response<B>) -> Option<Self::Probe> {
         let sandbox = answer.extensions().get::<Sandbox>()?.clone();
         let client = Client::shared(inner, Arc::clone(&self.config));
-        Some(Box::pin(async move { probe(&client, &sandbox).await }))
+        Some(match self.by {
+            Probe::Command => Box::pin(async move { probe(&client, &sandbox).await }),
+            Probe::Health => Box::pin(async move { look(&client, &sandbox).await }),
+        })
     }
 
     fn discard(&self, inner: S, answer: Response<B>) -> Self::Discard {

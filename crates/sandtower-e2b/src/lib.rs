@@ -47,7 +47,7 @@ mod within;
 
 pub use body::Silent;
 pub use call_id::{CallId, NotACallId};
-pub use check::SandboxCheck;
+pub use check::{Probe, SandboxCheck};
 pub use classify::E2bClassify;
 pub use client::{Client, KillOnDrop, Pages};
 pub use code::{Code, CodeEvent, CodeResult, Context, Exception, Executing, Execution};

@@ -8,6 +8,7 @@ mod events;
 mod files;
 mod life;
 mod log;
+mod probes;
 mod secrets;
 
 use sandtower::core::Seed;

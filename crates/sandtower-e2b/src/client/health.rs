@@ -1,10 +1,13 @@
 //! Whether the service and its sandboxes are alive.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::BoxError;
+use sandtower_core::{BoxError, Verdict};
 use tower_service::Service;
 
 use crate::{Call, ENVD_PORT, Error, Sandbox, operation as op, request};
@@ -49,3 +52,47 @@ where
         }
     }
 }
+
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    /// A probe of the control plane's [health](Self::health), for a
+    /// [`Monitor`](sandtower_health_check::Monitor), which looks after it on a schedule.
+    ///
+    /// ```no_run
+    /// # use bytes::Bytes;
+    /// # use http::{Request, Response};
+    /// # use http_body_util::Full;
+    /// # use sandtower_core::{BoxError, Verdict};
+    /// # use sandtower_e2b::Client;
+    /// use sandtower_health_check::{Monitor, MonitorConfig};
+    ///
+    /// # fn example<S>(client: Client<S>) -> Result<(), BoxError>
+    /// # where
+    /// #     S: tower_service::Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = BoxError>,
+    /// #     S: Clone + Send + Sync + 'static,
+    /// #     S::Future: Send,
+    /// # {
+    /// let monitor = Monitor::start(MonitorConfig::new("E2B"), client.health_probe())?;
+    /// # let _ = monitor;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn health_probe(&self) -> impl FnMut() -> Probing + Send + 'static {
+        let client = self.clone();
+        move || {
+            let client = client.clone();
+            Box::pin(async move {
+                client.health().await.map_or_else(|error| error.verdict(), |()| Verdict::success())
+            })
+        }
+    }
+}
+
+/// Boxed, since a probe is rare and the future of an `async` method has no name.
+type Probing = Pin<Box<dyn Future<Output = Verdict> + Send>>;

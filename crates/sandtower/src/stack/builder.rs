@@ -12,8 +12,8 @@ use crate::admission::{AdmissionLayer, Quota, QuotaConfig};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::core::{Operation, Seed};
 use crate::e2b::{
-    self, Creations, DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, SafeCreateLayer,
-    SandboxCheck, Timeouts, operation as op,
+    self, Creations, DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, Probe,
+    SafeCreateLayer, SandboxCheck, Timeouts, operation as op,
 };
 use crate::health_check::HealthCheckLayer;
 use crate::http::{Http, InterpretLayer};
@@ -52,6 +52,7 @@ pub struct Builder<F = Identity> {
     seed: Option<Seed>,
     default_template: Option<Arc<str>>,
     without: Vec<Part>,
+    probe: Probe,
     changes: Changes,
     fallback: F,
 }
@@ -76,6 +77,7 @@ impl Builder {
             seed: None,
             default_template: None,
             without: Vec::new(),
+            probe: Probe::default(),
             changes: Changes::default(),
             fallback: Identity::new(),
         }
@@ -120,8 +122,14 @@ impl<F> Builder<F> {
     /// between the deadline of the call and everything else: its alternatives begin when all attempts
     /// have failed, and have what is left of the time.
     pub fn fallback<G>(self, fallback: G) -> Builder<G> {
-        let Self { e2b, preset, plan, seed, default_template, without, changes, .. } = self;
-        Builder { e2b, preset, plan, seed, default_template, without, changes, fallback }
+        let Self { e2b, preset, plan, seed, default_template, without, probe, changes, .. } = self;
+        Builder { e2b, preset, plan, seed, default_template, without, probe, changes, fallback }
+    }
+
+    /// Finds out by this whether a new sandbox is alive: by a [command](Probe::Command) unless told.
+    pub fn probe_by(mut self, probe: Probe) -> Self {
+        self.probe = probe;
+        self
     }
 
     /// Changes how long calls and attempts may take.
@@ -221,7 +229,8 @@ impl<F> Builder<F> {
             .answers(Http)
             .reconcile(E2bReconcile::new(creations.clone()))
             .seed(seed);
-        let check = SandboxCheck::new(e2b.clone()).creations(creations.clone());
+        let check =
+            SandboxCheck::new(e2b.clone()).creations(creations.clone()).probe_by(self.probe);
         let health_check = HealthCheckLayer::new(check, configs.health_check)
             .map_err(|error| BuildError::of(Part::HealthCheck, error))?
             .classify(E2bClassify);
