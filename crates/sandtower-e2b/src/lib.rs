@@ -6,10 +6,19 @@
 //! - [`E2bInterpret`] reads what E2B's errors say, so that "too many a second" and "all slots are
 //!   taken", both 429, are told apart by all layers above; [`verdict_of_answer`] is its table,
 //!   [`strings`] the words it goes by;
-//! - [`Client`] makes sandboxes, runs commands in them and ends them, over any HTTP service;
+//! - [`Client`] makes sandboxes, runs commands and code in them, reads and writes their files, and
+//!   ends them, over any HTTP service; each of its [errors](Error) has a [`Hint`] on whether to make
+//!   the call again;
+//! - [`Events`] tell what becomes of creations, and count it;
 //! - `HttpTransport` is such a service, with feature `transport`: HTTP/1.1 and 2 over rustls;
+//! - [`SafeCreate`] and [`Creations`] see to it that a lost answer leaves no sandbox behind;
 //! - [`SandboxCheck`] finds out whether a new sandbox is alive, and kills it if not;
 //! - [`envelope`] is the framing of envd's streams.
+//!
+//! # Secrets
+//!
+//! Keys, tokens, the values of environment variables, commands and code are in no `Debug`, no error
+//! and no event, also where the service repeats them in its answer.
 
 mod body;
 mod call_id;
