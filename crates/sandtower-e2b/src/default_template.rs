@@ -6,7 +6,7 @@ use http_body_util::Full;
 use sandtower_core::Outcome;
 use sandtower_fallback::{Failed, FallbackLayer, Rewrite, Rewritten, When};
 
-use crate::{Creation, E2bClassify};
+use crate::{Creation, E2bClassify, EVENTS};
 
 /// The service knows no template of the name that a creation asked for: an extension of its answer,
 /// written by [`E2bInterpret`](crate::E2bInterpret).
@@ -16,8 +16,8 @@ pub struct TemplateNotFound;
 /// Makes a sandbox of a default template where the one that was asked for is not found.
 ///
 /// The other creation belongs to the same call: it has its [`CallId`](crate::CallId), its metadata
-/// and its environment. Each use is told by a `WARN` event with the target `sandtower::e2b` and the
-/// fields `template`, `default_template` and `call_id`.
+/// and its environment. Each use is told by the `INFO` event `sandbox_create_default_template` with the
+/// target [`EVENTS`] and the fields `template`, `default_template` and `call_id`.
 ///
 /// For requests of [`Client::create`](crate::Client::create), above an interpreter; best above retry.
 ///
@@ -62,12 +62,12 @@ impl<B> Rewrite<Request<Full<Bytes>>, Response<B>> for DefaultTemplate {
         let answer = failed.answer.ok()?;
         answer.extensions().get::<TemplateNotFound>()?;
         creation.with_template(&*self.template, &mut request);
-        tracing::warn!(
-            target: "sandtower::e2b",
+        tracing::info!(
+            target: EVENTS,
             template = creation.template(),
             default_template = &*self.template,
             call_id = %creation.call(),
-            "template not found, using the default"
+            "sandbox_create_default_template"
         );
         Some(request)
     }

@@ -10,6 +10,7 @@ mod life;
 mod log;
 mod probes;
 mod secrets;
+mod template;
 
 use sandtower::core::Seed;
 use sandtower::e2b::{Client, Config, NewSandbox, Sandbox};
