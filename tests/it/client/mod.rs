@@ -11,6 +11,7 @@ mod log;
 mod probes;
 mod secrets;
 mod template;
+mod wire;
 
 use sandtower::core::Seed;
 use sandtower::e2b::{Client, Config, NewSandbox, Sandbox};
