@@ -20,8 +20,12 @@ pub use pages::Pages;
 /// A typed client of E2B over any HTTP service: a bare connection pool, or a stack of layers over
 /// one.
 ///
-/// Each call clones the service, makes the clone ready and sends one request; whether more are sent
-/// is up to the layers of the service. No call has a time-out of its own beyond what layers set.
+/// Each call clones the service, makes the clone ready and sends one request (a creation may try two
+/// paths); whether more are sent is up to the layers of the service. How long it takes until the head
+/// of the answer is there is theirs, too. What they do not see is given up by the client: a body that
+/// stands still for as long as an [attempt](crate::Timeouts) may take, a stream whose envd has fallen
+/// silent, code that outlives its own time-out. That needs a tokio runtime with its timer enabled.
+///
 /// Dropping the future of a call drops its request: what it asked for may still be done.
 ///
 /// ```no_run
