@@ -30,6 +30,7 @@
 //! | no interpreter | "too many a second" and "all slots in use" look the same |
 
 mod assembly;
+mod build;
 mod builder;
 pub mod config;
 mod error;

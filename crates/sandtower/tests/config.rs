@@ -49,6 +49,7 @@ const WHOLE: &str = r#"
     budget = { ratio = 0.5, cap = 20 }
 
     [health_check]
+    probe = "health"
     on_failure = "discard"
     tries = 2
     probe_within = "5s"

@@ -1,29 +1,16 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use tower_layer::Identity;
 
-use super::assembly::{Gates, Parts, Stack};
-use super::maybe::Maybe;
-use super::preset::{Configs, LAST_OUT, NAME};
-use super::watch::WatchExtension;
-use super::{BuildError, Handles, Part, Plan, Preset};
-use crate::admission::{AdmissionLayer, Quota, QuotaConfig};
-use crate::circuit_breaker::CircuitBreaker;
-use crate::core::{Operation, Seed};
-use crate::e2b::{
-    self, Creations, DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, Probe,
-    SafeCreateLayer, SandboxCheck, Timeouts, operation as op,
-};
-use crate::health_check::HealthCheckLayer;
-use crate::http::{Http, InterpretLayer};
-use crate::rate_limit::RateLimit;
-use crate::retry::RetryLayer;
-use crate::timeout::{DeadlineLayer, Limits, TimeoutLayer};
+use super::preset::Configs;
+use super::{Part, Plan, Preset};
+use crate::admission::QuotaConfig;
+use crate::core::Seed;
+use crate::e2b::{self, Probe, Timeouts};
 use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
 
-/// Builds a [`Stack`]: begins with a [`Preset`], changes what is to be different, drops what is not
-/// wanted.
+/// Builds a [`Stack`](super::Stack): begins with a [`Preset`], changes what is to be different, drops
+/// what is not wanted.
 ///
 /// Each setter of a part is given the configuration that the preset and the plan make, and returns
 /// the one to use. Said twice, both changes are made, in order.
@@ -46,19 +33,19 @@ use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
 /// ```
 #[must_use = "a builder does nothing until it is built"]
 pub struct Builder<F = Identity> {
-    e2b: e2b::Config,
-    preset: Preset,
-    plan: Plan,
-    seed: Option<Seed>,
-    default_template: Option<Arc<str>>,
-    without: Vec<Part>,
-    probe: Probe,
-    changes: Changes,
-    fallback: F,
+    pub(super) e2b: e2b::Config,
+    pub(super) preset: Preset,
+    pub(super) plan: Plan,
+    pub(super) seed: Option<Seed>,
+    pub(super) default_template: Option<Arc<str>>,
+    pub(super) without: Vec<Part>,
+    pub(super) probe: Probe,
+    pub(super) changes: Changes,
+    pub(super) fallback: F,
 }
 
 #[derive(Default)]
-struct Changes {
+pub(super) struct Changes {
     timeouts: Change<Timeouts>,
     retry: Change<retry::Config>,
     health_check: Change<health_check::Config>,
@@ -191,133 +178,10 @@ impl<F> Builder<F> {
         self.changes.circuit_breaker.then(change);
         self
     }
-
-    /// The stack.
-    ///
-    /// # Errors
-    ///
-    /// The configuration of a part makes no sense: the error names the part and says what would.
-    pub fn build(self) -> Result<Stack<F>, BuildError> {
-        let configs = self.changes.apply(self.preset.configs(self.plan));
-        let dropped = Dropped(&self.without);
-        let e2b = match &self.seed {
-            Some(seed) => self.e2b.seed(seed.clone()),
-            None => self.e2b,
-        };
-        let seed = self.seed.unwrap_or_default();
-        let gates = gates(&configs, &dropped, &seed)?;
-        if !dropped.has(Part::CircuitBreaker) {
-            let breaker = gates.circuit_breaker.clone();
-            e2b.creation_events().circuit_breaker_state(move || breaker.state().label());
-        }
-        let room = match dropped.has(Part::Admission) {
-            // Nobody is in anybody's way, and nobody waits: the gates alone decide.
-            true => {
-                let open = admission::Config::new(NAME).concurrency(u32::MAX).queue(0);
-                LAST_OUT.into_iter().fold(open, admission::Config::last_out)
-            }
-            false => configs.admission,
-        };
-        let admission = AdmissionLayer::with_gates(room, gates.enforced)
-            .map_err(|error| BuildError::of(Part::Admission, error))?
-            .classify(E2bClassify)
-            .watch(WatchExtension);
-        let creations = Creations::new(&e2b);
-        let retry = RetryLayer::new(configs.retry)
-            .classify(E2bClassify)
-            .resend(Http)
-            .answers(Http)
-            .reconcile(E2bReconcile::new(creations.clone()))
-            .seed(seed);
-        let check =
-            SandboxCheck::new(e2b.clone()).creations(creations.clone()).probe_by(self.probe);
-        let health_check = HealthCheckLayer::new(check, configs.health_check)
-            .map_err(|error| BuildError::of(Part::HealthCheck, error))?
-            .classify(E2bClassify);
-        let default_template = self
-            .default_template
-            .or_else(|| configs.default_template.map(Arc::from))
-            .filter(|_| !dropped.has(Part::DefaultTemplate))
-            .map(|template| DefaultTemplate::new(template).layer());
-        let handles = Handles {
-            retry: retry.handle().clone(),
-            creations: creations.clone(),
-            events: e2b.creation_events().clone(),
-            health_check: health_check.handle().clone(),
-            room: admission.room().clone(),
-            quota: gates.quota,
-            rate_limit: gates.rate_limit,
-            circuit_breaker: gates.circuit_breaker,
-            default_template: default_template.as_ref().map(|layer| layer.handle().clone()),
-            without: self.without.as_slice().into(),
-        };
-        let calls = dropped.unless(Part::Deadline, limits(&configs.timeouts, Timeouts::call_of));
-        let attempts =
-            dropped.unless(Part::Timeout, limits(&configs.timeouts, Timeouts::attempt_of));
-        let parts = Parts {
-            deadline: DeadlineLayer::new(calls.unwrap_or_default())
-                .classify(E2bClassify)
-                .set_deadline(Http),
-            fallback: self.fallback,
-            default_template: Maybe::new(default_template),
-            retry: Maybe::new(dropped.unless(Part::Retry, retry)),
-            safe_create: SafeCreateLayer::new(creations),
-            health_check: Maybe::new(dropped.unless(Part::HealthCheck, health_check)),
-            admission,
-            timeout: TimeoutLayer::new(attempts.unwrap_or_default()).classify(E2bClassify),
-            interpret: InterpretLayer::new(E2bInterpret::default()),
-        };
-        Ok(Stack::new(e2b, parts, handles))
-    }
-}
-
-/// The gates as handles, and as the room has them.
-struct BuiltGates {
-    quota: Quota,
-    rate_limit: RateLimit,
-    circuit_breaker: CircuitBreaker,
-    enforced: Gates,
-}
-
-fn gates(configs: &Configs, dropped: &Dropped<'_>, seed: &Seed) -> Result<BuiltGates, BuildError> {
-    let quota = Quota::new(configs.quota.clone().seed(seed.clone()))
-        .map_err(|error| BuildError::of(Part::Quota, error))?;
-    let rate_limit = RateLimit::new(configs.rate_limit.clone().seed(seed.clone()))
-        .map_err(|error| BuildError::of(Part::RateLimit, error))?;
-    let circuit_breaker = configs.circuit_breaker.clone().seed(seed.clone()).build();
-    let circuit_breaker =
-        circuit_breaker.map_err(|error| BuildError::of(Part::CircuitBreaker, error))?;
-    let enforced = (
-        dropped.unless(Part::Quota, quota.clone()),
-        (
-            dropped.unless(Part::RateLimit, rate_limit.clone()),
-            dropped.unless(Part::CircuitBreaker, circuit_breaker.clone()),
-        ),
-    );
-    Ok(BuiltGates { quota, rate_limit, circuit_breaker, enforced })
-}
-
-fn limits(timeouts: &Timeouts, of: fn(&Timeouts, Operation) -> Option<Duration>) -> Limits {
-    let unknown = of(timeouts, Operation::CALL).map_or_else(Limits::none, Limits::all);
-    op::ALL
-        .iter()
-        .fold(unknown, |limits, &operation| limits.operation(operation, of(timeouts, operation)))
-}
-
-struct Dropped<'a>(&'a [Part]);
-
-impl Dropped<'_> {
-    fn has(&self, part: Part) -> bool {
-        self.0.contains(&part)
-    }
-
-    fn unless<T>(&self, part: Part, there: T) -> Option<T> {
-        (!self.has(part)).then_some(there)
-    }
 }
 
 impl Changes {
-    fn apply(self, configs: Configs) -> Configs {
+    pub(super) fn apply(self, configs: Configs) -> Configs {
         Configs {
             timeouts: self.timeouts.apply(configs.timeouts),
             default_template: configs.default_template,

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer};
 
 pub use self::parts::{
     AdmissionPart, BackoffPart, BetweenPart, BudgetPart, CircuitBreakerPart, CustomPlan,
-    EvidencePart, HealthCheckPart, Mode, OnFailure, PlanName, QuotaPart, RateLimitPart, RetryPart,
-    WhenOpen,
+    EvidencePart, HealthCheckPart, Mode, OnFailure, PlanName, ProbeBy, QuotaPart, RateLimitPart,
+    RetryPart, WhenOpen,
 };
 pub use self::values::{Limit, OperationName, Time};
 

@@ -1,4 +1,4 @@
-use super::parts::{Mode, OnFailure, WhenOpen};
+use super::parts::{Mode, OnFailure, ProbeBy, WhenOpen};
 use super::{
     AdmissionPart, BackoffPart, CircuitBreakerPart, HealthCheckPart, OperationName, PlanName,
     QuotaPart, RateLimitPart, RetryPart, StackConfig, StackConfigError, Time,
@@ -6,6 +6,7 @@ use super::{
 use crate::admission::{self, QuotaConfig};
 use crate::circuit_breaker::{self, Cusum, Trip};
 use crate::core::Backoff;
+use crate::e2b::Probe;
 use crate::health_check;
 use crate::rate_limit::{self, Pace};
 use crate::retry::{self, Budget};
@@ -34,6 +35,12 @@ impl<F> Builder<F> {
         let builder = with(self, config.preset, Self::preset);
         let builder = with(builder, plan, Self::plan);
         let builder = with(builder, config.default_template, Self::default_template);
+        let builder = with(builder, health_check.probe, |builder, probe| {
+            builder.probe_by(match probe {
+                ProbeBy::Command => Probe::Command,
+                ProbeBy::Health => Probe::Health,
+            })
+        });
         let builder = config.without.into_iter().fold(builder, Self::without);
         Ok(builder
             .timeouts(move |timeouts| {

@@ -84,11 +84,24 @@ pub enum OnFailure {
     Warn,
 }
 
+/// How a new sandbox is found to be alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ProbeBy {
+    /// It runs a command.
+    Command,
+    /// Its daemon says so.
+    Health,
+}
+
 /// Of the check of new sandboxes: see [`health_check::Config`](crate::health_check::Config).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct HealthCheckPart {
+    /// How a sandbox is found to be alive.
+    pub probe: Option<ProbeBy>,
     /// What becomes of a sandbox that fails.
     pub on_failure: Option<OnFailure>,
     /// After how many probes in vain it has failed.

@@ -1,0 +1,151 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::assembly::{Gates, Parts, Stack};
+use super::builder::Builder;
+use super::maybe::Maybe;
+use super::preset::{Configs, LAST_OUT, NAME};
+use super::watch::WatchExtension;
+use super::{BuildError, Handles, Part};
+use crate::admission::{self, AdmissionLayer, Quota};
+use crate::circuit_breaker::CircuitBreaker;
+use crate::core::{Operation, Seed};
+use crate::e2b::{
+    Creations, DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, SafeCreateLayer,
+    SandboxCheck, Timeouts, operation as op,
+};
+use crate::health_check::HealthCheckLayer;
+use crate::http::{Http, InterpretLayer};
+use crate::rate_limit::RateLimit;
+use crate::retry::RetryLayer;
+use crate::timeout::{DeadlineLayer, Limits, TimeoutLayer};
+
+impl<F> Builder<F> {
+    /// The stack.
+    ///
+    /// # Errors
+    ///
+    /// The configuration of a part makes no sense: the error names the part and says what would.
+    pub fn build(self) -> Result<Stack<F>, BuildError> {
+        let configs = self.changes.apply(self.preset.configs(self.plan));
+        let dropped = Dropped(&self.without);
+        let (e2b, seed) = match self.seed {
+            Some(seed) => (self.e2b.seed(seed.clone()), seed),
+            None => (self.e2b, Seed::random()),
+        };
+        let gates = gates(&configs, &dropped, &seed)?;
+        if !dropped.has(Part::CircuitBreaker) {
+            let breaker = gates.circuit_breaker.clone();
+            e2b.creation_events().circuit_breaker_state(move || breaker.state().label());
+        }
+        let room = dropped.unless(Part::Admission, configs.admission);
+        let admission = AdmissionLayer::with_gates(room.unwrap_or_else(open_room), gates.enforced)
+            .map_err(|error| BuildError::of(Part::Admission, error))?
+            .classify(E2bClassify)
+            .watch(WatchExtension);
+        let creations = Creations::new(&e2b);
+        let retry = RetryLayer::new(configs.retry)
+            .classify(E2bClassify)
+            .resend(Http)
+            .answers(Http)
+            .reconcile(E2bReconcile::new(creations.clone()))
+            .seed(seed);
+        let check =
+            SandboxCheck::new(e2b.clone()).creations(creations.clone()).probe_by(self.probe);
+        let health_check = HealthCheckLayer::new(check, configs.health_check);
+        let health_check =
+            health_check.map_err(|error| BuildError::of(Part::HealthCheck, error))?;
+        let health_check = health_check.classify(E2bClassify);
+        let default_template = self
+            .default_template
+            .or_else(|| configs.default_template.map(Arc::from))
+            .filter(|_| !dropped.has(Part::DefaultTemplate))
+            .map(|template| DefaultTemplate::new(template).layer());
+        let handles = Handles {
+            retry: retry.handle().clone(),
+            creations: creations.clone(),
+            events: e2b.creation_events().clone(),
+            health_check: health_check.handle().clone(),
+            room: admission.room().clone(),
+            quota: gates.quota,
+            rate_limit: gates.rate_limit,
+            circuit_breaker: gates.circuit_breaker,
+            default_template: default_template.as_ref().map(|layer| layer.handle().clone()),
+            without: self.without.as_slice().into(),
+        };
+        let calls = limits(&configs.timeouts, Timeouts::call_of);
+        let attempts = limits(&configs.timeouts, Timeouts::attempt_of);
+        let parts = Parts {
+            deadline: deadline(dropped.unless(Part::Deadline, calls)),
+            fallback: self.fallback,
+            default_template: Maybe::new(default_template),
+            retry: Maybe::new(dropped.unless(Part::Retry, retry)),
+            safe_create: SafeCreateLayer::new(creations),
+            health_check: Maybe::new(dropped.unless(Part::HealthCheck, health_check)),
+            admission,
+            timeout: timeout(dropped.unless(Part::Timeout, attempts)),
+            interpret: InterpretLayer::new(E2bInterpret::default()),
+        };
+        Ok(Stack::new(e2b, parts, handles))
+    }
+}
+
+/// Nobody is in anybody's way, and nobody waits: the gates alone decide.
+fn open_room() -> admission::Config {
+    let open = admission::Config::new(NAME).concurrency(u32::MAX).queue(0);
+    LAST_OUT.into_iter().fold(open, admission::Config::last_out)
+}
+
+fn deadline(limits: Option<Limits>) -> DeadlineLayer<E2bClassify, Http> {
+    let layer = DeadlineLayer::new(limits.unwrap_or_default());
+    layer.classify(E2bClassify).set_deadline(Http)
+}
+
+fn timeout(limits: Option<Limits>) -> TimeoutLayer<E2bClassify> {
+    TimeoutLayer::new(limits.unwrap_or_default()).classify(E2bClassify)
+}
+
+/// The gates as handles, and as the room has them.
+struct BuiltGates {
+    quota: Quota,
+    rate_limit: RateLimit,
+    circuit_breaker: CircuitBreaker,
+    enforced: Gates,
+}
+
+fn gates(configs: &Configs, dropped: &Dropped<'_>, seed: &Seed) -> Result<BuiltGates, BuildError> {
+    let quota = Quota::new(configs.quota.clone().seed(seed.clone()))
+        .map_err(|error| BuildError::of(Part::Quota, error))?;
+    let rate_limit = RateLimit::new(configs.rate_limit.clone().seed(seed.clone()))
+        .map_err(|error| BuildError::of(Part::RateLimit, error))?;
+    let circuit_breaker = configs.circuit_breaker.clone().seed(seed.clone()).build();
+    let circuit_breaker =
+        circuit_breaker.map_err(|error| BuildError::of(Part::CircuitBreaker, error))?;
+    let enforced = (
+        dropped.unless(Part::Quota, quota.clone()),
+        (
+            dropped.unless(Part::RateLimit, rate_limit.clone()),
+            dropped.unless(Part::CircuitBreaker, circuit_breaker.clone()),
+        ),
+    );
+    Ok(BuiltGates { quota, rate_limit, circuit_breaker, enforced })
+}
+
+fn limits(timeouts: &Timeouts, of: fn(&Timeouts, Operation) -> Option<Duration>) -> Limits {
+    let unknown = of(timeouts, Operation::CALL).map_or_else(Limits::none, Limits::all);
+    op::ALL
+        .iter()
+        .fold(unknown, |limits, &operation| limits.operation(operation, of(timeouts, operation)))
+}
+
+struct Dropped<'a>(&'a [Part]);
+
+impl Dropped<'_> {
+    fn has(&self, part: Part) -> bool {
+        self.0.contains(&part)
+    }
+
+    fn unless<T>(&self, part: Part, there: T) -> Option<T> {
+        (!self.has(part)).then_some(there)
+    }
+}
