@@ -30,13 +30,13 @@ pin_project! {
         L: Reconcile<S, Req, S::Response>,
     {
         #[pin]
-        state: State<S::Future, WhenReady<S, Req>, A::Discard, L::Look, S::Response>,
+        state: State<S::Future, Later<WhenReady<S, Req>, A::Discard, L::Look, S::Response>>,
         judge: J,
         // Never sent itself: each later attempt is a copy of it, made when it is decided on, so that
         // a request that cannot be sent again by then is not.
         template: Option<Req>,
         // The next attempt, while it waits for its time.
-        next: Option<Req>,
+        next: Option<Box<Req>>,
         shared: Arc<Shared<S, R, A, L>>,
         // `None` until the first failure: a call that succeeds reads no clock and draws nothing.
         // Boxed, since it is large and most calls are moved around without one.
@@ -46,8 +46,17 @@ pin_project! {
 
 pin_project! {
     #[project = StateProj]
-    enum State<F, W, D, L, Res> {
+    enum State<F, L> {
         First { #[pin] future: F },
+        // Boxed for the same reason as the history.
+        Later { later: Pin<Box<L>> },
+    }
+}
+
+pin_project! {
+    // After the first attempt has failed.
+    #[project = LaterProj]
+    enum Later<W, D, L, Res> {
         // Until the next attempt is due. What was not given up by then is dropped.
         Wait { #[pin] sleep: Sleep, #[pin] discard: Option<D> },
         // Finds out what became of the attempt before another is made.
@@ -55,6 +64,13 @@ pin_project! {
         Again { #[pin] attempt: W, #[pin] late: Sleep },
     }
 }
+
+type LaterOf<S, Req, A, L> = Later<
+    WhenReady<S, Req>,
+    <A as Answers<<S as Service<Req>>::Response>>::Discard,
+    <L as Reconcile<S, Req, <S as Service<Req>>::Response>>::Look,
+    <S as Service<Req>>::Response,
+>;
 
 /// What the present state came to.
 enum Step<Res> {
@@ -126,7 +142,16 @@ where
             StateProj::First { future } => {
                 future.poll(cx).map(|answer| Step::Answered(answer.map_err(Into::into)))
             }
-            StateProj::Wait { sleep, mut discard } => {
+            StateProj::Later { later } => Self::step_later(later.as_mut(), cx),
+        }
+    }
+
+    fn step_later(
+        later: Pin<&mut LaterOf<S, Req, A, L>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Step<S::Response>> {
+        match later.project() {
+            LaterProj::Wait { sleep, mut discard } => {
                 if let Some(giving_up) = discard.as_mut().as_pin_mut()
                     && giving_up.poll(cx).is_ready()
                 {
@@ -134,14 +159,14 @@ where
                 }
                 sleep.poll(cx).map(|()| Step::Due)
             }
-            StateProj::Look { look, answer } => {
+            LaterProj::Look { look, answer } => {
                 let found = ready!(look.poll(cx));
                 match answer.take() {
                     Some((answer, verdict)) => Poll::Ready(Step::Found(found, answer, verdict)),
                     None => Poll::Pending,
                 }
             }
-            StateProj::Again { mut attempt, late } => {
+            LaterProj::Again { mut attempt, late } => {
                 if !attempt.is_sent() {
                     match attempt.as_mut().poll_sent(cx) {
                         Poll::Ready(Ok(())) => {}
@@ -185,14 +210,18 @@ where
         let history = this
             .history
             .get_or_insert_with(|| Box::new(History::new(&asked, now, handle.seed().rng())));
-        *this.next = this.template.as_ref().and_then(|request| this.shared.resend.copy(request));
+        *this.next = this
+            .template
+            .as_ref()
+            .and_then(|request| this.shared.resend.copy(request))
+            .map(Box::new);
         let decision = history.decide(handle, &asked, &verdict, now, this.next.is_some());
         let unsafe_to_replay = decision == Decision::Stop(Stop::UnsafeToReplay);
         if let (true, Some(request)) = (may_look && unsafe_to_replay, &*this.next)
             && let Some(look) =
                 this.shared.reconcile.look(this.shared.service(), request, &history.attempt)
         {
-            self.project().state.set(State::Look { look, answer: Some((answer, verdict)) });
+            self.project().go_on(Later::Look { look, answer: Some((answer, verdict)) });
             return None;
         }
         history.count(handle, &asked, &verdict, decision);
@@ -246,7 +275,7 @@ where
             }
         };
         if let Decision::After(wait) = decision {
-            this.state.set(State::Wait { sleep: Sleep::until(now + wait), discard });
+            this.go_on(Later::Wait { sleep: Sleep::until(now + wait), discard });
             return;
         }
         if let Some(discard) = discard {
@@ -303,9 +332,16 @@ where
     fn begin_again(&mut self) {
         let (Some(mut request), Some(history)) = (self.next.take(), &self.history) else { return };
         self.shared.resend.stamp(&mut request, &history.attempt);
-        let attempt = WhenReady::new(self.shared.service(), request);
+        let attempt = WhenReady::new(self.shared.service(), *request);
         let late = Sleep::until(self.judge.asked().deadline.unwrap_or(Tick::MAX));
-        self.state.set(State::Again { attempt, late });
+        self.go_on(Later::Again { attempt, late });
+    }
+
+    fn go_on(&mut self, next: LaterOf<S, Req, A, L>) {
+        match self.state.as_mut().project() {
+            StateProj::Later { later } => later.as_mut().set(next),
+            StateProj::First { .. } => self.state.set(State::Later { later: Box::pin(next) }),
+        }
     }
 }
 
