@@ -112,12 +112,13 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let judge = self.classify.ask(&request);
-        let now = TokioClock.now();
+        let now = TokioClock.begin();
         match self.room.enter(judge.asked(), now) {
             Some(Ok(slot)) => {
                 let inside = Inside::new(self.watch.progress(&request));
                 let mut guard = Guard::new(self.room.clone(), TokioClock, judge, slot);
-                let call = WhenReady::start(&mut self.inner, request);
+                let inner = &mut self.inner;
+                let call = TokioClock.hand_down(now, || WhenReady::start(inner, request));
                 if call.is_sent() {
                     guard.sent(now);
                 }

@@ -53,6 +53,21 @@ impl AddAssign<Duration> for Tick {
 pub trait Clock {
     /// The present instant. Never earlier than one told before.
     fn now(&self) -> Tick;
+
+    /// The instant at which a call begins: the one [handed down](Clock::hand_down) by the layer above,
+    /// if it did so, else a reading. For a layer's `call` alone, and once in it.
+    fn begin(&self) -> Tick {
+        self.now()
+    }
+
+    /// Runs `below`, which calls the service below, and hands `now` down to the first layer in it that
+    /// [begins](Clock::begin): on the way down all layers stand at one instant.
+    fn hand_down<T>(&self, _now: Tick, below: impl FnOnce() -> T) -> T
+    where
+        Self: Sized,
+    {
+        below()
+    }
 }
 
 impl<C: Clock + ?Sized> Clock for &C {

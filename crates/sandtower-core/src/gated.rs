@@ -8,8 +8,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    Asks, BoxError, Changed, Classify, Clock, Gate, Guard, Judge, Refusal, Take, Verdict,
-    verdict_of_error,
+    Asks, BoxError, Changed, Classify, Clock, Gate, Guard, Judge, Take, Verdict, verdict_of_error,
 };
 
 /// A layer that puts a gate before a service: see [`Gated`].
@@ -55,7 +54,7 @@ pub struct Gated<S, G, C, K> {
     classify: C,
     clock: K,
     /// Set when the last `poll_ready` was answered by the gate alone: `inner` may not be called.
-    refusing: Option<Refusal>,
+    refusing: Option<BoxError>,
     /// Wakes the caller that waits for `inner` when the gate changes. Made when first needed.
     woken: Option<Arc<Woken>>,
 }
@@ -99,7 +98,7 @@ where
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         if let Some(refusal) = self.gate.peek(&self.clock) {
-            self.refusing = Some(refusal);
+            self.refusing = Some(refusal.into());
             return Poll::Ready(Ok(()));
         }
         self.refusing = None;
@@ -114,7 +113,7 @@ where
             Poll::Pending => {
                 self.wake_on_change(cx.waker());
                 // The gate may have closed before it was being watched.
-                self.refusing = self.gate.peek(&self.clock);
+                self.refusing = self.gate.peek(&self.clock).map(Into::into);
                 match self.refusing {
                     Some(_) => Poll::Ready(Ok(())),
                     None => Poll::Pending,
@@ -128,17 +127,18 @@ where
             return ResponseFuture::refused(refusal);
         }
         let judge = self.classify.ask(&request);
-        let now = self.clock.now();
+        let now = self.clock.begin();
         let token = match self.gate.take(judge.asked(), now) {
             Take::Open(token) => token,
             Take::NotBefore(_, refusal) | Take::Refuse(refusal) => {
                 // `inner` was made ready and is not called: it stays ready for the next call.
-                return ResponseFuture::refused(refusal);
+                return ResponseFuture::refused(refusal.into());
             }
         };
         let mut guard = Guard::new(self.gate.clone(), self.clock.clone(), judge, token);
         guard.sent(now);
-        let future = self.inner.call(request);
+        let inner = &mut self.inner;
+        let future = self.clock.hand_down(now, || inner.call(request));
         ResponseFuture { state: State::Sent { future, guard } }
     }
 }
@@ -203,8 +203,9 @@ pin_project! {
 }
 
 impl<F, J: Asks, G: Gate, K: Clock> ResponseFuture<F, J, G, K> {
-    fn refused(refusal: Refusal) -> Self {
-        Self { state: State::Refused { error: Some(refusal.into()) } }
+    #[inline]
+    fn refused(refusal: BoxError) -> Self {
+        Self { state: State::Refused { error: Some(refusal) } }
     }
 }
 

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -24,6 +25,34 @@ impl Clock for TokioClock {
         // The sum in 64 bits holds for 584 years; by way of a `Duration` it costs a tenth more.
         Tick::from_nanos(since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()))
     }
+
+    #[inline]
+    fn begin(&self) -> Tick {
+        HANDED_DOWN.take().unwrap_or_else(|| self.now())
+    }
+
+    #[inline]
+    fn hand_down<T>(&self, now: Tick, below: impl FnOnce() -> T) -> T {
+        HANDED_DOWN.set(Some(now));
+        let _taken_back = TakenBack;
+        below()
+    }
+}
+
+thread_local! {
+    /// From one layer to the next below, within one `call` of a thread. Who takes it leaves none: a
+    /// service that makes calls of its own while it is called is not at that instant for ever.
+    static HANDED_DOWN: Cell<Option<Tick>> = const { Cell::new(None) };
+}
+
+/// However the call below ends, what nobody took is not left to whatever this thread does next.
+struct TakenBack;
+
+impl Drop for TakenBack {
+    #[inline]
+    fn drop(&mut self) {
+        HANDED_DOWN.set(None);
+    }
 }
 
 /// The instant of tick 0.
@@ -45,5 +74,33 @@ pub(crate) fn instant(tick: Tick) -> Option<Instant> {
     match tick {
         Tick::MAX => None,
         tick => origin().checked_add(tick.since(Tick::ZERO)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THEN: Tick = Tick::from_nanos(7);
+
+    #[test]
+    fn what_is_handed_down_is_taken_once() {
+        let seen = TokioClock.hand_down(THEN, || (TokioClock.begin(), TokioClock.begin()));
+        assert_eq!(seen.0, THEN);
+        assert!(seen.1 > THEN, "the second has to look for itself");
+    }
+
+    #[test]
+    fn only_who_begins_a_call_is_told() {
+        assert!(TokioClock.hand_down(THEN, || TokioClock.now()) > THEN);
+    }
+
+    #[test]
+    fn what_nobody_took_is_taken_back_even_from_a_call_that_panics() {
+        TokioClock.hand_down(THEN, || ());
+        assert!(TokioClock.begin() > THEN);
+        let panicked = std::panic::catch_unwind(|| TokioClock.hand_down(THEN, || panic!("below")));
+        assert!(panicked.is_err());
+        assert!(TokioClock.begin() > THEN);
     }
 }

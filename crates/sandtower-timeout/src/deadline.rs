@@ -78,7 +78,7 @@ where
 
     fn call(&mut self, mut request: Req) -> Self::Future {
         let asked = *self.classify.ask(&request).asked();
-        let now = TokioClock.now();
+        let now = TokioClock.begin();
         let limit = self.limits.of(asked.operation).map(|limit| now + limit);
         let until = match (limit, asked.deadline) {
             (Some(limit), Some(brought)) => Some(limit.min(brought)),
@@ -88,6 +88,8 @@ where
         self.set.set_deadline(&mut request, arrived, until.unwrap_or(Tick::MAX));
         let after = until.map_or(std::time::Duration::ZERO, |until| until.since(now));
         let elapsed = Elapsed::new(Bound::Call, asked.operation, after);
-        ResponseFuture::new(self.inner.call(request), until, elapsed)
+        let inner = &mut self.inner;
+        let future = TokioClock.hand_down(now, || inner.call(request));
+        ResponseFuture::new(future, until, elapsed)
     }
 }

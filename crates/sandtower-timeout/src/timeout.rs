@@ -83,8 +83,12 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let operation = self.classify.ask(&request).asked().operation;
         let limit = self.limits.of(operation);
-        let until = limit.map(|limit| TokioClock.now() + limit);
         let elapsed = Elapsed::new(Bound::Attempt, operation, limit.unwrap_or_default());
-        ResponseFuture::new(self.inner.call(request), until, elapsed)
+        let Some(limit) = limit else {
+            return ResponseFuture::new(self.inner.call(request), None, elapsed);
+        };
+        let (now, inner) = (TokioClock.begin(), &mut self.inner);
+        let future = TokioClock.hand_down(now, || inner.call(request));
+        ResponseFuture::new(future, Some(now + limit), elapsed)
     }
 }

@@ -122,11 +122,12 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let judge = self.classify.ask(&request);
-        let now = TokioClock.now();
+        let now = TokioClock.begin();
         match self.pacer.enter(judge.asked(), now) {
             Some(Ok(token)) => {
                 let mut guard = Guard::new(self.pacer.clone(), TokioClock, judge, token);
-                let call = WhenReady::start(&mut self.inner, request);
+                let inner = &mut self.inner;
+                let call = TokioClock.hand_down(now, || WhenReady::start(inner, request));
                 if call.is_sent() {
                     guard.sent(now);
                 }
