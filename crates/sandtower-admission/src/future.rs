@@ -22,7 +22,7 @@ pin_project! {
         S: Service<Req>,
     {
         #[pin]
-        state: State<S, Req, G, J, WhenReady<S, Req>>,
+        state: StateOf<S, Req, G, J>,
     }
 }
 
@@ -35,6 +35,8 @@ pin_project! {
         Admitted { guard: Guard<Room<G>, TokioClock, J>, #[pin] call: F, inside: Inside },
     }
 }
+
+type StateOf<S, Req, G, J> = State<S, Req, G, J, WhenReady<S, Req>>;
 
 pin_project! {
     struct Queued<S, Req, G: Gate, J> {
@@ -111,10 +113,7 @@ where
     J: Asks,
 {
     /// What comes after the wait.
-    fn poll_turn(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<State<S, Req, G, J, WhenReady<S, Req>>> {
+    fn poll_turn(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<StateOf<S, Req, G, J>> {
         let mut this = self.project();
         loop {
             match this.ticket.look(cx, TokioClock.now()) {

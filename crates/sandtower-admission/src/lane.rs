@@ -61,6 +61,7 @@ impl Lane {
         }
     }
 
+    #[inline]
     pub(crate) fn limit(&self) -> u32 {
         self.limiter.limit()
     }
@@ -69,15 +70,18 @@ impl Lane {
         self.in_flight
     }
 
+    #[inline]
     pub(crate) fn waiting(&self) -> u32 {
         u32::try_from(self.line.len()).unwrap_or(u32::MAX)
     }
 
+    #[inline]
     pub(crate) fn has_slot(&self) -> bool {
         self.in_flight < self.limit()
     }
 
     /// Whether a newcomer may try its luck: nobody stands in line, and a slot is free.
+    #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.line.is_empty() && self.has_slot()
     }
@@ -86,6 +90,7 @@ impl Lane {
         self.next() == Some(place)
     }
 
+    #[inline]
     fn next(&self) -> Option<Place> {
         if self.newest_first { self.line.back() } else { self.line.front() }
     }
@@ -134,6 +139,7 @@ impl Lane {
 
     /// Takes a slot for a newcomer that found the lane open. Says whether it wants to know how long
     /// the attempt takes.
+    #[inline]
     pub(crate) fn admit(&mut self, now: Tick) -> bool {
         self.in_flight += 1;
         self.held_by = None;
@@ -173,6 +179,7 @@ impl Lane {
     }
 
     /// A slot is free again. Not for an attempt that was never sent: nothing is learned from it.
+    #[inline]
     pub(crate) fn release(&mut self, settlement: Option<&Settlement>) -> Option<Waker> {
         if let Some(settlement) = settlement {
             self.limiter.learn(settlement, self.in_flight);
@@ -185,6 +192,7 @@ impl Lane {
     }
 
     /// The same without the time, if nothing would be learned with it.
+    #[inline]
     pub(crate) fn release_untimed(&mut self, timed: bool, verdict: &Verdict) -> Released {
         if self.limiter.learns() || timed && verdict.is_success() {
             return Released::NeedsTime;
@@ -198,6 +206,7 @@ impl Lane {
     }
 
     /// The waker of who is next, if it was not woken already.
+    #[inline]
     pub(crate) fn wake_next(&mut self) -> Option<Waker> {
         let next = self.next()?;
         self.line.get_mut(next)?.take()

@@ -58,6 +58,7 @@ impl Limiter {
         }
     }
 
+    #[inline]
     pub(crate) fn limit(&self) -> u32 {
         match self {
             Self::Fixed(limit) => *limit,
@@ -73,16 +74,19 @@ impl Limiter {
     }
 
     /// Whether it learns from how long attempts take.
+    #[inline]
     pub(crate) fn learns(&self) -> bool {
         matches!(self, Self::Learned(_))
     }
 
+    #[inline]
     pub(crate) fn used_up(&mut self) {
         if let Self::Learned(learner) = self {
             learner.used_up();
         }
     }
 
+    #[inline]
     pub(crate) fn learn(&mut self, settlement: &Settlement, in_flight: u32) {
         if let Self::Learned(learner) = self {
             learner.learn(settlement, in_flight);

@@ -32,6 +32,7 @@ impl Pace {
     }
 
     /// Whether to find out how long a call takes that is sent about `now`.
+    #[inline]
     pub(crate) fn wants_sample(&mut self, now: Tick) -> bool {
         let wants = now >= self.sampled_until;
         if wants {

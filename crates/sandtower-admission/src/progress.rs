@@ -140,6 +140,7 @@ impl Progress {
 pub(crate) struct Inside(Option<Progress>);
 
 impl Inside {
+    #[inline]
     pub(crate) fn new(progress: Option<Progress>) -> Self {
         if let Some(progress) = &progress {
             *progress.lock() = Spot::Inside;
@@ -149,6 +150,7 @@ impl Inside {
 }
 
 impl Drop for Inside {
+    #[inline]
     fn drop(&mut self) {
         if let Some(progress) = &self.0 {
             progress.left();

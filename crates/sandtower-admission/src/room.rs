@@ -271,6 +271,7 @@ impl<G> Inner<G> {
 
 /// A lane's data is consistent between any two statements that can panic: a poisoned lock is used
 /// on.
+#[inline]
 fn lock(lane: &Mutex<Lane>) -> MutexGuard<'_, Lane> {
     lane.lock().unwrap_or_else(PoisonError::into_inner)
 }

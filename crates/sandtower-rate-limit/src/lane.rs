@@ -102,6 +102,7 @@ impl Lane {
         }
     }
 
+    #[inline]
     pub(crate) fn take(
         &mut self,
         now: Tick,
@@ -275,6 +276,7 @@ impl Lane {
 
     /// Whether anything is in the way: the same as [`blocked`](Self::blocked), without the question
     /// until when, which costs more.
+    #[inline]
     fn is_over(&mut self, count: u64, now: Tick, scope: Scope, asker: Asker) -> bool {
         self.limit.is_some_and(|limit| count >= limit)
             || self.too_fast(now).is_some()
@@ -290,6 +292,7 @@ impl Lane {
         })
     }
 
+    #[inline]
     fn too_fast(&self, now: Tick) -> Option<Blocked> {
         let pace = self.pace.as_ref()?;
         let (until, limit) = (pace.opens(), pace.burst());
@@ -297,6 +300,7 @@ impl Lane {
         (now < until).then_some(Blocked { until, reason })
     }
 
+    #[inline]
     fn foreseen(&mut self, now: Tick, scope: Scope, asker: Asker) -> Option<Blocked> {
         let shadow = self.scopes.known(scope, now, self.believed)?;
         let until = match asker {

@@ -23,6 +23,7 @@ impl Scopes {
     }
 
     /// What is known of `scope`; what was learned longer than `believed` ago is forgotten.
+    #[inline]
     pub(crate) fn at(&mut self, scope: Scope, now: Tick, believed: Duration) -> &mut Shadow {
         let here = self.known.iter().position(|(other, _)| *other == scope);
         let here = match here {
@@ -39,6 +40,7 @@ impl Scopes {
     }
 
     /// The same, if anything is known and not forgotten.
+    #[inline]
     pub(crate) fn known(
         &mut self,
         scope: Scope,
@@ -53,6 +55,7 @@ impl Scopes {
         self.known.iter().find(|(other, _)| *other == scope).map(|(_, shadow)| shadow)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, scope: Scope) -> Option<&mut Shadow> {
         self.known.iter_mut().find(|(other, _)| *other == scope).map(|(_, shadow)| shadow)
     }

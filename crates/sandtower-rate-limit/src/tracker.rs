@@ -194,6 +194,7 @@ impl RateLimit {
         }
     }
 
+    #[inline]
     pub(crate) fn take_as(&self, asker: Asker, asked: &Asked, now: Tick) -> Take<Token> {
         let mut lane = self.lane(asked.operation).lock();
         let taken = lane.take(now, asked, asker, &self.shared.config);

@@ -64,6 +64,7 @@ impl Window {
     }
 
     /// Records one at `now`.
+    #[inline]
     pub fn add(&mut self, now: Tick) -> Recorded {
         if self.origin.is_none() {
             self.origin = Some(now.as_nanos());
@@ -99,6 +100,7 @@ impl Window {
     }
 
     /// How many were recorded within the span that ends at `now`.
+    #[inline]
     pub fn count(&mut self, now: Tick) -> u64 {
         self.advance(now);
         self.total
@@ -121,6 +123,7 @@ impl Window {
         Tick::MAX
     }
 
+    #[inline]
     fn advance(&mut self, now: Tick) {
         let now = now.as_nanos();
         let Some(origin) = self.origin else { return };
@@ -146,6 +149,7 @@ impl Window {
         Tick::from_nanos(self.origin.unwrap_or(0).saturating_add(offset))
     }
 
+    #[inline]
     fn slot(&mut self, bucket: u64) -> &mut u64 {
         &mut self.slots[(bucket % SLOTS) as usize]
     }

@@ -66,6 +66,8 @@ pub fn all() -> Vec<Group> {
                 peers::tower_buffer(),
             ],
         ),
+        group("health check", vec![ours::health_check(), ours::health_check_other()]),
+        group("fallback", vec![ours::fallback()]),
         group("time-out", vec![ours::timeout(), peers::tower_timeout()]),
         group(
             "stacks",

@@ -1,12 +1,15 @@
 //! Our layers, with their default numbers where these let an endless loop through.
 
+use std::future::ready;
 use std::time::Duration;
 
 use sandtower_admission::{Admission, AdmissionLayer, Config as AdmissionConfig};
 use sandtower_circuit_breaker::{
     CircuitBreaker, CircuitBreakerLayer, Config as BreakerConfig, State, Trip,
 };
-use sandtower_core::{Asked, ByResult, Operation};
+use sandtower_core::{Asked, ByResult, Operation, Verdict};
+use sandtower_fallback::FallbackLayer;
+use sandtower_health_check::{Config as CheckConfig, HealthCheckLayer, check_fn};
 use sandtower_rate_limit::{Config as RateConfig, Mode, Pace, RateLimit, RateLimitLayer};
 use sandtower_retry::RetryLayer;
 use sandtower_timeout::{Limits, TimeoutLayer};
@@ -72,6 +75,22 @@ pub(super) fn admission() -> Case {
     Case::shared("sandtower/admission", admitted(Bare))
 }
 
+/// Each answer is probed, by a probe that is a success at once.
+pub(super) fn health_check() -> Case {
+    Case::shared("sandtower/health-check", checked(&[OPERATION]))
+}
+
+/// An operation that hands nothing out.
+pub(super) fn health_check_other() -> Case {
+    Case::shared("sandtower/health-check-other", checked(&[]))
+}
+
+/// Around a service that works.
+pub(super) fn fallback() -> Case {
+    let layer = FallbackLayer::answer("bench", |_| Some(0)).classify(classify());
+    Case::shared("sandtower/fallback", layer.layer(Bare))
+}
+
 pub(super) fn timeout() -> Case {
     let layer = TimeoutLayer::new(Limits::all(Duration::from_secs(30))).classify(classify());
     Case::shared("sandtower/timeout", layer.layer(Bare))
@@ -109,6 +128,18 @@ fn stacked(limit: RateLimit) -> impl Service<Request, Future: Send> + Clone + Se
     let room = AdmissionLayer::with_gates(AdmissionConfig::new(NAME), gates);
     let room = room.expect("its own defaults").classify(classify()).layer(Bare);
     RetryLayer::recommended().classify(classify()).layer(room)
+}
+
+#[expect(clippy::expect_used, reason = "its own defaults")]
+fn checked(
+    operations: &'static [Operation],
+) -> impl Service<Request, Future: Send> + Clone + Send + 'static {
+    let check = check_fn(
+        |_: Bare, _: &Request| Some(ready(Verdict::success())),
+        |_: Bare, _: Request| ready(()),
+    );
+    let layer = HealthCheckLayer::new(check.only(operations), CheckConfig::new(NAME));
+    layer.expect("its own defaults").classify(classify()).layer(Bare)
 }
 
 fn breaker() -> CircuitBreaker {
