@@ -56,11 +56,9 @@ impl<F> Builder<F> {
         let health_check =
             health_check.map_err(|error| BuildError::of(Part::HealthCheck, error))?;
         let health_check = health_check.classify(E2bClassify);
-        let default_template = self
-            .default_template
-            .or_else(|| configs.default_template.map(Arc::from))
-            .filter(|_| !dropped.has(Part::DefaultTemplate))
-            .map(|template| DefaultTemplate::new(template).layer());
+        let template = self.default_template.or_else(|| configs.default_template.map(Arc::from));
+        let default_template = dropped.unless(Part::DefaultTemplate, template).flatten();
+        let default_template = default_template.map(|name| DefaultTemplate::new(name).layer());
         let handles = Handles {
             retry: retry.handle().clone(),
             creations: creations.clone(),
