@@ -22,9 +22,10 @@ pub struct Config {
     pub(crate) concurrency: Limit,
     pub(crate) concurrency_for: Vec<(Operation, Limit)>,
     pub(crate) queue: u32,
-    pub(crate) stands_after: Duration,
+    stands_after: Duration,
     pub(crate) last_out: Operations,
     pub(crate) slots_to_the_end: bool,
+    stands_after_for: Vec<(Operation, Duration)>,
 }
 
 impl Config {
@@ -38,6 +39,7 @@ impl Config {
             stands_after: Duration::from_secs(1),
             last_out: Operations::default(),
             slots_to_the_end: false,
+            stands_after_for: Vec::new(),
         }
     }
 
@@ -71,6 +73,13 @@ impl Config {
         self
     }
 
+    /// The same for one operation: where callers wait for minutes, a line of a second is short.
+    #[must_use]
+    pub fn newest_first_after_for(mut self, operation: Operation, time: Duration) -> Self {
+        self.stands_after_for.push((operation, time));
+        self
+    }
+
     /// Calls of `operation` put away what others have made: they are let in while the room
     /// [winds down](crate::Room::wind_down), and nobody waits for them.
     #[must_use]
@@ -94,9 +103,17 @@ impl Config {
     }
 
     pub(crate) fn limit_of(&self, operation: Operation) -> Limit {
-        let own = self.concurrency_for.iter().rev().find(|(o, _)| o.index() == operation.index());
-        own.map_or(self.concurrency, |(_, limit)| *limit)
+        own(&self.concurrency_for, operation).unwrap_or(self.concurrency)
     }
+
+    pub(crate) fn stands_after(&self, operation: Operation) -> Duration {
+        own(&self.stands_after_for, operation).unwrap_or(self.stands_after)
+    }
+}
+
+/// What was said last about one operation.
+fn own<T: Copy>(of: &[(Operation, T)], operation: Operation) -> Option<T> {
+    of.iter().rev().find(|(o, _)| o.index() == operation.index()).map(|(_, own)| *own)
 }
 
 /// A [`Config`] that cannot work.

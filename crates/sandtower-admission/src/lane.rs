@@ -137,6 +137,12 @@ impl Lane {
         }
     }
 
+    /// Whether the next to be let through is beyond the limit, to find out whether that is borne.
+    #[inline]
+    pub(crate) fn next_is_a_trial(&self) -> bool {
+        self.limiter.is_trial(self.in_flight + 1)
+    }
+
     /// Takes a slot for a newcomer that found the lane open. Says whether it wants to know how long
     /// the attempt takes.
     #[inline]
@@ -145,7 +151,7 @@ impl Lane {
         self.held_by = None;
         self.counters.admitted += 1;
         if !self.has_slot() {
-            self.limiter.used_up();
+            self.limiter.used_up(now);
         }
         self.pace.wants_sample(now)
     }
@@ -180,12 +186,20 @@ impl Lane {
 
     /// A slot is free again. Not for an attempt that was never sent: nothing is learned from it.
     #[inline]
-    pub(crate) fn release(&mut self, settlement: Option<&Settlement>) -> Option<Waker> {
-        if let Some(settlement) = settlement {
-            self.limiter.learn(settlement, self.in_flight);
-            if settlement.verdict.is_success() {
-                self.pace.succeeded(settlement.now.since(settlement.sent));
+    pub(crate) fn release(
+        &mut self,
+        trial: bool,
+        settlement: Option<&Settlement>,
+    ) -> Option<Waker> {
+        match settlement {
+            Some(settlement) => {
+                self.limiter.learn(settlement, trial, self.in_flight);
+                if settlement.verdict.is_success() {
+                    self.pace.succeeded(settlement.now.since(settlement.sent));
+                }
             }
+            None if trial => self.limiter.trial_was_not_sent(),
+            None => {}
         }
         self.in_flight = self.in_flight.saturating_sub(1);
         if self.has_slot() { self.wake_next() } else { None }
@@ -197,7 +211,7 @@ impl Lane {
         if self.limiter.learns() || timed && verdict.is_success() {
             return Released::NeedsTime;
         }
-        Released::Yes(self.release(None))
+        Released::Yes(self.release(false, None))
     }
 
     pub(crate) fn set_limit(&mut self, limit: Limit) -> Option<Waker> {

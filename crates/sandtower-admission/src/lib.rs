@@ -41,6 +41,7 @@ mod quota;
 mod room;
 mod slot;
 mod snapshot;
+mod stepwise;
 mod sync;
 mod ticket;
 
@@ -55,3 +56,4 @@ pub use quota::{Quota, QuotaConfig, QuotaConfigError, QuotaSnapshot, QuotaToken}
 pub use room::Room;
 pub use slot::Slot;
 pub use snapshot::{LaneSnapshot, RoomSnapshot};
+pub use stepwise::Stepwise;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use sandtower_core::Settlement;
+use sandtower_core::{Settlement, Tick};
 
 use crate::adaptive::{Adaptive, Learner};
 use crate::config::ConfigError;
+use crate::stepwise::{Stepper, Stepwise};
 
 /// How many calls of one operation may be in flight.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,8 +14,10 @@ use crate::config::ConfigError;
 pub enum Limit {
     /// Always so many.
     Fixed(u32),
-    /// As many as the service bears.
+    /// As many as the service bears, found out by rounds of answers.
     Adaptive(Adaptive),
+    /// As many as the service bears, found out one at a time.
+    Stepwise(Stepwise),
 }
 
 impl From<u32> for Limit {
@@ -29,11 +32,18 @@ impl From<Adaptive> for Limit {
     }
 }
 
+impl From<Stepwise> for Limit {
+    fn from(stepwise: Stepwise) -> Self {
+        Self::Stepwise(stepwise)
+    }
+}
+
 impl Limit {
     pub(crate) fn check(&self, operation: &'static str) -> Result<(), ConfigError> {
         match self {
             Self::Fixed(0) => Err(ConfigError::NoConcurrency { operation }),
-            Self::Adaptive(Adaptive { initial: 0, .. } | Adaptive { ceiling: 0, .. }) => {
+            Self::Adaptive(Adaptive { initial: 0, .. } | Adaptive { ceiling: 0, .. })
+            | Self::Stepwise(Stepwise { initial: 0, .. } | Stepwise { ceiling: 0, .. }) => {
                 Err(ConfigError::NoConcurrency { operation })
             }
             Self::Adaptive(terms) if !(terms.tolerance > 1.0 && terms.tolerance.is_finite()) => {
@@ -48,6 +58,7 @@ impl Limit {
 pub(crate) enum Limiter {
     Fixed(u32),
     Learned(Learner),
+    Stepped(Stepper),
 }
 
 impl Limiter {
@@ -55,6 +66,7 @@ impl Limiter {
         match limit {
             Limit::Fixed(limit) => Self::Fixed(limit),
             Limit::Adaptive(terms) => Self::Learned(Learner::new(terms)),
+            Limit::Stepwise(terms) => Self::Stepped(Stepper::new(terms)),
         }
     }
 
@@ -63,6 +75,7 @@ impl Limiter {
         match self {
             Self::Fixed(limit) => *limit,
             Self::Learned(learner) => learner.limit(),
+            Self::Stepped(stepper) => stepper.limit(),
         }
     }
 
@@ -70,26 +83,43 @@ impl Limiter {
         match self {
             Self::Fixed(_) => None,
             Self::Learned(learner) => learner.baseline(),
+            Self::Stepped(stepper) => stepper.mean(),
         }
     }
 
     /// Whether it learns from how long attempts take.
     #[inline]
     pub(crate) fn learns(&self) -> bool {
-        matches!(self, Self::Learned(_))
+        matches!(self, Self::Learned(_) | Self::Stepped(_))
     }
 
     #[inline]
-    pub(crate) fn used_up(&mut self) {
-        if let Self::Learned(learner) = self {
-            learner.used_up();
+    pub(crate) fn used_up(&mut self, now: Tick) {
+        match self {
+            Self::Fixed(_) => {}
+            Self::Learned(learner) => learner.used_up(),
+            Self::Stepped(stepper) => stepper.used_up(now),
+        }
+    }
+
+    /// Whether the last of so many in flight is a trial.
+    #[inline]
+    pub(crate) fn is_trial(&self, in_flight: u32) -> bool {
+        matches!(self, Self::Stepped(stepper) if stepper.is_trial(in_flight))
+    }
+
+    pub(crate) fn trial_was_not_sent(&mut self) {
+        if let Self::Stepped(stepper) = self {
+            stepper.trial_was_not_sent();
         }
     }
 
     #[inline]
-    pub(crate) fn learn(&mut self, settlement: &Settlement, in_flight: u32) {
-        if let Self::Learned(learner) = self {
-            learner.learn(settlement, in_flight);
+    pub(crate) fn learn(&mut self, settlement: &Settlement, trial: bool, in_flight: u32) {
+        match self {
+            Self::Fixed(_) => {}
+            Self::Learned(learner) => learner.learn(settlement, in_flight),
+            Self::Stepped(stepper) => stepper.learn(settlement, trial),
         }
     }
 }

@@ -174,8 +174,8 @@ impl<G> Room<G> {
         }
     }
 
-    fn release(&self, operation: Operation, settlement: Option<&Settlement>) {
-        let woken = self.lane(operation).release(settlement);
+    fn release(&self, operation: Operation, trial: bool, settlement: Option<&Settlement>) {
+        let woken = self.lane(operation).release(trial, settlement);
         self.released(woken);
     }
 
@@ -207,8 +207,8 @@ impl<G: Gate> Room<G> {
         }
         match self.inner.gates.take(asked, now) {
             Take::Open(token) => {
-                let timed = lane.admit(now);
-                Some(Ok(Slot::new(token, timed)))
+                let trial = lane.next_is_a_trial();
+                Some(Ok(Slot::new(token, lane.admit(now), trial)))
             }
             Take::NotBefore(at, _)
                 if self.queue() > 0 && asked.deadline.is_none_or(|d| at <= d) =>
@@ -245,7 +245,7 @@ impl<G> Inner<G> {
     fn lane(&self, operation: Operation) -> MutexGuard<'_, Lane> {
         let lane = self.lanes[operation.index()].get_or_init(|| {
             let limit = self.config.limit_of(operation);
-            Mutex::new(Lane::new(operation, limit, self.config.stands_after))
+            Mutex::new(Lane::new(operation, limit, self.config.stands_after(operation)))
         });
         lock(lane)
     }
@@ -309,8 +309,8 @@ impl<G: Gate> Gate for Room<G> {
         }
         match self.inner.gates.take(asked, now) {
             Take::Open(token) => {
-                let timed = lane.admit(now);
-                Take::Open(Slot::new(token, timed))
+                let trial = lane.next_is_a_trial();
+                Take::Open(Slot::new(token, lane.admit(now), trial))
             }
             Take::NotBefore(at, why) => Take::NotBefore(at, why),
             Take::Refuse(why) => Take::Refuse(why),
@@ -321,7 +321,7 @@ impl<G: Gate> Gate for Room<G> {
         if let Some(token) = slot.gates {
             self.inner.gates.give_back(asked, token);
         }
-        self.release(asked.operation, None);
+        self.release(asked.operation, slot.trial, None);
         // What went back may be what other lanes wait for, and gates are silent about it.
         self.inner.wake_all_next();
     }
@@ -331,7 +331,7 @@ impl<G: Gate> Gate for Room<G> {
             self.inner.gates.settle(asked, token, settlement);
         }
         if !slot.freed {
-            self.release(asked.operation, Some(settlement));
+            self.release(asked.operation, slot.trial, Some(settlement));
         }
     }
 
@@ -345,7 +345,7 @@ impl<G: Gate> Gate for Room<G> {
             (true, true) => {}
             (true, false) => {
                 slot.freed = true;
-                self.release(asked.operation, Some(settlement));
+                self.release(asked.operation, slot.trial, Some(settlement));
             }
             (false, true) => {
                 if let Some(token) = slot.gates.take() {
@@ -363,13 +363,13 @@ impl<G: Gate> Gate for Room<G> {
         slot: Self::Token,
         verdict: &Verdict,
     ) -> Option<Self::Token> {
-        let Slot { timed, freed, .. } = slot;
+        let Slot { timed, freed, trial, .. } = slot;
         let gates = slot.gates.and_then(|token| {
             // One of them needs the time: then it is read, and serves all.
             self.inner.gates.settle_untimed(asked, token, verdict)
         });
         if gates.is_some() {
-            return Some(Slot { gates, timed, freed });
+            return Some(Slot { gates, timed, freed, trial });
         }
         if freed {
             return None;
@@ -380,7 +380,7 @@ impl<G: Gate> Gate for Room<G> {
                 self.released(woken);
                 None
             }
-            Released::NeedsTime => Some(Slot { gates, timed, freed }),
+            Released::NeedsTime => Some(Slot { gates, timed, freed, trial }),
         }
     }
 

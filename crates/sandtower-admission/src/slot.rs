@@ -9,10 +9,12 @@ pub struct Slot<T> {
     pub(crate) timed: bool,
     /// Whether the place is free already, for the head of the answer has come.
     pub(crate) freed: bool,
+    /// Whether it is beyond the limit, to find out whether more may be in flight.
+    pub(crate) trial: bool,
 }
 
 impl<T> Slot<T> {
-    pub(crate) fn new(gates: T, timed: bool) -> Self {
-        Self { gates: Some(gates), timed, freed: false }
+    pub(crate) fn new(gates: T, timed: bool, trial: bool) -> Self {
+        Self { gates: Some(gates), timed, freed: false, trial }
     }
 }

@@ -107,7 +107,10 @@ fn decide<G: Gate>(
         };
     }
     match room.gates().take(asked, now) {
-        Take::Open(token) => (Turn::Admitted(Slot::new(token, true)), Some(Leaving::Admitted)),
+        Take::Open(token) => {
+            let slot = Slot::new(token, true, lane.next_is_a_trial());
+            (Turn::Admitted(slot), Some(Leaving::Admitted))
+        }
         Take::Refuse(refusal) => (Turn::Refused(refusal), Some(Leaving::ByGate)),
         Take::NotBefore(at, why) if at > deadline => (Turn::Refused(why), Some(Leaving::ByGate)),
         Take::NotBefore(at, why) => {
