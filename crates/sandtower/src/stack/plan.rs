@@ -41,8 +41,9 @@ impl Plan {
         }
     }
 
-    /// Creations in flight at once: as many as the pace keeps busy when a creation takes two
-    /// seconds. More of them make an overloaded service slower, not faster.
+    /// The most creations in flight at once: as many as the pace keeps busy when a creation takes two
+    /// seconds. How many the service really bears is found out below that, one at a time: more of them
+    /// make an overloaded service slower, not faster.
     pub const fn concurrent_creates(self) -> u32 {
         match self {
             Self::Hobby => 2,

@@ -1,7 +1,9 @@
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
-use crate::admission::QuotaConfig;
+use crate::admission::{QuotaConfig, Stepwise};
 use crate::core::Operation;
 use crate::e2b::{Timeouts, operation as op};
 use crate::rate_limit::{Mode, Pace};
@@ -69,10 +71,16 @@ impl Preset {
 }
 
 fn admission(plan: Plan) -> admission::Config {
-    let config = admission::Config::new(NAME);
-    let config = config.concurrency_for(op::SANDBOX_CREATE, plan.concurrent_creates());
+    let creations = Stepwise::recommended().ceiling(plan.concurrent_creates());
+    let config = admission::Config::new(NAME)
+        .concurrency_for(op::SANDBOX_CREATE, creations)
+        .newest_first_after_for(op::SANDBOX_CREATE, CREATIONS_STAND);
     LAST_OUT.into_iter().fold(config, admission::Config::last_out)
 }
+
+/// Callers wait two minutes for a sandbox, and each creation takes seconds: who came first still
+/// waits after a second. After half of their time that is no longer sure.
+const CREATIONS_STAND: Duration = Duration::from_secs(60);
 
 /// What puts sandboxes away, and what looks after those that are just being made.
 pub(super) const LAST_OUT: [Operation; 5] =
