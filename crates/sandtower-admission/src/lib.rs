@@ -35,6 +35,8 @@ mod future;
 mod lane;
 mod layer;
 mod limiter;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod pace;
 mod progress;
 mod quota;

@@ -70,11 +70,12 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "loom",
-        purpose: "every order of events, where atomics decide",
+        purpose: "every order of events, where atomics and locks decide",
         work: Work::Loom(&[
             "test",
             "--package=sandtower-retry",
             "--package=sandtower-circuit-breaker",
+            "--package=sandtower-admission",
             "--lib",
             "--release",
             "loom",
