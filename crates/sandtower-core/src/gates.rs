@@ -118,7 +118,8 @@ impl<G: Gate> Gate for Option<G> {
 }
 
 /// Both gates or neither: what the first gave goes back when the second says no. Nest pairs for
-/// more than two; put the gate whose token is dearest to take back last.
+/// more than two; put the gate whose token is dearest to take back last. Nobody waits for the first
+/// while the second refuses everything.
 ///
 /// A token is `None` once it was settled [without the time](Gate::settle_untimed): one gate may need
 /// it, and the other not.
@@ -128,7 +129,12 @@ impl<A: Gate, B: Gate> Gate for (A, B) {
     fn take(&self, asked: &Asked, now: Tick) -> Take<Self::Token> {
         let first = match self.0.take(asked, now) {
             Take::Open(token) => token,
-            Take::NotBefore(at, why) => return Take::NotBefore(at, why),
+            Take::NotBefore(at, why) => {
+                return match self.1.peek(&At(now)) {
+                    Some(refusal) => Take::Refuse(refusal),
+                    None => Take::NotBefore(at, why),
+                };
+            }
             Take::Refuse(why) => return Take::Refuse(why),
         };
         match self.1.take(asked, now) {
@@ -202,5 +208,75 @@ fn head<G: Gate>(gate: &G, asked: &Asked, token: &mut Option<G::Token>, settleme
         && let Some(token) = token.take()
     {
         gate.settle(asked, token, settlement);
+    }
+}
+
+/// The instant at which gates are asked, for those that want a clock.
+struct At(Tick);
+
+impl Clock for At {
+    fn now(&self) -> Tick {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Reason;
+
+    /// Lets nobody through before a second is over.
+    struct Slow;
+
+    /// Refuses everything until an instant.
+    struct Shut(Tick);
+
+    impl Gate for Slow {
+        type Token = ();
+
+        fn take(&self, _asked: &Asked, now: Tick) -> Take<()> {
+            let why = Refusal::new("pace", "slow", Reason::Throttled);
+            Take::NotBefore(now + Duration::from_secs(1), why)
+        }
+
+        fn give_back(&self, _asked: &Asked, (): ()) {}
+
+        fn settle(&self, _asked: &Asked, (): (), _settlement: &Settlement) {}
+
+        fn watch(&self, _changed: Weak<dyn Changed>) {}
+    }
+
+    impl Gate for Shut {
+        type Token = ();
+
+        fn take(&self, _asked: &Asked, now: Tick) -> Take<()> {
+            self.peek(&At(now)).map_or(Take::Open(()), Take::Refuse)
+        }
+
+        fn give_back(&self, _asked: &Asked, (): ()) {}
+
+        fn settle(&self, _asked: &Asked, (): (), _settlement: &Settlement) {}
+
+        fn peek(&self, clock: &impl Clock) -> Option<Refusal> {
+            let why = || Refusal::new("breaker", "shut", Reason::Draining);
+            (clock.now() < self.0).then(why)
+        }
+
+        fn watch(&self, _changed: Weak<dyn Changed>) {}
+    }
+
+    #[test]
+    fn nobody_waits_for_one_gate_while_the_other_refuses_everything() {
+        let until = Tick::ZERO + Duration::from_secs(5);
+        let (asked, pair) = (Asked::default(), (Slow, Shut(until)));
+        let take = |now| pair.take(&asked, now);
+        assert!(matches!(take(Tick::ZERO), Take::Refuse(why) if why.reason() == Reason::Draining));
+        assert!(
+            matches!(take(until), Take::NotBefore(at, _) if at == until + Duration::from_secs(1))
+        );
+        let nested = (Slow, (Slow, Some(Shut(until))));
+        assert!(matches!(nested.take(&asked, Tick::ZERO), Take::Refuse(_)));
     }
 }
