@@ -12,7 +12,8 @@ mod progress;
 use std::process::ExitCode;
 
 use examples::load_test::{
-    Clock, Options, Outcome, Policy, Setup, Table, Target, USAGE, in_process, over_sockets, report,
+    Clock, Options, Outcome, Policy, Setup, Summary, Table, Target, USAGE, in_process,
+    over_sockets, report,
 };
 use sandtower::core::BoxError;
 use sandtower_load::{PolicyReport, Report, Slo};
@@ -60,14 +61,23 @@ fn run(options: &Options) -> Result<ExitCode, BoxError> {
             reports.push(report(&outcomes));
         }
         progress.clear();
-        println!("\n{}: {}; {}\n", setup.name, setup.load, seeds_and_clock(options));
-        print!("{}", Table(&reports[of_scenario..]));
+        if options.setups.len() <= SCENARIOS {
+            println!("\n{}: {}; {}\n", setup.name, setup.load, seeds_and_clock(options));
+            print!("{}", Table(&reports[of_scenario..]));
+        }
+    }
+    if options.setups.len() > 1 {
+        println!("\n{}", seeds_and_clock(options));
+        print!("\n{}", Summary(&reports));
     }
     let report = Report { policies: reports };
     let written = report.write_to(&options.report)?;
     println!("\nreport: {} (and {})", written.html.display(), written.json.display());
     Ok(judge(options, &report.policies))
 }
+
+/// More tables than this nobody reads one after the other.
+const SCENARIOS: usize = 9;
 
 /// What a shell says of a program that was interrupted.
 const INTERRUPTED: u8 = 130;

@@ -35,7 +35,7 @@ pub use self::outcome::{Answer, Outcome};
 pub use self::policy::Policy;
 pub use self::scenario::Setup;
 pub use self::status::{Status, Unwatched, Watch};
-pub use self::table::Table;
+pub use self::table::{Summary, Table};
 pub use self::target::{Target, TargetError};
 
 use self::run::{Test, run, tell_truth};

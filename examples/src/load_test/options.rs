@@ -55,6 +55,7 @@ usage: cargo run --release --example load_test [-- OPTIONS]
 
   --scenario NAME     stress (default), outage, capacity-drop, overload, errors, rate-limit,
                       quota, zombies, lost-answers, or all; may be repeated
+  --variations        the stress scenario with each constant of its world halved and doubled
   --policy NAME       unprotected, original or sandtower; may be repeated (default: all)
   --users N           a closed loop: so many users (stress: 6), each of whom
   --queries N           asks so many queries, one after the other (stress: 2)
@@ -92,6 +93,7 @@ struct Given {
     target: Option<String>,
     max_sandboxes: Option<u64>,
     may_cost: bool,
+    variations: bool,
 }
 
 impl Options {
@@ -120,6 +122,7 @@ impl Given {
             match name.as_str() {
                 "--help" | "-h" => return Ok(None),
                 "--real-sandboxes-that-cost-money" if value.is_none() => given.may_cost = true,
+                "--variations" if value.is_none() => given.variations = true,
                 _ if !NAMES.contains(&name.as_str()) => {
                     return Err(format!("there is no option {name}"));
                 }
@@ -182,6 +185,12 @@ impl Given {
     }
 
     fn setups(&self) -> Result<Vec<Setup>, String> {
+        if self.variations && !self.scenarios.is_empty() {
+            return Err("--variations are of the stress scenario; leave --scenario out".to_owned());
+        }
+        if self.variations {
+            return Setup::variations().into_iter().map(|setup| self.with_load(setup)).collect();
+        }
         let mut names: Vec<&str> = self.scenarios.iter().map(String::as_str).collect();
         if names.is_empty() {
             names.push("stress");
@@ -197,6 +206,10 @@ impl Given {
             let names: Vec<_> = Setup::names().collect();
             format!("--scenario: there is no {name:?}; there are {}, all", names.join(", "))
         })?;
+        self.with_load(setup)
+    }
+
+    fn with_load(&self, setup: Setup) -> Result<Setup, String> {
         let shape = self.shape(setup.load.shape)?;
         Ok(Setup { load: Load { shape, ..setup.load }, ..setup })
     }
@@ -346,6 +359,7 @@ mod tests {
             ("--scenario flood", "--scenario: there is no \"flood\"; there are stress, outage,"),
             ("--slo p95<1s", "--slo: `p95<1s`: there is no figure `p95`"),
             ("--target http://127.0.0.1:1 --clock virtual", "--target is in real time"),
+            ("--variations --scenario outage", "--variations are of the stress scenario"),
             ("--max-sandboxes 5", "what is said of a target needs a --target"),
             ("--real-sandboxes-that-cost-money", "what is said of a target needs a --target"),
         ] {

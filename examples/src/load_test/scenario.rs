@@ -67,6 +67,15 @@ impl Setup {
         Some(setup)
     }
 
+    /// The stress scenario with one constant of its world halved or doubled, for each in turn.
+    pub fn variations() -> Vec<Self> {
+        let world = World::stress();
+        let varied = world.variations().filter_map(|(name, world)| {
+            Some(Self { name: format!("stress, {name}"), ..Self::stress_in(world)? })
+        });
+        varied.collect()
+    }
+
     /// When the first fault ends that does end.
     pub fn fault_ends(&self) -> Option<Duration> {
         self.scenario.faults.iter().filter_map(|fault| fault.until).min()

@@ -8,6 +8,35 @@ use sandtower_load::{Figures, PolicyReport};
 #[derive(Debug)]
 pub struct Table<'a>(pub &'a [PolicyReport]);
 
+/// Many scenarios at a glance, as a table in Markdown: the median of each figure, and in brackets that
+/// of the worst seed.
+#[derive(Debug)]
+pub struct Summary<'a>(pub &'a [PolicyReport]);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let heads = GLANCE.map(|(head, _)| head).join(" | ");
+        writeln!(f, "| scenario | policy | {heads} |")?;
+        writeln!(f, "|---|---|{}", "---|".repeat(GLANCE.len()))?;
+        for policy in self.0 {
+            let cells = GLANCE.map(|(_, tell)| both(policy, tell)).join(" | ");
+            let Figures { scenario, policy, .. } = &policy.median;
+            writeln!(f, "| {scenario} | {policy} | {cells} |")?;
+        }
+        Ok(())
+    }
+}
+
+const GLANCE: [Line; 7] = [
+    ("answered", |f| format!("{:.1} %", 100.0 * f.success())),
+    ("99 % within", |f| seconds(f.p99_ms)),
+    ("slowest", |f| seconds(f.max_ms)),
+    ("creations sent for one", |f| format!("{:.2}", f.amplification)),
+    ("left behind", |f| count(f.leaked_sandboxes)),
+    ("zombies", |f| count(f.zombies_handed_out)),
+    ("well again after", |f| f.recovery_ms.map_or("-".to_owned(), seconds)),
+];
+
 type Line = (&'static str, fn(&Figures) -> String);
 
 const LINES: &[Line] = &[
