@@ -8,6 +8,7 @@
 
 mod gates;
 mod line;
+mod museum;
 mod order;
 mod quota;
 mod support;
