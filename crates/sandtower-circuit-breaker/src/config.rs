@@ -66,7 +66,7 @@ impl Config {
     /// | setting | |
     /// |---|---|
     /// | [`trip`](Self::trip) | [`Cusum::default`]: 7 calls and 1 s in a total outage |
-    /// | [`open_between`](Self::open_between) | 1 s, doubling to 10 s; each drawn from its upper half |
+    /// | [`open_between`](Self::open_between) | 1 s, each time half as long again, to 10 s; each drawn from its upper half |
     /// | [`stable_after`](Self::stable_after) | closed for 1 min, it begins with 1 s again |
     /// | [`longest_open`](Self::longest_open) | 5 min, if the server asks for it |
     /// | [`probes`](Self::probes), [`successes`](Self::successes) | 1 at a time, 1 has to succeed |
@@ -112,10 +112,11 @@ impl Config {
         self
     }
 
-    /// It stays open for `first`, then twice as long each time that it opens again, `most` at most,
-    /// until it was [stable](Self::stable_after). Each time is drawn evenly from the upper half of
-    /// that, so that the breakers of many processes do not probe all at once. More than 0, at most a
-    /// day, and `first` no more than `most`.
+    /// It stays open for `first`, then half as long again each time that it opens again, `most` at
+    /// most, until it was [stable](Self::stable_after): whoever was down for some time is found well
+    /// after about half of that. Each time is drawn evenly from the upper half of that, so that the
+    /// breakers of many processes do not probe all at once. More than 0, at most a day, and `first` no
+    /// more than `most`.
     pub fn open_between(mut self, first: Duration, most: Duration) -> Self {
         self.open = OpenTime { first, most, jitter: true, ..self.open };
         self

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sandtower_core::{Backoff, Rng};
+use sandtower_core::Rng;
 
 /// For how long a breaker opens: longer each time, until it stayed closed for long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ const FLOORED: Duration = Duration::from_secs(1);
 impl OpenTime {
     /// The time to open for, `reopened` times after the first, when the server `asked` for some.
     pub(crate) fn draw(&self, reopened: u32, asked: Option<Duration>, rng: &mut Rng) -> Duration {
-        let most = Backoff::exponential(self.first, self.most).bound(reopened);
+        let most = self.bound(reopened);
         let (own, extra) = if self.jitter {
             (most / 2 + up_to(most - most / 2, rng), up_to(FLOORED, rng))
         } else {
@@ -29,6 +29,19 @@ impl OpenTime {
             Some(asked) => own.max((asked + extra).min(self.longest)),
             None => own,
         }
+    }
+}
+
+impl OpenTime {
+    /// Half as long again each time: however long a service was down, the next probe finds it well
+    /// after about half as long again. Doubled times would take as long again.
+    fn bound(&self, reopened: u32) -> Duration {
+        // Even the shortest grows, so that no number of times takes long to count.
+        let longer = |time: Duration| time.saturating_add((time / 2).max(Duration::from_nanos(1)));
+        std::iter::successors(Some(self.first), |&time| Some(longer(time)))
+            .take_while(|&time| time < self.most)
+            .nth(usize::try_from(reopened).unwrap_or(usize::MAX))
+            .unwrap_or(self.most)
     }
 }
 
@@ -51,11 +64,12 @@ mod tests {
     };
 
     #[test]
-    fn it_doubles_and_stops_at_the_most() {
+    fn each_is_half_as_long_again_until_it_is_the_most() {
         let plain = OpenTime { jitter: false, ..TIME };
         let mut rng = Rng::with_seed(1);
-        let times = [0, 1, 2, 3, 4, 5, u32::MAX].map(|n| plain.draw(n, None, &mut rng).as_secs());
-        assert_eq!(times, [1, 2, 4, 8, 10, 10, 10]);
+        let times = [0, 1, 2, 3, 4, 5, 6, u32::MAX];
+        let times = times.map(|n| plain.draw(n, None, &mut rng).as_millis());
+        assert_eq!(times, [1_000, 1_500, 2_250, 3_375, 5_062, 7_593, 10_000, 10_000]);
     }
 
     #[test]
@@ -66,6 +80,14 @@ mod tests {
         };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
+    }
+
+    #[test]
+    fn however_short_the_first_the_most_is_reached_in_a_few_dozen_steps() {
+        let first = Duration::from_nanos(1);
+        let short = OpenTime { first, jitter: false, ..TIME };
+        assert_eq!(short.bound(100), TIME.most);
+        assert_eq!(short.bound(u32::MAX), TIME.most);
     }
 
     proptest! {

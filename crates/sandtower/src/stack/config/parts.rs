@@ -140,7 +140,7 @@ pub struct QuotaPart {
     pub lease: Option<Time>,
 }
 
-/// A time that doubles.
+/// A time that grows from one time to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -205,7 +205,7 @@ pub struct CircuitBreakerPart {
     pub evidence: Option<EvidencePart>,
     /// Stays open for exactly so long.
     pub open_for: Option<Time>,
-    /// Stays open for a time that doubles, jittered.
+    /// Stays open for a time that grows by half each time, jittered.
     pub open_between: Option<BetweenPart>,
     /// Closed for so long, it begins with the first open time again.
     pub stable_after: Option<Time>,
