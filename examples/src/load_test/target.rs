@@ -29,7 +29,7 @@ pub struct Target {
 }
 
 /// The key of the metadata by which the sandboxes of a load test are found.
-const MARK: &str = "sandtower_load_test";
+const MARK: &str = "load_test_run";
 
 /// Why a target is not taken.
 #[derive(Debug, thiserror::Error)]
