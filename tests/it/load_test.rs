@@ -29,7 +29,7 @@ fn was_sent(answer: &Answer) -> bool {
 
 #[test]
 fn in_an_outage_callers_hear_a_refusal_at_once_and_soon_after_it_all_is_well() {
-    for seed in 1..=5 {
+    for seed in 1..=20 {
         let outcome = run("outage", Policy::Sandtower, seed);
         let open = outcome.samples.iter().filter(|at| at.breaker.as_deref() == Some("open"));
         let open: Vec<_> = open.map(|sample| sample.at).collect();
