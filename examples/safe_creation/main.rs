@@ -7,7 +7,7 @@
 
 use std::process::ExitCode;
 
-use examples::safe_creation::Storm;
+use examples::safe_creation::{Random500s, Storm};
 
 fn main() -> ExitCode {
     let mut numbers = std::env::args().skip(1).map(|argument| argument.parse::<u32>());
@@ -29,6 +29,13 @@ fn main() -> ExitCode {
                 is_clean = false;
                 tell(&format!("{storm:?}: {error}"));
             }
+        }
+    }
+    match Random500s::run(creations, seed.into()) {
+        Ok(seen) => tell(&format!("{seen:#?}")),
+        Err(error) => {
+            is_clean = false;
+            tell(&error.to_string());
         }
     }
     if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }

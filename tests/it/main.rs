@@ -10,5 +10,6 @@ mod metastability;
 mod museum;
 mod python_sdk;
 mod quota;
+mod safe_creation;
 mod stress;
 mod structure;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use sandtower::core::{BoxError, Rng, Seed};
-use sandtower::e2b::{Client, Config, CreationsSnapshot, Error, NewSandbox, Sandbox};
+use sandtower::e2b::{Client, Config, CreationsSnapshot, Error, NewSandbox, Sandbox, operation};
 use sandtower::stack::{Plan, Recommended, Stack};
 use sandtower_sim::{ConnectionError, ConnectionErrorKind, Fault, Limits, Sim, World};
 use tokio::task::JoinSet;
@@ -68,7 +68,9 @@ impl Report {
 }
 
 /// Callers at a time.
-const CALLERS: u32 = 40;
+const CALLERS: u32 = 16;
+/// Creations in flight.
+const IN_FLIGHT: u32 = 10;
 /// Callers who keep their sandbox until the end.
 const KEEPERS: usize = 5;
 /// Longer than any run: nothing ends by itself.
@@ -96,7 +98,13 @@ impl Storm {
         let sim = sim(faults, self.seed)?;
         let config = Config::new("e2b_storm")?.api_url("http://e2b.test")?;
         let config = config.sandbox_url("http://e2b.test")?;
-        let stack = Stack::seeded(config, Plan::Pro, Seed::fixed(self.seed));
+        // A limit that learns would take this weather for a cluster that is weak: what is looked at
+        // here is the end of each creation, not their pace.
+        let stack = Stack::builder(config)
+            .plan(Plan::Pro)
+            .admission(|room| room.concurrency_for(operation::SANDBOX_CREATE, IN_FLIGHT))
+            .seed(Seed::fixed(self.seed))
+            .build()?;
         let client = stack.client(wire(sim.clone()));
         let seen = Arc::new(Mutex::new(Seen::default()));
         let mut callers = JoinSet::new();
@@ -136,7 +144,7 @@ impl Storm {
             let new = NewSandbox::new("base").timeout(LIFETIME);
             // Anywhere: in line, while it is made, while it is looked for, while it is checked.
             let patience = match self.callers_go && rng.bool() {
-                true => Duration::from_millis(rng.u64(..20_000)),
+                true => Duration::from_millis(rng.u64(..8_000)),
                 false => Duration::from_secs(1_000),
             };
             let Ok(made) = timeout(patience, client.create(&new)).await else {
@@ -157,7 +165,7 @@ impl Storm {
     }
 }
 
-type Wire = tower::util::MapErr<Sim, fn(ConnectionError) -> io::Error>;
+pub(super) type Wire = tower::util::MapErr<Sim, fn(ConnectionError) -> io::Error>;
 type Caller = Client<Recommended<Wire>>;
 
 /// The simulator, with the errors that a socket would give.

@@ -1,0 +1,83 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower::core::{BoxError, Seed};
+use sandtower::e2b::{Client, Config, NewSandbox};
+use sandtower::stack::{Plan, Stack};
+use tokio::time::sleep;
+use tower_service::Service;
+
+use super::storm::{sim, wire};
+use super::weather;
+
+/// What users see of 500s that come by chance, with the stack and without.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Random500s {
+    /// Creations of each of the two.
+    pub creations: u32,
+    /// How many a bare client saw fail with a 500.
+    pub bare: u32,
+    /// How many the stack's client saw fail with a 500.
+    pub stack: u32,
+    /// How many the stack's client saw fail in any way.
+    pub stack_failed: u32,
+    /// Sandboxes alive in the end; all that were handed out were ended.
+    pub leaked: u64,
+}
+
+impl Random500s {
+    /// A tenth of all calls of the control plane is answered 500; a client without any layers and one
+    /// with the recommended stack make so many sandboxes each of the same simulator.
+    ///
+    /// # Errors
+    ///
+    /// A runtime cannot be made, or a constant of this file is wrong.
+    pub fn run(creations: u32, seed: u64) -> Result<Self, BoxError> {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_time().start_paused(true).build()?;
+        runtime.block_on(async {
+            let sim = sim(weather::random_500s(0.1), seed)?;
+            let config = Config::new("e2b_storm")?.api_url("http://e2b.test")?;
+            let config = config.sandbox_url("http://e2b.test")?;
+            let bare = Client::new(wire(sim.clone()), config.clone());
+            let stack = Stack::seeded(config, Plan::Pro, Seed::fixed(seed));
+            let client = stack.client(wire(sim.clone()));
+            let mut seen = Self { creations, ..Self::default() };
+            for _ in 0..creations {
+                let failed = lives_once(&bare).await;
+                seen.bare += u32::from(failed == Some(Some(StatusCode::INTERNAL_SERVER_ERROR)));
+                let failed = lives_once(&client).await;
+                seen.stack += u32::from(failed == Some(Some(StatusCode::INTERNAL_SERVER_ERROR)));
+                seen.stack_failed += u32::from(failed.is_some());
+            }
+            stack.handles().creations.drain(Duration::from_secs(3_600)).await?;
+            sleep(Duration::from_secs(200)).await;
+            seen.leaked = sim.ledger().active;
+            Ok(seen)
+        })
+    }
+}
+
+/// Makes a sandbox and ends it for good; if it could not be made, the status that said so.
+async fn lives_once<S, B>(client: &Client<S>) -> Option<Option<StatusCode>>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    // At the pace of the plan: what is looked at are 500s, not 429s.
+    sleep(Duration::from_secs(1)).await;
+    let made = client.create(&NewSandbox::new("base")).await;
+    let sandbox = match made {
+        Ok(sandbox) => sandbox,
+        Err(error) => return Some(error.status()),
+    };
+    while client.kill(sandbox.id()).await.is_err() {
+        sleep(Duration::from_secs(1)).await;
+    }
+    None
+}
