@@ -118,3 +118,57 @@ where
     let by = Reaping::here(Arc::clone(spare) as _);
     Some(Attempt::new(request, creation, number, marks, sent, creations.clone(), by))
 }
+
+#[cfg(test)]
+mod tests {
+    use sandtower_core::Seed;
+    use sandtower_testkit::{Contract, Exchange, Mock, Scenario};
+
+    use super::*;
+    use crate::{CallId, Config, NewSandbox, creation::Claim};
+
+    type Req = Request<Full<Bytes>>;
+    type Res = Response<Full<Bytes>>;
+
+    const UNTAKEN: &str = "what nobody takes is seen to by a task, which keeps an instance";
+
+    /// Over answers that are taken as the client takes them.
+    fn contract(
+        request: impl Fn(u64) -> Req + 'static,
+    ) -> Contract<Req, Res, SafeCreate<Mock<Req, Res>>> {
+        let config = Config::new("e2b_key").unwrap();
+        let answer = |number: u64| {
+            let mut answer = Response::new(Full::default());
+            answer.extensions_mut().insert(number);
+            answer
+        };
+        Exchange::new(request, answer).contract(
+            move |inner| SafeCreateLayer::new(Creations::new(&config)).layer(inner),
+            |answer| {
+                Claim::take(answer.extensions());
+                *answer.extensions().get().unwrap()
+            },
+        )
+    }
+
+    #[test]
+    fn it_keeps_the_tower_contract_for_calls_that_make_nothing() {
+        contract(|_| Request::get("/v2/sandboxes").body(Full::default()).unwrap()).run();
+    }
+
+    #[test]
+    fn it_keeps_the_tower_contract_for_creations() {
+        let config = Config::new("e2b_key").unwrap();
+        contract(move |number| {
+            let call = CallId::new(&Seed::fixed(number));
+            let creation = Creation::new(&config, call, &NewSandbox::new("base")).unwrap();
+            let mut request = Request::post("/v2/sandboxes").body(Full::default()).unwrap();
+            request.extensions_mut().insert(creation);
+            request
+        })
+        // In these, answers are dropped unread; `tests/creation` drops calls at every poll.
+        .skip(Scenario::CancelledCallsGiveBack, UNTAKEN)
+        .skip(Scenario::UncalledServicesGiveBack, UNTAKEN)
+        .run();
+    }
+}
