@@ -158,7 +158,11 @@ impl Learner {
             }
             // A service that is dead fails at once: that is the breaker's business, and says nothing
             // about how many calls a living one bears.
-            Outcome::Transient | Outcome::Unknown if self.is_quick(seconds) => return,
+            Outcome::Transient | Outcome::Unknown
+                if self.is_quick(seconds) || !verdict.is_failure() =>
+            {
+                return;
+            }
             Outcome::Transient | Outcome::Unknown => self.round.failed += 1,
             // As many as were granted are in flight beside this one.
             Outcome::Exhausted => {

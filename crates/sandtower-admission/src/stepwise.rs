@@ -190,7 +190,7 @@ impl Stepper {
             Outcome::Success if self.is_slow(seconds) && self.limit_in_use() > 1 => Answer::Bad,
             Outcome::Success => Answer::Good,
             Outcome::Transient | Outcome::Unknown if self.is_quick(seconds) => Answer::Neither,
-            Outcome::Transient | Outcome::Unknown => Answer::Bad,
+            Outcome::Transient | Outcome::Unknown if settlement.verdict.is_failure() => Answer::Bad,
             // A caller that went says something only if it had waited longer than is normal.
             Outcome::Cancelled if self.is_slow(seconds) => Answer::Bad,
             _ => Answer::Neither,

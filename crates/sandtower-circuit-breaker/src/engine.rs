@@ -386,7 +386,7 @@ impl Engine {
     }
 
     fn evidence(&mut self, settlement: &Settlement) -> Evidence {
-        self.counters.count(settlement.verdict.outcome);
+        self.counters.count(&settlement.verdict);
         Evidence::of(settlement, self.settings.expected)
     }
 

@@ -26,6 +26,8 @@ impl Evidence {
             Outcome::Throttled => Self::Throttled,
             Outcome::Cancelled if took >= expected => Self::Failed,
             _ if settlement.verdict.is_failure() => Self::Failed,
+            // One thing in it failed, and it was the service that said so.
+            Outcome::Transient | Outcome::Unknown => Self::Alive,
             _ => Self::Nothing,
         }
     }
@@ -52,6 +54,7 @@ mod tests {
             assert_eq!(after(took, Verdict::transient(Effect::None)), Evidence::Failed);
             assert_eq!(after(took, Verdict::transient(Effect::Maybe)), Evidence::Failed);
             assert_eq!(after(took, Verdict::unknown()), Evidence::Failed);
+            assert_eq!(after(took, Verdict::unknown().about_one()), Evidence::Alive);
             assert_eq!(after(took, Verdict::throttled()), Evidence::Throttled);
             assert_eq!(after(took, Verdict::refused()), Evidence::Nothing);
         }

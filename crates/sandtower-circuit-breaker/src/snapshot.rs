@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sandtower_core::Outcome;
+use sandtower_core::{Outcome, Verdict};
 use serde::{Serialize, Serializer};
 
 /// Where a breaker stands. The words are the electrical ones: closed lets through.
@@ -79,7 +79,7 @@ pub struct Counters {
     pub failed: u64,
     /// The service asked for fewer calls.
     pub throttled: u64,
-    /// The service said a clear no: permanent and exhausted.
+    /// The service said a clear no, permanent and exhausted, or failed at one thing in it only.
     pub declined: u64,
     /// Dropped before they answered, whether that counted as a failure or not.
     pub cancelled: u64,
@@ -97,10 +97,11 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn count(&mut self, outcome: Outcome) {
-        match outcome {
+    pub(crate) fn count(&mut self, verdict: &Verdict) {
+        match verdict.outcome {
             Outcome::Success => self.succeeded += 1,
-            Outcome::Transient | Outcome::Unknown => self.failed += 1,
+            Outcome::Transient | Outcome::Unknown if verdict.is_failure() => self.failed += 1,
+            Outcome::Transient | Outcome::Unknown => self.declined += 1,
             Outcome::Throttled => self.throttled += 1,
             Outcome::Exhausted | Outcome::Permanent => self.declined += 1,
             Outcome::Cancelled => self.cancelled += 1,

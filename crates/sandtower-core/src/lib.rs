@@ -49,7 +49,7 @@ pub use gated::{Gated, GatedLayer, ResponseFuture};
 pub use guard::Guard;
 pub use refusal::{Reason, Refusal};
 pub use seed::Seed;
-pub use verdict::{Advice, Allowance, Effect, Outcome, Verdict};
+pub use verdict::{About, Advice, Allowance, Effect, Outcome, Verdict};
 pub use wait_list::{Place, WaitList};
 pub use when_ready::WhenReady;
 

@@ -53,6 +53,16 @@ pub enum Effect {
     Maybe,
 }
 
+/// What a failure says something about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum About {
+    /// The service as a whole: what keeps watch over its health counts it. The default.
+    #[default]
+    Service,
+    /// One thing in it, such as a sandbox or a key: the service itself has answered, and is well.
+    One,
+}
+
 /// A server's explicit word on retrying, such as `Should-Retry`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Advice {
@@ -97,6 +107,8 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// Whether it may have changed anything. Of no meaning for a success.
     pub effect: Effect,
+    /// What it says something about. Of no meaning for a success.
+    pub about: About,
     /// When the server asked to come back. Servers floor it to whole seconds.
     pub retry_after: Option<Duration>,
     /// What the server said about retrying.
@@ -107,7 +119,8 @@ pub struct Verdict {
 
 impl Verdict {
     const fn of(outcome: Outcome, effect: Effect) -> Self {
-        Self { outcome, effect, retry_after: None, advice: None, allowance: None }
+        let about = About::Service;
+        Self { outcome, effect, about, retry_after: None, advice: None, allowance: None }
     }
 
     /// The service did its work.
@@ -178,14 +191,23 @@ impl Verdict {
         self
     }
 
+    /// Says that it is about one thing in the service, and nothing against the service.
+    #[must_use]
+    pub const fn about_one(mut self) -> Self {
+        self.about = About::One;
+        self
+    }
+
     /// Whether the service did its work.
     pub const fn is_success(&self) -> bool {
         matches!(self.outcome, Outcome::Success)
     }
 
-    /// Whether it counts against the health of the service: transient and unknown failures do. A
-    /// service that throttles, is full, or says a clear no is alive.
+    /// Whether it counts against the health of the service: transient and unknown failures do, unless
+    /// they are [about one thing](About::One) in it. A service that throttles, is full, or says a clear
+    /// no is alive.
     pub const fn is_failure(&self) -> bool {
         matches!(self.outcome, Outcome::Transient | Outcome::Unknown)
+            && matches!(self.about, About::Service)
     }
 }

@@ -2,7 +2,7 @@
 
 use sandtower_core::{Effect, Operation, Verdict};
 
-use crate::{Said, operation::SANDBOX_CREATE};
+use crate::{Said, operation as op};
 
 /// One row: answers of these statuses that say this mean that.
 #[derive(Clone, Copy, Debug)]
@@ -63,10 +63,32 @@ pub(crate) fn mentions(message: &str, text: &str) -> bool {
 /// Whether an answer to a creation says that there is no such template. A server that does not know
 /// the call at all answers 404 too, but speaks of no template.
 pub(crate) fn is_template_not_found(operation: Operation, status: u16, said: &Said) -> bool {
-    operation == SANDBOX_CREATE && status == 404 && mentions(&said.message, "template")
+    operation == op::SANDBOX_CREATE && status == 404 && mentions(&said.message, "template")
+}
+
+/// What a pause of a sandbox that is paused is answered.
+const ALREADY_PAUSED: &str = "already paused";
+
+/// Whether an answer says that what was asked for is so already: to a kill, that there is no such
+/// sandbox; to a pause, that it is paused.
+pub(crate) fn is_so_already(operation: Operation, status: u16, said: &Said) -> bool {
+    match status {
+        404 => operation == op::SANDBOX_KILL,
+        409 => operation == op::SANDBOX_PAUSE && mentions(&said.message, ALREADY_PAUSED),
+        _ => false,
+    }
+}
+
+/// Whether an answer says that the sandbox is busy with something else, which passes: it is being
+/// killed, paused, snapshotted.
+pub(crate) fn is_busy(operation: Operation, status: u16) -> bool {
+    let waits = [op::SANDBOX_KILL, op::SANDBOX_CONNECT, op::SANDBOX_PAUSE];
+    status == 409 && waits.contains(&operation)
 }
 
 const PASSING: Verdict = Verdict::transient(Effect::None);
+/// Of one sandbox, or of one call: the service is well.
+const PASSING_OF_ONE: Verdict = PASSING.about_one();
 const PERHAPS_DONE: Verdict = Verdict::transient(Effect::Maybe);
 
 /// What E2B says. The first row that fits counts; what fits none is judged by its status.
@@ -85,7 +107,7 @@ pub const E2B: &[Rule] = &[
     Rule::begins(
         &[429],
         "The sandbox has too many concurrent incoming connections",
-        Verdict::throttled(),
+        PASSING_OF_ONE,
     ),
     // Creation. The API says these once it has given up, with nothing left running; a time-out can
     // leave a sandbox that starts late.
@@ -101,10 +123,10 @@ pub const E2B: &[Rule] = &[
     Rule::begins(&[502], "The sandbox was not found", Verdict::permanent()),
     Rule::begins(&[502], "The sandbox is running but port is not open", Verdict::permanent()),
     Rule::begins(&[502], "Failed to route request to sandbox", PERHAPS_DONE),
-    Rule::mentions(&[409], "sandbox is still transitioning", PASSING),
+    Rule::mentions(&[409], "sandbox is still transitioning", PASSING_OF_ONE),
     // Conflicts that pass by themselves, or never.
-    Rule::code(&[409], "sandbox_start_in_flight", PASSING),
-    Rule::code(&[409, 422], "idempotency_in_progress", PERHAPS_DONE),
+    Rule::code(&[409], "sandbox_start_in_flight", PASSING_OF_ONE),
+    Rule::code(&[409, 422], "idempotency_in_progress", PERHAPS_DONE.about_one()),
     Rule::code(
         &[409, 422],
         "idempotency_outcome_unknown",

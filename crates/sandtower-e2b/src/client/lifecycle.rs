@@ -10,7 +10,7 @@ use sandtower_core::{BoxError, Operation};
 use tower_service::Service;
 
 use crate::{
-    Call, Error, Sandbox, SandboxId, new_sandbox::whole_seconds, operation as op, strings::mentions,
+    Call, Error, Sandbox, SandboxId, new_sandbox::whole_seconds, operation as op, strings,
 };
 
 use super::Client;
@@ -85,7 +85,7 @@ where
         let request = self.control(&call, Method::POST, &path, Bytes::from_static(b"{}"))?;
         match self.successful(&call, request).await {
             Ok(_) => Ok(true),
-            Err(error) if is_already_paused(&error) => Ok(false),
+            Err(error) if is_so_already(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -129,7 +129,7 @@ fn lifetime_body(lifetime: Option<Duration>) -> Bytes {
     }
 }
 
-fn is_already_paused(error: &Error) -> bool {
-    error.status() == Some(StatusCode::CONFLICT)
-        && error.said().is_some_and(|said| mentions(&said.message, "already paused"))
+fn is_so_already(error: &Error) -> bool {
+    let Error::Answered { call, answer } = error else { return false };
+    strings::is_so_already(call.operation, answer.status.as_u16(), &answer.said)
 }
