@@ -3,6 +3,7 @@
 mod browser;
 mod client;
 mod endings;
+mod facts;
 mod js_sdk;
 mod load_report;
 mod load_test;
