@@ -8,6 +8,7 @@ mod kill_on_drop;
 mod lifecycle;
 mod listing;
 mod pages;
+mod sweep;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

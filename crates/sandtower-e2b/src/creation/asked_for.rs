@@ -114,8 +114,15 @@ impl Creation {
         self.begun.unknown.store(true, Ordering::Relaxed);
     }
 
-    /// An attempt that was sent left nothing. Its key may stand for a sandbox that was released, and
-    /// would only bring that back: the next attempt has another, unless one before it is unknown.
+    /// What an attempt made was released. Its key would only bring that back: the next attempt has
+    /// another.
+    pub(crate) fn was_released(&self) {
+        self.begun.unknown.store(false, Ordering::Relaxed);
+        self.begun.keys.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An attempt that was sent left nothing. A server may hold that against its key: the next
+    /// attempt has another, unless it is unknown what one before it made.
     pub(crate) fn left_nothing(&self) {
         if !self.begun.unknown.load(Ordering::Relaxed) {
             self.begun.keys.fetch_add(1, Ordering::Relaxed);
@@ -212,6 +219,8 @@ mod tests {
         creation.left_unknown();
         creation.left_nothing();
         assert_eq!(sent(&creation, 4).1, Some(format!("{}-1", creation.call())));
+        creation.was_released();
+        assert_eq!(sent(&creation, 5).1, Some(format!("{}-2", creation.call())));
     }
 
     #[test]

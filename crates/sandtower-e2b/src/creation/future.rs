@@ -5,7 +5,8 @@ use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use sandtower_core::{Asks, BoxError, Classify, Clock, Effect, Tick, Verdict, judge};
+use sandtower_core::{Asks, BoxError, Classify, Clock, Effect, Tick, Verdict, find, judge};
+use sandtower_health_check::Unhealthy;
 use sandtower_http::HttpJudge;
 use sandtower_time::TokioClock;
 
@@ -102,6 +103,7 @@ impl Attempt {
                 };
                 answer.extensions_mut().insert(claim);
             }
+            Err(error) if find::<Unhealthy>(&**error).is_some() => self.creation.was_released(),
             _ if verdict.effect == Effect::None => {
                 if self.sent.at().is_some() {
                     self.creation.left_nothing();

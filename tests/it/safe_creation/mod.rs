@@ -1,0 +1,4 @@
+//! No lost answer leaves a sandbox behind, nor makes two.
+
+mod stack;
+mod storm;
