@@ -11,3 +11,7 @@ mod contributing {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/architecture.md")]
 mod architecture {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/safe-creation.md")]
+mod safe_creation {}

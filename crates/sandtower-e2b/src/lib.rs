@@ -11,7 +11,8 @@
 //!   the call again;
 //! - [`Events`] tell what becomes of creations, and count it;
 //! - `HttpTransport` is such a service, with feature `transport`: HTTP/1.1 and 2 over rustls;
-//! - [`SafeCreate`] and [`Creations`] see to it that a lost answer leaves no sandbox behind;
+//! - [`SafeCreate`], [`E2bReconcile`] and [`Creations`] see to it that a lost answer leaves no
+//!   sandbox behind, nor makes two; after a crash, [`Client::sweep`] does;
 //! - [`SandboxCheck`] finds out whether a new sandbox is alive, and kills it if not;
 //! - [`envelope`] is the framing of envd's streams.
 //!

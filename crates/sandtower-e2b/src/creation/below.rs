@@ -1,22 +1,20 @@
 //! What the reaper asks of the service: a listing, and the end of a sandbox.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::{BoxError, Clock};
-use sandtower_time::{Sleep, TokioClock};
+use sandtower_core::BoxError;
 use tower_service::Service;
 
 use super::book::Listed;
 use super::marks::OWNER_KEY;
-use crate::{Client, Config, Error, ListSandboxes, Marks, Owner, SandboxId};
+use crate::{Client, Config, Error, ListSandboxes, Marks, Owner, SandboxId, within::within};
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -60,7 +58,7 @@ where
 
     fn kill(&self, sandbox: SandboxId) -> BoxFuture<Option<bool>> {
         let client = self.0.clone();
-        Box::pin(async move { within(REQUEST, client.kill(&sandbox)).await?.ok() })
+        Box::pin(async move { within(Some(REQUEST), client.kill(&sandbox)).await?.ok() })
     }
 }
 
@@ -73,7 +71,7 @@ where
 {
     let mut sandboxes = Vec::new();
     for _ in 0..PAGES {
-        let Some(Ok(listed)) = within(REQUEST, client.list(&page)).await else { break };
+        let Some(Ok(listed)) = within(Some(REQUEST), client.list(&page)).await else { break };
         let marked = listed.sandboxes.into_iter();
         sandboxes.extend(marked.filter_map(|info| Some((info.id, Marks::read(&info.metadata)?))));
         match listed.next {
@@ -82,17 +80,6 @@ where
         }
     }
     Listed { sandboxes, complete: false }
-}
-
-/// What `future` comes to, if it does so in time.
-pub(super) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut late = pin!(Sleep::until(TokioClock.now() + limit));
-    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => late.as_mut().poll(cx).map(|()| None),
-    })
-    .await
 }
 
 /// The sandboxes that were made for one call, as far as the listing shows.

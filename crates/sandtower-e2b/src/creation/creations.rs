@@ -99,7 +99,7 @@ impl Creations {
     /// Outside a tokio runtime with its timer enabled.
     pub async fn drain(&self, within: Duration) -> Result<(), Unsettled> {
         let idle = self.settled_when(|book| book.is_idle());
-        let in_time = super::below::within(within, idle).await;
+        let in_time = crate::within::within(Some(within), idle).await;
         in_time.ok_or_else(|| Unsettled { left: self.shared.state().book.left() })
     }
 

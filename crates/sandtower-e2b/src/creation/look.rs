@@ -10,11 +10,13 @@ use sandtower_core::{Attempt, BoxError};
 use sandtower_retry::{Found, Reconcile};
 use tower_service::Service;
 
-use super::below::{Spare, list_call, within};
+use super::below::{Spare, list_call};
 use super::claim::Claim;
 use super::creations::{Creations, Reaping};
 use crate::check::probe;
-use crate::{Call, Client, Creation, Error, Marks, Sandbox, SandboxId, operation as op};
+use crate::{
+    Call, Client, Creation, Error, Marks, Sandbox, SandboxId, operation as op, within::within,
+};
 
 /// How often each step of a look is tried.
 const TRIES: usize = 3;
@@ -62,7 +64,7 @@ where
             creation,
         };
         Some(Box::pin(async move {
-            within(creations.look_within(), looks.look()).await.unwrap_or(Found::Unknown)
+            within(Some(creations.look_within()), looks.look()).await.unwrap_or(Found::Unknown)
         }))
     }
 }
