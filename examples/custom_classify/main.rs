@@ -1,0 +1,129 @@
+//! An API with manners of its own, told to the layers: what requests ask, and what answers mean.
+//!
+//! ```sh
+//! cargo run -p examples --example custom_classify
+//! ```
+//!
+//! The API of this example sells tickets. It answers 200 whatever happens and says in the body what
+//! went wrong; and a request that bears an `x-order` may be sent again, although it is a POST, since
+//! an order is only ever filled once.
+//!
+//! Two hooks tell this to every layer: a [`Classify`] looks at requests, an [`Interpret`] at bodies,
+//! once and innermost. What it finds it leaves on the answer, where all layers above believe it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, response::Parts};
+use http_body_util::{BodyExt, Full};
+use sandtower::ServiceBuilderExt;
+use sandtower::circuit_breaker::CircuitBreaker;
+use sandtower::core::{Backoff, BoxError, Classify, Effect, Operation, Replay, Verdict};
+use sandtower::http::{Excerpt, Http, HttpJudge, Interpret, asked, is_idempotent};
+use sandtower::retry::{Config, RetryLayer};
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+
+/// What can be asked, numbered without gaps: layers keep their counts by these.
+const BUY: Operation = Operation::new(1, "ticket_buy");
+const LIST: Operation = Operation::new(2, "ticket_list");
+
+/// Tells operations apart, and what may be sent twice.
+#[derive(Clone, Copy)]
+struct Tickets;
+
+impl<B> Classify<Request<B>> for Tickets {
+    // Answers mean what HTTP says, unless the interpreter found something else.
+    type Judge = HttpJudge;
+
+    fn ask(&self, request: &Request<B>) -> HttpJudge {
+        let operation = match *request.method() {
+            Method::POST => BUY,
+            _ => LIST,
+        };
+        let once = request.headers().contains_key("x-order");
+        let replay = match is_idempotent(request.method()) || once {
+            true => Replay::Safe,
+            false => Replay::Unsafe,
+        };
+        HttpJudge::new(asked(operation, request).replay(replay))
+    }
+}
+
+/// Reads what the body of a 200 says.
+#[derive(Clone, Copy)]
+struct Says;
+
+impl Interpret for Says {
+    type Memo = ();
+
+    fn remember<B>(&self, _request: &Request<B>) {}
+
+    fn reads(&self, (): &(), _head: &Parts) -> bool {
+        true
+    }
+
+    fn read(&self, (): &(), head: &mut Parts, body: Excerpt<'_>) {
+        let verdict = match body.bytes {
+            b"busy" => Verdict::transient(Effect::None),
+            b"try later" => Verdict::throttled().retry_after(Duration::from_millis(20)),
+            b"lost track" => Verdict::transient(Effect::Maybe),
+            b"sold out" => Verdict::permanent(),
+            // Whatever else: HTTP's status counts.
+            _ => return,
+        };
+        head.extensions.insert(verdict);
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), BoxError> {
+    for (what, order, answers) in [
+        ("busy at first", None, &["busy", "try later", "ticket 7"][..]),
+        ("sold out", None, &["sold out"]),
+        ("an order, lost track of", Some("o-1"), &["lost track", "ticket 8"]),
+        ("no order, lost track of", None, &["lost track", "ticket 9"]),
+    ] {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let breaker = CircuitBreaker::original("the ticket office");
+        let quick = Backoff::constant(Duration::from_millis(1));
+        let retry = RetryLayer::new(Config::recommended().transient(quick));
+        let service = ServiceBuilder::new()
+            // `Http` copies requests, and reads the rest of answers that are given up.
+            .retry_by_verdict(retry.resend(Http).answers(Http), Tickets)
+            .break_circuit(breaker.clone(), Tickets)
+            .interpret(Says)
+            .service(office(answers, Arc::clone(&sent)));
+
+        let mut request = Request::post("http://tickets.test/");
+        if let Some(order) = order {
+            request = request.header("x-order", order);
+        }
+        let answer = service.oneshot(request.body(Full::default())?).await?;
+        let body = answer.into_body().collect().await?.to_bytes();
+        let said = String::from_utf8_lossy(&body);
+        let (sent, failed) = (sent.load(Ordering::Relaxed), breaker.snapshot().counters.failed);
+        say(&format!(
+            "{what}: sent {sent} times, then {said:?}; the breaker counts {failed} failed"
+        ));
+    }
+    Ok(())
+}
+
+/// The API: it answers this, one after the other, always with 200.
+fn office(
+    answers: &'static [&'static str],
+    sent: Arc<AtomicUsize>,
+) -> impl Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = BoxError, Future: Send>
++ Clone {
+    service_fn(move |_: Request<Full<Bytes>>| {
+        let number = sent.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1);
+        async move { Ok(Response::new(Full::from(answers[number]))) }
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "a program for people")]
+fn say(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,84 @@
+//! The examples as their users run them: each ends by itself, and says what it shows.
+
+#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{env, thread};
+
+/// Far longer than any of them takes on a machine that is busy.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// What a program says, if it ends well and in time.
+fn said_by(name: &str) -> String {
+    // Cargo puts examples beside the folder of the tests, and makes them before it runs these.
+    let tests = env::current_exe().unwrap();
+    let program = tests.parent().unwrap().with_file_name("examples").join(name);
+    let mut command = Command::new(program);
+    // An account would be used if there were one, and a proxy be asked for loopback.
+    let command = command.env_clear().stdin(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pipes = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(pipes_to_texts(pipes)));
+    let Ok((said, complained)) = told.recv_timeout(LONGEST) else {
+        end(child);
+        panic!("{name} does not end");
+    };
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{name}: {status}\n{said}\n{complained}");
+    said
+}
+
+fn pipes_to_texts(
+    (mut out, mut err): (impl std::io::Read, impl std::io::Read + Send + 'static),
+) -> (String, String) {
+    let complaints = thread::spawn(move || std::io::read_to_string(&mut err).unwrap());
+    let said = std::io::read_to_string(&mut out).unwrap();
+    (said, complaints.join().unwrap())
+}
+
+fn end(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn assert_says(name: &str, expected: &[&str]) {
+    let said = said_by(name);
+    let mut rest = said.as_str();
+    for part in expected {
+        let Some(at) = rest.find(part) else { panic!("{name} does not say {part:?} in\n{said}") };
+        rest = &rest[at + part.len()..];
+    }
+}
+
+#[test]
+fn one_layer_alone_is_steered_by_its_operator() {
+    assert_says(
+        "single_layer",
+        &[
+            "failed: connection refused",
+            "not asked: The weather service is not answering; the next attempt is in 60 s",
+            "the breaker is open, 5 failed",
+            "sun in Prague",
+            "not asked: Calls of the weather service are stopped by an operator",
+            "sun in Prague",
+            "closed -> open, 5 of 5 failed",
+            "half_open -> closed",
+        ],
+    );
+}
+
+#[test]
+fn what_an_api_of_ones_own_means_is_told_to_all_layers() {
+    assert_says(
+        "custom_classify",
+        &[
+            r#"busy at first: sent 3 times, then "ticket 7"; the breaker counts 1 failed"#,
+            r#"sold out: sent 1 times, then "sold out"; the breaker counts 0 failed"#,
+            r#"an order, lost track of: sent 2 times, then "ticket 8"; the breaker counts 1 failed"#,
+            r#"no order, lost track of: sent 1 times, then "lost track"; the breaker counts 1 failed"#,
+        ],
+    );
+}
