@@ -3,3 +3,4 @@
 pub mod load_test;
 pub mod metastability;
 pub mod safe_creation;
+pub mod simulated;

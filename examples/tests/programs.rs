@@ -82,3 +82,17 @@ fn what_an_api_of_ones_own_means_is_told_to_all_layers() {
         ],
     );
 }
+
+#[test]
+fn four_layers_by_hand_make_sandboxes_of_a_service_that_fails() {
+    assert_says(
+        "hyper_client",
+        &[
+            "says 1\n",
+            "says 8\n",
+            " retries, ",
+            "circuit breaker: closed",
+            "sandboxes left behind: 0",
+        ],
+    );
+}

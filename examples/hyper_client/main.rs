@@ -1,0 +1,110 @@
+//! A hyper client with four layers around it, each put there by hand: retry, health check, rate
+//! limit, circuit breaker.
+//!
+//! ```sh
+//! cargo run -p examples --example hyper_client
+//! ```
+//!
+//! What stands here in full is what `sandtower::stack` stands for; take that unless you want another
+//! order, fewer layers, or layers of your own in between. What this leaves out: the waiting room
+//! (here, who comes too soon is refused), and the look for what an attempt with a lost answer made.
+//!
+//! E2B is simulated: a third of its creations fail, and of the others some are dead on arrival.
+
+use std::time::Duration;
+
+use examples::simulated;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use sandtower::ServiceBuilderExt;
+use sandtower::circuit_breaker::{self, CircuitBreaker};
+use sandtower::core::{Backoff, BoxError};
+use sandtower::e2b::{self, Command, E2bClassify, E2bInterpret, NewSandbox, SandboxCheck};
+use sandtower::health_check::{self, HealthCheckLayer};
+use sandtower::http::Http;
+use sandtower::rate_limit::{self, RateLimit};
+use sandtower::retry::{self, RetryLayer};
+use sandtower_sim::{Fault, FaultAnswer, FaultKind, Plan, Sim};
+use tower::ServiceBuilder;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), BoxError> {
+    let sim = simulator()?;
+    let config = simulated::config(&simulated::serve(sim.clone()).await?)?;
+
+    // Retries in quick steps, so that this is over soon; 0.25 s doubling to 8 s is recommended.
+    let steps = Backoff::exponential(Duration::from_millis(20), Duration::from_millis(200));
+    let retry = RetryLayer::new(retry::Config::recommended().transient(steps.full_jitter()));
+    // A new sandbox has to print what it is told within this time; else it is killed, and the retry
+    // above makes another.
+    let check = health_check::Config::new("E2B").tries(1).probe_within(Duration::from_secs(1));
+    let check = HealthCheckLayer::new(SandboxCheck::new(config.clone()), check)?;
+    // Counts what is sent within an hour, by operation; refuses nothing unless told to.
+    let rate_limit = RateLimit::new(rate_limit::Config::new("E2B"))?;
+    let breaker = circuit_breaker::Config::new("E2B").build()?;
+
+    // The handles stay here, to be read while the layers work.
+    let handles = Handles {
+        retry: retry.handle().clone(),
+        check: check.handle().clone(),
+        rate_limit,
+        breaker,
+    };
+    let service = ServiceBuilder::new()
+        // `Http` copies requests for the next attempt, and gives up failed answers cleanly.
+        .retry_by_verdict(retry.resend(Http).answers(Http), E2bClassify)
+        .check_answers(check, E2bClassify)
+        .limit_rate(handles.rate_limit.clone(), E2bClassify)
+        .break_circuit(handles.breaker.clone(), E2bClassify)
+        // Innermost: tells all of them what the body of a failed answer says.
+        .interpret(E2bInterpret::default())
+        .service(Client::builder(TokioExecutor::new()).build_http());
+
+    // Any HTTP request can go through it; the typed client makes those of E2B.
+    let e2b = e2b::Client::new(service, config);
+    for number in 1..=8 {
+        let sandbox = e2b.create(&NewSandbox::new("base")).await?;
+        let output = e2b.run(&sandbox, &Command::new(format!("echo {number}"))).await?;
+        say(&format!("sandbox {} says {}", sandbox.id(), output.stdout_text().trim()));
+        e2b.kill(sandbox.id()).await?;
+    }
+    // What failed its check is killed in the background.
+    handles.check.drain(Duration::from_secs(30)).await?;
+    handles.show();
+    say(&format!("sandboxes left behind: {}", sim.active()));
+    Ok(())
+}
+
+struct Handles {
+    retry: retry::Handle,
+    check: health_check::Handle,
+    rate_limit: RateLimit,
+    breaker: CircuitBreaker,
+}
+
+impl Handles {
+    fn show(&self) {
+        let (retry, check) = (self.retry.snapshot(), self.check.counts());
+        let creations = self.rate_limit.status(e2b::operation::SANDBOX_CREATE).count;
+        say(&format!("\nretry: {} retries, {} calls cured", retry.retries, retry.cured));
+        say(&format!("health check: {} checked, {} failed", check.checked, check.failed));
+        say(&format!("rate limit: {creations} creations sent within the hour"));
+        say(&format!("circuit breaker: {}", self.breaker.state()));
+    }
+}
+
+fn simulator() -> Result<Sim, BoxError> {
+    let full = Fault {
+        on: vec![String::from("sandbox_create")],
+        rate: 0.3,
+        answer: Some(FaultAnswer::Capacity503),
+        ..Fault::new("no room", FaultKind::Answer)
+    };
+    let dead = Fault { rate: 0.3, ..Fault::new("dead on arrival", FaultKind::Zombie) };
+    Ok(sandtower_sim::Config::new().seed(4).plan(Plan::Pro).faults(vec![full, dead]).build()?)
+}
+
+#[expect(clippy::print_stdout, reason = "a program for people")]
+fn say(text: &str) {
+    println!("{text}");
+}
