@@ -1,5 +1,5 @@
-//! No lost answer leaves a sandbox behind, nor makes two: the short form of the table in
-//! `docs/safe-creation.md`.
+//! No lost answer leaves a sandbox behind, nor makes two. The long form is
+//! `cargo run --release --example safe_creation`.
 
 #![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
 #![expect(clippy::print_stdout, reason = "a failure found once is a seed: each seed is told")]
