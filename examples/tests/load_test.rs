@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
 
-/// Cargo puts examples beside the folder of the tests, and makes them before it runs these.
+/// Cargo puts examples beside the folder of the tests. It makes them before it runs these, but not
+/// with `--all-targets`, which makes tests of them instead: `cargo xtask test` builds them first.
 fn program() -> PathBuf {
     let tests = env::current_exe().unwrap();
     tests.parent().unwrap().with_file_name("examples").join("load_test")

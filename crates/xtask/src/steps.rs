@@ -34,6 +34,8 @@ enum Work {
     Loom(&'static [&'static str]),
 }
 
+const PROGRAMS: &str = "programs";
+
 pub(crate) const STEPS: &[Step] = &[
     Step {
         name: "format",
@@ -62,6 +64,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "browser",
         purpose: "set-up: the system's browser, in which the report is looked at",
         work: Work::Setup(browser::prepare),
+    },
+    Step {
+        name: PROGRAMS,
+        purpose: "the examples as programs, which tests run: `--all-targets` makes tests of them",
+        work: Work::Cargo(&["build", "--workspace", "--examples"], Show::Later),
     },
     Step {
         name: "tests",
@@ -131,7 +138,8 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> ExitCode {
 impl Step {
     fn is_wanted(&self, only: &[String]) -> bool {
         let is_named = |name: &str| only.iter().any(|wanted| wanted == name);
-        let is_needed = matches!(self.work, Work::Setup(_)) && is_named("tests");
+        let prepares = matches!(self.work, Work::Setup(_)) || self.name == PROGRAMS;
+        let is_needed = prepares && is_named("tests");
         only.is_empty() || is_named(self.name) || is_needed
     }
 }
@@ -215,7 +223,7 @@ mod tests {
 
     #[test]
     fn tests_bring_their_set_ups() {
-        assert_eq!(wanted(&["tests"]), ["python-sdk", "js-sdk", "browser", "tests"]);
+        assert_eq!(wanted(&["tests"]), ["python-sdk", "js-sdk", "browser", "programs", "tests"]);
         assert_eq!(wanted(&["python-sdk"]), ["python-sdk"]);
     }
 
