@@ -96,3 +96,20 @@ fn four_layers_by_hand_make_sandboxes_of_a_service_that_fails() {
         ],
     );
 }
+
+#[test]
+fn a_service_over_the_stack_shows_the_line_refuses_clearly_and_ends_in_order() {
+    assert_says(
+        "axum_service",
+        &[
+            "who waits reads: E2B refuses new sandboxes (2 of 2 in use); waiting for one to end, ",
+            r#": 200 OK {"stdout":"hello, user "#,
+            "user 1: 503 Service Unavailable E2B is not answering; the next attempt is in ",
+            "[Retry-After: ",
+            r#"the snapshot says: "open""#,
+            "503 Service Unavailable This service is shutting down; try again later",
+            r#": 200 OK {"stdout":"hello, user "#,
+            "it has ended; sandboxes left behind: 0",
+        ],
+    );
+}
