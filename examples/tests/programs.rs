@@ -113,3 +113,19 @@ fn a_service_over_the_stack_shows_the_line_refuses_clearly_and_ends_in_order() {
         ],
     );
 }
+
+#[test]
+fn grpc_has_the_layers_on_both_sides() {
+    assert_says(
+        "tonic_service",
+        &[
+            "Unavailable: admission `this server` is full: a call is waiting\n",
+            "answered: Serving\nanswered: Serving\n",
+            "two bad moments:\nanswered: Serving\ncalls that came in: 3\n",
+            "Unavailable: a bad moment\n",
+            "Unavailable: circuit breaker `the health service` is open: the last 5 calls failed; ",
+            "[come back in ",
+            "calls that came in: 5; the breaker is open\n",
+        ],
+    );
+}

@@ -41,7 +41,7 @@
 //! | [`admission`] | `admission` | the waiting room: limits, lines, and the gates above in one place |
 //! | [`fallback`] | `fallback` | another request, service or answer; regions |
 //! | [`timeout`] | `timeout` | the deadline of a call, the time-out of an attempt |
-//! | [`http`](mod@http) | `http` | what HTTP means to the layers |
+//! | [`http`](mod@http) | `http` | what HTTP and gRPC mean to the layers; with `hyper`, `tonic` or `tower-http`, what these libraries say |
 //! | [`e2b`](mod@e2b) | `e2b` | what E2B means to them; the typed client |
 //! | [`stack`] | `e2b` | the recommended stack |
 //!

@@ -1,0 +1,96 @@
+//! A server with a waiting room: one call is let in, one waits, and the next is refused.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sandtower::ServiceBuilderExt;
+use sandtower::admission::{Config, Room};
+use sandtower::core::BoxError;
+use sandtower::http::{AnswerRefusalsLayer, GrpcClassify};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tonic::codegen::tokio_stream::Empty;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, async_trait};
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tower::ServiceBuilder;
+
+/// Serves until the runtime ends.
+pub(crate) async fn serve(listener: TcpListener, work: Work) -> Result<(), BoxError> {
+    let room = Room::new(Config::new("this server").concurrency(1).queue(1))?;
+    let layers = ServiceBuilder::new()
+        // Above everything that refuses.
+        .layer(AnswerRefusalsLayer::grpc())
+        .wait_in(room, GrpcClassify::default());
+    let server = Server::builder().layer(layers).add_service(HealthServer::new(work));
+    Ok(server.serve_with_incoming(TcpIncoming::from(listener)).await?)
+}
+
+/// What the server does, which takes as long and fails as often as it is told to.
+#[derive(Clone, Default)]
+pub(crate) struct Work {
+    state: Arc<State>,
+}
+
+struct State {
+    /// Calls in a row that fail next.
+    fails: AtomicU32,
+    /// Calls that came in.
+    asked: AtomicU32,
+    done: Semaphore,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { fails: AtomicU32::new(0), asked: AtomicU32::new(0), done: Semaphore::new(0) }
+    }
+}
+
+impl Work {
+    /// Lets so many calls get done.
+    pub(crate) fn finish(&self, calls: usize) {
+        self.state.done.add_permits(calls);
+    }
+
+    /// Lets the next calls fail.
+    pub(crate) fn fail(&self, calls: u32) {
+        self.state.fails.store(calls, Ordering::Relaxed);
+    }
+
+    /// How many calls came in since this was last asked.
+    pub(crate) fn asked(&self) -> u32 {
+        self.state.asked.swap(0, Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl Health for Work {
+    async fn check(
+        &self,
+        _: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        self.state.asked.fetch_add(1, Ordering::Relaxed);
+        let fewer = |fails: u32| fails.checked_sub(1);
+        let fails = self.state.fails.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
+        if fails.is_ok() {
+            return Err(Status::unavailable("a bad moment"));
+        }
+        if let Ok(done) = self.state.done.acquire().await {
+            done.forget();
+        }
+        let status = ServingStatus::Serving as i32;
+        Ok(Response::new(HealthCheckResponse { status }))
+    }
+
+    type WatchStream = Empty<Result<HealthCheckResponse, Status>>;
+
+    async fn watch(
+        &self,
+        _: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        Err(Status::unimplemented("nobody watches here"))
+    }
+}
