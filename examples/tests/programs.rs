@@ -129,3 +129,15 @@ fn grpc_has_the_layers_on_both_sides() {
         ],
     );
 }
+
+#[test]
+fn the_stack_stands_over_reqwest_and_understands_its_errors() {
+    assert_says(
+        "reqwest_client",
+        &[
+            "the sandbox says hello\n",
+            "sandboxes left behind: 0\n",
+            "where nobody listens: transient, Again { after: None }\n",
+        ],
+    );
+}
