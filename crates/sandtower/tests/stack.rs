@@ -12,10 +12,11 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use sandtower::admission::{Progress, Where};
-use sandtower::core::{BoxError, Seed};
-use sandtower::e2b::{Config, operation as op};
+use sandtower::core::{BoxError, Clock, Seed};
+use sandtower::e2b::{Config, Timeouts, operation as op};
 use sandtower::fallback::{Failed, FallbackLayer};
 use sandtower::stack::{Part, Plan, Preset, Stack};
+use sandtower::time::TokioClock;
 use sandtower::{E2b, Message, ServiceBuilderExt as _};
 use sandtower_testkit::{Answer, Exchange, Mock, Scenario};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
@@ -125,6 +126,29 @@ async fn a_part_that_was_dropped_does_nothing() {
     let without = Stack::builder(config()).without(Part::Retry).build().unwrap();
     assert_eq!(retried(&without).await, 0);
     assert_eq!(without.handles().snapshot().without, [Part::Retry]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_outs_are_those_of_the_client_unless_the_stack_is_told_others() {
+    let given_up_after = async |builder: sandtower::stack::Builder| {
+        let (slow, _handle) = Mock::new(|_: Request<Full<Bytes>>, _| {
+            Answer::ok(Response::new(Full::<Bytes>::default())).after(Duration::from_secs(60))
+        });
+        let stack = builder.without(Part::Retry).build().unwrap();
+        let began = TokioClock.now();
+        let error = E2b::new(&stack, slow).health().await.unwrap_err();
+        assert!(sandtower::core::find::<sandtower::timeout::Elapsed>(&error).is_some());
+        (
+            TokioClock.now().since(began),
+            stack.config().operation_timeouts().attempt_of(op::HEALTH).unwrap(),
+        )
+    };
+    let seconds = Duration::from_secs;
+    let own = || config().timeouts(Timeouts::default().attempt(op::HEALTH, seconds(2)));
+    let other = Stack::builder(own()).timeouts(move |all| all.attempt(op::HEALTH, seconds(3)));
+    assert_eq!(given_up_after(Stack::builder(config())).await, (seconds(5), seconds(5)));
+    assert_eq!(given_up_after(Stack::builder(own())).await, (seconds(2), seconds(2)));
+    assert_eq!(given_up_after(other).await, (seconds(3), seconds(3)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,12 +27,15 @@ impl<F> Builder<F> {
     ///
     /// The configuration of a part makes no sense: the error names the part and says what would.
     pub fn build(self) -> Result<Stack<F>, BuildError> {
-        let configs = self.changes.apply(self.preset.configs(self.plan));
+        let timeouts = self.e2b.operation_timeouts().clone();
+        let configs = self.changes.apply(self.preset.configs(self.plan, timeouts));
         let dropped = Dropped(&self.without);
         let (e2b, seed) = match self.seed {
             Some(seed) => (self.e2b.seed(seed.clone()), seed),
             None => (self.e2b, Seed::random()),
         };
+        // The client, too, gives up a body that stands still.
+        let e2b = e2b.timeouts(configs.timeouts.clone());
         let gates = gates(&configs, &dropped, &seed)?;
         if !dropped.has(Part::CircuitBreaker) {
             let breaker = gates.circuit_breaker.clone();

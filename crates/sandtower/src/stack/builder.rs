@@ -119,7 +119,8 @@ impl<F> Builder<F> {
         self
     }
 
-    /// Changes how long calls and attempts may take.
+    /// Changes how long calls and attempts may take. Given are those of the
+    /// [client's config](e2b::Config::timeouts), which are the same in all presets.
     pub fn timeouts(mut self, change: impl FnOnce(Timeouts) -> Timeouts + Send + 'static) -> Self {
         self.changes.timeouts.then(change);
         self

@@ -41,10 +41,11 @@ pub(super) struct Configs {
 }
 
 impl Preset {
-    pub(super) fn configs(self, plan: Plan) -> Configs {
+    /// `timeouts` are those of the client.
+    pub(super) fn configs(self, plan: Plan, timeouts: Timeouts) -> Configs {
         match self {
             Self::Recommended => Configs {
-                timeouts: Timeouts::default(),
+                timeouts,
                 default_template: None,
                 // The rate limit below holds what was throttled.
                 retry: retry::Config::recommended().when_throttled(WhenThrottled::WaitBelow),
@@ -57,7 +58,7 @@ impl Preset {
                 circuit_breaker: circuit_breaker::Config::new(NAME),
             },
             Self::Original => Configs {
-                timeouts: Timeouts::default(),
+                timeouts,
                 default_template: Some("zapdev"),
                 retry: retry::Config::original(),
                 health_check: health_check::Config::original(),
