@@ -29,7 +29,7 @@
 //!
 //! - [`Trip`] says when. The [`Cusum`] weighs each outcome by how much likelier it is in an outage;
 //!   there is no window to fill and no least number of calls.
-//! - It stays open for 1 s, and for twice as long each time it has to open again, 10 s at most. A
+//! - It stays open for 1 s, and for half as long again each time it has to open again, 10 s at most. A
 //!   server that asks for more gets it, [within bounds](Config::longest_open).
 //! - Then it sends a probe. A service that cannot take one is not ready for everyone.
 //! - Then it is closed but [ramping](Config::ramp): each answer lets one more call be out at a time.
