@@ -2,6 +2,7 @@
 
 mod browser;
 mod client;
+mod documents;
 mod endings;
 mod facts;
 mod js_sdk;

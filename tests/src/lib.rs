@@ -15,3 +15,11 @@ mod architecture {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/safe-creation.md")]
 mod safe_creation {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide.md")]
+mod guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/settings.md")]
+mod settings {}

@@ -48,6 +48,9 @@
 //! The default feature `transport` is `e2b` with an HTTP client. One layer alone, with
 //! `default-features = false`, brings neither HTTP nor TLS. [`Message`] says what a
 //! user reads while waiting, or after a failure; [`ServiceBuilderExt`] puts layers into a chain.
+//!
+//! In the repository, `docs/guide.md` says how to choose layers and put them together, and
+//! `docs/settings.md` what each setting does.
 
 #[cfg(feature = "e2b")]
 mod client;
