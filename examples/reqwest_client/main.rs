@@ -61,7 +61,12 @@ async fn main() -> Result<(), BoxError> {
     let stack = Stack::builder(config).plan(Plan::Hobby).build()?;
 
     let e2b = E2b::new(&stack, Reqwest::new()?);
-    let sandbox = e2b.create(&NewSandbox::new("base")).await?;
+    // In a task, as a service does it for its users.
+    let made = tokio::spawn({
+        let e2b = e2b.clone();
+        async move { e2b.create(&NewSandbox::new("base")).await }
+    });
+    let sandbox = made.await??;
     let output = e2b.run(&sandbox, &Command::new("echo hello")).await?;
     say(&format!("the sandbox says {}", output.stdout_text().trim()));
     e2b.kill(sandbox.id()).await?;

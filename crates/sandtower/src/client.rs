@@ -23,6 +23,50 @@ use crate::stack::{Handles, Recommended, Snapshot, Stack, Templated, Undrained, 
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # In tasks
+///
+/// Calls can be spawned as long as the transport's type does not carry a [`BoxError`] as an argument.
+/// One with a name of its own does not, whatever its errors are: hyper's client,
+/// [`HttpTransport`](crate::e2b::HttpTransport), a struct around reqwest's. A closure and a boxed
+/// service do, unless they have an error type of their own:
+///
+/// ```
+/// # use bytes::Bytes;
+/// # use http::{Request, Response};
+/// # use http_body_util::Full;
+/// # use sandtower::{E2b, e2b::{Config, NewSandbox}, stack::Stack};
+/// # async fn example(stack: &Stack) {
+/// use tower::service_fn;
+///
+/// let http = service_fn(|_: Request<Full<Bytes>>| async {
+///     Ok::<_, std::io::Error>(Response::new(Full::<Bytes>::default()))
+/// });
+/// let e2b = E2b::new(stack, http);
+/// tokio::spawn(async move { e2b.create(&NewSandbox::new("base")).await });
+/// # }
+/// ```
+///
+/// With `BoxError` in its place the compiler says that an "implementation of `From` is not general
+/// enough": to find out whether a task is `Send` it forgets that the error in such a type lives for
+/// ever ([rust-lang/rust#130596](https://github.com/rust-lang/rust/issues/130596)).
+///
+/// ```compile_fail
+/// # use bytes::Bytes;
+/// # use http::{Request, Response};
+/// # use http_body_util::Full;
+/// # use sandtower::{E2b, e2b::{Config, NewSandbox}, stack::Stack};
+/// # async fn example(stack: &Stack) {
+/// # use tower::service_fn;
+/// let http = service_fn(|_: Request<Full<Bytes>>| async {
+///     Ok::<_, sandtower::core::BoxError>(Response::new(Full::<Bytes>::default()))
+/// });
+/// let e2b = E2b::new(stack, http);
+/// tokio::spawn(async move { e2b.create(&NewSandbox::new("base")).await });
+/// # }
+/// ```
+///
+/// [`BoxError`]: crate::core::BoxError
 pub struct E2b<S, F = Identity>
 where
     F: Layer<Templated<S>>,
