@@ -133,7 +133,8 @@ impl<S, F: Layer<Templated<S>>> E2b<S, F> {
         Recommended<S, F>: Clone,
     {
         let service = self.client.service().clone();
-        Client::new(Watched::new(service, progress), self.config.clone())
+        let watched = Client::new(Watched::new(service, progress), self.config.clone());
+        watched.creations(self.handles.creations.clone())
     }
 }
 

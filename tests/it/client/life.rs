@@ -3,9 +3,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
+use sandtower::E2b;
+use sandtower::admission::Progress;
 use sandtower::core::BoxError;
 use sandtower::e2b::{
-    Client, Code, Command, ListSandboxes, NewSandbox, ProcessEvent, SandboxId, State,
+    Client, Code, Command, Creations, ListSandboxes, NewSandbox, ProcessEvent, SandboxId, State,
 };
 use sandtower::stack::{Plan, Stack};
 use sandtower_sim::{End, Fault, FaultAnswer, FaultKind, Sim};
@@ -189,6 +191,60 @@ async fn a_kill_that_fails_at_first_is_tried_again() {
     assert_eq!(end_of(&sim, &id), End::StillRunning);
     sleep(60 * SECOND).await;
     assert_eq!(end_of(&sim, &id), End::Killed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dropped_holder_leaves_is_accounted_for_and_waited_for_at_the_end() {
+    let sim = sandtower_sim::Config::new().build().unwrap();
+    let stack = Stack::recommended(config(), Plan::Hobby);
+    let e2b = E2b::new(&stack, sim.clone());
+    let mut holders = Vec::new();
+    for client in [(*e2b).clone(), stack.client(sim.clone())] {
+        let sandbox = client.create(&NewSandbox::new("base")).await.unwrap();
+        holders.push(client.kill_on_drop(sandbox));
+    }
+    let watched = e2b.watched(Progress::new());
+    holders.push(watched.kill_on_drop(watched.create(&NewSandbox::new("base")).await.unwrap()));
+    let mut errors = Fault::new("errors", FaultKind::Answer);
+    errors.answer = Some(FaultAnswer::Internal500);
+    errors.until = Some(20 * SECOND);
+    sim.set_faults(vec![errors]).unwrap();
+
+    drop(holders);
+
+    assert_eq!(e2b.snapshot().creations.releasing, 3);
+    sleep(15 * SECOND).await;
+    assert_eq!((sim.active(), e2b.snapshot().creations.releasing), (3, 3));
+    e2b.drain().await.unwrap();
+    assert_eq!(sim.active(), 0);
+    let seen = e2b.snapshot().creations;
+    assert_eq!((seen.releasing, seen.killed, seen.given_up), (0, 3, 0));
+}
+
+#[test]
+fn a_holder_that_is_made_and_dropped_without_a_runtime_is_killed_once_there_is_one() {
+    let sim = sandtower_sim::Config::new().build().unwrap();
+    let creations = Creations::new(&config());
+    let client = Client::new(sim.clone(), config()).creations(creations.clone());
+    let runtime = || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time().start_paused(true).build().unwrap()
+    };
+    let (first, second) = runtime().block_on(async {
+        let first = client.create(&NewSandbox::new("base")).await.unwrap();
+        sleep(2 * SECOND).await;
+        (first, client.create(&NewSandbox::new("base")).await.unwrap())
+    });
+
+    drop(client.kill_on_drop(first));
+    assert_eq!((sim.active(), creations.snapshot().releasing), (2, 1));
+
+    let second = client.kill_on_drop(second);
+    runtime().block_on(async {
+        drop(second);
+        creations.drain(60 * SECOND).await.unwrap();
+    });
+    assert_eq!((sim.active(), creations.snapshot().killed), (0, 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,34 +1,35 @@
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::{Backoff, BoxError, Clock, Seed};
-use sandtower_time::{Sleep, TokioClock};
-use tokio::runtime::Handle;
+use sandtower_core::BoxError;
 use tower_service::Service;
 
-use crate::{Error, Sandbox, SandboxId};
+use crate::{
+    Creations, Error, Sandbox, SandboxId,
+    creation::{Reaping, Spare},
+};
 
 use super::Client;
 
-/// How often a sandbox is tried to be killed. At the end of its lifetime E2B does it.
-const KILLS: usize = 6;
-
 /// A sandbox that is killed when this is dropped: see [`Client::kill_on_drop`].
 ///
-/// Dropping waits for nothing: the kill goes on in the background, is tried 6 times within about
-/// half a minute, and is told by a `WARN` event with the target `sandtower::e2b` if it never comes
-/// about. A program that is about to end should [`close`](Self::close) instead.
+/// Dropping waits for nothing. The sandbox is handed to the client's [account](Client::creations),
+/// which kills it in the background: it tries again for up to 15 minutes, counts what came of it, and
+/// tells by a `WARN` event with the target `sandtower::e2b` if nothing did. Until that is settled the
+/// account can be [drained](Creations::drain), as a stack's `drain` does; without one, whatever is about
+/// to end the program should [`close`](Self::close) instead.
 #[must_use = "dropped at once, it is killed at once"]
 pub struct KillOnDrop {
     sandbox: Sandbox,
     kill: Kill,
-    runtime: Option<Handle>,
+    creations: Creations,
+    by: Reaping,
     /// Whether there is anything left to do.
     held: bool,
 }
@@ -42,7 +43,7 @@ where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {
     /// Holds `sandbox` so that it is killed when the holder is gone: dropped, returned from, or
@@ -75,7 +76,9 @@ where
             let client = client.clone();
             Box::pin(async move { client.kill(&id).await })
         });
-        KillOnDrop { sandbox, kill, runtime: Handle::try_current().ok(), held: true }
+        let spare = Spare::new(self.service.clone(), Arc::clone(&self.config));
+        let by = Reaping::here(Arc::new(spare));
+        KillOnDrop { sandbox, kill, creations: self.account(), by, held: true }
     }
 }
 
@@ -113,32 +116,8 @@ impl Drop for KillOnDrop {
         if !self.held {
             return;
         }
-        let id = self.sandbox.id().clone();
-        let kill = std::mem::replace(&mut self.kill, Box::new(|_| Box::pin(async { Ok(true) })));
-        match self.runtime.take().or_else(|| Handle::try_current().ok()) {
-            Some(runtime) => drop(runtime.spawn(insist(kill, id))),
-            None => not_killed(&id),
-        }
+        self.creations.release(self.sandbox.id().clone(), &self.by.or_here());
     }
-}
-
-async fn insist(kill: Kill, id: SandboxId) {
-    let backoff = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(16));
-    for wait in backoff.full_jitter().delays(Seed::random().rng()).take(KILLS) {
-        if kill(id.clone()).await.is_ok() {
-            return;
-        }
-        Sleep::until(TokioClock.now() + wait).await;
-    }
-    not_killed(&id);
-}
-
-fn not_killed(id: &SandboxId) {
-    tracing::warn!(
-        target: "sandtower::e2b",
-        sandbox_id = %id,
-        "a sandbox whose holder is gone could not be killed"
-    );
 }
 
 impl std::fmt::Debug for KillOnDrop {

@@ -13,7 +13,7 @@ mod sweep;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::{Config, Error};
+use crate::{Config, Creations, Error};
 
 pub use kill_on_drop::KillOnDrop;
 pub use pages::Pages;
@@ -54,12 +54,21 @@ pub struct Client<S> {
     config: Arc<Config>,
     /// The server is known to have only the older way to make a sandbox.
     older_creation: Arc<AtomicBool>,
+    creations: Option<Creations>,
 }
 
 impl<S> Client<S> {
     /// Talks to what `config` names, by way of `service`.
     pub fn new(service: S, config: Config) -> Self {
-        Self { service, config: Arc::new(config), older_creation: Arc::default() }
+        Self::shared(service, Arc::new(config))
+    }
+
+    /// Hands what [`kill_on_drop`](Self::kill_on_drop) is to kill to `creations`, so that one account
+    /// tells of all, and can be drained. The client of a stack has its stack's. Without this each
+    /// holder has one of its own.
+    #[must_use]
+    pub fn creations(self, creations: Creations) -> Self {
+        Self { creations: Some(creations), ..self }
     }
 
     /// What it talks to.
@@ -68,7 +77,11 @@ impl<S> Client<S> {
     }
 
     pub(crate) fn shared(service: S, config: Arc<Config>) -> Self {
-        Self { service, config, older_creation: Arc::default() }
+        Self { service, config, older_creation: Arc::default(), creations: None }
+    }
+
+    fn account(&self) -> Creations {
+        self.creations.clone().unwrap_or_else(|| Creations::new(&self.config))
     }
 
     /// The service that requests are sent by.

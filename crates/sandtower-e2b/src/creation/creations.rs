@@ -180,6 +180,12 @@ impl Reaping {
     pub(crate) fn here(below: Arc<dyn Below>) -> Self {
         Self { below, runtime: runtime::Handle::try_current().ok() }
     }
+
+    /// The same; where the call was made in no runtime, in that of now.
+    pub(crate) fn or_here(&self) -> Self {
+        let runtime = self.runtime.clone().or_else(|| runtime::Handle::try_current().ok());
+        Self { below: Arc::clone(&self.below), runtime }
+    }
 }
 
 impl Shared {

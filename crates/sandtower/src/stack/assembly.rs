@@ -165,7 +165,8 @@ impl<F> Stack<F> {
     where
         F: Layer<Templated<S>>,
     {
-        Client::new(self.layer(http), self.e2b.clone())
+        let client = Client::new(self.layer(http), self.e2b.clone());
+        client.creations(self.handles.creations.clone())
     }
 }
 
