@@ -40,6 +40,9 @@ pub use engine::Health;
 /// # }
 /// ```
 ///
+/// One that is made before there is anything to probe [begins](Self::begin) later; until then, and once
+/// it is [stopped](Self::stop), it knows of nothing and lets everything pass.
+///
 /// # Events
 ///
 /// With the target `sandtower::health_check`, when the state changes, `WARN` if for the worse and
@@ -53,12 +56,33 @@ pub struct Monitor {
 #[derive(Debug)]
 struct Running {
     state: Arc<State>,
-    task: AbortHandle,
+    task: Mutex<Option<AbortHandle>>,
+}
+
+impl Running {
+    /// Begins anew, knowing nothing, with the task that `spawn` makes of its number.
+    fn renew(&self, spawn: impl FnOnce(u64) -> Option<AbortHandle>) {
+        let (before, was_down) = {
+            let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+            let (number, was_down) = self.state.renew();
+            let next = spawn(number);
+            self.state.lock().probing = next.is_some();
+            (std::mem::replace(&mut *task, next), was_down)
+        };
+        if let Some(before) = before {
+            before.abort();
+        }
+        if was_down {
+            self.state.watchers.notify();
+        }
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
     }
 }
 
@@ -73,6 +97,9 @@ struct State {
 #[derive(Debug)]
 struct Seen {
     engine: Engine,
+    /// Which task counts: what one says that was stopped changes nothing.
+    task: u64,
+    probing: bool,
     probes: u64,
     failures: u64,
     last_error: Option<(Tick, Finding)>,
@@ -84,6 +111,8 @@ struct Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MonitorSnapshot {
+    /// Whether it is being probed. If not, nothing is known of it.
+    pub probing: bool,
     /// How it is.
     pub health: Health,
     /// For how long it has been so; `None`: as long as it was looked after.
@@ -117,16 +146,55 @@ impl Monitor {
         P: FnMut() -> F + Send + 'static,
         F: Future<Output = Verdict> + Send + 'static,
     {
+        let monitor = Self::new(config)?;
+        monitor.begin(probe)?;
+        Ok(monitor)
+    }
+
+    /// One that probes nothing until it [begins](Self::begin).
+    ///
+    /// # Errors
+    ///
+    /// The config makes no sense; the error says what is wrong.
+    pub fn new(config: MonitorConfig) -> Result<Self, MonitorConfigError> {
         config.check()?;
+        let engine = Engine::new(config.fall, config.rise);
+        let (last_error, next) = (None, Tick::ZERO);
+        let seen =
+            Seen { engine, task: 0, probing: false, probes: 0, failures: 0, last_error, next };
+        let state =
+            Arc::new(State { config, seen: Mutex::new(seen), watchers: Watchers::default() });
+        Ok(Self { handle: Arc::new(Running { state, task: Mutex::new(None) }) })
+    }
+
+    /// Begins to probe, at once and then as its config says, in place of what it probed before.
+    ///
+    /// # Errors
+    ///
+    /// There is no tokio runtime here.
+    pub fn begin<P, F>(&self, probe: P) -> Result<(), MonitorConfigError>
+    where
+        P: FnMut() -> F + Send + 'static,
+        F: Future<Output = Verdict> + Send + 'static,
+    {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return Err(MonitorConfigError::NoRuntime);
         };
-        let engine = Engine::new(config.fall, config.rise);
-        let seen = Seen { engine, probes: 0, failures: 0, last_error: None, next: Tick::ZERO };
-        let state =
-            Arc::new(State { config, seen: Mutex::new(seen), watchers: Watchers::default() });
-        let task = runtime.spawn(task::run(Arc::clone(&state), probe)).abort_handle();
-        Ok(Self { handle: Arc::new(Running { state, task }) })
+        self.handle.renew(|number| {
+            let task = task::run(Arc::clone(&self.handle.state), number, probe);
+            Some(runtime.spawn(task).abort_handle())
+        });
+        Ok(())
+    }
+
+    /// Stops probing, and lets everything pass. What was counted stays. It can begin again.
+    pub fn stop(&self) {
+        self.handle.renew(|_| None);
+    }
+
+    /// Whether it probes.
+    pub fn is_probing(&self) -> bool {
+        self.state().lock().probing
     }
 
     /// How the target is.
@@ -139,6 +207,7 @@ impl Monitor {
         let now = TokioClock.now();
         let seen = self.state().lock();
         MonitorSnapshot {
+            probing: seen.probing,
             health: seen.engine.health,
             since: seen.engine.since.map(|since| now.since(since)),
             last_error: seen.last_error.map(|(_, finding)| finding),
@@ -158,10 +227,22 @@ impl State {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A probe has ended, and the next begins at `next`.
-    fn probed(&self, found: Result<(), Finding>, now: Tick, next: Tick) {
+    /// Knows nothing from now on. Answers the number of the task that counts, and whether it was down.
+    fn renew(&self) -> (u64, bool) {
+        let mut seen = self.lock();
+        let was_down = seen.engine.health == Health::Down;
+        seen.engine = Engine::new(self.config.fall, self.config.rise);
+        seen.task += 1;
+        (seen.task, was_down)
+    }
+
+    /// A probe of the task of that number has ended, and the next begins at `next`.
+    fn probed(&self, task: u64, found: Result<(), Finding>, now: Tick, next: Tick) {
         let (was, health) = {
             let mut seen = self.lock();
+            if seen.task != task {
+                return;
+            }
             seen.probes += 1;
             if let Err(finding) = found {
                 seen.failures += 1;

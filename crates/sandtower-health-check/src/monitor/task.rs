@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 use super::State;
 use crate::Finding;
 
-/// Probes until it is aborted.
-pub(crate) async fn run<P, F>(state: Arc<State>, mut probe: P)
+/// Probes until it is aborted, as the task of that number.
+pub(crate) async fn run<P, F>(state: Arc<State>, number: u64, mut probe: P)
 where
     P: FnMut() -> F + Send + 'static,
     F: Future<Output = Verdict> + Send + 'static,
@@ -21,7 +21,7 @@ where
         let found = once(&mut probe, state.config.within).await;
         let now = TokioClock.now();
         let next = now + pause(state.config.every, state.config.jitter, &mut rng);
-        state.probed(found, now, next);
+        state.probed(number, found, now, next);
         Sleep::until(next).await;
     }
 }

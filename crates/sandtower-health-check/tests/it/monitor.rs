@@ -123,6 +123,33 @@ async fn probes_stop_when_the_last_handle_goes_even_one_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn before_it_begins_and_once_it_is_stopped_it_knows_of_nothing_and_refuses_nothing() {
+    let monitor = Monitor::new(config().fall(1)).unwrap();
+    let knows_nothing = || {
+        assert!(matches!(monitor.take(&Asked::default(), Tick::ZERO), Take::Open(())));
+        let snapshot = monitor.snapshot();
+        assert_eq!((snapshot.probing, snapshot.health), (false, Health::Healthy));
+        snapshot.probes
+    };
+    assert_eq!(knows_nothing(), 0);
+
+    // Of one that was replaced nothing is heard, not even of the probe that was under way.
+    let late = async || {
+        tokio::time::sleep(SECOND / 2).await;
+        Verdict::unknown()
+    };
+    monitor.begin(late).unwrap();
+    monitor.begin(|| std::future::ready(Verdict::unknown())).unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!((monitor.health(), monitor.snapshot().probes), (Health::Down, 1));
+    assert!(monitor.is_probing());
+
+    monitor.stop();
+    tokio::time::sleep(SECOND * 100).await;
+    assert_eq!(knows_nothing(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn museum_27_between_two_probes_nothing_runs() {
     let (monitor, _, probes) = monitored(config().every(SECOND * 3_600));
     tokio::time::sleep(SECOND * 3_599).await;
