@@ -1,8 +1,14 @@
 use std::ops::Deref;
 
+use ::http::{Request, Response};
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::Full;
 use tower_layer::{Identity, Layer};
+use tower_service::Service;
 
 use crate::admission::Progress;
+use crate::core::BoxError;
 use crate::e2b::{self, Client};
 use crate::stack::{Handles, Recommended, Snapshot, Stack, Templated, Undrained, Watched};
 
@@ -76,10 +82,28 @@ where
     handles: Handles,
 }
 
-impl<S: Clone, F: Layer<Templated<S>>> E2b<S, F> {
+impl<S, B, F> E2b<S, F>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError> + Send,
+    F: Layer<Templated<S>>,
+{
     /// A client over `http`, with `stack` around it.
+    ///
+    /// If the stack has a [monitor](crate::stack::Builder::monitor) that does not probe yet, it begins.
+    /// Outside of a tokio runtime it cannot, which a `WARN` event of the target
+    /// `sandtower::health_check` says; the next client of the stack tries again.
     pub fn new(stack: &Stack<F>, http: S) -> Self {
         let (config, handles) = (stack.config().clone(), stack.handles().clone());
+        if let Some(monitor) = handles.monitor.as_ref().filter(|monitor| !monitor.is_probing()) {
+            let probe = stack.unguarded(http.clone()).health_probe();
+            if let Err(error) = monitor.begin(probe) {
+                tracing::warn!(target: "sandtower::health_check", %error, "nobody looks after E2B");
+            }
+        }
         Self { client: stack.client(http), config, handles }
     }
 }

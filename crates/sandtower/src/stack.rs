@@ -19,6 +19,8 @@
 //! 7. **Time-out of the attempt.** Below the waiting room: waiting never looks like a slow service.
 //! 8. **Interpreter.** Innermost: reads what an error says before anyone judges it.
 //!
+//! Beside them, if it is [asked for](Builder::monitor), a monitor asks on a schedule how the service is.
+//!
 //! The same layers also stack in other orders; what changes then:
 //!
 //! | instead | then |

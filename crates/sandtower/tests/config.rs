@@ -85,6 +85,13 @@ const WHOLE: &str = r#"
     ramp = 8
     lease = "90s"
     when_open = "hold"
+
+    [monitor]
+    every = "30s"
+    jitter = 0
+    probe_within = "2s"
+    fall = 5
+    rise = 1
 "#;
 
 #[test]
@@ -93,6 +100,7 @@ fn every_part_can_be_set_from_a_file() {
     let snapshot = stack.handles().snapshot();
     assert_eq!(snapshot.without, [Part::HealthCheck, Part::Retry]);
     assert!(snapshot.default_template.is_some());
+    assert!(snapshot.monitor.is_some());
     assert_eq!(stack.handles().rate_limit.status(op::SANDBOX_CREATE).limit, Some(50));
     assert_eq!(stack.handles().rate_limit.status(op::FILE_READ).limit, Some(1_000));
     let quota = serde_json::to_value(stack.handles().quota.snapshot()).unwrap();

@@ -85,6 +85,10 @@ fn what_makes_no_sense_is_refused_by_its_part_with_what_would() {
         "health_check: a check without a probe checks nothing: it takes at least 1 try"
     );
     assert_eq!(
+        refused(builder().monitor(|monitor| monitor.every(Duration::ZERO))),
+        "monitor: an interval of zero would probe without end: it takes more than 0 s"
+    );
+    assert_eq!(
         refused(builder().rate_limit(|limit| limit.limit_each(0))),
         "rate_limit: a limit of 0 lets nothing through: it takes at least 1, or no limit at all"
     );

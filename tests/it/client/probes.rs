@@ -1,16 +1,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Request;
-use sandtower::e2b::{Client, Probe};
+use http_body_util::Full;
+use sandtower::E2b;
+use sandtower::core::Reason;
+use sandtower::e2b::{Client, NewSandbox, Probe};
 use sandtower::health_check::{Health, Monitor, MonitorConfig};
 use sandtower::stack::Stack;
 use sandtower_sim::{Fault, FaultKind, Sim};
 use tokio::time::sleep;
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 use super::config;
+use super::log::Log;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -50,4 +56,113 @@ async fn the_control_plane_is_looked_after_on_a_schedule() {
     sim.set_faults(vec![Fault::new("down", FaultKind::Refuse)]).unwrap();
     sleep(60 * SECOND).await;
     assert_eq!(monitor.health(), Health::Down);
+}
+
+/// Counts the questions how the service is.
+#[derive(Clone)]
+struct Counted(Sim, Arc<AtomicU32>);
+
+impl Service<Request<Full<Bytes>>> for Counted {
+    type Response = <Sim as Service<Request<Full<Bytes>>>>::Response;
+    type Error = <Sim as Service<Request<Full<Bytes>>>>::Error;
+    type Future = <Sim as Service<Request<Full<Bytes>>>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Service::<Request<Full<Bytes>>>::poll_ready(&mut self.0, cx)
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+        self.1.fetch_add(u32::from(request.uri().path() == "/health"), SeqCst);
+        self.0.call(request)
+    }
+}
+
+/// A simulator, a client of a stack with a monitor, and the number of its probes.
+fn monitored() -> (Sim, E2b<Counted>, Arc<AtomicU32>) {
+    let sim = sandtower_sim::Config::new().build().unwrap();
+    let asked = Arc::new(AtomicU32::new(0));
+    let http = Counted(sim.clone(), Arc::clone(&asked));
+    let stack = Stack::builder(config()).monitor(|monitor| monitor.every(10 * SECOND).jitter(0));
+    (sim, E2b::new(&stack.build().unwrap(), http), asked)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_that_is_asked_to_looks_after_the_service_and_refuses_nothing_by_it() {
+    let (sim, e2b, asked) = monitored();
+    sleep(15 * SECOND).await;
+    let seen = e2b.snapshot().monitor.unwrap();
+    assert_eq!((seen.health, seen.probes, seen.probing), (Health::Healthy, 2, true));
+
+    let mut down = Fault::new("down", FaultKind::Refuse);
+    down.on = vec!["health".to_owned()];
+    sim.set_faults(vec![down]).unwrap();
+    let log = Log::default();
+    let logging = log.begin();
+    sleep(60 * SECOND).await;
+    drop(logging);
+    assert_eq!(e2b.snapshot().monitor.unwrap().health, Health::Down);
+    let told = log.text();
+    assert!(told.contains("sandtower::health_check") && told.contains("a service is unwell"));
+    e2b.create(&NewSandbox::new("base")).await.unwrap();
+    let json = serde_json::to_value(e2b.snapshot()).unwrap();
+    assert_eq!(json["monitor"]["health"], "down");
+    assert_eq!(asked.load(SeqCst), 8, "each probe is one request, and none is retried");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_does_not_hide_how_the_service_is() {
+    let (_, e2b, _) = monitored();
+    e2b.handles().circuit_breaker.force_open();
+    sleep(35 * SECOND).await;
+    let refused = e2b.health().await.unwrap_err();
+    assert_eq!(refused.refusal().unwrap().reason(), Reason::ForcedOpen);
+    let seen = e2b.snapshot().monitor.unwrap();
+    assert_eq!((seen.health, seen.probes, seen.failures), (Health::Healthy, 4, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_probe_comes_once_a_stack_is_drained_or_its_handles_are_gone() {
+    let (_, e2b, asked) = monitored();
+    sleep(SECOND).await;
+    e2b.drain().await.unwrap();
+    assert!(!e2b.snapshot().monitor.unwrap().probing);
+    sleep(100 * SECOND).await;
+    assert_eq!(asked.load(SeqCst), 1);
+
+    let (_, e2b, asked) = monitored();
+    let (clone, handles) = (e2b.clone(), e2b.handles().clone());
+    sleep(SECOND).await;
+    drop(e2b);
+    drop(clone);
+    sleep(10 * SECOND).await;
+    assert_eq!(asked.load(SeqCst), 2, "the handles are there");
+    drop(handles);
+    sleep(100 * SECOND).await;
+    assert_eq!(asked.load(SeqCst), 2);
+    assert_eq!(Arc::strong_count(&asked), 1, "nothing is left of it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_looks_after_a_service_unless_asked_to() {
+    let sim = sandtower_sim::Config::new().build().unwrap();
+    let e2b = E2b::new(&Stack::builder(config()).build().unwrap(), sim.clone());
+    sleep(100 * SECOND).await;
+    assert!(e2b.handles().monitor.is_none() && e2b.snapshot().monitor.is_none());
+    assert_eq!(sim.ledger().requests.values().sum::<u64>(), 0);
+}
+
+#[test]
+fn a_monitor_without_a_runtime_is_told_of_and_begins_with_the_next_client() {
+    let sim = sandtower_sim::Config::new().build().unwrap();
+    let stack = Stack::builder(config()).monitor(|monitor| monitor).build().unwrap();
+    let log = Log::default();
+    let logging = log.begin();
+    let first = E2b::new(&stack, sim.clone());
+    drop(logging);
+    assert!(log.text().contains("nobody looks after E2B"), "{}", log.text());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let _second = E2b::new(&stack, sim.clone());
+        assert!(first.handles().monitor.as_ref().unwrap().is_probing());
+    });
 }

@@ -152,6 +152,7 @@ fn the_file_in_the_document_has_every_key() {
         "/circuit_breaker/?",
         "/circuit_breaker/evidence/?",
         "/circuit_breaker/open_between/?",
+        "/monitor/?",
     ];
     for section in sections {
         let names = keys(section);

@@ -170,6 +170,14 @@ impl<F> Stack<F> {
     }
 }
 
+impl<F> Stack<F> {
+    /// A client over `http` with nothing around it that refuses, or makes wait: for probes.
+    pub(crate) fn unguarded<S>(&self, http: S) -> Client<Bounded<S>> {
+        let attempt = self.parts.timeout.layer(self.parts.interpret.layer(http));
+        Client::new(attempt, self.e2b.clone())
+    }
+}
+
 impl<S: Clone, F: Layer<Templated<S>>> Layer<S> for Stack<F> {
     type Service = Recommended<S, F>;
 

@@ -14,7 +14,7 @@ use crate::e2b::{
     Creations, DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, SafeCreateLayer,
     SandboxCheck, Timeouts, operation as op,
 };
-use crate::health_check::HealthCheckLayer;
+use crate::health_check::{HealthCheckLayer, Monitor, MonitorConfig};
 use crate::http::{Http, InterpretLayer};
 use crate::rate_limit::RateLimit;
 use crate::retry::RetryLayer;
@@ -52,7 +52,7 @@ impl<F> Builder<F> {
             .resend(Http)
             .answers(Http)
             .reconcile(E2bReconcile::new(creations.clone()))
-            .seed(seed);
+            .seed(seed.clone());
         let check =
             SandboxCheck::new(e2b.clone()).creations(creations.clone()).probe_by(self.probe);
         let health_check = HealthCheckLayer::new(check, configs.health_check);
@@ -63,6 +63,7 @@ impl<F> Builder<F> {
         let default_template = dropped.unless(Part::DefaultTemplate, template).flatten();
         let default_template = default_template.map(|name| DefaultTemplate::new(name).layer());
         let handles = Handles {
+            monitor: monitor(dropped.unless(Part::Monitor, configs.monitor).flatten(), &seed)?,
             retry: retry.handle().clone(),
             creations: creations.clone(),
             events: e2b.creation_events().clone(),
@@ -104,6 +105,11 @@ fn deadline(limits: Option<Limits>) -> DeadlineLayer<E2bClassify, Http> {
 
 fn timeout(limits: Option<Limits>) -> TimeoutLayer<E2bClassify> {
     TimeoutLayer::new(limits.unwrap_or_default()).classify(E2bClassify)
+}
+
+fn monitor(config: Option<MonitorConfig>, seed: &Seed) -> Result<Option<Monitor>, BuildError> {
+    let monitor = config.map(|config| Monitor::new(config.seed(seed.clone()))).transpose();
+    monitor.map_err(|error| BuildError::of(Part::Monitor, error))
 }
 
 /// The gates as handles, and as the room has them.

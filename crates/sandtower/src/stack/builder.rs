@@ -2,11 +2,12 @@ use std::sync::Arc;
 
 use tower_layer::Identity;
 
-use super::preset::Configs;
+use super::preset::{Configs, NAME};
 use super::{Part, Plan, Preset};
 use crate::admission::QuotaConfig;
 use crate::core::Seed;
 use crate::e2b::{self, Probe, Timeouts};
+use crate::health_check::MonitorConfig;
 use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
 
 /// Builds a [`Stack`](super::Stack): begins with a [`Preset`], changes what is to be different, drops
@@ -53,6 +54,8 @@ pub(super) struct Changes {
     quota: Change<QuotaConfig>,
     rate_limit: Change<rate_limit::Config>,
     circuit_breaker: Change<circuit_breaker::Config>,
+    /// `None`: nobody asked for one.
+    monitor: Option<Change<MonitorConfig>>,
 }
 
 impl Builder {
@@ -179,6 +182,23 @@ impl<F> Builder<F> {
         self.changes.circuit_breaker.then(change);
         self
     }
+
+    /// Looks after the service on a schedule: asks the control plane's `/health` every 10 s, or as
+    /// `change` says, for as long as one of its handles is there and not [drained](super::Handles::drain).
+    /// Without this nothing does.
+    ///
+    /// It begins with the first [`E2b`](crate::E2b) that is made of the stack. What it finds is told by
+    /// events of the target `sandtower::health_check` and by the
+    /// [snapshot](super::Snapshot::monitor), and changes nothing: the circuit breaker goes by what calls
+    /// get. Its probes go straight to the service, past the waiting room and its gates, so that an open
+    /// breaker does not hide how the service is.
+    pub fn monitor(
+        mut self,
+        change: impl FnOnce(MonitorConfig) -> MonitorConfig + Send + 'static,
+    ) -> Self {
+        self.changes.monitor.get_or_insert_default().then(change);
+        self
+    }
 }
 
 impl Changes {
@@ -192,6 +212,7 @@ impl Changes {
             quota: self.quota.apply(configs.quota),
             rate_limit: self.rate_limit.apply(configs.rate_limit),
             circuit_breaker: self.circuit_breaker.apply(configs.circuit_breaker),
+            monitor: self.monitor.map(|change| change.apply(MonitorConfig::new(NAME))),
         }
     }
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer};
 
 pub use self::parts::{
     AdmissionPart, BackoffPart, BetweenPart, BudgetPart, CircuitBreakerPart, CustomPlan,
-    EvidencePart, HealthCheckPart, Mode, OnFailure, PlanName, ProbeBy, QuotaPart, RateLimitPart,
-    RetryPart, WhenOpen,
+    EvidencePart, HealthCheckPart, Mode, MonitorPart, OnFailure, PlanName, ProbeBy, QuotaPart,
+    RateLimitPart, RetryPart, WhenOpen,
 };
 pub use self::values::{Limit, OperationName, Time};
 
@@ -79,6 +79,8 @@ pub struct StackConfig {
     pub rate_limit: RateLimitPart,
     /// Of the circuit breaker.
     pub circuit_breaker: CircuitBreakerPart,
+    /// Of the look after the service on a schedule; left out: nothing does.
+    pub monitor: Option<MonitorPart>,
 }
 
 impl StackConfig {

@@ -7,6 +7,7 @@ use super::{Gates, Part};
 use crate::admission::{Quota, QuotaSnapshot, Room, RoomSnapshot};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::e2b::{Creations, CreationsSnapshot, EventCounts, Events};
+use crate::health_check::{Monitor, MonitorSnapshot};
 use crate::rate_limit::RateLimit;
 use crate::{circuit_breaker, fallback, health_check, rate_limit, retry};
 
@@ -33,6 +34,9 @@ pub struct Handles {
     pub circuit_breaker: CircuitBreaker,
     /// How often the default template was used; `None`: there is none.
     pub default_template: Option<fallback::Handle>,
+    /// How the service is, by a probe on a schedule; `None`: nobody [asked](super::Builder::monitor)
+    /// for it.
+    pub monitor: Option<Monitor>,
     /// The parts that were dropped.
     pub without: Arc<[Part]>,
 }
@@ -51,6 +55,7 @@ impl Handles {
             quota: self.quota.snapshot(),
             rate_limit: self.rate_limit.stats(),
             circuit_breaker: self.circuit_breaker.snapshot(),
+            monitor: self.monitor.as_ref().map(Monitor::snapshot),
         }
     }
 
@@ -69,6 +74,9 @@ impl Handles {
     ///
     /// Outside a tokio runtime with its timer enabled.
     pub async fn drain(&self) -> Result<(), Undrained> {
+        if let Some(monitor) = &self.monitor {
+            monitor.stop();
+        }
         self.room.wind_down().await;
         let checks = self.health_check.drain(LONGEST_RELEASE).await;
         let creations = self.creations.drain(LONGEST_RELEASE).await;
@@ -119,4 +127,6 @@ pub struct Snapshot {
     pub rate_limit: rate_limit::Stats,
     /// Of the circuit breaker.
     pub circuit_breaker: circuit_breaker::Snapshot,
+    /// How the service is, if it is looked after.
+    pub monitor: Option<MonitorSnapshot>,
 }

@@ -23,10 +23,12 @@ pub enum Part {
     CircuitBreaker,
     /// The time-out of attempts.
     Timeout,
+    /// The look after the service on a schedule. Not there unless it is asked for.
+    Monitor,
 }
 
 impl Part {
-    /// All parts, from the outside in.
+    /// All parts: those that calls pass, from the outside in, then the monitor.
     pub const ALL: &[Self] = &[
         Self::Deadline,
         Self::DefaultTemplate,
@@ -37,6 +39,7 @@ impl Part {
         Self::RateLimit,
         Self::CircuitBreaker,
         Self::Timeout,
+        Self::Monitor,
     ];
 
     /// The name in configurations, snapshots and errors.
@@ -51,6 +54,7 @@ impl Part {
             Self::RateLimit => "rate_limit",
             Self::CircuitBreaker => "circuit_breaker",
             Self::Timeout => "timeout",
+            Self::Monitor => "monitor",
         }
     }
 }

@@ -6,6 +6,7 @@ use super::Plan;
 use crate::admission::{QuotaConfig, Stepwise};
 use crate::core::Operation;
 use crate::e2b::{Timeouts, operation as op};
+use crate::health_check::MonitorConfig;
 use crate::rate_limit::{Mode, Pace};
 use crate::retry::WhenThrottled;
 use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
@@ -38,6 +39,7 @@ pub(super) struct Configs {
     pub(super) quota: QuotaConfig,
     pub(super) rate_limit: rate_limit::Config,
     pub(super) circuit_breaker: circuit_breaker::Config,
+    pub(super) monitor: Option<MonitorConfig>,
 }
 
 impl Preset {
@@ -56,6 +58,7 @@ impl Preset {
                     .mode(Mode::Enforce)
                     .pace(op::SANDBOX_CREATE, Pace::every(plan.create_every())),
                 circuit_breaker: circuit_breaker::Config::new(NAME),
+                monitor: None,
             },
             Self::Original => Configs {
                 timeouts,
@@ -66,6 +69,7 @@ impl Preset {
                 quota: quota(plan),
                 rate_limit: rate_limit::Config::original(),
                 circuit_breaker: circuit_breaker::Config::original(NAME),
+                monitor: None,
             },
         }
     }

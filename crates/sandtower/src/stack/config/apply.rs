@@ -1,13 +1,13 @@
 use super::parts::{Mode, OnFailure, ProbeBy, WhenOpen};
 use super::{
-    AdmissionPart, BackoffPart, CircuitBreakerPart, HealthCheckPart, OperationName, PlanName,
-    QuotaPart, RateLimitPart, RetryPart, StackConfig, StackConfigError, Time,
+    AdmissionPart, BackoffPart, CircuitBreakerPart, HealthCheckPart, MonitorPart, OperationName,
+    PlanName, QuotaPart, RateLimitPart, RetryPart, StackConfig, StackConfigError, Time,
 };
 use crate::admission::{self, QuotaConfig};
 use crate::circuit_breaker::{self, Cusum, Trip};
 use crate::core::Backoff;
 use crate::e2b::Probe;
-use crate::health_check;
+use crate::health_check::{self, MonitorConfig};
 use crate::rate_limit::{self, Pace};
 use crate::retry::{self, Budget};
 use crate::stack::{Builder, Plan};
@@ -40,6 +40,9 @@ impl<F> Builder<F> {
                 ProbeBy::Command => Probe::Command,
                 ProbeBy::Health => Probe::Health,
             })
+        });
+        let builder = with(builder, config.monitor, |builder, monitor| {
+            builder.monitor(move |config| monitor.apply(config))
         });
         let builder = config.without.into_iter().fold(builder, Self::without);
         Ok(builder
@@ -172,6 +175,17 @@ impl RateLimitPart {
         });
         let config = with(config, self.warn_at, rate_limit::Config::warn_at);
         with(config, self.longest_hold, |config, Time(longest)| config.longest_hold(longest))
+    }
+}
+
+impl MonitorPart {
+    fn apply(self, config: MonitorConfig) -> MonitorConfig {
+        let config = with(config, self.every, |config, Time(every)| config.every(every));
+        let config = with(config, self.jitter, MonitorConfig::jitter);
+        let within = self.probe_within;
+        let config = with(config, within, |config, Time(within)| config.probe_within(within));
+        let config = with(config, self.fall, MonitorConfig::fall);
+        with(config, self.rise, MonitorConfig::rise)
     }
 }
 

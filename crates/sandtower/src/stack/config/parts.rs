@@ -223,6 +223,24 @@ pub struct CircuitBreakerPart {
     pub when_open: Option<WhenOpen>,
 }
 
+/// Of the look after the service on a schedule, which is off without this section: see
+/// [`MonitorConfig`](crate::health_check::MonitorConfig).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct MonitorPart {
+    /// The pause between two probes.
+    pub every: Option<Time>,
+    /// By how many percent a pause is longer or shorter at most.
+    pub jitter: Option<u8>,
+    /// How long one probe may take.
+    pub probe_within: Option<Time>,
+    /// Failures in a row after which the service is down.
+    pub fall: Option<u32>,
+    /// Successes in a row after which it is well again.
+    pub rise: Option<u32>,
+}
+
 /// When a breaker opens, by evidence: see [`Cusum`](crate::circuit_breaker::Cusum).
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
