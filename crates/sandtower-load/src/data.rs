@@ -66,14 +66,14 @@ pub struct Figures {
     pub executions_failed: f64,
     /// Attempts after one that failed, of any kind.
     pub retries: f64,
-    /// Half of the calls that succeeded took no longer.
-    pub p50_ms: f64,
+    /// Half of the calls that succeeded took no longer; `None` if none did, as for the next three.
+    pub p50_ms: Option<f64>,
     /// Nine in ten.
-    pub p90_ms: f64,
+    pub p90_ms: Option<f64>,
     /// Ninety-nine in a hundred.
-    pub p99_ms: f64,
+    pub p99_ms: Option<f64>,
     /// The longest of those that succeeded.
-    pub max_ms: f64,
+    pub max_ms: Option<f64>,
     /// From the first start to the last end.
     pub makespan_ms: f64,
     /// Calls that succeeded, a second of the makespan.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::data::Figures;
+use crate::statistics::never;
 
 /// Objectives, all of which have to hold.
 ///
@@ -11,7 +12,8 @@ use crate::data::Figures;
 /// use sandtower_load::{Figures, Slo};
 ///
 /// let slo: Slo = "success>=99%, p99<60s, leaked<=0".parse()?;
-/// let figures = Figures { calls: 100.0, succeeded: 98.0, ..Figures::default() };
+/// let p99_ms = Some(41_000.0);
+/// let figures = Figures { calls: 100.0, succeeded: 98.0, p99_ms, ..Figures::default() };
 /// let missed: Vec<_> = slo.missed(&figures).map(|missed| missed.to_string()).collect();
 /// assert_eq!(missed, ["success is 98 %, not >= 99 %"]);
 /// # Ok::<(), sandtower_load::InvalidSlo>(())
@@ -44,17 +46,12 @@ enum Unit {
 
 const FIGURES: &[Figure] = &[
     Figure { name: "success", unit: Unit::Percent, of: |f| 100.0 * f.success() },
-    Figure { name: "p50", unit: Unit::Milliseconds, of: |f| f.p50_ms },
-    Figure { name: "p90", unit: Unit::Milliseconds, of: |f| f.p90_ms },
-    Figure { name: "p99", unit: Unit::Milliseconds, of: |f| f.p99_ms },
-    Figure { name: "max", unit: Unit::Milliseconds, of: |f| f.max_ms },
+    Figure { name: "p50", unit: Unit::Milliseconds, of: |f| never(f.p50_ms) },
+    Figure { name: "p90", unit: Unit::Milliseconds, of: |f| never(f.p90_ms) },
+    Figure { name: "p99", unit: Unit::Milliseconds, of: |f| never(f.p99_ms) },
+    Figure { name: "max", unit: Unit::Milliseconds, of: |f| never(f.max_ms) },
     Figure { name: "makespan", unit: Unit::Milliseconds, of: |f| f.makespan_ms },
-    // What never recovers misses any bound.
-    Figure {
-        name: "recovery",
-        unit: Unit::Milliseconds,
-        of: |f| f.recovery_ms.unwrap_or(f64::INFINITY),
-    },
+    Figure { name: "recovery", unit: Unit::Milliseconds, of: |f| never(f.recovery_ms) },
     Figure { name: "amplification", unit: Unit::Number, of: |f| f.amplification },
     Figure { name: "goodput", unit: Unit::Number, of: |f| f.goodput_per_s },
     Figure { name: "failed", unit: Unit::Number, of: |f| f.failed },
@@ -211,12 +208,18 @@ mod tests {
     #[test]
     fn what_is_reached_is_not_missed() {
         let figures =
-            Figures { calls: 100.0, succeeded: 99.0, p99_ms: 59_999.0, ..Figures::default() };
+            Figures { calls: 100.0, succeeded: 99.0, p99_ms: Some(59_999.0), ..Figures::default() };
         assert!(missed("success>=99%,p99<60s,leaked<=0,zombies=0", &figures).is_empty());
         assert_eq!(missed("p99<59s", &figures), ["p99 is 60 s, not < 59 s"]);
         assert_eq!(missed("success>99%", &figures), ["success is 99 %, not > 99 %"]);
         assert_eq!(missed("recovery<11s", &figures), ["recovery is never, not < 11 s"]);
         assert_eq!(missed("p99<2min, p99 >= 59999ms", &figures), [""; 0]);
+    }
+
+    #[test]
+    fn what_answered_nothing_was_not_quick() {
+        let figures = Figures { calls: 5.0, ..Figures::default() };
+        assert_eq!(missed("p99<60s", &figures), ["p99 is never, not < 60 s"]);
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Figures {
             p50_ms: quantiles.at(0.5),
             p90_ms: quantiles.at(0.9),
             p99_ms: quantiles.at(0.99),
-            max_ms: ms(succeeded().map(|call| call.took).max().unwrap_or_default()),
+            max_ms: succeeded().map(|call| call.took).max().map(ms),
             makespan_ms: ms(makespan),
             goodput_per_s: if goodput.is_finite() { goodput } else { 0.0 },
             ..Self::default()
@@ -94,9 +94,10 @@ impl Quantiles {
         Self(histogram)
     }
 
-    fn at(&self, quantile: f64) -> f64 {
-        let micros = self.0.as_ref().map_or(0, |histogram| histogram.value_at_quantile(quantile));
-        micros as f64 / 1e3
+    /// In milliseconds; `None`: there was no time to count.
+    fn at(&self, quantile: f64) -> Option<f64> {
+        let histogram = self.0.as_ref().filter(|histogram| !histogram.is_empty())?;
+        Some(histogram.value_at_quantile(quantile) as f64 / 1e3)
     }
 }
 
@@ -106,12 +107,13 @@ macro_rules! each_figure {
         let (runs, take): (&[SeedFigures], fn(Vec<f64>) -> f64) = ($runs, $take);
         each_figure!(@ runs take
             calls succeeded failed refused dropped late attempts amplification executions_done
-            executions_failed retries p50_ms p90_ms p99_ms max_ms makespan_ms goodput_per_s
-            leaked_sandboxes zombies_handed_out)
+            executions_failed retries makespan_ms goodput_per_s leaked_sandboxes
+            zombies_handed_out; p50_ms p90_ms p99_ms max_ms recovery_ms)
     }};
-    (@ $runs:ident $take:ident $($figure:ident)*) => {
+    (@ $runs:ident $take:ident $($figure:ident)*; $($time:ident)*) => {
         Figures {
             $($figure: $take($runs.iter().map(|run| run.figures.$figure).collect()),)*
+            $($time: finite($take($runs.iter().map(|run| never(run.figures.$time)).collect())),)*
             ..Figures::default()
         }
     };
@@ -119,15 +121,21 @@ macro_rules! each_figure {
 
 /// The median of each figure over runs of one policy in one scenario; none of them is of one run.
 ///
-/// A recovery that never happened counts as longer than any other.
+/// What never came, a recovery or any answer, counts as longer than any other.
 pub fn medians(runs: &[SeedFigures]) -> Figures {
     let Some(first) = runs.first() else { return Figures::default() };
-    let never = |recovery: Option<f64>| recovery.unwrap_or(f64::INFINITY);
-    let recovery = median(runs.iter().map(|run| never(run.figures.recovery_ms)).collect());
     let Figures { scenario, policy, clock, .. } = first.figures.clone();
-    let recovery_ms = Some(recovery).filter(|recovery| recovery.is_finite());
     let seeds = runs.len() as u64;
-    Figures { scenario, policy, clock, seeds, recovery_ms, ..each_figure!(runs, median) }
+    Figures { scenario, policy, clock, seeds, ..each_figure!(runs, median) }
+}
+
+/// For comparing: what never came took longer than anything that did.
+pub(crate) fn never(time: Option<f64>) -> f64 {
+    time.unwrap_or(f64::INFINITY)
+}
+
+fn finite(time: f64) -> Option<f64> {
+    Some(time).filter(|time| time.is_finite())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -147,7 +155,7 @@ pub fn worst(runs: &[SeedFigures]) -> Option<usize> {
         let [a, b] = [&runs[a].figures, &runs[b].figures];
         let success = a.success().total_cmp(&b.success());
         let leaked = b.leaked_sandboxes.total_cmp(&a.leaked_sandboxes);
-        success.then(leaked).then(b.p99_ms.total_cmp(&a.p99_ms))
+        success.then(leaked).then(never(b.p99_ms).total_cmp(&never(a.p99_ms)))
     })
 }
 
@@ -192,10 +200,21 @@ mod tests {
         for (figure, seconds) in
             [(figures.p50_ms, 50.0), (figures.p90_ms, 90.0), (figures.p99_ms, 99.0)]
         {
-            assert!((figure / 1e3 / seconds - 1.0).abs() < 0.002, "{figure} for {seconds} s");
+            let off = figure.unwrap() / 1e3 / seconds - 1.0;
+            assert!(off.abs() < 0.002, "{figure:?} for {seconds} s");
         }
-        assert_eq!([figures.max_ms, figures.makespan_ms], [100e3, 500e3]);
+        assert_eq!((figures.max_ms, figures.makespan_ms), (Some(100e3), 500e3));
         assert_eq!(figures.goodput_per_s, 0.2);
+    }
+
+    #[test]
+    fn where_nothing_was_answered_no_time_is_told() {
+        let figures = Figures::of(&[call(0, 5, Ending::Failed)]);
+        assert_eq!([figures.p50_ms, figures.p99_ms, figures.max_ms], [None; 3]);
+        let answered = run(1, 1.0, 0.0, 5.0);
+        let none = |seed| SeedFigures { seed, figures: figures.clone() };
+        assert_eq!(medians(&[answered.clone(), none(2)]).p99_ms, None);
+        assert_eq!(medians(&[answered.clone(), answered, none(2)]).p99_ms, Some(5.0));
     }
 
     #[test]
@@ -212,7 +231,7 @@ mod tests {
             calls: 10.0,
             succeeded,
             leaked_sandboxes: leaked,
-            p99_ms,
+            p99_ms: Some(p99_ms),
             recovery_ms: (seed > 1).then_some(p99_ms),
             ..Figures::default()
         };
@@ -223,7 +242,8 @@ mod tests {
     fn a_median_is_of_each_figure_for_itself() {
         let runs = [run(1, 10.0, 0.0, 5.0), run(2, 8.0, 2.0, 1.0), run(3, 9.0, 1.0, 3.0)];
         let median = medians(&runs);
-        assert_eq!([median.succeeded, median.leaked_sandboxes, median.p99_ms], [9.0, 1.0, 3.0]);
+        assert_eq!([median.succeeded, median.leaked_sandboxes], [9.0, 1.0]);
+        assert_eq!(median.p99_ms, Some(3.0));
         assert_eq!(median.seeds, 3);
         // 1, 3, never.
         assert_eq!(median.recovery_ms, Some(3.0));

@@ -29,12 +29,12 @@ impl fmt::Display for Summary<'_> {
 
 const GLANCE: [Line; 7] = [
     ("answered", |f| format!("{:.1} %", 100.0 * f.success())),
-    ("99 % within", |f| seconds(f.p99_ms)),
-    ("slowest", |f| seconds(f.max_ms)),
+    ("99 % within", |f| time(f.p99_ms)),
+    ("slowest", |f| time(f.max_ms)),
     ("creations sent for one", |f| format!("{:.2}", f.amplification)),
     ("left behind", |f| count(f.leaked_sandboxes)),
     ("zombies", |f| count(f.zombies_handed_out)),
-    ("well again after", |f| f.recovery_ms.map_or("-".to_owned(), seconds)),
+    ("well again after", |f| time(f.recovery_ms)),
 ];
 
 type Line = (&'static str, fn(&Figures) -> String);
@@ -50,9 +50,9 @@ const LINES: &[Line] = &[
     ("creations sent for one", |f| format!("{:.2}", f.amplification)),
     ("sandboxes left behind", |f| count(f.leaked_sandboxes)),
     ("zombies handed out", |f| count(f.zombies_handed_out)),
-    ("half answered within", |f| seconds(f.p50_ms)),
-    ("99 % answered within", |f| seconds(f.p99_ms)),
-    ("slowest answer", |f| seconds(f.max_ms)),
+    ("half answered within", |f| time(f.p50_ms)),
+    ("99 % answered within", |f| time(f.p99_ms)),
+    ("slowest answer", |f| time(f.max_ms)),
 ];
 
 /// Rows for queries, at most: of more than that nobody reads each one.
@@ -91,9 +91,11 @@ impl fmt::Display for Table<'_> {
 /// The median, and the worst seed if there are several.
 fn both(policy: &PolicyReport, tell: impl Fn(&Figures) -> String) -> String {
     let median = tell(&policy.median);
+    let worst = tell(&policy.worst.figures);
     match policy.median.seeds {
         0 | 1 => median,
-        _ => format!("{median} ({})", tell(&policy.worst.figures)),
+        _ if median == NONE && worst == NONE => median,
+        _ => format!("{median} ({worst})"),
     }
 }
 
@@ -138,6 +140,13 @@ fn write_rows(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
 
 fn count(value: f64) -> String {
     if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+}
+
+/// Stands for a time that there is not.
+const NONE: &str = "-";
+
+fn time(ms: Option<f64>) -> String {
+    ms.map_or(NONE.to_owned(), seconds)
 }
 
 fn seconds(ms: f64) -> String {

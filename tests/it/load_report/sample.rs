@@ -21,8 +21,8 @@ fn policy(name: &str, naive: bool) -> PolicyReport {
         failed: if naive { 500.0 } else { 12.0 },
         refused: if naive { 0.0 } else { 88.0 },
         amplification: if naive { 3.4 } else { 1.05 },
-        p50_ms: 2_400.0,
-        p99_ms: if naive { 190_000.0 } else { 41_000.0 },
+        p50_ms: Some(2_400.0),
+        p99_ms: Some(if naive { 190_000.0 } else { 41_000.0 }),
         leaked_sandboxes: if naive { 31.0 } else { 0.0 },
         recovery_ms: (!naive).then_some(8_400.0),
         ..Figures::default()
@@ -144,7 +144,7 @@ pub(crate) fn too_much() -> Report {
         let mut policy = policy(&name, at % 2 == 0);
         policy.median.calls = 123_456_789.0;
         policy.median.succeeded = 123_456_788.0;
-        policy.median.p99_ms = 7.0e7;
+        policy.median.p99_ms = Some(7.0e7);
         policy.series = (0..10_000).map(|at| row(at % 120, false)).collect();
         for (at, row) in policy.series.iter_mut().enumerate() {
             row.t_s = at as f64 * 9.5;

@@ -1,6 +1,7 @@
 //! What a person takes in at a glance: one sentence, and the policies side by side.
 
 use super::text::{Escaped, counted, duration, number, percent, share};
+use crate::statistics::never;
 use crate::{Figures, PolicyReport};
 
 /// Which policy did best, in words, and where another did better all the same.
@@ -13,10 +14,10 @@ pub(super) fn sentence(policies: &[&PolicyReport]) -> String {
     let faster: Vec<_> = policies
         .iter()
         .map(|policy| &policy.median)
-        .filter(|other| other.succeeded > 0.0 && other.p99_ms < figures.p99_ms)
+        .filter(|other| never(other.p99_ms) < never(figures.p99_ms))
         .map(|other| {
             let calls = counted(other.succeeded, "call", "calls");
-            format!("{} ({} over {calls})", name(other), duration(other.p99_ms))
+            format!("{} ({} over {calls})", name(other), time(other.p99_ms))
         })
         .collect();
     if !faster.is_empty() {
@@ -32,7 +33,7 @@ fn best<'a>(policies: &[&'a PolicyReport]) -> Option<&'a PolicyReport> {
         let success = |figures: &Figures| share(figures.succeeded, figures.calls);
         success(other)
             .total_cmp(&success(one))
-            .then(one.p99_ms.total_cmp(&other.p99_ms))
+            .then(never(one.p99_ms).total_cmp(&never(other.p99_ms)))
             .then(one.amplification.total_cmp(&other.amplification))
     })
 }
@@ -57,7 +58,7 @@ fn achieved(figures: &Figures) -> String {
     };
     format!(
         "{answered} calls answered, 99 in 100 of them within {}; {sent}{left} left behind.",
-        duration(figures.p99_ms),
+        time(figures.p99_ms),
     )
 }
 
@@ -94,9 +95,9 @@ const COLUMNS: [Column; 9] = [
     Column {
         head: "p50",
         meaning: "half of those answered took no longer",
-        cell: |f| time(f, f.p50_ms),
+        cell: |f| time(f.p50_ms),
     },
-    Column { head: "p99", meaning: "99 in 100 took no longer", cell: |f| time(f, f.p99_ms) },
+    Column { head: "p99", meaning: "99 in 100 took no longer", cell: |f| time(f.p99_ms) },
     Column {
         head: "sent per asked",
         meaning: "creations sent to the service for each that was asked for",
@@ -115,13 +116,12 @@ const COLUMNS: [Column; 9] = [
     Column {
         head: "recovery",
         meaning: "from the end of the fault until 95 % of new calls succeed",
-        cell: |figures| figures.recovery_ms.map_or(UNKNOWN.to_owned(), duration),
+        cell: |figures| time(figures.recovery_ms),
     },
 ];
 
-/// Latencies are over the calls that succeeded: without any there is none.
-fn time(figures: &Figures, ms: f64) -> String {
-    if figures.succeeded > 0.0 { duration(ms) } else { UNKNOWN.to_owned() }
+pub(super) fn time(ms: Option<f64>) -> String {
+    ms.map_or(UNKNOWN.to_owned(), duration)
 }
 
 /// A row for each policy: the median over its seeds, below it the worst seed.
@@ -177,7 +177,7 @@ mod tests {
             policy: name.into(),
             calls: 12.0,
             succeeded,
-            p99_ms,
+            p99_ms: (succeeded > 0.0).then_some(p99_ms),
             amplification: 1.0,
             ..Figures::default()
         };

@@ -1,5 +1,6 @@
 //! A row for each query, and for each seed.
 
+use super::headline::time;
 use super::text::{Escaped, duration, number, percent, share, shortened};
 use crate::{PolicyReport, Query, SeedFigures};
 
@@ -72,7 +73,7 @@ fn seed(run: &SeedFigures, worst: u64) -> String {
     format!(
         "<tr><th scope=\"row\">{seed}{mark}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
         percent(figures.succeeded, figures.calls),
-        if figures.succeeded > 0.0 { duration(figures.p99_ms) } else { "–".to_owned() },
+        time(figures.p99_ms),
         number(figures.amplification),
         number(figures.leaked_sandboxes),
     )
