@@ -75,17 +75,15 @@ impl Preset {
     }
 }
 
+/// The line of creations keeps its order: their callers wait for minutes, whoever cannot be served in
+/// time is refused on arrival, and whoever gives up leaves the line.
 fn admission(plan: Plan) -> admission::Config {
     let creations = Stepwise::recommended().ceiling(plan.concurrent_creates());
     let config = admission::Config::new(NAME)
         .concurrency_for(op::SANDBOX_CREATE, creations)
-        .newest_first_after_for(op::SANDBOX_CREATE, CREATIONS_STAND);
+        .newest_first_after_for(op::SANDBOX_CREATE, Duration::MAX);
     LAST_OUT.into_iter().fold(config, admission::Config::last_out)
 }
-
-/// Callers wait two minutes for a sandbox, and each creation takes seconds: who came first still
-/// waits after a second. After half of their time that is no longer sure.
-const CREATIONS_STAND: Duration = Duration::from_secs(60);
 
 /// What puts sandboxes away, and what looks after those that are just being made.
 pub(super) const LAST_OUT: [Operation; 5] =

@@ -143,7 +143,11 @@ impl AdmissionPart {
             .fold(config, |config, (OperationName(of), limit)| config.concurrency_for(of, limit));
         let config = with(config, self.queue, admission::Config::queue);
         let stands = self.newest_first_after;
-        with(config, stands, |config, Time(time)| config.newest_first_after(time))
+        let config = with(config, stands, |config, Time(time)| config.newest_first_after(time));
+        let single = self.newest_first_after_for.into_iter();
+        single.fold(config, |config, (OperationName(of), Time(time))| {
+            config.newest_first_after_for(of, time)
+        })
     }
 }
 

@@ -125,6 +125,8 @@ pub struct AdmissionPart {
     pub queue: Option<u32>,
     /// How long a line may be there before the newest in it goes first.
     pub newest_first_after: Option<Time>,
+    /// The same for single operations.
+    pub newest_first_after_for: BTreeMap<OperationName, Time>,
 }
 
 /// Of the quota of sandboxes: see [`QuotaConfig`](crate::admission::QuotaConfig).
