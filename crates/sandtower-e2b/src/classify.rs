@@ -1,8 +1,8 @@
 use http::Request;
-use sandtower_core::Classify;
+use sandtower_core::{Attempt, Classify, Outcome};
 use sandtower_http::{HttpJudge, asked};
 
-use crate::recognise;
+use crate::{operation as op, recognise};
 
 /// Classifies requests to E2B: which operation, whether it may be replayed, and by when.
 ///
@@ -11,6 +11,10 @@ use crate::recognise;
 /// [`HttpClassify`](sandtower_http::HttpClassify). An answer means the
 /// [`Verdict`](sandtower_core::Verdict) that an [`E2bInterpret`](crate::E2bInterpret) below found,
 /// else what its status says.
+///
+/// A connect to a paused sandbox takes a slot, which nobody knows before: one that was answered that
+/// there is none is a resume, and asks for [`SANDBOX_RESUME`](op::SANDBOX_RESUME) when it is sent again.
+/// So it waits for a slot as resumes do, and connects to sandboxes that run do not wait behind it.
 ///
 /// The user's own failures are successes of the service: a command that exits with 1, that outlives
 /// its own time-out, code that raises an exception are all told within an answer of status 200.
@@ -32,7 +36,11 @@ impl<B> Classify<Request<B>> for E2bClassify {
     type Judge = HttpJudge;
 
     fn ask(&self, request: &Request<B>) -> HttpJudge {
-        let (operation, replay) = recognise(request);
+        let (mut operation, replay) = recognise(request);
+        let last = request.extensions().get::<Attempt>().and_then(|attempt| attempt.last);
+        if operation == op::SANDBOX_CONNECT && last == Some(Outcome::Exhausted) {
+            operation = op::SANDBOX_RESUME;
+        }
         HttpJudge::new(asked(operation, request).replay(replay))
     }
 }

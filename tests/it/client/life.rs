@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -5,11 +7,12 @@ use http::{Method, Request, Response};
 use http_body_util::Full;
 use sandtower::E2b;
 use sandtower::admission::Progress;
-use sandtower::core::BoxError;
+use sandtower::core::{BoxError, Clock, Seed};
 use sandtower::e2b::{
     Client, Code, Command, Creations, ListSandboxes, NewSandbox, ProcessEvent, SandboxId, State,
 };
 use sandtower::stack::{Plan, Stack};
+use sandtower::time::TokioClock;
 use sandtower_sim::{End, Fault, FaultAnswer, FaultKind, Sim};
 use tokio::time::sleep;
 use tower::{ServiceExt, util::MapRequest};
@@ -61,6 +64,47 @@ async fn pausing_twice_is_no_error_and_both_ways_resume() {
     assert_eq!(client.read_file(&resumed, "/tmp/kept").await.unwrap(), "kept");
     let running = client.resume(sandbox.id(), None).await.unwrap_err();
     assert_eq!(running.status().unwrap(), 409);
+}
+
+/// Counts what is asked to connect.
+fn connects(request: &Sent) -> u32 {
+    u32::from(request.uri().path().ends_with("/connect"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_wakes_a_paused_sandbox_waits_for_a_slot_and_holds_up_nobody() {
+    let mut limits = sandtower_sim::Plan::Pro.limits();
+    limits.concurrent_sandboxes = 2;
+    let sim = sandtower_sim::Config::new().limits(limits).build().unwrap();
+    let sent = Arc::new(AtomicU32::new(0));
+    let counting = Arc::clone(&sent);
+    let http = sim.clone().map_request(move |request: Sent| {
+        counting.fetch_add(connects(&request), SeqCst);
+        request
+    });
+    let stack = Stack::seeded(config(), Plan::Hobby, Seed::fixed(1));
+    let client = stack.client(http);
+    let new = NewSandbox::new("base").timeout(300 * SECOND);
+    let paused = client.create(&new).await.unwrap();
+    client.pause(paused.id()).await.unwrap();
+    let running = [client.create(&new).await.unwrap(), client.create(&new).await.unwrap()];
+
+    let waking = client.connect(paused.id(), None);
+    let meanwhile = async {
+        sleep(2 * SECOND).await;
+        let before = TokioClock.now();
+        client.connect(running[0].id(), None).await.unwrap();
+        assert!(TokioClock.now().since(before) < SECOND, "it runs, and needs no slot");
+        sleep(30 * SECOND).await;
+        assert!(sent.load(SeqCst) < 10, "{} were sent", sent.load(SeqCst));
+        assert!(client.info(paused.id()).await.unwrap().state == State::Paused);
+        client.kill(running[1].id()).await.unwrap();
+    };
+    let start = TokioClock.now();
+    let (woken, ()) = tokio::join!(waking, meanwhile);
+
+    assert!(client.envd_health(&woken.unwrap()).await.unwrap());
+    assert!((30..40).contains(&TokioClock.now().since(start).as_secs()));
 }
 
 async fn made(client: &Client<Sim>, how_many: usize) -> Vec<SandboxId> {

@@ -90,7 +90,7 @@ pub(super) const LAST_OUT: [Operation; 5] =
     [op::SANDBOX_KILL, op::SANDBOX_LIST, op::SANDBOX_CONNECT, op::ENVD_HEALTH, op::PROCESS_START];
 
 /// What takes one of a team's sandboxes, and what frees one. A connect takes one only if the sandbox
-/// was paused, which nobody knows before.
+/// was paused, which nobody knows before: found out, it is a resume to all layers.
 fn quota(plan: Plan) -> QuotaConfig {
     let takes = [op::SANDBOX_CREATE, op::SANDBOX_RESUME, op::SANDBOX_FORK];
     let config = takes.into_iter().fold(QuotaConfig::new(NAME), QuotaConfig::takes);
