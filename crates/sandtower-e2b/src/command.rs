@@ -127,7 +127,9 @@ impl std::fmt::Debug for Command {
 }
 
 /// What a command left behind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Its `Debug` shows how much was printed, not what.
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Output {
     /// Its standard output.
@@ -136,6 +138,16 @@ pub struct Output {
     pub stderr: Vec<u8>,
     /// Its exit code: 0 for success, below 0 if a signal ended it.
     pub exit_code: i32,
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output")
+            .field("stdout", &format_args!("{} bytes", self.stdout.len()))
+            .field("stderr", &format_args!("{} bytes", self.stderr.len()))
+            .field("exit_code", &self.exit_code)
+            .finish()
+    }
 }
 
 impl Output {

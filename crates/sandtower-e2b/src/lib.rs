@@ -19,7 +19,8 @@
 //! # Secrets
 //!
 //! Keys, tokens, the values of environment variables, commands and code are in no `Debug`, no error
-//! and no event, also where the service repeats them in its answer.
+//! and no event, also where the service repeats them in its answer. Nor does a `Debug` show what
+//! commands and code print. Metadata and the names of files are no secrets.
 
 mod body;
 mod call_id;

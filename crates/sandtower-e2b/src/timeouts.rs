@@ -38,7 +38,7 @@ const STREAMS: [Operation; 4] =
 /// assert_eq!(patient.attempt_of(op::SANDBOX_CREATE), Some(Duration::from_secs(60)));
 /// assert_eq!(patient.call_of(op::PROCESS_START), None);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// By the operation's index.
     rows: [Row; op::ALL.len() + 1],
@@ -93,6 +93,16 @@ impl Timeouts {
     }
 }
 
+/// Shows what is not as by default.
+impl std::fmt::Debug for Timeouts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all = [Operation::CALL].into_iter().chain(op::ALL.iter().copied());
+        let changed = all.filter(|operation| self.row(*operation) != Row::of(*operation));
+        f.write_str("Timeouts ")?;
+        f.debug_map().entries(changed.map(|it| (it.name(), self.row(it)))).finish()
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         let mut rows = [Row::of(Operation::CALL); op::ALL.len() + 1];
@@ -106,6 +116,14 @@ impl Default for Timeouts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn debug_shows_what_was_changed() {
+        assert_eq!(format!("{:?}", Timeouts::default()), "Timeouts {}");
+        let changed = Timeouts::default().call(op::FILE_READ, None);
+        let shown = r#"Timeouts {"file_read": Row { attempt: Some(3s), call: None }}"#;
+        assert_eq!(format!("{changed:?}"), shown);
+    }
 
     #[test]
     fn what_the_application_set_is_set() {

@@ -2,17 +2,20 @@
 
 use std::error::Error as _;
 use std::fmt::{Debug, Write as _};
+use std::sync::{Arc, Mutex};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use sandtower::E2b;
 use sandtower::core::BoxError;
 use sandtower::e2b::{
-    Client, Code, Command, Config, Error, NewSandbox, Sandbox, Secret, recognise,
+    Client, Code, Command, Config, Creation, Error, HttpTransport, ListSandboxes, NewSandbox,
+    Sandbox, Secret, recognise,
 };
 use sandtower::stack::{Plan, Stack};
-use tower::{Service, service_fn, util::BoxCloneSyncService};
+use tower::{Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use super::log::Log;
 
@@ -142,4 +145,152 @@ async fn no_error_no_debug_and_no_event_shows_a_secret() {
     let logged = log.text();
     assert!(logged.contains("sandtower::"), "nothing was logged: {logged}");
     assert_hidden(&logged, "the log");
+}
+
+/// What is handed out while all goes well: processes, code, files, and what layers see of a creation.
+async fn handed_out() -> String {
+    let sim = sandtower_sim::Config::new().build().unwrap();
+    let creations = Arc::new(Mutex::new(String::new()));
+    let seen = Arc::clone(&creations);
+    let stack = Stack::builder(config()).monitor(|monitor| monitor).build().unwrap();
+    let e2b = E2b::new(
+        &stack,
+        service_fn(move |request: Request<Full<Bytes>>| {
+            let (mut seen, extensions) = (seen.lock().unwrap(), request.extensions());
+            write!(seen, "{:?} {:?}", extensions.get::<Creation>(), request.headers()).unwrap();
+            sim.clone().oneshot(request)
+        }),
+    );
+    let new = NewSandbox::new("code-interpreter-v1").env("A", "planted_env");
+    let sandbox = e2b.create(&new).await.unwrap();
+    let mut all = format!("{e2b:?} {stack:?} {:?} {:?}", e2b.handles(), e2b.snapshot());
+    let mut show = |what: &dyn Debug| write!(all, "{what:?}\n").unwrap();
+    let command = Command::new("echo planted_command; echo planted_env >&2; sleep 1");
+    let mut running = e2b.start(&sandbox, &command).await.unwrap();
+    show(&running);
+    show(&running.next().await);
+    show(&e2b.processes(&sandbox).await.unwrap());
+    show(&running.output(1_000).await.unwrap());
+
+    let code = Code::new("print('planted_command')\nraise ValueError('planted_env')");
+    let mut executing = e2b.start_code(&sandbox, &code).await.unwrap();
+    show(&executing);
+    while let Some(event) = executing.next().await {
+        show(&event);
+    }
+    show(&e2b.run_code(&sandbox, &code).await.unwrap());
+    show(&e2b.run_code(&sandbox, &Code::new("'planted_env'")).await.unwrap());
+
+    e2b.write_file(&sandbox, "/tmp/a", "planted_env").await.unwrap();
+    show(&e2b.list_dir(&sandbox, "/tmp", 1).await.unwrap());
+    show(&e2b.list(&ListSandboxes::default()).await.unwrap());
+    show(&e2b.info(sandbox.id()).await.unwrap());
+    show(&e2b.watched(Default::default()));
+    show(&e2b.clone().kill_on_drop(sandbox));
+    show(&Stack::builder(config()).default_template("base"));
+    show(&HttpTransport::builder().proxy("http://u:planted_access@proxy.test:3128", ""));
+    all + &creations.lock().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_that_is_handed_out_shows_a_secret() {
+    let log = Log::default();
+    let _logging = log.begin();
+    let shown = handed_out().await;
+    for (name, looks) in SHOWN {
+        assert!(shown.contains(looks), "`{name}` is not shown");
+    }
+    assert_hidden(&shown, "what is handed out");
+    assert_hidden(&log.text(), "the log");
+}
+
+/// Types of `sandtower_e2b` that may hold one, and how they begin where they are shown.
+const SHOWN: &[(&str, &str)] = &[
+    ("Client", "Client {"),
+    ("CodeEvent", "\nOk(Stdout("),
+    ("CodeResult", "CodeResult {"),
+    ("Creation", "Creation {"),
+    ("Exception", "Exception {"),
+    ("Executing", "Executing {"),
+    ("Execution", "Execution {"),
+    ("HttpTransportBuilder", "HttpTransportBuilder {"),
+    ("KillOnDrop", "KillOnDrop {"),
+    ("Output", "Output {"),
+    ("ProcessEvent", "Some(Ok(Stdout("),
+    ("Running", "Running {"),
+];
+
+/// Those that the test of errors shows.
+const GIVEN: &[&str] = &["Code", "Command", "Config", "Error", "NewSandbox", "Sandbox", "Secret"];
+
+/// Types of `sandtower_e2b` that never hold a secret, or only what they were given to say.
+const HARMLESS: &[&str] = &[
+    "Answer",
+    "Call",
+    "CallId",
+    "ConfigError",
+    "ConnectTimedOut",
+    "Context",
+    "Creating",
+    "Creations",
+    "CreationsSnapshot",
+    "DefaultTemplate",
+    "E2bClassify",
+    "E2bInterpret",
+    "E2bReconcile",
+    "EventCounts",
+    "Events",
+    "Exit",
+    "FileInfo",
+    "FileKind",
+    "GivenUp",
+    "Hint",
+    "HttpTransport",
+    "ListSandboxes",
+    "Marks",
+    "NotACallId",
+    "NotAnId",
+    "NotAnOwner",
+    "Owner",
+    "Page",
+    "Pages",
+    "Probe",
+    "ProcessInfo",
+    "RemotePath",
+    "SafeCreate",
+    "SafeCreateLayer",
+    "Said",
+    "SandboxCheck",
+    "SandboxId",
+    "SandboxInfo",
+    "Selector",
+    "Silent",
+    "State",
+    "TemplateNotFound",
+    "Timeouts",
+    "Timing",
+    "TimingError",
+    "TransportBody",
+    "TransportError",
+    "TransportFuture",
+    "Unsettled",
+];
+
+/// A type that is new is put into a test above, or into the list.
+#[test]
+fn every_public_type_was_looked_at() {
+    let crates = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/sandtower-e2b/src/lib.rs");
+    let source = std::fs::read_to_string(crates).unwrap();
+    let exported = source.split("pub use ").skip(1).filter_map(|line| line.split_once(';'));
+    let names = exported.flat_map(|(line, _)| line.split(['{', '}', ',', ':', '\n', ' ']));
+    let types: Vec<_> = names
+        .filter(|name| name.starts_with(char::is_uppercase))
+        .filter(|name| name.contains(char::is_lowercase))
+        .collect();
+    assert!(types.len() > 50, "{types:?}");
+    for name in types {
+        let shown = SHOWN.iter().map(|(name, _)| name);
+        let looked_at = shown.chain(HARMLESS).chain(GIVEN).any(|known| *known == name);
+        assert!(looked_at, "is there a secret in `{name}`?");
+    }
 }

@@ -5,8 +5,9 @@ use serde_json::Value;
 
 /// What came of code that ran.
 ///
-/// An [`error`](Self::error) is one of the code's own: the service did what it was asked.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// An [`error`](Self::error) is one of the code's own: the service did what it was asked. Its `Debug`
+/// shows how much was printed, not what.
+#[derive(Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Execution {
     /// What it evaluated to and displayed.
@@ -39,7 +40,9 @@ impl Execution {
 }
 
 /// What code does that runs.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Its `Debug` shows how much was printed, not what.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum CodeEvent {
     /// How many executions its context has seen, with this one.
@@ -55,7 +58,9 @@ pub enum CodeEvent {
 }
 
 /// Something that code evaluated to or displayed, in one or more forms.
-#[derive(Clone, Debug, Default, PartialEq)]
+///
+/// Its `Debug` shows which, not what is in them.
+#[derive(Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CodeResult {
     /// Whether its last line evaluated to it.
@@ -73,7 +78,9 @@ impl CodeResult {
 }
 
 /// An exception of the user's code.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+///
+/// Its `Debug` shows its type alone: message and traceback quote the code.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Exception {
@@ -83,6 +90,46 @@ pub struct Exception {
     pub value: String,
     /// Where it was raised.
     pub traceback: String,
+}
+
+/// What code prints, and what it evaluates to, may be secrets as much as the code itself.
+impl std::fmt::Debug for Execution {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Execution")
+            .field("results", &self.results)
+            .field("stdout", &format_args!("{} bytes", self.stdout.len()))
+            .field("stderr", &format_args!("{} bytes", self.stderr.len()))
+            .field("error", &self.error)
+            .field("count", &self.count)
+            .finish()
+    }
+}
+
+impl std::fmt::Debug for CodeEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "Count({count})"),
+            Self::Stdout(text) => write!(f, "Stdout({} bytes)", text.len()),
+            Self::Stderr(text) => write!(f, "Stderr({} bytes)", text.len()),
+            Self::Result(result) => f.debug_tuple("Result").field(result).finish(),
+            Self::Error(error) => f.debug_tuple("Error").field(error).finish(),
+        }
+    }
+}
+
+impl std::fmt::Debug for CodeResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CodeResult")
+            .field("is_main", &self.is_main)
+            .field("forms", &self.forms.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+impl std::fmt::Debug for Exception {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exception").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// A line of the interpreter's answer.
