@@ -8,8 +8,10 @@ use std::fs;
 use std::path::Path;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use examples::load_test::{self, Policy, Setup, Unwatched, in_process};
 use sandtower_load::Report;
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
 use crate::browser::{Browser, Page};
 
@@ -42,6 +44,24 @@ async fn the_report_of_an_outage_is_drawn_and_nothing_overflows() {
         assert_eq!(marks("unprotected: where", "backoff"), 12);
     })
     .await;
+}
+
+#[test]
+fn the_report_of_the_load_test_itself_is_drawn() {
+    let scenarios = ["stress", "outage"].map(|name| Setup::named(name).unwrap());
+    let ran = |setup: &Setup, policy| {
+        let run = |seed| in_process(setup, policy, seed, &mut Unwatched).unwrap();
+        load_test::report(&[1, 2].map(run))
+    };
+    let of = |setup| Policy::ALL.map(|policy| ran(setup, policy));
+    let report = Report { policies: scenarios.iter().flat_map(of).collect() };
+    let drawn = look_at("load-test", &report, &["light"], |plots| {
+        assert_eq!(plots.len(), 2 * Policy::ALL.len() * 4);
+        for plot in plots {
+            assert!(plot["marks"].as_object().is_some_and(|marks| !marks.is_empty()), "{plot}");
+        }
+    });
+    Runtime::new().unwrap().block_on(drawn);
 }
 
 #[tokio::test]
