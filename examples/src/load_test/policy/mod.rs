@@ -13,11 +13,11 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use sandtower::core::BoxError;
-use sandtower::e2b::{Client, Command, NewSandbox};
+use sandtower::e2b::{Client, Command, NewSandbox, Sandbox};
 use sandtower_load::{Part, spend};
 use tower_service::Service;
 
-use super::books::Books;
+use super::books::{Books, Counted};
 
 pub(crate) use self::original::Original;
 pub(crate) use self::protected::Protected;
@@ -163,15 +163,32 @@ async fn run_once<C: Transport, R: Transport>(
     rest: &Client<R>,
     job: &Job,
 ) -> Result<(), Failure> {
-    spend(Part::InLine);
-    let sandbox = creates.create(&job.new).await?;
-    let held = job.books.holds(sandbox.id().as_str());
-    spend(Part::Running);
-    let output = rest.run(&sandbox, &job.command).await;
-    spend(Part::Other);
+    let (sandbox, held) = make(creates, job).await?;
+    let done = compute(rest, &sandbox, job).await;
     // What comes of it is of no matter to the query: the sandbox ends by itself in the end.
     let _ended = rest.kill(sandbox.id()).await;
     drop(held);
+    done
+}
+
+async fn make<'a, S: Transport>(
+    client: &Client<S>,
+    job: &'a Job,
+) -> Result<(Sandbox, Counted<'a>), Failure> {
+    spend(Part::InLine);
+    let sandbox = client.create(&job.new).await?;
+    let held = job.books.holds(sandbox.id().as_str());
+    Ok((sandbox, held))
+}
+
+async fn compute<S: Transport>(
+    client: &Client<S>,
+    sandbox: &Sandbox,
+    job: &Job,
+) -> Result<(), Failure> {
+    spend(Part::Running);
+    let output = client.run(sandbox, &job.command).await;
+    spend(Part::Other);
     match output? {
         output if output.is_success() => Ok(()),
         output => Err(Failure::new(format!("exit code {}", output.exit_code))),

@@ -4,7 +4,7 @@ use sandtower::core::Seed;
 use sandtower::e2b::{Client, Config, operation as op};
 use sandtower::stack::{Handles, Plan, Recommended, Stack};
 
-use super::{Execute, Failure, Job, Look, Transport, run_once};
+use super::{Execute, Failure, Job, Look, Transport, compute, make};
 
 /// It retries nothing itself.
 #[derive(Debug)]
@@ -22,7 +22,13 @@ impl<S: Clone> Protected<S> {
 
 impl<S: Transport> Execute for Protected<S> {
     async fn execute(&self, job: &Job) -> Result<(), Failure> {
-        run_once(&self.client, &self.client, job).await
+        let (sandbox, held) = make(&self.client, job).await?;
+        let sandbox = self.client.kill_on_drop(sandbox);
+        let done = compute(&self.client, &sandbox, job).await;
+        // Who cannot be killed now is killed in the background.
+        let _ended = sandbox.close().await;
+        drop(held);
+        done
     }
 
     fn look(&self) -> Look {
