@@ -108,6 +108,30 @@ fn every_part_can_be_set_from_a_file() {
 }
 
 #[test]
+fn what_is_written_is_read_again_as_it_was_and_holds_no_more_than_was_set() {
+    for config in [from_toml(WHOLE).unwrap(), StackConfig::default()] {
+        let (toml, json) = (toml::to_string(&config).unwrap(), serde_json::to_string(&config));
+        assert_eq!(from_toml(&toml).unwrap(), config, "{toml}");
+        assert_eq!(from_json(&json.unwrap()).unwrap(), config);
+    }
+    assert_eq!(toml::to_string(&StackConfig::default()).unwrap(), "");
+    let some =
+        from_toml("plan = 'pro'\n[timeout]\nfile_read = '90s'\ncode_execute = 'none'").unwrap();
+    assert_eq!(
+        toml::to_string(&some).unwrap(),
+        "plan = \"pro\"\n\n[timeout]\nfile_read = \"90s\"\ncode_execute = \"none\"\n"
+    );
+}
+
+#[test]
+fn what_a_file_cannot_say_is_refused_when_it_is_written() {
+    let mut config = StackConfig::default();
+    config.quota.lease = Some(sandtower::stack::config::Time(Duration::from_micros(1_500)));
+    let error = toml::to_string(&config).unwrap_err().to_string();
+    assert!(error.contains("1.5ms is no whole number of milliseconds"), "{error}");
+}
+
+#[test]
 fn an_empty_file_is_the_recommended_stack() {
     assert_eq!(from_toml("").unwrap(), StackConfig::default());
     assert_eq!(from_json("{}").unwrap(), StackConfig::default());

@@ -164,7 +164,7 @@ async fn handed_out() -> String {
     let new = NewSandbox::new("code-interpreter-v1").env("A", "planted_env");
     let sandbox = e2b.create(&new).await.unwrap();
     let mut all = format!("{e2b:?} {stack:?} {:?} {:?}", e2b.handles(), e2b.snapshot());
-    let mut show = |what: &dyn Debug| write!(all, "{what:?}\n").unwrap();
+    let mut show = |what: &dyn Debug| writeln!(all, "{what:?}").unwrap();
     let command = Command::new("echo planted_command; echo planted_env >&2; sleep 1");
     let mut running = e2b.start(&sandbox, &command).await.unwrap();
     show(&running);

@@ -6,7 +6,7 @@ mod values;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use self::parts::{
     AdmissionPart, BackoffPart, BetweenPart, BudgetPart, CircuitBreakerPart, CustomPlan,
@@ -49,38 +49,59 @@ use super::{Part, Preset};
 /// # let _ = stack;
 /// # Ok::<(), sandtower::core::BoxError>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+///
+/// It is written as it is read: what is left out is not there, and read again it is the same. A time
+/// that is no whole number of milliseconds cannot be written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct StackConfig {
     /// Where the numbers begin.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<Preset>,
     /// What the team may do, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanName>,
     /// What the team may do, by numbers; counts before the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub custom_plan: Option<CustomPlan>,
     /// The template in place of those that are not found.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub default_template: Option<String>,
     /// The parts to drop.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<Part>,
     /// How long calls may take, by operation.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub deadline: BTreeMap<OperationName, Limit>,
     /// How long attempts may take, by operation.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub timeout: BTreeMap<OperationName, Limit>,
     /// Of retries.
+    #[serde(skip_serializing_if = "is_left_out")]
     pub retry: RetryPart,
     /// Of the check of new sandboxes.
+    #[serde(skip_serializing_if = "is_left_out")]
     pub health_check: HealthCheckPart,
     /// Of the waiting room.
+    #[serde(skip_serializing_if = "is_left_out")]
     pub admission: AdmissionPart,
     /// Of the quota of sandboxes.
+    #[serde(skip_serializing_if = "is_left_out")]
     pub quota: QuotaPart,
     /// Of the rate limit.
+    #[serde(skip_serializing_if = "is_left_out")]
     pub rate_limit: RateLimitPart,
     /// Of the circuit breaker.
+    #[serde(skip_serializing_if = "is_left_out")]
     pub circuit_breaker: CircuitBreakerPart,
     /// Of the look after the service on a schedule; left out: nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub monitor: Option<MonitorPart>,
+}
+
+fn is_left_out<T: Default + PartialEq>(part: &T) -> bool {
+    *part == T::default()
 }
 
 impl StackConfig {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, Unexpected};
+use serde::de::{Deserialize, Deserializer, Error, Unexpected};
+use serde::ser::{Error as _, Serialize, Serializer};
 
 use crate::core::Operation;
 use crate::e2b::operation as op;
@@ -17,6 +17,18 @@ impl<'de> Deserialize<'de> for Time {
         let text = String::deserialize(from)?;
         let wrong = || D::Error::invalid_value(Unexpected::Str(&text), &TIMES);
         time(&text).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match text(self.0) {
+            Some(text) => to.serialize_str(&text),
+            None => Err(S::Error::custom(format!(
+                "{:?} is no whole number of milliseconds, and cannot be written",
+                self.0
+            ))),
+        }
     }
 }
 
@@ -37,6 +49,30 @@ impl<'de> Deserialize<'de> for Limit {
             None => Err(wrong()),
         }
     }
+}
+
+impl Serialize for Limit {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(limit) => Time(limit).serialize(to),
+            None => to.serialize_str("none"),
+        }
+    }
+}
+
+/// In the largest unit that it is a whole number of.
+fn text(time: Duration) -> Option<String> {
+    let seconds = time.as_secs();
+    Some(match time.subsec_nanos() {
+        0 if seconds == 0 => String::from("0s"),
+        0 if seconds.is_multiple_of(3_600) => format!("{}h", seconds / 3_600),
+        0 if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        0 => format!("{seconds}s"),
+        nanos if nanos.is_multiple_of(1_000_000) => {
+            format!("{}ms", u64::try_from(time.as_millis()).ok()?)
+        }
+        _ => return None,
+    })
 }
 
 fn time(text: &str) -> Option<Duration> {
@@ -83,9 +119,38 @@ impl<'de> Deserialize<'de> for OperationName {
     }
 }
 
+impl Serialize for OperationName {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.0.name())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_written_in_the_largest_unit_that_fits_and_read_again_it_is_the_same() {
+        for (millis, written) in [
+            (0, "0s"),
+            (1, "1ms"),
+            (1_500, "1500ms"),
+            (30_000, "30s"),
+            (60_000, "1m"),
+            (90_000, "90s"),
+            (7_200_000, "2h"),
+        ] {
+            let duration = Duration::from_millis(millis);
+            assert_eq!(text(duration).as_deref(), Some(written));
+            assert_eq!(time(written), Some(duration));
+        }
+        for whole in (0..10_000_000).step_by(37).map(Duration::from_millis) {
+            assert_eq!(time(&text(whole).unwrap()), Some(whole), "{whole:?}");
+        }
+        for cannot in [Duration::from_micros(1_500), Duration::MAX] {
+            assert_eq!(text(cannot), None);
+        }
+    }
 
     #[test]
     fn a_time_is_a_whole_number_and_a_unit() {
