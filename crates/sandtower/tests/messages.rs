@@ -134,11 +134,14 @@ mod in_line {
 
 #[cfg(feature = "e2b")]
 mod errors {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use bytes::Bytes;
     use http::{Request, Response};
     use http_body_util::Full;
     use sandtower::core::{BoxError, Effect, Judged, Verdict};
-    use sandtower::e2b::{Client, Config, Error, NewSandbox};
+    use sandtower::e2b::{Client, Code, Command, Config, Error, NewSandbox, Sandbox};
     use tower::service_fn;
 
     use super::*;
@@ -153,6 +156,76 @@ mod errors {
         });
         let client = Client::new(http, Config::new("e2b_0123").expect("a key"));
         client.create(&NewSandbox::new("base")).await.expect_err("no sandbox")
+    }
+
+    /// Answers each path with its body; never where there is none.
+    fn sandbox(body: Option<Vec<u8>>) -> Client<Answers> {
+        Client::new(Answers(body), Config::new("e2b_0123").expect("a key"))
+    }
+
+    #[derive(Clone)]
+    struct Answers(Option<Vec<u8>>);
+
+    impl tower::Service<Request<Full<Bytes>>> for Answers {
+        type Response = Response<Full<Bytes>>;
+        type Error = BoxError;
+        type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+            let body = self.0.clone();
+            Box::pin(async move {
+                match body {
+                    Some(body) => Ok(Response::new(Full::new(body.into()))),
+                    None => std::future::pending().await,
+                }
+            })
+        }
+    }
+
+    /// The last envelope of a stream.
+    fn last(message: &str) -> Vec<u8> {
+        let length = u32::try_from(message.len()).expect("short");
+        [&[2], &length.to_be_bytes()[..], message.as_bytes()].concat()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_users_do_themselves_is_not_blamed_on_the_service() {
+        let of = Sandbox::new("i0abc".parse().expect("an id"), None);
+        let code = Code::new("print('x' * 99)").timeout(seconds(90));
+        let late = sandbox(None).run_code(&of, &code).await.expect_err("it is late");
+        let printed = br#"{"type":"stdout","text":"xxxxxxxxxxxxxxx"}"#.to_vec();
+        let long = sandbox(Some(printed)).run_code(&of, &code.longest(9)).await;
+        let file = sandbox(Some(b"content".to_vec())).read_file_up_to(&of, "a", 3).await;
+        let killed = last(r#"{"error":{"code":"deadline_exceeded","message":"late"}}"#);
+        let killed = sandbox(Some(killed)).run(&of, &Command::new("sleep 99")).await;
+        let nowhere = last(r#"{"error":{"code":"invalid_argument","message":"no such cwd"}}"#);
+        let nowhere = sandbox(Some(nowhere)).run(&of, &Command::new("ls").cwd("/no")).await;
+        for (error, text) in [
+            (late, "The code ran longer than 90 s; give it more time, or less to do"),
+            (
+                long.expect_err("it is long"),
+                "The code printed more than 9 bytes; let it print less",
+            ),
+            (
+                file.expect_err("it is long"),
+                "The file is longer than 3 bytes; read less of it at once",
+            ),
+            (
+                killed.expect_err("it was killed"),
+                "The command was stopped after 60 s; give it more time, or less to do",
+            ),
+            (
+                nowhere.expect_err("it is nowhere"),
+                "The sandbox cannot do that; see whether the command, its user and its directory \
+                 are there",
+            ),
+        ] {
+            assert_eq!(Message::from(&error).to_string(), text, "{error:?}");
+        }
     }
 
     #[tokio::test]

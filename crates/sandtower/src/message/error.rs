@@ -35,9 +35,19 @@ fn happened(error: &Error) -> Option<String> {
                 Time(*after)
             )
         }
-        (Error::OutputTooLong { longest, .. }, ..) => {
-            format!("the command printed more than {longest} bytes; let it print less")
+        (Error::CodeTimedOut { after, .. }, ..) => {
+            format!("the code ran longer than {}; give it more time, or less to do", Time(*after))
         }
+        (Error::OutputTooLong { longest, .. }, ..) => {
+            let what = if operation == op::CODE_EXECUTE { "code" } else { "command" };
+            format!("the {what} printed more than {longest} bytes; let it print less")
+        }
+        (Error::FileTooLong { longest, .. }, ..) => {
+            format!("the file is longer than {longest} bytes; read less of it at once")
+        }
+        (Error::Process { .. }, Outcome::Permanent, _) => String::from(
+            "the sandbox cannot do that; see whether the command, its user and its directory are there",
+        ),
         (_, Outcome::Exhausted, _) => {
             String::from("E2B refuses new sandboxes (all are in use); try again when one has ended")
         }
