@@ -21,22 +21,26 @@ pin_project! {
     where
         S: Service<Req>,
     {
-        #[pin]
-        state: StateOf<S, Req, G, J>,
-    }
-}
-
-pin_project! {
-    #[project = StateProj]
-    enum State<S, Req, G: Gate, J: Asks, F> {
-        Refused { error: Option<BoxError> },
         // Boxed: it is large, and a call that need not wait is moved around without it.
-        Queued { queued: Pin<Box<Queued<S, Req, G, J>>> },
-        Admitted { guard: Guard<Room<G>, TokioClock, J>, #[pin] call: F, inside: Inside },
+        queued: Option<Pin<Box<Queued<S, Req, G, J>>>>,
+        refusal: Option<BoxError>,
+        // From its turn on. Flat: a state of several parts is put together first, and then copied
+        // to its place.
+        guard: Option<GuardOf<G, J>>,
+        #[pin]
+        call: Option<WhenReady<S, Req>>,
+        inside: Inside,
     }
 }
 
-type StateOf<S, Req, G, J> = State<S, Req, G, J, WhenReady<S, Req>>;
+type GuardOf<G, J> = Guard<Room<G>, TokioClock, J>;
+
+/// A call whose turn it is.
+struct Admitted<S: Service<Req>, Req, G: Gate, J: Asks> {
+    guard: GuardOf<G, J>,
+    call: WhenReady<S, Req>,
+    inside: Inside,
+}
 
 pin_project! {
     struct Queued<S, Req, G: Gate, J> {
@@ -51,22 +55,20 @@ pin_project! {
 impl<S: Service<Req>, Req, G: Gate, J: Asks> ResponseFuture<S, Req, G, J> {
     #[cold]
     pub(crate) fn refused(refusal: Refusal) -> Self {
-        Self { state: State::Refused { error: Some(refusal.into()) } }
+        let (refusal, inside) = (Some(refusal.into()), Inside::default());
+        Self { queued: None, refusal, guard: None, call: None, inside }
     }
 
+    #[cold]
     pub(crate) fn queued(ticket: Ticket<G>, inner: S, request: Req, judge: J) -> Self {
         let (call, sleep) = (Some((inner, request, judge)), Sleep::until(Tick::MAX));
-        let queued = Box::pin(Queued { ticket, call, sleep });
-        Self { state: State::Queued { queued } }
+        let queued = Some(Box::pin(Queued { ticket, call, sleep }));
+        Self { queued, refusal: None, guard: None, call: None, inside: Inside::default() }
     }
 
     #[inline]
-    pub(crate) fn admitted(
-        guard: Guard<Room<G>, TokioClock, J>,
-        call: WhenReady<S, Req>,
-        inside: Inside,
-    ) -> Self {
-        Self { state: State::Admitted { guard, call, inside } }
+    pub(crate) fn admitted(guard: GuardOf<G, J>, call: WhenReady<S, Req>, inside: Inside) -> Self {
+        Self { queued: None, refusal: None, guard: Some(guard), call: Some(call), inside }
     }
 }
 
@@ -81,28 +83,31 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        loop {
-            let next = match this.state.as_mut().project() {
-                StateProj::Refused { error } => {
-                    return error.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error)));
-                }
-                StateProj::Queued { queued } => ready!(queued.as_mut().poll_turn(cx)),
-                StateProj::Admitted { guard, mut call, inside: _ } => {
-                    if !call.is_sent() {
-                        if let Err(error) = ready!(call.as_mut().poll_sent(cx)) {
-                            let error = error.into();
-                            guard.unready(&error);
-                            return Poll::Ready(Err(error));
-                        }
-                        guard.sent(TokioClock.now());
-                    }
-                    let result = ready!(call.poll(cx)).map_err(Into::into);
-                    guard.judged(result.as_ref());
-                    return Poll::Ready(result);
+        if let Some(queued) = this.queued {
+            let Admitted { guard, call, inside } = match ready!(queued.as_mut().poll_turn(cx)) {
+                Ok(admitted) => admitted,
+                Err(refusal) => {
+                    *this.queued = None;
+                    return Poll::Ready(Err(refusal.into()));
                 }
             };
-            this.state.set(next);
+            (*this.queued, *this.guard, *this.inside) = (None, Some(guard), inside);
+            this.call.set(Some(call));
         }
+        let (Some(guard), Some(mut call)) = (this.guard, this.call.as_pin_mut()) else {
+            return this.refusal.take().map_or(Poll::Pending, |refusal| Poll::Ready(Err(refusal)));
+        };
+        if !call.is_sent() {
+            if let Err(error) = ready!(call.as_mut().poll_sent(cx)) {
+                let error = error.into();
+                guard.unready(&error);
+                return Poll::Ready(Err(error));
+            }
+            guard.sent(TokioClock.now());
+        }
+        let result = ready!(call.poll(cx)).map_err(Into::into);
+        guard.judged(result.as_ref());
+        Poll::Ready(result)
     }
 }
 
@@ -113,7 +118,10 @@ where
     J: Asks,
 {
     /// What comes after the wait.
-    fn poll_turn(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<StateOf<S, Req, G, J>> {
+    fn poll_turn(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Admitted<S, Req, G, J>, Refusal>> {
         let mut this = self.project();
         loop {
             match this.ticket.look(cx, TokioClock.now()) {
@@ -121,9 +129,7 @@ where
                     this.sleep.as_mut().reset(until);
                     ready!(this.sleep.as_mut().poll(cx));
                 }
-                Turn::Refused(refusal) => {
-                    return Poll::Ready(State::Refused { error: Some(refusal.into()) });
-                }
+                Turn::Refused(refusal) => return Poll::Ready(Err(refusal)),
                 Turn::Admitted(slot) => {
                     let room = this.ticket.room().clone();
                     // Polled again only by who was told that it is not done.
@@ -132,7 +138,7 @@ where
                     };
                     let guard = Guard::new(room, TokioClock, judge, slot);
                     let (call, inside) = (WhenReady::new(inner, request), this.ticket.inside());
-                    return Poll::Ready(State::Admitted { guard, call, inside });
+                    return Poll::Ready(Ok(Admitted { guard, call, inside }));
                 }
             }
         }
@@ -141,10 +147,10 @@ where
 
 impl<S: Service<Req>, Req, G: Gate, J: Asks> std::fmt::Debug for ResponseFuture<S, Req, G, J> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let state = match &self.state {
-            State::Refused { .. } => "refused",
-            State::Queued { .. } => "queued",
-            State::Admitted { .. } => "admitted",
+        let state = match (&self.queued, &self.guard) {
+            (Some(_), _) => "queued",
+            (None, Some(_)) => "admitted",
+            (None, None) => "refused",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
     }

@@ -139,7 +139,7 @@ where
         guard.sent(now);
         let inner = &mut self.inner;
         let future = self.clock.hand_down(now, || inner.call(request));
-        ResponseFuture { state: State::Sent { future, guard } }
+        ResponseFuture::sent(future, guard)
     }
 }
 
@@ -188,24 +188,23 @@ pin_project! {
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, J: Asks, G: Gate, K: Clock> {
+        // Flat: a state of several parts is put together first, and then copied to its place.
         #[pin]
-        state: State<F, J, G, K>,
-    }
-}
-
-pin_project! {
-    #[project = StateProj]
-    #[derive(Debug)]
-    enum State<F, J: Asks, G: Gate, K: Clock> {
-        Refused { error: Option<BoxError> },
-        Sent { #[pin] future: F, guard: Guard<G, K, J> },
+        sent: Option<F>,
+        guard: Option<Guard<G, K, J>>,
+        refusal: Option<BoxError>,
     }
 }
 
 impl<F, J: Asks, G: Gate, K: Clock> ResponseFuture<F, J, G, K> {
     #[inline]
+    fn sent(future: F, guard: Guard<G, K, J>) -> Self {
+        Self { sent: Some(future), guard: Some(guard), refusal: None }
+    }
+
+    #[inline]
     fn refused(refusal: BoxError) -> Self {
-        Self { state: State::Refused { error: Some(refusal) } }
+        Self { sent: None, guard: None, refusal: Some(refusal) }
     }
 }
 
@@ -220,16 +219,12 @@ where
     type Output = Result<Res, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProj::Refused { error } => match error.take() {
-                Some(error) => Poll::Ready(Err(error)),
-                None => Poll::Pending,
-            },
-            StateProj::Sent { future, guard } => {
-                let result = ready!(future.poll(cx)).map_err(Into::into);
-                guard.judged(result.as_ref());
-                Poll::Ready(result)
-            }
-        }
+        let this = self.project();
+        let (Some(future), Some(guard)) = (this.sent.as_pin_mut(), this.guard) else {
+            return this.refusal.take().map_or(Poll::Pending, |refusal| Poll::Ready(Err(refusal)));
+        };
+        let result = ready!(future.poll(cx)).map_err(Into::into);
+        guard.judged(result.as_ref());
+        Poll::Ready(result)
     }
 }

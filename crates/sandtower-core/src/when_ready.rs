@@ -43,21 +43,20 @@ where
 
     /// Calls `service` here and now if it is ready; else takes it along and leaves a fresh clone in
     /// its place. In the common case nothing is cloned.
+    #[inline]
     pub fn start(service: &mut S, request: Req) -> Self
     where
         S: Clone,
     {
         // A service that is pending keeps no waker of ours: the future polls it again.
-        let state = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => State::Sent { future: service.call(request) },
-            Poll::Ready(Err(error)) => State::Failed { error: Some(error) },
+        match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Self { state: State::Sent { future: service.call(request) } },
+            Poll::Ready(Err(error)) => Self { state: State::Failed { error: Some(error) } },
             Poll::Pending => {
                 let fresh = service.clone();
-                let service = std::mem::replace(service, fresh);
-                State::Readying { service, request: Some(request) }
+                Self::new(std::mem::replace(service, fresh), request)
             }
-        };
-        Self { state }
+        }
     }
 
     /// Whether the service was called.
