@@ -62,6 +62,12 @@ pub trait Clock {
 
     /// Runs `below`, which calls the service below, and hands `now` down to the first layer in it that
     /// [begins](Clock::begin): on the way down all layers stand at one instant.
+    ///
+    /// It is taken once, on this thread, and before `below` returns; never by a future that is polled
+    /// later. What no layer takes may be taken by the first call that the service itself makes before
+    /// it returns from `call`: that one begins at the instant of the call around it, which is earlier
+    /// by as long as the service blocked, or an instant of the runtime around if the service runs
+    /// another one, with a clock of its own, within its `call`. Neither should.
     fn hand_down<T>(&self, _now: Tick, below: impl FnOnce() -> T) -> T
     where
         Self: Sized,
@@ -73,6 +79,10 @@ pub trait Clock {
 impl<C: Clock + ?Sized> Clock for &C {
     fn now(&self) -> Tick {
         (**self).now()
+    }
+
+    fn begin(&self) -> Tick {
+        (**self).begin()
     }
 }
 

@@ -37,3 +37,23 @@ async fn a_sleep_can_be_set_to_another_instant_while_it_waits() {
     sleep.await;
     assert_eq!(TokioClock.now().since(start), Duration::from_secs(86_405));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_handed_down_does_not_outlive_the_call() {
+    let start = TokioClock.now();
+    let answer = TokioClock.hand_down(start, || async { TokioClock.begin() });
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(answer.await.since(start), Duration::from_secs(1));
+}
+
+#[test]
+fn nothing_is_handed_from_one_runtime_to_the_next() {
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let (one, other) = (runtime().unwrap(), runtime().unwrap());
+    one.block_on(async {
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        TokioClock.hand_down(TokioClock.now(), || ());
+    });
+    other.block_on(async { assert_eq!(TokioClock.begin(), TokioClock.now()) });
+}

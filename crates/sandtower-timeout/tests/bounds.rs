@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
 
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sandtower_core::{
@@ -10,7 +12,7 @@ use sandtower_core::{
 use sandtower_testkit::{Answer, Contract, Mock, cancel_at_every_poll};
 use sandtower_time::TokioClock;
 use sandtower_timeout::{Bound, DeadlineLayer, Elapsed, Limits, TimeoutLayer};
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -92,4 +94,32 @@ fn dropped_at_any_point_the_attempt_below_is_dropped_too() {
         },
         async |cancelled, handle| assert_eq!(handle.counts().in_flight, 0, "{cancelled}"),
     );
+}
+
+/// Answers what it was asked, and the instant at which it began.
+#[derive(Clone)]
+struct Beginning;
+
+impl Service<Call> for Beginning {
+    type Response = (Call, Tick);
+    type Error = BoxError;
+    type Future = Ready<Result<(Call, Tick), BoxError>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Call) -> Self::Future {
+        ready(Ok((request, TokioClock.begin())))
+    }
+}
+
+/// In real time, where no two readings agree.
+#[tokio::test]
+async fn on_the_way_down_all_layers_stand_at_one_instant() {
+    let attempt = TimeoutLayer::new(Limits::all(LIMIT)).layer(Beginning);
+    let service = DeadlineLayer::new(Limits::all(LIMIT)).set_deadline(OnCall).layer(attempt);
+    let (told, began) = service.oneshot(Call::default()).await.unwrap();
+    assert_eq!(told.arrived, Some(began));
+    assert!(TokioClock.now() > began);
 }
