@@ -82,6 +82,11 @@ impl Config {
         self
     }
 
+    /// Whether it says no to what is too much, and does not only count.
+    pub fn is_enforced(&self) -> bool {
+        self.mode == Mode::Enforce
+    }
+
     /// Limits `operation` to `limit` attempts within the window; at least 1. Said twice, the last
     /// word counts.
     pub fn limit(mut self, operation: Operation, limit: u64) -> Self {

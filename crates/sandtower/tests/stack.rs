@@ -6,6 +6,8 @@
     reason = "what helps a test fails it by a panic"
 )]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +15,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use sandtower::admission::{Progress, Where};
 use sandtower::core::{BoxError, Clock, Seed};
-use sandtower::e2b::{Config, Timeouts, operation as op};
+use sandtower::e2b::{Config, NewSandbox, Timeouts, operation as op};
 use sandtower::fallback::{Failed, FallbackLayer};
 use sandtower::stack::{Part, Plan, Preset, Stack};
 use sandtower::time::TokioClock;
@@ -153,6 +155,43 @@ async fn time_outs_are_those_of_the_client_unless_the_stack_is_told_others() {
     assert_eq!(given_up_after(Stack::builder(config())).await, (seconds(5), seconds(5)));
     assert_eq!(given_up_after(Stack::builder(own())).await, (seconds(2), seconds(2)));
     assert_eq!(given_up_after(other).await, (seconds(3), seconds(3)));
+}
+
+/// Answers everything with a 429 that says so, and counts.
+fn refusing(
+    said: &'static str,
+    asked: &Arc<AtomicU32>,
+) -> Mock<Request<Full<Bytes>>, Response<Full<Bytes>>> {
+    let asked = Arc::clone(asked);
+    let answer = move |_, _| {
+        asked.fetch_add(1, SeqCst);
+        let answer = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
+        let answer = answer.body(Full::from(said)).expect("an answer");
+        Answer::ok(answer).after(Duration::from_millis(10))
+    };
+    Mock::new(answer).0
+}
+
+/// Sent back to a line in which nothing holds them, they would come back at once, eleven times.
+#[tokio::test(start_paused = true)]
+async fn without_the_gate_that_would_hold_them_calls_are_not_sent_again_at_once() {
+    let slots = r#"{"code":429,"message":"you have reached the maximum number of concurrent E2B sandboxes (20)"}"#;
+    let rate = r#"{"code":429,"message":"Rate limit exceeded"}"#;
+    let builder = || Stack::builder(config());
+    let observing = builder().rate_limit(|limit| limit.mode(sandtower::rate_limit::Mode::Observe));
+    for (builder, said, requests) in [
+        (builder().without(Part::Quota), slots, 1),
+        (builder().without(Part::RateLimit), rate, 4),
+        (observing, rate, 4),
+    ] {
+        let asked = Arc::new(AtomicU32::new(0));
+        let client = builder.build().unwrap().client(refusing(said, &asked));
+        let start = TokioClock.now();
+        assert!(client.create(&NewSandbox::new("base")).await.is_err());
+        assert_eq!(asked.load(SeqCst), requests, "{said}");
+        let took = TokioClock.now().since(start);
+        assert_eq!(took > Duration::from_millis(200), requests > 1, "{took:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use crate::e2b::{
 use crate::health_check::{HealthCheckLayer, Monitor, MonitorConfig};
 use crate::http::{Http, InterpretLayer};
 use crate::rate_limit::RateLimit;
-use crate::retry::RetryLayer;
+use crate::retry::{self, RetryLayer, WhenThrottled};
 use crate::timeout::{DeadlineLayer, Limits, TimeoutLayer};
 
 impl<F> Builder<F> {
@@ -36,9 +36,10 @@ impl<F> Builder<F> {
         };
         // The client, too, gives up a body that stands still.
         let e2b = e2b.timeouts(configs.timeouts.clone());
+        let retries = retries(&configs, &dropped);
         let gates = gates(&configs, &dropped, &seed)?;
-        if !dropped.has(Part::CircuitBreaker) {
-            let breaker = gates.circuit_breaker.clone();
+        let breaker = dropped.unless(Part::CircuitBreaker, gates.circuit_breaker.clone());
+        if let Some(breaker) = breaker {
             e2b.creation_events().circuit_breaker_state(move || breaker.state().label());
         }
         let room = dropped.unless(Part::Admission, configs.admission);
@@ -47,7 +48,7 @@ impl<F> Builder<F> {
             .classify(E2bClassify)
             .watch(WatchExtension);
         let creations = Creations::new(&e2b);
-        let retry = RetryLayer::new(configs.retry)
+        let retry = RetryLayer::new(retries)
             .classify(E2bClassify)
             .resend(Http)
             .answers(Http)
@@ -55,13 +56,12 @@ impl<F> Builder<F> {
             .seed(seed.clone());
         let check =
             SandboxCheck::new(e2b.clone()).creations(creations.clone()).probe_by(self.probe);
-        let health_check = HealthCheckLayer::new(check, configs.health_check);
-        let health_check =
-            health_check.map_err(|error| BuildError::of(Part::HealthCheck, error))?;
-        let health_check = health_check.classify(E2bClassify);
+        let health_check = HealthCheckLayer::new(check, configs.health_check)
+            .map_err(|error| BuildError::of(Part::HealthCheck, error))?
+            .classify(E2bClassify);
         let template = self.default_template.or_else(|| configs.default_template.map(Arc::from));
-        let default_template = dropped.unless(Part::DefaultTemplate, template).flatten();
-        let default_template = default_template.map(|name| DefaultTemplate::new(name).layer());
+        let template = dropped.unless(Part::DefaultTemplate, template).flatten();
+        let default_template = template.map(|name| DefaultTemplate::new(name).layer());
         let handles = Handles {
             monitor: monitor(dropped.unless(Part::Monitor, configs.monitor).flatten(), &seed)?,
             retry: retry.handle().clone(),
@@ -75,20 +75,28 @@ impl<F> Builder<F> {
             default_template: default_template.as_ref().map(|layer| layer.handle().clone()),
             without: self.without.as_slice().into(),
         };
-        let calls = limits(&configs.timeouts, Timeouts::call_of);
-        let attempts = limits(&configs.timeouts, Timeouts::attempt_of);
         let parts = Parts {
-            deadline: deadline(dropped.unless(Part::Deadline, calls)),
+            deadline: deadline(dropped.unless(Part::Deadline, &configs.timeouts)),
             fallback: self.fallback,
             default_template: Maybe::new(default_template),
             retry: Maybe::new(dropped.unless(Part::Retry, retry)),
             safe_create: SafeCreateLayer::new(creations),
             health_check: Maybe::new(dropped.unless(Part::HealthCheck, health_check)),
             admission,
-            timeout: timeout(dropped.unless(Part::Timeout, attempts)),
+            timeout: timeout(dropped.unless(Part::Timeout, &configs.timeouts)),
             interpret: InterpretLayer::new(E2bInterpret::default()),
         };
         Ok(Stack::new(e2b, parts, handles))
+    }
+}
+
+/// Who is sent back to a line in which no gate holds it comes back at once, again and again.
+fn retries(configs: &Configs, dropped: &Dropped<'_>) -> retry::Config {
+    let paced = configs.rate_limit.is_enforced() && !dropped.has(Part::RateLimit);
+    let retry = configs.retry.clone();
+    match paced && !dropped.has(Part::Quota) {
+        true => retry,
+        false => retry.when_throttled(WhenThrottled::Sleep),
     }
 }
 
@@ -98,13 +106,13 @@ fn open_room() -> admission::Config {
     LAST_OUT.into_iter().fold(open, admission::Config::last_out)
 }
 
-fn deadline(limits: Option<Limits>) -> DeadlineLayer<E2bClassify, Http> {
-    let layer = DeadlineLayer::new(limits.unwrap_or_default());
+fn deadline(timeouts: Option<&Timeouts>) -> DeadlineLayer<E2bClassify, Http> {
+    let layer = DeadlineLayer::new(limits(timeouts, Timeouts::call_of));
     layer.classify(E2bClassify).set_deadline(Http)
 }
 
-fn timeout(limits: Option<Limits>) -> TimeoutLayer<E2bClassify> {
-    TimeoutLayer::new(limits.unwrap_or_default()).classify(E2bClassify)
+fn timeout(timeouts: Option<&Timeouts>) -> TimeoutLayer<E2bClassify> {
+    TimeoutLayer::new(limits(timeouts, Timeouts::attempt_of)).classify(E2bClassify)
 }
 
 fn monitor(config: Option<MonitorConfig>, seed: &Seed) -> Result<Option<Monitor>, BuildError> {
@@ -138,7 +146,9 @@ fn gates(configs: &Configs, dropped: &Dropped<'_>, seed: &Seed) -> Result<BuiltG
     Ok(BuiltGates { quota, rate_limit, circuit_breaker, enforced })
 }
 
-fn limits(timeouts: &Timeouts, of: fn(&Timeouts, Operation) -> Option<Duration>) -> Limits {
+/// `None`: there are none.
+fn limits(timeouts: Option<&Timeouts>, of: fn(&Timeouts, Operation) -> Option<Duration>) -> Limits {
+    let Some(timeouts) = timeouts else { return Limits::none() };
     let unknown = of(timeouts, Operation::CALL).map_or_else(Limits::none, Limits::all);
     op::ALL
         .iter()
