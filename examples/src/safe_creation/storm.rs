@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use sandtower::core::{BoxError, Rng, Seed};
+use sandtower::core::{BoxError, Refusal, Rng, Seed};
 use sandtower::e2b::{Client, Config, CreationsSnapshot, Error, NewSandbox, Sandbox, operation};
 use sandtower::stack::{Plan, Recommended, Stack};
 use sandtower_sim::{ConnectionError, ConnectionErrorKind, Fault, Limits, Sim, World};
@@ -159,7 +159,11 @@ impl Storm {
                     sleep(Duration::from_millis(rng.u64(..10_000))).await;
                     end(&client, &sandbox, &seen).await;
                 }
-                Err(error) => lock(&seen).failed(&error),
+                Err(error) => {
+                    lock(&seen).failed(&error);
+                    // Who is refused comes back when told to.
+                    sleep(error.refusal().and_then(Refusal::retry_after).unwrap_or_default()).await;
+                }
             }
         }
     }
