@@ -1,11 +1,10 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError, Weak},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
-use sandtower_core::{Changed, Clock, Gate};
+use sandtower_core::{Clock, Gate, Watching};
 use sandtower_time::TokioClock;
 
 use crate::{CircuitBreaker, Transition};
@@ -36,7 +35,7 @@ pub struct Transitions {
     breaker: CircuitBreaker,
     /// The number of the last that was told.
     seen: u64,
-    woken: Option<Arc<Woken>>,
+    watching: Watching,
 }
 
 /// What a subscriber is told.
@@ -51,7 +50,7 @@ pub struct Told {
 
 impl Transitions {
     pub(crate) fn of(breaker: CircuitBreaker, seen: u64) -> Self {
-        Self { breaker, seen, woken: None }
+        Self { breaker, seen, watching: Watching::default() }
     }
 
     /// The next, if it has happened already.
@@ -76,14 +75,7 @@ impl Transitions {
         if let Some(told) = self.try_next() {
             return Poll::Ready(told);
         }
-        let breaker = &self.breaker;
-        let woken = self.woken.get_or_insert_with(|| {
-            let woken = Arc::new(Woken::default());
-            let weak: Weak<Woken> = Arc::downgrade(&woken);
-            breaker.watch(weak);
-            woken
-        });
-        woken.register(cx.waker());
+        self.watching.register(cx.waker(), |watcher| self.breaker.watch(watcher));
         // It may have happened before it was watched for.
         self.try_next().map_or(Poll::Pending, Poll::Ready)
     }
@@ -101,28 +93,5 @@ impl Future for NextTransition<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Told> {
         self.transitions.poll_next(cx)
-    }
-}
-
-/// The task that waits for the next.
-#[derive(Debug, Default)]
-struct Woken(Mutex<Option<Waker>>);
-
-impl Woken {
-    fn register(&self, waker: &Waker) {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *slot {
-            Some(old) => old.clone_from(waker),
-            None => *slot = Some(waker.clone()),
-        }
-    }
-}
-
-impl Changed for Woken {
-    fn changed(&self) {
-        let waker = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
     }
 }

@@ -1,14 +1,13 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    Asks, BoxError, Changed, Classify, Clock, Gate, Guard, Judge, Take, Verdict, verdict_of_error,
+    Asks, BoxError, Classify, Clock, Gate, Guard, Judge, Take, Verdict, Watching, verdict_of_error,
 };
 
 /// A layer that puts a gate before a service: see [`Gated`].
@@ -55,14 +54,14 @@ pub struct Gated<S, G, C, K> {
     clock: K,
     /// Set when the last `poll_ready` was answered by the gate alone: `inner` may not be called.
     refusing: Option<BoxError>,
-    /// Wakes the caller that waits for `inner` when the gate changes. Made when first needed.
-    woken: Option<Arc<Woken>>,
+    /// Wakes the caller that waits for `inner` when the gate changes.
+    watching: Watching,
 }
 
 impl<S, G, C, K> Gated<S, G, C, K> {
     /// Puts `gate` before `inner`.
     pub fn new(inner: S, gate: G, classify: C, clock: K) -> Self {
-        Self { inner, gate, classify, clock, refusing: None, woken: None }
+        Self { inner, gate, classify, clock, refusing: None, watching: Watching::default() }
     }
 
     /// The gate.
@@ -111,7 +110,7 @@ where
                 Poll::Ready(Err(error))
             }
             Poll::Pending => {
-                self.wake_on_change(cx.waker());
+                self.watching.register(cx.waker(), |watcher| self.gate.watch(watcher));
                 // The gate may have closed before it was being watched.
                 self.refusing = self.gate.peek(&self.clock).map(Into::into);
                 match self.refusing {
@@ -140,44 +139,6 @@ where
         let inner = &mut self.inner;
         let future = self.clock.hand_down(now, || inner.call(request));
         ResponseFuture::sent(future, guard)
-    }
-}
-
-impl<S, G, C, K> Gated<S, G, C, K> {
-    fn wake_on_change(&mut self, waker: &Waker)
-    where
-        G: Gate,
-    {
-        let woken = self.woken.get_or_insert_with(|| {
-            let woken = Arc::new(Woken::default());
-            let weak: Weak<Woken> = Arc::downgrade(&woken);
-            self.gate.watch(weak);
-            woken
-        });
-        woken.register(waker);
-    }
-}
-
-/// Wakes the task that waits for one shell.
-#[derive(Debug, Default)]
-struct Woken(Mutex<Option<Waker>>);
-
-impl Woken {
-    fn register(&self, waker: &Waker) {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *slot {
-            Some(old) => old.clone_from(waker),
-            None => *slot = Some(waker.clone()),
-        }
-    }
-}
-
-impl Changed for Woken {
-    fn changed(&self) {
-        let waker = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
     }
 }
 

@@ -33,6 +33,7 @@ mod refusal;
 mod seed;
 mod verdict;
 mod wait_list;
+mod watching;
 mod when_ready;
 
 pub use asked::{Asked, Asks, Operation, Replay, Scope};
@@ -51,6 +52,7 @@ pub use refusal::{Reason, Refusal};
 pub use seed::Seed;
 pub use verdict::{About, Advice, Allowance, Effect, Outcome, Verdict};
 pub use wait_list::{Place, WaitList};
+pub use watching::Watching;
 pub use when_ready::WhenReady;
 
 // The generator that seeds hand out is part of this crate's interface.
