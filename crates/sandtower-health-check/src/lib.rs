@@ -57,7 +57,6 @@
 //! Inside retries, so that a dead thing is made anew; outside of what admits attempts, since its
 //! probes are requests of their own and are admitted as such. They never pass through the layers
 //! above it.
-
 //!
 //! # On a schedule
 //!

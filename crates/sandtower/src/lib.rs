@@ -15,7 +15,8 @@
 //! ```
 //!
 //! It waits for its turn where E2B has limits, retries what passes, never makes a sandbox twice, leaves
-//! a dead service alone, and says so. Everything about it can be [changed](stack::Builder); any HTTP client will do that is a tower service:
+//! a dead service alone, and says so. Everything about it can be [changed](stack::Builder); any HTTP
+//! client will do that is a tower service:
 //!
 //! ```no_run
 //! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
