@@ -1,8 +1,13 @@
 //! A connection that gives no answer.
 
-use std::fmt;
+use std::error::Error;
+use std::sync::LazyLock;
+use std::{fmt, io};
 
 /// The simulated connection broke before an answer, or in the middle of one.
+///
+/// Its source is the [`io::Error`] that a socket would have given: clients tell by that whether the
+/// request left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionError {
     kind: ConnectionErrorKind,
@@ -52,4 +57,28 @@ impl fmt::Display for ConnectionError {
     }
 }
 
-impl std::error::Error for ConnectionError {}
+impl Error for ConnectionError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        static REFUSED: LazyLock<io::Error> =
+            LazyLock::new(|| io::ErrorKind::ConnectionRefused.into());
+        static RESET: LazyLock<io::Error> = LazyLock::new(|| io::ErrorKind::ConnectionReset.into());
+        Some(match self.kind {
+            ConnectionErrorKind::Refused => &*REFUSED,
+            ConnectionErrorKind::Reset => &*RESET,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_source_is_what_a_socket_would_have_said() {
+        let kind = |error: ConnectionError| {
+            error.source().unwrap().downcast_ref::<io::Error>().unwrap().kind()
+        };
+        assert_eq!(kind(ConnectionError::refused()), io::ErrorKind::ConnectionRefused);
+        assert_eq!(kind(ConnectionError::reset(true)), io::ErrorKind::ConnectionReset);
+    }
+}
