@@ -141,3 +141,11 @@ fn the_stack_stands_over_reqwest_and_understands_its_errors() {
         ],
     );
 }
+
+#[test]
+fn each_step_from_a_pattern_by_hand_to_the_stack_runs() {
+    assert_says(
+        "migration",
+        &["\n0 | ", "\n1 | ", "\n2 | ", "\n3 | ", "\n4 | ", " | 0 | 0 | ", "\n5 | ", " | 0 | 0 | "],
+    );
+}

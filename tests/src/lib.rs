@@ -23,3 +23,7 @@ mod guide {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/settings.md")]
 mod settings {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migration.md")]
+mod migration {}

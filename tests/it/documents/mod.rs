@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
 
 mod settings;
+mod steps;
 
 use std::fs;
 use std::path::{Path, PathBuf};
