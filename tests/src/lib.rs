@@ -27,3 +27,7 @@ mod settings {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/migration.md")]
 mod migration {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/operations.md")]
+mod operations {}

@@ -50,8 +50,9 @@
 //! `default-features = false`, brings neither HTTP nor TLS. [`Message`] says what a
 //! user reads while waiting, or after a failure; [`ServiceBuilderExt`] puts layers into a chain.
 //!
-//! In the repository, `docs/guide.md` says how to choose layers and put them together, and
-//! `docs/settings.md` what each setting does.
+//! In the repository, `docs/guide.md` says how to choose layers and put them together,
+//! `docs/settings.md` what each setting does, `docs/migration.md` how to come here from retries of one's
+//! own, and `docs/operations.md` what to watch and what to do when something is wrong.
 
 #[cfg(feature = "e2b")]
 mod client;

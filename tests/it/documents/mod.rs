@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
 
+mod events;
 mod settings;
+mod snapshot;
 mod steps;
 
 use std::fs;
