@@ -55,9 +55,9 @@ impl Future for Answer {
 ///
 /// What the service says.
 #[inline]
-pub fn call<S>(service: &mut S, request: Request) -> Result<S::Response, S::Error>
+pub fn call<S, Req>(service: &mut S, request: Req) -> Result<S::Response, S::Error>
 where
-    S: Service<Request>,
+    S: Service<Req>,
 {
     until_ready(|cx| service.poll_ready(cx))?;
     let mut answer = pin!(service.call(request));

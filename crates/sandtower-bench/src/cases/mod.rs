@@ -1,5 +1,6 @@
 //! All that is measured: ours beside what others have for the same purpose.
 
+mod e2b;
 mod floors;
 mod ours;
 mod peers;
@@ -79,6 +80,7 @@ pub fn all() -> Vec<Group> {
                 peers::tower_stack(),
             ],
         ),
+        group("calls of E2B, over HTTP", vec![e2b::request(), e2b::get(), e2b::envd()]),
         group("what it is made of", floors::all()),
     ]
 }

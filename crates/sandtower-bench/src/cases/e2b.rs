@@ -1,0 +1,82 @@
+//! The recommended stack as its users have it: calls of E2B, over an HTTP service that answers at once.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::hint::black_box;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Method, Response};
+use http_body_util::Full;
+use sandtower::e2b::Config;
+use sandtower::stack::{Plan, Stack};
+use tower::{Layer, Service};
+
+use crate::bare;
+use crate::case::{Case, Runner};
+
+type Request = http::Request<Full<Bytes>>;
+
+const GET: (Method, &str) = (Method::GET, "https://api.e2b.app/sandboxes/iabcdefghijklmnopqrst");
+
+const ENVD: (Method, &str) =
+    (Method::POST, "https://49983-iabcdefghijklmnopqrst.e2b.app/filesystem.Filesystem/Stat");
+
+/// What the others have below them: a request is made, by copying another, and answered.
+pub(super) fn request() -> Case {
+    Case::shared_work("e2b/request", || runner(Api, GET))
+}
+
+/// A sandbox is asked for.
+pub(super) fn get() -> Case {
+    stacked("sandtower/e2b", GET)
+}
+
+/// Something in a sandbox is.
+pub(super) fn envd() -> Case {
+    stacked("sandtower/e2b-envd", ENVD)
+}
+
+#[expect(clippy::expect_used, reason = "a key of the right form")]
+fn stacked(name: &'static str, what: (Method, &'static str)) -> Case {
+    let config = Config::new("e2b_0123").expect("a key");
+    let service = Stack::recommended(config, Plan::Pro).layer(Api);
+    Case::shared_work(name, move || runner(service.clone(), what.clone()))
+}
+
+/// # Panics
+///
+/// If calls do not succeed: something else would be measured.
+#[expect(clippy::expect_used, reason = "constants that make a request")]
+fn runner<S, B>(mut service: S, (method, uri): (Method, &str)) -> Runner
+where
+    S: Service<Request, Response = Response<B>> + Send + 'static,
+{
+    let request = http::Request::builder().method(method).uri(uri).header("x-api-key", "e2b_0123");
+    let request = request.body(Full::default()).expect("a request");
+    let mut ask = move || black_box(bare::call(&mut service, black_box(request.clone())));
+    assert!(ask().is_ok_and(|answer| answer.status().is_success()), "no success");
+    Box::new(move |calls| {
+        for _ in 0..calls {
+            let _ = ask();
+        }
+    })
+}
+
+/// Answers at once, with nothing.
+#[derive(Clone, Debug)]
+struct Api;
+
+impl Service<Request> for Api {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _request: Request) -> Self::Future {
+        ready(Ok(Response::new(Full::default())))
+    }
+}
