@@ -22,9 +22,9 @@ fn success(scenario: &str, policy: Policy) -> f64 {
     answered as f64 / calls as f64
 }
 
-/// Whether any request for it was sent.
+/// Whether any request for it was sent. A refused connection takes no time; what follows it does.
 fn was_sent(answer: &Answer) -> bool {
-    answer.spent.iter().any(|spent| spent.what == Part::Attempt)
+    answer.spent.iter().any(|spent| matches!(spent.what, Part::Attempt | Part::Backoff))
 }
 
 #[test]
