@@ -79,6 +79,12 @@ impl Config {
             .ramp(64)
     }
 
+    /// The name in refusals, events and snapshots, for one more breaker of the same kind.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// The numbers of the application that sandtower was first made for: opens for 60 s after 5
     /// consecutive failures, then sends one probe, whose success closes it for everyone. The lease of
     /// the probe and the expected time are 60 s; a server may ask for up to 5 min.

@@ -6,7 +6,7 @@ use crate::{operation as op, recognise};
 
 /// Classifies requests to E2B: which operation, whether it may be replayed, and by when.
 ///
-/// Everything is one scope, [`Scope::ALL`](sandtower_core::Scope::ALL). The deadline and the call's
+/// The control plane is one [scope](op::scope), what runs in sandboxes another. The deadline and the call's
 /// arrival come from the request's extensions, as for
 /// [`HttpClassify`](sandtower_http::HttpClassify). An answer means the
 /// [`Verdict`](sandtower_core::Verdict) that an [`E2bInterpret`](crate::E2bInterpret) below found,
@@ -41,6 +41,6 @@ impl<B> Classify<Request<B>> for E2bClassify {
         if operation == op::SANDBOX_CONNECT && last == Some(Outcome::Exhausted) {
             operation = op::SANDBOX_RESUME;
         }
-        HttpJudge::new(asked(operation, request).replay(replay))
+        HttpJudge::new(asked(operation, request).scope(op::scope(operation)).replay(replay))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandtower_core::{Operation, Replay};
+use sandtower_core::{Operation, Replay, Scope};
 
 /// One table of all operations, so that numbers stay dense and no operation is without a word on
 /// whether it may be replayed, and how many seconds may pass until the head of its answer.
@@ -87,6 +87,17 @@ operations! {
     41 SANDBOX_TRAFFIC "sandbox_traffic" method endless "A call of a port that the user's own program listens on."
 }
 
+/// The scope of the control plane, which makes, lists and ends sandboxes.
+pub const CONTROL_PLANE: Scope = Scope::ALL;
+
+/// The scope of what runs in sandboxes, and of the proxy in front of them.
+pub const SANDBOXES: Scope = Scope::new(1);
+
+/// Which of the two an operation is of. They fail apart: sandboxes run on when no new one can be had.
+pub const fn scope(operation: Operation) -> Scope {
+    if operation.index() < ENVD_HEALTH.index() { CONTROL_PLANE } else { SANDBOXES }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +108,17 @@ mod tests {
             assert_eq!(operation.index(), at + 1, "{operation}");
             assert!(ALL[..at].iter().all(|other| other.name() != operation.name()), "{operation}");
         }
+    }
+
+    #[test]
+    fn what_a_sandbox_answers_itself_is_of_another_scope_than_the_control_plane() {
+        let of_sandboxes = ["envd_", "file_", "process_", "code_", "sandbox_traffic"];
+        for operation in ALL {
+            let answers = of_sandboxes.iter().any(|start| operation.name().starts_with(start));
+            let expected = if answers { SANDBOXES } else { CONTROL_PLANE };
+            assert_eq!(scope(*operation), expected, "{operation}");
+        }
+        assert_eq!(scope(Operation::CALL), CONTROL_PLANE);
     }
 
     #[test]

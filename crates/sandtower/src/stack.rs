@@ -13,7 +13,7 @@
 //!    may have left, and nobody holds, is found and killed. Its look-ups stand in line like all calls.
 //! 5. **Health check.** Above the waiting room, so that its probes stand in line like all calls, as an
 //!    operation of their own; below retry, so that they are never retried.
-//! 6. **Admission**, the one waiting room. Quota, rate limit and circuit breaker are gates inside of
+//! 6. **Admission**, the one waiting room. Quota, rate limit and circuit breakers are gates inside of
 //!    it: a call gets slot, pace and breaker together or waits for all of them, in one line. A
 //!    creation that finds all sandboxes in use waits here until one ends.
 //! 7. **Time-out of the attempt.** Below the waiting room: waiting never looks like a slow service.
@@ -41,6 +41,7 @@ mod handles;
 mod maybe;
 mod part;
 mod plan;
+mod planes;
 mod preset;
 mod watch;
 
@@ -54,5 +55,6 @@ pub use handles::{Handles, Snapshot, Undrained};
 pub use maybe::{Maybe, MaybeFuture, MaybeLayered};
 pub use part::Part;
 pub use plan::Plan;
+pub use planes::{PlaneToken, Planes};
 pub use preset::Preset;
 pub use watch::{WatchExtension, Watched};

@@ -15,7 +15,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use sandtower::admission::{Progress, Where};
 use sandtower::core::{BoxError, Clock, Seed};
-use sandtower::e2b::{Config, NewSandbox, Timeouts, operation as op};
+use sandtower::e2b::{Config, NewSandbox, Sandbox, Timeouts, operation as op};
 use sandtower::fallback::{Failed, FallbackLayer};
 use sandtower::stack::{Part, Plan, Preset, Stack};
 use sandtower::time::TokioClock;
@@ -279,4 +279,36 @@ async fn a_stack_stands_in_a_chain() {
     let service = ServiceBuilder::new().e2b_stack(stack).service(always(StatusCode::OK));
     let request = Request::get("https://api.e2b.app/health").body(Full::default()).unwrap();
     assert_eq!(service.oneshot(request).await.unwrap().status(), StatusCode::OK);
+}
+
+/// The control plane is down; sandboxes answer.
+#[tokio::test(start_paused = true)]
+async fn what_runs_in_sandboxes_is_to_be_had_while_the_control_plane_is_down() {
+    let service = service_fn(async |request: Request<Full<Bytes>>| {
+        let is_sandbox = request.headers().contains_key("e2b-sandbox-id");
+        let status = if is_sandbox { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
+        let answer = Response::builder().status(status).body(Full::from("content"));
+        Ok::<_, std::io::Error>(answer.expect("an answer"))
+    });
+    let stack = Stack::builder(config()).build().unwrap();
+    let client = stack.client(service);
+    for _ in 0..20 {
+        assert!(client.create(&NewSandbox::new("base")).await.is_err());
+    }
+    let handles = stack.handles();
+    assert_eq!(handles.circuit_breaker.state().label(), "open");
+    let sandbox = Sandbox::new("i0abc".parse().unwrap(), None);
+    assert_eq!(client.read_file(&sandbox, "a").await.unwrap(), "content");
+    assert_eq!(handles.sandbox_breaker.state().label(), "closed");
+
+    handles.circuit_breaker.reset();
+    handles.sandbox_breaker.force_open();
+    let refused = client.read_file(&sandbox, "a").await.unwrap_err();
+    let said = refused.refusal().unwrap().to_string();
+    assert!(said.starts_with("circuit breaker `E2B sandbox proxy` is"), "{said}");
+    let refused = client.create(&NewSandbox::new("base")).await.unwrap_err();
+    assert!(refused.refusal().is_none(), "{refused}");
+    let snapshot = serde_json::to_value(handles.snapshot()).unwrap();
+    assert_eq!(snapshot["circuit_breaker"]["name"], "E2B");
+    assert_eq!(snapshot["sandbox_breaker"]["name"], "E2B sandbox proxy");
 }

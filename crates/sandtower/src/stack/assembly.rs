@@ -2,9 +2,8 @@ use tower_layer::{Identity, Layer};
 
 use super::maybe::{Maybe, MaybeLayered};
 use super::watch::WatchExtension;
-use super::{Builder, Handles, Plan};
+use super::{Builder, Handles, Plan, Planes};
 use crate::admission::{Admission, AdmissionLayer, Quota};
-use crate::circuit_breaker::CircuitBreaker;
 use crate::core::Seed;
 use crate::e2b::{
     self, Client, DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, SafeCreate,
@@ -19,7 +18,7 @@ use crate::timeout::{Deadline, DeadlineLayer, Timeout, TimeoutLayer};
 
 /// The gates in the waiting room: what is cheap to give back, and holds calls longest, is taken first.
 /// Those that were dropped from the stack are `None`.
-pub type Gates = (Option<Quota>, (Option<RateLimit>, Option<CircuitBreaker>));
+pub type Gates = (Option<Quota>, (Option<RateLimit>, Option<Planes>));
 
 /// A service under the recommended stack, with the layer `F` below the deadline. See the
 /// [module](crate::stack) for the order.

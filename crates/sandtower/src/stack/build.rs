@@ -4,11 +4,12 @@ use std::time::Duration;
 use super::assembly::{Gates, Parts, Stack};
 use super::builder::Builder;
 use super::maybe::Maybe;
-use super::preset::{Configs, LAST_OUT, NAME};
+use super::planes::Planes;
+use super::preset::{Configs, LAST_OUT, NAME, PROXY_NAME};
 use super::watch::WatchExtension;
 use super::{BuildError, Handles, Part};
 use crate::admission::{self, AdmissionLayer, Quota};
-use crate::circuit_breaker::CircuitBreaker;
+use crate::circuit_breaker;
 use crate::core::{Operation, Seed};
 use crate::e2b::{
     Creations, DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, SafeCreateLayer,
@@ -38,7 +39,7 @@ impl<F> Builder<F> {
         let e2b = e2b.timeouts(configs.timeouts.clone());
         let retries = retries(&configs, &dropped);
         let gates = gates(&configs, &dropped, &seed)?;
-        let breaker = dropped.unless(Part::CircuitBreaker, gates.circuit_breaker.clone());
+        let breaker = dropped.unless(Part::CircuitBreaker, gates.circuit_breakers.control.clone());
         if let Some(breaker) = breaker {
             e2b.creation_events().circuit_breaker_state(move || breaker.state().label());
         }
@@ -71,7 +72,8 @@ impl<F> Builder<F> {
             room: admission.room().clone(),
             quota: gates.quota,
             rate_limit: gates.rate_limit,
-            circuit_breaker: gates.circuit_breaker,
+            circuit_breaker: gates.circuit_breakers.control,
+            sandbox_breaker: gates.circuit_breakers.sandboxes,
             default_template: default_template.as_ref().map(|layer| layer.handle().clone()),
             without: self.without.as_slice().into(),
         };
@@ -124,7 +126,7 @@ fn monitor(config: Option<MonitorConfig>, seed: &Seed) -> Result<Option<Monitor>
 struct BuiltGates {
     quota: Quota,
     rate_limit: RateLimit,
-    circuit_breaker: CircuitBreaker,
+    circuit_breakers: Planes,
     enforced: Gates,
 }
 
@@ -133,17 +135,22 @@ fn gates(configs: &Configs, dropped: &Dropped<'_>, seed: &Seed) -> Result<BuiltG
         .map_err(|error| BuildError::of(Part::Quota, error))?;
     let rate_limit = RateLimit::new(configs.rate_limit.clone().seed(seed.clone()))
         .map_err(|error| BuildError::of(Part::RateLimit, error))?;
-    let circuit_breaker = configs.circuit_breaker.clone().seed(seed.clone()).build();
-    let circuit_breaker =
-        circuit_breaker.map_err(|error| BuildError::of(Part::CircuitBreaker, error))?;
+    let breaker = |config: circuit_breaker::Config| {
+        let built = config.seed(seed.clone()).build();
+        built.map_err(|error| BuildError::of(Part::CircuitBreaker, error))
+    };
+    let circuit_breakers = Planes {
+        control: breaker(configs.circuit_breaker.clone())?,
+        sandboxes: breaker(configs.circuit_breaker.clone().name(PROXY_NAME))?,
+    };
     let enforced = (
         dropped.unless(Part::Quota, quota.clone()),
         (
             dropped.unless(Part::RateLimit, rate_limit.clone()),
-            dropped.unless(Part::CircuitBreaker, circuit_breaker.clone()),
+            dropped.unless(Part::CircuitBreaker, circuit_breakers.clone()),
         ),
     );
-    Ok(BuiltGates { quota, rate_limit, circuit_breaker, enforced })
+    Ok(BuiltGates { quota, rate_limit, circuit_breakers, enforced })
 }
 
 /// `None`: there are none.

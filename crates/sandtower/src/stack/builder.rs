@@ -174,7 +174,8 @@ impl<F> Builder<F> {
         self
     }
 
-    /// Changes when the circuit breaker opens, and for how long.
+    /// Changes when the circuit breakers open, and for how long: that of the control plane, and that of
+    /// what runs in sandboxes.
     pub fn circuit_breaker(
         mut self,
         change: impl FnOnce(circuit_breaker::Config) -> circuit_breaker::Config + Send + 'static,

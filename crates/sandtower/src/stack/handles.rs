@@ -30,8 +30,10 @@ pub struct Handles {
     pub quota: Quota,
     /// What was counted by operation.
     pub rate_limit: RateLimit,
-    /// The breaker's state; reset it here.
+    /// The breaker of the control plane: its state; reset it here.
     pub circuit_breaker: CircuitBreaker,
+    /// The breaker of what runs in sandboxes.
+    pub sandbox_breaker: CircuitBreaker,
     /// How often the default template was used; `None`: there is none.
     pub default_template: Option<fallback::Handle>,
     /// How the service is, by a probe on a schedule; `None`: nobody [asked](super::Builder::monitor)
@@ -55,6 +57,7 @@ impl Handles {
             quota: self.quota.snapshot(),
             rate_limit: self.rate_limit.stats(),
             circuit_breaker: self.circuit_breaker.snapshot(),
+            sandbox_breaker: self.sandbox_breaker.snapshot(),
             monitor: self.monitor.as_ref().map(Monitor::snapshot),
         }
     }
@@ -125,8 +128,10 @@ pub struct Snapshot {
     pub quota: QuotaSnapshot,
     /// Of the rate limit.
     pub rate_limit: rate_limit::Stats,
-    /// Of the circuit breaker.
+    /// Of the circuit breaker of the control plane.
     pub circuit_breaker: circuit_breaker::Snapshot,
+    /// Of that of what runs in sandboxes.
+    pub sandbox_breaker: circuit_breaker::Snapshot,
     /// How the service is, if it is looked after.
     pub monitor: Option<MonitorSnapshot>,
 }

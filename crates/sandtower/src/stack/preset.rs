@@ -13,6 +13,8 @@ use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
 
 /// The name of the service in refusals and logs.
 pub(super) const NAME: &str = "E2B";
+/// The name of what stands between callers and all sandboxes.
+pub(super) const PROXY_NAME: &str = "E2B sandbox proxy";
 
 /// Where the numbers of a stack come from, before they are changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
