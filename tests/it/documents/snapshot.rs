@@ -46,6 +46,10 @@ fn names(path: &str, value: &Value, all: &mut BTreeSet<String>) {
         Value::Array(values) if values.iter().any(Value::is_object) => {
             values.iter().for_each(|value| names(path, value, all));
         }
-        _ => drop(all.insert(path.to_owned())),
+        // Two breakers, of which the table has the fields once.
+        _ => match path.strip_prefix("sandbox_breaker.") {
+            Some(field) => drop(all.insert(format!("circuit_breaker.{field}"))),
+            None => drop(all.insert(path.to_owned())),
+        },
     }
 }
