@@ -95,10 +95,14 @@ impl Frame {
     }
 
     /// The attempt of this number goes.
+    #[inline]
     pub(crate) fn took(&mut self, now: u64, attempt: u64) {
-        if self.interval == 0 {
-            return;
+        if self.interval > 0 {
+            self.took_a_slot(now, attempt);
         }
+    }
+
+    fn took_a_slot(&mut self, now: u64, attempt: u64) {
         let (length, spare) = (self.length(), self.spare());
         let first = self.slots.iter_mut().min_by_key(|slot| slot.next);
         let Some(first) = first.filter(|slot| slot.next <= now) else {
