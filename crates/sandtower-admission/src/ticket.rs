@@ -101,7 +101,7 @@ fn decide<G: Gate>(
         return late();
     }
     if !(lane.is_next(here) && lane.has_slot()) {
-        return match room.gates().peek(&TokioClock) {
+        return match room.gates().refuses(asked, &TokioClock) {
             Some(refusal) => (Turn::Refused(refusal), Some(Leaving::ByGate)),
             None => (Turn::Wait(deadline), None),
         };

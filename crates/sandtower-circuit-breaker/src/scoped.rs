@@ -5,7 +5,7 @@ use std::{
 };
 
 use sandtower_core::{
-    Asked, Changed, Clock, Gate, Scope, Settlement, Take, Tick, Verdict, Watchers,
+    Asked, Changed, Clock, Gate, Refusal, Scope, Settlement, Take, Tick, Verdict, Watchers,
 };
 use sandtower_time::TokioClock;
 use serde::Serialize;
@@ -259,6 +259,11 @@ impl Gate for CircuitBreakers {
 
     fn head(&self, asked: &Asked, token: &mut ScopedToken, settlement: &Settlement) -> bool {
         token.breaker.head(asked, &mut token.token, settlement)
+    }
+
+    fn refuses(&self, asked: &Asked, clock: &impl Clock) -> Option<Refusal> {
+        let breaker = self.lock().kept.get(&asked.scope)?.breaker.clone();
+        breaker.peek(clock)
     }
 
     fn unready(&self, verdict: &Verdict, now: Tick) {

@@ -63,6 +63,12 @@ pub trait Gate: Send + Sync + 'static {
         None
     }
 
+    /// The same, of a request that asks `asked`: whether there is no use in waiting for a token of
+    /// another gate, since this one would refuse it then.
+    fn refuses(&self, _asked: &Asked, clock: &impl Clock) -> Option<Refusal> {
+        self.peek(clock)
+    }
+
     /// The service below failed to become ready: no attempt was sent, yet it may matter.
     fn unready(&self, _verdict: &Verdict, _now: Tick) {}
 

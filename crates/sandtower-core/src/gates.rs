@@ -55,6 +55,10 @@ impl<G: Gate + ?Sized> Gate for Arc<G> {
         (**self).peek(clock)
     }
 
+    fn refuses(&self, asked: &Asked, clock: &impl Clock) -> Option<Refusal> {
+        (**self).refuses(asked, clock)
+    }
+
     fn unready(&self, verdict: &Verdict, now: Tick) {
         (**self).unready(verdict, now);
     }
@@ -104,6 +108,10 @@ impl<G: Gate> Gate for Option<G> {
         self.as_ref()?.peek(clock)
     }
 
+    fn refuses(&self, asked: &Asked, clock: &impl Clock) -> Option<Refusal> {
+        self.as_ref()?.refuses(asked, clock)
+    }
+
     fn unready(&self, verdict: &Verdict, now: Tick) {
         if let Some(gate) = self {
             gate.unready(verdict, now);
@@ -119,7 +127,7 @@ impl<G: Gate> Gate for Option<G> {
 
 /// Both gates or neither: what the first gave goes back when the second says no. Nest pairs for
 /// more than two; put the gate whose token is dearest to take back last. Nobody waits for the first
-/// while the second refuses everything.
+/// while the second [refuses](Gate::refuses) them.
 ///
 /// A token is `None` once it was settled [without the time](Gate::settle_untimed): one gate may need
 /// it, and the other not.
@@ -130,7 +138,7 @@ impl<A: Gate, B: Gate> Gate for (A, B) {
         let first = match self.0.take(asked, now) {
             Take::Open(token) => token,
             Take::NotBefore(at, why) => {
-                return match self.1.peek(&At(now)) {
+                return match self.1.refuses(asked, &At(now)) {
                     Some(refusal) => Take::Refuse(refusal),
                     None => Take::NotBefore(at, why),
                 };
@@ -191,6 +199,10 @@ impl<A: Gate, B: Gate> Gate for (A, B) {
         self.0.peek(clock).or_else(|| self.1.peek(clock))
     }
 
+    fn refuses(&self, asked: &Asked, clock: &impl Clock) -> Option<Refusal> {
+        self.0.refuses(asked, clock).or_else(|| self.1.refuses(asked, clock))
+    }
+
     fn unready(&self, verdict: &Verdict, now: Tick) {
         self.0.unready(verdict, now);
         self.1.unready(verdict, now);
@@ -225,7 +237,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::Reason;
+    use crate::{Reason, Scope};
 
     /// Lets nobody through before a second is over.
     struct Slow;
@@ -278,5 +290,35 @@ mod tests {
         );
         let nested = (Slow, (Slow, Some(Shut(until))));
         assert!(matches!(nested.take(&asked, Tick::ZERO), Take::Refuse(_)));
+    }
+
+    /// Refuses one scope.
+    struct ShutTo(Scope);
+
+    impl Gate for ShutTo {
+        type Token = ();
+
+        fn take(&self, asked: &Asked, now: Tick) -> Take<()> {
+            self.refuses(asked, &At(now)).map_or(Take::Open(()), Take::Refuse)
+        }
+
+        fn give_back(&self, _asked: &Asked, (): ()) {}
+
+        fn settle(&self, _asked: &Asked, (): (), _settlement: &Settlement) {}
+
+        fn refuses(&self, asked: &Asked, _clock: &impl Clock) -> Option<Refusal> {
+            let why = || Refusal::new("breaker", "shut", Reason::Draining);
+            (asked.scope == self.0).then(why)
+        }
+
+        fn watch(&self, _changed: Weak<dyn Changed>) {}
+    }
+
+    #[test]
+    fn nobody_waits_for_one_gate_while_the_other_refuses_what_they_ask() {
+        let [shut, open] = [1, 2].map(|scope| Asked::default().scope(Scope::new(scope)));
+        let gates = (Slow, (Slow, Some(ShutTo(Scope::new(1)))));
+        assert!(matches!(gates.take(&shut, Tick::ZERO), Take::Refuse(_)));
+        assert!(matches!(gates.take(&open, Tick::ZERO), Take::NotBefore(..)));
     }
 }

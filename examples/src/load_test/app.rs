@@ -37,6 +37,8 @@ pub(crate) struct Answered {
     pub(crate) done: u32,
     pub(crate) failures: u32,
     pub(crate) last: Option<Failure>,
+    /// What the breaker was when the query came.
+    pub(crate) breaker: Option<&'static str>,
 }
 
 /// Pieces of code that an agent runs for one query.
@@ -50,14 +52,16 @@ const GIVES_UP_AFTER: u32 = 5;
 impl<E: Execute> App<E> {
     /// Answers one query.
     pub(crate) async fn answer(self: Arc<Self>, arrival: Arrival) -> Answered {
-        match self.agent {
+        let breaker = self.execute.look().breaker;
+        let answered = match self.agent {
             Agent::Thoughtful => self.think_and_run(arrival).await,
             Agent::Plain => {
                 let outcome = self.run().await;
                 let (done, failures) = if outcome.is_ok() { (1, 0) } else { (0, 1) };
                 Answered::new(done, failures, outcome.err(), 1)
             }
-        }
+        };
+        Answered { breaker, ..answered }
     }
 
     async fn think_and_run(&self, arrival: Arrival) -> Answered {
@@ -105,7 +109,7 @@ impl Answered {
             Some(failure) if failure.refused.is_some() => Ending::Refused,
             _ => Ending::Failed,
         };
-        Self { ending, done, failures, last }
+        Self { ending, done, failures, last, breaker: None }
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Answer {
     pub failures: u32,
     /// Why there is no answer, if there is none.
     pub gave_up: Option<String>,
+    /// What the breaker was when it came; `None`: there is none.
+    pub breaker: Option<&'static str>,
     /// Where its time went.
     pub spent: Vec<Spent>,
 }
@@ -85,6 +87,7 @@ impl Answer {
             done: answered.done,
             failures: answered.failures,
             gave_up: last.map(|failure| failure.text.clone()),
+            breaker: answered.breaker,
             spent: spent.clone(),
         }
     }

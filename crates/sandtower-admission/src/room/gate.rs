@@ -103,6 +103,10 @@ impl<G: Gate> Gate for Room<G> {
         self.inner.gates.peek(clock)
     }
 
+    fn refuses(&self, asked: &Asked, clock: &impl Clock) -> Option<Refusal> {
+        self.inner.gates.refuses(asked, clock)
+    }
+
     fn unready(&self, verdict: &Verdict, now: Tick) {
         self.inner.gates.unready(verdict, now);
     }

@@ -61,6 +61,10 @@ impl Gate for Planes {
         self.sandboxes.peek(clock).map(|_| refusal)
     }
 
+    fn refuses(&self, asked: &Asked, clock: &impl Clock) -> Option<Refusal> {
+        self.of(asked).peek(clock)
+    }
+
     fn unready(&self, verdict: &Verdict, now: Tick) {
         self.control.unready(verdict, now);
         self.sandboxes.unready(verdict, now);
