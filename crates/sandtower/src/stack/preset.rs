@@ -59,7 +59,7 @@ impl Preset {
                 rate_limit: rate_limit::Config::new(NAME)
                     .mode(Mode::Enforce)
                     .pace(op::SANDBOX_CREATE, Pace::every(plan.create_every())),
-                circuit_breaker: circuit_breaker::Config::new(NAME),
+                circuit_breaker: circuit_breaker::Config::new(NAME).lease(LEASE),
                 monitor: None,
             },
             Self::Original => Configs {
@@ -70,12 +70,15 @@ impl Preset {
                 admission: admission(plan),
                 quota: quota(plan),
                 rate_limit: rate_limit::Config::original(),
-                circuit_breaker: circuit_breaker::Config::original(NAME),
+                circuit_breaker: circuit_breaker::Config::original(NAME).lease(LEASE),
                 monitor: None,
             },
         }
     }
 }
+
+/// A probe may take as long as the longest attempt, and a second.
+const LEASE: Duration = Duration::from_secs(61);
 
 /// The line of creations keeps its order: their callers wait for minutes, whoever cannot be served in
 /// time is refused on arrival, and whoever gives up leaves the line.
