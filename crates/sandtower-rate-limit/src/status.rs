@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// How one operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -29,8 +29,13 @@ pub struct Stats {
     pub total: u64,
     /// Every operation that was ever asked for, by its number.
     pub by_operation: Vec<OperationStats>,
-    /// How far back attempts are counted.
+    /// How far back attempts are counted. Serializes as `window_ms`.
+    #[serde(rename = "window_ms", serialize_with = "millis")]
     pub window: Duration,
+}
+
+fn millis<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// What was sent of one operation.

@@ -40,7 +40,7 @@ fn names(path: &str, value: &Value, all: &mut BTreeSet<String>) {
     let below =
         |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     match value {
-        Value::Object(fields) if !fields.contains_key("nanos") => {
+        Value::Object(fields) => {
             fields.iter().for_each(|(name, value)| names(&below(name), value, all));
         }
         Value::Array(values) if values.iter().any(Value::is_object) => {

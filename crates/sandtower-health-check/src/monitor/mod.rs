@@ -12,7 +12,7 @@ use sandtower_core::{
     Asked, Changed, Clock, Gate, Reason, Refusal, Settlement, Take, Tick, Verdict, Watchers,
 };
 use sandtower_time::TokioClock;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio::task::AbortHandle;
 
 use self::engine::Engine;
@@ -115,12 +115,14 @@ pub struct MonitorSnapshot {
     pub probing: bool,
     /// How it is.
     pub health: Health,
-    /// For how long it has been so; `None`: as long as it was looked after.
+    /// For how long it has been so; `None`: as long as it was looked after. Serializes as `since_ms`.
+    #[serde(rename = "since_ms", serialize_with = "millis")]
     pub since: Option<Duration>,
     /// What the latest probe that failed has found.
     #[serde(serialize_with = "as_text")]
     pub last_error: Option<Finding>,
-    /// How long ago that was.
+    /// How long ago that was. Serializes as `last_error_ago_ms`.
+    #[serde(rename = "last_error_ago_ms", serialize_with = "millis")]
     pub last_error_ago: Option<Duration>,
     /// Probes that have ended.
     pub probes: u64,
@@ -128,7 +130,11 @@ pub struct MonitorSnapshot {
     pub failures: u64,
 }
 
-fn as_text<S: serde::Serializer>(finding: &Option<Finding>, to: S) -> Result<S::Ok, S::Error> {
+fn millis<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)).serialize(to)
+}
+
+fn as_text<S: Serializer>(finding: &Option<Finding>, to: S) -> Result<S::Ok, S::Error> {
     match finding {
         Some(finding) => to.collect_str(finding),
         None => to.serialize_none(),
