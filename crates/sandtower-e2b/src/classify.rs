@@ -6,8 +6,8 @@ use crate::{operation as op, recognise};
 
 /// Classifies requests to E2B: which operation, whether it may be replayed, and by when.
 ///
-/// The control plane is one [scope](op::scope), what runs in sandboxes another. The deadline and the call's
-/// arrival come from the request's extensions, as for
+/// The control plane is one [scope](op::scope), what runs in sandboxes another. The deadline and the
+/// call's arrival come from the request's extensions, as for
 /// [`HttpClassify`](sandtower_http::HttpClassify). An answer means the
 /// [`Verdict`](sandtower_core::Verdict) that an [`E2bInterpret`](crate::E2bInterpret) below found,
 /// else what its status says.
@@ -37,10 +37,15 @@ impl<B> Classify<Request<B>> for E2bClassify {
 
     fn ask(&self, request: &Request<B>) -> HttpJudge {
         let (mut operation, replay) = recognise(request);
-        let last = request.extensions().get::<Attempt>().and_then(|attempt| attempt.last);
-        if operation == op::SANDBOX_CONNECT && last == Some(Outcome::Exhausted) {
+        if operation == op::SANDBOX_CONNECT && found_no_slot(request) {
             operation = op::SANDBOX_RESUME;
         }
         HttpJudge::new(asked(operation, request).scope(op::scope(operation)).replay(replay))
     }
+}
+
+/// Whether the attempt before this one was answered so.
+fn found_no_slot<B>(request: &Request<B>) -> bool {
+    let last = request.extensions().get::<Attempt>().and_then(|attempt| attempt.last);
+    last == Some(Outcome::Exhausted)
 }

@@ -55,6 +55,6 @@ pub use handles::{Handles, Snapshot, Undrained};
 pub use maybe::{Maybe, MaybeFuture, MaybeLayered};
 pub use part::Part;
 pub use plan::Plan;
-pub use planes::{PlaneToken, Planes};
+pub use planes::Planes;
 pub use preset::Preset;
 pub use watch::{WatchExtension, Watched};

@@ -13,11 +13,6 @@ pub struct Planes {
     pub(super) sandboxes: CircuitBreaker,
 }
 
-/// Of one of the two, which is that of the scope that was asked for.
-#[derive(Debug)]
-#[must_use = "a token has to be given back or settled"]
-pub struct PlaneToken(Token);
-
 impl Planes {
     fn of(&self, asked: &Asked) -> &CircuitBreaker {
         if asked.scope == SANDBOXES { &self.sandboxes } else { &self.control }
@@ -25,35 +20,27 @@ impl Planes {
 }
 
 impl Gate for Planes {
-    type Token = PlaneToken;
+    /// Of the breaker of the scope that was asked for.
+    type Token = Token;
 
-    fn take(&self, asked: &Asked, now: Tick) -> Take<PlaneToken> {
-        match self.of(asked).take(asked, now) {
-            Take::Open(token) => Take::Open(PlaneToken(token)),
-            Take::NotBefore(at, why) => Take::NotBefore(at, why),
-            Take::Refuse(why) => Take::Refuse(why),
-        }
+    fn take(&self, asked: &Asked, now: Tick) -> Take<Token> {
+        self.of(asked).take(asked, now)
     }
 
-    fn give_back(&self, asked: &Asked, token: PlaneToken) {
-        self.of(asked).give_back(asked, token.0);
+    fn give_back(&self, asked: &Asked, token: Token) {
+        self.of(asked).give_back(asked, token);
     }
 
-    fn settle(&self, asked: &Asked, token: PlaneToken, settlement: &Settlement) {
-        self.of(asked).settle(asked, token.0, settlement);
+    fn settle(&self, asked: &Asked, token: Token, settlement: &Settlement) {
+        self.of(asked).settle(asked, token, settlement);
     }
 
-    fn settle_untimed(
-        &self,
-        asked: &Asked,
-        token: PlaneToken,
-        verdict: &Verdict,
-    ) -> Option<PlaneToken> {
-        self.of(asked).settle_untimed(asked, token.0, verdict).map(PlaneToken)
+    fn settle_untimed(&self, asked: &Asked, token: Token, verdict: &Verdict) -> Option<Token> {
+        self.of(asked).settle_untimed(asked, token, verdict)
     }
 
-    fn head(&self, asked: &Asked, token: &mut PlaneToken, settlement: &Settlement) -> bool {
-        self.of(asked).head(asked, &mut token.0, settlement)
+    fn head(&self, asked: &Asked, token: &mut Token, settlement: &Settlement) -> bool {
+        self.of(asked).head(asked, token, settlement)
     }
 
     fn peek(&self, clock: &impl Clock) -> Option<Refusal> {
