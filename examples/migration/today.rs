@@ -4,9 +4,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sandtower::core::{BoxError, Clock, Outcome, Tick};
+use sandtower::core::{BoxError, Outcome, Tick};
 use sandtower::e2b::{Client, Command, Error, NewSandbox, Sandbox};
-use sandtower::time::TokioClock;
 
 use crate::world::Http;
 
@@ -66,7 +65,7 @@ impl Today {
 
     fn classify(&self) -> Result<(), BoxError> {
         let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        match breaker.opened.map(|opened| TokioClock.now().since(opened)) {
+        match breaker.opened.map(|opened| Tick::now().since(opened)) {
             Some(since) if since < OPEN_FOR => {
                 let left = (OPEN_FOR - since).as_secs();
                 let text =
@@ -85,7 +84,7 @@ impl Today {
         }
         breaker.failures += 1;
         if breaker.failures >= FAILURES {
-            breaker.opened = Some(TokioClock.now());
+            breaker.opened = Some(Tick::now());
         }
     }
 }

@@ -9,9 +9,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower::core::{BoxError, Clock};
+use sandtower::core::{BoxError, Tick};
 use sandtower::e2b::{Client, Command, Config, NewSandbox, Sandbox};
-use sandtower::time::TokioClock;
 use sandtower_sim::{Fault, FaultAnswer, FaultKind, Sim};
 use tower::Service;
 
@@ -165,9 +164,9 @@ async fn measure(
     let (seen, handed_out) = (RefCell::new(Seen::default()), RefCell::default());
     let user = async |user: u32| {
         tokio::time::sleep(ONE_EACH * user).await;
-        let began = TokioClock.now();
+        let began = Tick::now();
         let ran = run(&handed_out).await;
-        let took = TokioClock.now().since(began);
+        let took = Tick::now().since(began);
         let mut seen = seen.borrow_mut();
         match ran {
             Ok(()) => {

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use sandtower::circuit_breaker::{CircuitBreaker, CircuitBreakerLayer};
 use sandtower::core::{
-    ByResult, ClassifiedError, Clock, Effect, Rejection, Replay, RequestInfo, Verdict, find,
+    ByResult, ClassifiedError, Effect, Rejection, Replay, RequestInfo, Tick, Verdict, find,
     verdict_of_error,
 };
 use sandtower::retry::RetryLayer;
-use sandtower::time::TokioClock;
 use sandtower::timeout::{Limits, TimeoutLayer};
 use sandtower_testkit::{Answer, Mock};
 use tower::{Layer, ServiceExt};
@@ -50,11 +49,11 @@ async fn retries_do_not_hammer_an_open_breaker() {
         service.clone().oneshot(1).await.unwrap_err();
     }
     assert_eq!(breaker.state().to_string(), "open");
-    let (calls, start) = (handle.counts().calls, TokioClock.now());
+    let (calls, start) = (handle.counts().calls, Tick::now());
 
     let error = service.oneshot(1).await.unwrap_err();
 
     assert!(find::<Rejection>(&*error).is_some(), "{error}");
-    assert_eq!(TokioClock.now(), start, "a rejection was waited for");
+    assert_eq!(Tick::now(), start, "a rejection was waited for");
     assert_eq!(handle.counts().calls, calls);
 }

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use sandtower::admission::{AdmissionLayer, Config, Quota, QuotaConfig};
 use sandtower::core::{
-    BoxError, ClassifiedError, Classify, ClassifyResponse, Clock, HasInfo, Operation, Replay,
-    RequestInfo, Seed, Tick, Verdict, verdict_of_error,
+    BoxError, ClassifiedError, Classify, ClassifyResponse, HasInfo, Operation, Replay, RequestInfo,
+    Seed, Tick, Verdict, verdict_of_error,
 };
 use sandtower::retry::{self, RetryLayer, WhenThrottled};
-use sandtower::time::TokioClock;
 use sandtower_testkit::{Answer, Mock};
 use tokio::task::JoinSet;
 use tower::{Layer, ServiceExt};
@@ -72,7 +71,7 @@ fn service(life: Option<Duration>) -> (Mock<RequestInfo, ()>, Arc<Mutex<Seen>>) 
     let (mock, _) = Mock::new({
         let seen = Arc::clone(&seen);
         move |info: RequestInfo, _| {
-            let (mut seen, now) = (seen.lock().unwrap(), TokioClock.now());
+            let (mut seen, now) = (seen.lock().unwrap(), Tick::now());
             while seen.alive.peek().is_some_and(|Reverse(end)| *end <= now) {
                 seen.alive.pop();
             }
@@ -112,7 +111,7 @@ async fn two_hundred_creations(seed: u64, known: Option<u32>, killed: bool) -> O
     let admission = AdmissionLayer::with_gates(room, quota).unwrap().classify(Literal);
     let retry = retry::Config::recommended().when_throttled(WhenThrottled::WaitBelow);
     let stack = RetryLayer::new(retry).classify(Literal).layer(admission.layer(mock));
-    let start = TokioClock.now();
+    let start = Tick::now();
     let mut callers = JoinSet::new();
     for _ in 0..CALLS {
         let stack = stack.clone();
@@ -126,7 +125,7 @@ async fn two_hundred_creations(seed: u64, known: Option<u32>, killed: bool) -> O
         });
     }
     let failed = callers.join_all().await.into_iter().filter_map(Result::err).collect();
-    let took = TokioClock.now().since(start);
+    let took = Tick::now().since(start);
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     let told = format!("seed {seed}: {took:?}, {} asked in vain, {failed:?}", seen.exhausted.len());
     Outcome { seen, took, failed, told }

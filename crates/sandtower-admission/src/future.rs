@@ -3,10 +3,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
+use sandtower_core::Sleep;
 use sandtower_core::{
-    BoxError, ClassifyResponse, Clock, Gate, Guard, HasInfo, Rejection, Tick, WhenReady,
+    BoxError, ClassifyResponse, Gate, Guard, HasInfo, Rejection, Tick, WhenReady,
 };
-use sandtower_time::{Sleep, TokioClock};
 use tower_service::Service;
 
 use crate::progress::Inside;
@@ -108,7 +108,7 @@ where
                 guard.unready(&error);
                 return Poll::Ready(Err(error));
             }
-            guard.sent(TokioClock.now());
+            guard.sent(Tick::now());
         }
         let result = ready!(call.poll(cx)).map_err(Into::into);
         guard.judged(result.as_ref());
@@ -129,7 +129,7 @@ where
     ) -> Poll<Result<Admitted<S, Req, G, J>, Rejection>> {
         let mut this = self.project();
         loop {
-            match this.ticket.look(cx, TokioClock.now()) {
+            match this.ticket.look(cx, Tick::now()) {
                 Turn::Wait(until) => {
                     this.sleep.as_mut().reset(until);
                     ready!(this.sleep.as_mut().poll(cx));

@@ -1,9 +1,8 @@
 use std::task::{Context, Poll};
 
 use sandtower_core::{
-    BoxError, ByResult, Classify, ClassifyResponse, Clock, Gate, Guard, HasInfo, WhenReady,
+    BoxError, ByResult, Classify, ClassifyResponse, Gate, Guard, HasInfo, Tick, WhenReady,
 };
-use sandtower_time::TokioClock;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -114,7 +113,7 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let judge = self.classify.classify(&request);
-        let now = TokioClock.begin();
+        let now = Tick::now();
         match self.room.enter(judge.info(), now) {
             Some(Ok(slot)) => {
                 let inside = Inside::new(self.watch.progress(&request));

@@ -3,8 +3,7 @@
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use sandtower_core::{Clock, Gate, Place, Reason, Rejection, RequestInfo, Take, Tick};
-use sandtower_time::TokioClock;
+use sandtower_core::{Gate, Place, Reason, Rejection, RequestInfo, Take, Tick};
 
 use crate::lane::{Lane, Leaving};
 use crate::progress::{Inside, Progress};
@@ -128,7 +127,7 @@ fn decide<G: Gate>(
 impl<G: Gate> Drop for Ticket<G> {
     fn drop(&mut self) {
         if let Some(here) = self.place.take() {
-            let now = TokioClock.now();
+            let now = Tick::now();
             let next = self.room.lane(self.info.operation).leave(here, Leaving::Dropped, now);
             wake(next);
             if let Some(progress) = &self.progress {

@@ -1,9 +1,8 @@
 use std::sync::{Arc, Weak};
 
 use sandtower_core::{
-    Clock, Completion, Gate, Rejection, RequestInfo, Subscriber, Subscribers, Take, Tick, Verdict,
+    Completion, Gate, Rejection, RequestInfo, Subscriber, Subscribers, Take, Tick, Verdict,
 };
-use sandtower_time::TokioClock;
 
 use crate::{
     Snapshot, State, Token, Transition, Transitions, WhenOpen,
@@ -64,7 +63,7 @@ impl CircuitBreaker {
     }
 
     pub(crate) fn of(parts: &Parts, stripes: usize, watchers: Arc<Subscribers>) -> Self {
-        let engine = Engine::new(parts.settings, parts.seed.rng(), TokioClock.now());
+        let engine = Engine::new(parts.settings, parts.seed.rng(), Tick::now());
         let (name, when_open) = (Arc::clone(&parts.name), parts.when_open);
         let switch = Switch::new(engine, stripes);
         Self { shared: Arc::new(Shared { name, when_open, switch, watchers }) }
@@ -80,13 +79,13 @@ impl CircuitBreaker {
     /// A breaker whose open time is over is [`HalfOpen`](State::HalfOpen) from that instant on,
     /// although nothing happens to it before a call comes: that call will be a probe.
     pub fn state(&self) -> State {
-        let now = TokioClock.now();
+        let now = Tick::now();
         self.switch().lock().state(now)
     }
 
     /// All that it knows, now.
     pub fn snapshot(&self) -> Snapshot {
-        let now = TokioClock.now();
+        let now = Tick::now();
         let mut snapshot = self.switch().lock().snapshot(self.name(), now);
         self.switch().add_answers(&mut snapshot.counters);
         snapshot
@@ -94,7 +93,7 @@ impl CircuitBreaker {
 
     /// Its last 64 changes of state, the oldest first.
     pub fn history(&self) -> Vec<Transition> {
-        let now = TokioClock.now();
+        let now = Tick::now();
         self.switch().lock().history().iter().map(|moved| moved.read_at(now)).collect()
     }
 
@@ -106,21 +105,21 @@ impl CircuitBreaker {
     /// Closes it as if nothing had happened, forced or not. What was sent before changes nothing
     /// any more; the counters go on.
     pub fn reset(&self) {
-        let now = TokioClock.now();
+        let now = Tick::now();
         self.change(|engine| Some(engine.reset(now)));
     }
 
     /// Rejects every call until [`release`](Self::release), [`reset`](Self::reset) or
     /// [`force_closed`](Self::force_closed).
     pub fn force_open(&self) {
-        let now = TokioClock.now();
+        let now = Tick::now();
         self.change(|engine| Some(engine.force_open(now)));
     }
 
     /// Lets every call through, however many fail, until [`release`](Self::release),
     /// [`reset`](Self::reset) or [`force_open`](Self::force_open).
     pub fn force_closed(&self) {
-        let now = TokioClock.now();
+        let now = Tick::now();
         self.change(|engine| Some(engine.force_closed(now)));
     }
 
@@ -128,7 +127,7 @@ impl CircuitBreaker {
     /// of [`HalfOpen`](State::HalfOpen), so that those who were kept out do not stampede; from
     /// forced closed it goes on closed, with nothing held against the service.
     pub fn release(&self) {
-        let now = TokioClock.now();
+        let now = Tick::now();
         self.change(|engine| engine.release(now));
     }
 

@@ -1,5 +1,4 @@
 use sandtower_core::{ByResult, Gated, GatedLayer};
-use sandtower_time::TokioClock;
 use tower_layer::Layer;
 
 use crate::{CircuitBreaker, CircuitBreakers, Config, ConfigError};

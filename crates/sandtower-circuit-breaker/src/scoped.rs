@@ -5,10 +5,8 @@ use std::{
 };
 
 use sandtower_core::{
-    Clock, Completion, Gate, Rejection, RequestInfo, Scope, Subscriber, Subscribers, Take, Tick,
-    Verdict,
+    Completion, Gate, Rejection, RequestInfo, Scope, Subscriber, Subscribers, Take, Tick, Verdict,
 };
-use sandtower_time::TokioClock;
 use serde::Serialize;
 
 use crate::{
@@ -60,7 +58,6 @@ impl Default for Scopes {
 /// ```
 /// use sandtower_circuit_breaker::{CircuitBreakers, Config, Scopes, State};
 /// use sandtower_core::{RequestInfo, Clock, Gate, Scope};
-/// use sandtower_time::TokioClock;
 ///
 /// let breakers = CircuitBreakers::new(Config::new("E2B"), Scopes::default())?;
 /// let (eu, us) = (Scope::of("eu"), Scope::of("us"));
@@ -134,7 +131,7 @@ impl CircuitBreakers {
             kept: HashMap::new(),
             others: None,
             forgotten: 0,
-            sweep_at: TokioClock.now() + scopes.forget_after,
+            sweep_at: Tick::now() + scopes.forget_after,
         };
         let shared = Shared { parts, scopes, watchers: Arc::default(), table: Mutex::new(table) };
         Ok(Self { shared: Arc::new(shared) })
@@ -148,7 +145,7 @@ impl CircuitBreakers {
     /// The breaker that a call of `scope` would ask now. Makes one if there is none, as a call would;
     /// keep it only for as long as you look at it, since the scope may be forgotten.
     pub fn of(&self, scope: Scope) -> CircuitBreaker {
-        self.breaker(scope, TokioClock.now())
+        self.breaker(scope, Tick::now())
     }
 
     /// How many scopes have a breaker of their own.

@@ -4,8 +4,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use sandtower_core::{Clock, Gate, Watching};
-use sandtower_time::TokioClock;
+use sandtower_core::{Gate, Tick, Watching};
 
 use crate::{CircuitBreaker, Transition};
 
@@ -55,7 +54,7 @@ impl Transitions {
 
     /// The next, if it has happened already.
     pub fn try_next(&mut self) -> Option<Told> {
-        let now = TokioClock.now();
+        let now = Tick::now();
         let transition = {
             let engine = self.breaker.switch().lock();
             engine.history().after(self.seen)?.read_at(now)

@@ -8,9 +8,8 @@ use std::{
 };
 
 use sandtower_circuit_breaker::{CircuitBreaker, CircuitBreakerLayer, Config};
-use sandtower_core::{Clock, Completion, Gate, RequestInfo, Take, Verdict};
+use sandtower_core::{Completion, Gate, RequestInfo, Take, Tick, Verdict};
 use sandtower_testkit::{CountingAllocator, allocations};
-use sandtower_time::TokioClock;
 use tower::Layer;
 use tower_service::Service;
 
@@ -55,7 +54,7 @@ fn a_call_that_succeeds_allocates_nothing() {
 #[test]
 fn neither_failures_nor_successes_are_remembered_one_by_one() {
     let breaker = Config::new("E2B").build().unwrap();
-    let (info, mut now) = (RequestInfo::default(), TokioClock.now());
+    let (info, mut now) = (RequestInfo::default(), Tick::now());
     let mut call = |verdict| {
         now += Duration::from_millis(1);
         let Take::Open(token) = breaker.take(&info, now) else { panic!("it is closed") };

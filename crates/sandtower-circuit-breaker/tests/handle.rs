@@ -13,8 +13,7 @@ use std::{
 };
 
 use sandtower_circuit_breaker::{CircuitBreaker, Config, State, WhenOpen};
-use sandtower_core::{Clock, Completion, Gate, Reason, RequestInfo, Subscriber, Take, Verdict};
-use sandtower_time::TokioClock;
+use sandtower_core::{Completion, Gate, Reason, RequestInfo, Subscriber, Take, Tick, Verdict};
 use serde_json::json;
 use support::{FAILURES, LEASE, OPEN, call, classic, rejection, trip};
 use tokio::time::advance;
@@ -128,7 +127,7 @@ impl AdmissionControl {
 
     fn take(&self) -> Take<<CircuitBreaker as Gate>::Token> {
         let _inside = self.lock.try_lock().expect("the room is not called under its own lock");
-        self.breaker.take(&RequestInfo::default(), TokioClock.now())
+        self.breaker.take(&RequestInfo::default(), Tick::now())
     }
 
     fn give_back(&self, token: <CircuitBreaker as Gate>::Token) {
@@ -137,7 +136,7 @@ impl AdmissionControl {
     }
 
     fn settle(&self, token: <CircuitBreaker as Gate>::Token, verdict: Verdict) {
-        let now = TokioClock.now();
+        let now = Tick::now();
         self.breaker.settle(&RequestInfo::default(), token, &Completion::new(verdict, now, now));
     }
 
@@ -200,7 +199,7 @@ async fn watchers_are_told_of_every_change_that_no_instant_told_of_and_of_nothin
 async fn a_breaker_that_holds_tells_when_the_next_probe_is_due() {
     let breaker = Config::classic("E2B").when_open(WhenOpen::Hold).build().unwrap();
     let room = AdmissionControl::watching(&breaker);
-    let opened = TokioClock.now();
+    let opened = Tick::now();
     for _ in 0..FAILURES {
         let token = room.token();
         room.settle(token, Verdict::unknown());
@@ -222,7 +221,7 @@ async fn rejections_are_counted_wherever_they_are_made() {
     for _ in 0..3 {
         rejection(call(&service).await);
     }
-    assert!(matches!(breaker.take(&RequestInfo::default(), TokioClock.now()), Take::Reject(_)));
+    assert!(matches!(breaker.take(&RequestInfo::default(), Tick::now()), Take::Reject(_)));
     assert_eq!(breaker.snapshot().counters.rejected, 4);
 }
 
@@ -259,7 +258,7 @@ fn no_answer_is_counted_twice_or_not_at_all_however_many_threads_count() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for call in 0..10_000 {
-                    let now = TokioClock.now();
+                    let now = Tick::now();
                     let Take::Open(token) = breaker.take(&RequestInfo::default(), now) else {
                         continue;
                     };

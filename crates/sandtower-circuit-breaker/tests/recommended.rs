@@ -8,9 +8,8 @@ mod support;
 use std::time::Duration;
 
 use sandtower_circuit_breaker::{CircuitBreaker, Config, State, Token, Trip};
-use sandtower_core::{Clock, Completion, Effect, Gate, Reason, RequestInfo, Seed, Take, Verdict};
+use sandtower_core::{Completion, Effect, Gate, Reason, RequestInfo, Seed, Take, Tick, Verdict};
 use sandtower_testkit::Answer;
-use sandtower_time::TokioClock;
 use support::{call, configured, is_probing, rejection, settle};
 use tokio::time::{advance, sleep};
 use tower::ServiceExt;
@@ -19,14 +18,14 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Asks the gate; `None` if it says no.
 fn take(breaker: &CircuitBreaker) -> Option<Token> {
-    match breaker.take(&RequestInfo::default(), TokioClock.now()) {
+    match breaker.take(&RequestInfo::default(), Tick::now()) {
         Take::Open(token) => Some(token),
         Take::NotBefore(..) | Take::Reject(_) => None,
     }
 }
 
 fn end(breaker: &CircuitBreaker, token: Token, verdict: Verdict) {
-    let now = TokioClock.now();
+    let now = Tick::now();
     breaker.settle(&RequestInfo::default(), token, &Completion::new(verdict, now, now));
 }
 
@@ -148,7 +147,7 @@ async fn a_no_on_the_way_back_is_an_instant_even_for_calls_that_would_rather_be_
     trip(&breaker).await;
     probe(&breaker, Verdict::success()).await;
     let _lost = [(); 2].map(|()| take(&breaker).expect("two places"));
-    let now = TokioClock.now();
+    let now = Tick::now();
     let Take::NotBefore(at, why) = breaker.take(&RequestInfo::default(), now) else {
         panic!("wait")
     };

@@ -10,10 +10,9 @@ use sandtower_circuit_breaker::{
     CircuitBreakerLayer, CircuitBreakers, Config, ScopedToken, Scopes, State,
 };
 use sandtower_core::{
-    BoxError, Clock, Completion, Gate, RequestInfo, Scope, Take, Verdict, classify_fn,
+    BoxError, Completion, Gate, RequestInfo, Scope, Take, Tick, Verdict, classify_fn,
 };
 use sandtower_testkit::{Answer, Mock, Readiness};
-use sandtower_time::TokioClock;
 use serde_json::json;
 use support::{FAILURES, OPEN};
 use tokio::time::advance;
@@ -28,14 +27,14 @@ fn info(scope: u64) -> RequestInfo {
 }
 
 fn take(breakers: &CircuitBreakers, scope: u64) -> Option<ScopedToken> {
-    match breakers.take(&info(scope), TokioClock.now()) {
+    match breakers.take(&info(scope), Tick::now()) {
         Take::Open(token) => Some(token),
         Take::NotBefore(..) | Take::Reject(_) => None,
     }
 }
 
 fn call(breakers: &CircuitBreakers, scope: u64, verdict: Verdict) {
-    let now = TokioClock.now();
+    let now = Tick::now();
     if let Some(token) = take(breakers, scope) {
         breakers.settle(&info(scope), token, &Completion::new(verdict, now, now));
     }
@@ -131,7 +130,7 @@ async fn a_token_of_a_scope_that_was_forgotten_comes_back_all_the_same() {
     let breakers = classic(1);
     let token = take(&breakers, 1).unwrap();
     call(&breakers, 2, Verdict::success());
-    let now = TokioClock.now();
+    let now = Tick::now();
     breakers.settle(&info(1), token, &Completion::new(Verdict::unknown(), now, now));
     assert_eq!(breakers.of(Scope::new(1)).snapshot().recent_failures, 0, "it began anew");
 }

@@ -1,177 +1,190 @@
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Weak;
 
-use crate::{Clock, Rejection, RequestInfo, Tick, Verdict};
+use crate::{Deferred, Now, Rejection, RequestInfo, Subscriber, Tick, Verdict};
 
-/// Decides whether an attempt may go now: a breaker, a rate limit, a concurrency limit, a quota.
+/// An admission policy: decides whether an attempt may be sent now. A breaker, a rate limit, a
+/// concurrency limit and a quota are gates.
 ///
 /// A gate is a cheap handle (clone it freely) over an engine that reads no clock and draws no
-/// randomness of its own. A gate is enforced by its own layer or by a waiting room, never by both.
+/// randomness of its own. A gate is enforced by its own layer or by admission control, never by both.
 ///
-/// # The life of a token
+/// # The life of a permit
 ///
-/// [`take`](Gate::take) hands out a token for one attempt. It comes back exactly once: by
-/// [`give_back`](Gate::give_back) if the attempt was never sent, by [`settle`](Gate::settle) if it
-/// was. A [`Guard`](crate::Guard) sees to that when futures are dropped. Looking is not taking:
-/// thirty callers held before an open breaker must not all see its one probe.
+/// [`try_acquire`](Gate::try_acquire) gives a permit for one attempt. It comes back by
+/// [`record`](Gate::record), with what became of the attempt; a [`Guard`](crate::Guard) sees to that
+/// when futures are dropped. Asking is not acquiring: thirty callers held before an open breaker do
+/// not all see its one probe.
 ///
-/// # What must never happen
+/// # For implementors
 ///
-/// - `take` and `give_back` call no watcher: the waiting room calls them under its own lock.
-/// - A watcher is called while the gate's lock is held.
-/// - A token from before a reset, a trip or an expiry changes the state after it: a token carries
-///   its generation.
+/// No method has a default, so that a gate made of gates cannot forget to pass one on. What must
+/// never happen:
 ///
-/// A token may outlive its call, in the hands of who reads the [end](crate::Ending) of an answer: so
-/// gates and tokens go to other threads.
+/// - No waker, event, subscriber or drop of a user's value runs while a lock is held: it goes to
+///   `later`, which runs after the outermost lock is released.
+/// - A permit from before a reset, a trip or an expiry changes nothing after it: it carries its
+///   generation.
+/// - A place that becomes free, in whatever way, is told to the [subscribers](Gate::subscribe), if a
+///   call was turned away meanwhile; an attempt that was [not sent](Stage::NotSent) tells only then,
+///   so that a pair that gives one permit back does not wake its own queue.
+/// - A gate that is `Closed` for a cause that passes says until when, if it knows.
 pub trait Gate: Send + Sync + 'static {
-    /// What the gate hands out for one attempt.
-    type Token: Send;
+    /// What the gate gives for one attempt. It may outlive the call: the reader of a stream holds it
+    /// until the [end of the stream](crate::EndOfStream).
+    type Permit: Send + 'static;
 
-    /// Asks for a token.
-    fn take(&self, info: &RequestInfo, now: Tick) -> Take<Self::Token>;
+    /// What `try_acquire` would say, without acquiring or counting anything: of `request`, or with
+    /// `None`, of any request whatever it is. `None` means that it may succeed.
+    ///
+    /// Runs in every `poll_ready`, so it reads the clock only if it has to.
+    fn check(&self, request: Option<&RequestInfo>, now: &Now) -> Option<No>;
 
-    /// Takes back a token whose attempt was never sent.
-    fn give_back(&self, info: &RequestInfo, token: Self::Token);
-
-    /// Takes back a token whose attempt was sent, with what came of it.
-    fn settle(&self, info: &RequestInfo, token: Self::Token, settlement: &Completion);
-
-    /// Settles a token without the time, if this gate needs none for this verdict; else answers the
-    /// token, which is then [settled](Gate::settle). Reading the clock is what a call through a gate
-    /// costs most.
-    fn settle_untimed(
+    /// Acquires a permit for one attempt.
+    ///
+    /// # Errors
+    ///
+    /// Not now, or not at all: see [`No`].
+    fn try_acquire(
         &self,
-        _asked: &RequestInfo,
-        token: Self::Token,
-        _verdict: &Verdict,
-    ) -> Option<Self::Token> {
-        Some(token)
-    }
+        request: &RequestInfo,
+        now: &Now,
+        later: &mut Deferred,
+    ) -> Result<Self::Permit, No>;
 
-    /// The head of an answer has come whose outcome stands only at its [end](crate::Ending);
-    /// `settlement` is what is known so far. `true`: the token may stay out until then, however long
-    /// that is, and is settled with what the end says. `false`, unless told otherwise: it is settled
-    /// now, with what the head said.
-    fn head(
+    /// Takes a permit back, with what became of its attempt.
+    ///
+    /// At [`Stage::Head`] the gate may return it: it is then kept, and recorded once more at
+    /// [`Stage::End`], with what the end of the stream said. At any other stage what is returned is
+    /// dropped.
+    fn record(
         &self,
-        _asked: &RequestInfo,
-        _token: &mut Self::Token,
-        _settlement: &Completion,
-    ) -> bool {
-        false
-    }
-
-    /// Whether the gate would reject any request whatsoever. It takes nothing and decides nothing (a
-    /// gate may count what it answers), and reads the clock only if it has to: this runs in every
-    /// `poll_ready`.
-    fn peek(&self, _clock: &impl Clock) -> Option<Rejection> {
-        None
-    }
-
-    /// The same, of a request that asks `asked`: whether there is no use in waiting for a token of
-    /// another gate, since this one would reject it then.
-    fn rejects(&self, _asked: &RequestInfo, clock: &impl Clock) -> Option<Rejection> {
-        self.peek(clock)
-    }
+        request: &RequestInfo,
+        permit: Self::Permit,
+        done: &Completion,
+        later: &mut Deferred,
+    ) -> Option<Self::Permit>;
 
     /// The service below failed to become ready: no attempt was sent, yet it may matter.
-    fn unready(&self, _verdict: &Verdict, _now: Tick) {}
+    fn not_ready(&self, verdict: &Verdict, now: &Now, later: &mut Deferred);
 
-    /// Asks to be told when an earlier "no" may have changed before the instant it gave.
-    fn watch(&self, changed: Weak<dyn Subscriber>);
+    /// Has `subscriber` told when an earlier answer may have changed before the instant it gave.
+    fn subscribe(&self, subscriber: Weak<dyn Subscriber>);
 }
 
-/// A gate's answer.
+/// Why an attempt may not be sent now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum No {
+    /// Not yet; waiting cures it. A layer that does not wait rejects the call with `why`.
+    Wait {
+        /// When the attempt may get through at the earliest. A caller that cannot wait so long is
+        /// rejected at once.
+        earliest: Tick,
+        /// When to ask again if no [change](crate::Change) is told before. Not before `earliest`,
+        /// and no reason to reject a call: the lease of a probe may run for a minute although its
+        /// response comes in a moment.
+        look_again: Tick,
+        /// What the caller is told.
+        why: Rejection,
+    },
+    /// Rejected. Waiting is not wanted; whoever holds calls through it does so by choice.
+    Closed {
+        /// Until when, as far as is known.
+        until: Option<Tick>,
+        /// What the caller is told.
+        why: Rejection,
+    },
+}
+
+impl No {
+    /// What the caller is told.
+    pub fn why(&self) -> &Rejection {
+        match self {
+            Self::Wait { why, .. } | Self::Closed { why, .. } => why,
+        }
+    }
+
+    /// What the caller is told.
+    pub fn into_rejection(self) -> Rejection {
+        match self {
+            Self::Wait { why, .. } | Self::Closed { why, .. } => why,
+        }
+    }
+
+    /// What two gates say together, both of which an attempt needs: `Closed` if one is closed, else
+    /// the longer wait.
+    pub(crate) fn and(self, other: Option<Self>) -> Self {
+        match (self, other) {
+            (Self::Closed { until, why }, _) | (_, Some(Self::Closed { until, why })) => {
+                Self::Closed { until, why }
+            }
+            (only, None) => only,
+            (
+                Self::Wait { earliest, look_again, why },
+                Some(Self::Wait { earliest: second, look_again: again, why: other }),
+            ) => Self::Wait {
+                earliest: earliest.max(second),
+                look_again: look_again.max(again),
+                why: if second > earliest { other } else { why },
+            },
+        }
+    }
+}
+
+/// How far an attempt had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It was never sent: nothing is known, and nothing happened.
+    NotSent,
+    /// The head of its response has come, and its outcome stands only at the end of the stream.
+    Head,
+    /// It is over.
+    End,
+}
+
+/// What became of an attempt.
 #[derive(Clone, Debug)]
-pub enum Take<T> {
-    /// Go, with this token.
-    Open(T),
-    /// Not before this instant, for this reason. Who cannot wait is rejected.
-    NotBefore(Tick, Rejection),
-    /// No, and waiting is not wanted.
-    Reject(Rejection),
-}
-
-/// What came of an attempt that was sent.
-#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Completion {
-    /// What it said.
+    /// How far it had come.
+    pub stage: Stage,
+    /// How it ended; at [`Stage::Head`], what is known so far.
     pub verdict: Verdict,
-    /// When it was sent. Waiting before that never looks like a slow service.
+    /// When it was sent. Time in a queue never looks like a slow service.
     pub sent: Tick,
-    /// When it answered or was dropped.
-    pub now: Tick,
+    now: Now,
 }
 
 impl Completion {
-    /// An attempt sent at `sent` of which `verdict` was known at `now`.
-    pub const fn new(verdict: Verdict, sent: Tick, now: Tick) -> Self {
-        Self { verdict, sent, now }
-    }
-}
-
-/// Wants to know when a gate's "no" may have changed.
-pub trait Subscriber: Send + Sync {
-    /// Called with no lock of the gate held. Must not block.
-    fn changed(&self);
-}
-
-/// The watchers of a gate: held weakly, forgotten when they are gone.
-#[derive(Default)]
-pub struct Subscribers {
-    list: Mutex<Vec<Weak<dyn Subscriber>>>,
-}
-
-impl Subscribers {
-    /// Adds a watcher. Dead ones are swept whenever the list would grow, so its length stays within
-    /// twice the number of live ones.
-    pub fn add(&self, watcher: Weak<dyn Subscriber>) {
-        let mut list = self.lock();
-        if list.len() == list.capacity() {
-            list.retain(|watcher| watcher.strong_count() > 0);
-        }
-        list.push(watcher);
+    /// An attempt that was sent at `sent` and ended in `verdict` at `now`.
+    pub fn new(verdict: Verdict, sent: Tick, now: impl Into<Now>) -> Self {
+        Self { stage: Stage::End, verdict, sent, now: now.into() }
     }
 
-    /// Tells all watchers. Call it after the gate's own lock is released.
-    pub fn notify(&self) {
-        let live: Vec<Arc<dyn Subscriber>> = self.lock().iter().filter_map(Weak::upgrade).collect();
-        for watcher in live {
-            watcher.changed();
-        }
+    /// An attempt sent at `sent` whose head came at `now`, and said `verdict`.
+    pub fn head(verdict: Verdict, sent: Tick, now: impl Into<Now>) -> Self {
+        Self { stage: Stage::Head, ..Self::new(verdict, sent, now) }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn Subscriber>>> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for Subscribers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subscribers").field("len", &self.lock().len()).finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Nobody;
-
-    impl Subscriber for Nobody {
-        fn changed(&self) {}
+    /// An attempt that was never sent.
+    pub fn not_sent(now: impl Into<Now>) -> Self {
+        Self { stage: Stage::NotSent, ..Self::new(Verdict::rejected(), Tick::MAX, now) }
     }
 
-    #[test]
-    fn watchers_that_are_gone_do_not_pile_up() {
-        let watchers = Subscribers::default();
-        let alive: Vec<Arc<dyn Subscriber>> = (0..3).map(|_| Arc::new(Nobody) as _).collect();
-        alive.iter().for_each(|watcher| watchers.add(Arc::downgrade(watcher)));
-        for _ in 0..10_000 {
-            let gone: Arc<dyn Subscriber> = Arc::new(Nobody);
-            watchers.add(Arc::downgrade(&gone));
-        }
-        assert!(watchers.lock().len() <= 8, "{watchers:?}");
+    /// When it ended. Reads the clock the first time, if it was not read before.
+    #[inline]
+    pub fn now(&self) -> Tick {
+        self.now.tick()
+    }
+
+    /// The time from sending to the end. Zero if it was never sent.
+    #[inline]
+    pub fn took(&self) -> std::time::Duration {
+        self.now().since(self.sent)
+    }
+
+    /// Whether it was sent.
+    #[inline]
+    pub fn was_sent(&self) -> bool {
+        self.stage != Stage::NotSent
     }
 }

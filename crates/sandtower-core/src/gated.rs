@@ -1,28 +1,27 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    BoxError, Classify, ClassifyResponse, Clock, Gate, Guard, HasInfo, Take, Verdict, Watching,
-    verdict_of_error,
+    BoxError, Classify, ClassifyResponse, Deferred, Gate, Guard, HasInfo, No, Now, Rejection,
+    Verdict, WakeOnChange, verdict_of_error,
 };
 
 /// A layer that puts a gate before a service: see [`Gated`].
 #[derive(Clone, Debug)]
-pub struct GatedLayer<G, C, K> {
+pub struct GatedLayer<G, C> {
     gate: G,
     classify: C,
-    clock: K,
 }
 
-impl<G, C, K> GatedLayer<G, C, K> {
+impl<G, C> GatedLayer<G, C> {
     /// Every service made by this layer shares `gate`.
-    pub fn new(gate: G, classify: C, clock: K) -> Self {
-        Self { gate, classify, clock }
+    pub fn new(gate: G, classify: C) -> Self {
+        Self { gate, classify }
     }
 
     /// The gate.
@@ -31,38 +30,50 @@ impl<G, C, K> GatedLayer<G, C, K> {
     }
 }
 
-impl<S, G: Clone, C: Clone, K: Clone> Layer<S> for GatedLayer<G, C, K> {
-    type Service = Gated<S, G, C, K>;
+impl<S, G: Clone, C: Clone> Layer<S> for GatedLayer<G, C> {
+    type Service = Gated<S, G, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Gated::new(inner, self.gate.clone(), self.classify.clone(), self.clock.clone())
+        Gated::new(inner, self.gate.clone(), self.classify.clone())
     }
 }
 
-/// The one shell over a gate: decides in `call`, waits for nothing.
+/// The one shell over a gate: it decides in `call` and never waits.
 ///
-/// A gate that rejects whatever the request is, rejects although the service below is pending: the
-/// shell is then ready without having touched it. Callers that wait for readiness below are woken
-/// when the gate closes. An attempt that was sent is left alone. A "not before" of the gate is a
-/// rejection here: waiting is the waiting room's business.
+/// While the gate rejects every request, the shell is ready without having touched the service
+/// below, whatever that would say; the gate is asked again in `call`. Callers that wait for the
+/// service below are woken when the gate closes. An attempt that was sent is left alone. Both a
+/// [`No::Wait`] and a [`No::Closed`] are a rejection here: waiting is the business of admission
+/// control.
 ///
-/// `poll_ready` fails only if the service below does; no `Clone` is asked of it.
+/// `poll_ready` fails only if the service below does. A call that is rejected gives up the readiness
+/// of the instance it would have used, for which the service has to be `Clone`: what that instance
+/// had reserved is free for others.
 #[derive(Debug)]
-pub struct Gated<S, G, C, K> {
+pub struct Gated<S, G, C> {
     inner: S,
     gate: G,
     classify: C,
-    clock: K,
-    /// Set when the last `poll_ready` was answered by the gate alone: `inner` may not be called.
-    rejecting: Option<BoxError>,
+    ready: Ready,
     /// Wakes the caller that waits for `inner` when the gate changes.
-    watching: Watching,
+    wake: WakeOnChange,
 }
 
-impl<S, G, C, K> Gated<S, G, C, K> {
+/// What the last `poll_ready` found.
+#[derive(Debug)]
+enum Ready {
+    /// `inner` is not known to be ready.
+    No,
+    /// `inner` is ready, and may have reserved something for it.
+    Inner,
+    /// The gate rejects everything: `inner` may not be called.
+    Rejecting(Rejection),
+}
+
+impl<S, G, C> Gated<S, G, C> {
     /// Puts `gate` before `inner`.
-    pub fn new(inner: S, gate: G, classify: C, clock: K) -> Self {
-        Self { inner, gate, classify, clock, rejecting: None, watching: Watching::default() }
+    pub fn new(inner: S, gate: G, classify: C) -> Self {
+        Self { inner, gate, classify, ready: Ready::No, wake: WakeOnChange::default() }
     }
 
     /// The gate.
@@ -76,120 +87,173 @@ impl<S, G, C, K> Gated<S, G, C, K> {
     }
 }
 
-impl<S: Clone, G: Clone, C: Clone, K: Clone> Clone for Gated<S, G, C, K> {
+impl<S: Clone, G: Clone, C: Clone> Clone for Gated<S, G, C> {
     /// Readiness is not cloned: the clone has to be polled itself.
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), self.gate.clone(), self.classify.clone(), self.clock.clone())
+        Self::new(self.inner.clone(), self.gate.clone(), self.classify.clone())
     }
 }
 
-impl<S, G, C, K, Req> Service<Req> for Gated<S, G, C, K>
+impl<S: Clone, G: Gate, C> Gated<S, G, C> {
+    /// Whether the gate rejects everything; then readiness that was there is given up.
+    fn poll_gate(&mut self) -> bool {
+        let Some(no) = self.gate.check(None, &Now::new()) else { return false };
+        if matches!(self.ready, Ready::Inner) {
+            self.inner = self.inner.clone();
+        }
+        self.ready = Ready::Rejecting(no.into_rejection());
+        true
+    }
+
+    fn not_ready(&self, error: &BoxError) {
+        let verdict = verdict_of_error(&**error).unwrap_or(Verdict::unknown());
+        self.gate.not_ready(&verdict, &Now::new(), &mut Deferred::new());
+    }
+
+    /// An instance to call although the gate rejected everything when readiness was asked for:
+    /// the rejection may have been lifted since.
+    #[cold]
+    fn instance_after<Req>(&self, before: Rejection, now: &Now) -> Result<S, BoxError>
+    where
+        S: Service<Req>,
+        S::Error: Into<BoxError>,
+    {
+        if let Some(no) = self.gate.check(None, now) {
+            return Err(no.into_rejection().into());
+        }
+        // One of its own, polled once: if it is not ready, nothing waits for it.
+        let mut instance = self.inner.clone();
+        match instance.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Ok(instance),
+            Poll::Pending => Err(before.into()),
+            Poll::Ready(Err(error)) => {
+                let error = error.into();
+                self.not_ready(&error);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<S, G, C, Req> Service<Req> for Gated<S, G, C>
 where
-    S: Service<Req>,
+    S: Service<Req> + Clone,
     S::Error: Into<BoxError>,
     G: Gate + Clone,
     C: Classify<Req>,
     C::Classifier: ClassifyResponse<S::Response>,
-    K: Clock + Clone + Send + 'static,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = ResponseFuture<S::Future, C::Classifier, G, K>;
+    type Future = ResponseFuture<S::Future, C::Classifier, G>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        if let Some(rejection) = self.gate.peek(&self.clock) {
-            self.rejecting = Some(rejection.into());
+        if self.poll_gate() {
             return Poll::Ready(Ok(()));
         }
-        self.rejecting = None;
+        self.ready = Ready::No;
         match self.inner.poll_ready(cx) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Ok(())) => {
+                self.ready = Ready::Inner;
+                Poll::Ready(Ok(()))
+            }
             Poll::Ready(Err(error)) => {
                 let error = error.into();
-                let verdict = verdict_of_error(&*error).unwrap_or(Verdict::unknown());
-                self.gate.unready(&verdict, self.clock.now());
+                self.not_ready(&error);
                 Poll::Ready(Err(error))
             }
             Poll::Pending => {
-                self.watching.register(cx.waker(), |watcher| self.gate.watch(watcher));
-                // The gate may have closed before it was being watched.
-                self.rejecting = self.gate.peek(&self.clock).map(Into::into);
-                match self.rejecting {
-                    Some(_) => Poll::Ready(Ok(())),
-                    None => Poll::Pending,
-                }
+                self.wake.register(cx.waker(), |subscriber| self.gate.subscribe(subscriber));
+                // The gate may have closed before it was subscribed to.
+                if self.poll_gate() { Poll::Ready(Ok(())) } else { Poll::Pending }
             }
         }
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        if let Some(rejection) = self.rejecting.take() {
-            return ResponseFuture::rejected(rejection);
-        }
-        let judge = self.classify.classify(&request);
-        let now = self.clock.begin();
-        let token = match self.gate.take(judge.info(), now) {
-            Take::Open(token) => token,
-            Take::NotBefore(_, rejection) | Take::Reject(rejection) => {
-                // `inner` was made ready and is not called: it stays ready for the next call.
-                return ResponseFuture::rejected(rejection.into());
+        let now = Now::new();
+        let ready = std::mem::replace(&mut self.ready, Ready::No);
+        let mut other = match ready {
+            Ready::Rejecting(before) => match self.instance_after::<Req>(before, &now) {
+                Ok(instance) => Some(instance),
+                Err(error) => return ResponseFuture::failed(error),
+            },
+            Ready::Inner | Ready::No => None,
+        };
+        let classifier = self.classify.classify(&request);
+        let mut later = Deferred::new();
+        let permit = match self.gate.try_acquire(classifier.info(), &now, &mut later) {
+            Ok(permit) => permit,
+            Err(no) => {
+                if other.is_none() {
+                    self.inner = self.inner.clone();
+                }
+                return ResponseFuture::rejected(no);
             }
         };
-        let mut guard = Guard::new(self.gate.clone(), self.clock.clone(), judge, token);
-        guard.sent(now);
-        let inner = &mut self.inner;
-        let future = self.clock.hand_down(now, || inner.call(request));
+        drop(later);
+        let mut guard = Guard::new(self.gate.clone(), classifier, permit);
+        guard.sent(now.tick());
+        let future = other.as_mut().unwrap_or(&mut self.inner).call(request);
         ResponseFuture::sent(future, guard)
     }
 }
 
 pin_project! {
-    /// The answer, or the gate's rejection.
+    /// The response, or the gate's rejection.
     ///
-    /// Dropped before the answer, it tells the gate that the attempt was cancelled.
+    /// Dropped before the response, it records that the attempt was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// When it is polled after it is done.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F, J: HasInfo, G: Gate, K: Clock> {
+    pub struct ResponseFuture<F, C: HasInfo, G: Gate> {
         // Flat: a state of several parts is put together first, and then copied to its place.
         #[pin]
         sent: Option<F>,
-        guard: Option<Guard<G, K, J>>,
-        rejection: Option<BoxError>,
+        guard: Option<Guard<G, C>>,
+        error: Option<BoxError>,
     }
 }
 
-impl<F, J: HasInfo, G: Gate, K: Clock> ResponseFuture<F, J, G, K> {
+impl<F, C: HasInfo, G: Gate> ResponseFuture<F, C, G> {
     #[inline]
-    fn sent(future: F, guard: Guard<G, K, J>) -> Self {
-        Self { sent: Some(future), guard: Some(guard), rejection: None }
+    fn sent(future: F, guard: Guard<G, C>) -> Self {
+        Self { sent: Some(future), guard: Some(guard), error: None }
     }
 
-    #[inline]
-    fn rejected(rejection: BoxError) -> Self {
-        Self { sent: None, guard: None, rejection: Some(rejection) }
+    #[cold]
+    fn rejected(no: No) -> Self {
+        Self::failed(no.into_rejection().into())
+    }
+
+    #[cold]
+    fn failed(error: BoxError) -> Self {
+        Self { sent: None, guard: None, error: Some(error) }
     }
 }
 
-impl<F, J, G, K, Res, E> Future for ResponseFuture<F, J, G, K>
+impl<F, C, G, Res, E> Future for ResponseFuture<F, C, G>
 where
     F: Future<Output = Result<Res, E>>,
     E: Into<BoxError>,
-    J: ClassifyResponse<Res>,
+    C: ClassifyResponse<Res>,
     G: Gate + Clone,
-    K: Clock + Clone + Send + 'static,
 {
     type Output = Result<Res, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let (Some(future), Some(guard)) = (this.sent.as_pin_mut(), this.guard) else {
-            return this
-                .rejection
-                .take()
-                .map_or(Poll::Pending, |rejection| Poll::Ready(Err(rejection)));
+            match this.error.take() {
+                Some(error) => return Poll::Ready(Err(error)),
+                None => panic!("`ResponseFuture` polled after completion"),
+            }
         };
         let result = ready!(future.poll(cx)).map_err(Into::into);
-        guard.judged(result.as_ref());
+        guard.classify(result.as_ref());
         Poll::Ready(result)
     }
 }

@@ -1,35 +1,34 @@
 use crate::{
-    BoxError, ClassifyResponse, Clock, Completion, EndOfStream, Gate, HasInfo, Tick, Verdict,
-    judge, verdict_of_error,
+    BoxError, ClassifyResponse, Completion, Deferred, EndOfStream, Gate, HasInfo, Now, Tick,
+    Verdict, judge, verdict_of_error,
 };
 
-/// A token in the hands of a future: whatever becomes of the future, the gate gets it back.
+/// A permit in the hands of a future: whatever becomes of the future, the gate gets it back.
 ///
-/// It knows what the token was taken for by its `judge`: that of the call, so that what was asked is
-/// carried once, or plain [`RequestInfo`](crate::RequestInfo).
+/// It knows what the permit was acquired for by its `classifier`: that of the call, so that its
+/// request info is carried once, or plain [`RequestInfo`](crate::RequestInfo).
 ///
-/// Dropped before [`sent`](Guard::sent), the token is given back; dropped after, it is settled as
-/// [cancelled](Verdict::cancelled).
-#[must_use = "dropping a guard gives its token back"]
-pub struct Guard<G: Gate, K: Clock, J: HasInfo> {
+/// Dropped before [`sent`](Guard::sent), the permit is recorded as not sent; dropped after, its
+/// attempt is recorded as [cancelled](Verdict::cancelled).
+#[must_use = "dropping a guard gives its permit back"]
+pub struct Guard<G: Gate, C: HasInfo> {
     gate: G,
-    clock: K,
-    judge: J,
-    token: Option<G::Token>,
+    classifier: C,
+    permit: Option<G::Permit>,
     sent: Option<Tick>,
 }
 
-impl<G: Gate, K: Clock, J: HasInfo> Guard<G, K, J> {
-    /// Guards the `token` that `gate` gave for what `judge` knows.
+impl<G: Gate, C: HasInfo> Guard<G, C> {
+    /// Guards the `permit` that `gate` gave for the request that `classifier` belongs to.
     #[inline]
-    pub fn new(gate: G, clock: K, judge: J, token: G::Token) -> Self {
-        Self { gate, clock, judge, token: Some(token), sent: None }
+    pub fn new(gate: G, classifier: C, permit: G::Permit) -> Self {
+        Self { gate, classifier, permit: Some(permit), sent: None }
     }
 
-    /// What judges the answer of the attempt.
+    /// What classifies the response of the attempt.
     #[inline]
-    pub fn judge(&self) -> &J {
-        &self.judge
+    pub fn classifier(&self) -> &C {
+        &self.classifier
     }
 
     /// The attempt was sent at `now`. From here on it counts.
@@ -38,90 +37,86 @@ impl<G: Gate, K: Clock, J: HasInfo> Guard<G, K, J> {
         self.sent.get_or_insert(now);
     }
 
-    /// The service below failed to become ready: the token goes back, and the gate hears why.
-    pub fn unready(&mut self, error: &BoxError) {
-        let Some(token) = self.token.take() else { return };
+    /// The service below failed to become ready: the gate is told why, and gets its permit back.
+    pub fn not_ready(&mut self, error: &BoxError) {
+        let Some(permit) = self.permit.take() else { return };
         let verdict = verdict_of_error(&**error).unwrap_or(Verdict::unknown());
-        self.gate.unready(&verdict, self.clock.now());
-        self.gate.give_back(self.judge.info(), token);
+        let (now, mut later) = (Now::new(), Deferred::new());
+        self.gate.not_ready(&verdict, &now, &mut later);
+        self.gate.record(self.classifier.info(), permit, &Completion::not_sent(now), &mut later);
     }
 
-    /// Settles the token with the verdict on its attempt. Does nothing the second time.
+    /// Records that the attempt ended in `verdict`. Does nothing the second time.
     #[inline]
-    pub fn settle(&mut self, verdict: Verdict) {
-        let Some(token) = self.token.take() else { return };
-        if let Some(token) = self.gate.settle_untimed(self.judge.info(), token, &verdict) {
-            self.settle_now(token, verdict);
-        }
+    pub fn record(&mut self, verdict: Verdict) {
+        let Some(permit) = self.permit.take() else { return };
+        let mut later = Deferred::new();
+        let done = self.completion(verdict, Now::new());
+        self.gate.record(self.classifier.info(), permit, &done, &mut later);
     }
 
-    /// Settles the token with what the judge says of `result`: at the [end](ClassifyResponse::end_of_stream) of the
-    /// answer, if it has one and the gate waits for it. Does nothing the second time.
+    /// Records what the classifier says of `result`: at the
+    /// [end of the stream](ClassifyResponse::end_of_stream), if there is one and the gate waits for
+    /// it. Does nothing the second time.
     #[inline]
-    pub fn judged<Res>(&mut self, result: Result<&Res, &BoxError>)
+    pub fn classify<Res>(&mut self, result: Result<&Res, &BoxError>)
     where
         G: Clone,
-        J: ClassifyResponse<Res>,
-        K: Clone + Send + 'static,
+        C: ClassifyResponse<Res>,
     {
-        let verdict = judge(&self.judge, result);
-        match result {
-            Ok(response) if verdict.is_success() => match self.judge.end_of_stream(response) {
-                Some(ending) => self.settle_at_end(verdict, &ending),
-                None => self.settle(verdict),
-            },
-            _ => self.settle(verdict),
+        let verdict = judge(&self.classifier, result);
+        let end = result.ok().filter(|_| verdict.is_success());
+        match end.and_then(|response| self.classifier.end_of_stream(response)) {
+            Some(end) => self.record_at_end(verdict, &end),
+            None => self.record(verdict),
         }
     }
 
     #[cold]
-    fn settle_at_end(&mut self, head: Verdict, ending: &EndOfStream)
+    fn record_at_end(&mut self, head: Verdict, end: &EndOfStream)
     where
         G: Clone,
-        K: Clone + Send + 'static,
     {
-        let Some(mut token) = self.token.take() else { return };
-        let info = *self.judge.info();
-        let now = self.clock.now();
-        let settlement = Completion::new(head, self.sent.unwrap_or(now), now);
-        if self.gate.head(&info, &mut token, &settlement) {
-            let (gate, clock, sent) = (self.gate.clone(), self.clock.clone(), self.sent);
-            let mut guard = Guard { gate, clock, judge: info, token: Some(token), sent };
-            ending.then(move |verdict| guard.settle(verdict));
-        } else {
-            self.gate.settle(&info, token, &settlement);
+        let Some(permit) = self.permit.take() else { return };
+        let info = *self.classifier.info();
+        let now = Now::new();
+        let done = Completion::head(head, self.sent.unwrap_or_else(|| now.tick()), now);
+        let kept = self.gate.record(&info, permit, &done, &mut Deferred::new());
+        if kept.is_some() {
+            let (gate, sent) = (self.gate.clone(), self.sent);
+            let mut guard = Guard { gate, classifier: info, permit: kept, sent };
+            end.then(move |verdict| guard.record(verdict));
         }
     }
 
-    #[inline(never)]
-    fn settle_now(&self, token: G::Token, verdict: Verdict) {
-        let now = self.clock.now();
-        let settlement = Completion::new(verdict, self.sent.unwrap_or(now), now);
-        self.gate.settle(self.judge.info(), token, &settlement);
+    #[inline]
+    fn completion(&self, verdict: Verdict, now: Now) -> Completion {
+        Completion::new(verdict, self.sent.unwrap_or_else(|| now.tick()), now)
     }
 
     #[cold]
-    fn abandon(&self, token: G::Token) {
-        match self.sent {
-            None => self.gate.give_back(self.judge.info(), token),
-            Some(_) => self.settle_now(token, Verdict::cancelled()),
-        }
+    fn abandon(&self, permit: G::Permit) {
+        let done = match self.sent {
+            None => Completion::not_sent(Now::new()),
+            Some(_) => self.completion(Verdict::cancelled(), Now::new()),
+        };
+        self.gate.record(self.classifier.info(), permit, &done, &mut Deferred::new());
     }
 }
 
-impl<G: Gate, K: Clock, J: HasInfo> Drop for Guard<G, K, J> {
+impl<G: Gate, C: HasInfo> Drop for Guard<G, C> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(token) = self.token.take() {
-            self.abandon(token);
+        if let Some(permit) = self.permit.take() {
+            self.abandon(permit);
         }
     }
 }
 
-impl<G: Gate, K: Clock, J: HasInfo> std::fmt::Debug for Guard<G, K, J> {
+impl<G: Gate, C: HasInfo> std::fmt::Debug for Guard<G, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Guard")
-            .field("info", self.judge.info())
+            .field("info", self.classifier.info())
             .field("sent", &self.sent)
             .finish_non_exhaustive()
     }

@@ -1,27 +1,28 @@
 //! The words of sandtower as types and traits.
 //!
-//! Everything here is for layers to agree on: what a request [asks](Asked), what an answer
+//! Everything here is for layers to agree on: what a request [tells](RequestInfo), what a response
 //! [says](Verdict), what decides whether an attempt may go now (a [`Gate`]) and what a layer's own
-//! "no" looks like (a [`Rejection`]). This crate knows no HTTP, names no layer and needs no runtime:
-//! the time is an argument or a [`Clock`], randomness is a [`Seed`].
+//! "no" looks like (a [`Rejection`]). This crate knows no HTTP and names no layer. Time is
+//! a [`Tick`], randomness is a [`Seed`]; engines take both as arguments.
 //!
 //! | word | type |
 //! |---|---|
-//! | asked: what a request tells before it is sent | [`RequestInfo`] |
+//! | request info: what a request tells before it is sent | [`RequestInfo`] |
 //! | operation: the kind of call | [`Operation`] |
-//! | scope: the failure domain a breaker or budget is kept for | [`Scope`] |
-//! | verdict: what an attempt says | [`Verdict`] |
-//! | rejection: our own "no" | [`Rejection`] |
-//! | gate: may an attempt go now? | [`Gate`] |
-//! | token, guard: a gate's "yes", and who gives it back | [`Gate::Token`], [`Guard`] |
+//! | scope: the failure domain that a breaker or budget is kept for | [`Scope`] |
+//! | verdict: what a response or an error says | [`Verdict`] |
+//! | rejection: a layer of ours says no | [`Rejection`] |
+//! | gate: an admission policy | [`Gate`] |
+//! | permit: what a gate gives for an attempt; a guard gives it back | [`Gate::Permit`], [`Guard`] |
+//! | completion: what became of an attempt | [`Completion`] |
 //!
 //! Layers that decide in `call` are the one shell over a gate, [`Gated`]; layers that wait in their
-//! future build on [`WhenReady`].
+//! future build on [`WhenReady`] and [`Spare`].
 
 mod attempt;
 mod backoff;
 mod classify;
-mod clock;
+mod deferred;
 mod end_of_stream;
 mod error;
 mod gate;
@@ -31,9 +32,11 @@ mod guard;
 mod rejection;
 mod request_info;
 mod seed;
+mod sleep;
+mod subscribers;
+mod tick;
 mod verdict;
 mod wait_list;
-mod watching;
 mod when_ready;
 
 pub use attempt::{Attempt, CloneRequest, Resend, SendOnce, SetDeadline};
@@ -42,19 +45,21 @@ pub use classify::{
     ByResult, ByResultClassifier, Classify, ClassifyFn, ClassifyResponse, FnClassifier,
     classify_fn, judge,
 };
-pub use clock::{Clock, Tick};
+pub use deferred::Deferred;
 pub use end_of_stream::{EndOfStream, EndOfStreamReporter};
 pub use error::{BoxError, ClassifiedError, chain, find, verdict_of_error};
-pub use gate::{Completion, Gate, Subscriber, Subscribers, Take};
+pub use gate::{Completion, Gate, No, Stage};
 pub use gated::{Gated, GatedLayer, ResponseFuture};
 pub use guard::Guard;
 pub use rejection::{Reason, Rejection};
-pub use request_info::{HasInfo, Operation, Replay, RequestInfo, Scope};
+pub use request_info::{HasInfo, Operation, Replay, RequestInfo, Resource, Scope, Tenant};
 pub use seed::Seed;
+pub use sleep::Sleep;
+pub use subscribers::{Change, Subscriber, Subscribers, WakeOnChange};
+pub use tick::{Now, Tick};
 pub use verdict::{About, Advice, Allowance, Effect, Outcome, Verdict};
 pub use wait_list::{Place, WaitList};
-pub use watching::Watching;
-pub use when_ready::WhenReady;
+pub use when_ready::{Spare, WhenReady};
 
 // The generator that seeds hand out is part of this crate's interface.
 pub use fastrand::Rng;

@@ -78,6 +78,54 @@ impl Scope {
     }
 }
 
+/// On whose behalf a request is sent: a customer, a team, an API key. Limits and fairness are kept for
+/// it, where a layer does so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tenant(u64);
+
+impl Tenant {
+    /// The one tenant of a service that does not tell them apart.
+    pub const ALL: Self = Self(0);
+
+    /// The tenant numbered `id`.
+    pub const fn new(id: u64) -> Self {
+        Self(id)
+    }
+
+    /// The tenant of a key of any type. The same key gives the same tenant within a process.
+    pub fn of<K: Hash + ?Sized>(key: &K) -> Self {
+        Self(Scope::of(key).id())
+    }
+
+    /// The number of the tenant.
+    pub const fn id(self) -> u64 {
+        self.0
+    }
+}
+
+/// One thing within a service that a request is about, such as a sandbox. What fails for one resource
+/// alone is evidence against that resource, not against the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Resource(u64);
+
+impl Resource {
+    /// The resource numbered `id`.
+    pub const fn new(id: u64) -> Self {
+        Self(id)
+    }
+
+    /// The resource of a key of any type, such as a sandbox's id. The same key gives the same resource
+    /// within a process.
+    pub fn of<K: Hash + ?Sized>(key: &K) -> Self {
+        Self(Scope::of(key).id())
+    }
+
+    /// The number of the resource.
+    pub const fn id(self) -> u64 {
+        self.0
+    }
+}
+
 /// Whether a request may be sent again after an attempt that may have had an effect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Replay {
@@ -93,8 +141,8 @@ pub enum Replay {
 /// ```
 /// use sandtower_core::{RequestInfo, Operation, Replay};
 ///
-/// let asked = RequestInfo::new(Operation::new(3, "sandbox_list")).replay(Replay::Safe);
-/// assert_eq!(asked.operation.name(), "sandbox_list");
+/// let info = RequestInfo::new(Operation::new(3, "sandbox_list")).replay(Replay::Safe);
+/// assert_eq!(info.operation.name(), "sandbox_list");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -103,6 +151,10 @@ pub struct RequestInfo {
     pub operation: Operation,
     /// The failure domain it belongs to.
     pub scope: Scope,
+    /// On whose behalf it is sent.
+    pub tenant: Tenant,
+    /// The one thing it is about; `None`: the service as a whole.
+    pub resource: Option<Resource>,
     /// When the caller stops caring; `None`: never.
     pub deadline: Option<Tick>,
     /// When the call, not this attempt, arrived; `None`: now. An attempt that is sent back to the
@@ -110,6 +162,9 @@ pub struct RequestInfo {
     pub arrived: Option<Tick>,
     /// Whether it may be sent again when an attempt may have had an effect.
     pub replay: Replay,
+    /// Whether the call has no end of its own: it runs a user's code, or watches something. That its
+    /// caller ends it, or that it runs into its time limit, says nothing about the service.
+    pub open_ended: bool,
 }
 
 impl RequestInfo {
@@ -122,6 +177,27 @@ impl RequestInfo {
     #[must_use]
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
+        self
+    }
+
+    /// Sets on whose behalf it is sent.
+    #[must_use]
+    pub fn tenant(mut self, tenant: Tenant) -> Self {
+        self.tenant = tenant;
+        self
+    }
+
+    /// Sets the one thing it is about.
+    #[must_use]
+    pub fn resource(mut self, resource: Option<Resource>) -> Self {
+        self.resource = resource;
+        self
+    }
+
+    /// Says that the call has no end of its own.
+    #[must_use]
+    pub fn open_ended(mut self, open_ended: bool) -> Self {
+        self.open_ended = open_ended;
         self
     }
 
@@ -147,9 +223,9 @@ impl RequestInfo {
     }
 }
 
-/// Knows what a request asked: every [`ClassifyResponse`](crate::Classifier) does.
+/// Knows the info of a request: every [`ClassifyResponse`](crate::ClassifyResponse) does.
 pub trait HasInfo {
-    /// What the request asked.
+    /// The info of the request.
     fn info(&self) -> &RequestInfo;
 }
 

@@ -11,12 +11,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::Full;
-use sandtower_core::{Clock, find};
+use sandtower_core::{Tick, find};
 use sandtower_e2b::{
     Client, Code, Command, Config, Error, Hint, ListSandboxes, Sandbox, Silent, Timeouts,
     envelope::encode, operation as op,
 };
-use sandtower_time::TokioClock;
 use tower::{Service, service_fn};
 
 /// Its first piece, and then nothing, without an end.
@@ -56,17 +55,17 @@ fn sandbox() -> Sandbox {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_given_up_after_as_long_as_an_attempt_may_take() {
-    let start = TokioClock.now();
+    let start = Tick::now();
     let error = client(200, &"[".into()).list(&ListSandboxes::default()).await.unwrap_err();
     let silent = find::<Silent>(&error).copied().unwrap();
     assert_eq!(silent.after, Duration::from_secs(7));
     assert_eq!(error.hint(), Hint::Again { after: None }, "listing again is safe");
-    assert!(TokioClock.now().since(start) < Duration::from_secs(8));
+    assert!(Tick::now().since(start) < Duration::from_secs(8));
 
-    let start = TokioClock.now();
+    let start = Tick::now();
     let error = client(200, &"half a f".into()).read_file(&sandbox(), "/tmp/x").await.unwrap_err();
     assert!(find::<Silent>(&error).is_some(), "{error:?}");
-    assert!(TokioClock.now().since(start) < Duration::from_secs(4), "3 s, as for reading a file");
+    assert!(Tick::now().since(start) < Duration::from_secs(4), "3 s, as for reading a file");
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,13 +77,13 @@ async fn an_error_is_told_even_if_its_body_never_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_command_whose_envd_falls_silent_is_given_up_and_may_be_running() {
     let started = encode(br#"{"event":{"start":{"pid":28}}}"#).unwrap();
-    let start = TokioClock.now();
+    let start = Tick::now();
     let command = Command::new("make").timeout(None);
     let error = client(200, &started).run(&sandbox(), &command).await.unwrap_err();
     assert!(find::<Silent>(&error).is_some(), "{error:?}");
     assert_eq!(error.hint(), Hint::Look);
     assert!(error.call().id.is_some(), "it can be looked for by the name it was started under");
-    let waited = TokioClock.now().since(start);
+    let waited = Tick::now().since(start);
     assert!(
         (100..120).contains(&waited.as_secs()),
         "envd was asked to speak every 50 s: {waited:?}"

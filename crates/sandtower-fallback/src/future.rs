@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::{BoxError, ClassifyResponse, Clock, Effect, Verdict, judge, verdict_of_error};
-use sandtower_time::TokioClock;
+use sandtower_core::{BoxError, ClassifyResponse, Effect, Tick, Verdict, judge, verdict_of_error};
 
 use crate::alternative::Alternative;
 use crate::error::{AlternativeFailed, First};
@@ -129,7 +128,7 @@ where
                 handle.unsafe_to_replay();
                 return None;
             }
-            if info.deadline.is_some_and(|deadline| TokioClock.now() >= deadline) {
+            if info.deadline.is_some_and(|deadline| Tick::now() >= deadline) {
                 handle.out_of_time();
                 return None;
             }

@@ -5,13 +5,12 @@
 use std::time::Duration;
 
 use sandtower_core::{
-    ByResult, ClassifiedError, Clock, Effect, Outcome, Replay, RequestInfo, Verdict, find,
+    ByResult, ClassifiedError, Effect, Outcome, Replay, RequestInfo, Tick, Verdict, find,
 };
 use sandtower_fallback::{
     AlternativeFailed, Failover, FailoverConfig, FailoverConfigError, FailoverHandle, When,
 };
 use sandtower_testkit::{Answer, Contract, Handle, Mock, Readiness, cancel_at_every_poll};
-use sandtower_time::TokioClock;
 use tower::{Service, ServiceExt};
 
 const RETURN: Duration = Duration::from_secs(60);
@@ -58,9 +57,9 @@ fn keeps_the_tower_contract() {
 async fn after_a_failure_the_one_that_worked_is_preferred() {
     let (mut places, [first, second], handle) = two();
     first.set_answers(|_, _| dead());
-    let start = TokioClock.now();
+    let start = Tick::now();
     assert_eq!(call(&mut places).await, 1);
-    assert_eq!(TokioClock.now(), start, "a quick failure is hidden behind a delay");
+    assert_eq!(Tick::now(), start, "a quick failure is hidden behind a delay");
     assert_eq!(handle.current(), "1");
     assert_eq!(call(&mut places).await, 1);
     assert_eq!((first.counts().calls, second.counts().calls), (1, 2));

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use sandtower_core::{
-    BoxError, ByResult, ClassifiedError, Clock, Effect, Outcome, Reason, Rejection, Replay,
-    RequestInfo, SendOnce, Verdict, classify_fn, find,
+    BoxError, ByResult, ClassifiedError, Effect, Outcome, Reason, Rejection, Replay, RequestInfo,
+    SendOnce, Tick, Verdict, classify_fn, find,
 };
 use sandtower_fallback::{AlternativeFailed, Failed, FallbackLayer, When};
 use sandtower_testkit::{Answer, Contract, Mock, Readiness, Scenario, cancel_at_every_poll};
-use sandtower_time::TokioClock;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 fn safe() -> RequestInfo {
@@ -71,10 +70,10 @@ fn dropped_at_any_point_nothing_goes_on_at_either() {
 async fn a_quick_failure_is_answered_at_once() {
     let (first, _) = Mock::<u64, u64>::new(|_, _| dead());
     let (second, _) = Mock::always(7);
-    let start = TokioClock.now();
+    let start = Tick::now();
     let layer = FallbackLayer::to("second", second);
     assert_eq!(layer.layer(first).oneshot(1).await.unwrap(), 7);
-    assert_eq!(TokioClock.now(), start);
+    assert_eq!(Tick::now(), start);
     let snapshot = layer.handle().snapshot();
     assert_eq!((snapshot.used, snapshot.cured), (1, 1));
 }
@@ -146,7 +145,7 @@ async fn the_alternative_is_made_ready_before_it_is_called() {
     let (first, first_handle) = Mock::<u64, u64>::new(|_, _| dead());
     let (second, second_handle) = Mock::always(7);
     second_handle.set_readiness(|_| Readiness::After(Duration::from_secs(3)));
-    let start = TokioClock.now();
+    let start = Tick::now();
     let mut call = Box::pin(FallbackLayer::to("second", second).layer(first).oneshot(1));
     tokio::select! {
         biased;
@@ -155,7 +154,7 @@ async fn the_alternative_is_made_ready_before_it_is_called() {
     }
     assert_eq!(first_handle.counts().in_flight, 0, "who waits holds something");
     assert_eq!(call.await.unwrap(), 7);
-    assert_eq!(TokioClock.now().since(start), Duration::from_secs(3));
+    assert_eq!(Tick::now().since(start), Duration::from_secs(3));
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,7 +201,7 @@ async fn a_rejection_of_a_layer_below_goes_to_the_alternative() {
 
 #[tokio::test(start_paused = true)]
 async fn after_the_deadline_nothing_is_sent_any_more() {
-    let now = TokioClock.now();
+    let now = Tick::now();
     let info = safe().deadline(Some(now + Duration::from_secs(1)));
     let (first, _) = Mock::<u64, u64>::new(|_, _| {
         judged(Verdict::transient(Effect::None)).after(Duration::from_secs(1))

@@ -3,8 +3,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::{BoxError, ClassifiedError, Clock, Effect, Operation, Outcome, Verdict};
-use sandtower_time::{Sleep, TokioClock};
+use sandtower_core::Sleep;
+use sandtower_core::{BoxError, ClassifiedError, Effect, Operation, Outcome, Tick, Verdict};
 
 use crate::unchecked::Unchecked;
 use crate::{Check, Finding, OnFailure, Unhealthy};
@@ -55,7 +55,7 @@ where
         let Some(probe) = unchecked.probe() else { return Begun::NothingToCheck(unchecked) };
         let shared = unchecked.shared();
         shared.ledger().count(|counts| counts.checked += 1);
-        let timer = Sleep::until(TokioClock.now() + shared.config.probe_within);
+        let timer = Sleep::until(Tick::now() + shared.config.probe_within);
         let step = Step::Probing { probe };
         Begun::Checking(Self { step, timer, unchecked: Some(unchecked), operation, failed: 0 })
     }
@@ -81,7 +81,7 @@ where
                     let Some(probe) = unchecked.probe() else {
                         return Poll::Ready(Err(Finding::Gone));
                     };
-                    let ends = TokioClock.now() + unchecked.shared().config.probe_within;
+                    let ends = Tick::now() + unchecked.shared().config.probe_within;
                     this.timer.as_mut().reset(ends);
                     this.step.set(Step::Probing { probe });
                 }
@@ -97,7 +97,7 @@ where
         this.step.set(Step::Pausing);
         let Some(unchecked) = this.unchecked.as_ref() else { return false };
         let config = &unchecked.shared().config;
-        this.timer.reset(TokioClock.now() + config.pause);
+        this.timer.reset(Tick::now() + config.pause);
         let final_word = matches!(found, Finding::Said(Outcome::Permanent) | Finding::Gone);
         *this.failed < config.tries && !final_word
     }

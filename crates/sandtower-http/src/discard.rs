@@ -7,9 +7,9 @@ use bytes::Buf;
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
-use sandtower_core::{Attempt, Clock};
+use sandtower_core::Sleep;
+use sandtower_core::{Attempt, Tick};
 use sandtower_retry::Answers;
-use sandtower_time::{Sleep, TokioClock};
 
 use crate::Http;
 
@@ -29,7 +29,7 @@ impl<B: Body> Answers<Response<B>> for Http {
         let body = answer.into_body();
         let is_small = body.size_hint().lower() <= MOST && !body.is_end_stream();
         Drain {
-            limit: Sleep::until(TokioClock.now() + LONGEST),
+            limit: Sleep::until(Tick::now() + LONGEST),
             body: is_small.then_some(body),
             bytes: MOST,
             frames: MOST_FRAMES,

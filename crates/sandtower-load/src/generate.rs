@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-use sandtower_core::{Clock, Rng, Tick};
-use sandtower_time::{Sleep, TokioClock};
+use sandtower_core::Sleep;
+use sandtower_core::{Rng, Tick};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::load::{Arrivals, Load, Until};
@@ -116,7 +116,7 @@ where
             generator.open(gap, &mut over).await;
         }
     }
-    Driven { ended: TokioClock.now(), ..generator.driven }
+    Driven { ended: Tick::now(), ..generator.driven }
 }
 
 struct Generator<'a, F, T> {
@@ -133,7 +133,7 @@ where
     T: Send + 'static,
 {
     fn new(load: &'a Load, call: F) -> Self {
-        let began = TokioClock.now();
+        let began = Tick::now();
         let driven = Driven { began, ended: began, started: 0, dropped: 0, panicked: 0 };
         Self { load, call, calls: JoinSet::new(), driven }
     }
@@ -144,11 +144,11 @@ where
             return;
         }
         self.driven.started += 1;
-        let started = TokioClock.now();
+        let started = Tick::now();
         let answer = (self.call)(arrival);
         self.calls.spawn(async move {
             let answer = answer.await;
-            Ended { arrival, started, ended: TokioClock.now(), answer }
+            Ended { arrival, started, ended: Tick::now(), answer }
         });
     }
 
@@ -160,7 +160,7 @@ where
 
     /// A user's next call, unless that was all.
     fn next_of(&mut self, user: u32, number: u64) {
-        let meant = TokioClock.now();
+        let meant = Tick::now();
         if !self.is_over(number, meant) {
             self.start(Arrival { user, number, meant });
         }

@@ -3,8 +3,7 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sandtower_core::{Clock, Tick};
-use sandtower_time::TokioClock;
+use sandtower_core::Tick;
 
 use crate::data::{Part, Spent};
 
@@ -39,7 +38,7 @@ impl Timeline {
     pub fn spend(&self, part: Part) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         if notes.len() < MOST && notes.last().is_none_or(|(_, last)| *last != part) {
-            notes.push((TokioClock.now(), part));
+            notes.push((Tick::now(), part));
         }
     }
 

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use sandtower_core::{Clock, Tick};
+use sandtower_core::Tick;
 use sandtower_load::{
     Arrival, Arrivals, Ended, Load, Part, Timeline, Until, calls, drive, ms, spend,
 };
-use sandtower_time::TokioClock;
 use tokio::time::sleep;
 
 const fn secs(seconds: u64) -> Duration {
@@ -138,7 +137,7 @@ async fn the_time_of_a_call_is_told_by_what_it_went_into() {
         tokio::spawn(async { spend(Part::Check) }).await.unwrap();
     };
     timeline.of(call).await;
-    let spent = timeline.spent(TokioClock.now() + secs(4));
+    let spent = timeline.spent(Tick::now() + secs(4));
     let spent: Vec<_> = spent.into_iter().map(|spent| (spent.what, spent.ms)).collect();
     let expected =
         [(Part::InLine, 3), (Part::Attempt, 3), (Part::Backoff, 4)].map(|(p, s)| (p, ms(secs(s))));

@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sandtower_core::{Clock, Tick};
-use sandtower_time::TokioClock;
+use sandtower_core::Tick;
 
 use crate::{Entry, RateLimit, Store, StoreError};
 
@@ -39,7 +38,7 @@ impl Saving {
         take: impl Fn(Entry, Tick, u64),
     ) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let (now, wall) = (TokioClock.now(), wall());
+        let (now, wall) = (Tick::now(), wall());
         let mut ours = Vec::new();
         collect(wall, &mut ours);
         match self.store.exchange(&ours, wall) {

@@ -3,10 +3,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use sandtower_core::{
-    Clock, Completion, Gate, Operation, Rejection, RequestInfo, Scope, Subscriber, Subscribers,
-    Take, Tick, Verdict,
+    Completion, Gate, Operation, Rejection, RequestInfo, Scope, Subscriber, Subscribers, Take,
+    Tick, Verdict,
 };
-use sandtower_time::TokioClock;
 
 use crate::lane::{Asker, Blocked, Lane, Level, News, Token};
 use crate::saving::{self, Saving};
@@ -141,7 +140,7 @@ impl RateLimit {
 
     /// How `operation` stands now.
     pub fn status(&self, operation: Operation) -> Status {
-        self.status_at(operation, TokioClock.now())
+        self.status_at(operation, Tick::now())
     }
 
     /// How `operation` stands at `now`, for who keeps the time himself.
@@ -159,7 +158,7 @@ impl RateLimit {
 
     /// What was sent within the window that ends now.
     pub fn stats(&self) -> Stats {
-        self.stats_at(TokioClock.now())
+        self.stats_at(Tick::now())
     }
 
     /// What was sent within the window that ends at `now`, for who keeps the time himself.

@@ -7,9 +7,8 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sandtower_core::{Clock, Completion, Gate, Operation, RequestInfo, Take, Tick, Verdict};
+use sandtower_core::{Completion, Gate, Operation, RequestInfo, Take, Tick, Verdict};
 use sandtower_rate_limit::{Config, Entry, FileStore, RateLimit, Store, Token};
-use sandtower_time::TokioClock;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
@@ -72,7 +71,7 @@ fn told_of<const N: usize>(fields: [&str; N], name: &str, bytes: &[u8]) -> Vec<[
         let store = || Arc::new(FileStore::new(&path, Duration::from_secs(3_600)));
         let limit = RateLimit::with_store(Config::new("E2B"), store()).unwrap();
         let before = limit.stats().total;
-        send(&limit, TokioClock.now(), Verdict::success());
+        send(&limit, Tick::now(), Verdict::success());
         drop(limit);
         let again = RateLimit::with_store(Config::new("E2B"), store()).unwrap();
         assert_eq!(again.stats().total, before + 1);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
+use sandtower_core::Sleep;
 use sandtower_core::{
-    BoxError, ClassifyResponse, Clock, Effect, Outcome, Resend, Tick, Verdict, WhenReady, judge,
+    BoxError, ClassifyResponse, Effect, Outcome, Resend, Tick, Verdict, WhenReady, judge,
 };
-use sandtower_time::{Sleep, TokioClock};
 use tower_service::Service;
 
 use crate::decide::{Decision, Stop};
@@ -205,7 +205,7 @@ where
         cx: &mut Context<'_>,
     ) -> Option<Result<S::Response, BoxError>> {
         let this = self.as_mut().project();
-        let (info, now) = (*this.judge.info(), TokioClock.now());
+        let (info, now) = (*this.judge.info(), Tick::now());
         let handle = &this.shared.handle;
         let history = this
             .history

@@ -11,11 +11,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sandtower_core::{
-    BoxError, ByResult, ClassifiedError, Clock, Effect, Outcome, Replay, RequestInfo, Rng, Scope,
-    Seed, Tick, Verdict,
+    BoxError, ByResult, ClassifiedError, Effect, Outcome, Replay, RequestInfo, Rng, Scope, Seed,
+    Tick, Verdict,
 };
 use sandtower_retry::{Budget, Config, RetryLayer};
-use sandtower_time::TokioClock;
 use tokio::task::{JoinSet, LocalSet};
 use tower::retry::Policy;
 use tower::retry::budget::{Budget as _, TpsBudget};
@@ -37,7 +36,7 @@ impl Failing {
     fn new(share: f64, seed: u64) -> Self {
         let rng = Rc::new(std::cell::RefCell::new(Rng::with_seed(seed)));
         let (attempts, early) = Default::default();
-        Self { share, rng, attempts, early, began: TokioClock.now() }
+        Self { share, rng, attempts, early, began: Tick::now() }
     }
 }
 
@@ -55,7 +54,7 @@ impl Service<u64> for Failing {
 
     fn call(&mut self, request: u64) -> Self::Future {
         self.attempts.set(self.attempts.get() + 1);
-        if TokioClock.now().since(self.began) < Duration::from_secs(10) {
+        if Tick::now().since(self.began) < Duration::from_secs(10) {
             self.early.set(self.early.get() + 1);
         }
         let fails = self.rng.borrow_mut().f64() < self.share;

@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandtower_core::{
-    Attempt, BoxError, ClassifiedError, Clock, Effect, Outcome, Reason, Rejection, RequestInfo,
-    Resend, Verdict, classify_fn, find,
+    Attempt, BoxError, ClassifiedError, Effect, Outcome, Reason, Rejection, RequestInfo, Resend,
+    Tick, Verdict, classify_fn, find,
 };
 use sandtower_retry::{Answers, Found, GaveUp, Reconcile, RetryLayer, Stop};
 use sandtower_testkit::{Answer, Mock, Readiness, cancel_at_every_poll};
-use sandtower_time::TokioClock;
 use tower::{Layer, Service, ServiceExt};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -137,7 +136,7 @@ async fn a_service_that_is_not_ready_for_the_retry_is_awaited_no_longer_than_the
         true => Readiness::Ready,
         false => Readiness::Pending,
     });
-    let start = TokioClock.now();
+    let start = Tick::now();
     let classify = classify_fn(
         move |_: &u64| RequestInfo::default().deadline(Some(start + 10 * SECOND)),
         |_: Result<&u64, &BoxError>| Verdict::unknown(),
@@ -146,7 +145,7 @@ async fn a_service_that_is_not_ready_for_the_retry_is_awaited_no_longer_than_the
     let error = RetryLayer::classic().classify(classify).layer(mock).oneshot(1).await.unwrap_err();
 
     assert_eq!(find::<GaveUp>(&*error).unwrap().why(), Stop::OutOfTime);
-    assert_eq!(TokioClock.now().since(start), 10 * SECOND);
+    assert_eq!(Tick::now().since(start), 10 * SECOND);
     assert_eq!(handle.counts().reservations_held, 0);
 }
 
@@ -186,7 +185,7 @@ impl Answers<u64> for Stamps {
 #[tokio::test(start_paused = true)]
 async fn the_service_and_the_caller_hear_which_attempt_it_is_and_why() {
     let (mock, _handle) = Mock::<Noted, u64>::in_turn([passing(), passing(), Answer::ok(0)]);
-    let (request, start) = (Noted::default(), TokioClock.now());
+    let (request, start) = (Noted::default(), Tick::now());
     let layer = RetryLayer::classic().resend(Notes).answers(Stamps);
     assert_eq!(layer.layer(mock).oneshot(request.clone()).await.unwrap(), 3);
     let second = Attempt::first(start).next(Outcome::Transient);

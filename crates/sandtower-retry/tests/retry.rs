@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandtower_core::{
-    Backoff, BoxError, ByResult, ClassifiedError, Clock, Effect, Reason, Rejection, Replay,
-    RequestInfo, Seed, SendOnce, Verdict, classify_fn, find,
+    Backoff, BoxError, ByResult, ClassifiedError, Effect, Reason, Rejection, Replay, RequestInfo,
+    Seed, SendOnce, Tick, Verdict, classify_fn, find,
 };
 use sandtower_retry::{Config, RetryLayer, WhenThrottled};
 use sandtower_testkit::{
     Answer, Contract, CountingAllocator, Mock, Readiness, allocations, cancel_at_every_poll,
 };
-use sandtower_time::TokioClock;
 use tower::{Layer, Service, ServiceExt};
 
 #[global_allocator]
@@ -46,11 +45,11 @@ async fn a_passing_failure_is_cured_on_the_schedule_of_the_preset() {
     let failed = || judged(Verdict::transient(Effect::None));
     let (mock, handle) = Mock::<u64, u64>::in_turn([failed(), failed(), failed(), Answer::ok(7)]);
     let layer = classic();
-    let start = TokioClock.now();
+    let start = Tick::now();
 
     assert_eq!(layer.layer(mock).oneshot(1).await.unwrap(), 7);
 
-    assert_eq!(TokioClock.now().since(start), Duration::from_secs(1 + 2 + 4));
+    assert_eq!(Tick::now().since(start), Duration::from_secs(1 + 2 + 4));
     assert_eq!(handle.counts().calls, 4);
     let snapshot = layer.handle().snapshot();
     assert_eq!((snapshot.retries, snapshot.cured), (3, 1));
@@ -114,9 +113,9 @@ async fn a_failed_response_is_dropped_before_the_wait() {
 async fn a_throttled_call_goes_back_to_the_room_below_at_once() {
     let (mock, _handle) = Mock::<u64, u64>::in_turn([judged(Verdict::throttled()), Answer::ok(7)]);
     let config = Config::recommended().when_throttled(WhenThrottled::WaitBelow);
-    let start = TokioClock.now();
+    let start = Tick::now();
     assert_eq!(RetryLayer::new(config).layer(mock).oneshot(1).await.unwrap(), 7);
-    assert_eq!(TokioClock.now(), start);
+    assert_eq!(Tick::now(), start);
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,9 +129,9 @@ async fn a_later_attempt_waits_until_the_service_below_is_ready() {
             Readiness::After(Duration::from_secs(5))
         }
     });
-    let start = TokioClock.now();
+    let start = Tick::now();
     assert_eq!(classic().layer(mock).oneshot(1).await.unwrap(), 7);
-    assert_eq!(TokioClock.now().since(start), Duration::from_secs(1 + 5));
+    assert_eq!(Tick::now().since(start), Duration::from_secs(1 + 5));
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,10 +139,10 @@ async fn the_same_seed_gives_the_same_waits() {
     let waits = async |seed| {
         let (mock, _handle) =
             Mock::<u64, u64>::new(|_, _| judged(Verdict::transient(Effect::None)));
-        let start = TokioClock.now();
+        let start = Tick::now();
         let layer = RetryLayer::recommended().seed(Seed::fixed(seed));
         layer.layer(mock).oneshot(1).await.unwrap_err();
-        TokioClock.now().since(start)
+        Tick::now().since(start)
     };
     assert_eq!(waits(1).await, waits(1).await);
     assert_ne!(waits(1).await, waits(2).await);

@@ -1,10 +1,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sandtower_core::{
-    BoxError, ByResult, Classify, ClassifyResponse, Clock, HasInfo, SetDeadline, Tick,
-};
-use sandtower_time::TokioClock;
+use sandtower_core::{BoxError, ByResult, Classify, ClassifyResponse, HasInfo, SetDeadline, Tick};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -80,7 +77,7 @@ where
 
     fn call(&mut self, mut request: Req) -> Self::Future {
         let info = *self.classify.classify(&request).info();
-        let now = TokioClock.begin();
+        let now = Tick::now();
         let limit = self.limits.of(info.operation).map(|limit| now + limit);
         let until = match (limit, info.deadline) {
             (Some(limit), Some(brought)) => Some(limit.min(brought)),
@@ -91,7 +88,7 @@ where
         let after = until.map_or(std::time::Duration::ZERO, |until| until.since(now));
         let elapsed = Elapsed::new(Bound::Call, info.operation, after);
         let inner = &mut self.inner;
-        let future = TokioClock.hand_down(now, || inner.call(request));
+        let future = inner.call(request);
         ResponseFuture::new(future, until, elapsed)
     }
 }

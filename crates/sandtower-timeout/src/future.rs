@@ -3,8 +3,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
+use sandtower_core::Sleep;
 use sandtower_core::{BoxError, Tick};
-use sandtower_time::Sleep;
 
 use crate::elapsed::Elapsed;
 

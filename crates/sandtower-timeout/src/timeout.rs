@@ -1,8 +1,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sandtower_core::{BoxError, ByResult, Classify, ClassifyResponse, Clock, HasInfo};
-use sandtower_time::TokioClock;
+use sandtower_core::{BoxError, ByResult, Classify, ClassifyResponse, HasInfo, Tick};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -87,8 +86,8 @@ where
         let Some(limit) = limit else {
             return ResponseFuture::new(self.inner.call(request), None, elapsed);
         };
-        let (now, inner) = (TokioClock.begin(), &mut self.inner);
-        let future = TokioClock.hand_down(now, || inner.call(request));
+        let (now, inner) = (Tick::now(), &mut self.inner);
+        let future = inner.call(request);
         ResponseFuture::new(future, Some(now + limit), elapsed)
     }
 }

@@ -7,11 +7,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sandtower_core::{
-    BoxError, Clock, Effect, RequestInfo, SetDeadline, Tick, Verdict, classify_fn, find,
-    verdict_of_error,
+    BoxError, Effect, RequestInfo, SetDeadline, Tick, Verdict, classify_fn, find, verdict_of_error,
 };
 use sandtower_testkit::{Answer, Contract, Mock, cancel_at_every_poll};
-use sandtower_time::TokioClock;
 use sandtower_timeout::{Bound, DeadlineLayer, Elapsed, Limits, TimeoutLayer};
 use tower::{Layer, Service, ServiceExt};
 
@@ -26,11 +24,11 @@ fn keep_the_tower_contract() {
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_takes_too_long_ends_and_may_have_had_an_effect() {
     let (mock, handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
-    let start = TokioClock.now();
+    let start = Tick::now();
 
     let error = TimeoutLayer::new(Limits::all(LIMIT)).layer(mock).oneshot(1).await.unwrap_err();
 
-    assert_eq!(TokioClock.now().since(start), LIMIT);
+    assert_eq!(Tick::now().since(start), LIMIT);
     assert_eq!(verdict_of_error(&*error), Some(Verdict::transient(Effect::Maybe)));
     assert_eq!(find::<Elapsed>(&*error).unwrap().bound(), Bound::Attempt);
     assert_eq!(handle.counts().in_flight, 0, "the attempt goes on");
@@ -71,7 +69,7 @@ async fn told_below(request: Call) -> Call {
 
 #[tokio::test(start_paused = true)]
 async fn the_layers_below_are_told_when_the_call_arrived_and_must_end() {
-    let now = TokioClock.now();
+    let now = Tick::now();
     let told = told_below(Call::default()).await;
     assert_eq!(told.arrived, Some(now));
     assert_eq!(told.deadline, Some(now + LIMIT));
@@ -79,7 +77,7 @@ async fn the_layers_below_are_told_when_the_call_arrived_and_must_end() {
 
 #[tokio::test(start_paused = true)]
 async fn the_earlier_of_two_deadlines_counts() {
-    let now = TokioClock.now();
+    let now = Tick::now();
     let brought = |deadline| Call { arrived: None, deadline: Some(deadline) };
     let early = now + LIMIT / 2;
     assert_eq!(told_below(brought(early)).await.deadline, Some(early));
@@ -111,7 +109,7 @@ impl Service<Call> for Beginning {
     }
 
     fn call(&mut self, request: Call) -> Self::Future {
-        ready(Ok((request, TokioClock.begin())))
+        ready(Ok((request, Tick::now())))
     }
 }
 
@@ -122,5 +120,5 @@ async fn on_the_way_down_all_layers_stand_at_one_instant() {
     let service = DeadlineLayer::new(Limits::all(LIMIT)).set_deadline(OnCall).layer(attempt);
     let (told, began) = service.oneshot(Call::default()).await.unwrap();
     assert_eq!(told.arrived, Some(began));
-    assert!(TokioClock.now() > began);
+    assert!(Tick::now() > began);
 }

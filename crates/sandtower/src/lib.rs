@@ -87,6 +87,5 @@ pub use sandtower_http as http;
 pub use sandtower_rate_limit as rate_limit;
 #[cfg(feature = "retry")]
 pub use sandtower_retry as retry;
-pub use sandtower_time as time;
 #[cfg(feature = "timeout")]
 pub use sandtower_timeout as timeout;

@@ -14,11 +14,10 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use sandtower::admission::{CallState, Progress};
-use sandtower::core::{BoxError, Clock, Seed};
+use sandtower::core::{BoxError, Seed, Tick};
 use sandtower::e2b::{Config, NewSandbox, Sandbox, Timeouts, operation as op};
 use sandtower::fallback::{Failed, FallbackLayer};
 use sandtower::stack::{Part, Plan, Preset, Stack};
-use sandtower::time::TokioClock;
 use sandtower::{E2b, Message, ServiceBuilderExt as _};
 use sandtower_testkit::{Answer, Exchange, Mock, Scenario};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
@@ -141,11 +140,11 @@ async fn time_outs_are_those_of_the_client_unless_the_stack_is_told_others() {
             Answer::ok(Response::new(Full::<Bytes>::default())).after(Duration::from_secs(60))
         });
         let stack = builder.without(Part::Retry).build().unwrap();
-        let began = TokioClock.now();
+        let began = Tick::now();
         let error = E2b::new(&stack, slow).health().await.unwrap_err();
         assert!(sandtower::core::find::<sandtower::timeout::Elapsed>(&error).is_some());
         (
-            TokioClock.now().since(began),
+            Tick::now().since(began),
             stack.config().operation_timeouts().attempt_of(op::HEALTH).unwrap(),
         )
     };
@@ -186,10 +185,10 @@ async fn without_the_gate_that_would_hold_them_calls_are_not_sent_again_at_once(
     ] {
         let requests_seen = Arc::new(AtomicU32::new(0));
         let client = builder.build().unwrap().client(rejecting(said, &requests_seen));
-        let start = TokioClock.now();
+        let start = Tick::now();
         assert!(client.create(&NewSandbox::new("base")).await.is_err());
         assert_eq!(requests_seen.load(SeqCst), requests, "{said}");
-        let took = TokioClock.now().since(start);
+        let took = Tick::now().since(start);
         assert_eq!(took > Duration::from_millis(200), requests > 1, "{took:?}");
     }
 }

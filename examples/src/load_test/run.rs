@@ -6,9 +6,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandtower::core::{BoxError, Clock};
+use sandtower::core::{BoxError, Tick};
 use sandtower::e2b::Config;
-use sandtower::time::TokioClock;
 use sandtower_load::{Ended, Sample, Timeline, drive};
 use sandtower_sim::Sim;
 use tokio::sync::Semaphore;
@@ -74,10 +73,10 @@ async fn measure<E: Execute>(
         let answer = timeline.of(Arc::clone(&app).answer(arrival));
         async move {
             let answered = answer.await;
-            (answered, timeline.spent(TokioClock.now()))
+            (answered, timeline.spent(Tick::now()))
         }
     };
-    let began = TokioClock.now();
+    let began = Tick::now();
     let (mut answers, mut samples) = (Vec::new(), Vec::new());
     let ended = Cell::new(0_u64);
     let over = |call: Ended<_>| {
@@ -87,7 +86,7 @@ async fn measure<E: Execute>(
     let generator = load.generator(test.seed)?;
     let driven = {
         let sampler = every(SAMPLE, || {
-            let at = TokioClock.now().since(began);
+            let at = Tick::now().since(began);
             let look = app.execute.look();
             samples.push(sample(at, &look, meter));
             watch.look(&Status::new(test, at, ended.get(), &look, &app.job.books.look()));
@@ -98,7 +97,7 @@ async fn measure<E: Execute>(
         }
     };
     let (look, books) = (app.execute.look(), app.job.books.look());
-    let at = TokioClock.now().since(began);
+    let at = Tick::now().since(began);
     samples.push(sample(at, &look, meter));
     watch.over(&Status::new(test, at, ended.get(), &look, &books));
     answers.sort_by_key(|answer| (answer.user, answer.number));

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
-use sandtower::core::{BoxError, Clock};
+use sandtower::core::{BoxError, Tick};
 use sandtower::e2b::{Client, Config, ConfigError, Error, ListSandboxes};
-use sandtower::time::TokioClock;
 use sandtower_e2b::HttpTransport;
 
 use super::outcome::Outcome;
@@ -116,10 +115,10 @@ impl Target {
         let client = Client::new(self.transport.clone(), self.config.clone());
         let which = ListSandboxes::default().metadata(MARK, &self.mark).limit(100);
         let settles = if self.meter.alive() == 0 { Duration::ZERO } else { SETTLES };
-        let (began, mut killed) = (TokioClock.now(), 0);
+        let (began, mut killed) = (Tick::now(), 0);
         loop {
             let looked = self.kill_all(&client, &which, &mut killed).await;
-            let waited = TokioClock.now().since(began);
+            let waited = Tick::now().since(began);
             match looked {
                 Ok(0) if waited >= settles => return Ok(killed),
                 Err(error) if waited >= SETTLES => {

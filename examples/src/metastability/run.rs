@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use sandtower::core::{BoxError, Clock, Rng, Tick};
-use sandtower::time::TokioClock;
+use sandtower::core::{BoxError, Rng, Tick};
 use tokio::runtime::Builder;
 use tokio::task::{JoinSet, LocalSet};
 use tower_service::Service;
@@ -93,14 +92,14 @@ pub fn run(
     LocalSet::new().block_on(&runtime, async {
         let server = Server::new(seed);
         let service = stack(server.clone(), without, seed)?;
-        let start = TokioClock.now();
+        let start = Tick::now();
         let [trouble, end] = [start + WARM_UP, start + WARM_UP + scenario.trouble()];
         let happening = tokio::task::spawn_local(happen(scenario, server));
         let [before, during] = scenario.rates();
         let mut rng = Rng::with_seed(seed ^ 0xca11);
         let mut calls = JoinSet::new();
         loop {
-            let now = TokioClock.now();
+            let now = Tick::now();
             let over = now >= end + AFTERWARDS;
             if over || (matches!(scenario, Scenario::Overload { .. }) && now >= end) {
                 break;
@@ -113,7 +112,7 @@ pub fn run(
                     Ok(()) => service.call(Call::default()).await,
                     Err(error) => Err(error),
                 };
-                let succeeded = answer.is_ok().then(|| TokioClock.now());
+                let succeeded = answer.is_ok().then(|| Tick::now());
                 Outcome { came: now, succeeded }
             });
             // Calls come independently of each other.
@@ -131,9 +130,9 @@ async fn happen(scenario: Scenario, server: Server) {
     tokio::time::sleep(WARM_UP).await;
     match scenario {
         Scenario::CapacityDrop { .. } => {
-            let begun = TokioClock.now();
+            let begun = Tick::now();
             server.workers(WORKERS / 5).await;
-            let left = scenario.trouble().saturating_sub(TokioClock.now().since(begun));
+            let left = scenario.trouble().saturating_sub(Tick::now().since(begun));
             tokio::time::sleep(left).await;
             server.workers(WORKERS).await;
         }

@@ -1,8 +1,7 @@
 use std::time::Duration;
 
-use sandtower::core::{Clock, Outcome};
+use sandtower::core::{Outcome, Tick};
 use sandtower::e2b::{Code, CodeEvent, Error, Hint};
-use sandtower::time::TokioClock;
 
 use super::sandbox_of;
 
@@ -34,12 +33,12 @@ async fn an_exception_is_data_and_the_service_has_done_its_work() {
 #[tokio::test(start_paused = true)]
 async fn what_code_does_is_told_as_it_does_it() {
     let (_, client, sandbox) = sandbox_of(TEMPLATE).await;
-    let start = TokioClock.now();
+    let start = Tick::now();
     let code = Code::new("import time\nprint('one')\ntime.sleep(5)\nprint('two')");
     let mut executing = client.start_code(&sandbox, &code).await.unwrap();
     let mut told = Vec::new();
     while let Some(event) = executing.next().await {
-        told.push((event.unwrap(), TokioClock.now().since(start).as_secs()));
+        told.push((event.unwrap(), Tick::now().since(start).as_secs()));
     }
     assert_eq!(
         told,
@@ -55,12 +54,12 @@ async fn what_code_does_is_told_as_it_does_it() {
 #[tokio::test(start_paused = true)]
 async fn codes_own_time_out_ends_the_waiting_and_is_no_failure_of_the_service() {
     let (_, client, sandbox) = sandbox_of(TEMPLATE).await;
-    let start = TokioClock.now();
+    let start = Tick::now();
     let code = Code::new("import time\nprint('one')\ntime.sleep(50)").timeout(3 * SECOND);
     let error = client.run_code(&sandbox, &code).await.unwrap_err();
     assert!(matches!(error, Error::CodeTimedOut { after, .. } if after == 3 * SECOND), "{error}");
     assert_eq!((error.verdict().outcome, error.hint()), (Outcome::Success, Hint::Stop));
-    assert!(TokioClock.now().since(start) < 4 * SECOND);
+    assert!(Tick::now().since(start) < 4 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,7 @@
 use std::time::Duration;
 
-use sandtower::core::{Clock, Outcome};
+use sandtower::core::{Outcome, Tick};
 use sandtower::e2b::{Command, Error, Hint, ProcessEvent, Running, Selector};
-use sandtower::time::TokioClock;
 use sandtower_sim::Body;
 
 use super::sandbox;
@@ -16,14 +15,14 @@ async fn next(running: &mut Running<Body>) -> ProcessEvent {
 #[tokio::test(start_paused = true)]
 async fn output_is_told_as_it_is_printed() {
     let (_, client, sandbox) = sandbox().await;
-    let start = TokioClock.now();
+    let start = Tick::now();
     let command = Command::new("echo one; sleep 5; echo two >&2; exit 3");
     let mut running = client.start(&sandbox, &command).await.unwrap();
     assert!(running.pid() > 0);
     assert_eq!(next(&mut running).await, ProcessEvent::Stdout("one\n".into()));
-    assert!(TokioClock.now().since(start) < SECOND);
+    assert!(Tick::now().since(start) < SECOND);
     assert_eq!(next(&mut running).await, ProcessEvent::Stderr("two\n".into()));
-    assert!(TokioClock.now().since(start) >= 5 * SECOND);
+    assert!(Tick::now().since(start) >= 5 * SECOND);
     let ProcessEvent::Exit(exit) = next(&mut running).await else { panic!("it goes on") };
     assert_eq!((exit.code, exit.is_success()), (3, false));
     assert!(running.next().await.is_none() && running.next().await.is_none());

@@ -7,12 +7,11 @@ use http::{Method, Request, Response};
 use http_body_util::Full;
 use sandtower::E2b;
 use sandtower::admission::Progress;
-use sandtower::core::{BoxError, Clock, Seed};
+use sandtower::core::{BoxError, Seed, Tick};
 use sandtower::e2b::{
     Client, Code, Command, Creations, ListSandboxes, NewSandbox, ProcessEvent, SandboxId, State,
 };
 use sandtower::stack::{Plan, Stack};
-use sandtower::time::TokioClock;
 use sandtower_sim::{End, Fault, FaultAnswer, FaultKind, Sim};
 use tokio::time::sleep;
 use tower::{ServiceExt, util::MapRequest};
@@ -92,19 +91,19 @@ async fn who_wakes_a_paused_sandbox_waits_for_a_slot_and_holds_up_nobody() {
     let waking = client.connect(paused.id(), None);
     let meanwhile = async {
         sleep(2 * SECOND).await;
-        let before = TokioClock.now();
+        let before = Tick::now();
         client.connect(running[0].id(), None).await.unwrap();
-        assert!(TokioClock.now().since(before) < SECOND, "it runs, and needs no slot");
+        assert!(Tick::now().since(before) < SECOND, "it runs, and needs no slot");
         sleep(30 * SECOND).await;
         assert!(sent.load(SeqCst) < 10, "{} were sent", sent.load(SeqCst));
         assert!(client.info(paused.id()).await.unwrap().state == State::Paused);
         client.kill(running[1].id()).await.unwrap();
     };
-    let start = TokioClock.now();
+    let start = Tick::now();
     let (woken, ()) = tokio::join!(waking, meanwhile);
 
     assert!(client.envd_health(&woken.unwrap()).await.unwrap());
-    assert!((30..40).contains(&TokioClock.now().since(start).as_secs()));
+    assert!((30..40).contains(&Tick::now().since(start).as_secs()));
 }
 
 async fn made(client: &Client<Sim>, how_many: usize) -> Vec<SandboxId> {

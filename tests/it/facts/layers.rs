@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use sandtower::admission::{self, Adaptive, AdmissionControl};
 use sandtower::circuit_breaker::{self, CircuitBreaker, State};
-use sandtower::core::{Clock, Completion, Effect, Gate, RequestInfo, Seed, Take, Tick, Verdict};
+use sandtower::core::{Completion, Effect, Gate, RequestInfo, Seed, Take, Tick, Verdict};
 use sandtower::e2b::operation::SANDBOX_CREATE;
 use sandtower::rate_limit::{self, Mode, RateLimit};
 use sandtower::retry::{self, Decision, Progress, Stop, WhenThrottled};
-use sandtower::time::TokioClock;
 use tokio::time::sleep;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -81,10 +80,10 @@ pub(super) async fn admission(info: &RequestInfo, verdict: &Verdict, times_out: 
 
 async fn round(room: &AdmissionControl<()>, info: &RequestInfo, verdict: &Verdict, took: Duration) {
     let tokens: Vec<_> = std::iter::from_fn(|| taken(room, info)).collect();
-    let sent = TokioClock.now();
+    let sent = Tick::now();
     sleep(took).await;
     for token in tokens {
-        room.settle(info, token, &Completion::new(*verdict, sent, TokioClock.now()));
+        room.settle(info, token, &Completion::new(*verdict, sent, Tick::now()));
     }
 }
 
@@ -93,7 +92,7 @@ fn limit(room: &AdmissionControl<()>) -> u32 {
 }
 
 fn taken<G: Gate>(gate: &G, info: &RequestInfo) -> Option<G::Token> {
-    match gate.take(info, TokioClock.now()) {
+    match gate.take(info, Tick::now()) {
         Take::Open(token) => Some(token),
         Take::NotBefore(..) | Take::Reject(_) => None,
     }
@@ -106,7 +105,7 @@ async fn settle<G: Gate>(
     verdict: &Verdict,
     took: Duration,
 ) {
-    let sent = TokioClock.now();
+    let sent = Tick::now();
     sleep(took).await;
-    gate.settle(info, token, &Completion::new(*verdict, sent, TokioClock.now()));
+    gate.settle(info, token, &Completion::new(*verdict, sent, Tick::now()));
 }

@@ -8,10 +8,9 @@ mod snapshot;
 use std::sync::{Arc, Weak};
 
 use sandtower_core::{
-    Clock, Completion, Gate, Operation, Outcome, Reason, Rejection, RequestInfo, Subscriber,
-    Subscribers, Take, Tick, Verdict,
+    Completion, Gate, Operation, Outcome, Reason, Rejection, RequestInfo, Subscriber, Subscribers,
+    Take, Tick, Verdict,
 };
-use sandtower_time::TokioClock;
 
 pub use self::config::{QuotaConfig, QuotaConfigError};
 pub use self::snapshot::QuotaSnapshot;
@@ -109,7 +108,7 @@ impl Quota {
 
     /// What it knows now.
     pub fn snapshot(&self) -> QuotaSnapshot {
-        let now = TokioClock.now();
+        let now = Tick::now();
         QuotaSnapshot::of(self.name(), &self.lock(), now)
     }
 

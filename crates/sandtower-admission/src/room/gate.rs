@@ -3,7 +3,7 @@
 use std::sync::Weak;
 
 use sandtower_core::{
-    Clock, Completion, Gate, Reason, Rejection, RequestInfo, Subscriber, Take, Tick, Verdict,
+    Completion, Gate, Reason, Rejection, RequestInfo, Subscriber, Take, Tick, Verdict,
 };
 
 use super::AdmissionControl;

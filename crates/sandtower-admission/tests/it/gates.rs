@@ -5,9 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sandtower_admission::{Admission, AdmissionControl, AdmissionLayer, Config};
-use sandtower_core::{Clock, Operation, Reason, Rejection, RequestInfo, Rng, find};
+use sandtower_core::{Operation, Reason, Rejection, RequestInfo, Rng, Tick, find};
 use sandtower_testkit::{Answer, Handle, Mock, Readiness};
-use sandtower_time::TokioClock;
 use tokio_test::task::spawn;
 use tower::{Layer, Service};
 
@@ -30,7 +29,7 @@ fn paced(config: Config) -> (Paced, AdmissionControl<Arc<Pace>>, Handle<RequestI
 async fn two_hundred_callers_through_a_gate_of_five_a_second_need_forty_seconds_and_two_wakes_each()
 {
     let (mut service, room, _handle) = paced(Config::new("test"));
-    let start = TokioClock.now();
+    let start = Tick::now();
     let calls: Vec<_> = (0..200)
         .map(|_| {
             let (call, polls) = counted(service.call(RequestInfo::default()));
@@ -43,7 +42,7 @@ async fn two_hundred_callers_through_a_gate_of_five_a_second_need_forty_seconds_
         let wakes = polls.load(Ordering::Relaxed) - 1;
         assert!(wakes <= 2, "a caller was woken {wakes} times");
     }
-    assert_eq!(TokioClock.now().since(start), 199 * INTERVAL);
+    assert_eq!(Tick::now().since(start), 199 * INTERVAL);
     assert_eq!(room.gates().counts(), (200, 0, 200));
 }
 
@@ -81,7 +80,7 @@ async fn those_who_wait_are_rejected_one_after_the_other_when_the_gate_shuts() {
     let calls: Vec<_> =
         (0..10).map(|_| tokio::spawn(service.call(RequestInfo::default()))).collect();
     tokio::task::yield_now().await;
-    let start = TokioClock.now();
+    let start = Tick::now();
     room.gates().shut();
     let mut rejected = 0;
     for call in calls {
@@ -91,7 +90,7 @@ async fn those_who_wait_are_rejected_one_after_the_other_when_the_gate_shuts() {
         }
     }
     assert_eq!((rejected, handle.counts().calls), (9, 1));
-    assert_eq!(TokioClock.now(), start, "somebody waited for the clock");
+    assert_eq!(Tick::now(), start, "somebody waited for the clock");
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,13 +113,13 @@ async fn those_without_a_slot_are_rejected_too_when_the_gate_shuts() {
 async fn a_gate_that_opens_after_the_deadline_rejects_at_once_in_its_own_words() {
     let (mut service, room, _handle) = paced(Config::new("test"));
     service.call(RequestInfo::default()).await.unwrap();
-    let start = TokioClock.now();
+    let start = Tick::now();
     let info = RequestInfo::default().deadline(Some(start + INTERVAL / 2));
 
     let error = service.call(info).await.unwrap_err();
 
     assert_eq!(find::<Rejection>(&*error).unwrap().layer(), "pace");
-    assert_eq!(TokioClock.now(), start);
+    assert_eq!(Tick::now(), start);
     assert_eq!(room.snapshot().lanes[0].rejected_by_gate, 1);
 }
 

@@ -4,9 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandtower_admission::{Admission, AdmissionControl, AdmissionLayer, Config};
-use sandtower_core::{Clock, Operation, Reason, Rejection, RequestInfo, find};
+use sandtower_core::{Operation, Reason, Rejection, RequestInfo, Tick, find};
 use sandtower_testkit::{Answer, Mock};
-use sandtower_time::TokioClock;
 use tokio::task::yield_now;
 use tokio_test::task::spawn;
 use tower::{Layer, Service, ServiceExt};
@@ -40,14 +39,14 @@ fn reason(error: &sandtower_core::BoxError) -> Reason {
 #[tokio::test(start_paused = true)]
 async fn no_more_calls_are_in_flight_than_the_limit_says() {
     let (service, room, handle) = admission(Config::new("test").concurrency(3));
-    let start = TokioClock.now();
+    let start = Tick::now();
     let calls: Vec<_> =
         (0..10).map(|_| tokio::spawn(service.clone().oneshot(RequestInfo::default()))).collect();
     for call in calls {
         call.await.unwrap().unwrap();
     }
     assert_eq!(handle.counts().in_flight_max, 3);
-    assert_eq!(TokioClock.now().since(start), 4 * SECOND);
+    assert_eq!(Tick::now().since(start), 4 * SECOND);
     let lane = room.snapshot().lanes[0];
     assert_eq!((lane.admitted, lane.admitted_after_wait), (10, 7));
 }
@@ -91,7 +90,7 @@ async fn a_newcomer_never_overtakes_who_waits_even_when_a_slot_is_free() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_comes_back_keeps_the_place_it_had() {
     let (mut service, ..) = admission(one_at_a_time());
-    let arrived = TokioClock.now();
+    let arrived = Tick::now();
     let mut inside = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
     tokio::time::advance(SECOND / 2).await;
@@ -111,9 +110,9 @@ async fn a_full_lane_does_not_hold_up_another() {
     let (service, _room, _handle) = admission(one_at_a_time());
     let create = tokio::spawn(service.clone().oneshot(RequestInfo::new(CREATE)));
     yield_now().await;
-    let start = TokioClock.now();
+    let start = Tick::now();
     service.clone().oneshot(RequestInfo::new(READ)).await.unwrap();
-    assert_eq!(TokioClock.now().since(start), SECOND);
+    assert_eq!(Tick::now().since(start), SECOND);
     create.await.unwrap().unwrap();
 }
 
@@ -150,13 +149,13 @@ async fn a_call_whose_deadline_comes_while_it_waits_is_rejected_then() {
     let (mut service, room, _handle) = admission(one_at_a_time());
     let mut inside = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
-    let start = TokioClock.now();
+    let start = Tick::now();
 
     let info = RequestInfo::default().deadline(Some(start + SECOND / 2));
     let error = service.call(info).await.unwrap_err();
 
     assert_eq!(reason(&error), Reason::TooLate { waited: SECOND / 2 });
-    assert_eq!(TokioClock.now().since(start), SECOND / 2);
+    assert_eq!(Tick::now().since(start), SECOND / 2);
     assert_eq!(room.snapshot().lanes[0].rejected_late, 1);
 }
 

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use sandtower_admission::{AdmissionLayer, Config, Stepwise};
 use sandtower_core::{
-    ClassifiedError, Clock, Effect, Reason, Rejection, RequestInfo, Verdict, find,
+    ClassifiedError, Effect, Reason, Rejection, RequestInfo, Tick, Verdict, find,
 };
 use sandtower_testkit::{Answer, Mock};
-use sandtower_time::TokioClock;
 use tokio::task::JoinSet;
 use tower::{Layer, Service, ServiceExt};
 
@@ -54,14 +53,14 @@ async fn museum_20_a_call_that_may_not_wait_is_rejected_without_a_timer() {
     let mut calls = JoinSet::new();
     calls.spawn(service.clone().oneshot(0));
     tokio::task::yield_now().await;
-    let start = TokioClock.now();
+    let start = Tick::now();
 
     for call in 1..1_000 {
         let error = service.clone().oneshot(call).await.unwrap_err();
         assert_eq!(find::<Rejection>(&*error).unwrap().reason(), Reason::QueueFull { waiting: 0 });
     }
 
-    assert_eq!(TokioClock.now(), start);
+    assert_eq!(Tick::now(), start);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,9 +5,8 @@ use std::time::Duration;
 use sandtower_admission::{
     Admission, AdmissionControl, AdmissionLayer, CallState, Config, Progress, Watch,
 };
-use sandtower_core::{BoxError, Clock, Operation, Reason, Rejection, RequestInfo, find};
+use sandtower_core::{BoxError, Operation, Reason, Rejection, RequestInfo, Tick, find};
 use sandtower_testkit::{Answer, Handle, Mock};
-use sandtower_time::TokioClock;
 use tokio_test::task::spawn;
 use tower::{Layer, Service};
 
@@ -79,12 +78,12 @@ async fn a_deadline_that_cannot_be_met_is_rejected_at_once_with_the_wait_it_woul
     let calls: Vec<_> =
         (0..5).map(|_| tokio::spawn(service.call(RequestInfo::default()))).collect();
     tokio::time::sleep(3 * SECOND + SECOND / 2).await;
-    let start = TokioClock.now();
+    let start = Tick::now();
 
     let soon = RequestInfo::default().deadline(Some(start + SECOND / 2));
     let error = service.call(soon).await.unwrap_err();
 
-    assert_eq!(TokioClock.now(), start, "it waited to be rejected");
+    assert_eq!(Tick::now(), start, "it waited to be rejected");
     assert_eq!(reason(&error), Reason::NoTime { wait: SECOND });
     assert_eq!(
         error.to_string(),
@@ -145,11 +144,11 @@ async fn a_room_that_is_drained_lets_those_inside_finish_and_nobody_else_in() {
     let inside = tokio::spawn(service.call(RequestInfo::default()));
     let waits = tokio::spawn(service.call(RequestInfo::default()));
     tokio::task::yield_now().await;
-    let start = TokioClock.now();
+    let start = Tick::now();
 
     room.drain().await;
 
-    assert_eq!(TokioClock.now().since(start), SECOND);
+    assert_eq!(Tick::now().since(start), SECOND);
     inside.await.unwrap().unwrap();
     assert_eq!(reason(&waits.await.unwrap().unwrap_err()), Reason::Draining);
     let error = service.call(RequestInfo::default()).await.unwrap_err();
@@ -170,11 +169,11 @@ async fn a_room_that_winds_down_still_lets_in_what_puts_away_and_waits_for_the_o
     let inside = tokio::spawn(service.call(RequestInfo::default()));
     let kill = tokio::spawn(service.call(RequestInfo::new(KILL)));
     tokio::task::yield_now().await;
-    let start = TokioClock.now();
+    let start = Tick::now();
 
     room.begin_shutdown().await;
 
-    assert_eq!(TokioClock.now().since(start), SECOND);
+    assert_eq!(Tick::now().since(start), SECOND);
     inside.await.unwrap().unwrap();
     let error = service.call(RequestInfo::default()).await.unwrap_err();
     assert_eq!(reason(&error), Reason::Draining);

@@ -8,11 +8,10 @@ use sandtower_admission::{
     QuotaConfigError, Watch,
 };
 use sandtower_core::{
-    ByResult, Clock, Completion, Gate, GatedLayer, Operation, Reason, Rejection, RequestInfo, Seed,
-    Take, Verdict, find,
+    ByResult, Completion, Gate, GatedLayer, Operation, Reason, Rejection, RequestInfo, Seed, Take,
+    Tick, Verdict, find,
 };
 use sandtower_testkit::{Answer, Contract, Handle, Mock};
-use sandtower_time::TokioClock;
 use tokio_test::task::spawn;
 use tower::{Layer, Service};
 
@@ -32,7 +31,7 @@ fn quota() -> Quota {
 }
 
 fn settle(quota: &Quota, operation: Operation, verdict: Verdict) {
-    let (info, now) = (RequestInfo::new(operation), TokioClock.now());
+    let (info, now) = (RequestInfo::new(operation), Tick::now());
     let Take::Open(token) = quota.take(&info, now) else { panic!("{operation} is held") };
     quota.settle(&info, token, &Completion::new(verdict, now, now));
 }
@@ -99,7 +98,7 @@ async fn who_waits_is_told_how_many_are_in_use_and_what_comes_next() {
 #[tokio::test(start_paused = true)]
 async fn a_kill_lets_one_of_those_who_wait_go_at_once() {
     let (mut service, room, handle, _) = waiting(full());
-    let start = TokioClock.now();
+    let start = Tick::now();
     let calls: Vec<_> = (0..2)
         .map(|_| {
             let (call, polls) = counted(service.call(RequestInfo::new(CREATE)));
@@ -121,7 +120,7 @@ async fn a_kill_lets_one_of_those_who_wait_go_at_once() {
     }
     let seen = room.gates().snapshot();
     assert_eq!((seen.in_use, seen.probes, seen.probes_found), (2, 1, 1), "{seen:?}");
-    assert!(TokioClock.now().since(start) > 3 * SECOND, "the second one went by a probe");
+    assert!(Tick::now().since(start) > 3 * SECOND, "the second one went by a probe");
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,18 +146,18 @@ async fn calls_that_take_no_slot_pass_while_there_is_none() {
 #[tokio::test(start_paused = true)]
 async fn nobody_is_sent_away_for_a_probe_that_is_late_before_the_deadline() {
     let (mut service, room, ..) = waiting(full());
-    let deadline = TokioClock.now() + SECOND;
+    let deadline = Tick::now() + SECOND;
     let create = tokio::spawn(service.call(RequestInfo::new(CREATE).deadline(Some(deadline))));
     tokio::time::sleep(SECOND / 2).await;
     room.gates().release(1);
     create.await.unwrap().unwrap();
     // Who finds no slot until then is rejected then.
-    let deadline = TokioClock.now() + SECOND;
+    let deadline = Tick::now() + SECOND;
     settle(room.gates(), KILL, Verdict::success());
     settle(room.gates(), CREATE, Verdict::exhausted());
     let error = service.call(RequestInfo::new(CREATE).deadline(Some(deadline))).await.unwrap_err();
     assert!(find::<Rejection>(&*error).is_some(), "{error}");
-    assert_eq!(TokioClock.now(), deadline);
+    assert_eq!(Tick::now(), deadline);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sandtower_core::{
-    BoxError, Classify, ClassifyResponse, Clock, Completion, Gate, HasInfo, Reason, Rejection,
+    BoxError, Classify, ClassifyResponse, Completion, Gate, HasInfo, Reason, Rejection,
     RequestInfo, Subscriber, Subscribers, Take, Tick, Verdict, verdict_of_error,
 };
 

@@ -1,10 +1,8 @@
 //! The parts that layers are made of: what no layer that needs them can be faster than.
 
+use sandtower_core::Tick;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use sandtower_core::Clock;
-use sandtower_time::TokioClock;
 
 use crate::case::{Case, repeat};
 
@@ -13,7 +11,7 @@ pub(super) fn all() -> Vec<Case> {
 }
 
 fn clock() -> Case {
-    Case::work("floor/clock", || repeat(|| TokioClock.now()))
+    Case::work("floor/clock", || repeat(|| Tick::now()))
 }
 
 fn mutex() -> Case {

@@ -4,8 +4,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::{BoxError, Clock};
-use sandtower_time::TokioClock;
+use sandtower_core::{BoxError, Tick};
 use serde::Serialize;
 use tower_service::Service;
 
@@ -44,7 +43,7 @@ where
     pub async fn start_code(&self, sandbox: &Sandbox, code: &Code) -> Result<Executing<B>, Error> {
         let call = Call::new(op::CODE_EXECUTE, Some(sandbox.id().clone()));
         let request = self.interpreter(&call, sandbox, Method::POST, "/execute", Some(code))?;
-        let until = code.timeout.map(|timeout| TokioClock.now() + timeout);
+        let until = code.timeout.map(|timeout| Tick::now() + timeout);
         let hidden = Hidden::of(&request).and(code.secrets());
         let answer = self.successful_hiding(&call, request, &hidden);
         let Some(answer) = within(code.timeout, answer).await else {

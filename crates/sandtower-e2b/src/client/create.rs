@@ -7,8 +7,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::{BoxError, Clock};
-use sandtower_time::TokioClock;
+use sandtower_core::{BoxError, Tick};
 use tower_service::Service;
 
 use crate::{
@@ -53,10 +52,10 @@ where
         let call = Call::creation(id);
         let creation = Creation::new(&self.config, id, new);
         let creation = creation.map_err(|error| request::failed(&call, error))?;
-        let (began, events) = (TokioClock.now(), creation.events());
+        let (began, events) = (Tick::now(), creation.events());
         events.started(creation.about());
         let made = self.made(&call, &creation).await;
-        let took = TokioClock.now().since(began);
+        let took = Tick::now().since(began);
         match &made {
             Ok(sandbox) => {
                 let attempt = creation.attempts().max(1);

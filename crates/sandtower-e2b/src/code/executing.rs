@@ -3,8 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
-use sandtower_core::{BoxError, Clock, Tick};
-use sandtower_time::TokioClock;
+use sandtower_core::{BoxError, Tick};
 
 use crate::{Call, Error, body::piece};
 
@@ -91,7 +90,7 @@ where
             if self.ended {
                 return None;
             }
-            let left = self.until.map(|until| until.since(TokioClock.now()));
+            let left = self.until.map(|until| until.since(Tick::now()));
             match piece(self.body.as_mut(), left).await {
                 None => self.ended = true,
                 Some(Ok(piece)) => {

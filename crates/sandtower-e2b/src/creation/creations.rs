@@ -1,8 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sandtower_core::{Clock, Tick};
-use sandtower_time::TokioClock;
+use sandtower_core::Tick;
 use tokio::{runtime, sync::Notify};
 
 use super::below::Below;
@@ -153,7 +152,7 @@ impl Creations {
     fn start(&self, by: &Reaping, change: impl FnOnce(&mut Book, Tick)) {
         let starts = {
             let mut state = self.shared.state();
-            change(&mut state.book, TokioClock.now());
+            change(&mut state.book, Tick::now());
             state.below = Some(Arc::clone(&by.below));
             !std::mem::replace(&mut state.is_running, true)
         };

@@ -5,10 +5,9 @@ use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use sandtower_core::{BoxError, Classify, Clock, Effect, HasInfo, Tick, Verdict, find, judge};
+use sandtower_core::{BoxError, Classify, Effect, HasInfo, Tick, Verdict, find, judge};
 use sandtower_health_check::Unhealthy;
 use sandtower_http::HttpClassifier;
-use sandtower_time::TokioClock;
 
 use super::claim::Claim;
 use super::creations::{Creations, Reaping};
@@ -84,7 +83,7 @@ impl Attempt {
         by: Reaping,
     ) -> Self {
         let judge = E2bClassify.classify(request);
-        let (began, account) = (TokioClock.now(), Some((creations, by)));
+        let (began, account) = (Tick::now(), Some((creations, by)));
         Self { judge, creation, marks, number, began, sent, account }
     }
 
@@ -112,14 +111,14 @@ impl Attempt {
             _ => {
                 self.creation.left_unknown();
                 // Its call looks for it first.
-                let look = TokioClock.now() + creations.look_within();
+                let look = Tick::now() + creations.look_within();
                 creations.abandon(self.marks, self.sent_at(), self.not_before(look), &by);
             }
         }
     }
 
     fn tell<B>(&self, verdict: Verdict, result: &Result<Response<B>, BoxError>) {
-        let (attempt, took) = (self.number, TokioClock.now().since(self.began));
+        let (attempt, took) = (self.number, Tick::now().since(self.began));
         let tell = |status, error: &dyn Display| {
             let failure = Failure { attempt, verdict, status, error, took };
             self.creation.events().attempt_failed(self.creation.about(), &failure);
@@ -136,7 +135,7 @@ impl Attempt {
     }
 
     fn sent_at(&self) -> Tick {
-        self.sent.at().unwrap_or_else(|| TokioClock.now())
+        self.sent.at().unwrap_or_else(|| Tick::now())
     }
 
     /// Before when nothing of it is killed. The server makes all attempts under one key into one

@@ -5,8 +5,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sandtower_core::{Clock, Tick};
-use sandtower_time::{Sleep, TokioClock};
+use sandtower_core::Sleep;
+use sandtower_core::Tick;
 use tokio::task::JoinSet;
 
 use super::book::{Listed, Next};
@@ -55,7 +55,7 @@ fn begin(shared: &Shared, requests: &mut JoinSet<Done>) -> Next {
         if requests.len() >= AT_ONCE {
             return Next::At(Tick::MAX);
         }
-        let now = TokioClock.now();
+        let now = Tick::now();
         let (next, below) = {
             let mut state = shared.state();
             let Some(below) = state.below.clone() else { return Next::Idle };
@@ -96,7 +96,7 @@ fn is_ready(future: Pin<&mut impl Future>, cx: &mut Context<'_>) -> bool {
 }
 
 fn account(shared: &Shared, done: Done) {
-    let now = TokioClock.now();
+    let now = Tick::now();
     let given_up = {
         let book = &mut shared.state().book;
         match done {

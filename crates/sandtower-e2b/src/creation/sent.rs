@@ -2,8 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::Extensions;
-use sandtower_core::{Clock, Tick};
-use sandtower_time::TokioClock;
+use sandtower_core::Tick;
 
 /// Whether and when an attempt was sent: an extension of its request, in which the innermost layer
 /// notes it. Until then the attempt may still wait for its turn.
@@ -14,7 +13,7 @@ impl Sent {
     /// Notes on a request that makes a sandbox that it leaves now.
     pub(crate) fn mark(extensions: &Extensions) {
         if let Some(sent) = extensions.get::<Self>() {
-            let now = TokioClock.now().as_nanos().max(1);
+            let now = Tick::now().as_nanos().max(1);
             sent.0.store(now, Ordering::Relaxed);
         }
     }

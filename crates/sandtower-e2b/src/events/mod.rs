@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sandtower_core::{Clock, Verdict};
-use sandtower_time::TokioClock;
+use sandtower_core::{Tick, Verdict};
 use serde::Serialize;
 
 use crate::{CallId, SandboxId};
@@ -186,7 +185,7 @@ impl Events {
     fn tell(&self, event: &'static str, failure: &Failure<'_>) -> Option<u64> {
         let kind = Kind { event, outcome: failure.verdict.outcome.label(), status: failure.status };
         let mut limiter = self.shared.limiter.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = limiter.tell(kind, TokioClock.now());
+        let told = limiter.tell(kind, Tick::now());
         if told.is_none() {
             self.shared.left_out.fetch_add(1, Ordering::Relaxed);
         }

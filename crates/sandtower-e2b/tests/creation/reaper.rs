@@ -1,10 +1,9 @@
 //! The task in the background.
 
+use sandtower_core::Tick;
 use std::time::Duration;
 
-use sandtower_core::Clock;
 use sandtower_e2b::{Creations, NewSandbox, Timing, TimingError, Unsettled};
-use sandtower_time::TokioClock;
 use tokio::time::{sleep, timeout};
 
 use super::fake::{Fake, Fate, attempts, config};
@@ -29,9 +28,9 @@ async fn what_cannot_be_settled_is_given_up_in_the_end_and_named() {
     fake.world().is_blind = true;
     let (client, creations) = attempts(&fake);
     let error = client.create(&NewSandbox::new("base")).await.unwrap_err();
-    let start = TokioClock.now();
+    let start = Tick::now();
     creations.drain(2 * LONG).await.unwrap();
-    assert!((1_010..1_080).contains(&TokioClock.now().since(start).as_secs()));
+    assert!((1_010..1_080).contains(&Tick::now().since(start).as_secs()));
     let seen = creations.snapshot();
     let call = error.call().id.unwrap().to_string();
     assert_eq!((seen.given_up, seen.last_given_up[0].call.as_ref()), (1, Some(&call)));
@@ -64,10 +63,10 @@ async fn who_drains_waits_no_longer_than_told_and_hears_what_is_left() {
     fake.world().is_blind = true;
     let (client, creations) = attempts(&fake);
     client.create(&NewSandbox::new("base")).await.unwrap_err();
-    let start = TokioClock.now();
+    let start = Tick::now();
     let drained = creations.drain(10 * SECOND).await;
     assert!(matches!(drained, Err(Unsettled { left: 1, .. })), "{drained:?}");
-    assert_eq!(TokioClock.now().since(start), 10 * SECOND);
+    assert_eq!(Tick::now().since(start), 10 * SECOND);
 }
 
 #[test]

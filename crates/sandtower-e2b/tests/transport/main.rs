@@ -11,13 +11,12 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use net::{Authority, Proxy, Server};
-use sandtower_core::{BoxError, Clock, Effect, Outcome, find};
+use sandtower_core::{BoxError, Effect, Outcome, Tick, find};
 use sandtower_e2b::{
     Client, Config, ConnectTimedOut, Error, Hint, HttpTransport, HttpTransportBuilder, NewSandbox,
     TransportBody,
 };
 use sandtower_http::verdict_of_transport;
-use sandtower_time::TokioClock;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
@@ -128,11 +127,11 @@ async fn who_does_not_shake_hands_is_given_up_after_the_connect_time_out() {
     let uri = format!("https://{}/", silent.local_addr().unwrap());
     let after = Duration::from_secs(7);
     let transport = straight().connect_timeout(after).build().unwrap();
-    let started = TokioClock.now();
+    let started = Tick::now();
     let error = get(&transport, &uri).await.unwrap_err();
     assert_eq!(find::<ConnectTimedOut>(&*error).map(|timed_out| timed_out.after), Some(after));
     assert_eq!(verdict_of_transport(&*error).effect, Effect::None);
-    let waited = TokioClock.now().since(started);
+    let waited = Tick::now().since(started);
     assert!(waited >= after && waited < after + Duration::from_millis(10), "{waited:?}");
 }
 

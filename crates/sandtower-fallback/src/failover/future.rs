@@ -4,10 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::{
-    BoxError, ClassifyResponse, Clock, Effect, Resend, Verdict, WhenReady, judge,
-};
-use sandtower_time::TokioClock;
+use sandtower_core::{BoxError, ClassifyResponse, Effect, Resend, Tick, Verdict, WhenReady, judge};
 use tower_service::Service;
 
 use super::handle::Journey;
@@ -94,7 +91,7 @@ where
     fn next(&mut self, verdict: &Verdict) -> Option<Req> {
         self.journey.next()?;
         let info = self.judge.info();
-        let is_late = || info.deadline.is_some_and(|deadline| TokioClock.now() >= deadline);
+        let is_late = || info.deadline.is_some_and(|deadline| Tick::now() >= deadline);
         let may_go_on = is_harmless(info, verdict) && !is_late();
         match self.template.take().filter(|_| may_go_on) {
             Some(request) => {

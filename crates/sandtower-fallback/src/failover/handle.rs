@@ -1,8 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sandtower_core::{Clock, RequestInfo, Verdict};
-use sandtower_time::TokioClock;
+use sandtower_core::{RequestInfo, Tick, Verdict};
 use serde::Serialize;
 
 use super::config::FailoverConfig;
@@ -97,7 +96,7 @@ impl FailoverHandle {
 
     /// Begins at the first place again, at once. What calls under way find out changes nothing.
     pub fn reset(&self) {
-        self.change(|memory| memory.reset(TokioClock.now()));
+        self.change(|memory| memory.reset(Tick::now()));
     }
 
     pub(super) fn when(&self) -> When {
@@ -117,7 +116,7 @@ impl FailoverHandle {
         let seat = self.seat();
         let route = match seat.place {
             0 => Route::at(seat),
-            _ => self.lock().begin(TokioClock.now()),
+            _ => self.lock().begin(Tick::now()),
         };
         Journey { handle: self.clone(), route, step: 0, ended: false }
     }
@@ -202,7 +201,7 @@ impl Journey {
             self.handle.state.places[place].took_over.fetch_add(1, Ordering::Relaxed);
         }
         if self.has_moved() || route.looks() {
-            self.handle.change(|memory| memory.answered(&route, place, TokioClock.now()));
+            self.handle.change(|memory| memory.answered(&route, place, Tick::now()));
         }
     }
 
@@ -211,14 +210,14 @@ impl Journey {
         self.ended = true;
         let (route, place) = (self.route, self.place());
         self.handle.failed(place);
-        self.handle.change(|memory| memory.lost(&route, place, TokioClock.now()));
+        self.handle.change(|memory| memory.lost(&route, place, Tick::now()));
     }
 }
 
 impl Drop for Journey {
     fn drop(&mut self) {
         if self.route.looks() && !self.ended {
-            self.handle.lock().over(&self.route, TokioClock.now());
+            self.handle.lock().over(&self.route, Tick::now());
         }
     }
 }

@@ -9,10 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use sandtower_core::{
-    Clock, Completion, Gate, Reason, Rejection, RequestInfo, Subscriber, Subscribers, Take, Tick,
-    Verdict,
+    Change, Completion, Deferred, Gate, No, Now, Reason, Rejection, RequestInfo, Subscriber,
+    Subscribers, Tick, Verdict,
 };
-use sandtower_time::TokioClock;
 use serde::{Serialize, Serializer};
 use tokio::task::AbortHandle;
 
@@ -74,7 +73,7 @@ impl Running {
             before.abort();
         }
         if was_down {
-            self.state.watchers.notify();
+            self.state.subscribers.notify(Change::Opened);
         }
     }
 }
@@ -92,7 +91,7 @@ impl Drop for Running {
 struct State {
     config: MonitorConfig,
     seen: Mutex<Seen>,
-    watchers: Subscribers,
+    subscribers: Subscribers,
 }
 
 #[derive(Debug)]
@@ -170,7 +169,7 @@ impl Monitor {
         let seen =
             Seen { engine, task: 0, probing: false, probes: 0, failures: 0, last_error, next };
         let state =
-            Arc::new(State { config, seen: Mutex::new(seen), watchers: Subscribers::default() });
+            Arc::new(State { config, seen: Mutex::new(seen), subscribers: Subscribers::default() });
         Ok(Self { handle: Arc::new(Running { state, task: Mutex::new(None) }) })
     }
 
@@ -211,7 +210,7 @@ impl Monitor {
 
     /// All that is known of the target.
     pub fn snapshot(&self) -> MonitorSnapshot {
-        let now = TokioClock.now();
+        let now = Tick::now();
         let seen = self.state().lock();
         MonitorSnapshot {
             probing: seen.probing,
@@ -273,44 +272,55 @@ impl State {
                 "a service is unwell"
             ),
         }
-        self.watchers.notify();
+        let change = if health == Health::Down { Change::Closed } else { Change::Opened };
+        self.subscribers.notify(change);
     }
 
-    fn rejection(&self) -> Option<(Tick, Rejection)> {
-        let seen = self.lock();
-        if seen.engine.health != Health::Down {
-            return None;
-        }
-        let name = Arc::clone(&self.config.name);
-        Some((seen.next, Rejection::new("health check", name, Reason::Unhealthy)))
+    /// Nothing changes before the next probe; when one that is under way ends, is not known.
+    fn no(&self, now: &Now) -> Option<No> {
+        let next = {
+            let seen = self.lock();
+            if seen.engine.health != Health::Down {
+                return None;
+            }
+            seen.next
+        };
+        let why = Rejection::new("health check", Arc::clone(&self.config.name), Reason::Unhealthy);
+        let wait = next.since(now.tick());
+        let why = if wait.is_zero() { why } else { why.come_back_in(wait) };
+        Some(No::Closed { until: (!wait.is_zero()).then_some(next), why })
     }
 }
 
 impl Gate for Monitor {
-    type Token = ();
+    type Permit = ();
 
-    fn take(&self, _asked: &RequestInfo, now: Tick) -> Take<()> {
-        match self.state().rejection() {
-            None => Take::Open(()),
-            Some((next, rejection)) => Take::Reject(come_back(rejection, next, now)),
-        }
+    fn check(&self, _request: Option<&RequestInfo>, now: &Now) -> Option<No> {
+        self.state().no(now)
     }
 
-    fn give_back(&self, _asked: &RequestInfo, (): ()) {}
-
-    fn settle(&self, _asked: &RequestInfo, (): (), _settlement: &Completion) {}
-
-    fn peek(&self, clock: &impl Clock) -> Option<Rejection> {
-        let (next, rejection) = self.state().rejection()?;
-        Some(come_back(rejection, next, clock.now()))
+    fn try_acquire(
+        &self,
+        _request: &RequestInfo,
+        now: &Now,
+        _later: &mut Deferred,
+    ) -> Result<(), No> {
+        self.state().no(now).map_or(Ok(()), Err)
     }
 
-    fn watch(&self, changed: Weak<dyn Subscriber>) {
-        self.state().watchers.add(changed);
+    fn record(
+        &self,
+        _request: &RequestInfo,
+        (): (),
+        _done: &Completion,
+        _later: &mut Deferred,
+    ) -> Option<()> {
+        None
     }
-}
 
-/// Nothing changes before the next probe; when one under way ends, nobody knows.
-fn come_back(rejection: Rejection, next: Tick, now: Tick) -> Rejection {
-    if next > now { rejection.come_back_in(next.since(now)) } else { rejection }
+    fn not_ready(&self, _verdict: &Verdict, _now: &Now, _later: &mut Deferred) {}
+
+    fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
+        self.state().subscribers.add(subscriber);
+    }
 }

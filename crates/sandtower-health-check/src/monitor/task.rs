@@ -3,8 +3,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandtower_core::{Clock, Outcome, Rng, Verdict};
-use sandtower_time::{Sleep, TokioClock};
+use sandtower_core::Sleep;
+use sandtower_core::{Outcome, Rng, Tick, Verdict};
 use tokio::task::JoinHandle;
 
 use super::State;
@@ -19,7 +19,7 @@ where
     let mut rng = state.config.seed.rng();
     loop {
         let found = once(&mut probe, state.config.within).await;
-        let now = TokioClock.now();
+        let now = Tick::now();
         let next = now + pause(state.config.every, state.config.jitter, &mut rng);
         state.probed(number, found, now, next);
         Sleep::until(next).await;

@@ -4,12 +4,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use sandtower_core::{
-    BoxError, Clock, Effect, Operation, Outcome, RequestInfo, Verdict, classify_fn, find,
+    BoxError, Effect, Operation, Outcome, RequestInfo, Tick, Verdict, classify_fn, find,
     verdict_of_error,
 };
 use sandtower_health_check::{Config, Finding, HealthCheckLayer, OnFailure, Unhealthy, check_fn};
 use sandtower_testkit::{Answer, Mock, allocations};
-use sandtower_time::TokioClock;
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
 
 use crate::world::{Below, CREATE, PROBE, SECOND, YES, by_request, checked, sandboxes};
@@ -79,10 +78,10 @@ async fn the_original_warns_and_passes_on() {
 async fn a_probe_that_hangs_is_cut_by_its_time_out() {
     let (mock, mock_handle) = sandboxes(|_| Answer::Hang);
     let (service, _checks, _alive) = checked(mock, config());
-    let begin = TokioClock.now();
+    let begin = Tick::now();
     let error = service.oneshot(CREATE).await.unwrap_err();
     // One second to create, three probes of ten seconds, two pauses.
-    let took = TokioClock.now().since(begin).as_secs_f64();
+    let took = Tick::now().since(begin).as_secs_f64();
     assert!((took - 31.5).abs() < 0.01, "{took}");
     assert_eq!(find::<Unhealthy>(&*error).unwrap().last, Finding::TimedOut);
     assert_eq!(mock_handle.counts().dropped_early, 3);

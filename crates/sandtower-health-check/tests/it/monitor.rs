@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandtower_core::{
-    BoxError, ByResult, Clock, Effect, Gate, GatedLayer, Reason, Rejection, RequestInfo, Seed,
-    Subscriber, Take, Tick, Verdict, find,
+    BoxError, ByResult, Effect, Gate, GatedLayer, Reason, Rejection, RequestInfo, Seed, Subscriber,
+    Take, Tick, Verdict, find,
 };
 use sandtower_health_check::{Finding, Health, Monitor, MonitorConfig, MonitorConfigError};
 use sandtower_testkit::{Contract, Mock};
-use sandtower_time::TokioClock;
 use tower::{Layer, ServiceExt};
 
 use crate::world::SECOND;
@@ -161,7 +160,7 @@ async fn jitter_keeps_probes_of_many_apart_and_within_its_bounds() {
     let times = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&times);
     let probe = move || {
-        noted.lock().unwrap().push(TokioClock.now());
+        noted.lock().unwrap().push(Tick::now());
         std::future::ready(Verdict::success())
     };
     let _monitor = Monitor::start(config().jitter(20).seed(Seed::fixed(7)), probe).unwrap();
@@ -176,7 +175,7 @@ async fn jitter_keeps_probes_of_many_apart_and_within_its_bounds() {
 #[tokio::test(start_paused = true)]
 async fn as_a_gate_it_rejects_while_the_service_is_down_and_says_when_to_come_back() {
     let (monitor, says, _) = monitored(config().fall(1).rise(1));
-    let layer = GatedLayer::new(monitor.clone(), ByResult::default(), TokioClock);
+    let layer = GatedLayer::new(monitor.clone(), ByResult::default());
     let (mock, handle) = Mock::<u64, u64>::always(7);
     let service = layer.layer(mock);
     assert!(service.clone().oneshot(1).await.is_ok());
@@ -217,7 +216,7 @@ async fn who_waits_is_told_when_the_state_changes() {
 fn a_gate_of_it_keeps_the_tower_contract() {
     Contract::of(|inner| {
         let monitor = Monitor::start(config(), || std::future::ready(Verdict::success())).unwrap();
-        GatedLayer::new(monitor, ByResult::default(), TokioClock).layer(inner)
+        GatedLayer::new(monitor, ByResult::default()).layer(inner)
     })
     .run();
 }

@@ -3,11 +3,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
+use sandtower_core::Sleep;
 use sandtower_core::{
-    BoxError, ClassifyResponse, Clock, Guard, HasInfo, Place, Rejection, RequestInfo, Tick,
-    WhenReady, judge,
+    BoxError, ClassifyResponse, Guard, HasInfo, Place, Rejection, RequestInfo, Tick, WhenReady,
+    judge,
 };
-use sandtower_time::{Sleep, TokioClock};
 use tower_service::Service;
 
 use super::pacer::{Pacer, Turn};
@@ -90,7 +90,7 @@ where
                 }
                 StateProj::Waiting { ticket, call, mut deadline } => {
                     let Ticket { pacer, info, arrived, place } = ticket;
-                    match pacer.look(info, *arrived, place, cx.waker(), TokioClock.now()) {
+                    match pacer.look(info, *arrived, place, cx.waker(), Tick::now()) {
                         Turn::Wait(until) => {
                             deadline.as_mut().reset(until);
                             ready!(deadline.poll(cx));
@@ -115,7 +115,7 @@ where
                             guard.unready(&error);
                             return Poll::Ready(Err(error));
                         }
-                        guard.sent(TokioClock.now());
+                        guard.sent(Tick::now());
                     }
                     let result = ready!(call.poll(cx)).map_err(Into::into);
                     guard.settle(judge(guard.judge(), result.as_ref()));

@@ -9,9 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sandtower_core::{
-    BoxError, ByResult, Classify, ClassifyResponse, Clock, Guard, HasInfo, WhenReady,
+    BoxError, ByResult, Classify, ClassifyResponse, Guard, HasInfo, Tick, WhenReady,
 };
-use sandtower_time::TokioClock;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -124,7 +123,7 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let judge = self.classify.classify(&request);
-        let now = TokioClock.begin();
+        let now = Tick::now();
         match self.pacer.enter(judge.info(), now) {
             Some(Ok(token)) => {
                 let mut guard = Guard::new(self.pacer.clone(), TokioClock, judge, token);

@@ -5,10 +5,9 @@ use std::task::Waker;
 use std::time::Duration;
 
 use sandtower_core::{
-    Clock, Completion, Gate, Operation, Place, Reason, Rejection, RequestInfo, Subscriber, Take,
-    Tick, Verdict,
+    Completion, Gate, Operation, Place, Reason, Rejection, RequestInfo, Subscriber, Take, Tick,
+    Verdict,
 };
-use sandtower_time::TokioClock;
 use serde::Serialize;
 
 use super::line::{Line, Waiter};
@@ -234,7 +233,7 @@ impl Pacer {
         let mut lane = self.shared.lane(operation);
         let left = lane.line.leave(place);
         lane.counts.left += u64::from(left.is_some());
-        let then = lane.arm(&self.shared.limit, TokioClock.now());
+        let then = lane.arm(&self.shared.limit, Tick::now());
         drop(lane);
         then.run();
     }
@@ -297,7 +296,7 @@ impl Shared {
         if lane.line.is_empty() {
             return;
         }
-        let then = lane.arm(&self.limit, TokioClock.now());
+        let then = lane.arm(&self.limit, Tick::now());
         drop(lane);
         then.run();
     }

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use sandtower_core::Sleep;
 use sandtower_core::Tick;
-use sandtower_time::Sleep;
 
 /// Wakes whoever is next, when it is time. Who is next may change as often as it likes: nobody is
 /// woken by that.

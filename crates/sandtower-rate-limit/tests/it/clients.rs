@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandtower_core::{
-    Allowance, BoxError, Clock, Operation, RequestInfo, Rng, Tick, Verdict, classify_fn,
+    Allowance, BoxError, Operation, RequestInfo, Rng, Tick, Verdict, classify_fn,
 };
 use sandtower_rate_limit::{Config, PaceLayer, RateLimit};
-use sandtower_time::TokioClock;
 use tower::util::BoxCloneService;
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -86,7 +85,7 @@ struct Call {
 
 impl Call {
     fn new() -> Self {
-        Self { arrived: TokioClock.now(), sent: Arc::default() }
+        Self { arrived: Tick::now(), sent: Arc::default() }
     }
 
     fn info(&self) -> RequestInfo {
@@ -111,19 +110,19 @@ async fn run(way: Way, limit: Limit, demand: f64, seed: u64) -> Seen {
     let (warm_up, lasts) = time(way);
     let server = Arc::new(Mutex::new(Server { limit, full, sent: 0, passed: 0 }));
     let waits = Arc::new(Mutex::new(Vec::new()));
-    let start = TokioClock.now();
+    let start = Tick::now();
     let mut clients = Vec::new();
     for client in 0..CLIENTS {
         let (info, mut rng) = (Arc::clone(&server), Rng::with_seed(seed * 1_000 + client));
         let network = Arc::new(Mutex::new(Rng::with_seed(seed * 2_000 + client)));
         // There and back take 2 to 12 ms, the work in between 0.3 to 3 s: a throttled one has none.
         let service = service_fn(move |call: Call| {
-            call.sent.store(TokioClock.now().as_nanos(), Ordering::Relaxed);
+            call.sent.store(Tick::now().as_nanos(), Ordering::Relaxed);
             let (info, network) = (Arc::clone(&info), Arc::clone(&network));
             async move {
                 let draw = |range| Duration::from_millis(network.lock().unwrap().u64(range));
                 tokio::time::sleep(draw(2..12)).await;
-                let verdict = info.lock().unwrap().classify(TokioClock.now());
+                let verdict = info.lock().unwrap().classify(Tick::now());
                 let work = if verdict.is_success() { draw(300..3_000) } else { Duration::ZERO };
                 tokio::time::sleep(work + draw(2..12)).await;
                 Ok::<_, BoxError>(verdict)
@@ -140,9 +139,9 @@ async fn run(way: Way, limit: Limit, demand: f64, seed: u64) -> Seen {
         let waits = Arc::clone(&waits);
         clients.push(tokio::spawn(async move {
             let every = limit.interval.as_secs_f64() * CLIENTS as f64 / demand;
-            while TokioClock.now().since(start) < warm_up + lasts {
+            while Tick::now().since(start) < warm_up + lasts {
                 tokio::time::sleep(Duration::from_secs_f64(-rng.f64().ln() * every)).await;
-                let arrived = TokioClock.now();
+                let arrived = Tick::now();
                 let (paced, service) = (paced.clone(), service.clone());
                 let (waits, rng) = (Arc::clone(&waits), Rng::with_seed(rng.u64(..)));
                 tokio::spawn(async move {
@@ -199,7 +198,7 @@ async fn call(service: Client, way: Way, mut rng: Rng) -> Option<Duration> {
         };
         backoff = f64::min(backoff * 2.0, 8.0);
         tokio::time::sleep(Duration::from_secs_f64(wait)).await;
-        if TokioClock.now().since(call.arrived) > PATIENCE {
+        if Tick::now().since(call.arrived) > PATIENCE {
             return None;
         }
     }

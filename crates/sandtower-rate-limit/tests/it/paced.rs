@@ -8,11 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sandtower_core::{
-    BoxError, Clock, Operation, Reason, Rejection, RequestInfo, Verdict, classify_fn, find,
+    BoxError, Operation, Reason, Rejection, RequestInfo, Tick, Verdict, classify_fn, find,
 };
 use sandtower_rate_limit::{Config, LineStats, Pace, PaceLayer, RateLimit};
 use sandtower_testkit::{Answer, Contract, Mock, cancel_at_every_poll};
-use sandtower_time::TokioClock;
 use tower::{Layer, Service, ServiceExt};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -38,10 +37,10 @@ fn it_keeps_the_tower_contract() {
 async fn each_caller_goes_at_its_instant_and_none_is_rejected() {
     let (mock, handle) = Mock::<u64, u64>::always(7);
     let layer = layer();
-    let start = TokioClock.now();
+    let start = Tick::now();
     let calls = (0..5).map(|number| {
         let call = layer.layer(mock.clone()).oneshot(number);
-        tokio::spawn(async move { (call.await.unwrap(), TokioClock.now().since(start).as_secs()) })
+        tokio::spawn(async move { (call.await.unwrap(), Tick::now().since(start).as_secs()) })
     });
     let calls: Vec<_> = calls.collect();
     let mut went = Vec::new();
@@ -145,7 +144,7 @@ async fn the_newest_go_first_once_the_line_has_stood_for_a_second() {
 
 fn with_deadlines(layer: PaceLayer, within: Duration) -> impl Fn(Mock<u64, u64>) -> Boxed {
     let layer = layer.classify(classify_fn(
-        move |_: &u64| RequestInfo::default().deadline(Some(TokioClock.now() + within)),
+        move |_: &u64| RequestInfo::default().deadline(Some(Tick::now() + within)),
         |_: Result<&u64, &BoxError>| Verdict::success(),
     ));
     move |mock| Boxed::new(layer.layer(mock))
@@ -159,10 +158,10 @@ async fn a_deadline_that_cannot_be_met_is_rejected_at_once_and_no_other_is_outst
     let layer = layer();
     let service = with_deadlines(layer.clone(), SECOND / 2)(mock);
     assert!(service.clone().oneshot(1).await.is_ok());
-    let start = TokioClock.now();
+    let start = Tick::now();
     let error = service.oneshot(2).await.unwrap_err();
     assert!(matches!(find::<Rejection>(&*error).unwrap().reason(), Reason::TooLate { .. }));
-    assert_eq!(TokioClock.now(), start);
+    assert_eq!(Tick::now(), start);
     assert_eq!(handle.counts().calls, 1);
     assert_eq!(stats(&layer).rejected_late, 1);
 }

@@ -8,10 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandtower_core::{
-    Allowance, Clock, Completion, Gate, Operation, RequestInfo, Rng, Scope, Take, Verdict,
+    Allowance, Completion, Gate, Operation, RequestInfo, Rng, Scope, Take, Tick, Verdict,
 };
 use sandtower_rate_limit::{Config, Entry, FileStore, RateLimit, Store, StoreError};
-use sandtower_time::TokioClock;
 
 const CREATE: Operation = Operation::new(1, "sandbox_create");
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -45,7 +44,7 @@ fn durable(path: &Path) -> RateLimit {
 
 fn send(limit: &RateLimit, times: u64) {
     for _ in 0..times {
-        let now = TokioClock.now();
+        let now = Tick::now();
         let Take::Open(token) = limit.take(&RequestInfo::new(CREATE), now) else {
             panic!("observes")
         };
@@ -79,7 +78,7 @@ fn what_is_given_back_after_it_was_saved_is_not_counted_again() {
     let folder = Folder::new("given-back");
     let limit = durable(&folder.file());
     send(&limit, 2);
-    let Take::Open(token) = limit.take(&RequestInfo::new(CREATE), TokioClock.now()) else {
+    let Take::Open(token) = limit.take(&RequestInfo::new(CREATE), Tick::now()) else {
         panic!("observes")
     };
     limit.sync();
@@ -258,10 +257,10 @@ const CHILD: &str = "SANDTOWER_RATE_LIMIT_CHILD";
 fn child() {
     let Some(path) = std::env::var_os(CHILD) else { return };
     let limit = durable(Path::new(&path));
-    let (start, mut out) = (TokioClock.now(), std::io::stdout());
+    let (start, mut out) = (Tick::now(), std::io::stdout());
     for sent in 1_u64.. {
         send(&limit, 1);
-        let millis = TokioClock.now().since(start).as_millis();
+        let millis = Tick::now().since(start).as_millis();
         // Whoever listens may be gone already.
         if writeln!(out, "sent {sent} {millis}").and_then(|()| out.flush()).is_err() {
             return;

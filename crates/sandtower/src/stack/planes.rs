@@ -1,9 +1,7 @@
 use std::sync::Weak;
 
 use crate::circuit_breaker::{CircuitBreaker, Token};
-use crate::core::{
-    Clock, Completion, Gate, Rejection, RequestInfo, Subscriber, Take, Tick, Verdict,
-};
+use crate::core::{Completion, Gate, Rejection, RequestInfo, Subscriber, Take, Tick, Verdict};
 use crate::e2b::operation::SANDBOXES;
 
 /// A circuit breaker for each half of E2B: the control plane, and what runs in sandboxes. They fail

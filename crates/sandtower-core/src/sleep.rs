@@ -1,16 +1,17 @@
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
-use sandtower_core::Tick;
 
-use crate::clock::instant;
+use crate::{Tick, tick::instant};
 
 pin_project! {
     /// Waits for an instant; can be set to another one while it waits.
     ///
-    /// Costs nothing until it is first polled, and never completes if set to [`Tick::MAX`].
+    /// Costs nothing until it is first polled, and never completes if set to [`Tick::MAX`]. It is
+    /// polled outside of tokio's cooperative budget: a future that uses the budget up on each poll
+    /// cannot keep a timeout around it from firing.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct Sleep {
@@ -31,7 +32,7 @@ impl Sleep {
         self.at
     }
 
-    /// Waits for `at` from now on. Poll it afterwards, or nobody is woken.
+    /// Waits for `at` from now on. Poll it afterwards: the task is not woken otherwise.
     pub fn reset(self: Pin<&mut Self>, at: Tick) {
         let mut this = self.project();
         if *this.at == at {
@@ -59,7 +60,7 @@ impl Future for Sleep {
             this.timer.set(Some(tokio::time::sleep_until(instant)));
         }
         match this.timer.as_pin_mut() {
-            Some(timer) => timer.poll(cx),
+            Some(timer) => pin!(tokio::task::coop::unconstrained(timer)).poll(cx),
             None => Poll::Pending,
         }
     }
