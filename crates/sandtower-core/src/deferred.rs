@@ -132,7 +132,9 @@ mod tests {
         let mut later = Deferred::new();
         for _ in 0..3 {
             let ran = Arc::clone(&ran);
-            later.run(move || drop(ran.fetch_add(1, SeqCst)));
+            later.run(move || {
+                ran.fetch_add(1, SeqCst);
+            });
         }
         assert_eq!(ran.load(SeqCst), 0);
         drop(later);
@@ -159,7 +161,9 @@ mod tests {
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
             let mut later = Deferred::new();
             later.run(|| panic!("an action"));
-            later.run(move || drop(counted.fetch_add(1, SeqCst)));
+            later.run(move || {
+                counted.fetch_add(1, SeqCst);
+            });
         }));
         assert!(panicked.is_err());
         assert_eq!(ran.load(SeqCst), 1);

@@ -146,8 +146,9 @@ mod tests {
             alive.iter().for_each(|subscriber| subscribers.add(Arc::downgrade(subscriber)));
             for _ in 0..10_000 {
                 subscribers.add(Arc::downgrade(&silent()));
-                let list = subscribers.lock();
-                assert!(list.entries.len() <= (2 * live).max(SHORT), "{live}: {subscribers:?}");
+                // The one that is just being added is still alive.
+                let len = subscribers.lock().entries.len();
+                assert!(len <= (2 * (live + 1)).max(SHORT), "{len} with {live} alive");
             }
         }
     }
