@@ -121,7 +121,7 @@ impl Learner {
     pub(crate) fn new(terms: Adaptive) -> Self {
         Self {
             terms,
-            limit: f64::from(terms.initial),
+            limit: f64::from(terms.initial.clamp(terms.floor, terms.ceiling)),
             baseline: None,
             round: Round::default(),
             last: None,
@@ -145,12 +145,12 @@ impl Learner {
     }
 
     /// Learns from an attempt, of `in_flight` at its end.
-    pub(crate) fn learn(&mut self, settlement: &Completion, in_flight: u32) {
-        if settlement.sent < self.cut {
+    pub(crate) fn learn(&mut self, done: &Completion, in_flight: u32) {
+        if done.sent < self.cut {
             return;
         }
-        let verdict = settlement.verdict;
-        let seconds = settlement.now.since(settlement.sent).as_secs_f64();
+        let verdict = done.verdict;
+        let seconds = done.took().as_secs_f64();
         match verdict.outcome {
             Outcome::Success => {
                 self.round.successes += 1;
@@ -166,7 +166,7 @@ impl Learner {
             Outcome::Transient | Outcome::Unknown => self.round.failed += 1,
             // As many as were granted are in flight beside this one.
             Outcome::Exhausted => {
-                return self.granted(in_flight.saturating_sub(1), settlement.now);
+                return self.granted(in_flight.saturating_sub(1), done.now());
             }
             // A caller that went says something only if it had waited longer than is normal.
             Outcome::Cancelled if self.is_slow(seconds) => self.round.failed += 1,
@@ -177,7 +177,7 @@ impl Learner {
         self.round.seconds += seconds;
         let is_timeout = verdict.effect == Effect::Maybe && self.is_slow(seconds);
         if self.round.answers >= self.limit().max(SHORTEST_ROUND) || is_timeout {
-            self.end_round(settlement.now);
+            self.end_round(done.now());
         }
     }
 

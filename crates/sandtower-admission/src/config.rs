@@ -4,9 +4,10 @@ use std::time::Duration;
 use sandtower_core::Operation;
 
 use crate::limiter::Limit;
+use crate::queue::Order;
 use crate::quota::Operations;
 
-/// How a waiting room is furnished.
+/// How admission control is configured.
 ///
 /// ```
 /// use sandtower_admission::Config;
@@ -22,28 +23,32 @@ pub struct Config {
     pub(crate) concurrency: Limit,
     pub(crate) concurrency_for: Vec<(Operation, Limit)>,
     pub(crate) queue: u32,
-    stands_after: Duration,
+    newest_first_after: Duration,
+    newest_first_after_for: Vec<(Operation, Duration)>,
+    longest_wait: Duration,
     pub(crate) admit_during_shutdown: Operations,
     pub(crate) slots_to_the_end: bool,
-    stands_after_for: Vec<(Operation, Duration)>,
 }
 
 impl Config {
-    /// 64 calls in flight and 1,024 waiting per operation. `name` appears in rejections and logs.
+    /// 64 calls in flight and 1,024 in the queue per operation. `name` appears in rejections and
+    /// logs.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),
             concurrency: Limit::Fixed(64),
             concurrency_for: Vec::new(),
             queue: 1_024,
-            stands_after: Duration::from_secs(1),
+            newest_first_after: Duration::from_secs(1),
+            newest_first_after_for: Vec::new(),
+            longest_wait: Duration::from_secs(120),
             admit_during_shutdown: Operations::default(),
             slots_to_the_end: false,
-            stands_after_for: Vec::new(),
         }
     }
 
-    /// Calls in flight at once, per operation: a number, or [`Adaptive`](crate::Adaptive).
+    /// Calls in flight at once, per operation: a number, [`Adaptive`](crate::Adaptive) or
+    /// [`Stepwise`](crate::Stepwise).
     #[must_use]
     pub fn concurrency(mut self, limit: impl Into<Limit>) -> Self {
         self.concurrency = limit.into();
@@ -57,40 +62,50 @@ impl Config {
         self
     }
 
-    /// Calls that may wait, per operation; those beyond are rejected at once. 0: nobody waits.
+    /// Calls that may wait, per operation; those beyond are rejected at once. 0: no call waits.
     #[must_use]
     pub fn queue(mut self, limit: u32) -> Self {
         self.queue = limit;
         self
     }
 
-    /// How long a line may be there before the newest in it goes first, until it is empty: 1 s unless
-    /// told. Those in front of a line that stands have waited so long that their callers may have
-    /// gone; served first, they would make everyone wait as long. [`Duration::MAX`]: never.
+    /// How long calls may have been waiting before the newest goes first, until the queue is empty:
+    /// 1 s by default. The calls at the front of a standing queue have waited for so long that their
+    /// callers may have gone; served first, they would make all others wait as long.
+    /// [`Duration::MAX`]: never.
     #[must_use]
     pub fn newest_first_after(mut self, time: Duration) -> Self {
-        self.stands_after = time;
+        self.newest_first_after = time;
         self
     }
 
-    /// The same for one operation: where callers wait for minutes, a line of a second is short.
+    /// The same for one operation: where callers wait for minutes, a queue of a second is short.
     #[must_use]
     pub fn newest_first_after_for(mut self, operation: Operation, time: Duration) -> Self {
-        self.stands_after_for.push((operation, time));
+        self.newest_first_after_for.push((operation, time));
         self
     }
 
-    /// Calls of `operation` put away what others have made: they are let in while the room
-    /// [winds down](crate::AdmissionControl::begin_shutdown), and nobody waits for them.
+    /// How long a call may wait where the [newest may go first](Self::newest_first_after): 2 min
+    /// by default. Without this the oldest calls would wait for as long as the queue lasts.
+    #[must_use]
+    pub fn longest_wait(mut self, time: Duration) -> Self {
+        self.longest_wait = time;
+        self
+    }
+
+    /// Calls of `operation` clean up after others: they are admitted while admission control
+    /// [shuts down](crate::AdmissionControl::begin_shutdown), which does not wait for them.
     #[must_use]
     pub fn admit_during_shutdown(mut self, operation: Operation) -> Self {
         self.admit_during_shutdown.insert(operation);
         self
     }
 
-    /// Whether a call whose answer goes on, and has an [ending](sandtower_core::Classifier::ending), keeps
-    /// its slot until then; unless told, it is free once the head of the answer has come. The gates
-    /// hear how it ended either way, and a [drain](crate::AdmissionControl::drain) waits for the slots alone.
+    /// Whether a call whose response is a stream with an
+    /// [end of its own](sandtower_core::ClassifyResponse::end_of_stream) keeps its slot until then. By
+    /// default its slot is free once the head of the response has come. The gates are told how it
+    /// ended either way, and a [drain](crate::AdmissionControl::drain) waits for the slots alone.
     #[must_use]
     pub fn slots_to_the_end(mut self, kept: bool) -> Self {
         self.slots_to_the_end = kept;
@@ -106,8 +121,12 @@ impl Config {
         own(&self.concurrency_for, operation).unwrap_or(self.concurrency)
     }
 
-    pub(crate) fn stands_after(&self, operation: Operation) -> Duration {
-        own(&self.stands_after_for, operation).unwrap_or(self.stands_after)
+    pub(crate) fn order(&self, operation: Operation) -> Order {
+        let own = own(&self.newest_first_after_for, operation);
+        Order {
+            newest_first_after: own.unwrap_or(self.newest_first_after),
+            longest_wait: self.longest_wait,
+        }
     }
 }
 

@@ -3,18 +3,21 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::room::AdmissionControl;
+use sandtower_core::Deferred;
 
-/// Done when nobody is inside any more: see [`AdmissionControl::drain`]. Dropping it opens nothing again.
+use crate::control::AdmissionControl;
+
+/// Done when no call is in flight any more: see [`AdmissionControl::drain`]. Dropping it opens nothing
+/// again.
 #[derive(Debug)]
-#[must_use = "the room is being closed already, but nobody waits for it to be empty"]
+#[must_use = "it closes anyway, but the calls in flight are not waited for"]
 pub struct Drain<G> {
-    room: AdmissionControl<G>,
+    control: AdmissionControl<G>,
 }
 
 impl<G> Drain<G> {
-    pub(crate) fn new(room: AdmissionControl<G>) -> Self {
-        Self { room }
+    pub(crate) fn new(control: AdmissionControl<G>) -> Self {
+        Self { control }
     }
 }
 
@@ -22,13 +25,13 @@ impl<G> Future for Drain<G> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // First the waker, then the look: who leaves in between wakes it.
-        self.room.drainers().add(cx.waker());
-        if self.room.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        // First the waker, then the look: a call that ends in between wakes it.
+        self.control.drainers().add(cx.waker());
+        if self.control.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
-/// Those who wait for a room to be empty.
+/// Tasks that wait for the last call to end.
 #[derive(Debug, Default)]
 pub(crate) struct Drainers(Mutex<Vec<Waker>>);
 
@@ -40,8 +43,8 @@ impl Drainers {
         }
     }
 
-    pub(crate) fn wake(&self) {
+    pub(crate) fn wake(&self, later: &mut Deferred) {
         let wakers = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(|waker| later.wake(waker));
     }
 }

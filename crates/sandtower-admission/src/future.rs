@@ -3,154 +3,159 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::Sleep;
 use sandtower_core::{
-    BoxError, ClassifyResponse, Gate, Guard, HasInfo, Rejection, Tick, WhenReady,
+    BoxError, ClassifyResponse, Gate, Guard, HasInfo, Now, Rejection, Sleep, Tick, WhenReady,
 };
 use tower_service::Service;
 
-use crate::progress::Inside;
-use crate::room::AdmissionControl;
-use crate::ticket::{Ticket, Turn};
+use crate::control::AdmissionControl;
+use crate::progress::Admitted;
+use crate::ticket::{Look, Ticket};
 
 pin_project! {
-    /// Waits for its turn, sends the request, and waits for the answer.
+    /// Waits for its turn, sends the request, and waits for the response.
     ///
-    /// Dropped while it waits, it leaves the line; dropped later, it frees its slot, and the gates
-    /// hear that the attempt was cancelled.
+    /// Dropped while it waits, it leaves the queue; dropped later, it frees its slot, and the gates
+    /// are told that the attempt was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// When it is polled after it is done.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<S, Req, G: Gate, J: HasInfo>
+    pub struct ResponseFuture<S, Req, G: Gate, C: HasInfo>
     where
         S: Service<Req>,
     {
         // Boxed: it is large, and a call that need not wait is moved around without it.
-        queued: Option<Pin<Box<Queued<S, Req, G, J>>>>,
+        queued: Option<Pin<Box<Queued<S, Req, G, C>>>>,
         rejection: Option<BoxError>,
         // From its turn on. Flat: a state of several parts is put together first, and then copied
         // to its place.
-        guard: Option<GuardOf<G, J>>,
+        guard: Option<Guard<AdmissionControl<G>, C>>,
         #[pin]
         call: Option<WhenReady<S, Req>>,
-        inside: Inside,
+        admitted: Admitted,
     }
 }
 
-type GuardOf<G, J> = Guard<AdmissionControl<G>, TokioClock, J>;
-
 /// A call whose turn it is.
-struct Admitted<S: Service<Req>, Req, G: Gate, J: HasInfo> {
-    guard: GuardOf<G, J>,
+struct Turn<S: Service<Req>, Req, G: Gate, C: HasInfo> {
+    guard: Guard<AdmissionControl<G>, C>,
     call: WhenReady<S, Req>,
-    inside: Inside,
+    admitted: Admitted,
 }
 
 pin_project! {
-    struct Queued<S, Req, G: Gate, J> {
+    struct Queued<S, Req, G: Gate, C> {
         ticket: Ticket<G>,
-        // What is sent, by whom, and who judges the answer.
-        call: Option<(S, Req, J)>,
+        // What is sent, by which instance, and what classifies the response.
+        call: Option<(S, Req, C)>,
         #[pin]
         sleep: Sleep,
     }
 }
 
-impl<S: Service<Req>, Req, G: Gate, J: HasInfo> ResponseFuture<S, Req, G, J> {
+impl<S: Service<Req>, Req, G: Gate, C: HasInfo> ResponseFuture<S, Req, G, C> {
     #[cold]
     pub(crate) fn rejected(rejection: Rejection) -> Self {
-        let (rejection, inside) = (Some(rejection.into()), Inside::default());
-        Self { queued: None, rejection, guard: None, call: None, inside }
+        let (rejection, admitted) = (Some(rejection.into()), Admitted::default());
+        Self { queued: None, rejection, guard: None, call: None, admitted }
     }
 
     #[cold]
-    pub(crate) fn queued(ticket: Ticket<G>, inner: S, request: Req, judge: J) -> Self {
-        let (call, sleep) = (Some((inner, request, judge)), Sleep::until(Tick::MAX));
+    pub(crate) fn queued(ticket: Ticket<G>, inner: S, request: Req, classifier: C) -> Self {
+        let (call, sleep) = (Some((inner, request, classifier)), Sleep::until(Tick::MAX));
         let queued = Some(Box::pin(Queued { ticket, call, sleep }));
-        Self { queued, rejection: None, guard: None, call: None, inside: Inside::default() }
+        let admitted = Admitted::default();
+        Self { queued, rejection: None, guard: None, call: None, admitted }
     }
 
     #[inline]
-    pub(crate) fn admitted(guard: GuardOf<G, J>, call: WhenReady<S, Req>, inside: Inside) -> Self {
-        Self { queued: None, rejection: None, guard: Some(guard), call: Some(call), inside }
+    pub(crate) fn admitted(
+        guard: Guard<AdmissionControl<G>, C>,
+        call: WhenReady<S, Req>,
+        admitted: Admitted,
+    ) -> Self {
+        Self { queued: None, rejection: None, guard: Some(guard), call: Some(call), admitted }
     }
 }
 
-impl<S, Req, G, J> Future for ResponseFuture<S, Req, G, J>
+impl<S, Req, G, C> Future for ResponseFuture<S, Req, G, C>
 where
     S: Service<Req>,
     S::Error: Into<BoxError>,
     G: Gate,
-    J: ClassifyResponse<S::Response>,
+    C: ClassifyResponse<S::Response>,
 {
     type Output = Result<S::Response, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Some(queued) = this.queued {
-            let Admitted { guard, call, inside } = match ready!(queued.as_mut().poll_turn(cx)) {
-                Ok(admitted) => admitted,
-                Err(rejection) => {
-                    *this.queued = None;
-                    return Poll::Ready(Err(rejection.into()));
+            let turn = ready!(queued.as_mut().poll_turn(cx));
+            *this.queued = None;
+            match turn {
+                Ok(Turn { guard, call, admitted }) => {
+                    (*this.guard, *this.admitted) = (Some(guard), admitted);
+                    this.call.set(Some(call));
                 }
-            };
-            (*this.queued, *this.guard, *this.inside) = (None, Some(guard), inside);
-            this.call.set(Some(call));
+                Err(rejection) => return Poll::Ready(Err(rejection.into())),
+            }
         }
         let (Some(guard), Some(mut call)) = (this.guard, this.call.as_pin_mut()) else {
-            return this
-                .rejection
-                .take()
-                .map_or(Poll::Pending, |rejection| Poll::Ready(Err(rejection)));
+            match this.rejection.take() {
+                Some(rejection) => return Poll::Ready(Err(rejection)),
+                None => panic!("`ResponseFuture` polled after completion"),
+            }
         };
         if !call.is_sent() {
             if let Err(error) = ready!(call.as_mut().poll_sent(cx)) {
                 let error = error.into();
-                guard.unready(&error);
+                guard.not_ready(&error);
                 return Poll::Ready(Err(error));
             }
             guard.sent(Tick::now());
         }
         let result = ready!(call.poll(cx)).map_err(Into::into);
-        guard.judged(result.as_ref());
+        guard.classify(result.as_ref());
         Poll::Ready(result)
     }
 }
 
-impl<S, Req, G, J> Queued<S, Req, G, J>
+impl<S, Req, G, C> Queued<S, Req, G, C>
 where
     S: Service<Req>,
     G: Gate,
-    J: HasInfo,
+    C: HasInfo,
 {
     /// What comes after the wait.
     fn poll_turn(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Admitted<S, Req, G, J>, Rejection>> {
+    ) -> Poll<Result<Turn<S, Req, G, C>, Rejection>> {
         let mut this = self.project();
         loop {
-            match this.ticket.look(cx, Tick::now()) {
-                Turn::Wait(until) => {
+            match this.ticket.look(cx.waker(), &Now::new()) {
+                Look::Wait(until) => {
                     this.sleep.as_mut().reset(until);
                     ready!(this.sleep.as_mut().poll(cx));
                 }
-                Turn::Rejected(rejection) => return Poll::Ready(Err(rejection)),
-                Turn::Admitted(slot) => {
-                    let room = this.ticket.room().clone();
-                    // Polled again only by who was told that it is not done.
-                    let Some((inner, request, judge)) = this.call.take() else {
-                        return Poll::Pending;
+                Look::Rejected(rejection) => return Poll::Ready(Err(rejection)),
+                Look::Admitted(slot) => {
+                    let control = this.ticket.control().clone();
+                    let Some((inner, request, classifier)) = this.call.take() else {
+                        panic!("`ResponseFuture` polled after completion")
                     };
-                    let guard = Guard::new(room, TokioClock, judge, slot);
-                    let (call, inside) = (WhenReady::new(inner, request), this.ticket.inside());
-                    return Poll::Ready(Ok(Admitted { guard, call, inside }));
+                    let guard = Guard::new(control, classifier, slot);
+                    let (call, admitted) = (WhenReady::new(inner, request), this.ticket.admitted());
+                    return Poll::Ready(Ok(Turn { guard, call, admitted }));
                 }
             }
         }
     }
 }
 
-impl<S: Service<Req>, Req, G: Gate, J: HasInfo> std::fmt::Debug for ResponseFuture<S, Req, G, J> {
+impl<S: Service<Req>, Req, G: Gate, C: HasInfo> std::fmt::Debug for ResponseFuture<S, Req, G, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = match (&self.queued, &self.guard) {
             (Some(_), _) => "queued",

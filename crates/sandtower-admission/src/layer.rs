@@ -1,95 +1,96 @@
 use std::task::{Context, Poll};
 
 use sandtower_core::{
-    BoxError, ByResult, Classify, ClassifyResponse, Gate, Guard, HasInfo, Tick, WhenReady,
+    BoxError, ByResult, Classify, ClassifyResponse, Deferred, Gate, Guard, HasInfo, Now, Spare,
+    WhenReady,
 };
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::config::{Config, ConfigError};
+use crate::control::AdmissionControl;
 use crate::future::ResponseFuture;
-use crate::progress::{Inside, Watch};
-use crate::room::AdmissionControl;
+use crate::progress::{Admitted, Watch};
 use crate::ticket::Ticket;
 
-/// Puts services behind a waiting room: see the [crate](crate).
+/// Puts services behind admission control: see the [crate](crate).
 ///
-/// All services made by one layer, and by its clones, share its room.
+/// All services made by one layer, and by its clones, share it.
 #[derive(Clone, Debug)]
 pub struct AdmissionLayer<G = (), C = ByResult, W = ()> {
-    room: AdmissionControl<G>,
+    control: AdmissionControl<G>,
     classify: C,
     watch: W,
 }
 
 impl AdmissionLayer {
-    /// A layer with a room of its own. All requests stand in one lane, until
+    /// A layer with admission control of its own. All requests are in one queue, until
     /// [`classify`](Self::classify) tells their operations apart.
     ///
     /// # Errors
     ///
     /// A limit of 0.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
-        Ok(Self::in_room(AdmissionControl::new(config)?))
+        Ok(Self::with_control(AdmissionControl::new(config)?))
     }
 }
 
-impl<G: Gate + Send + Sync + 'static> AdmissionLayer<G> {
-    /// A layer whose calls also need a token of `gates`: a breaker, a rate limit, or a pair of
-    /// gates. They must not stand in the stack a second time as layers of their own.
+impl<G: Gate> AdmissionLayer<G> {
+    /// A layer whose calls also need a permit of `gates`: a breaker, a rate limit, or a pair of
+    /// gates. They must not be in the stack a second time as layers of their own.
     ///
     /// # Errors
     ///
     /// A limit of 0.
     pub fn with_gates(config: Config, gates: G) -> Result<Self, ConfigError> {
-        Ok(Self::in_room(AdmissionControl::with_gates(config, gates)?))
+        Ok(Self::with_control(AdmissionControl::with_gates(config, gates)?))
     }
 }
 
 impl<G> AdmissionLayer<G> {
-    /// A layer in front of a room that exists.
-    pub fn in_room(room: AdmissionControl<G>) -> Self {
-        Self { room, classify: ByResult::default(), watch: () }
+    /// A layer over admission control that exists.
+    pub fn with_control(control: AdmissionControl<G>) -> Self {
+        Self { control, classify: ByResult::default(), watch: () }
     }
 }
 
 impl<G, C, W> AdmissionLayer<G, C, W> {
-    /// Tells with `classify` which lane a request stands in, when its caller stops caring, and what
-    /// its answer tells the gates.
+    /// Tells with `classify` which queue a request belongs to, when its caller stops caring, and what
+    /// its response tells the gates.
     pub fn classify<D>(self, classify: D) -> AdmissionLayer<G, D, W> {
-        AdmissionLayer { room: self.room, classify, watch: self.watch }
+        AdmissionLayer { control: self.control, classify, watch: self.watch }
     }
 
-    /// Lets callers watch their place by the [`Progress`](crate::Progress) that `watch` finds with
+    /// Lets callers watch their position by the [`Progress`](crate::Progress) that `watch` finds with
     /// their request.
     pub fn watch<V>(self, watch: V) -> AdmissionLayer<G, C, V> {
-        AdmissionLayer { room: self.room, classify: self.classify, watch }
+        AdmissionLayer { control: self.control, classify: self.classify, watch }
     }
 
-    /// The room, to read and to steer.
-    pub fn room(&self) -> &AdmissionControl<G> {
-        &self.room
+    /// The handle, to read and to steer.
+    pub fn control(&self) -> &AdmissionControl<G> {
+        &self.control
     }
 }
 
-impl<S, G, C: Clone, W: Clone> Layer<S> for AdmissionLayer<G, C, W> {
+impl<S: Clone, G, C: Clone, W: Clone> Layer<S> for AdmissionLayer<G, C, W> {
     type Service = Admission<S, G, C, W>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let (classify, watch) = (self.classify.clone(), self.watch.clone());
-        Admission { inner, room: self.room.clone(), classify, watch }
+        Admission { inner: Spare::new(inner), control: self.control.clone(), classify, watch }
     }
 }
 
-/// A service behind a waiting room.
+/// A service behind admission control.
 ///
-/// Always ready: backpressure is the bounded line and its rejections. The service below is made ready
+/// Always ready: backpressure is the bounded queue and its rejections. The service below is made ready
 /// only for a call whose turn it is; a call that cannot be sent at once waits in its future with an
-/// instance of its own, for which `inner` has to be [`Clone`].
+/// instance of its own, for which `S` has to be [`Clone`].
 #[derive(Clone, Debug)]
-pub struct Admission<S, G = (), C = ByResult, W = ()> {
-    inner: S,
-    room: AdmissionControl<G>,
+pub struct Admission<S: Clone, G = (), C = ByResult, W = ()> {
+    inner: Spare<S>,
+    control: AdmissionControl<G>,
     classify: C,
     watch: W,
 }
@@ -112,24 +113,26 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let judge = self.classify.classify(&request);
-        let now = Tick::now();
-        match self.room.enter(judge.info(), now) {
+        // The user's code comes first: a panic of it finds nothing acquired.
+        let classifier = self.classify.classify(&request);
+        let progress = self.watch.progress(&request);
+        let (now, mut later) = (Now::new(), Deferred::new());
+        match self.control.enter(classifier.info(), &now, &mut later) {
             Some(Ok(slot)) => {
-                let inside = Inside::new(self.watch.progress(&request));
-                let mut guard = Guard::new(self.room.clone(), TokioClock, judge, slot);
-                let inner = &mut self.inner;
-                let call = TokioClock.hand_down(now, || WhenReady::start(inner, request));
+                let mut guard = Guard::new(self.control.clone(), classifier, slot);
+                drop(later);
+                let admitted = Admitted::new(progress);
+                let call = WhenReady::start(&mut self.inner, request);
                 if call.is_sent() {
-                    guard.sent(now);
+                    guard.sent(now.tick());
                 }
-                ResponseFuture::admitted(guard, call, inside)
+                ResponseFuture::admitted(guard, call, admitted)
             }
             Some(Err(rejection)) => ResponseFuture::rejected(rejection),
             None => {
-                let progress = self.watch.progress(&request);
-                let ticket = Ticket::new(self.room.clone(), *judge.info(), now, progress);
-                ResponseFuture::queued(ticket, self.inner.clone(), request, judge)
+                let info = *classifier.info();
+                let ticket = Ticket::new(self.control.clone(), info, now.tick(), progress);
+                ResponseFuture::queued(ticket, self.inner.fresh(), request, classifier)
             }
         }
     }

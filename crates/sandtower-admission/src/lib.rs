@@ -30,17 +30,17 @@
 
 mod adaptive;
 mod config;
+mod control;
 mod drain;
 mod future;
-mod lane;
 mod layer;
 mod limiter;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod pace;
 mod progress;
+mod queue;
 mod quota;
-mod room;
 mod slot;
 mod snapshot;
 mod stepwise;
@@ -49,13 +49,13 @@ mod ticket;
 
 pub use adaptive::Adaptive;
 pub use config::{Config, ConfigError};
+pub use control::AdmissionControl;
 pub use drain::Drain;
 pub use future::ResponseFuture;
 pub use layer::{Admission, AdmissionLayer};
 pub use limiter::Limit;
 pub use progress::{CallState, Progress, QueuePosition, Watch};
 pub use quota::{Quota, QuotaConfig, QuotaConfigError, QuotaSnapshot, QuotaToken};
-pub use room::AdmissionControl;
 pub use slot::Slot;
 pub use snapshot::{AdmissionSnapshot, QueueSnapshot};
 pub use stepwise::Stepwise;

@@ -115,11 +115,11 @@ impl Limiter {
     }
 
     #[inline]
-    pub(crate) fn learn(&mut self, settlement: &Completion, trial: bool, in_flight: u32) {
+    pub(crate) fn learn(&mut self, done: &Completion, trial: bool, in_flight: u32) {
         match self {
             Self::Fixed(_) => {}
-            Self::Learned(learner) => learner.learn(settlement, in_flight),
-            Self::Stepped(stepper) => stepper.learn(settlement, trial),
+            Self::Learned(learner) => learner.learn(done, in_flight),
+            Self::Stepped(stepper) => stepper.learn(done, trial),
         }
     }
 }

@@ -1,14 +1,16 @@
-//! Every order in which threads may meet in a room.
+//! Every order in which threads may meet in a control.
 
 use std::sync::Arc;
-use std::task::{Context, Wake, Waker};
+use std::task::{Wake, Waker};
 
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
-use sandtower_core::{Completion, Gate, Operation, RequestInfo, Seed, Take, Tick, Verdict};
+use sandtower_core::{
+    Completion, Deferred, Gate, Now, Operation, RequestInfo, Seed, Tick, Verdict,
+};
 
 use crate::slot::Slot;
-use crate::ticket::{Ticket, Turn};
+use crate::ticket::{Look, Ticket};
 use crate::{AdmissionControl, Config, Quota, QuotaConfig};
 
 const CREATE: Operation = Operation::new(1, "create");
@@ -33,8 +35,16 @@ struct Caller<G: Gate> {
 }
 
 impl<G: Gate> Caller<G> {
-    fn new(room: &AdmissionControl<G>, operation: Operation) -> Self {
-        let ticket = Ticket::new(room.clone(), RequestInfo::new(operation), NOW, None);
+    fn arrived(control: &AdmissionControl<G>, at: Tick) -> Self {
+        Self::of(control, RequestInfo::new(CREATE).arrived(Some(at)))
+    }
+
+    fn new(control: &AdmissionControl<G>, operation: Operation) -> Self {
+        Self::of(control, RequestInfo::new(operation))
+    }
+
+    fn of(control: &AdmissionControl<G>, info: RequestInfo) -> Self {
+        let ticket = Ticket::new(control.clone(), info, NOW, None);
         Self { ticket, woken: Arc::new(Flag(AtomicBool::new(false))), admitted: false }
     }
 
@@ -42,8 +52,8 @@ impl<G: Gate> Caller<G> {
     fn look(&mut self) {
         self.woken.0.store(false, Ordering::SeqCst);
         let waker = Waker::from(Arc::clone(&self.woken));
-        let turn = self.ticket.look(&mut Context::from_waker(&waker), NOW);
-        self.admitted |= matches!(turn, Turn::Admitted(_));
+        let look = self.ticket.look(&waker, &Now::at(NOW));
+        self.admitted |= matches!(look, Look::Admitted(_));
     }
 
     fn is_woken(&self) -> bool {
@@ -59,48 +69,48 @@ fn run<G: Gate>(mut callers: Vec<Caller<G>>) -> usize {
     callers.iter().filter(|caller| caller.admitted).count()
 }
 
-fn enter<G: Gate>(room: &AdmissionControl<G>, operation: Operation) -> Slot<G::Token> {
-    match room.take(&RequestInfo::new(operation), NOW) {
-        Take::Open(slot) => slot,
-        _ => panic!("there is a slot"),
-    }
+fn enter<G: Gate>(control: &AdmissionControl<G>, operation: Operation) -> Slot<G::Permit> {
+    let acquired =
+        control.try_acquire(&RequestInfo::new(operation), &Now::at(NOW), &mut Deferred::new());
+    acquired.expect("there is a slot")
 }
 
-fn settle<G: Gate>(
-    room: &AdmissionControl<G>,
+fn record<G: Gate>(
+    control: &AdmissionControl<G>,
     operation: Operation,
-    slot: Slot<G::Token>,
+    slot: Slot<G::Permit>,
     verdict: Verdict,
 ) {
-    room.settle(&RequestInfo::new(operation), slot, &Completion::new(verdict, NOW, NOW));
+    let done = Completion::new(verdict, NOW, NOW);
+    control.record(&RequestInfo::new(operation), slot, &done, &mut Deferred::new());
 }
 
-fn room_of_one() -> AdmissionControl {
+fn control_of_one() -> AdmissionControl {
     AdmissionControl::new(Config::new("test").concurrency(1)).unwrap()
 }
 
 /// All slots of its quota are in use.
-fn full_room() -> AdmissionControl<Quota> {
+fn full_control() -> AdmissionControl<Quota> {
     let quota = QuotaConfig::new("test").takes(CREATE).takes(RESUME).releases(KILL);
     let quota = Quota::new(quota.seed(Seed::fixed(1))).unwrap();
-    let room = AdmissionControl::with_gates(Config::new("test"), quota).unwrap();
+    let control = AdmissionControl::with_gates(Config::new("test"), quota).unwrap();
     for verdict in [Verdict::success(), Verdict::exhausted()] {
-        let slot = enter(&room, CREATE);
-        settle(&room, CREATE, slot, verdict);
+        let slot = enter(&control, CREATE);
+        record(&control, CREATE, slot, verdict);
     }
-    room
+    control
 }
 
 #[test]
 fn a_slot_that_frees_while_the_next_in_line_goes_away_wakes_the_one_behind() {
     loom::model(|| {
-        let room = room_of_one();
-        let slot = enter(&room, CREATE);
-        let [mut goes, mut stays] = [(); 2].map(|()| Caller::new(&room, CREATE));
+        let control = control_of_one();
+        let slot = enter(&control, CREATE);
+        let [mut goes, mut stays] = [(); 2].map(|()| Caller::new(&control, CREATE));
         goes.look();
         stays.look();
         let thread = thread::spawn(move || drop(goes));
-        settle(&room, CREATE, slot, Verdict::success());
+        record(&control, CREATE, slot, Verdict::success());
         thread.join().unwrap();
         assert_eq!(run(vec![stays]), 1);
     });
@@ -109,13 +119,16 @@ fn a_slot_that_frees_while_the_next_in_line_goes_away_wakes_the_one_behind() {
 #[test]
 fn a_newcomer_never_takes_the_slot_of_who_waits() {
     loom::model(|| {
-        let room = room_of_one();
-        let slot = enter(&room, CREATE);
-        let mut waits = Caller::new(&room, CREATE);
+        let control = control_of_one();
+        let slot = enter(&control, CREATE);
+        let mut waits = Caller::new(&control, CREATE);
         waits.look();
-        let other = room.clone();
-        let thread = thread::spawn(move || other.enter(&RequestInfo::new(CREATE), NOW).is_none());
-        settle(&room, CREATE, slot, Verdict::success());
+        let other = control.clone();
+        let thread = thread::spawn(move || {
+            let mut later = Deferred::new();
+            other.enter(&RequestInfo::new(CREATE), &Now::at(NOW), &mut later).is_none()
+        });
+        record(&control, CREATE, slot, Verdict::success());
         assert!(thread.join().unwrap(), "a newcomer was let through");
         assert_eq!(run(vec![waits]), 1);
     });
@@ -124,14 +137,14 @@ fn a_newcomer_never_takes_the_slot_of_who_waits() {
 #[test]
 fn who_joins_while_a_slot_frees_is_not_left_asleep() {
     loom::model(|| {
-        let room = room_of_one();
-        let slot = enter(&room, CREATE);
-        let mut joins = Caller::new(&room, CREATE);
+        let control = control_of_one();
+        let slot = enter(&control, CREATE);
+        let mut joins = Caller::new(&control, CREATE);
         let thread = thread::spawn(move || {
             joins.look();
             joins
         });
-        settle(&room, CREATE, slot, Verdict::success());
+        record(&control, CREATE, slot, Verdict::success());
         let joined = thread.join().unwrap();
         assert_eq!(run(vec![joined]), 1);
     });
@@ -140,13 +153,13 @@ fn who_joins_while_a_slot_frees_is_not_left_asleep() {
 #[test]
 fn a_release_that_a_gate_tells_of_while_somebody_joins_is_not_lost() {
     loom::model(|| {
-        let room = full_room();
-        let mut joins = Caller::new(&room, CREATE);
+        let control = full_control();
+        let mut joins = Caller::new(&control, CREATE);
         let thread = thread::spawn(move || {
             joins.look();
             joins
         });
-        room.gates().release(1);
+        control.gates().release(1);
         let joined = thread.join().unwrap();
         assert_eq!(run(vec![joined]), 1);
     });
@@ -155,16 +168,16 @@ fn a_release_that_a_gate_tells_of_while_somebody_joins_is_not_lost() {
 #[test]
 fn a_kill_lets_one_go_of_those_who_wait_and_join_in_two_lanes() {
     loom::model(|| {
-        let room = full_room();
-        let kill = enter(&room, KILL);
-        let mut waits = Caller::new(&room, CREATE);
+        let control = full_control();
+        let kill = enter(&control, KILL);
+        let mut waits = Caller::new(&control, CREATE);
         waits.look();
-        let mut joins = Caller::new(&room, RESUME);
+        let mut joins = Caller::new(&control, RESUME);
         let thread = thread::spawn(move || {
             joins.look();
             joins
         });
-        settle(&room, KILL, kill, Verdict::success());
+        record(&control, KILL, kill, Verdict::success());
         let joined = thread.join().unwrap();
         assert_eq!(run(vec![waits, joined]), 1);
     });
@@ -173,16 +186,35 @@ fn a_kill_lets_one_go_of_those_who_wait_and_join_in_two_lanes() {
 #[test]
 fn a_slot_that_is_given_back_while_somebody_joins_in_another_lane_is_not_lost() {
     loom::model(|| {
-        let room = full_room();
-        room.gates().release(1);
-        let slot = enter(&room, CREATE);
-        let mut joins = Caller::new(&room, RESUME);
+        let control = full_control();
+        control.gates().release(1);
+        let slot = enter(&control, CREATE);
+        let mut joins = Caller::new(&control, RESUME);
         let thread = thread::spawn(move || {
             joins.look();
             joins
         });
-        room.give_back(&RequestInfo::new(CREATE), slot);
+        let done = Completion::not_sent(NOW);
+        control.record(&RequestInfo::new(CREATE), slot, &done, &mut Deferred::new());
         let joined = thread.join().unwrap();
         assert_eq!(run(vec![joined]), 1);
+    });
+}
+
+#[test]
+fn an_attempt_that_returns_to_the_front_while_a_slot_frees_strands_nothing() {
+    loom::model(|| {
+        let control = control_of_one();
+        let slot = enter(&control, CREATE);
+        let mut waits = Caller::new(&control, CREATE);
+        waits.look();
+        let mut back = Caller::arrived(&control, Tick::ZERO);
+        let thread = thread::spawn(move || {
+            back.look();
+            back
+        });
+        record(&control, CREATE, slot, Verdict::success());
+        let back = thread.join().unwrap();
+        assert_eq!(run(vec![waits, back]), 1);
     });
 }

@@ -1,4 +1,4 @@
-//! How fast a line moves, and how long calls take: what an expected wait is made of.
+//! How fast a queue moves, and how long calls take: what an expected wait is made of.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use sandtower_core::Tick;
 
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// When the last call was admitted from a line that is still standing.
+    /// When the last call was admitted from a queue that is not empty yet.
     last: Option<Tick>,
-    /// Seconds from one admission to the next while somebody waits.
+    /// Seconds from one admission to the next while calls wait.
     turn: Option<f64>,
     /// Seconds that a successful call takes once it is sent.
     took: Option<f64>,
-    /// Until then nobody need tell how long a call took.
+    /// Until then no call need be timed.
     sampled_until: Tick,
 }
 
@@ -45,12 +45,12 @@ impl Pace {
         mix(&mut self.took, took);
     }
 
-    /// Nobody waits any more: what was known of the line is old when the next one forms.
-    pub(crate) fn line_is_over(&mut self) {
+    /// No call waits any more: what was known is old when calls wait again.
+    pub(crate) fn queue_is_empty(&mut self) {
         (self.last, self.turn) = (None, None);
     }
 
-    /// How long the one waits who has so many ahead; `None`: nobody knows.
+    /// How long a call waits that has so many ahead; `None`: not known.
     pub(crate) fn wait(&self, ahead: usize) -> Option<Duration> {
         let seconds = self.turn? * (ahead as f64 + 1.0);
         Duration::try_from_secs_f64(seconds).ok()

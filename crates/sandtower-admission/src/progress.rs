@@ -1,11 +1,13 @@
-//! What callers and operators see of the line.
+//! What callers see of the queue.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use sandtower_core::{Operation, Place, Rejection};
+use sandtower_core::{Operation, Rejection};
 
-/// Watches the place of one call: hand a clone to the layer with the request, by a [`Watch`], and
+use crate::queue::Place;
+
+/// Watches the position of one call: hand a clone to the layer with the request, by a [`Watch`], and
 /// look at it while the call waits.
 ///
 /// ```
@@ -23,38 +25,38 @@ pub struct Progress {
 enum Spot {
     #[default]
     Idle,
-    Waiting(Weak<dyn Lines>, Operation, Place),
+    Queued(Weak<dyn Queues>, Operation, Place),
     Admitted,
 }
 
-/// Where a call is.
+/// What a call does at the moment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CallState {
-    /// Not in the room: not there yet, backing off, or done.
+    /// Not there yet, backing off, or done.
     Idle,
-    /// In line.
+    /// In the queue.
     Queued(QueuePosition),
-    /// Let through: it has its slot.
+    /// Admitted: it has its slot.
     Admitted,
 }
 
-/// A place in line.
+/// A position in a queue.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct QueuePosition {
-    /// How many go before, as the order is now.
+    /// How many calls are ahead, as the order is now.
     pub ahead: usize,
-    /// How many wait, this call included.
+    /// How many calls wait, this one included.
     pub waiting: usize,
-    /// How long until its turn, as far as anyone knows.
+    /// The expected time until its turn, if known.
     pub wait: Option<Duration>,
-    /// What the line waits for: a gate's reason, or that all slots are in use.
+    /// What the queue waits for: a gate's reason, or that all slots are in use.
     pub held_by: Option<Rejection>,
 }
 
 impl QueuePosition {
-    /// A place in a line of `waiting`, behind `ahead` others.
+    /// A position in a queue of `waiting` calls, behind `ahead` others.
     pub fn new(
         ahead: usize,
         waiting: usize,
@@ -69,7 +71,7 @@ impl QueuePosition {
 impl std::fmt::Display for QueuePosition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.ahead {
-            0 => f.write_str("next in line")?,
+            0 => f.write_str("next in the queue")?,
             ahead => write!(f, "{ahead} ahead of you")?,
         }
         if let Some(wait) = self.wait {
@@ -84,20 +86,20 @@ impl std::fmt::Display for QueuePosition {
 
 /// Finds the [`Progress`] that a request brought along.
 pub trait Watch<Req: ?Sized> {
-    /// `None`: nobody watches this one.
+    /// `None`: this call is not watched.
     fn progress(&self, request: &Req) -> Option<Progress>;
 }
 
-/// Nobody watches.
+/// Calls are not watched.
 impl<Req: ?Sized> Watch<Req> for () {
     fn progress(&self, _request: &Req) -> Option<Progress> {
         None
     }
 }
 
-/// A room, whatever its gates.
-pub(crate) trait Lines: Send + Sync {
-    fn standing(&self, operation: Operation, place: Place) -> Option<QueuePosition>;
+/// Admission control, whatever its gates.
+pub(crate) trait Queues: Send + Sync {
+    fn position(&self, operation: Operation, place: Place) -> Option<QueuePosition>;
 }
 
 impl Progress {
@@ -106,24 +108,24 @@ impl Progress {
         Self::default()
     }
 
-    /// Where the call is now. Takes time in proportion to the line.
+    /// Where the call is now. Takes time in proportion to the queue.
     pub fn look(&self) -> CallState {
-        // The room is asked with no lock of ours held: it tells us things under its own.
+        // No lock of ours is held: admission control calls us under its own.
         let spot = self.lock().clone();
         match spot {
             Spot::Idle => CallState::Idle,
             Spot::Admitted => CallState::Admitted,
-            Spot::Waiting(lines, operation, place) => {
-                match lines.upgrade().and_then(|lines| lines.standing(operation, place)) {
-                    Some(standing) => CallState::Queued(standing),
+            Spot::Queued(queues, operation, place) => {
+                match queues.upgrade().and_then(|queues| queues.position(operation, place)) {
+                    Some(position) => CallState::Queued(position),
                     None => CallState::Idle,
                 }
             }
         }
     }
 
-    pub(crate) fn joined(&self, lines: Weak<dyn Lines>, operation: Operation, place: Place) {
-        *self.lock() = Spot::Waiting(lines, operation, place);
+    pub(crate) fn joined(&self, queues: Weak<dyn Queues>, operation: Operation, place: Place) {
+        *self.lock() = Spot::Queued(queues, operation, place);
     }
 
     pub(crate) fn left(&self) {
@@ -137,9 +139,9 @@ impl Progress {
 
 /// A call that has its slot; drop it when the call is done.
 #[derive(Debug, Default)]
-pub(crate) struct Inside(Option<Progress>);
+pub(crate) struct Admitted(Option<Progress>);
 
-impl Inside {
+impl Admitted {
     #[inline]
     pub(crate) fn new(progress: Option<Progress>) -> Self {
         if let Some(progress) = &progress {
@@ -149,7 +151,7 @@ impl Inside {
     }
 }
 
-impl Drop for Inside {
+impl Drop for Admitted {
     #[inline]
     fn drop(&mut self) {
         if let Some(progress) = &self.0 {

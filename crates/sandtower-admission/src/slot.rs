@@ -1,20 +1,27 @@
-/// What a [`AdmissionControl`](crate::AdmissionControl) gives for one attempt: a place among those in flight, and what its
-/// gates gave.
+/// What [admission control](crate::AdmissionControl) gives for one attempt: a slot among those in
+/// flight, and the permits of its gates.
 #[derive(Debug)]
-#[must_use = "a slot has to be given back or settled"]
-pub struct Slot<T> {
-    /// `None` once the gates have settled it without the time.
-    pub(crate) gates: Option<T>,
-    /// Whether the lane wants to know how long the attempt takes.
-    pub(crate) timed: bool,
-    /// Whether the place is free already, for the head of the answer has come.
-    pub(crate) freed: bool,
-    /// Whether it is beyond the limit, to find out whether more may be in flight.
-    pub(crate) trial: bool,
+#[must_use = "a slot is given back by recording what became of the attempt"]
+pub struct Slot<P> {
+    /// `None` once the gates have recorded it, at the head of a stream.
+    pub(crate) gates: Option<P>,
+    pub(crate) place: SlotPlace,
 }
 
-impl<T> Slot<T> {
-    pub(crate) fn new(gates: T, timed: bool, trial: bool) -> Self {
-        Self { gates: Some(gates), timed, freed: false, trial }
-    }
+/// Whether an attempt counts among those in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SlotPlace {
+    Taken(Taken),
+    /// The head of its response has come; only the gates wait for the end of the stream.
+    Free,
+}
+
+/// How the place of an attempt was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// How long the attempt takes is of no interest.
+    Untimed,
+    Timed,
+    /// Beyond the limit, to find out whether the service bears more. Timed, too.
+    Trial,
 }

@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-/// What a waiting room looks like at one moment.
+/// Admission control at one moment.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct AdmissionSnapshot {
@@ -8,11 +8,11 @@ pub struct AdmissionSnapshot {
     pub name: String,
     /// Whether it is being closed.
     pub draining: bool,
-    /// A lane for each operation seen so far.
-    pub lanes: Vec<QueueSnapshot>,
+    /// A queue for each operation seen so far.
+    pub queues: Vec<QueueSnapshot>,
 }
 
-/// One operation's line and what it led to. Counters count since the room was made.
+/// One operation's queue and what became of its calls. Counters begin when admission control is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct QueueSnapshot {

@@ -155,18 +155,18 @@ impl Stepper {
     }
 
     /// Learns from an attempt.
-    pub(crate) fn learn(&mut self, settlement: &Completion, is_trial: bool) {
-        let seconds = settlement.now.since(settlement.sent).as_secs_f64();
-        let answer = self.judge(settlement, seconds);
+    pub(crate) fn learn(&mut self, done: &Completion, is_trial: bool) {
+        let seconds = done.took().as_secs_f64();
+        let answer = self.judge(done, seconds);
         if let Trial::Out(since) = self.trial {
             // One that was given up on may come back when the next is out.
-            let is_trial = is_trial && settlement.sent >= since;
-            let overdue = self.is_slow(settlement.now.since(since).as_secs_f64());
+            let is_trial = is_trial && done.sent >= since;
+            let overdue = self.is_slow(done.now().since(since).as_secs_f64());
             match answer {
                 Answer::Bad => return self.trial_failed(),
                 Answer::Good if is_trial => self.trial_succeeded(),
                 _ if overdue => {
-                    self.cut = settlement.now;
+                    self.cut = done.now();
                     self.trial_failed();
                 }
                 Answer::Neither if is_trial => self.trial = Trial::No,
@@ -174,10 +174,10 @@ impl Stepper {
             }
         }
         // A trial that was given up on meanwhile is of a higher limit than there is.
-        if settlement.sent < self.cut || answer == Answer::Neither {
+        if done.sent < self.cut || answer == Answer::Neither {
             return;
         }
-        self.count(answer, seconds, settlement.now);
+        self.count(answer, seconds, done.now());
     }
 
     /// The time that is normal.
@@ -185,12 +185,12 @@ impl Stepper {
         self.mean.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
     }
 
-    fn judge(&self, settlement: &Completion, seconds: f64) -> Answer {
-        match settlement.verdict.outcome {
+    fn judge(&self, done: &Completion, seconds: f64) -> Answer {
+        match done.verdict.outcome {
             Outcome::Success if self.is_slow(seconds) && self.limit_in_use() > 1 => Answer::Bad,
             Outcome::Success => Answer::Good,
             Outcome::Transient | Outcome::Unknown if self.is_quick(seconds) => Answer::Neither,
-            Outcome::Transient | Outcome::Unknown if settlement.verdict.is_failure() => Answer::Bad,
+            Outcome::Transient | Outcome::Unknown if done.verdict.is_failure() => Answer::Bad,
             // A caller that went says something only if it had waited longer than is normal.
             Outcome::Cancelled if self.is_slow(seconds) => Answer::Bad,
             _ => Answer::Neither,

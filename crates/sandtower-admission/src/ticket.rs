@@ -1,146 +1,158 @@
-//! A call's place in line, in the hands of its future.
+//! A call's place in the queue, in the hands of its future.
 
-use std::task::{Context, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
-use sandtower_core::{Gate, Place, Reason, Rejection, RequestInfo, Take, Tick};
+use sandtower_core::{Deferred, Gate, No, Now, Reason, Rejection, RequestInfo, Tick};
 
-use crate::lane::{Lane, Leaving};
-use crate::progress::{Inside, Progress};
-use crate::room::AdmissionControl;
-use crate::slot::Slot;
+use crate::control::AdmissionControl;
+use crate::progress::{Admitted, Progress};
+use crate::queue::{Leaving, OperationQueue, Place};
+use crate::slot::{Slot, SlotPlace};
 
-/// Leaves the line when dropped, and wakes who is next.
+/// Leaves the queue when dropped, and sees to it that the next call is woken.
 pub(crate) struct Ticket<G: Gate> {
-    room: AdmissionControl<G>,
+    control: AdmissionControl<G>,
     info: RequestInfo,
     arrived: Tick,
-    /// `None` until the future is first polled: a call that nobody polls must not block a line.
+    /// `None` until the future is first polled: a call that is never polled must not block a queue.
     place: Option<Place>,
     progress: Option<Progress>,
 }
 
-/// What a look at the line says.
-pub(crate) enum Turn<T> {
-    Admitted(T),
+/// What a look at the queue says.
+pub(crate) enum Look<P> {
+    Admitted(Slot<P>),
     Rejected(Rejection),
     /// Look again at this instant, or when woken.
     Wait(Tick),
 }
 
-/// A gate that says "not before" an instant that is not in the future would be asked for ever.
-const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+/// A gate that says "look again" at an instant that is not in the future would be asked for ever.
+const SHORTEST_HOLD: Duration = Duration::from_millis(1);
 
 impl<G: Gate> Ticket<G> {
-    /// Will stand in line at its call's time of arrival, which may be long before `now`.
+    /// Will join the queue at its call's time of arrival, which may be long before `now`.
     pub(crate) fn new(
-        room: AdmissionControl<G>,
+        control: AdmissionControl<G>,
         info: RequestInfo,
         now: Tick,
         progress: Option<Progress>,
     ) -> Self {
         let arrived = info.arrived.unwrap_or(now);
-        Self { room, info, arrived, place: None, progress }
+        Self { control, info, arrived, place: None, progress }
     }
 
-    pub(crate) fn room(&self) -> &AdmissionControl<G> {
-        &self.room
+    pub(crate) fn control(&self) -> &AdmissionControl<G> {
+        &self.control
     }
 
     /// The call is admitted: its progress goes on from here.
-    pub(crate) fn inside(&mut self) -> Inside {
-        Inside::new(self.progress.take())
+    pub(crate) fn admitted(&mut self) -> Admitted {
+        Admitted::new(self.progress.take())
     }
 
-    pub(crate) fn look(&mut self, cx: &mut Context<'_>, now: Tick) -> Turn<Slot<G::Token>> {
-        let Self { room, info, arrived, place, progress } = self;
-        let mut lane = room.lane(info.operation);
+    pub(crate) fn look(&mut self, waker: &Waker, now: &Now) -> Look<G::Permit> {
+        // Before the lock, so that they go after it.
+        let mut later = Deferred::new();
+        let _gone: Option<Waker>;
+        let Self { control, info, arrived, place, progress } = self;
+        let mut queue = control.queue(info.operation);
         let here = match *place {
             Some(here) => here,
-            None if lane.waiting() >= room.queue() => {
-                let reason = Reason::QueueFull { waiting: lane.waiting() };
-                return Turn::Rejected(room.reject(&mut lane, info.operation, reason));
+            None if queue.waiting() >= control.longest_queue() => {
+                let reason = Reason::QueueFull { waiting: queue.waiting() };
+                return Look::Rejected(control.reject(&mut queue, info.operation, reason));
             }
             None => {
-                let here = *place.insert(lane.join(*arrived, now, cx.waker()));
+                let here = *place.insert(queue.join(info, *arrived, now.tick()));
                 if let Some(progress) = progress {
-                    progress.joined(room.lines(), info.operation, here);
+                    progress.joined(control.as_queues(), info.operation, here);
                 }
                 here
             }
         };
-        let (turn, leaving) = decide(room, info, *arrived, &mut lane, here, now);
-        let Some(leaving) = leaving else {
-            lane.wait_with(here, cx.waker());
-            return turn;
+        let (look, leaving) = decide(control, info, *arrived, &mut queue, here, now, &mut later);
+        let look = match leaving {
+            None => {
+                let Look::Wait(until) = look else {
+                    unreachable!("a call that is admitted or rejected leaves the queue")
+                };
+                Look::Wait(until.min(queue.wait_on(here, waker, now.tick(), &mut later)))
+            }
+            Some(leaving) => {
+                *place = None;
+                _gone = queue.leave(here, leaving, now.tick());
+                if let Some(progress) = progress {
+                    progress.left();
+                }
+                look
+            }
         };
-        *place = None;
-        let next = lane.leave(here, leaving, now);
-        drop(lane);
-        wake(next);
-        if let Some(progress) = progress {
-            progress.left();
-        }
-        turn
+        queue.advance(now.tick(), &mut later);
+        look
     }
 }
 
-/// What comes next for the call that stands `here`; and if it leaves the line, why.
+/// What comes next for the call that waits at `here`; and if it leaves the queue, why.
 fn decide<G: Gate>(
-    room: &AdmissionControl<G>,
+    control: &AdmissionControl<G>,
     info: &RequestInfo,
     arrived: Tick,
-    lane: &mut Lane,
+    queue: &mut OperationQueue,
     here: Place,
-    now: Tick,
-) -> (Turn<Slot<G::Token>>, Option<Leaving>) {
-    let deadline = info.deadline.unwrap_or(Tick::MAX);
-    let rejected =
-        |reason, leaving| (Turn::Rejected(room.rejection(info.operation, reason)), Some(leaving));
-    let late = || rejected(Reason::TooLate { waited: now.since(arrived) }, Leaving::Late);
-    if room.is_closed_to(info.operation) {
-        return rejected(Reason::Draining, Leaving::Draining);
+    now: &Now,
+    later: &mut Deferred,
+) -> (Look<G::Permit>, Option<Leaving>) {
+    let reject = |reason, leaving| {
+        (Look::Rejected(control.rejection(info.operation, reason)), Some(leaving))
+    };
+    let by_gate = |why| (Look::Rejected(why), Some(Leaving::ByGate));
+    if control.is_closed_to(info.operation) {
+        return reject(Reason::Draining, Leaving::ShuttingDown);
     }
-    if now >= deadline {
-        return late();
+    let deadline = info.deadline.unwrap_or(Tick::MAX).min(queue.leaves_at(here));
+    if now.tick() >= deadline {
+        let waited = now.tick().since(arrived);
+        return reject(Reason::TooLate { waited }, Leaving::Late);
     }
-    if !(lane.is_next(here) && lane.has_slot()) {
-        return match room.gates().rejects(info, &TokioClock) {
-            Some(rejection) => (Turn::Rejected(rejection), Some(Leaving::ByGate)),
-            None => (Turn::Wait(deadline), None),
+    queue.looks(here, now.tick());
+    if !queue.is_turn_of(here, now.tick()) {
+        return match control.gates().check(Some(info), now) {
+            Some(No::Closed { why, .. }) => by_gate(why),
+            _ => (Look::Wait(deadline), None),
         };
     }
-    match room.gates().take(info, now) {
-        Take::Open(token) => {
-            let slot = Slot::new(token, true, lane.next_is_a_trial());
-            (Turn::Admitted(slot), Some(Leaving::Admitted))
+    match control.gates().try_acquire(info, now, later) {
+        Ok(permit) => {
+            let taken = queue.admit(now.tick());
+            let slot = Slot { gates: Some(permit), place: SlotPlace::Taken(taken) };
+            (Look::Admitted(slot), Some(Leaving::Admitted))
         }
-        Take::Reject(rejection) => (Turn::Rejected(rejection), Some(Leaving::ByGate)),
-        Take::NotBefore(at, why) if at > deadline => (Turn::Rejected(why), Some(Leaving::ByGate)),
-        Take::NotBefore(at, why) => {
-            lane.hold(why);
-            (Turn::Wait(at.max(now + SHORTEST_WAIT).min(deadline)), None)
+        Err(No::Closed { why, .. }) => by_gate(why),
+        Err(No::Wait { earliest, why, .. }) if earliest > deadline => by_gate(why),
+        Err(No::Wait { look_again, why, .. }) => {
+            let until = look_again.max(now.tick() + SHORTEST_HOLD);
+            queue.hold(here, until, why);
+            (Look::Wait(until.min(deadline)), None)
         }
     }
 }
 
 impl<G: Gate> Drop for Ticket<G> {
     fn drop(&mut self) {
-        if let Some(here) = self.place.take() {
-            let now = Tick::now();
-            let next = self.room.lane(self.info.operation).leave(here, Leaving::Dropped, now);
-            wake(next);
-            if let Some(progress) = &self.progress {
-                progress.left();
-            }
+        let Some(here) = self.place.take() else { return };
+        let mut later = Deferred::new();
+        let _gone: Option<Waker>;
+        let now = Tick::now();
+        {
+            let mut queue = self.control.queue(self.info.operation);
+            _gone = queue.leave(here, Leaving::Dropped, now);
+            queue.advance(now, &mut later);
         }
-    }
-}
-
-/// Never under a lane's lock: a waker may poll right here.
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
+        if let Some(progress) = &self.progress {
+            progress.left();
+        }
     }
 }
 

@@ -36,7 +36,6 @@ mod sleep;
 mod subscribers;
 mod tick;
 mod verdict;
-mod wait_list;
 mod when_ready;
 
 pub use attempt::{Attempt, CloneRequest, Resend, SendOnce, SetDeadline};
@@ -58,7 +57,6 @@ pub use sleep::Sleep;
 pub use subscribers::{Change, Subscriber, Subscribers, WakeOnChange};
 pub use tick::{Now, Tick};
 pub use verdict::{About, Advice, Allowance, Effect, Outcome, Verdict};
-pub use wait_list::{Place, WaitList};
 pub use when_ready::{Spare, WhenReady};
 
 // The generator that seeds hand out is part of this crate's interface.

@@ -50,8 +50,8 @@ fn it_starts_slowly_and_doubles_while_latency_stays() {
 fn it_does_not_grow_unless_the_limit_was_used() {
     let mut service = Service::new(Adaptive::recommended());
     for _ in 0..100 {
-        let settlement = Completion::new(Verdict::success(), service.now, service.now + SECOND);
-        service.learner.learn(&settlement, 1);
+        let done = Completion::new(Verdict::success(), service.now, service.now + SECOND);
+        service.learner.learn(&done, 1);
     }
     assert_eq!(service.limit(), 2);
 }

@@ -8,8 +8,8 @@ mod snapshot;
 use std::sync::{Arc, Weak};
 
 use sandtower_core::{
-    Completion, Gate, Operation, Outcome, Reason, Rejection, RequestInfo, Subscriber, Subscribers,
-    Take, Tick, Verdict,
+    Completion, Deferred, Gate, No, Now, Operation, Outcome, Reason, Rejection, RequestInfo,
+    Subscriber, Subscribers, Tick, Verdict,
 };
 
 pub use self::config::{QuotaConfig, QuotaConfigError};
@@ -18,7 +18,7 @@ pub use self::snapshot::QuotaSnapshot;
 pub(crate) use self::operations::Operations;
 
 use self::config::check_limit;
-use self::engine::{Came, Eased, Engine, No, Try};
+use self::engine::{Came, Eased, Engine, Try};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Keeps calls from asking for a slot while there is none: a [`Gate`], and the handle that reads and
@@ -125,7 +125,7 @@ impl Quota {
             tell(self.name(), waits, in_use, limit);
         }
         if eased.is_some() {
-            self.shared.watchers.notify();
+            self.shared.watchers.notify(sandtower_core::Change::Opened);
         }
     }
 
@@ -135,7 +135,13 @@ impl Quota {
     }
 
     #[cold]
-    fn rejection(&self, engine: &Engine, operation: Operation, no: No, now: Tick) -> Rejection {
+    fn rejection(
+        &self,
+        engine: &Engine,
+        operation: Operation,
+        no: engine::No,
+        now: Tick,
+    ) -> Rejection {
         let (in_use, limit) = (engine.in_use(), engine.limit().unwrap_or(0));
         let reason = Reason::Exhausted { in_use, limit, lasting: now.since(no.since) };
         Rejection::new("quota", Arc::clone(&self.shared.name), reason)
@@ -155,59 +161,54 @@ fn tell(name: &str, waits: bool, in_use: u32, limit: Option<u32>) {
 }
 
 impl Gate for Quota {
-    type Token = QuotaToken;
+    type Permit = QuotaToken;
 
-    #[inline]
-    fn take(&self, info: &RequestInfo, now: Tick) -> Take<QuotaToken> {
+    fn check(&self, _request: Option<&RequestInfo>, _now: &Now) -> Option<No> {
+        None
+    }
+
+    fn try_acquire(
+        &self,
+        info: &RequestInfo,
+        now: &Now,
+        _later: &mut Deferred,
+    ) -> Result<QuotaToken, No> {
         if !self.shared.takes.contains(info.operation) {
-            return Take::Open(QuotaToken(None));
+            return Ok(QuotaToken(None));
         }
         let mut engine = self.lock();
-        match engine.take(now) {
-            Ok(attempt) => Take::Open(QuotaToken(Some(attempt))),
+        match engine.take(now.tick()) {
+            Ok(attempt) => Ok(QuotaToken(Some(attempt))),
             Err(no) => {
-                let rejection = self.rejection(&engine, info.operation, no, now);
-                // A slot may become free before that: nobody is sent away for a probe that is late.
-                let at = info.deadline.map_or(no.at, |deadline| no.at.min(deadline));
-                Take::NotBefore(at, rejection)
+                let why = self.rejection(&engine, info.operation, no, now.tick());
+                Err(No::Wait { earliest: now.tick(), look_again: no.at, why })
             }
         }
     }
 
-    fn give_back(&self, _asked: &RequestInfo, token: QuotaToken) {
-        if let Some(attempt) = token.0 {
-            self.lock().give_back(attempt);
-        }
-    }
-
-    #[inline]
-    fn settle(&self, info: &RequestInfo, token: QuotaToken, settlement: &Completion) {
-        let (outcome, now) = (settlement.verdict.outcome, settlement.now);
-        match token.0 {
-            Some(attempt) => self.change(|engine| engine.settle(attempt, came(outcome), now)),
-            None if self.frees(info, outcome) => self.release(1),
-            None => {}
-        }
-    }
-
-    #[inline]
-    fn settle_untimed(
+    fn record(
         &self,
         info: &RequestInfo,
         token: QuotaToken,
-        verdict: &Verdict,
+        done: &Completion,
+        _later: &mut Deferred,
     ) -> Option<QuotaToken> {
-        if token.0.is_some() {
-            return Some(token);
-        }
-        if self.frees(info, verdict.outcome) {
-            self.release(1);
+        let outcome = done.verdict.outcome;
+        match token.0 {
+            Some(attempt) if !done.was_sent() => self.lock().give_back(attempt),
+            Some(attempt) => {
+                self.change(|engine| engine.settle(attempt, came(outcome), done.now()))
+            }
+            None if done.was_sent() && self.frees(info, outcome) => self.release(1),
+            None => {}
         }
         None
     }
 
-    fn watch(&self, changed: Weak<dyn Subscriber>) {
-        self.shared.watchers.add(changed);
+    fn not_ready(&self, _verdict: &Verdict, _now: &Now, _later: &mut Deferred) {}
+
+    fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
+        self.shared.watchers.add(subscriber);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The room and the gates inside it.
+//! The control and the gates inside it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,14 +21,14 @@ type Paced = Admission<Mock<RequestInfo, u64>, Arc<Pace>, Literal>;
 fn paced(config: Config) -> (Paced, AdmissionControl<Arc<Pace>>, Handle<RequestInfo, u64>) {
     let (mock, handle) = Mock::new(|_, call| Answer::ok(call));
     let layer = AdmissionLayer::with_gates(config, Pace::new(INTERVAL)).unwrap().classify(Literal);
-    let room = layer.room().clone();
-    (layer.layer(mock), room, handle)
+    let control = layer.control().clone();
+    (layer.layer(mock), control, handle)
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_hundred_callers_through_a_gate_of_five_a_second_need_forty_seconds_and_two_wakes_each()
-{
-    let (mut service, room, _handle) = paced(Config::new("test"));
+async fn two_hundred_callers_through_a_gate_of_five_a_second_need_forty_seconds_and_three_wakes_each()
+ {
+    let (mut service, control, _handle) = paced(Config::new("test"));
     let start = Tick::now();
     let calls: Vec<_> = (0..200)
         .map(|_| {
@@ -36,14 +36,19 @@ async fn two_hundred_callers_through_a_gate_of_five_a_second_need_forty_seconds_
             (tokio::spawn(call), polls)
         })
         .collect();
+    let mut wakes = Vec::new();
     for (call, polls) in calls {
         call.await.unwrap().unwrap();
-        // One poll is the first, which nobody's wake-up caused.
-        let wakes = polls.load(Ordering::Relaxed) - 1;
-        assert!(wakes <= 2, "a caller was woken {wakes} times");
+        // The first poll is not caused by a wake.
+        wakes.push(polls.load(Ordering::Relaxed) - 1);
     }
+    // Two for its turn, and one a second after it came, as it was the last then. The last of all
+    // looks once a second whether the others come when it is their turn.
+    wakes.sort_unstable();
+    assert!(wakes[..199].iter().all(|&wakes| wakes <= 3), "{wakes:?}");
+    assert!(wakes[199] <= 3 + 41, "{wakes:?}");
     assert_eq!(Tick::now().since(start), 199 * INTERVAL);
-    assert_eq!(room.gates().counts(), (200, 0, 200));
+    assert_eq!(control.gates().counts(), (200, 0, 200));
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,7 +56,7 @@ async fn half_of_them_dropped_at_random_leave_nobody_behind() {
     let seed = 0x5eed;
     println!("seed {seed}");
     let mut rng = Rng::with_seed(seed);
-    let (mut service, room, _handle) = paced(Config::new("test"));
+    let (mut service, control, _handle) = paced(Config::new("test"));
     let calls: Vec<_> = (0..200)
         .map(|_| {
             let patience = rng.bool().then(|| SECOND.mul_f64(rng.f64() * 40.0));
@@ -67,21 +72,21 @@ async fn half_of_them_dropped_at_random_leave_nobody_behind() {
     for call in calls {
         call.await.unwrap();
     }
-    let lane = room.snapshot().lanes[0];
-    assert_eq!((lane.in_flight, lane.waiting), (0, 0));
-    assert_eq!(lane.admitted + lane.left, 200);
-    let (taken, given_back, settled) = room.gates().counts();
+    let queue = control.snapshot().queues[0];
+    assert_eq!((queue.in_flight, queue.waiting), (0, 0));
+    assert_eq!(queue.admitted + queue.left, 200);
+    let (taken, given_back, settled) = control.gates().counts();
     assert_eq!(taken, given_back + settled, "a token was lost");
 }
 
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_are_rejected_one_after_the_other_when_the_gate_shuts() {
-    let (mut service, room, handle) = paced(Config::new("test"));
+    let (mut service, control, handle) = paced(Config::new("test"));
     let calls: Vec<_> =
         (0..10).map(|_| tokio::spawn(service.call(RequestInfo::default()))).collect();
     tokio::task::yield_now().await;
     let start = Tick::now();
-    room.gates().shut();
+    control.gates().shut();
     let mut rejected = 0;
     for call in calls {
         if let Err(error) = call.await.unwrap() {
@@ -95,14 +100,14 @@ async fn those_who_wait_are_rejected_one_after_the_other_when_the_gate_shuts() {
 
 #[tokio::test(start_paused = true)]
 async fn those_without_a_slot_are_rejected_too_when_the_gate_shuts() {
-    let (mut service, room, handle) = paced(Config::new("test").concurrency(1));
+    let (mut service, control, handle) = paced(Config::new("test").concurrency(1));
     handle.set_answers(|_, _| Answer::Hang);
     let mut inside = spawn(service.call(RequestInfo::default()));
     let mut waits = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
     assert!(waits.poll().is_pending());
 
-    room.gates().shut();
+    control.gates().shut();
 
     assert!(waits.is_woken());
     assert!(waits.await.is_err());
@@ -111,7 +116,7 @@ async fn those_without_a_slot_are_rejected_too_when_the_gate_shuts() {
 
 #[tokio::test(start_paused = true)]
 async fn a_gate_that_opens_after_the_deadline_rejects_at_once_in_its_own_words() {
-    let (mut service, room, _handle) = paced(Config::new("test"));
+    let (mut service, control, _handle) = paced(Config::new("test"));
     service.call(RequestInfo::default()).await.unwrap();
     let start = Tick::now();
     let info = RequestInfo::default().deadline(Some(start + INTERVAL / 2));
@@ -120,7 +125,7 @@ async fn a_gate_that_opens_after_the_deadline_rejects_at_once_in_its_own_words()
 
     assert_eq!(find::<Rejection>(&*error).unwrap().layer(), "pace");
     assert_eq!(Tick::now(), start);
-    assert_eq!(room.snapshot().lanes[0].rejected_by_gate, 1);
+    assert_eq!(control.snapshot().queues[0].rejected_by_gate, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,29 +137,29 @@ async fn without_a_queue_a_gate_that_says_not_yet_is_a_rejection() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_whose_call_is_dropped_before_it_is_sent_goes_back_and_serves_another_lane() {
-    let (mut service, room, handle) = paced(Config::new("test"));
+    let (mut service, control, handle) = paced(Config::new("test"));
     handle.set_readiness(|_| Readiness::Pending);
     let mut admitted = spawn(service.call(RequestInfo::default()));
     assert!(admitted.poll().is_pending());
     let other = Operation::new(1, "other");
     let mut waits = spawn(service.call(RequestInfo::new(other)));
     assert!(waits.poll().is_pending());
-    assert_eq!(room.gates().counts(), (1, 0, 0));
+    assert_eq!(control.gates().counts(), (1, 0, 0));
 
     drop(admitted);
 
     assert!(waits.is_woken());
     assert!(waits.poll().is_pending(), "it is being made ready");
-    assert_eq!(room.gates().counts(), (2, 1, 0));
+    assert_eq!(control.gates().counts(), (2, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_service_below_failing_to_become_ready_gives_everything_back() {
-    let (mut service, room, handle) = paced(Config::new("test"));
+    let (mut service, control, handle) = paced(Config::new("test"));
     handle.set_readiness(|_| Readiness::Err("gone".into()));
 
     service.call(RequestInfo::default()).await.unwrap_err();
 
-    assert_eq!(room.gates().counts(), (1, 1, 0));
-    assert_eq!(room.snapshot().lanes[0].in_flight, 0);
+    assert_eq!(control.gates().counts(), (1, 1, 0));
+    assert_eq!(control.snapshot().queues[0].in_flight, 0);
 }

@@ -1,4 +1,4 @@
-//! The waiting room, on a paused clock.
+//! The waiting control, on a paused clock.
 
 #![expect(
     clippy::expect_used,
@@ -7,11 +7,11 @@
 )]
 
 mod gates;
-mod line;
-mod museum;
+mod known_bugs;
 mod order;
-mod quota;
+mod standing;
 mod support;
+mod turns;
 
 use std::future::ready;
 use std::task::{Context, Waker};
@@ -49,7 +49,7 @@ fn a_call_that_finds_a_slot_allocates_nothing() {
             assert!(future.as_mut().poll(&mut task).is_ready());
         })
     };
-    // The lane of an operation is made at its first call.
+    // The queue of an operation is made at its first call.
     call();
     assert_eq!(call(), 0);
 }
@@ -73,14 +73,14 @@ fn dropped_at_any_point_a_call_gives_up_its_place_and_its_slot() {
             let (mock, handle) =
                 Mock::<u64, u64>::new(|_, _| Answer::ok(1).after(Duration::from_secs(1)));
             let layer = AdmissionLayer::new(Config::new("test").concurrency(1)).unwrap();
-            let room = layer.room().clone();
+            let control = layer.control().clone();
             let mut service = layer.layer(mock);
             let (first, second) = (service.call(1), service.call(2));
-            (async move { tokio::join!(second, first) }, (room, handle))
+            (async move { tokio::join!(second, first) }, (control, handle))
         },
-        async |cancelled, (room, handle)| {
-            let lane = room.snapshot().lanes[0];
-            assert_eq!((lane.in_flight, lane.waiting), (0, 0), "{cancelled}");
+        async |cancelled, (control, handle)| {
+            let queue = control.snapshot().queues[0];
+            assert_eq!((queue.in_flight, queue.waiting), (0, 0), "{cancelled}");
             assert_eq!(handle.counts().reservations_held, 0, "{cancelled}");
         },
     );

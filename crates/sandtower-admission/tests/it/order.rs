@@ -20,8 +20,8 @@ type OneAtATime = Admission<Mock<RequestInfo, u64>, (), Literal>;
 fn admission() -> (OneAtATime, AdmissionControl, Handle<RequestInfo, u64>) {
     let (mock, handle) = Mock::new(|_, call| Answer::ok(call).after(SECOND));
     let layer = AdmissionLayer::new(Config::new("test").concurrency(1)).unwrap().classify(Literal);
-    let room = layer.room().clone();
-    (layer.layer(mock), room, handle)
+    let control = layer.control().clone();
+    (layer.layer(mock), control, handle)
 }
 
 fn reason(error: &BoxError) -> Reason {
@@ -30,7 +30,7 @@ fn reason(error: &BoxError) -> Reason {
 
 #[tokio::test(start_paused = true)]
 async fn once_the_line_stands_the_newest_goes_first() {
-    let (mut service, room, _handle) = admission();
+    let (mut service, control, _handle) = admission();
     let mut inside = spawn(service.call(RequestInfo::default()));
     let mut old = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
@@ -38,24 +38,26 @@ async fn once_the_line_stands_the_newest_goes_first() {
     tokio::time::advance(SECOND / 2).await;
     let mut middle = spawn(service.call(RequestInfo::default()));
     assert!(middle.poll().is_pending());
-    assert!(!room.snapshot().lanes[0].newest_first, "half a second is short");
+    assert!(!control.snapshot().queues[0].newest_first, "half a second is short");
     tokio::time::advance(SECOND).await;
     let mut newest = spawn(service.call(RequestInfo::default()));
     assert!(newest.poll().is_pending());
-    assert!(room.snapshot().lanes[0].newest_first);
+    assert!(control.snapshot().queues[0].newest_first);
 
     drop(inside);
 
     assert!(newest.is_woken());
-    assert!(!middle.is_woken() && !old.is_woken());
+    assert!(middle.poll().is_pending() && old.poll().is_pending());
+    assert_eq!(control.snapshot().queues[0].in_flight, 0, "it is not their turn");
     assert!(newest.poll().is_pending());
+    assert_eq!(control.snapshot().queues[0].in_flight, 1);
     drop(newest);
     assert!(middle.is_woken(), "the turn was not passed on");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_order_that_changes_while_a_slot_is_free_leaves_nobody_asleep() {
-    let (mut service, room, _handle) = admission();
+    let (mut service, control, _handle) = admission();
     let mut inside = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
     let mut waits: Vec<_> = (0..3).map(|_| spawn(service.call(RequestInfo::default()))).collect();
@@ -68,13 +70,13 @@ async fn an_order_that_changes_while_a_slot_is_free_leaves_nobody_asleep() {
     drop(middle);
     assert!(waits[1].is_woken(), "the newest does not know that it is next");
     assert!(waits[1].poll().is_pending());
-    assert_eq!(room.snapshot().lanes[0].in_flight, 1);
+    assert_eq!(control.snapshot().queues[0].in_flight, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_that_cannot_be_met_is_rejected_at_once_with_the_wait_it_would_have_been() {
-    let (mut service, room, _handle) = admission();
-    // Four calls teach the room that a turn takes a second, while a fifth keeps the line standing.
+    let (mut service, control, _handle) = admission();
+    // Four calls teach the control that a turn takes a second, while a fifth keeps the line standing.
     let calls: Vec<_> =
         (0..5).map(|_| tokio::spawn(service.call(RequestInfo::default()))).collect();
     tokio::time::sleep(3 * SECOND + SECOND / 2).await;
@@ -89,7 +91,7 @@ async fn a_deadline_that_cannot_be_met_is_rejected_at_once_with_the_wait_it_woul
         error.to_string(),
         "admission `test` cannot serve the call in time: it would wait 1 s; retry in 1 s"
     );
-    assert_eq!(room.snapshot().lanes[0].rejected_late, 1);
+    assert_eq!(control.snapshot().queues[0].rejected_late, 1);
     let patient = RequestInfo::default().deadline(Some(start + 10 * SECOND));
     service.call(patient).await.unwrap();
     for call in calls {
@@ -140,13 +142,13 @@ async fn a_caller_can_watch_its_own_place() {
 
 #[tokio::test(start_paused = true)]
 async fn a_room_that_is_drained_lets_those_inside_finish_and_nobody_else_in() {
-    let (mut service, room, handle) = admission();
+    let (mut service, control, handle) = admission();
     let inside = tokio::spawn(service.call(RequestInfo::default()));
     let waits = tokio::spawn(service.call(RequestInfo::default()));
     tokio::task::yield_now().await;
     let start = Tick::now();
 
-    room.drain().await;
+    control.drain().await;
 
     assert_eq!(Tick::now().since(start), SECOND);
     inside.await.unwrap().unwrap();
@@ -154,7 +156,7 @@ async fn a_room_that_is_drained_lets_those_inside_finish_and_nobody_else_in() {
     let error = service.call(RequestInfo::default()).await.unwrap_err();
     assert_eq!(error.to_string(), "admission `test` is shutting down");
     assert_eq!(handle.counts().calls, 1);
-    assert_eq!(room.snapshot().lanes[0].rejected_draining, 2);
+    assert_eq!(control.snapshot().queues[0].rejected_draining, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,23 +167,23 @@ async fn a_room_that_winds_down_still_lets_in_what_puts_away_and_waits_for_the_o
     });
     let config = Config::new("test").admit_during_shutdown(KILL);
     let layer = AdmissionLayer::new(config).unwrap().classify(Literal);
-    let (mut service, room) = (layer.layer(mock), layer.room().clone());
+    let (mut service, control) = (layer.layer(mock), layer.control().clone());
     let inside = tokio::spawn(service.call(RequestInfo::default()));
     let kill = tokio::spawn(service.call(RequestInfo::new(KILL)));
     tokio::task::yield_now().await;
     let start = Tick::now();
 
-    room.begin_shutdown().await;
+    control.begin_shutdown().await;
 
     assert_eq!(Tick::now().since(start), SECOND);
     inside.await.unwrap().unwrap();
     let error = service.call(RequestInfo::default()).await.unwrap_err();
     assert_eq!(reason(&error), Reason::Draining);
-    assert!(room.snapshot().draining);
+    assert!(control.snapshot().draining);
     service.call(RequestInfo::new(KILL)).await.unwrap();
     kill.await.unwrap().unwrap();
 
-    room.drain().await;
+    control.drain().await;
 
     let error = service.call(RequestInfo::new(KILL)).await.unwrap_err();
     assert_eq!(reason(&error), Reason::Draining);

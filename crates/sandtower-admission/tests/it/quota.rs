@@ -1,4 +1,4 @@
-//! The gate that turns "out of slots" into waiting for one, in the room and alone.
+//! The gate that turns "out of slots" into waiting for one, in the control and alone.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -62,8 +62,8 @@ fn waiting(quota: Quota) -> (Waiting, AdmissionControl<Quota>, Handle<RequestInf
     let progress = Progress::new();
     let layer = AdmissionLayer::with_gates(Config::new("E2B"), quota).unwrap();
     let layer = layer.classify(Literal).watch(Watched(progress.clone()));
-    let room = layer.room().clone();
-    (layer.layer(mock), room, handle, progress)
+    let control = layer.control().clone();
+    (layer.layer(mock), control, handle, progress)
 }
 
 #[test]
@@ -97,7 +97,7 @@ async fn who_waits_is_told_how_many_are_in_use_and_what_comes_next() {
 
 #[tokio::test(start_paused = true)]
 async fn a_kill_lets_one_of_those_who_wait_go_at_once() {
-    let (mut service, room, handle, _) = waiting(full());
+    let (mut service, control, handle, _) = waiting(full());
     let start = Tick::now();
     let calls: Vec<_> = (0..2)
         .map(|_| {
@@ -118,22 +118,22 @@ async fn a_kill_lets_one_of_those_who_wait_go_at_once() {
     for (call, _) in calls {
         call.await.unwrap().unwrap();
     }
-    let seen = room.gates().snapshot();
+    let seen = control.gates().snapshot();
     assert_eq!((seen.in_use, seen.probes, seen.probes_found), (2, 1, 1), "{seen:?}");
     assert!(Tick::now().since(start) > 3 * SECOND, "the second one went by a probe");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_end_that_was_seen_elsewhere_lets_one_go_too() {
-    let (mut service, room, handle, _) = waiting(full());
+    let (mut service, control, handle, _) = waiting(full());
     let create = tokio::spawn(service.call(RequestInfo::new(CREATE)));
     tokio::task::yield_now().await;
     assert_eq!(handle.counts().calls, 0);
 
-    room.gates().release(1);
+    control.gates().release(1);
 
     create.await.unwrap().unwrap();
-    assert_eq!(room.gates().snapshot().probes, 0);
+    assert_eq!(control.gates().snapshot().probes, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,16 +145,16 @@ async fn calls_that_take_no_slot_pass_while_there_is_none() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_is_sent_away_for_a_probe_that_is_late_before_the_deadline() {
-    let (mut service, room, ..) = waiting(full());
+    let (mut service, control, ..) = waiting(full());
     let deadline = Tick::now() + SECOND;
     let create = tokio::spawn(service.call(RequestInfo::new(CREATE).deadline(Some(deadline))));
     tokio::time::sleep(SECOND / 2).await;
-    room.gates().release(1);
+    control.gates().release(1);
     create.await.unwrap().unwrap();
     // Who finds no slot until then is rejected then.
     let deadline = Tick::now() + SECOND;
-    settle(room.gates(), KILL, Verdict::success());
-    settle(room.gates(), CREATE, Verdict::exhausted());
+    settle(control.gates(), KILL, Verdict::success());
+    settle(control.gates(), CREATE, Verdict::exhausted());
     let error = service.call(RequestInfo::new(CREATE).deadline(Some(deadline))).await.unwrap_err();
     assert!(find::<Rejection>(&*error).is_some(), "{error}");
     assert_eq!(Tick::now(), deadline);
@@ -162,12 +162,12 @@ async fn nobody_is_sent_away_for_a_probe_that_is_late_before_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_is_won_and_not_used_goes_to_the_next() {
-    let (mut service, room, handle, _) = waiting(full());
+    let (mut service, control, handle, _) = waiting(full());
     handle.set_readiness(|_| sandtower_testkit::Readiness::Pending);
     let mut first = spawn(service.call(RequestInfo::new(CREATE)));
     let mut second = spawn(service.call(RequestInfo::new(CREATE)));
     assert!(first.poll().is_pending() && second.poll().is_pending());
-    room.gates().release(1);
+    control.gates().release(1);
     assert!(first.is_woken());
     assert!(first.poll().is_pending(), "it is being made ready");
     assert!(second.poll().is_pending());
@@ -176,7 +176,7 @@ async fn a_slot_that_is_won_and_not_used_goes_to_the_next() {
 
     assert!(second.is_woken());
     assert!(second.poll().is_pending(), "now this one is");
-    assert_eq!(room.gates().snapshot().under_way, 1);
+    assert_eq!(control.gates().snapshot().under_way, 1);
 }
 
 #[test]

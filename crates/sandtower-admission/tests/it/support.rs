@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sandtower_core::{
-    BoxError, Classify, ClassifyResponse, Completion, Gate, HasInfo, Reason, Rejection,
-    RequestInfo, Subscriber, Subscribers, Take, Tick, Verdict, verdict_of_error,
+    BoxError, Change, Classify, ClassifyResponse, Completion, Deferred, Gate, HasInfo, No, Now,
+    Reason, Rejection, RequestInfo, Subscriber, Subscribers, Tick, Verdict, verdict_of_error,
 };
 
 /// What a request asks is the request.
@@ -46,32 +46,33 @@ impl<Res> ClassifyResponse<Res> for InfoClassifier {
 pub(crate) struct Pace {
     interval: Duration,
     state: Mutex<PaceState>,
-    watchers: Subscribers,
+    subscribers: Arc<Subscribers>,
 }
 
 #[derive(Debug, Default)]
 struct PaceState {
     next: Tick,
     shut: bool,
-    taken: u32,
-    given_back: u32,
-    settled: u32,
+    turned_away: bool,
+    acquired: u32,
+    not_sent: u32,
+    recorded: u32,
 }
 
 impl Pace {
     pub(crate) fn new(interval: Duration) -> Arc<Self> {
-        Arc::new(Self { interval, state: Mutex::default(), watchers: Subscribers::default() })
+        Arc::new(Self { interval, state: Mutex::default(), subscribers: Arc::default() })
     }
 
     pub(crate) fn shut(&self) {
         self.state.lock().unwrap().shut = true;
-        self.watchers.notify();
+        self.subscribers.notify(Change::Closed);
     }
 
-    /// Taken, given back, settled.
+    /// Acquired, not sent, recorded.
     pub(crate) fn counts(&self) -> (u32, u32, u32) {
         let state = self.state.lock().unwrap();
-        (state.taken, state.given_back, state.settled)
+        (state.acquired, state.not_sent, state.recorded)
     }
 }
 
@@ -80,37 +81,52 @@ fn rejection() -> Rejection {
 }
 
 impl Gate for Pace {
-    type Token = ();
+    type Permit = ();
 
-    fn take(&self, _: &RequestInfo, now: Tick) -> Take<()> {
+    fn check(&self, _: Option<&RequestInfo>, _: &Now) -> Option<No> {
+        let shut = self.state.lock().unwrap().shut;
+        shut.then(|| No::Closed { until: None, why: rejection() })
+    }
+
+    fn try_acquire(&self, _: &RequestInfo, now: &Now, _: &mut Deferred) -> Result<(), No> {
         let mut state = self.state.lock().unwrap();
         if state.shut {
-            return Take::Reject(rejection());
+            return Err(No::Closed { until: None, why: rejection() });
         }
-        if now < state.next {
-            return Take::NotBefore(state.next, rejection());
+        let next = state.next;
+        if now.tick() < next {
+            state.turned_away = true;
+            return Err(No::Wait { earliest: next, look_again: next, why: rejection() });
         }
-        state.next = now + self.interval;
-        state.taken += 1;
-        Take::Open(())
+        state.next = now.tick() + self.interval;
+        state.acquired += 1;
+        Ok(())
     }
 
-    fn give_back(&self, _: &RequestInfo, (): ()) {
+    fn record(
+        &self,
+        _: &RequestInfo,
+        (): (),
+        done: &Completion,
+        later: &mut Deferred,
+    ) -> Option<()> {
         let mut state = self.state.lock().unwrap();
+        if done.was_sent() {
+            state.recorded += 1;
+            return None;
+        }
+        state.not_sent += 1;
         state.next = Tick::ZERO;
-        state.given_back += 1;
+        if std::mem::take(&mut state.turned_away) {
+            later.notify(&self.subscribers, Change::Opened);
+        }
+        None
     }
 
-    fn settle(&self, _: &RequestInfo, (): (), _: &Completion) {
-        self.state.lock().unwrap().settled += 1;
-    }
+    fn not_ready(&self, _: &Verdict, _: &Now, _: &mut Deferred) {}
 
-    fn peek(&self, _: &impl Clock) -> Option<Rejection> {
-        self.state.lock().unwrap().shut.then(rejection)
-    }
-
-    fn watch(&self, changed: Weak<dyn Subscriber>) {
-        self.watchers.add(changed);
+    fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
+        self.subscribers.add(subscriber);
     }
 }
 

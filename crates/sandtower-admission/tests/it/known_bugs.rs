@@ -92,7 +92,7 @@ async fn museum_23_one_layer_before_three_services_admits_its_limit_and_not_thre
 
     let sent: u64 = handles.iter().map(|handle| handle.counts().calls).sum();
     assert_eq!(sent, 4);
-    assert_eq!(layer.room().snapshot().lanes[0].in_flight, 4);
+    assert_eq!(layer.control().snapshot().queues[0].in_flight, 4);
     calls.join_all().await.into_iter().for_each(|answer| assert_eq!(answer.unwrap(), 7));
 }
 
@@ -112,9 +112,11 @@ async fn museum_23_a_limit_at_its_floor_grows_again_once_the_service_is_well() {
         }
     });
     let limit = Stepwise::recommended().initial(4).ceiling(4);
-    let layer = AdmissionLayer::new(Config::new("test").concurrency(limit)).unwrap();
+    let layer =
+        AdmissionLayer::new(Config::new("test").concurrency(limit).longest_wait(Duration::MAX))
+            .unwrap();
     let service = layer.layer(mock);
-    let lane = || layer.room().snapshot().lanes[0];
+    let queue = || layer.control().snapshot().queues[0];
     let send = |calls: u64| {
         let service = service.clone();
         async move {
@@ -123,10 +125,10 @@ async fn museum_23_a_limit_at_its_floor_grows_again_once_the_service_is_well() {
         }
     };
     send(60).await;
-    assert_eq!(lane().limit, 1);
+    assert_eq!(queue().limit, 1);
 
     well.store(true, Ordering::Relaxed);
     send(900).await;
 
-    assert_eq!(lane().limit, 4);
+    assert_eq!(queue().limit, 4);
 }

@@ -24,8 +24,8 @@ fn admission(
 ) -> (Waiting, AdmissionControl, sandtower_testkit::Handle<RequestInfo, u64>) {
     let (mock, handle) = Mock::new(|_, call| Answer::ok(call).after(SECOND));
     let layer = AdmissionLayer::new(config).unwrap().classify(Literal);
-    let room = layer.room().clone();
-    (layer.layer(mock), room, handle)
+    let control = layer.control().clone();
+    (layer.layer(mock), control, handle)
 }
 
 fn one_at_a_time() -> Config {
@@ -38,7 +38,7 @@ fn reason(error: &sandtower_core::BoxError) -> Reason {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_calls_are_in_flight_than_the_limit_says() {
-    let (service, room, handle) = admission(Config::new("test").concurrency(3));
+    let (service, control, handle) = admission(Config::new("test").concurrency(3));
     let start = Tick::now();
     let calls: Vec<_> =
         (0..10).map(|_| tokio::spawn(service.clone().oneshot(RequestInfo::default()))).collect();
@@ -47,8 +47,8 @@ async fn no_more_calls_are_in_flight_than_the_limit_says() {
     }
     assert_eq!(handle.counts().in_flight_max, 3);
     assert_eq!(Tick::now().since(start), 4 * SECOND);
-    let lane = room.snapshot().lanes[0];
-    assert_eq!((lane.admitted, lane.admitted_after_wait), (10, 7));
+    let queue = control.snapshot().queues[0];
+    assert_eq!((queue.admitted, queue.admitted_after_wait), (10, 7));
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,7 +73,7 @@ async fn calls_go_in_the_order_in_which_they_came_while_the_line_is_short() {
 
 #[tokio::test(start_paused = true)]
 async fn a_newcomer_never_overtakes_who_waits_even_when_a_slot_is_free() {
-    let (mut service, room, _handle) = admission(one_at_a_time());
+    let (mut service, control, _handle) = admission(one_at_a_time());
     let mut first = spawn(service.call(RequestInfo::default()));
     let mut waits = spawn(service.call(RequestInfo::default()));
     assert!(first.poll().is_pending());
@@ -84,7 +84,7 @@ async fn a_newcomer_never_overtakes_who_waits_even_when_a_slot_is_free() {
     // The slot is free, and its owner was not polled yet.
     let mut newcomer = spawn(service.call(RequestInfo::default()));
     assert!(newcomer.poll().is_pending());
-    assert_eq!(room.snapshot().lanes[0].waiting, 2);
+    assert_eq!(control.snapshot().queues[0].waiting, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +132,7 @@ async fn who_waits_holds_nothing_below() {
 
 #[tokio::test(start_paused = true)]
 async fn a_line_that_is_full_rejects_at_once() {
-    let (mut service, room, _handle) = admission(one_at_a_time().queue(1));
+    let (mut service, control, _handle) = admission(one_at_a_time().queue(1));
     let mut inside = spawn(service.call(RequestInfo::default()));
     let mut waits = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
@@ -141,12 +141,12 @@ async fn a_line_that_is_full_rejects_at_once() {
     let error = service.call(RequestInfo::default()).await.unwrap_err();
 
     assert_eq!(error.to_string(), "admission `test` is full: a call is waiting");
-    assert_eq!(room.snapshot().lanes[0].rejected_full, 1);
+    assert_eq!(control.snapshot().queues[0].rejected_full, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_deadline_comes_while_it_waits_is_rejected_then() {
-    let (mut service, room, _handle) = admission(one_at_a_time());
+    let (mut service, control, _handle) = admission(one_at_a_time());
     let mut inside = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
     let start = Tick::now();
@@ -156,7 +156,7 @@ async fn a_call_whose_deadline_comes_while_it_waits_is_rejected_then() {
 
     assert_eq!(reason(&error), Reason::TooLate { waited: SECOND / 2 });
     assert_eq!(Tick::now().since(start), SECOND / 2);
-    assert_eq!(room.snapshot().lanes[0].rejected_late, 1);
+    assert_eq!(control.snapshot().queues[0].rejected_late, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,15 +176,15 @@ async fn a_call_that_nobody_polls_does_not_block_the_line() {
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_is_raised_lets_the_line_move() {
-    let (mut service, room, _handle) = admission(one_at_a_time());
+    let (mut service, control, _handle) = admission(one_at_a_time());
     let mut calls: Vec<_> = (0..3).map(|_| spawn(service.call(RequestInfo::default()))).collect();
     for call in &mut calls {
         assert!(call.poll().is_pending());
     }
-    room.set_concurrency(Operation::CALL, 3).unwrap();
+    control.set_concurrency(Operation::CALL, 3).unwrap();
     assert!(calls[1].is_woken());
     assert!(calls[1].poll().is_pending());
     assert!(calls[2].is_woken(), "one free slot was passed on, the other was not");
     assert!(calls[2].poll().is_pending());
-    assert_eq!(room.snapshot().lanes[0].in_flight, 3);
+    assert_eq!(control.snapshot().queues[0].in_flight, 3);
 }

@@ -1,7 +1,9 @@
 //! The wait list against a plain sorted `Vec`.
 
 use proptest::prelude::*;
-use sandtower_core::{Place, Tick, WaitList};
+use sandtower_core::Tick;
+
+use super::{Place, WaitList};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -22,7 +24,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn the_line_is_in_order_of_arrival_whoever_joins_or_leaves(
+    fn the_queue_is_in_order_of_arrival_whatever_joins_or_leaves(
         steps in prop::collection::vec(step(), 0..200),
     ) {
         let mut line = WaitList::new();
@@ -42,7 +44,6 @@ proptest! {
                 }
                 Step::LeaveFront if !model.is_empty() => {
                     let (_, id, place) = model.remove(0);
-                    prop_assert_eq!(line.front(), Some(place));
                     prop_assert_eq!(line.leave(place), Some(id));
                     gone.push(place);
                 }
@@ -55,10 +56,19 @@ proptest! {
             }
             prop_assert_eq!(line.len(), model.len());
             let ids: Vec<u32> = model.iter().map(|(_, id, _)| *id).collect();
-            prop_assert_eq!(line.iter().copied().collect::<Vec<_>>(), ids);
-            prop_assert_eq!(line.back(), model.last().map(|(.., place)| *place));
+            let places: Vec<Place> = model.iter().map(|(.., place)| *place).collect();
+            prop_assert_eq!(line.places(false).collect::<Vec<_>>(), &places[..]);
+            let behind: Vec<Place> = places.iter().rev().copied().collect();
+            prop_assert_eq!(line.places(true).collect::<Vec<_>>(), behind);
+            let values: Vec<u32> =
+                places.iter().filter_map(|place| line.get(*place).copied()).collect();
+            prop_assert_eq!(values, ids);
             for (ahead, (.., place)) in model.iter().enumerate() {
                 prop_assert_eq!(line.ahead(*place), Some(ahead));
+            }
+            let earlier = |at: u64| model.iter().filter(|(arrived, ..)| *arrived <= at).count();
+            for at in [0, 10, 49] {
+                prop_assert_eq!(line.arrived_by(Tick::from_nanos(at)), earlier(at));
             }
         }
     }

@@ -1,23 +1,14 @@
-use crate::Tick;
+//! Calls in the order in which they arrived: pure data, in one allocation that is reused.
 
-/// Callers that stand in line, in the order in which their calls arrived: pure data, in one
-/// allocation that is reused.
-///
-/// Who comes back, such as an attempt that was throttled, gets back in at its old place. Anyone can
-/// leave from anywhere in constant time.
-///
-/// ```
-/// use sandtower_core::{Tick, WaitList};
-///
-/// let mut line = WaitList::new();
-/// line.join(Tick::from_nanos(20), "late");
-/// let early = line.join(Tick::from_nanos(10), "early");
-/// assert_eq!(line.front(), Some(early));
-/// assert_eq!(line.leave(early), Some("early"));
-/// assert_eq!(line.leave(early), None);
-/// ```
+#[cfg(test)]
+mod tests;
+
+use sandtower_core::Tick;
+
+/// A queue in order of arrival. An attempt that returns, such as one that was throttled, gets its old
+/// place back. Leaving takes constant time, from wherever.
 #[derive(Debug)]
-pub struct WaitList<T> {
+pub(crate) struct WaitList<T> {
     slots: Vec<Slot<T>>,
     free: Option<u32>,
     front: Option<u32>,
@@ -25,9 +16,9 @@ pub struct WaitList<T> {
     len: usize,
 }
 
-/// A caller's place in a [`WaitList`]. Void once it left, even if the memory is used again.
+/// A place in a [`WaitList`]. Void once its call left, even if the memory is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     slot: u32,
     generation: u32,
 }
@@ -44,24 +35,21 @@ struct Slot<T> {
 }
 
 impl<T> WaitList<T> {
-    /// Nobody in line.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { slots: Vec::new(), free: None, front: None, back: None, len: 0 }
     }
 
-    /// How many stand in line.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nobody stands in line.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Joins behind everyone who arrived no later. A newcomer joins in constant time; who comes
-    /// back passes those who arrived after.
-    pub fn join(&mut self, arrived: Tick, value: T) -> Place {
+    /// Joins behind all that arrived no later. A newcomer joins in constant time; an attempt that
+    /// returns passes those that arrived after it.
+    pub(crate) fn join(&mut self, arrived: Tick, value: T) -> Place {
         let mut before = self.back;
         while let Some(slot) = before {
             if self.at(slot).arrived <= arrived {
@@ -86,8 +74,7 @@ impl<T> WaitList<T> {
         self.place(slot)
     }
 
-    /// Leaves the line, from wherever in it.
-    pub fn leave(&mut self, place: Place) -> Option<T> {
+    pub(crate) fn leave(&mut self, place: Place) -> Option<T> {
         let slot = self.slots.get_mut(place.slot as usize)?;
         if slot.generation != place.generation {
             return None;
@@ -108,32 +95,36 @@ impl<T> WaitList<T> {
         Some(value)
     }
 
-    /// Who arrived first.
-    pub fn front(&self) -> Option<Place> {
-        self.front.map(|slot| self.place(slot))
+    /// How many are ahead of `place`; `None` if it is void. Takes time in proportion.
+    pub(crate) fn ahead(&self, place: Place) -> Option<usize> {
+        self.places(false).position(|other| other == place)
     }
 
-    /// Who arrived last.
-    pub fn back(&self) -> Option<Place> {
-        self.back.map(|slot| self.place(slot))
+    /// How many arrived no later than `arrived`. Takes time in proportion to the others.
+    pub(crate) fn arrived_by(&self, arrived: Tick) -> usize {
+        let later = std::iter::successors(self.back, |&slot| self.at(slot).before)
+            .take_while(|&slot| self.at(slot).arrived > arrived);
+        self.len - later.count()
     }
 
-    /// How many stand before `place`; `None` if nobody stands there. Takes time in proportion.
-    pub fn ahead(&self, place: Place) -> Option<usize> {
-        let mut line = std::iter::successors(self.front, |&slot| self.at(slot).behind);
-        line.position(|slot| self.place(slot) == place)
+    pub(crate) fn get(&self, place: Place) -> Option<&T> {
+        let slot = self.slots.get(place.slot as usize)?;
+        if slot.generation == place.generation { slot.value.as_ref() } else { None }
     }
 
-    /// What stands at `place`.
-    pub fn get_mut(&mut self, place: Place) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, place: Place) -> Option<&mut T> {
         let slot = self.slots.get_mut(place.slot as usize)?;
         if slot.generation == place.generation { slot.value.as_mut() } else { None }
     }
 
-    /// Everyone in line, from the front.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        std::iter::successors(self.front, |&slot| self.at(slot).behind)
-            .filter_map(|slot| self.at(slot).value.as_ref())
+    /// All places, from the front; from the back, if `newest_first`.
+    pub(crate) fn places(&self, newest_first: bool) -> impl Iterator<Item = Place> {
+        let first = if newest_first { self.back } else { self.front };
+        std::iter::successors(first, move |&slot| {
+            let slot = self.at(slot);
+            if newest_first { slot.before } else { slot.behind }
+        })
+        .map(|slot| self.place(slot))
     }
 
     fn place(&self, slot: u32) -> Place {
@@ -164,11 +155,5 @@ impl<T> WaitList<T> {
 
     fn at_mut(&mut self, slot: u32) -> &mut Slot<T> {
         &mut self.slots[slot as usize]
-    }
-}
-
-impl<T> Default for WaitList<T> {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -1,0 +1,100 @@
+//! Admission control as a gate: a slot and what its own gates give, all or none.
+
+use std::sync::Weak;
+
+use sandtower_core::{
+    Completion, Deferred, Gate, No, Now, Reason, RequestInfo, Stage, Subscriber, Tick, Verdict,
+};
+
+use super::AdmissionControl;
+use crate::slot::{Slot, SlotPlace};
+
+impl<G: Gate> Gate for AdmissionControl<G> {
+    type Permit = Slot<G::Permit>;
+
+    fn check(&self, request: Option<&RequestInfo>, now: &Now) -> Option<No> {
+        match request {
+            Some(info) if self.is_closed_to(info.operation) => {
+                let why = self.rejection(info.operation, Reason::Draining);
+                Some(No::Closed { until: None, why })
+            }
+            Some(info) => {
+                let full = self.full(info, now);
+                let gates = self.inner.gates.check(request, now);
+                match (full, gates) {
+                    (None, gates) => gates,
+                    (full, None) => full,
+                    // A gate that is closed is more to the point than a slot that may be free soon.
+                    (_, Some(closed @ No::Closed { .. })) => Some(closed),
+                    (full, _) => full,
+                }
+            }
+            None => self.inner.gates.check(None, now),
+        }
+    }
+
+    fn try_acquire(
+        &self,
+        info: &RequestInfo,
+        now: &Now,
+        later: &mut Deferred,
+    ) -> Result<Self::Permit, No> {
+        let mut queue = self.queue(info.operation);
+        if self.is_closed_to(info.operation) {
+            let why = self.reject(&mut queue, info.operation, Reason::Draining);
+            return Err(No::Closed { until: None, why });
+        }
+        if !queue.is_open() {
+            let limit = queue.limit();
+            let why = self.reject(&mut queue, info.operation, Reason::Full { limit });
+            return Err(No::Wait { earliest: now.tick(), look_again: Tick::MAX, why });
+        }
+        let permit = self.inner.gates.try_acquire(info, now, later)?;
+        let taken = queue.admit(now.tick());
+        Ok(Slot { gates: Some(permit), place: SlotPlace::Taken(taken) })
+    }
+
+    /// The gates come first, so that a call that is woken for the slot finds them as they are now.
+    ///
+    /// At the head of a stream the slot is free, unless it is [kept](crate::Config::slots_to_the_end);
+    /// what the gates gave stays out for as long as they say.
+    #[inline]
+    fn record(
+        &self,
+        info: &RequestInfo,
+        slot: Self::Permit,
+        done: &Completion,
+        later: &mut Deferred,
+    ) -> Option<Self::Permit> {
+        let Slot { gates, mut place } = slot;
+        let gates = gates.and_then(|permit| self.inner.gates.record(info, permit, done, later));
+        let at_head = done.stage == Stage::Head;
+        if let SlotPlace::Taken(taken) = place
+            && !(at_head && self.inner.config.slots_to_the_end)
+        {
+            place = SlotPlace::Free;
+            self.inner.release(info.operation, taken, done, later);
+        }
+        let kept = at_head && (gates.is_some() || place != SlotPlace::Free);
+        kept.then_some(Slot { gates, place })
+    }
+
+    fn not_ready(&self, verdict: &Verdict, now: &Now, later: &mut Deferred) {
+        self.inner.gates.not_ready(verdict, now, later);
+    }
+
+    fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
+        self.inner.subscribers.add(subscriber);
+    }
+}
+
+impl<G> AdmissionControl<G> {
+    fn full(&self, info: &RequestInfo, now: &Now) -> Option<No> {
+        let limit = {
+            let queue = self.queue(info.operation);
+            (!queue.is_open()).then(|| queue.limit())?
+        };
+        let why = self.rejection(info.operation, Reason::Full { limit });
+        Some(No::Wait { earliest: now.tick(), look_again: Tick::MAX, why })
+    }
+}
