@@ -38,6 +38,11 @@ impl Course {
         Self { name: "failing", readiness: at_once, answers: Answers::Failures };
     pub(super) const FLAKY: Self =
         Self { name: "failing every second call", readiness: slowly, answers: Answers::Flaky };
+    pub(super) const FIRST_FAILS: Self = Self {
+        name: "failing every second call, at once",
+        readiness: at_once,
+        answers: Answers::Flaky,
+    };
     pub(super) const HANGING: Self =
         Self { name: "never answering", readiness: at_once, answers: Answers::Hang };
     pub(super) const BUSY: Self = Self {

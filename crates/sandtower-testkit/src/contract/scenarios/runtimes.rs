@@ -16,7 +16,7 @@ use super::super::{
 };
 use crate::{
     BoxError, Readiness, Rule, Violation,
-    drive::{Driven, Until, on_a_paused_clock},
+    drive::{Drive, Driven, Until, on_a_paused_clock},
 };
 
 const A_WHILE: Duration = Duration::from_secs(1);
@@ -148,8 +148,9 @@ where
     pub(in super::super) fn moved_calls(&self) -> Result<(), Violation> {
         self.moved_response()?;
         self.moved_in_flight();
+        self.moved_after_polls(Course::FIRST_FAILS, 1, "whose first attempt may have failed")?;
         for polls in [0, 1] {
-            self.moved_before_it_was_sent(polls)?;
+            self.moved_after_polls(Course::NEVER_READY, polls, "that was not sent yet")?;
         }
         self.moved_in_the_queue()
     }
@@ -179,14 +180,15 @@ where
         });
     }
 
-    fn moved_before_it_was_sent(&self, polls: u64) -> Result<(), Violation> {
+    fn moved_after_polls(&self, course: Course, polls: u64, which: &str) -> Result<(), Violation> {
         let (world, call) = on_a_paused_clock(async {
-            let world = self.world(Course::NEVER_READY);
+            let world = self.world(course);
             let mut call = self.start(&world);
-            let _ = call.run(Until::Polls(polls), A_WHILE).await;
-            (world, call)
+            let drive = call.run(Until::Polls(polls), A_WHILE).await;
+            (world, (!matches!(drive, Drive::Finished(_))).then_some(call))
         });
-        self.completes(&world, call, &format!("a call polled {polls} times before it was sent"))
+        let Some(call) = call else { return Ok(()) };
+        self.completes(&world, call, &format!("a call {which}, polled {polls} times"))
     }
 
     fn moved_in_the_queue(&self) -> Result<(), Violation> {
