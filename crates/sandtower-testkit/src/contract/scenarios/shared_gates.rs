@@ -20,6 +20,9 @@ const A_WHILE: Duration = Duration::from_secs(1);
 /// Far shorter than the lease of anything that gets lost.
 const PROMPTLY: Duration = Duration::from_secs(10);
 
+/// Longer than a breaker is open before its first probe.
+const PASSES_WITHIN: Duration = Duration::from_secs(120);
+
 /// How the first service gives back what it holds of the gate.
 #[derive(Clone, Copy, Debug)]
 enum GivesBack {
@@ -86,11 +89,12 @@ where
         gives_back: GivesBack,
     ) -> Result<bool, Violation> {
         let mut holds = self.start(&first);
-        if !matches!(holds.run(Until::Finished, A_WHILE).await, Drive::Silent) {
+        if !passes_the_gate(&first, &mut holds).await {
             return Ok(false);
         }
         let mut waits = self.start(&second);
-        if !matches!(waits.run(Until::Finished, A_WHILE).await, Drive::Silent) {
+        let waiting = waits.run(Until::Finished, A_WHILE).await;
+        if !matches!(waiting, Drive::Silent) || second.handle.counts().readiness_polls > 0 {
             return Ok(false);
         }
         gives_back.give_back(&first, holds).await;
@@ -108,4 +112,18 @@ where
             }
         }
     }
+}
+
+/// Whether a call gets as far as the inner service, which a gate may allow only after a while, and
+/// stays there.
+async fn passes_the_gate<Req, Res, S, T>(world: &World<Req, Res, S>, call: &mut Call<T>) -> bool {
+    for _ in 0..PASSES_WITHIN.as_secs() {
+        if !matches!(call.run(Until::Finished, A_WHILE).await, Drive::Silent) {
+            return false;
+        }
+        if world.handle.counts().readiness_polls > 0 {
+            return true;
+        }
+    }
+    false
 }
