@@ -30,13 +30,13 @@ pub enum Rule {
     CancelledCallsDoNotWedge,
     /// Once the service and its calls are dropped, no instance of the inner service is left.
     NothingOutlivesItsService,
-    /// Who can go on is woken: nobody depends on a poll that nobody asked for.
+    /// A call that can go on is woken: none depends on a poll without a wake-up.
     NoLostWakeUps,
     /// Capacity that was granted to a caller that is not polled reaches the next caller.
     CapacityIsPassedOn,
     /// A timer fires even if the future that it bounds uses up the cooperative budget of its task.
     TimersFire,
-    /// Nobody is polled again and again while nothing changes.
+    /// No call is polled again and again while nothing changes.
     NoBusyLoops,
     /// A call comes to an end when the inner service does its part.
     CallsFinish,

@@ -25,7 +25,7 @@ const CRATES: [&str; 5] = [
 /// Of each crate, in a sample. A mutant takes 2 to 6 s on one core, and at least 20 s if it hangs.
 const SAMPLE: usize = 40;
 
-/// What is asked for on the command line.
+/// The options of the command line.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Options {
     /// All mutants, not a sample.

@@ -6,7 +6,7 @@ use crate::{Answer, Instance, Readiness};
 
 const MOMENT: Duration = Duration::from_millis(20);
 
-/// When the first call of a late course is answered: after others had time to queue behind it.
+/// When the first call of a late course completes: after others had time to queue behind it.
 const LATE: Duration = Duration::from_secs(3);
 
 /// How the inner service behaves.

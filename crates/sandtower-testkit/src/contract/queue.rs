@@ -76,7 +76,7 @@ where
                 return Ok(None);
             }
         }
-        // Those that come later are answered at once.
+        // Calls that come later complete at once.
         if course.name == Course::HANGING.name {
             self.set_answers(&world, Course::SMOOTH);
         }

@@ -33,7 +33,7 @@ pub enum Scenario {
     /// below. Needs a service that can be cloned and that rejects within 200 calls that succeed, or
     /// 200 that fail.
     RejectedClones,
-    /// Who can go on is woken, also when it is polled by another task than before, and when
+    /// A call that can go on is woken, also when it is polled by another task than before, and when
     /// another who waited is dropped.
     WakeUps,
     /// While calls are queued, an attempt joins with an older arrival time; none is stranded. Needs
@@ -46,7 +46,7 @@ pub enum Scenario {
     /// Two services share a gate; what a call of one gives back reaches a call that waits at the
     /// other. Needs [`Contract::shared`](crate::Contract::shared).
     SharedGates,
-    /// Nobody is polled again and again while the inner service does nothing.
+    /// No call is polled again and again while the inner service does nothing.
     IdleWaits,
     /// The inner service uses up the cooperative budget of the task at each poll; a timeout fires all
     /// the same. Needs a service that ends a call that hangs below.

@@ -1,6 +1,6 @@
 //! An instance whose readiness failed is not used again.
 //!
-//! The mock itself judges; what remains is that the service is of use afterwards.
+//! The mock itself checks that. Here remains that the service can be used afterwards.
 
 use std::{rc::Rc, time::Duration};
 

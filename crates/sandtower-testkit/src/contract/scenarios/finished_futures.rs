@@ -1,4 +1,4 @@
-//! A future that is polled after it completed does not answer `Pending`.
+//! A future that is polled after it completed does not return `Pending`.
 
 use std::{
     fmt,
@@ -67,7 +67,7 @@ fn is_pending<F: Future>(
     match catch_unwind(AssertUnwindSafe(|| finished.force().is_pending())) {
         Ok(true) => {
             let seen = format!(
-                "{when}: a call's future was polled after it had completed, and is pending for ever"
+                "{when}: a call's future was polled after it had completed, and is pending forever"
             );
             Err(Violation::new(Rule::FinishedFuturesAreNotPending, seen))
         }

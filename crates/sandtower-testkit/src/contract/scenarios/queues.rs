@@ -42,7 +42,7 @@ where
     S: Service<Req> + 'static,
     S::Error: Into<BoxError>,
 {
-    /// Who is next changes again and again; whoever is next is woken.
+    /// The next of the queue changes again and again, and is woken each time.
     pub(in super::super) async fn returning_arrivals(&self) -> Result<Played, Violation> {
         for ending in Ending::ALL {
             for returns in [Returns::Before, Returns::BetweenWakeAndPoll] {

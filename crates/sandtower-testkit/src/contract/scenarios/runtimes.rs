@@ -168,7 +168,7 @@ where
         self.completes(&world, response, "a response that was not polled")
     }
 
-    /// The inner service never answers; all that can go wrong is a panic.
+    /// The inner service never responds; all that can go wrong is a panic.
     fn moved_in_flight(&self) {
         let mut call = on_a_paused_clock(async {
             let mut call = self.start(&self.world(Course::HANGING));

@@ -29,7 +29,7 @@ fn a_queue_that_tells_whoever_can_go_on_keeps_the_contract() {
 }
 
 #[test]
-fn a_returning_attempt_that_is_not_told_that_it_is_next_strands_the_queue() {
+fn a_returning_attempt_that_is_next_and_not_woken_strands_the_queue() {
     assert_says(
         &message_of(&contract(Fault::JoinsUnseen)),
         &[
@@ -50,9 +50,9 @@ fn a_returning_attempt_that_leaves_when_it_is_woken_strands_the_queue() {
 
 #[test]
 fn a_grant_that_waits_for_a_call_that_is_not_polled_is_found() {
-    let told = message_of(&contract(Fault::GrantsForEver));
-    assert_says(&told, &["rule `capacity-is-passed-on`", "(scenario `unpolled-grants`)"]);
-    assert!(!told.contains("(scenario `returning-arrivals`)"), "{told}");
+    let message = message_of(&contract(Fault::GrantsForEver));
+    assert_says(&message, &["rule `capacity-is-passed-on`", "(scenario `unpolled-grants`)"]);
+    assert!(!message.contains("(scenario `returning-arrivals`)"), "{message}");
 }
 
 #[test]

@@ -18,13 +18,13 @@ pub(super) type Request = Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     None,
-    /// What joins before the one that was woken is not told that it is next.
+    /// A call that joins before the one that was woken is not woken, though it is next.
     JoinsUnseen,
-    /// When the one that was woken leaves, the next is not told.
+    /// When the call that was woken leaves, the next is not woken.
     LeavesUnseen,
     /// The next in the queue is waited for, polled or not.
     GrantsForEver,
-    /// A call that was never sent gives its capacity back and tells no waiter.
+    /// A call that was never sent gives its capacity back and wakes no waiter.
     FreesUnseen,
 }
 
@@ -59,17 +59,17 @@ impl Room {
     fn free(&self, sent: bool) {
         self.lock().taken = false;
         if sent || self.fault != Fault::FreesUnseen {
-            self.tell();
+            self.wake();
         }
     }
 
-    fn tell(&self) {
+    fn wake(&self) {
         let state = self.lock();
-        let told = match self.fault {
+        let woken = match self.fault {
             Fault::None | Fault::FreesUnseen => usize::MAX,
             Fault::JoinsUnseen | Fault::LeavesUnseen | Fault::GrantsForEver => 1,
         };
-        let wakers: Vec<_> = state.queue.values().take(told).cloned().collect();
+        let wakers: Vec<_> = state.queue.values().take(woken).cloned().collect();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -144,7 +144,7 @@ impl Drop for Turn {
         let free = !state.taken;
         drop(state);
         if free && self.room.fault != Fault::LeavesUnseen {
-            self.room.tell();
+            self.room.wake();
         }
     }
 }
