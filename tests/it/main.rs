@@ -15,3 +15,4 @@ mod quota;
 mod safe_creation;
 mod stress;
 mod structure;
+mod words;

@@ -271,7 +271,7 @@ fn members() -> Vec<Member> {
 }
 
 /// The files that git knows or would add, but for the lock file, which cargo writes.
-fn files_under_git(root: &Path) -> Vec<String> {
+pub(super) fn files_under_git(root: &Path) -> Vec<String> {
     let listed = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root)
@@ -283,7 +283,7 @@ fn files_under_git(root: &Path) -> Vec<String> {
     files.map(str::to_owned).collect()
 }
 
-fn root() -> PathBuf {
+pub(super) fn root() -> PathBuf {
     let tests = env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
     Path::new(&tests).parent().unwrap().to_path_buf()
 }

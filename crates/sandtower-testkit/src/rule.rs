@@ -18,6 +18,8 @@ pub enum Rule {
     OnlyReadyInstancesAreCalled,
     /// One readiness allows one call: after it the instance has to be polled ready again.
     OneCallPerReadiness,
+    /// An instance whose `poll_ready` failed is dropped: it is neither polled nor called again.
+    FailedInstancesAreNotUsed,
     /// `poll_ready` does not fail for a cause that passes, such as a failed or a cancelled call.
     ReadinessNeverErrsForAPassingCause,
     /// What was made ready and is not wanted any more gives its reservation back.
@@ -28,12 +30,20 @@ pub enum Rule {
     CancelledCallsDoNotWedge,
     /// Once the service and its calls are dropped, no instance of the inner service is left.
     NothingOutlivesItsService,
-    /// Who can go on is woken: nobody depends on a poll that nobody asked for.
+    /// A call that can go on is woken: none depends on a poll without a wake-up.
     NoLostWakeUps,
-    /// Nobody is polled again and again while nothing changes.
+    /// Capacity that was granted to a caller that is not polled reaches the next caller.
+    CapacityIsPassedOn,
+    /// A timer fires even if the future that it bounds uses up the cooperative budget of its task.
+    TimersFire,
+    /// No call is polled again and again while nothing changes.
     NoBusyLoops,
     /// A call comes to an end when the inner service does its part.
     CallsFinish,
+    /// A future that is polled after it completed panics or completes again, but is never pending.
+    FinishedFuturesAreNotPending,
+    /// What is left behind in a runtime that ended blocks nothing in another.
+    RuntimesMayEnd,
     /// A call that succeeds or fails below does so above, with the same answer.
     AnswersPassThrough,
     /// The service does not panic.
@@ -47,14 +57,19 @@ impl Rule {
         match self {
             Self::OnlyReadyInstancesAreCalled => "only-ready-instances-are-called",
             Self::OneCallPerReadiness => "one-call-per-readiness",
+            Self::FailedInstancesAreNotUsed => "failed-instances-are-not-used",
             Self::ReadinessNeverErrsForAPassingCause => "readiness-never-errs-for-a-passing-cause",
             Self::ReservationsComeBack => "reservations-come-back",
             Self::DroppedCallsEndBelow => "dropped-calls-end-below",
             Self::CancelledCallsDoNotWedge => "cancelled-calls-do-not-wedge",
             Self::NothingOutlivesItsService => "nothing-outlives-its-service",
             Self::NoLostWakeUps => "no-lost-wake-ups",
+            Self::CapacityIsPassedOn => "capacity-is-passed-on",
+            Self::TimersFire => "timers-fire",
             Self::NoBusyLoops => "no-busy-loops",
             Self::CallsFinish => "calls-finish",
+            Self::FinishedFuturesAreNotPending => "finished-futures-are-not-pending",
+            Self::RuntimesMayEnd => "runtimes-may-end",
             Self::AnswersPassThrough => "answers-pass-through",
             Self::NoPanics => "no-panics",
         }

@@ -1,5 +1,8 @@
 //! What was asked for on the command line.
 
+use std::str::FromStr;
+
+use crate::mutants::Options;
 use crate::steps::STEPS;
 
 /// What to do.
@@ -10,6 +13,8 @@ pub(crate) enum Command {
     Test {
         only: Vec<String>,
     },
+    /// Test mutants of the code.
+    Mutants(Options),
 }
 
 impl Command {
@@ -18,6 +23,7 @@ impl Command {
         match arguments.next().as_deref() {
             None | Some("help" | "--help" | "-h") => Ok(Self::Help),
             Some("test") => Self::parse_test(arguments),
+            Some("mutants") => Self::parse_mutants(arguments),
             Some(other) => Err(format!("there is no command `{other}`")),
         }
     }
@@ -33,6 +39,26 @@ impl Command {
         }
         Ok(Self::Test { only })
     }
+
+    fn parse_mutants(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Options::default();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--help" | "-h" => return Ok(Self::Help),
+                "--full" => options.full = true,
+                "--file" => options.files.push(value(&argument, arguments.next())?),
+                "--jobs" => options.jobs = value(&argument, arguments.next())?,
+                "--seed" => options.seed = value(&argument, arguments.next())?,
+                other => return Err(format!("`mutants` does not know `{other}`")),
+            }
+        }
+        Ok(Self::Mutants(options))
+    }
+}
+
+fn value<T: FromStr>(argument: &str, value: Option<String>) -> Result<T, String> {
+    let value = value.ok_or_else(|| format!("`{argument}` needs a value"))?;
+    value.parse().map_err(|_| format!("`{argument} {value}`: the value is invalid"))
 }
 
 fn known_step(name: Option<String>) -> Result<String, String> {
@@ -47,9 +73,14 @@ fn known_step(name: Option<String>) -> Result<String, String> {
 pub(crate) fn usage() -> String {
     let mut usage = "\
 Usage: cargo xtask test [--only <step>]...
+       cargo xtask mutants [--full] [--file <glob>]... [--jobs <number>] [--seed <number>]
 
-Does all set-up that the tests need and runs all of them; nothing stops it
-early. With CI=true in the environment, what is left out counts as failed.
+`mutants` changes the code in small ways and counts which changes the tests
+notice: in a sample that ends within 20 minutes on 2 cores, or with --full in
+all of the engines' crates.
+
+`test` does all set-up that the tests need and runs all of them; nothing stops
+it early. With CI=true in the environment, what is left out counts as failed.
 
 Steps:"
         .to_owned();
@@ -69,7 +100,9 @@ mod tests {
 
     #[test]
     fn help_is_the_answer_to_nothing_and_to_help() {
-        for line in ["", "help", "--help", "-h", "test --help", "test --only docs -h"] {
+        for line in
+            ["", "help", "--help", "-h", "test --help", "test --only docs -h", "mutants --help"]
+        {
             assert_eq!(parse(line), Ok(Command::Help), "{line}");
         }
     }
@@ -84,12 +117,25 @@ mod tests {
     }
 
     #[test]
+    fn mutants_are_a_sample_unless_all_are_wanted() {
+        assert_eq!(parse("mutants"), Ok(Command::Mutants(Options::default())));
+        let options = Options { full: true, files: vec!["**/gate.rs".into()], jobs: 1, seed: 7 };
+        assert_eq!(
+            parse("mutants --full --file **/gate.rs --jobs 1 --seed 7"),
+            Ok(Command::Mutants(options))
+        );
+    }
+
+    #[test]
     fn what_is_not_known_is_rejected_by_name() {
         for (line, word) in [
             ("tset", "tset"),
             ("test --fast", "--fast"),
             ("test --only formal", "formal"),
             ("test --only", "--only"),
+            ("mutants --fast", "--fast"),
+            ("mutants --jobs", "--jobs"),
+            ("mutants --seed today", "today"),
         ] {
             assert!(parse(line).is_err_and(|problem| problem.contains(word)), "{line}");
         }

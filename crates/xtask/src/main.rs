@@ -11,6 +11,7 @@ mod browser;
 mod counts;
 mod debian;
 mod js;
+mod mutants;
 mod process;
 mod python;
 mod report;
@@ -30,11 +31,18 @@ fn main() -> ExitCode {
             println!("{}", arguments::usage());
             ExitCode::SUCCESS
         }
-        Ok(Command::Test { only }) => match Workspace::find() {
-            Ok(workspace) => steps::run(&workspace, &only),
-            Err(problem) => reject(&problem),
-        },
+        Ok(Command::Test { only }) => in_workspace(|workspace| steps::run(workspace, &only)),
+        Ok(Command::Mutants(options)) => {
+            in_workspace(|workspace| mutants::run(workspace, &options))
+        }
         Err(problem) => reject(&format!("{problem}\n\n{}", arguments::usage())),
+    }
+}
+
+fn in_workspace(run: impl FnOnce(&Workspace) -> ExitCode) -> ExitCode {
+    match Workspace::find() {
+        Ok(workspace) => run(&workspace),
+        Err(problem) => reject(&problem),
     }
 }
 

@@ -6,6 +6,9 @@ use crate::{Answer, Instance, Readiness};
 
 const MOMENT: Duration = Duration::from_millis(20);
 
+/// When the first call of a late course completes: after others had time to queue behind it.
+const LATE: Duration = Duration::from_secs(3);
+
 /// How the inner service behaves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
@@ -35,8 +38,33 @@ impl Course {
         Self { name: "failing", readiness: at_once, answers: Answers::Failures };
     pub(super) const FLAKY: Self =
         Self { name: "failing every second call", readiness: slowly, answers: Answers::Flaky };
+    pub(super) const FIRST_FAILS: Self = Self {
+        name: "failing every second call, at once",
+        readiness: at_once,
+        answers: Answers::Flaky,
+    };
     pub(super) const HANGING: Self =
         Self { name: "never answering", readiness: at_once, answers: Answers::Hang };
+    pub(super) const BUSY: Self = Self {
+        name: "never answering, using up the cooperative budget",
+        readiness: at_once,
+        answers: Answers::Busy,
+    };
+    pub(super) const BUSY_READINESS: Self = Self {
+        name: "never ready, using up the cooperative budget",
+        readiness: busy,
+        answers: Answers::AtOnce,
+    };
+    pub(super) const FIRST_LATE: Self = Self {
+        name: "answering the first call late",
+        readiness: at_once,
+        answers: Answers::FirstLate,
+    };
+    pub(super) const FIRST_FAILS_LATE: Self = Self {
+        name: "failing the first call late",
+        readiness: at_once,
+        answers: Answers::FirstFailsLate,
+    };
     pub(super) const NEVER_READY: Self =
         Self { name: "never ready", readiness: never, answers: Answers::AtOnce };
 }
@@ -63,6 +91,10 @@ fn never(_: Instance) -> Readiness {
     Readiness::Pending
 }
 
+fn busy(_: Instance) -> Readiness {
+    Readiness::Busy
+}
+
 /// How the inner service answers calls.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Answers {
@@ -71,6 +103,9 @@ pub(super) enum Answers {
     Failures,
     Flaky,
     Hang,
+    Busy,
+    FirstLate,
+    FirstFailsLate,
 }
 
 impl Answers {
@@ -82,6 +117,10 @@ impl Answers {
             Self::Flaky if call.is_multiple_of(2) => Answer::err(PlantedFailure),
             Self::Flaky => Answer::ok(response(call)),
             Self::Hang => Answer::Hang,
+            Self::Busy => Answer::Busy,
+            Self::FirstLate if call == 0 => Answer::ok(response(call)).after(LATE),
+            Self::FirstFailsLate if call == 0 => Answer::err(PlantedFailure).after(LATE),
+            Self::FirstLate | Self::FirstFailsLate => Answer::ok(response(call)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is sent and what is answered while a contract is probed.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tower_service::Service;
 
@@ -25,6 +25,7 @@ use crate::{BoxError, Mock};
 pub struct Exchange<Req, Res> {
     pub(super) request: Box<dyn Fn(u64) -> Req>,
     pub(super) response: Arc<dyn Fn(u64) -> Res + Send + Sync>,
+    pub(super) returning: Option<Box<dyn Fn(Duration) -> Req>>,
 }
 
 impl Exchange<u64, u64> {
@@ -39,7 +40,28 @@ impl<Req: 'static, Res: 'static> Exchange<Req, Res> {
         request: impl Fn(u64) -> Req + 'static,
         response: impl Fn(u64) -> Res + Send + Sync + 'static,
     ) -> Self {
-        Self { request: Box::new(request), response: Arc::new(response) }
+        Self { request: Box::new(request), response: Arc::new(response), returning: None }
+    }
+
+    /// Makes the request of an attempt that returns to the queue, of a call that arrived this long
+    /// ago. [`Scenario::ReturningArrivals`](crate::Scenario::ReturningArrivals) needs it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sandtower_testkit::Exchange;
+    ///
+    /// /// A request that says how long ago its call arrived.
+    /// struct Request(Duration);
+    ///
+    /// Exchange::new(|_| Request(Duration::ZERO), |number| number)
+    ///     .returning(Request)
+    ///     .contract(|inner| inner, |response| response)
+    ///     .run();
+    /// ```
+    #[must_use]
+    pub fn returning(mut self, request: impl Fn(Duration) -> Req + 'static) -> Self {
+        self.returning = Some(Box::new(request));
+        self
     }
 
     /// The contract of the service that `build` makes; `read` gets the number back out of the

@@ -3,6 +3,7 @@
 mod course;
 mod exchange;
 mod probe;
+mod queue;
 mod scenario;
 mod scenarios;
 
@@ -16,8 +17,9 @@ use std::{
 use tower_service::Service;
 
 use self::probe::Probe;
+use self::scenario::Played;
 pub use self::{exchange::Exchange, scenario::Scenario};
-use crate::{BoxError, Mock, Rule, Violation, drive::on_a_paused_clock};
+use crate::{BoxError, Mock, Rule, Violation};
 
 /// The virtual time that a service may take until it lets calls through again.
 const RECOVERY: Duration = Duration::from_secs(3600);
@@ -33,7 +35,7 @@ const RECOVERY: Duration = Duration::from_secs(3600);
 ///
 /// // #[test]
 /// fn keeps_the_tower_contract() {
-///     Contract::of(|inner| ConcurrencyLimit::new(inner, 1)).run();
+///     Contract::of(|inner| ConcurrencyLimit::new(inner, 2)).run();
 /// }
 /// # keeps_the_tower_contract();
 /// ```
@@ -43,12 +45,16 @@ const RECOVERY: Duration = Duration::from_secs(3600);
 #[must_use = "a contract proves nothing until it is run"]
 pub struct Contract<Req, Res, S: Service<Req>> {
     build: Box<dyn Fn(Mock<Req, Res>) -> S>,
+    pair: Option<BuildPair<Req, Res, S>>,
     copy: Option<fn(&S) -> S>,
     exchange: Exchange<Req, Res>,
     read: Box<dyn Fn(S::Response) -> u64>,
     recovery: Duration,
     skipped: Vec<(Scenario, &'static str)>,
+    required: Vec<Scenario>,
 }
+
+type BuildPair<Req, Res, S> = Box<dyn Fn(Mock<Req, Res>, Mock<Req, Res>) -> (S, S)>;
 
 impl<S: Service<u64, Response = u64>> Contract<u64, u64, S>
 where
@@ -92,11 +98,13 @@ where
     ) -> Self {
         Self {
             build: Box::new(build),
+            pair: None,
             copy,
             exchange,
             read: Box::new(read),
             recovery: RECOVERY,
             skipped: Vec::new(),
+            required: Vec::new(),
         }
     }
 
@@ -123,27 +131,69 @@ where
         self
     }
 
+    /// Two services, over an inner service each, that share one gate or limit which lets one attempt
+    /// through at a time: what [`Scenario::SharedGates`] is played with.
+    ///
+    /// ```
+    /// use sandtower_testkit::{Contract, Scenario};
+    /// use tower::{Layer, limit::GlobalConcurrencyLimitLayer};
+    ///
+    /// Contract::of(|inner| GlobalConcurrencyLimitLayer::new(1).layer(inner))
+    ///     .shared(|first, second| {
+    ///         let limit = GlobalConcurrencyLimitLayer::new(1);
+    ///         (limit.layer(first), limit.layer(second))
+    ///     })
+    ///     .require(Scenario::SharedGates)
+    /// #   .skip(Scenario::UnpolledGrants, "a semaphore's permit belongs to its waiter")
+    /// #   .skip(Scenario::DeadRuntimes, "a semaphore's permit belongs to its waiter")
+    ///     .run();
+    /// ```
+    pub fn shared(
+        mut self,
+        build: impl Fn(Mock<Req, Res>, Mock<Req, Res>) -> (S, S) + 'static,
+    ) -> Self {
+        self.pair = Some(Box::new(build));
+        self
+    }
+
+    /// Fails if the scenario has no occasion, for instance because the layer does not queue after all.
+    /// By default that is only a remark, shown when another scenario fails.
+    pub fn require(mut self, scenario: Scenario) -> Self {
+        self.required.push(scenario);
+        self
+    }
+
     /// Runs every scenario that is not skipped.
     ///
     /// # Panics
     ///
-    /// When a rule is broken, naming every rule that was, what was seen and in which scenario;
-    /// and when it is run inside of a runtime.
+    /// When a rule is broken, naming every rule that was, what was seen and in which scenario; when
+    /// a required scenario has no occasion; and when it is run inside of a runtime.
     pub fn run(&self) {
-        let broken: Vec<_> = Scenario::ALL
-            .iter()
-            .filter(|scenario| !self.skipped.iter().any(|(skipped, _)| skipped == *scenario))
-            .filter_map(|scenario| {
-                let violation = self.play(*scenario).err()?;
-                Some(format!("{violation} (scenario `{scenario}`)"))
-            })
-            .collect();
-        assert!(broken.is_empty(), "{}{}", broken.join("\n"), self.remarks());
+        let (mut broken, mut remarks) = (Vec::new(), String::new());
+        for scenario in Scenario::ALL {
+            if let Some((_, reason)) = self.skipped.iter().find(|(skipped, _)| skipped == scenario)
+            {
+                remarks.push_str(&format!("\nskipped: scenario `{scenario}`: {reason}"));
+                continue;
+            }
+            match self.play(*scenario) {
+                Ok(Played::Seen) => {}
+                Ok(Played::NoOccasion(lack)) if self.required.contains(scenario) => {
+                    broken.push(format!("scenario `{scenario}` has no occasion: {lack}"));
+                }
+                Ok(Played::NoOccasion(lack)) => {
+                    remarks.push_str(&format!("\nno occasion: scenario `{scenario}`: {lack}"));
+                }
+                Err(violation) => broken.push(format!("{violation} (scenario `{scenario}`)")),
+            }
+        }
+        assert!(broken.is_empty(), "{}{remarks}", broken.join("\n"));
     }
 
-    fn play(&self, scenario: Scenario) -> Result<(), Violation> {
+    fn play(&self, scenario: Scenario) -> Result<Played, Violation> {
         let probe = Probe::new(self);
-        let played = catch_unwind(AssertUnwindSafe(|| on_a_paused_clock(scenario.play(&probe))));
+        let played = catch_unwind(AssertUnwindSafe(|| scenario.play(&probe)));
         // What the mock has recorded comes first: it is the cause of what is seen from outside,
         // and a task may have swallowed its panic.
         if let Some(violation) = probe.recorded_violation() {
@@ -153,11 +203,6 @@ where
             let seen = format!("the service panicked: {}", panic_message(&*panic));
             Err(Violation::new(Rule::NoPanics, seen))
         })
-    }
-
-    fn remarks(&self) -> String {
-        let remark = |(scenario, reason)| format!("\nskipped: scenario `{scenario}`: {reason}");
-        self.skipped.iter().copied().map(remark).collect()
     }
 }
 

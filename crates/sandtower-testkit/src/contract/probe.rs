@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     fmt,
     future::{Future, poll_fn},
+    pin::Pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -34,6 +35,9 @@ pub(super) struct World<Req, Res, S> {
     pub(super) handle: Handle<Req, Res>,
     copy: Option<fn(&S) -> S>,
 }
+
+/// A call that is driven by hand, beside others.
+pub(super) type Call<Res> = Driven<Pin<Box<dyn Future<Output = Result<Res, Fault>>>>>;
 
 /// How a call failed.
 #[derive(Debug)]
@@ -134,6 +138,14 @@ where
         (self.world_over(mock, handle), holder)
     }
 
+    /// Two services that share a gate, if the contract makes such.
+    pub(super) fn pair(&self, courses: [Course; 2]) -> Option<[World<Req, Res, S>; 2]> {
+        let build = self.contract.pair.as_ref()?;
+        let [(first, first_handle), (second, second_handle)] = courses.map(|c| self.inner(c));
+        let (first, second) = build(first, second);
+        Some([self.world_of(first, first_handle), self.world_of(second, second_handle)])
+    }
+
     fn inner(&self, course: Course) -> (Mock<Req, Res>, Handle<Req, Res>) {
         let response = Arc::clone(&self.contract.exchange.response);
         let (mock, handle) =
@@ -144,8 +156,11 @@ where
     }
 
     fn world_over(&self, mock: Mock<Req, Res>, handle: Handle<Req, Res>) -> World<Req, Res, S> {
-        let service = Rc::new(RefCell::new((self.contract.build)(mock)));
-        World { service, handle, copy: self.contract.copy }
+        self.world_of((self.contract.build)(mock), handle)
+    }
+
+    fn world_of(&self, service: S, handle: Handle<Req, Res>) -> World<Req, Res, S> {
+        World { service: Rc::new(RefCell::new(service)), handle, copy: self.contract.copy }
     }
 
     pub(super) fn set_answers(&self, world: &World<Req, Res, S>, course: Course) {
@@ -162,6 +177,11 @@ where
 
     pub(super) fn read(&self, response: S::Response) -> u64 {
         (self.contract.read)(response)
+    }
+
+    /// The virtual time that the contract gives the service to recover.
+    pub(super) fn recovery(&self) -> Duration {
+        self.contract.recovery
     }
 
     /// Whether the service can be cloned.
@@ -181,7 +201,18 @@ where
         &self,
         caller: Caller<S>,
     ) -> impl Future<Output = Result<S::Response, Fault>> + use<Req, Res, S> {
-        let request = (self.contract.exchange.request)(0);
+        self.send(caller, self.request())
+    }
+
+    pub(super) fn request(&self) -> Req {
+        (self.contract.exchange.request)(0)
+    }
+
+    fn send(
+        &self,
+        caller: Caller<S>,
+        request: Req,
+    ) -> impl Future<Output = Result<S::Response, Fault>> + use<Req, Res, S> {
         async move {
             let ready = poll_fn(|cx| caller.borrow_mut().poll_ready(cx)).await;
             ready.map_err(|error| Fault::Readiness(error.into()))?;
@@ -189,6 +220,38 @@ where
             drop(caller);
             response.await.map_err(|error| Fault::Call(error.into()))
         }
+    }
+
+    /// A call through a clone, to be driven beside others.
+    pub(super) fn start(&self, world: &World<Req, Res, S>) -> Call<S::Response> {
+        Driven::new(Box::pin(self.call(world.caller())))
+    }
+
+    /// The same for an attempt that returns, of a call that arrived so long `ago`; if the contract
+    /// can make such a request.
+    pub(super) fn start_returning(
+        &self,
+        world: &World<Req, Res, S>,
+        ago: Duration,
+    ) -> Option<Call<S::Response>> {
+        let request = self.contract.exchange.returning.as_ref()?(ago);
+        Some(Driven::new(Box::pin(self.send(world.caller(), request))))
+    }
+
+    /// Makes calls until the layer rejects one by itself, and keeps the clone that made it; `None` if
+    /// it rejects none of 200, or one takes longer than a minute.
+    pub(super) async fn rejected(&self, world: &World<Req, Res, S>) -> Option<Caller<S>> {
+        for _ in 0..200 {
+            let before = world.handle.counts().calls;
+            let caller = world.caller();
+            let mut call = Driven::new(self.call(Rc::clone(&caller)));
+            let drive = call.run(Until::Finished, Duration::from_secs(60)).await;
+            let Drive::Finished(result) = drive else { return None };
+            if result.is_err() && world.handle.counts().calls == before {
+                return Some(caller);
+            }
+        }
+        None
     }
 
     /// Drives a future to its end, polling it only when it is woken.

@@ -1,19 +1,25 @@
 //! The scenarios of the probe, each with a name that stays.
 
-use std::fmt;
+use std::{fmt, future::Future};
 
 use tower_service::Service;
 
 use super::{probe::Probe, scenarios};
-use crate::{BoxError, Violation};
+use crate::{BoxError, Violation, drive::on_a_paused_clock};
 
 /// One part of the probe that [`Contract::run`](crate::Contract::run) makes.
+///
+/// Some scenarios need something of the layer, such as a queue. Without it they have no occasion and
+/// pass; [`Contract::require`](crate::Contract::require) makes that a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scenario {
     /// Calls one after another, through clones and at once, over inner services that are ready at
     /// once, slowly, or whose clones are not ready when the original is.
     ReadyInstances,
+    /// The readiness of the inner service fails, at once or after a wait; the instance that failed is
+    /// not used again, and others are.
+    FailedReadiness,
     /// The inner service fails, hangs and recovers; readiness never fails.
     PassingCauses,
     /// A call is cancelled at every poll; all that it held below is given back.
@@ -23,26 +29,76 @@ pub enum Scenario {
     CancelledCallsDoNotWedge,
     /// A ready service is dropped uncalled; others get its reservation.
     UncalledServicesGiveBack,
-    /// Who can go on is woken, also when it is polled by another task than before, and when
+    /// Clones are made ready, then the layer rejects their calls; they are kept, and hold nothing
+    /// below. Needs a service that can be cloned and that rejects within 200 calls that succeed, or
+    /// 200 that fail.
+    RejectedClones,
+    /// A call that can go on is woken, also when it is polled by another task than before, and when
     /// another who waited is dropped.
     WakeUps,
-    /// Nobody is polled again and again while the inner service does nothing.
+    /// While calls are queued, an attempt joins with an older arrival time; none is stranded. Needs
+    /// [`Exchange::returning`](crate::Exchange::returning), and a service that queues a second call
+    /// while the first is in flight.
+    ReturningArrivals,
+    /// Capacity comes free and goes to a queued call that is not polled; the next gets it within a
+    /// minute. Needs a service that queues a second call while the first is in flight.
+    UnpolledGrants,
+    /// Two services share a gate; what a call of one gives back reaches a call that waits at the
+    /// other. Needs [`Contract::shared`](crate::Contract::shared).
+    SharedGates,
+    /// No call is polled again and again while the inner service does nothing.
     IdleWaits,
+    /// The inner service uses up the cooperative budget of the task at each poll; a timeout fires all
+    /// the same. Needs a service that ends a call that hangs below.
+    BusyFutures,
     /// A success and a failure reach the caller as they are.
     AnswersPassThrough,
+    /// A future is polled after it completed: with a success, a failure, a timeout and, if the layer
+    /// rejects within 200 calls, a rejection.
+    FinishedFutures,
+    /// A service goes on in a second runtime after the first one ended, with calls left behind that
+    /// are dropped outside of a runtime, dropped later, or kept unpolled.
+    DeadRuntimes,
+    /// A call that began in a runtime that ended completes in a second one. A layer whose calls keep
+    /// a timer of tokio panics here, as tokio's own `timeout` does.
+    MovedCalls,
+}
+
+/// What came of a scenario that broke no rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Played {
+    Seen,
+    /// The layer lacks what the scenario is about, for this reason.
+    NoOccasion(&'static str),
+}
+
+impl Played {
+    /// What came of a scenario whose parts had an occasion or not.
+    pub(super) fn if_any(seen: bool, otherwise: &'static str) -> Self {
+        if seen { Self::Seen } else { Self::NoOccasion(otherwise) }
+    }
 }
 
 impl Scenario {
     /// All scenarios, in the order of running.
     pub const ALL: &[Self] = &[
         Self::ReadyInstances,
+        Self::FailedReadiness,
         Self::PassingCauses,
         Self::CancelledCallsGiveBack,
         Self::CancelledCallsDoNotWedge,
         Self::UncalledServicesGiveBack,
+        Self::RejectedClones,
         Self::WakeUps,
+        Self::ReturningArrivals,
+        Self::UnpolledGrants,
+        Self::SharedGates,
         Self::IdleWaits,
+        Self::BusyFutures,
         Self::AnswersPassThrough,
+        Self::FinishedFutures,
+        Self::DeadRuntimes,
+        Self::MovedCalls,
     ];
 
     /// The stable name, for instance `wake-ups`.
@@ -50,20 +106,30 @@ impl Scenario {
     pub fn name(self) -> &'static str {
         match self {
             Self::ReadyInstances => "ready-instances",
+            Self::FailedReadiness => "failed-readiness",
             Self::PassingCauses => "passing-causes",
             Self::CancelledCallsGiveBack => "cancelled-calls-give-back",
             Self::CancelledCallsDoNotWedge => "cancelled-calls-do-not-wedge",
             Self::UncalledServicesGiveBack => "uncalled-services-give-back",
+            Self::RejectedClones => "rejected-clones",
             Self::WakeUps => "wake-ups",
+            Self::ReturningArrivals => "returning-arrivals",
+            Self::UnpolledGrants => "unpolled-grants",
+            Self::SharedGates => "shared-gates",
             Self::IdleWaits => "idle-waits",
+            Self::BusyFutures => "busy-futures",
             Self::AnswersPassThrough => "answers-pass-through",
+            Self::FinishedFutures => "finished-futures",
+            Self::DeadRuntimes => "dead-runtimes",
+            Self::MovedCalls => "moved-calls",
         }
     }
 
-    pub(super) async fn play<Req, Res, S>(
+    /// Plays it in a runtime of its own; those about runtimes make two.
+    pub(super) fn play<Req, Res, S>(
         self,
         probe: &Probe<'_, Req, Res, S>,
-    ) -> Result<(), Violation>
+    ) -> Result<Played, Violation>
     where
         Req: 'static,
         Res: 'static,
@@ -71,16 +137,32 @@ impl Scenario {
         S::Error: Into<BoxError>,
     {
         match self {
-            Self::ReadyInstances => scenarios::ready_instances(probe).await,
-            Self::PassingCauses => scenarios::passing_causes(probe).await,
-            Self::CancelledCallsGiveBack => scenarios::cancelled_calls_give_back(probe).await,
-            Self::CancelledCallsDoNotWedge => scenarios::cancelled_calls_do_not_wedge(probe).await,
-            Self::UncalledServicesGiveBack => scenarios::uncalled_services_give_back(probe).await,
-            Self::WakeUps => scenarios::wake_ups(probe).await,
-            Self::IdleWaits => scenarios::idle_waits(probe).await,
-            Self::AnswersPassThrough => scenarios::answers_pass_through(probe).await,
+            Self::ReadyInstances => always(scenarios::ready_instances(probe)),
+            Self::FailedReadiness => always(probe.failed_readiness()),
+            Self::PassingCauses => always(scenarios::passing_causes(probe)),
+            Self::CancelledCallsGiveBack => always(scenarios::cancelled_calls_give_back(probe)),
+            Self::CancelledCallsDoNotWedge => {
+                always(scenarios::cancelled_calls_do_not_wedge(probe))
+            }
+            Self::UncalledServicesGiveBack => always(scenarios::uncalled_services_give_back(probe)),
+            Self::RejectedClones => on_a_paused_clock(probe.rejected_clones()),
+            Self::WakeUps => always(scenarios::wake_ups(probe)),
+            Self::ReturningArrivals => on_a_paused_clock(probe.returning_arrivals()),
+            Self::UnpolledGrants => on_a_paused_clock(probe.unpolled_grants()),
+            Self::SharedGates => on_a_paused_clock(probe.shared_gates()),
+            Self::IdleWaits => always(scenarios::idle_waits(probe)),
+            Self::BusyFutures => on_a_paused_clock(probe.busy_futures()),
+            Self::AnswersPassThrough => always(scenarios::answers_pass_through(probe)),
+            Self::FinishedFutures => always(probe.finished_futures()),
+            Self::DeadRuntimes => probe.dead_runtimes().map(|()| Played::Seen),
+            Self::MovedCalls => probe.moved_calls().map(|()| Played::Seen),
         }
     }
+}
+
+/// Plays what every layer gives occasion for.
+fn always(play: impl Future<Output = Result<(), Violation>>) -> Result<Played, Violation> {
+    on_a_paused_clock(play).map(|()| Played::Seen)
 }
 
 impl fmt::Display for Scenario {

@@ -22,6 +22,8 @@ enum QueuePosition {
     Granted,
     /// It may be called once.
     Ready,
+    /// Its readiness failed: it is to be dropped.
+    Failed,
 }
 
 #[derive(Debug)]
@@ -71,7 +73,7 @@ impl Ledger {
             book.counts.instances_live -= 1;
             let Some(entry) = book.entries.remove(&instance.number) else { return };
             match entry.standing {
-                QueuePosition::Unready => {}
+                QueuePosition::Unready | QueuePosition::Failed => {}
                 QueuePosition::InLine => book.line.retain(|number| *number != instance.number),
                 QueuePosition::Granted | QueuePosition::Ready => book.taken -= 1,
             }
@@ -80,16 +82,38 @@ impl Ledger {
 
     /// Notes a poll of readiness, and whom to wake when the scripts change. Says whether the
     /// instance is ready already, and the edition of the script that holds now.
-    pub(crate) fn polled(&self, instance: Instance, waker: &Waker) -> (bool, u64) {
+    pub(crate) fn polled(
+        &self,
+        instance: Instance,
+        waker: &Waker,
+    ) -> Result<(bool, u64), Violation> {
         let mut book = self.lock();
         book.counts.readiness_polls += 1;
         let edition = book.edition;
-        let Some(entry) = book.entries.get_mut(&instance.number) else { return (false, edition) };
-        let ready = entry.standing == QueuePosition::Ready;
-        if !ready {
-            entry.waker = Some(waker.clone());
+        let Some(entry) = book.entries.get_mut(&instance.number) else {
+            return Ok((false, edition));
+        };
+        let standing = entry.standing;
+        match standing {
+            QueuePosition::Failed => {
+                let violation = failed("polled", instance);
+                book.violations.push(violation.clone());
+                return Err(violation);
+            }
+            QueuePosition::Ready => {}
+            QueuePosition::Unready | QueuePosition::InLine | QueuePosition::Granted => {
+                entry.waker = Some(waker.clone());
+            }
         }
-        (ready, edition)
+        Ok((standing == QueuePosition::Ready, edition))
+    }
+
+    /// Notes that an instance failed to become ready: from here on it may only be dropped.
+    pub(crate) fn fail(&self, instance: Instance) {
+        if let Some(entry) = self.lock().entries.get_mut(&instance.number) {
+            entry.standing = QueuePosition::Failed;
+            entry.waker = None;
+        }
     }
 
     /// Makes an instance ready, if there is a reservation for it and nobody before it in line.
@@ -98,7 +122,7 @@ impl Ledger {
         let Book { entries, line, taken, limit, .. } = &mut *book;
         let Some(entry) = entries.get_mut(&instance.number) else { return Poll::Pending };
         match entry.standing {
-            QueuePosition::InLine => return Poll::Pending,
+            QueuePosition::InLine | QueuePosition::Failed => return Poll::Pending,
             QueuePosition::Unready
                 if limit.is_some_and(|limit| *taken >= limit || !line.is_empty()) =>
             {
@@ -122,7 +146,10 @@ impl Ledger {
             return Err(Violation::new(Rule::NoPanics, "a dropped instance was called"));
         };
         if entry.standing != QueuePosition::Ready {
-            let violation = not_ready(entry, number);
+            let violation = match entry.standing {
+                QueuePosition::Failed => failed("called", instance),
+                _ => not_ready(entry, number),
+            };
             book.violations.push(violation.clone());
             return Err(violation);
         }
@@ -215,6 +242,13 @@ impl Book {
         self.counts.wakes += wakers.len() as u64;
         wakers
     }
+}
+
+fn failed(used: &str, instance: Instance) -> Violation {
+    let seen = format!(
+        "an instance of the inner service was {used} after its `poll_ready` had failed ({instance})"
+    );
+    Violation::new(Rule::FailedInstancesAreNotUsed, seen)
 }
 
 fn not_ready(entry: &Entry, call: u64) -> Violation {

@@ -15,7 +15,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::time::Sleep;
+use tokio::{task::coop, time::Sleep};
 use tower_service::Service;
 
 use self::ledger::{Ledger, counted};
@@ -33,7 +33,7 @@ type ReadinessScript = Box<dyn FnMut(Instance) -> Readiness + Send>;
 /// An inner service with scripted answers and scripted readiness, which checks its callers.
 ///
 /// Every instance has a readiness of its own. Calling an instance that was not itself polled
-/// ready, or twice on one readiness, panics and is recorded in the [`Handle`], so that it also
+/// ready, or twice on one readiness, or using one whose readiness failed, panics and is recorded in the [`Handle`], so that it also
 /// surfaces when the panic was swallowed by a task.
 ///
 /// ```
@@ -67,6 +67,8 @@ enum Wait {
     Timed { edition: u64, sleep: Pin<Box<Sleep>> },
     /// The script, in this edition, said: not before it is replaced.
     Blocked { edition: u64 },
+    /// The script, in this edition, said: not before it is replaced, and busy until then.
+    Busy { edition: u64 },
     /// The script said: ready. What may be missing is a reservation.
     Passed,
 }
@@ -140,7 +142,8 @@ impl<Req, Res> Mock<Req, Res> {
                     self.wait = Wait::Passed;
                 }
                 Wait::Blocked { edition: asked } if *asked == edition => return Poll::Pending,
-                Wait::Unasked | Wait::Timed { .. } | Wait::Blocked { .. } => {
+                Wait::Busy { edition: asked } if *asked == edition => return use_up_budget(cx),
+                Wait::Unasked | Wait::Timed { .. } | Wait::Blocked { .. } | Wait::Busy { .. } => {
                     self.wait = match (self.shared.readiness())(self.instance) {
                         Readiness::Ready => Wait::Passed,
                         Readiness::After(delay) => {
@@ -148,6 +151,7 @@ impl<Req, Res> Mock<Req, Res> {
                             Wait::Timed { edition, sleep }
                         }
                         Readiness::Pending => Wait::Blocked { edition },
+                        Readiness::Busy => Wait::Busy { edition },
                         Readiness::Err(error) => return Poll::Ready(Err(error)),
                     };
                 }
@@ -161,12 +165,19 @@ impl<Req, Res> Service<Req> for Mock<Req, Res> {
     type Error = BoxError;
     type Future = ResponseFuture<Res>;
 
+    /// # Panics
+    ///
+    /// When it failed before: an instance whose readiness failed may only be dropped.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        let (ready, edition) = self.shared.ledger.polled(self.instance, cx.waker());
+        let (ready, edition) = match self.shared.ledger.polled(self.instance, cx.waker()) {
+            Ok(polled) => polled,
+            Err(violation) => panic!("{violation}"),
+        };
         if ready {
             return Poll::Ready(Ok(()));
         }
         if let Err(error) = ready!(self.poll_script(edition, cx)) {
+            self.shared.ledger.fail(self.instance);
             return Poll::Ready(Err(error));
         }
         self.shared.ledger.reserve(self.instance).map(Ok)
@@ -185,6 +196,20 @@ impl<Req, Res> Service<Req> for Mock<Req, Res> {
             Err(violation) => panic!("{violation}"),
         }
     }
+}
+
+/// Uses up what the task may do before it has to yield to others, and asks to be polled again.
+fn use_up_budget<T>(cx: &mut Context<'_>) -> Poll<T> {
+    // Without a budget, as in `unconstrained`, this would never end.
+    const MORE_THAN_ANY_BUDGET: usize = 1024;
+    for _ in 0..MORE_THAN_ANY_BUDGET {
+        match coop::poll_proceed(cx) {
+            Poll::Ready(step) => step.made_progress(),
+            Poll::Pending => break,
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 impl<Req, Res> Clone for Mock<Req, Res> {

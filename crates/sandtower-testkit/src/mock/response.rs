@@ -12,6 +12,7 @@ use tokio::time::Sleep;
 use super::{
     ledger::{InFlight, counted},
     script::Answer,
+    use_up_budget,
 };
 use crate::BoxError;
 
@@ -62,6 +63,10 @@ impl<Res> Future for ResponseFuture<Res> {
         let result = match this.answer.take() {
             Some(Answer::Ok(response)) => Ok(response),
             Some(Answer::Err(error)) => Err(error),
+            Some(Answer::Busy) => {
+                this.answer = Some(Answer::Busy);
+                return use_up_budget(cx);
+            }
             Some(hang @ (Answer::Hang | Answer::After(..))) => {
                 this.answer = Some(hang);
                 return Poll::Pending;

@@ -24,6 +24,9 @@ pub enum Answer<Res> {
     After(Duration, Box<Answer<Res>>),
     /// The call is never answered.
     Hang,
+    /// The call is never answered, and uses up tokio's cooperative budget of its task at each poll,
+    /// as a future does that always has something to do.
+    Busy,
 }
 
 impl<Res> Answer<Res> {
@@ -57,7 +60,10 @@ pub enum Readiness {
     After(Duration),
     /// Not ready until the script of readiness is replaced.
     Pending,
-    /// `poll_ready` fails.
+    /// Not ready until the script of readiness is replaced, and each poll uses up tokio's
+    /// cooperative budget of the task.
+    Busy,
+    /// `poll_ready` fails. The instance may then only be dropped.
     Err(BoxError),
 }
 

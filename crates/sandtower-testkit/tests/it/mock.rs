@@ -86,12 +86,34 @@ mod readiness {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn can_fail_and_be_asked_for_again() {
+    async fn can_fail_and_another_instance_is_asked_for_it() {
         let (mut mock, handle) = numbers();
         handle.set_readiness(|_| Readiness::Err("closed".into()));
         assert_eq!(mock.ready().await.expect_err("scripted").to_string(), "closed");
         handle.set_readiness(|_| Readiness::Ready);
-        assert!(mock.ready().await.is_ok());
+        assert_eq!(mock.clone().oneshot(1).await.expect("answered"), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_failed_allows_neither_a_poll_nor_a_call() {
+        let (mut mock, handle) = numbers();
+        handle.set_readiness(|_| Readiness::Err("closed".into()));
+        assert!(mock.ready().await.is_err());
+        handle.set_readiness(|_| Readiness::Ready);
+        let polled = catch_unwind(AssertUnwindSafe(|| poll_ready(&mut mock)));
+        assert!(polled.is_err());
+        let called = catch_unwind(AssertUnwindSafe(|| drop(mock.call(1))));
+        assert!(called.is_err());
+        let rules: Vec<_> = handle.violations().iter().map(|violation| violation.rule).collect();
+        assert_eq!(rules, [Rule::FailedInstancesAreNotUsed; 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_is_busy_leaves_no_budget_to_others() {
+        let (mut mock, handle) = numbers();
+        handle.set_readiness(|_| Readiness::Busy);
+        assert!(poll_ready(&mut mock).is_pending());
+        assert!(!tokio::task::coop::has_budget_remaining());
     }
 
     #[tokio::test(start_paused = true)]

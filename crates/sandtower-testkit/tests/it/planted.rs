@@ -1,6 +1,10 @@
 //! Services that break the contract are found, and the rule that they break is named.
 
 mod broken;
+mod once_ready;
+mod queued;
+mod room;
+mod timed;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -22,9 +26,9 @@ where
     message_of(&Contract::of(build))
 }
 
-fn message_of<S>(contract: &Contract<u64, u64, S>) -> String
+fn message_of<Req: 'static, S>(contract: &Contract<Req, u64, S>) -> String
 where
-    S: Service<u64, Response = u64> + 'static,
+    S: Service<Req, Response = u64> + 'static,
     S::Error: Into<BoxError>,
 {
     match catch_unwind(AssertUnwindSafe(|| contract.run())) {

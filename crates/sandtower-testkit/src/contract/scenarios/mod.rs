@@ -1,10 +1,17 @@
 //! The scenarios, each independent of the others.
 
 mod answers;
+mod busy_futures;
 mod cancellation;
+mod failed_readiness;
+mod finished_futures;
 mod idle_waits;
 mod passing_causes;
+mod queues;
 mod ready_instances;
+mod rejected_clones;
+mod runtimes;
+mod shared_gates;
 mod uncalled;
 mod wake_ups;
 
