@@ -11,20 +11,22 @@ pin_project! {
     ///
     /// Costs nothing until it is first polled, and never completes if set to [`Tick::MAX`]. It is
     /// polled outside of tokio's cooperative budget: a future that uses the budget up on each poll
-    /// cannot keep a timeout around it from firing.
+    /// cannot keep a timeout around it from firing. Polled in another runtime than before, it goes on
+    /// there, since the timer of a runtime that has ended never fires.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct Sleep {
         at: Tick,
         #[pin]
         timer: Option<tokio::time::Sleep>,
+        runtime: Option<tokio::runtime::Id>,
     }
 }
 
 impl Sleep {
     /// Waits for `at`.
     pub fn until(at: Tick) -> Self {
-        Self { at, timer: None }
+        Self { at, timer: None, runtime: None }
     }
 
     /// What it waits for.
@@ -55,8 +57,10 @@ impl Future for Sleep {
     /// Outside a tokio runtime with its timer enabled.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if this.timer.is_none() {
-            let Some(instant) = instant(*this.at) else { return Poll::Pending };
+        let Some(instant) = instant(*this.at) else { return Poll::Pending };
+        let runtime = Some(tokio::runtime::Handle::current().id());
+        if this.timer.is_none() || *this.runtime != runtime {
+            *this.runtime = runtime;
             this.timer.set(Some(tokio::time::sleep_until(instant)));
         }
         match this.timer.as_pin_mut() {

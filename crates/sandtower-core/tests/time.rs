@@ -59,3 +59,24 @@ async fn a_sleep_fires_although_the_cooperative_budget_is_used_up() {
     tokio::time::advance(Duration::from_millis(10)).await;
     assert_eq!(poll().await, (true, false), "ours, and a timer of tokio's own");
 }
+
+#[test]
+fn a_sleep_goes_on_in_another_runtime_when_its_own_has_ended() {
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let (first, second) = (runtime().unwrap(), runtime().unwrap());
+    let mut sleep = first.block_on(async {
+        let mut sleep = Box::pin(Sleep::until(Tick::now() + Duration::from_secs(5)));
+        assert!(polled_once(&mut sleep).await.is_pending());
+        sleep
+    });
+    drop(first);
+    second.block_on(async {
+        assert!(polled_once(&mut sleep).await.is_pending());
+        sleep.await;
+    });
+}
+
+async fn polled_once(sleep: &mut std::pin::Pin<Box<Sleep>>) -> Poll<()> {
+    poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx))).await
+}
