@@ -45,7 +45,7 @@ async fn main() -> Result<(), BoxError> {
         .admission(|room| room.admit_during_shutdown(op::CODE_EXECUTE))
         .build()?
         .connect()?;
-    let breaker = e2b.handles().circuit_breaker.clone();
+    let breaker = e2b.handles().control_plane_breaker.clone();
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let users = Users::of(listener.local_addr()?);
@@ -63,7 +63,7 @@ async fn main() -> Result<(), BoxError> {
     sim.set_faults(vec![no_machine()])?;
     show(users.run(1)).await?;
     let (_, snapshot) = users.look("/snapshot").await?;
-    say(&format!("the snapshot says: {}", snapshot["circuit_breaker"]["state"]));
+    say(&format!("the snapshot says: {}", snapshot["control_plane_breaker"]["state"]));
     sim.set_faults(Vec::new())?;
     breaker.reset();
 

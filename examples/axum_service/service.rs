@@ -22,10 +22,10 @@ use tokio::net::TcpListener;
 /// result, and nothing is left behind at E2B.
 pub(crate) async fn serve(
     listener: TcpListener,
-    e2b: E2b<HttpTransport>,
+    e2b: E2b,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), BoxError> {
-    let room = e2b.handles().room.clone();
+    let room = e2b.handles().admission.clone();
     let ends = async move {
         shutdown.await;
         // Rejects from now on. That the last one has left is waited for below.
@@ -47,7 +47,7 @@ fn routes(app: Arc<App>) -> Router {
 }
 
 struct App {
-    e2b: E2b<HttpTransport>,
+    e2b: E2b,
     runs: Runs,
 }
 

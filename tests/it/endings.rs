@@ -143,8 +143,8 @@ async fn the_trailers_of_grpc_count() {
 async fn slots_of_a_stream(config: Waiting) -> ([u32; 2], u64) {
     let breaker = breaker();
     let admission = AdmissionLayer::with_gates(config, breaker.clone()).unwrap();
-    let room = admission.room().clone();
-    let held = |room: &AdmissionControl<CircuitBreaker>| room.snapshot().lanes[0].in_flight;
+    let room = admission.control().clone();
+    let held = |room: &AdmissionControl<CircuitBreaker>| room.snapshot().queues[0].in_flight;
     let service = ServiceBuilder::new()
         .layer(admission.classify(E2bClassify))
         .layer(InterpretLayer::new(E2bInterpret::default()))

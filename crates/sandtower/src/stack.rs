@@ -35,26 +35,26 @@
 mod assembly;
 mod build;
 mod builder;
+mod component;
 pub mod config;
 mod error;
+mod fallback;
+mod gates;
 mod handles;
-mod maybe;
-mod part;
 mod plan;
-mod planes;
 mod preset;
-mod watch;
+mod service;
+mod transport;
 
-pub use assembly::{
-    Accounted, Admitted, Bounded, Checked, Gates, Parts, Recommended, Stack, Templated, Tried,
-};
+pub use assembly::{Parts, Stack};
 pub use builder::Builder;
+pub use component::Component;
 pub use config::{StackConfig, StackConfigError};
 pub use error::BuildError;
+pub use fallback::{BelowFallback, BelowFallbackFuture, StackFallback};
+pub use gates::{Gates, Permits};
 pub use handles::{Handles, Snapshot, Undrained};
-pub use maybe::{Maybe, MaybeFuture, MaybeLayered};
-pub use part::Part;
 pub use plan::Plan;
-pub use planes::Planes;
 pub use preset::Preset;
-pub use watch::{WatchExtension, Watched};
+pub use service::{StackFuture, StackService, WatchExtension};
+pub use transport::Body;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use sandtower::e2b::{Config, operation as op};
-use sandtower::stack::{Part, Stack, StackConfig};
+use sandtower::stack::{Component, Stack, StackConfig};
 
 fn from_toml(text: &str) -> Result<StackConfig, String> {
     let text = toml::Deserializer::parse(text).map_err(|error| error.to_string())?;
@@ -26,7 +26,7 @@ fn build(config: StackConfig) -> Result<Stack, String> {
 const WHOLE: &str = r#"
     preset = "original"
     default_template = "base"
-    without = ["health_check", "retry"]
+    disable = ["health_check", "retry"]
 
     [custom_plan]
     create_every = "100ms"
@@ -98,7 +98,7 @@ const WHOLE: &str = r#"
 fn every_part_can_be_set_from_a_file() {
     let stack = build(from_toml(WHOLE).unwrap()).unwrap();
     let snapshot = stack.handles().snapshot();
-    assert_eq!(snapshot.without, [Part::HealthCheck, Part::Retry]);
+    assert_eq!(snapshot.disabled, [Component::HealthCheck, Component::Retry]);
     assert!(snapshot.default_template.is_some());
     assert!(snapshot.monitor.is_some());
     assert_eq!(stack.handles().rate_limit.status(op::SANDBOX_CREATE).limit, Some(50));
@@ -136,7 +136,7 @@ fn an_empty_file_is_the_recommended_stack() {
     assert_eq!(from_toml("").unwrap(), StackConfig::default());
     assert_eq!(from_json("{}").unwrap(), StackConfig::default());
     let stack = build(StackConfig::default()).unwrap();
-    assert!(stack.handles().snapshot().without.is_empty());
+    assert!(stack.handles().snapshot().disabled.is_empty());
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn what_cannot_be_read_is_rejected_by_its_whole_name_with_what_would_be_right() 
         ),
         (r#"{"timeout": {"files": "1s"}}"#, "no operation `files`; there are sandbox_create, "),
         (r#"{"plan": "free"}"#, "plan: unknown variant `free`, expected `hobby` or `pro`"),
-        (r#"{"without": ["retries"]}"#, "without[0]: unknown variant `retries`, expected one of "),
+        (r#"{"disable": ["retries"]}"#, "disable[0]: unknown variant `retries`, expected one of "),
         (
             r#"{"retry": {"attempts": 0}}"#,
             "retry.attempts: invalid value: integer `0`, expected a nonzero u32",

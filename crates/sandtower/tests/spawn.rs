@@ -15,7 +15,7 @@ use hyper_util::rt::TokioExecutor;
 use sandtower::E2b;
 use sandtower::core::BoxError;
 use sandtower::e2b::{Client, Config, NewSandbox, Sandbox};
-use sandtower::stack::{Part, Stack};
+use sandtower::stack::{Component, Stack};
 use tower::{Service, service_fn};
 
 type Sent = Request<Full<Bytes>>;
@@ -28,7 +28,7 @@ fn config() -> Config {
 
 /// All layers but the check of new sandboxes, which a transport that makes one cannot pass.
 fn stack() -> Stack {
-    Stack::builder(config()).without(Part::HealthCheck).build().unwrap()
+    Stack::builder(config()).disable(Component::HealthCheck).build().unwrap()
 }
 
 fn made() -> Answered {
@@ -90,7 +90,7 @@ async fn a_call_over_a_transport_with_a_name_runs_in_a_task() {
 #[tokio::test]
 async fn a_call_over_hypers_client_runs_in_a_task() {
     let http = Hyper::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    let e2b = E2b::new(&Stack::builder(config()).without(Part::Retry).build().unwrap(), http);
+    let e2b = E2b::new(&Stack::builder(config()).disable(Component::Retry).build().unwrap(), http);
     let call = tokio::spawn(async move { e2b.create(&NewSandbox::new("base")).await });
     assert!(call.await.unwrap().is_err());
 }

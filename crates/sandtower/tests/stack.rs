@@ -17,7 +17,7 @@ use sandtower::admission::{CallState, Progress};
 use sandtower::core::{BoxError, Seed, Tick};
 use sandtower::e2b::{Config, NewSandbox, Sandbox, Timeouts, operation as op};
 use sandtower::fallback::{Failed, FallbackLayer};
-use sandtower::stack::{Part, Plan, Preset, Stack};
+use sandtower::stack::{Component, Plan, Preset, Stack};
 use sandtower::{E2b, Message, ServiceBuilderExt as _};
 use sandtower_testkit::{Answer, Exchange, Mock, Scenario};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
@@ -50,15 +50,15 @@ fn the_whole_stack_keeps_the_tower_contract() {
 
 #[test]
 fn without_any_of_its_parts_it_keeps_the_tower_contract() {
-    for &part in Part::ALL {
+    for &part in Component::ALL {
         keeps_the_contract(move || {
-            let stack = Stack::builder(config()).default_template("base").without(part);
+            let stack = Stack::builder(config()).default_template("base").disable(component);
             stack.seed(Seed::fixed(1)).build().expect("a stack without a part")
         });
     }
     keeps_the_contract(|| {
         let stack = Stack::builder(config()).seed(Seed::fixed(1));
-        let bare = Part::ALL.iter().fold(stack, |stack, part| stack.without(*part));
+        let bare = Component::ALL.iter().fold(stack, |stack, component| stack.disable(*component));
         bare.build().expect("a stack without its parts")
     });
 }
@@ -128,9 +128,9 @@ async fn a_part_that_was_dropped_does_nothing() {
     };
     let whole = Stack::builder(config()).build().unwrap();
     assert_eq!(retried(&whole).await, 3);
-    let without = Stack::builder(config()).without(Part::Retry).build().unwrap();
+    let without = Stack::builder(config()).disable(Component::Retry).build().unwrap();
     assert_eq!(retried(&without).await, 0);
-    assert_eq!(without.handles().snapshot().without, [Part::Retry]);
+    assert_eq!(without.handles().snapshot().disabled, [Component::Retry]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,7 +139,7 @@ async fn time_outs_are_those_of_the_client_unless_the_stack_is_told_others() {
         let (slow, _handle) = Mock::new(|_: Request<Full<Bytes>>, _| {
             Answer::ok(Response::new(Full::<Bytes>::default())).after(Duration::from_secs(60))
         });
-        let stack = builder.without(Part::Retry).build().unwrap();
+        let stack = builder.disable(Component::Retry).build().unwrap();
         let began = Tick::now();
         let error = E2b::new(&stack, slow).health().await.unwrap_err();
         assert!(sandtower::core::find::<sandtower::timeout::Elapsed>(&error).is_some());
@@ -179,8 +179,8 @@ async fn without_the_gate_that_would_hold_them_calls_are_not_sent_again_at_once(
     let builder = || Stack::builder(config());
     let observing = builder().rate_limit(|limit| limit.mode(sandtower::rate_limit::Mode::Observe));
     for (builder, said, requests) in [
-        (builder().without(Part::Quota), slots, 1),
-        (builder().without(Part::RateLimit), rate, 4),
+        (builder().disable(Component::Quota), slots, 1),
+        (builder().disable(Component::RateLimit), rate, 4),
         (observing, rate, 4),
     ] {
         let requests_seen = Arc::new(AtomicU32::new(0));
@@ -200,11 +200,11 @@ async fn a_breaker_that_was_dropped_never_opens() {
             let client = stack.client(always(StatusCode::SERVICE_UNAVAILABLE));
             assert!(client.list(&Default::default()).await.is_err());
         }
-        stack.handles().circuit_breaker.snapshot().counters.trips
+        stack.handles().control_plane_breaker.snapshot().counters.trips
     };
     let whole = Stack::builder(config()).build().unwrap();
     assert!(opened(&whole).await > 0);
-    let without = Stack::builder(config()).without(Part::CircuitBreaker).build().unwrap();
+    let without = Stack::builder(config()).disable(Component::CircuitBreaker).build().unwrap();
     assert_eq!(opened(&without).await, 0);
 }
 
@@ -246,7 +246,7 @@ async fn a_client_that_was_drained_rejects_and_says_so() {
     let error = e2b.health().await.unwrap_err();
     let message = Message::from(&error).to_string();
     assert_eq!(message, "This service is shutting down; try again later");
-    assert!(e2b.snapshot().room.draining);
+    assert!(e2b.snapshot().admission.draining);
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,19 +295,19 @@ async fn what_runs_in_sandboxes_is_to_be_had_while_the_control_plane_is_down() {
         assert!(client.create(&NewSandbox::new("base")).await.is_err());
     }
     let handles = stack.handles();
-    assert_eq!(handles.circuit_breaker.state().label(), "open");
+    assert_eq!(handles.control_plane_breaker.state().label(), "open");
     let sandbox = Sandbox::new("i0abc".parse().unwrap(), None);
     assert_eq!(client.read_file(&sandbox, "a").await.unwrap(), "content");
-    assert_eq!(handles.sandbox_breaker.state().label(), "closed");
+    assert_eq!(handles.data_plane_breaker.state().label(), "closed");
 
-    handles.circuit_breaker.reset();
-    handles.sandbox_breaker.force_open();
+    handles.control_plane_breaker.reset();
+    handles.data_plane_breaker.force_open();
     let rejected = client.read_file(&sandbox, "a").await.unwrap_err();
     let said = rejected.rejection().unwrap().to_string();
     assert!(said.starts_with("circuit breaker `E2B sandbox proxy` is"), "{said}");
     let rejected = client.create(&NewSandbox::new("base")).await.unwrap_err();
     assert!(rejected.rejection().is_none(), "{rejected}");
     let snapshot = serde_json::to_value(handles.snapshot()).unwrap();
-    assert_eq!(snapshot["circuit_breaker"]["name"], "E2B");
-    assert_eq!(snapshot["sandbox_breaker"]["name"], "E2B sandbox proxy");
+    assert_eq!(snapshot["control_plane_breaker"]["name"], "E2B");
+    assert_eq!(snapshot["data_plane_breaker"]["name"], "E2B sandbox proxy");
 }

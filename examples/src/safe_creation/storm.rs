@@ -8,7 +8,7 @@ use http::Request;
 use http_body_util::Full;
 use sandtower::core::{BoxError, Rejection, Rng, Seed};
 use sandtower::e2b::{Client, Config, CreationsSnapshot, Error, NewSandbox, Sandbox, operation};
-use sandtower::stack::{Plan, Recommended, Stack};
+use sandtower::stack::{Plan, Stack, StackService};
 use sandtower_sim::{ConnectionError, ConnectionErrorKind, Fault, Limits, Sim, World};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -171,7 +171,7 @@ impl Storm {
 }
 
 pub(super) type Wire = tower::util::MapErr<Sim, fn(ConnectionError) -> io::Error>;
-type Caller = Client<Recommended<Wire>>;
+type Caller = Client<StackService>;
 
 /// The simulator, with the errors that a socket would give.
 pub(super) fn wire(sim: Sim) -> Wire {

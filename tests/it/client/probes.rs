@@ -78,7 +78,7 @@ impl Service<Request<Full<Bytes>>> for Counted {
 }
 
 /// A simulator, a client of a stack with a monitor, and the number of its probes.
-fn monitored() -> (Sim, E2b<Counted>, Arc<AtomicU32>) {
+fn monitored() -> (Sim, E2b, Arc<AtomicU32>) {
     let sim = sandtower_sim::Config::new().build().unwrap();
     let requests = Arc::new(AtomicU32::new(0));
     let http = Counted(sim.clone(), Arc::clone(&requests));
@@ -112,7 +112,7 @@ async fn a_stack_that_is_asked_to_looks_after_the_service_and_rejects_nothing_by
 #[tokio::test(start_paused = true)]
 async fn an_open_breaker_does_not_hide_how_the_service_is() {
     let (_, e2b, _) = monitored();
-    e2b.handles().circuit_breaker.force_open();
+    e2b.handles().control_plane_breaker.force_open();
     sleep(35 * SECOND).await;
     let rejected = e2b.health().await.unwrap_err();
     assert_eq!(rejected.rejection().unwrap().reason(), Reason::ForcedOpen);

@@ -88,7 +88,7 @@ async fn round(room: &AdmissionControl<()>, info: &RequestInfo, verdict: &Verdic
 }
 
 fn limit(room: &AdmissionControl<()>) -> u32 {
-    room.snapshot().lanes[0].limit
+    room.snapshot().queues[0].limit
 }
 
 fn taken<G: Gate>(gate: &G, info: &RequestInfo) -> Option<G::Token> {

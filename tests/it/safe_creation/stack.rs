@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sandtower::core::Seed;
 use sandtower::e2b::{CALL_KEY, Client, Config, NewSandbox, OWNER_KEY};
-use sandtower::stack::{Plan, Recommended, Stack};
+use sandtower::stack::{Plan, Stack, StackService};
 use sandtower_sim::{Fault, FaultKind, Sim};
 use tokio::time::sleep;
 
@@ -32,7 +32,7 @@ fn config() -> Config {
     config.sandbox_url("http://e2b.test").unwrap()
 }
 
-fn stack(sim: &Sim, config: Config) -> (Client<Recommended<Sim>>, Stack) {
+fn stack(sim: &Sim, config: Config) -> (Client<StackService>, Stack) {
     let stack = Stack::seeded(config, Plan::Pro, Seed::fixed(1));
     (stack.client(sim.clone()), stack)
 }

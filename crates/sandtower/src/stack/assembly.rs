@@ -1,59 +1,46 @@
-use tower_layer::{Identity, Layer};
+use ::http::{Request, Response};
+use bytes::Bytes;
+use http_body::Body as HttpBody;
+use http_body_util::Full;
+use tower::util::{Either, option_layer};
+use tower_layer::Layer;
+use tower_service::Service;
 
-use super::maybe::{Maybe, MaybeLayered};
-use super::watch::WatchExtension;
-use super::{Builder, Handles, Plan, Planes};
-use crate::admission::{Admission, AdmissionLayer, Quota};
-use crate::core::Seed;
+use super::gates::Gates;
+use super::service::{StackService, WatchExtension};
+use super::transport::{Body, Erased, Transport, transport};
+use super::fallback::{BelowFallback, StackFallback};
+use super::{Builder, Handles, Plan};
+use crate::admission::{Admission, AdmissionLayer};
+use crate::core::{BoxError, Seed};
 use crate::e2b::{
     self, Client, DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, SafeCreate,
     SafeCreateLayer, SandboxCheck,
 };
 use crate::fallback::{Fallback, FallbackLayer, RewriteAlternative, Rewritten};
 use crate::health_check::{HealthCheck, HealthCheckLayer};
-use crate::http::{Http, InterpretLayer, Interpreter};
-use crate::rate_limit::RateLimit;
+use crate::http::{Http, InterpretLayer, Interpreted, Interpreter};
 use crate::retry::{Retry, RetryLayer};
 use crate::timeout::{Deadline, DeadlineLayer, Timeout, TimeoutLayer};
 
-/// The gates in the waiting room: what is cheap to give back, and holds calls longest, is taken first.
-/// Those that were dropped from the stack are `None`.
-pub type Gates = (Option<Quota>, (Option<RateLimit>, Option<Planes>));
-
-/// A service under the recommended stack, with the layer `F` below the deadline. See the
-/// [module](crate::stack) for the order.
-pub type Recommended<S, F = Identity> =
-    Deadline<<F as Layer<Templated<S>>>::Service, E2bClassify, Http>;
-
-/// Everything below the deadline and a [fallback](Builder::fallback).
-pub type Templated<S> = MaybeLayered<
-    Fallback<Tried<S>, RewriteAlternative<Tried<S>, DefaultTemplate>, E2bClassify>,
-    Tried<S>,
->;
-
-/// Retry, and everything below it.
-pub type Tried<S> =
-    MaybeLayered<Retry<Accounted<S>, E2bClassify, Http, Http, E2bReconcile>, Accounted<S>>;
-
-/// The account of what is made, and everything below it.
-pub type Accounted<S> = SafeCreate<Checked<S>>;
-
-/// The health check, and everything below it.
-pub type Checked<S> =
-    MaybeLayered<HealthCheck<Admitted<S>, SandboxCheck, E2bClassify>, Admitted<S>>;
-
-/// The waiting room, and everything below it.
-pub type Admitted<S> = Admission<Bounded<S>, Gates, E2bClassify, WatchExtension>;
-
-/// The time-out of the attempt, and everything below it.
-pub type Bounded<S> = Timeout<Interpreter<S, E2bInterpret>, E2bClassify>;
+// From the inside out. The types that users name stand for them: `StackService` and `BelowFallback`.
+type Attempt = Timeout<Interpreter<Transport, E2bInterpret>, E2bClassify>;
+type Admitted = Admission<Attempt, Gates, E2bClassify, WatchExtension>;
+type Checked = Either<HealthCheck<Admitted, SandboxCheck, E2bClassify>, Admitted>;
+type Tracked = SafeCreate<Checked>;
+type Retried = Either<Retry<Tracked, E2bClassify, Http, Http, E2bReconcile>, Tracked>;
+pub(super) type Templated =
+    Either<Fallback<Retried, RewriteAlternative<Retried, DefaultTemplate>, E2bClassify>, Retried>;
+type WithFallback = Either<Erased<LayersBody>, BelowFallback>;
+pub(super) type Layers = Deadline<WithFallback, E2bClassify, Http>;
+pub(super) type LayersBody = Interpreted<Body>;
 
 /// The recommended stack: a layer for HTTP services that talk to E2B, and the handles of all layers
-/// in it. All services that it makes share its limits, its breaker and its line.
+/// in it. All services that it makes share its limits, its breakers and its queues.
 #[derive(Clone, Debug)]
-pub struct Stack<F = Identity> {
+pub struct Stack {
     e2b: e2b::Config,
-    parts: Parts<F>,
+    parts: Parts,
     handles: Handles,
 }
 
@@ -69,11 +56,11 @@ pub struct Stack<F = Identity> {
 /// let config = Config::new("e2b_0123")?;
 /// let parts = Stack::builder(config.clone()).build()?.into_parts();
 ///
-/// // Who waits in line may time out, and a sandbox that fails its check is not made anew.
+/// // Calls may time out in the queue, and a sandbox that fails its check is not replaced.
 /// let http = ServiceBuilder::new()
 ///     .layer(parts.deadline)
-///     .layer(parts.health_check)
-///     .layer(parts.retry)
+///     .option_layer(parts.health_check)
+///     .option_layer(parts.retry)
 ///     .layer(parts.safe_create)
 ///     .layer(parts.timeout)
 ///     .layer(parts.admission)
@@ -86,24 +73,24 @@ pub struct Stack<F = Identity> {
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Parts<F = Identity> {
+pub struct Parts {
     /// The deadline of calls, written on requests.
     pub deadline: DeadlineLayer<E2bClassify, Http>,
-    /// What was [given](Builder::fallback) as a fallback; nothing unless it was.
-    pub fallback: F,
+    /// The [fallback](Builder::fallback), if there is one.
+    pub fallback: Option<StackFallback>,
     /// A default template in place of one that is not found, if one was named.
-    pub default_template: Maybe<FallbackLayer<Rewritten<DefaultTemplate>, E2bClassify>>,
+    pub default_template: Option<FallbackLayer<Rewritten<DefaultTemplate>, E2bClassify>>,
     /// Further attempts.
-    pub retry: Maybe<RetryLayer<E2bClassify, Http, Http, E2bReconcile>>,
-    /// The account of what is made: it knows each attempt, so keep it right below retry.
+    pub retry: Option<RetryLayer<E2bClassify, Http, Http, E2bReconcile>>,
+    /// Safe creation: it sees each attempt, so keep it right below retry.
     pub safe_create: SafeCreateLayer,
     /// The check of new sandboxes.
-    pub health_check: Maybe<HealthCheckLayer<SandboxCheck, E2bClassify>>,
-    /// The waiting room, with quota, rate limit and breaker as its gates.
+    pub health_check: Option<HealthCheckLayer<SandboxCheck, E2bClassify>>,
+    /// Admission control, with quota, rate limit and breakers as its gates.
     pub admission: AdmissionLayer<Gates, E2bClassify, WatchExtension>,
-    /// The time-out of attempts.
+    /// The timeout of attempts.
     pub timeout: TimeoutLayer<E2bClassify>,
-    /// What reads the answers. All others go by what it finds: keep it innermost.
+    /// What reads the responses. All others go by what it finds: keep it innermost.
     pub interpret: InterpretLayer<E2bInterpret>,
 }
 
@@ -134,8 +121,8 @@ impl Stack {
     }
 }
 
-impl<F> Stack<F> {
-    pub(super) fn new(e2b: e2b::Config, parts: Parts<F>, handles: Handles) -> Self {
+impl Stack {
+    pub(super) fn new(e2b: e2b::Config, parts: Parts, handles: Handles) -> Self {
         Self { e2b, parts, handles }
     }
 
@@ -150,41 +137,69 @@ impl<F> Stack<F> {
     }
 
     /// The layers, each configured.
-    pub fn parts(&self) -> &Parts<F> {
+    pub fn parts(&self) -> &Parts {
         &self.parts
     }
 
     /// The layers, each configured, to stack them in another order.
-    pub fn into_parts(self) -> Parts<F> {
+    pub fn into_parts(self) -> Parts {
         self.parts
     }
 
     /// A typed client over `http` with this stack around it.
-    pub fn client<S: Clone>(&self, http: S) -> Client<Recommended<S, F>>
+    pub fn client<S, B>(&self, http: S) -> Client<StackService>
     where
-        F: Layer<Templated<S>>,
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
     {
-        let client = Client::new(self.layer(http), self.e2b.clone());
-        client.creations(self.handles.creations.clone())
+        self.client_of(self.layer(http))
+    }
+
+    pub(crate) fn client_of(&self, service: StackService) -> Client<StackService> {
+        Client::new(service, self.e2b.clone()).creations(self.handles.creations.clone())
+    }
+
+    /// A client over `http` with nothing around it that rejects, or waits: for probes.
+    pub(crate) fn unguarded<S, B>(&self, http: S) -> Client<Attempt>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Client::new(self.attempt(transport(http)), self.e2b.clone())
+    }
+
+    fn attempt(&self, transport: Transport) -> Attempt {
+        self.parts.timeout.layer(self.parts.interpret.layer(transport))
     }
 }
 
-impl<F> Stack<F> {
-    /// A client over `http` with nothing around it that rejects, or makes wait: for probes.
-    pub(crate) fn unguarded<S>(&self, http: S) -> Client<Bounded<S>> {
-        let attempt = self.parts.timeout.layer(self.parts.interpret.layer(http));
-        Client::new(attempt, self.e2b.clone())
-    }
-}
+impl<S, B> Layer<S> for Stack
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Service = StackService;
 
-impl<S: Clone, F: Layer<Templated<S>>> Layer<S> for Stack<F> {
-    type Service = Recommended<S, F>;
-
-    fn layer(&self, http: S) -> Self::Service {
+    fn layer(&self, http: S) -> StackService {
         let parts = &self.parts;
-        let attempt = parts.timeout.layer(parts.interpret.layer(http));
-        let checked = parts.health_check.layer(parts.admission.layer(attempt));
-        let tried = parts.retry.layer(parts.safe_create.layer(checked));
-        parts.deadline.layer(parts.fallback.layer(parts.default_template.layer(tried)))
+        let admitted = parts.admission.layer(self.attempt(transport(http)));
+        let checked = option_layer(parts.health_check.clone()).layer(admitted);
+        let retried = option_layer(parts.retry.clone()).layer(parts.safe_create.layer(checked));
+        let templated = option_layer(parts.default_template.clone()).layer(retried);
+        let below = BelowFallback::new(templated);
+        let whole = match &parts.fallback {
+            Some(fallback) => Either::Left(fallback.layer(below)),
+            None => Either::Right(below),
+        };
+        StackService::new(parts.deadline.layer(whole))
     }
 }

@@ -1,13 +1,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::assembly::{Gates, Parts, Stack};
+use super::assembly::{Parts, Stack};
 use super::builder::Builder;
-use super::maybe::Maybe;
-use super::planes::Planes;
+use super::gates::{Breakers, Gates};
 use super::preset::{ADMIT_DURING_SHUTDOWN, Configs, NAME, PROXY_NAME};
-use super::watch::WatchExtension;
-use super::{BuildError, Handles, Part};
+use super::service::WatchExtension;
+use super::{BuildError, Component, Handles};
 use crate::admission::{self, AdmissionLayer, Quota};
 use crate::circuit_breaker;
 use crate::core::{Operation, Seed};
@@ -21,31 +20,31 @@ use crate::rate_limit::RateLimit;
 use crate::retry::{self, RetryLayer, WhenThrottled};
 use crate::timeout::{DeadlineLayer, Limits, TimeoutLayer};
 
-impl<F> Builder<F> {
+impl Builder {
     /// The stack.
     ///
     /// # Errors
     ///
     /// The configuration of a part makes no sense: the error names the part and says what would.
-    pub fn build(self) -> Result<Stack<F>, BuildError> {
+    pub fn build(self) -> Result<Stack, BuildError> {
         let timeouts = self.e2b.operation_timeouts().clone();
         let configs = self.changes.apply(self.preset.configs(self.plan, timeouts));
-        let dropped = Dropped(&self.without);
+        let disabled = Disabled(&self.disabled);
         let (e2b, seed) = match self.seed {
             Some(seed) => (self.e2b.seed(seed.clone()), seed),
             None => (self.e2b, Seed::random()),
         };
         // The client, too, gives up a body that stands still.
         let e2b = e2b.timeouts(configs.timeouts.clone());
-        let retries = retries(&configs, &dropped);
-        let gates = gates(&configs, &dropped, &seed)?;
-        let breaker = dropped.unless(Part::CircuitBreaker, gates.circuit_breakers.control.clone());
+        let retries = retries(&configs, &disabled);
+        let gates = gates(&configs, &disabled, &seed)?;
+        let breaker = disabled.unless(Component::CircuitBreaker, gates.breakers.control_plane.clone());
         if let Some(breaker) = breaker {
             e2b.creation_events().circuit_breaker_state(move || breaker.state().label());
         }
-        let room = dropped.unless(Part::Admission, configs.admission);
+        let room = disabled.unless(Component::Admission, configs.admission);
         let admission = AdmissionLayer::with_gates(room.unwrap_or_else(open_room), gates.enforced)
-            .map_err(|error| BuildError::of(Part::Admission, error))?
+            .map_err(|error| BuildError::of(Component::Admission, error))?
             .classify(E2bClassify)
             .watch(WatchExtension);
         let creations = Creations::new(&e2b);
@@ -58,51 +57,51 @@ impl<F> Builder<F> {
         let check =
             SandboxCheck::new(e2b.clone()).creations(creations.clone()).probe_by(self.probe);
         let health_check = HealthCheckLayer::new(check, configs.health_check)
-            .map_err(|error| BuildError::of(Part::HealthCheck, error))?
+            .map_err(|error| BuildError::of(Component::HealthCheck, error))?
             .classify(E2bClassify);
         let template = self.default_template.or_else(|| configs.default_template.map(Arc::from));
-        let template = dropped.unless(Part::DefaultTemplate, template).flatten();
+        let template = disabled.unless(Component::DefaultTemplate, template).flatten();
         let default_template = template.map(|name| DefaultTemplate::new(name).layer());
         let handles = Handles {
-            monitor: monitor(dropped.unless(Part::Monitor, configs.monitor).flatten(), &seed)?,
+            monitor: monitor(disabled.unless(Component::Monitor, configs.monitor).flatten(), &seed)?,
             retry: retry.handle().clone(),
             creations: creations.clone(),
             events: e2b.creation_events().clone(),
             health_check: health_check.handle().clone(),
-            room: admission.room().clone(),
+            admission: admission.control().clone(),
             quota: gates.quota,
             rate_limit: gates.rate_limit,
-            circuit_breaker: gates.circuit_breakers.control,
-            sandbox_breaker: gates.circuit_breakers.sandboxes,
+            control_plane_breaker: gates.breakers.control_plane,
+            data_plane_breaker: gates.breakers.data_plane,
             default_template: default_template.as_ref().map(|layer| layer.handle().clone()),
-            without: self.without.as_slice().into(),
+            disabled: self.disabled.as_slice().into(),
         };
         let parts = Parts {
-            deadline: deadline(dropped.unless(Part::Deadline, &configs.timeouts)),
+            deadline: deadline(disabled.unless(Component::Deadline, &configs.timeouts)),
             fallback: self.fallback,
-            default_template: Maybe::new(default_template),
-            retry: Maybe::new(dropped.unless(Part::Retry, retry)),
+            default_template,
+            retry: disabled.unless(Component::Retry, retry),
             safe_create: SafeCreateLayer::new(creations),
-            health_check: Maybe::new(dropped.unless(Part::HealthCheck, health_check)),
+            health_check: disabled.unless(Component::HealthCheck, health_check),
             admission,
-            timeout: timeout(dropped.unless(Part::Timeout, &configs.timeouts)),
+            timeout: timeout(disabled.unless(Component::Timeout, &configs.timeouts)),
             interpret: InterpretLayer::new(E2bInterpret::default()),
         };
         Ok(Stack::new(e2b, parts, handles))
     }
 }
 
-/// Who is sent back to a line in which no gate holds it comes back at once, again and again.
-fn retries(configs: &Configs, dropped: &Dropped<'_>) -> retry::Config {
-    let paced = configs.rate_limit.is_enforced() && !dropped.has(Part::RateLimit);
+/// A call that is sent back to a queue in which no gate holds it comes back at once, again and again.
+fn retries(configs: &Configs, disabled: &Disabled<'_>) -> retry::Config {
+    let paced = configs.rate_limit.is_enforced() && !disabled.has(Component::RateLimit);
     let retry = configs.retry.clone();
-    match paced && !dropped.has(Part::Quota) {
+    match paced && !disabled.has(Component::Quota) {
         true => retry,
         false => retry.when_throttled(WhenThrottled::Sleep),
     }
 }
 
-/// Nobody is in anybody's way, and nobody waits: the gates alone decide.
+/// No limit and no queue: the gates alone decide.
 fn open_room() -> admission::Config {
     let open = admission::Config::new(NAME).concurrency(u32::MAX).queue(0);
     ADMIT_DURING_SHUTDOWN.into_iter().fold(open, admission::Config::admit_during_shutdown)
@@ -119,38 +118,39 @@ fn timeout(timeouts: Option<&Timeouts>) -> TimeoutLayer<E2bClassify> {
 
 fn monitor(config: Option<MonitorConfig>, seed: &Seed) -> Result<Option<Monitor>, BuildError> {
     let monitor = config.map(|config| Monitor::new(config.seed(seed.clone()))).transpose();
-    monitor.map_err(|error| BuildError::of(Part::Monitor, error))
+    monitor.map_err(|error| BuildError::of(Component::Monitor, error))
 }
 
-/// The gates as handles, and as the room has them.
+/// The gates as handles, and as admission control has them.
 struct BuiltGates {
     quota: Quota,
     rate_limit: RateLimit,
-    circuit_breakers: Planes,
+    breakers: Breakers,
     enforced: Gates,
 }
 
-fn gates(configs: &Configs, dropped: &Dropped<'_>, seed: &Seed) -> Result<BuiltGates, BuildError> {
+fn gates(configs: &Configs, disabled: &Disabled<'_>, seed: &Seed) -> Result<BuiltGates, BuildError> {
     let quota = Quota::new(configs.quota.clone().seed(seed.clone()))
-        .map_err(|error| BuildError::of(Part::Quota, error))?;
+        .map_err(|error| BuildError::of(Component::Quota, error))?;
     let rate_limit = RateLimit::new(configs.rate_limit.clone().seed(seed.clone()))
-        .map_err(|error| BuildError::of(Part::RateLimit, error))?;
+        .map_err(|error| BuildError::of(Component::RateLimit, error))?;
     let breaker = |config: circuit_breaker::Config| {
         let built = config.seed(seed.clone()).build();
-        built.map_err(|error| BuildError::of(Part::CircuitBreaker, error))
+        built.map_err(|error| BuildError::of(Component::CircuitBreaker, error))
     };
-    let circuit_breakers = Planes {
-        control: breaker(configs.circuit_breaker.clone())?,
-        sandboxes: breaker(configs.circuit_breaker.clone().name(PROXY_NAME))?,
+    let breakers = Breakers {
+        control_plane: breaker(configs.circuit_breaker.clone())?,
+        data_plane: breaker(configs.circuit_breaker.clone().name(PROXY_NAME))?,
     };
-    let enforced = (
-        dropped.unless(Part::Quota, quota.clone()),
+    let all = (
+        disabled.unless(Component::Quota, quota.clone()),
         (
-            dropped.unless(Part::RateLimit, rate_limit.clone()),
-            dropped.unless(Part::CircuitBreaker, circuit_breakers.clone()),
+            disabled.unless(Component::RateLimit, rate_limit.clone()),
+            disabled.unless(Component::CircuitBreaker, breakers.clone()),
         ),
     );
-    Ok(BuiltGates { quota, rate_limit, circuit_breakers, enforced })
+    let enforced = Gates { all };
+    Ok(BuiltGates { quota, rate_limit, breakers, enforced })
 }
 
 /// `None`: there are none.
@@ -162,14 +162,14 @@ fn limits(timeouts: Option<&Timeouts>, of: fn(&Timeouts, Operation) -> Option<Du
         .fold(unknown, |limits, &operation| limits.operation(operation, of(timeouts, operation)))
 }
 
-struct Dropped<'a>(&'a [Part]);
+struct Disabled<'a>(&'a [Component]);
 
-impl Dropped<'_> {
-    fn has(&self, part: Part) -> bool {
-        self.0.contains(&part)
+impl Disabled<'_> {
+    fn has(&self, component: Component) -> bool {
+        self.0.contains(&component)
     }
 
-    fn unless<T>(&self, part: Part, there: T) -> Option<T> {
-        (!self.has(part)).then_some(there)
+    fn unless<T>(&self, component: Component, there: T) -> Option<T> {
+        (!self.has(component)).then_some(there)
     }
 }

@@ -1,11 +1,17 @@
 use std::sync::Arc;
 
-use tower_layer::Identity;
+use ::http::{Request, Response};
+use bytes::Bytes;
+use http_body_util::Full;
+use tower_layer::Layer;
+use tower_service::Service;
 
 use super::preset::{Configs, NAME};
-use super::{Part, Plan, Preset};
+use super::fallback::{BelowFallback, StackFallback};
+use super::assembly::LayersBody;
+use super::{Component, Plan, Preset};
 use crate::admission::QuotaConfig;
-use crate::core::Seed;
+use crate::core::{BoxError, Seed};
 use crate::e2b::{self, Probe, Timeouts};
 use crate::health_check::MonitorConfig;
 use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
@@ -20,29 +26,29 @@ use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
 /// use std::num::NonZeroU32;
 /// use std::time::Duration;
 /// use sandtower::e2b::{Config, operation as op};
-/// use sandtower::stack::{Part, Plan, Stack};
+/// use sandtower::stack::{Component, Plan, Stack};
 ///
 /// let stack = Stack::builder(Config::new("e2b_0123")?)
 ///     .plan(Plan::Pro)
 ///     .default_template("base")
 ///     .retry(|retry| retry.attempts(NonZeroU32::MIN.saturating_add(2)))
 ///     .timeouts(|timeouts| timeouts.attempt(op::FILE_READ, Duration::from_secs(10)))
-///     .without(Part::HealthCheck)
+///     .disable(Component::HealthCheck)
 ///     .build()?;
-/// assert_eq!(stack.handles().snapshot().without, [Part::HealthCheck]);
+/// assert_eq!(stack.handles().snapshot().disabled, [Component::HealthCheck]);
 /// # Ok::<(), sandtower::core::BoxError>(())
 /// ```
 #[must_use = "a builder does nothing until it is built"]
-pub struct Builder<F = Identity> {
+pub struct Builder {
     pub(super) e2b: e2b::Config,
     pub(super) preset: Preset,
     pub(super) plan: Plan,
     pub(super) seed: Option<Seed>,
     pub(super) default_template: Option<Arc<str>>,
-    pub(super) without: Vec<Part>,
+    pub(super) disabled: Vec<Component>,
     pub(super) probe: Probe,
     pub(super) changes: Changes,
-    pub(super) fallback: F,
+    pub(super) fallback: Option<StackFallback>,
 }
 
 #[derive(Default)]
@@ -66,15 +72,13 @@ impl Builder {
             plan: Plan::default(),
             seed: None,
             default_template: None,
-            without: Vec::new(),
+            disabled: Vec::new(),
             probe: Probe::default(),
             changes: Changes::default(),
-            fallback: Identity::new(),
+            fallback: None,
         }
     }
-}
 
-impl<F> Builder<F> {
     /// Where the numbers begin: [`Preset::Recommended`] unless told.
     pub fn preset(mut self, preset: Preset) -> Self {
         self.preset = preset;
@@ -100,20 +104,30 @@ impl<F> Builder<F> {
         self
     }
 
-    /// Drops a part.
-    pub fn without(mut self, part: Part) -> Self {
-        if !self.without.contains(&part) {
-            self.without.push(part);
+    /// Disables a component.
+    pub fn disable(mut self, component: Component) -> Self {
+        if !self.disabled.contains(&component) {
+            self.disabled.push(component);
         }
         self
     }
 
-    /// Stands `fallback`, a [`FallbackLayer`](crate::fallback::FallbackLayer) or any other layer,
-    /// between the deadline of the call and everything else: its alternatives begin when all attempts
-    /// have failed, and have what is left of the time.
-    pub fn fallback<G>(self, fallback: G) -> Builder<G> {
-        let Self { e2b, preset, plan, seed, default_template, without, probe, changes, .. } = self;
-        Builder { e2b, preset, plan, seed, default_template, without, probe, changes, fallback }
+    /// Puts `fallback`, a [`FallbackLayer`](crate::fallback::FallbackLayer) or any other layer, between
+    /// the deadline of the call and everything else: its alternatives begin when retries are exhausted,
+    /// and have what is left of the time. It costs one allocation a call.
+    pub fn fallback<L>(mut self, fallback: L) -> Self
+    where
+        L: Layer<BelowFallback> + Send + Sync + 'static,
+        L::Service: Service<Request<Full<Bytes>>, Response = Response<LayersBody>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        <L::Service as Service<Request<Full<Bytes>>>>::Error: Into<BoxError>,
+        <L::Service as Service<Request<Full<Bytes>>>>::Future: Send,
+    {
+        self.fallback = Some(StackFallback::new(fallback));
+        self
     }
 
     /// Finds out by this whether a new sandbox is alive: by a [command](Probe::Command) unless told.
@@ -237,14 +251,14 @@ impl<T> Default for Change<T> {
     }
 }
 
-impl<F> std::fmt::Debug for Builder<F> {
+impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Builder")
             .field("e2b", &self.e2b)
             .field("preset", &self.preset)
             .field("plan", &self.plan)
             .field("default_template", &self.default_template)
-            .field("without", &self.without)
+            .field("disabled", &self.disabled)
             .finish_non_exhaustive()
     }
 }

@@ -15,7 +15,7 @@ pub use self::parts::{
 };
 pub use self::values::{Limit, OperationName, Time};
 
-use super::{Part, Preset};
+use super::{Component, Preset};
 
 /// A [`Stack`](crate::stack::Stack) as a file has it: what is left out stays as the preset and the
 /// plan make it.
@@ -31,7 +31,7 @@ use super::{Part, Preset};
 /// let text = r#"
 ///     plan = "pro"
 ///     default_template = "base"
-///     without = ["health_check"]
+///     disable = ["health_check"]
 ///
 ///     [timeout]
 ///     file_read = "10s"
@@ -68,9 +68,9 @@ pub struct StackConfig {
     /// The template in place of those that are not found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_template: Option<String>,
-    /// The parts to drop.
+    /// The components to disable.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub without: Vec<Part>,
+    pub disable: Vec<Component>,
     /// How long calls may take, by operation.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub deadline: BTreeMap<OperationName, Limit>,

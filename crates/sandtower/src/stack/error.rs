@@ -1,22 +1,22 @@
-use super::Part;
+use super::Component;
 use crate::core::BoxError;
 
-/// A stack that cannot be built: which part is wrong, and what would be right.
+/// A stack that cannot be built: which component is wrong, and what would be right.
 #[derive(Debug, thiserror::Error)]
-#[error("{part}: {why}")]
+#[error("{component}: {why}")]
 pub struct BuildError {
-    part: Part,
+    component: Component,
     why: BoxError,
 }
 
 impl BuildError {
-    pub(super) fn of(part: Part, why: impl Into<BoxError>) -> Self {
-        Self { part, why: why.into() }
+    pub(super) fn of(component: Component, why: impl Into<BoxError>) -> Self {
+        Self { component, why: why.into() }
     }
 
-    /// The part that cannot be built.
-    pub fn part(&self) -> Part {
-        self.part
+    /// The component that cannot be built.
+    pub fn component(&self) -> Component {
+        self.component
     }
 
     /// What is wrong with it: the error of its own crate.

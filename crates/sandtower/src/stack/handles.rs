@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Gates, Part};
+use super::{Component, Gates};
 use crate::admission::{AdmissionControl, AdmissionSnapshot, Quota, QuotaSnapshot};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::e2b::{Creations, CreationsSnapshot, EventCounts, Events};
@@ -11,8 +11,8 @@ use crate::health_check::{Monitor, MonitorSnapshot};
 use crate::rate_limit::RateLimit;
 use crate::{circuit_breaker, fallback, health_check, rate_limit, retry};
 
-/// The handles of all layers of one stack: to read, and to steer. Those of layers that were dropped
-/// from it are there too, and count nothing.
+/// The handles of all layers of one stack: to read, and to steer. Those of components that were
+/// disabled are there too, and count nothing.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Handles {
@@ -24,40 +24,40 @@ pub struct Handles {
     pub events: Events,
     /// What was checked and released.
     pub health_check: health_check::Handle,
-    /// Who is inside, and who waits.
-    pub room: AdmissionControl<Gates>,
+    /// The calls in flight and in the queues.
+    pub admission: AdmissionControl<Gates>,
     /// How many sandboxes are in use; tell it of those whose end was seen elsewhere.
     pub quota: Quota,
     /// What was counted by operation.
     pub rate_limit: RateLimit,
     /// The breaker of the control plane: its state; reset it here.
-    pub circuit_breaker: CircuitBreaker,
+    pub control_plane_breaker: CircuitBreaker,
     /// The breaker of what runs in sandboxes.
-    pub sandbox_breaker: CircuitBreaker,
+    pub data_plane_breaker: CircuitBreaker,
     /// How often the default template was used; `None`: there is none.
     pub default_template: Option<fallback::Handle>,
     /// How the service is, by a probe on a schedule; `None`: nobody [asked](super::Builder::monitor)
     /// for it.
     pub monitor: Option<Monitor>,
-    /// The parts that were dropped.
-    pub without: Arc<[Part]>,
+    /// The components that were disabled.
+    pub disabled: Arc<[Component]>,
 }
 
 impl Handles {
     /// All of it at one moment, for a log or a dashboard.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            without: self.without.to_vec(),
+            disabled: self.disabled.to_vec(),
             default_template: self.default_template.as_ref().map(fallback::Handle::snapshot),
             retry: self.retry.snapshot(),
             creations: self.creations.snapshot(),
             events: self.events.counts(),
             health_check: self.health_check.counts(),
-            room: self.room.snapshot(),
+            admission: self.admission.snapshot(),
             quota: self.quota.snapshot(),
             rate_limit: self.rate_limit.stats(),
-            circuit_breaker: self.circuit_breaker.snapshot(),
-            sandbox_breaker: self.sandbox_breaker.snapshot(),
+            control_plane_breaker: self.control_plane_breaker.snapshot(),
+            data_plane_breaker: self.data_plane_breaker.snapshot(),
             monitor: self.monitor.as_ref().map(Monitor::snapshot),
         }
     }
@@ -80,10 +80,10 @@ impl Handles {
         if let Some(monitor) = &self.monitor {
             monitor.stop();
         }
-        self.room.begin_shutdown().await;
+        self.admission.begin_shutdown().await;
         let checks = self.health_check.drain(LONGEST_RELEASE).await;
         let creations = self.creations.drain(LONGEST_RELEASE).await;
-        self.room.drain().await;
+        self.admission.drain().await;
         match (checks, creations) {
             (Ok(()), Ok(())) => Ok(()),
             (checks, creations) => {
@@ -106,12 +106,12 @@ pub struct Undrained {
     pub left: u64,
 }
 
-/// A whole stack at one moment. What was dropped from it counts nothing.
+/// A whole stack at one moment. Components that are disabled count nothing.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// The parts that were dropped.
-    pub without: Vec<Part>,
+    /// The components that were disabled.
+    pub disabled: Vec<Component>,
     /// Of the default template, if there is one.
     pub default_template: Option<fallback::Snapshot>,
     /// Of the retry layer.
@@ -122,16 +122,16 @@ pub struct Snapshot {
     pub events: EventCounts,
     /// Of the health check.
     pub health_check: health_check::Counts,
-    /// Of the waiting room.
-    pub room: AdmissionSnapshot,
+    /// Of admission control.
+    pub admission: AdmissionSnapshot,
     /// Of the quota of sandboxes.
     pub quota: QuotaSnapshot,
     /// Of the rate limit.
     pub rate_limit: rate_limit::Stats,
     /// Of the circuit breaker of the control plane.
-    pub circuit_breaker: circuit_breaker::Snapshot,
+    pub control_plane_breaker: circuit_breaker::Snapshot,
     /// Of that of what runs in sandboxes.
-    pub sandbox_breaker: circuit_breaker::Snapshot,
+    pub data_plane_breaker: circuit_breaker::Snapshot,
     /// How the service is, if it is looked after.
     pub monitor: Option<MonitorSnapshot>,
 }

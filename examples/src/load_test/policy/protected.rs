@@ -2,14 +2,14 @@
 
 use sandtower::core::Seed;
 use sandtower::e2b::{Client, Config, operation as op};
-use sandtower::stack::{Handles, Plan, Recommended, Stack};
+use sandtower::stack::{Handles, Plan, Stack, StackService};
 
 use super::{Execute, Failure, Job, Look, Transport, compute, make};
 
 /// It retries nothing itself.
 #[derive(Debug)]
 pub(crate) struct Protected<S: Clone> {
-    client: Client<Recommended<S>>,
+    client: Client<StackService>,
     handles: Handles,
 }
 
@@ -33,11 +33,11 @@ impl<S: Transport> Execute for Protected<S> {
 
     fn look(&self) -> Look {
         let retry = self.handles.retry.snapshot();
-        let lanes = self.handles.room.snapshot().lanes;
+        let lanes = self.handles.admission.snapshot().queues;
         let creates = lanes.iter().find(|lane| lane.operation == op::SANDBOX_CREATE.name());
         Look {
             retries: retry.retries + retry.returns,
-            breaker: Some(self.handles.circuit_breaker.state().label()),
+            breaker: Some(self.handles.control_plane_breaker.state().label()),
             limit: creates.map(|lane| u64::from(lane.limit)),
             waiting: lanes.iter().map(|lane| u64::from(lane.waiting)).sum(),
         }

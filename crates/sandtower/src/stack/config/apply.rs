@@ -12,7 +12,7 @@ use crate::rate_limit::{self, Pace};
 use crate::retry::{self, Budget};
 use crate::stack::{Builder, Plan};
 
-impl<F> Builder<F> {
+impl Builder {
     /// Makes all choices that `config` makes. Those made before on this builder are made first.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl<F> Builder<F> {
         let builder = with(builder, config.monitor, |builder, monitor| {
             builder.monitor(move |config| monitor.apply(config))
         });
-        let builder = config.without.into_iter().fold(builder, Self::without);
+        let builder = config.disable.into_iter().fold(builder, Self::disable);
         Ok(builder
             .timeouts(move |timeouts| {
                 let calls = deadline.into_iter();

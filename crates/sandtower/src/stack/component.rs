@@ -1,34 +1,35 @@
 use serde::{Deserialize, Serialize};
 
-/// A part of the stack that can be dropped from it.
+/// A component of the stack that can be disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Part {
+pub enum Component {
     /// The deadline of calls.
     Deadline,
-    /// The default template in place of one that is not found. Not there unless it is named.
+    /// The default template in place of one that is not found. Off unless one is named.
     DefaultTemplate,
     /// Further attempts.
     Retry,
     /// The check of new sandboxes.
     HealthCheck,
-    /// The limit on calls in flight, and the line: who would have to wait for a gate is rejected.
+    /// The limit on calls in flight, and the queue: without it, a call that would have to wait for a
+    /// gate is rejected.
     Admission,
-    /// The quota of sandboxes: who finds all of them in use waits until one ends.
+    /// The quota of sandboxes: a creation that finds all of them in use waits until one ends.
     Quota,
     /// The rate limit.
     RateLimit,
-    /// The circuit breaker.
+    /// The circuit breakers.
     CircuitBreaker,
-    /// The time-out of attempts.
+    /// The timeout of attempts.
     Timeout,
-    /// The look after the service on a schedule. Not there unless it is asked for.
+    /// Periodic health probe of the service. Off by default.
     Monitor,
 }
 
-impl Part {
-    /// All parts: those that calls pass, from the outside in, then the monitor.
+impl Component {
+    /// All components: those that calls pass, from the outside in, then the monitor.
     pub const ALL: &[Self] = &[
         Self::Deadline,
         Self::DefaultTemplate,
@@ -59,7 +60,7 @@ impl Part {
     }
 }
 
-impl std::fmt::Display for Part {
+impl std::fmt::Display for Component {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }

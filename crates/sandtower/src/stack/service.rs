@@ -1,0 +1,86 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use ::http::{Request, Response};
+use bytes::Bytes;
+use http_body_util::Full;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::assembly::{Layers, LayersBody};
+use crate::admission::{Progress, Watch};
+use crate::core::BoxError;
+
+/// Finds the [`Progress`] of a call in the extensions of its requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WatchExtension;
+
+impl<B> Watch<Request<B>> for WatchExtension {
+    fn progress(&self, request: &Request<B>) -> Option<Progress> {
+        request.extensions().get::<Progress>().cloned()
+    }
+}
+
+/// An HTTP client with the stack around it: made by a [`Stack`](super::Stack), which is a layer.
+///
+/// One type, whatever the client is. All that one stack makes share its limits, its breakers and its
+/// queues.
+#[derive(Clone, Debug)]
+pub struct StackService {
+    layers: Layers,
+    progress: Option<Progress>,
+}
+
+impl StackService {
+    pub(super) fn new(layers: Layers) -> Self {
+        Self { layers, progress: None }
+    }
+
+    /// The same service, whose calls show in `progress` what they wait for.
+    #[must_use]
+    pub fn watched(mut self, progress: Progress) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for StackService {
+    type Response = Response<LayersBody>;
+    type Error = BoxError;
+    type Future = StackFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.layers.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Full<Bytes>>) -> StackFuture {
+        if let Some(progress) = &self.progress {
+            request.extensions_mut().insert(progress.clone());
+        }
+        StackFuture { inner: self.layers.call(request) }
+    }
+}
+
+pin_project! {
+    /// The response of a [`StackService`], or why there is none.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct StackFuture {
+        #[pin]
+        inner: <Layers as Service<Request<Full<Bytes>>>>::Future,
+    }
+}
+
+impl Future for StackFuture {
+    type Output = Result<Response<LayersBody>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().inner.poll(cx)
+    }
+}
+
+impl std::fmt::Debug for StackFuture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StackFuture").finish_non_exhaustive()
+    }
+}
