@@ -220,7 +220,7 @@ impl Gate for CircuitBreaker {
         done: &Completion,
         later: &mut Deferred,
     ) -> Option<Permit> {
-        if !permit.is_leased() {
+        if permit.lease.is_none() {
             match done.stage {
                 Stage::NotSent => return None,
                 Stage::Head => return Some(permit),

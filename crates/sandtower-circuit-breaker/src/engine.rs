@@ -12,8 +12,8 @@
 //!      enough responses came: the ramp is over
 //! ```
 //!
-//! The time of an open breaker ends by itself: whoever looks afterwards finds it half-open, and the
-//! first probe moves it. Every move starts a new generation, but for the end of the ramp; a permit of
+//! The time of an open breaker ends by itself: afterwards it is half-open, and the first probe moves
+//! it. Every move starts a new generation, but for the end of the ramp; a permit of
 //! an older generation can change nothing.
 //!
 //! In the ramp, each response allows one more attempt in flight: the load doubles in the time of one
@@ -60,27 +60,9 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 #[must_use = "a permit has to be recorded"]
 pub struct Permit {
-    generation: u64,
-    lease: Option<LeaseId>,
-}
-
-impl Permit {
-    /// For an attempt of a breaker that lets every call through.
-    #[inline]
-    pub(crate) fn free(generation: u64) -> Self {
-        Self { generation, lease: None }
-    }
-
-    #[inline]
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// Whether it is a probe, or of the ramp: its place is free when it comes back.
-    #[inline]
-    pub(crate) fn is_leased(&self) -> bool {
-        self.lease.is_some()
-    }
+    pub(crate) generation: u64,
+    /// Of a probe, or of an attempt of the ramp: its place is free when it comes back.
+    pub(crate) lease: Option<LeaseId>,
 }
 
 /// Why no attempt may be sent now.
@@ -97,7 +79,7 @@ pub(crate) enum Denied {
     },
 }
 
-/// Why an earlier answer of the breaker may not hold any more.
+/// What may change the outcome of asking for a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the subscribers have to be told"]
 pub(crate) enum Change {

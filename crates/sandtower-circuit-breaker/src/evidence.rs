@@ -5,20 +5,20 @@ use sandtower_core::{Completion, Outcome, RequestInfo};
 /// What the outcome of an attempt tells of the service's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Evidence {
-    /// It answered as itself. A clear "no" (401, 403, 404, out of slots) is an answer too: a dead
-    /// service does not check keys.
+    /// It responded. That it declines (401, 403, 404, out of slots) is a response too: a service that
+    /// is down does not check keys.
     Alive,
     /// It failed, or kept its caller waiting for too long.
     Failed,
     /// It asks for fewer calls. That is the work of a limiter and never trips; but a service that
-    /// cannot take one probe is not ready for everyone.
+    /// cannot take one probe is not ready for all callers.
     Throttled,
-    /// Nothing was learnt: it was not asked, or had no time to answer.
+    /// Nothing was learnt: it was not called, or had no time to respond.
     Nothing,
 }
 
 impl Evidence {
-    /// What an attempt of `request` tells of a service that is expected to answer within `expected`.
+    /// What an attempt of `request` tells of a service that is expected to respond within `expected`.
     pub(crate) fn of(request: &RequestInfo, done: &Completion, expected: Duration) -> Self {
         let verdict = &done.verdict;
         match verdict.outcome {

@@ -69,7 +69,7 @@ impl Switch {
     #[inline]
     pub(crate) fn pass(&self) -> Option<Permit> {
         let word = self.word();
-        word.is_quiet().then(|| Permit::free(word.generation()))
+        word.is_quiet().then(|| Permit { generation: word.generation(), lease: None })
     }
 
     /// Whether every call is let through, and its response would change nothing.
@@ -87,7 +87,7 @@ impl Switch {
             Outcome::Permanent | Outcome::Exhausted => declined,
             _ => return false,
         };
-        let is_quiet = !permit.is_leased() && self.word() == Word::quiet(permit.generation());
+        let is_quiet = permit.lease.is_none() && self.word() == Word::quiet(permit.generation);
         if is_quiet {
             counter.fetch_add(1, Ordering::Relaxed);
         }

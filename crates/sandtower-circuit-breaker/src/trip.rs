@@ -45,7 +45,7 @@ impl Trip {
 /// The cumulative sum of evidence for an outage (Page, "Continuous inspection schemes", 1954).
 ///
 /// Each call adds the logarithm of how much likelier its outcome is in an outage than on a good
-/// day: a failure adds, an answer takes away, and the sum never falls below zero. So old successes
+/// day: a failure adds, a response takes away, and the sum never falls below zero. So old successes
 /// do not dilute new failures, and nothing has to fill up before it works. The breaker opens when
 /// the sum reaches the threshold. Unlike a window that is looked at after every call, the threshold
 /// itself says how rare false alarms are: each nat makes them about e times rarer, and costs less
@@ -131,7 +131,7 @@ impl Default for Cusum {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
     failure: u64,
-    /// What an answer takes away.
+    /// What a response takes away.
     alive: u64,
     limit: u64,
     half_life: Option<Duration>,
@@ -159,7 +159,7 @@ impl Rule {
         }
     }
 
-    /// One point for a failure, and an answer takes all points away.
+    /// One point for a failure, and a response takes all points away.
     pub(crate) const fn consecutive(failures: u32) -> Self {
         let at_least = Duration::ZERO;
         Self { failure: 1, alive: u64::MAX, limit: failures as u64, half_life: None, at_least }
@@ -224,7 +224,7 @@ impl Tally {
         }
     }
 
-    /// Whether there is no evidence at all, so that an answer would change nothing.
+    /// Whether there is no evidence at all, so that a response would change nothing.
     pub(crate) fn is_quiet(&self) -> bool {
         self.score == 0
     }

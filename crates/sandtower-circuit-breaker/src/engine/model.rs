@@ -114,7 +114,7 @@ impl History {
             }
             Step::Lose(which) => {
                 if let Some(Out { permit, sent }) = self.pick(which)
-                    && permit.is_leased()
+                    && permit.lease.is_some()
                 {
                     self.lost.push((permit.generation, sent + self.settings.lease));
                 }
@@ -149,7 +149,7 @@ impl History {
     }
 
     fn record_not_sent(&mut self, permit: Permit) {
-        let waits = self.engine.turned_away && permit.is_leased();
+        let waits = self.engine.turned_away && permit.lease.is_some();
         let waits = waits && permit.generation == self.engine.generation;
         let done = Completion::not_sent(self.now);
         let change = self.engine.record(&RequestInfo::default(), permit, &done);
@@ -182,7 +182,7 @@ impl History {
     }
 
     fn leased(&self) -> usize {
-        let held = self.out.iter().filter(|out| out.permit.is_leased());
+        let held = self.out.iter().filter(|out| out.permit.lease.is_some());
         let held = held.map(|out| (out.permit.generation, out.sent + self.settings.lease));
         let alive = |&(generation, expires): &(u64, Tick)| {
             generation == self.engine.generation && self.now < expires

@@ -24,7 +24,7 @@ fn settings(probes: u32, successes: u32, ramp: u32) -> Settings {
     }
 }
 
-/// An engine and the attempts that it let out, as those who sent them know them.
+/// An engine and the attempts that it let through, as their callers know them.
 #[derive(Clone, Debug)]
 struct World {
     engine: Engine,
@@ -38,7 +38,7 @@ struct Out {
     generation: u64,
     lease: Option<LeaseId>,
     sent: Tick,
-    /// Nobody will ever bring it back.
+    /// It will never come back.
     lost: bool,
 }
 

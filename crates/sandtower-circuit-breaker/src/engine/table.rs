@@ -264,7 +264,7 @@ fn outcome(mut case: Case, event: &Event) -> Option<String> {
 }
 
 fn describe(engine: Engine, now: Tick) -> String {
-    let old = Permit::free(0);
+    let old = Permit { generation: 0, lease: None };
     Case { engine, permit: None, old }.describe(now)
 }
 

@@ -16,7 +16,7 @@ impl Engine {
         denied
     }
 
-    /// The same, for an onlooker. Reads the clock only if the answer depends on it.
+    /// The same, without remembering. Reads the clock only if the outcome depends on it.
     pub(super) fn look(&self, now: &Now) -> Option<Denied> {
         match self.phase {
             Phase::Closed | Phase::ForcedClosed => None,

@@ -1,4 +1,4 @@
-//! The breaker as a gate: what it answers, and whom it tells when that changes.
+//! The breaker as a gate: what it says, and whom it tells when that changes.
 
 use std::{
     sync::{
@@ -107,7 +107,7 @@ async fn a_quiet_breaker_reads_no_clock() {
     let permit = breaker.try_acquire(&request, &now, &mut Deferred::new()).unwrap();
     let done = Completion::new(Verdict::success(), Tick::ZERO, now.clone());
     assert!(breaker.record(&request, permit, &done, &mut Deferred::new()).is_none());
-    // Whoever reads it first sets it.
+    // The first reading sets it.
     advance(SECOND).await;
     assert_eq!(now.tick(), Tick::now(), "check and try_acquire");
     assert_eq!(done.now(), Tick::now(), "record");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::{acquire, call, configured, end, is_probing, rejection, settle};
+use crate::support::{acquire, call, configured, end, is_probing, rejection, run_tasks};
 use sandtower_circuit_breaker::{CircuitBreaker, Config, Permit, State, Trip};
 use sandtower_core::{Effect, Gate, No, Now, Reason, Seed, Tick, Verdict};
 use sandtower_testkit::Answer;
@@ -154,7 +154,7 @@ async fn a_layer_rejects_while_ramping_and_says_how_long_responses_take() {
     sleep(SECOND).await;
     call(&service).await.unwrap();
     let out = [(); 2].map(|()| tokio::spawn(service.clone().oneshot(1)));
-    settle().await;
+    run_tasks().await;
     let rejected = rejection(call(&service).await);
     assert_eq!((rejected.reason(), rejected.retry_after()), (Reason::Probing, Some(3 * SECOND)));
     for sent in out {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::{
-    FAILURES, LEASE, OPEN, call, classic, configured, is_probing, poll_once, rejection, settle,
+    FAILURES, LEASE, OPEN, call, classic, configured, is_probing, poll_once, rejection, run_tasks,
     trip,
 };
 use sandtower_circuit_breaker::{CircuitBreakerLayer, Config, Cusum, State, Trip};
@@ -111,7 +111,7 @@ async fn a_probe_that_hangs_is_void_when_its_lease_expires() {
     advance(OPEN).await;
     handle.set_answers(|_, _| Answer::Hang);
     let hung = tokio::spawn(service.clone().oneshot(1));
-    settle().await;
+    run_tasks().await;
 
     let rejected = rejection(call(&service).await);
     assert_eq!(
@@ -146,14 +146,14 @@ async fn a_probe_that_hangs_takes_no_place_once_it_has_opened_again() {
     advance(open).await;
     handle.set_answers(|_, _| Answer::Hang);
     let hung = tokio::spawn(service.clone().oneshot(1));
-    settle().await;
+    run_tasks().await;
     handle.set_answers(|_, _| Answer::err("still down"));
     call(&service).await.unwrap_err();
 
     advance(open).await;
     handle.set_answers(|_, _| Answer::Hang);
     let probes = [(); 2].map(|()| tokio::spawn(service.clone().oneshot(1)));
-    settle().await;
+    run_tasks().await;
     assert_eq!(handle.counts().calls, FAILURES + 4);
     assert!(is_probing(call(&service).await));
     hung.abort();
@@ -190,10 +190,10 @@ async fn of_many_clones_that_are_ready_in_half_open_one_goes_and_the_others_stay
         clone.ready().await.unwrap();
     }
     handle.set_answers(|_, _| Answer::ok(7).after(Duration::from_secs(1)));
-    let answers: Vec<_> = clones.iter_mut().map(|clone| tokio::spawn(clone.call(1))).collect();
+    let responses: Vec<_> = clones.iter_mut().map(|clone| tokio::spawn(clone.call(1))).collect();
     let mut served = 0;
-    for answer in answers {
-        match answer.await.unwrap() {
+    for response in responses {
+        match response.await.unwrap() {
             Ok(_) => served += 1,
             rejected => assert!(is_probing(rejected)),
         }
@@ -211,7 +211,7 @@ async fn while_its_probes_are_in_flight_no_call_touches_the_service() {
     advance(OPEN).await;
     handle.set_answers(|_, _| Answer::Hang);
     let probe = tokio::spawn(service.clone().oneshot(1));
-    settle().await;
+    run_tasks().await;
     let polls = handle.counts().readiness_polls;
     assert!(is_probing(call(&service).await));
     assert_eq!(handle.counts().readiness_polls, polls);
@@ -226,7 +226,7 @@ async fn late_results_from_before_the_trip_neither_close_nor_reopen_it() {
         let (breaker, service, handle) = classic();
         handle.set_answers(move |_, _| late().after(OPEN + Duration::from_secs(1)));
         let sent = tokio::spawn(service.clone().oneshot(1));
-        settle().await;
+        run_tasks().await;
         trip(&service, &handle).await;
         advance(OPEN).await;
         handle.set_answers(|_, _| Answer::Hang);
@@ -246,7 +246,7 @@ async fn a_probe_that_is_out_during_a_reset_changes_nothing_any_more() {
     advance(OPEN).await;
     handle.set_answers(|_, _| Answer::err("down").after(Duration::from_secs(1)));
     let probe = tokio::spawn(service.clone().oneshot(1));
-    settle().await;
+    run_tasks().await;
     breaker.reset();
     assert_eq!(breaker.snapshot().state, State::Closed);
     probe.await.unwrap().unwrap_err();
@@ -261,12 +261,12 @@ async fn callers_that_wait_for_readiness_below_are_woken_and_rejected_when_it_op
     let (breaker, service, handle) = classic();
     handle.set_readiness(|_| Readiness::Pending);
     let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(service.clone().oneshot(1))).collect();
-    settle().await;
+    run_tasks().await;
     assert!(waiting.iter().all(|caller| !caller.is_finished()));
     breaker.force_open();
     for caller in waiting {
-        let answer = timeout(OPEN, caller).await.expect("it is woken");
-        assert_eq!(rejection(answer.unwrap()).reason(), Reason::ForcedOpen);
+        let result = timeout(OPEN, caller).await.expect("it is woken");
+        assert_eq!(rejection(result.unwrap()).reason(), Reason::ForcedOpen);
     }
     assert_eq!(handle.counts().calls, 0);
 }
@@ -320,13 +320,13 @@ async fn failures_that_come_together_do_not_put_off_the_next_probe() {
     for second in 1..=20 {
         handle.set_answers(move |_, _| Answer::err("down").after(Duration::from_secs(second)));
         tokio::spawn(service.clone().oneshot(1));
-        settle().await;
+        run_tasks().await;
     }
     advance(Duration::from_secs(FAILURES)).await;
-    settle().await;
+    run_tasks().await;
     let due = breaker.snapshot().retry_in.unwrap();
     advance(Duration::from_secs(20)).await;
-    settle().await;
+    run_tasks().await;
     assert_eq!(breaker.snapshot().retry_in, Some(due - Duration::from_secs(20)));
     assert_eq!(breaker.snapshot().counters.late, 20 - FAILURES);
 }

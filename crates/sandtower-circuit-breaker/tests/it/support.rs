@@ -32,7 +32,7 @@ fn behind(breaker: CircuitBreaker) -> (CircuitBreaker, Service, Handle) {
     (breaker, service, handle)
 }
 
-/// One call, from readiness to answer, by a clone of its own.
+/// One call, from readiness to response, by a clone of its own.
 pub(crate) async fn call(service: &Service) -> Result<u64, BoxError> {
     service.clone().oneshot(1).await
 }
@@ -66,7 +66,7 @@ pub(crate) async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
 }
 
 /// Lets spawned tasks do what they can.
-pub(crate) async fn settle() {
+pub(crate) async fn run_tasks() {
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{OPEN, call, classic, poll_once, settle, trip};
+use crate::support::{OPEN, call, classic, poll_once, run_tasks, trip};
 use sandtower_circuit_breaker::{CircuitBreaker, State};
 use sandtower_core::Outcome;
 use serde_json::json;
@@ -53,7 +53,7 @@ async fn a_reader_that_waits_is_woken_and_gets_each_transition_once() {
         let first = transitions.wait().await;
         (first, transitions)
     });
-    settle().await;
+    run_tasks().await;
     trip(&service, &handle).await;
     let (first, mut transitions) = told.await.unwrap();
     assert_eq!((first.missed, first.transition.to), (0, State::Open));
