@@ -71,6 +71,37 @@ fn old_successes_do_not_dilute_new_failures() {
 }
 
 #[test]
+fn an_outage_of_few_resources_takes_more_failures_and_of_two_it_never_opens() {
+    let mut rng = Rng::with_seed(3);
+    for (resources, median, p99) in
+        [(100, 7, 8), (10, 8, 12), (5, 10, 18), (4, 12, 22), (3, 17, 34)]
+    {
+        let mut delays: Vec<u64> = (0..20_001)
+            .map(|_| {
+                let mut tally = Tally::default();
+                let mut fails = |second| {
+                    let resource = Resource::new(rng.u64(0..resources));
+                    let now = Tick::ZERO + Duration::from_secs(second);
+                    tally.failure(&rule(), Some(resource), now);
+                    tally.is_due(&rule(), now)
+                };
+                (1..).find(|&second| fails(second)).unwrap()
+            })
+            .collect();
+        delays.sort_unstable();
+        println!("{resources} resources: median {}, p99 {}", delays[10_000], delays[19_800]);
+        assert!(delays[10_000].abs_diff(median) <= 1, "{resources}: {}", delays[10_000]);
+        assert!(delays[19_800].abs_diff(p99) <= 2, "{resources}: {}", delays[19_800]);
+    }
+    let mut tally = Tally::default();
+    for second in 1..10_000 {
+        let now = Tick::ZERO + Duration::from_secs(second);
+        tally.failure(&rule(), Some(Resource::new(rng.u64(0..2))), now);
+        assert!(!tally.is_due(&rule(), now));
+    }
+}
+
+#[test]
 fn when_half_of_the_calls_fail_it_opens_within_dozens() {
     for (before, bounds) in [(0.0, [18..=21, 46..=58]), (0.10, [17..=20, 42..=54])] {
         // The least duration apart, which at 1,000 calls a second is a thousand of them.
