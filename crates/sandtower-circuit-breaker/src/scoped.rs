@@ -241,12 +241,12 @@ impl Kept {
         self.breaker.clone()
     }
 
-    /// Whether nothing was asked for `silence` since it could last have been asked for something.
+    /// Whether nothing was asked or heard for `silence`, although it let calls through.
     fn is_silent(&self, now: Tick, silence: Duration) -> bool {
-        let protects_until = || self.breaker.switch().lock().protects_until();
+        let of_use_until = || self.breaker.switch().lock().of_use_until();
         now.since(self.used) >= silence
             && self.breaker.is_unused()
-            && now.since(protects_until()) >= silence
+            && now.since(of_use_until()) >= silence
     }
 
     fn is_as_new(&self) -> bool {

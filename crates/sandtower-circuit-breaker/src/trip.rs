@@ -184,7 +184,7 @@ pub(crate) struct Tally {
     /// When the first of them failed.
     first: Tick,
     /// When something was last heard.
-    last: Tick,
+    pub(crate) last: Tick,
     sources: Sources,
 }
 

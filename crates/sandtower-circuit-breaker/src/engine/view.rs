@@ -50,13 +50,13 @@ impl Engine {
         matches!(self.phase, Phase::Closed | Phase::ForcedClosed) && self.tally.is_quiet()
     }
 
-    /// Until when it protects the service although nothing is asked of it; [`Tick::MAX`]: until an
-    /// operator says otherwise.
-    pub(crate) fn protects_until(&self) -> Tick {
+    /// When it was last of use: until then it keeps callers away, or something was heard of its
+    /// service. [`Tick::MAX`]: until an operator says otherwise.
+    pub(crate) fn of_use_until(&self) -> Tick {
         match self.phase {
             Phase::Open { until } => until,
             Phase::ForcedOpen | Phase::ForcedClosed => Tick::MAX,
-            Phase::Closed | Phase::HalfOpen { .. } | Phase::Ramp { .. } => Tick::ZERO,
+            Phase::Closed | Phase::HalfOpen { .. } | Phase::Ramp { .. } => self.tally.last,
         }
     }
 

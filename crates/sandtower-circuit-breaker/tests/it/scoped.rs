@@ -149,6 +149,18 @@ async fn what_protects_its_service_is_not_forgotten_for_a_newcomer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_long_call_came_to_is_not_forgotten_for_the_silence_before_it_ended() {
+    let breakers = classic(10);
+    for _ in 0..FAILURES {
+        let permit = acquire(&breakers, 1).unwrap();
+        advance(1_000 * SECOND).await;
+        end_for(&breakers, &info(1), permit, Verdict::unknown());
+        call(&breakers, 2, Verdict::success());
+    }
+    assert_eq!(state(&breakers, 1), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_scope_that_could_have_sent_a_probe_for_long_is_forgotten() {
     let breakers = classic(10);
     trip(&breakers, 1);
