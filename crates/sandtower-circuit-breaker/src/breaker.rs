@@ -167,7 +167,7 @@ impl CircuitBreaker {
     }
 
     #[cold]
-    fn no(&self, denied: Denied, now: Tick) -> No {
+    fn no(&self, denied: Denied, now: &Now) -> No {
         let reason = match denied {
             Denied::Open { reason, .. } => reason,
             Denied::Full { .. } => Reason::Probing,
@@ -205,9 +205,7 @@ impl Gate for CircuitBreaker {
     ) -> Result<Permit, No> {
         match self.switch().pass() {
             Some(permit) => Ok(permit),
-            None => {
-                self.try_acquire_locked(now, later).map_err(|denied| self.no(denied, now.tick()))
-            }
+            None => self.try_acquire_locked(now, later).map_err(|denied| self.no(denied, now)),
         }
     }
 
@@ -245,7 +243,7 @@ impl CircuitBreaker {
     #[cold]
     fn check_locked(&self, now: &Now) -> Option<No> {
         let denied = self.switch().lock().check(now)?;
-        Some(self.no(denied, now.tick()))
+        Some(self.no(denied, now))
     }
 
     #[cold]

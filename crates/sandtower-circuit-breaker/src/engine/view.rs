@@ -38,7 +38,8 @@ impl Engine {
     /// When a call that is turned away now should come back; `None`: it would be let through, or it is
     /// not known.
     pub(super) fn retry_in(&self, now: Tick) -> Option<Duration> {
-        self.look(&Now::at(now))?.retry_in(now)
+        let now = Now::at(now);
+        self.look(&now)?.retry_in(&now)
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -107,11 +108,12 @@ impl Engine {
 
 impl Denied {
     /// How long to wait from `now`; `None` if it is not known.
-    pub(crate) fn retry_in(&self, now: Tick) -> Option<Duration> {
+    pub(crate) fn retry_in(&self, now: &Now) -> Option<Duration> {
         let at = match *self {
             Self::Open { until, .. } => until?,
             Self::Full { expected, .. } => expected,
         };
+        let now = now.tick();
         (now < at).then(|| at.since(now))
     }
 }
