@@ -1,33 +1,33 @@
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sandtower_core::{
-    Completion, Gate, Rejection, RequestInfo, Subscriber, Subscribers, Take, Tick, Verdict,
+    Change as Told, Completion, Deferred, Gate, No, Now, Reason, Rejection, RequestInfo, Stage,
+    Subscriber, Subscribers, Tick, Verdict,
 };
 
 use crate::{
-    Snapshot, State, Token, Transition, Transitions, WhenOpen,
-    config::{Config, ConfigError, Parts},
-    engine::{Change, Engine, No},
-    events,
+    Config, ConfigError, Permit, Snapshot, State, Transition, Transitions,
+    engine::{Change, Denied, Engine},
+    events::{self, RejectionLog},
     switch::Switch,
 };
 
 /// The layer's kind, as rejections name it.
 const LAYER: &str = "circuit breaker";
 
-/// A circuit breaker: the handle that reads and steers it, and the [`Gate`] that layers take.
+/// A circuit breaker: the handle that reads and steers it, and the [`Gate`] that layers enforce.
 ///
-/// Clones are cheap and are the same breaker. It reads tokio's clock, so that under a paused clock
-/// it stands still with everything else.
+/// Clones are cheap and are the same breaker. It reads tokio's clock, so that it stands still under a
+/// paused one.
 ///
 /// ```
 /// use sandtower_circuit_breaker::{CircuitBreaker, State};
 ///
-/// let breaker = CircuitBreaker::classic("E2B");
-/// assert_eq!(breaker.state(), State::Closed);
+/// let breaker = CircuitBreaker::recommended("search");
+/// assert_eq!(breaker.snapshot().state, State::Closed);
 ///
 /// breaker.force_open();
-/// assert_eq!(breaker.state(), State::Open);
+/// assert_eq!(breaker.snapshot().state, State::Open);
 /// breaker.reset();
 /// assert_eq!(breaker.snapshot().counters.trips, 0);
 /// ```
@@ -38,35 +38,47 @@ pub struct CircuitBreaker {
 
 struct Shared {
     name: Arc<str>,
-    when_open: WhenOpen,
     switch: Switch,
-    /// Those of all breakers that were made together.
-    watchers: Arc<Subscribers>,
+    rejections: Mutex<RejectionLog>,
+    /// Those of all breakers of one [`CircuitBreakers`](crate::CircuitBreakers).
+    subscribers: Arc<Subscribers>,
 }
 
-/// How many threads count without getting into each other's way.
-const STRIPES: usize = 8;
-
 impl CircuitBreaker {
-    /// A closed breaker, as configured.
+    /// A closed breaker with this configuration.
     ///
     /// # Errors
     ///
-    /// The configuration makes no sense; see [`ConfigError`].
+    /// The configuration is invalid; [`ConfigError`] says what would be right.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
-        Ok(Self::of(&config.checked()?, STRIPES, Arc::default()))
+        config.check()?;
+        Ok(Self::checked(&config))
     }
 
-    /// A breaker with the numbers of [`Config::classic`], which make sense.
+    /// A breaker with the numbers of [`Config::recommended`].
+    pub fn recommended(name: impl Into<Arc<str>>) -> Self {
+        Self::checked(&Config::recommended(name))
+    }
+
+    /// A breaker with the numbers of [`Config::classic`].
     pub fn classic(name: impl Into<Arc<str>>) -> Self {
-        Self::of(&Parts::classic(name), STRIPES, Arc::default())
+        Self::checked(&Config::classic(name))
     }
 
-    pub(crate) fn of(parts: &Parts, stripes: usize, watchers: Arc<Subscribers>) -> Self {
-        let engine = Engine::new(parts.settings, parts.seed.rng(), Tick::now());
-        let (name, when_open) = (Arc::clone(&parts.name), parts.when_open);
-        let switch = Switch::new(engine, stripes);
-        Self { shared: Arc::new(Shared { name, when_open, switch, watchers }) }
+    fn checked(config: &Config) -> Self {
+        Self::of(config, config.name_of(), Arc::default(), Tick::now())
+    }
+
+    /// A breaker with a configuration that was checked.
+    pub(crate) fn of(
+        config: &Config,
+        name: Arc<str>,
+        subscribers: Arc<Subscribers>,
+        now: Tick,
+    ) -> Self {
+        let switch = Switch::new(Engine::new(config.settings(), config.rng(), now));
+        let rejections = Mutex::default();
+        Self { shared: Arc::new(Shared { name, switch, rejections, subscribers }) }
     }
 
     /// The name that its user gave it.
@@ -74,176 +86,196 @@ impl CircuitBreaker {
         &self.shared.name
     }
 
-    /// Where it stands now.
+    /// All that it knows, now.
     ///
     /// A breaker whose open time is over is [`HalfOpen`](State::HalfOpen) from that instant on,
-    /// although nothing happens to it before a call comes: that call will be a probe.
-    pub fn state(&self) -> State {
-        let now = Tick::now();
-        self.switch().lock().state(now)
-    }
-
-    /// All that it knows, now.
+    /// although nothing happens to it before the next call: that call will be a probe.
     pub fn snapshot(&self) -> Snapshot {
         let now = Tick::now();
         let mut snapshot = self.switch().lock().snapshot(self.name(), now);
-        self.switch().add_answers(&mut snapshot.counters);
+        self.switch().add_responses(&mut snapshot.counters);
         snapshot
     }
 
-    /// Its last 64 changes of state, the oldest first.
+    /// Its last 64 transitions, the oldest first.
     pub fn history(&self) -> Vec<Transition> {
         let now = Tick::now();
         self.switch().lock().history().iter().map(|moved| moved.read_at(now)).collect()
     }
 
-    /// Its changes of state from now on, one after the other.
-    pub fn subscribe(&self) -> Transitions {
+    /// Its transitions from now on, one after the other.
+    pub fn transitions(&self) -> Transitions {
         Transitions::of(self.clone(), self.switch().lock().history().count())
     }
 
-    /// Closes it as if nothing had happened, forced or not. What was sent before changes nothing
-    /// any more; the counters go on.
+    /// Closes it as if nothing had happened, forced or not. Attempts that were sent before no longer
+    /// count; the counters go on.
     pub fn reset(&self) {
-        let now = Tick::now();
-        self.change(|engine| Some(engine.reset(now)));
+        self.steer(|engine, now| Some(engine.reset(now)));
     }
 
     /// Rejects every call until [`release`](Self::release), [`reset`](Self::reset) or
     /// [`force_closed`](Self::force_closed).
     pub fn force_open(&self) {
-        let now = Tick::now();
-        self.change(|engine| Some(engine.force_open(now)));
+        self.steer(|engine, now| Some(engine.force_open(now)));
     }
 
     /// Lets every call through, however many fail, until [`release`](Self::release),
     /// [`reset`](Self::reset) or [`force_open`](Self::force_open).
     pub fn force_closed(&self) {
-        let now = Tick::now();
-        self.change(|engine| Some(engine.force_closed(now)));
+        self.steer(|engine, now| Some(engine.force_closed(now)));
     }
 
-    /// Ends what was forced; does nothing to a breaker that is not. From forced open it goes by way
-    /// of [`HalfOpen`](State::HalfOpen), so that those who were kept out do not stampede; from
-    /// forced closed it goes on closed, with nothing held against the service.
+    /// Ends what was forced; does nothing to a breaker that is not. From forced open it continues
+    /// [`HalfOpen`](State::HalfOpen), so that the callers that were rejected do not stampede; from
+    /// forced closed it continues closed, with nothing held against the service.
     pub fn release(&self) {
-        let now = Tick::now();
-        self.change(|engine| engine.release(now));
+        self.steer(Engine::release);
     }
 
-    /// Lets `act` change the engine, then tells those who have to know.
-    ///
-    /// Never to be called from `take` or `give_back`: the waiting room, which watches, calls these
-    /// under its own lock.
-    fn change(&self, act: impl FnOnce(&mut Engine) -> Option<Change>) {
-        let Some(change) = self.switch().update(act) else { return };
-        if let Change::Moved(moved) = &change {
-            events::moved(self.name(), moved);
-        }
-        self.shared.watchers.notify();
+    fn steer(&self, act: impl FnOnce(&mut Engine, Tick) -> Option<Change>) {
+        let mut later = Deferred::new();
+        let now = Tick::now();
+        self.change(&mut later, |engine| act(engine, now));
+    }
+
+    /// Lets `act` change the engine, and has the subscribers told afterwards.
+    fn change(&self, later: &mut Deferred, act: impl FnOnce(&mut Engine) -> Option<Change>) {
+        let told = match self.switch().update(act) {
+            None => return,
+            Some(Change::PlaceFreed) => Told::Opened,
+            Some(Change::Moved(moved)) => {
+                self.log(moved, later);
+                if moved.to == State::Open { Told::Closed } else { Told::Opened }
+            }
+        };
+        later.notify(&self.shared.subscribers, told);
+    }
+
+    fn log(&self, moved: Transition, later: &mut Deferred) {
+        let name = Arc::clone(&self.shared.name);
+        later.run(move || events::moved(&name, &moved));
     }
 
     pub(crate) fn switch(&self) -> &Switch {
         &self.shared.switch
     }
 
-    fn rejection(&self, no: &No, now: Tick) -> Rejection {
-        let rejection = Rejection::new(LAYER, Arc::clone(&self.shared.name), no.reason);
-        match no.retry_in(now) {
-            Some(wait) => rejection.come_back_in(wait),
-            None => rejection,
+    /// Whether only the table that made it holds it: no permit, and no handle.
+    pub(crate) fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.shared) == 1
+    }
+
+    #[cold]
+    fn no(&self, denied: Denied, now: &Now) -> No {
+        let reason = match denied {
+            Denied::Open { reason, .. } => reason,
+            Denied::Full { .. } => Reason::Probing,
+        };
+        let why = Rejection::new(LAYER, Arc::clone(&self.shared.name), reason);
+        let why = match denied.retry_in(now) {
+            Some(wait) => why.come_back_in(wait),
+            None => why,
+        };
+        match denied {
+            Denied::Open { until, .. } => No::Closed { until, why },
+            Denied::Full { expected, expires } => {
+                No::Wait { earliest: expected, look_again: expires, why }
+            }
         }
     }
 }
 
-/// Small where the breaker is closed and well, so that it becomes part of the layer around it; the
-/// rest is kept out of line.
+/// Small while the breaker is quiet, so that it becomes part of the layer around it; the rest is kept
+/// out of line.
 impl Gate for CircuitBreaker {
-    type Token = Token;
+    type Permit = Permit;
 
-    /// The token is a probe if the breaker is half-open. A "no" tells when to come back, unless an
-    /// operator forced it.
     #[inline]
-    fn take(&self, _asked: &RequestInfo, now: Tick) -> Take<Token> {
-        match self.switch().pass() {
-            Some(token) => Take::Open(token),
-            None => self.take_by_lock(now),
-        }
-    }
-
-    fn give_back(&self, _asked: &RequestInfo, token: Token) {
-        self.switch().give_back(token);
+    fn check(&self, _request: Option<&RequestInfo>, now: &Now) -> Option<No> {
+        if self.switch().is_quiet() { None } else { self.check_locked(now) }
     }
 
     #[inline]
-    fn settle(&self, _asked: &RequestInfo, token: Token, settlement: &Completion) {
-        if !self.switch().count(&token, settlement.verdict.outcome) {
-            self.settle_by_lock(token, settlement);
-        }
-    }
-
-    /// While it is quietly closed, an answer is counted and nothing else.
-    #[inline]
-    fn settle_untimed(
+    fn try_acquire(
         &self,
-        _asked: &RequestInfo,
-        token: Token,
-        verdict: &Verdict,
-    ) -> Option<Token> {
-        if self.switch().count(&token, verdict.outcome) { None } else { Some(token) }
-    }
-
-    /// A probe is judged by its head, and so is whoever has a place in a ramp: others wait for them.
-    fn head(&self, _asked: &RequestInfo, token: &mut Token, _settlement: &Completion) -> bool {
-        !token.is_leased()
-    }
-
-    /// `None` with [`WhenOpen::Hold`]: no request is rejected if it waits long enough.
-    #[inline]
-    fn peek(&self, clock: &impl Clock) -> Option<Rejection> {
-        let until = self.switch().rejects_until();
-        if until == Tick::ZERO || self.shared.when_open == WhenOpen::Hold {
-            return None;
+        _request: &RequestInfo,
+        now: &Now,
+        later: &mut Deferred,
+    ) -> Result<Permit, No> {
+        match self.switch().pass() {
+            Some(permit) => Ok(permit),
+            None => self.try_acquire_locked(now, later).map_err(|denied| self.no(denied, now)),
         }
-        let now = clock.now();
-        if now >= until { None } else { self.reject(now) }
     }
 
-    fn unready(&self, verdict: &Verdict, now: Tick) {
-        self.change(|engine| engine.unready(*verdict, now));
+    /// A probe is judged by its head, and so is an attempt of the ramp: other callers wait for them.
+    #[inline]
+    fn record(
+        &self,
+        request: &RequestInfo,
+        permit: Permit,
+        done: &Completion,
+        later: &mut Deferred,
+    ) -> Option<Permit> {
+        if permit.lease.is_none() {
+            match done.stage {
+                Stage::NotSent => return None,
+                Stage::Head => return Some(permit),
+                Stage::End if self.switch().count(&permit, done.verdict.outcome) => return None,
+                Stage::End => {}
+            }
+        }
+        self.record_locked(request, permit, done, later);
+        None
     }
 
-    fn watch(&self, changed: Weak<dyn Subscriber>) {
-        self.shared.watchers.add(changed);
+    fn not_ready(&self, verdict: &Verdict, now: &Now, later: &mut Deferred) {
+        self.change(later, |engine| engine.not_ready(*verdict, now.tick()));
+    }
+
+    fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
+        self.shared.subscribers.add(subscriber);
     }
 }
 
 impl CircuitBreaker {
     #[cold]
-    fn take_by_lock(&self, now: Tick) -> Take<Token> {
-        match self.switch().take(now) {
-            Ok((token, moved)) => {
-                if let Some(moved) = moved {
-                    events::moved(self.name(), &moved);
-                }
-                Take::Open(token)
-            }
-            // A service that is up again, and only has no place free for the moment, is waited for.
-            Err(no) if no.soon.is_some() || self.shared.when_open == WhenOpen::Hold => {
-                Take::NotBefore(no.at, self.rejection(&no, now))
-            }
-            Err(no) => Take::Reject(self.rejection(&no, now)),
+    fn check_locked(&self, now: &Now) -> Option<No> {
+        let denied = self.switch().lock().check(now)?;
+        Some(self.no(denied, now))
+    }
+
+    #[cold]
+    fn try_acquire_locked(&self, now: &Now, later: &mut Deferred) -> Result<Permit, Denied> {
+        let acquired = self.switch().update(|engine| engine.try_acquire(now));
+        if let Err(Denied::Open { reason, .. }) = acquired {
+            self.log_rejection(reason, now.tick(), later);
         }
+        let (permit, moved) = acquired?;
+        if let Some(moved) = moved {
+            self.log(moved, later);
+        }
+        Ok(permit)
     }
 
     #[inline(never)]
-    fn settle_by_lock(&self, token: Token, settlement: &Completion) {
-        self.change(|engine| engine.settle(token, settlement));
+    fn record_locked(
+        &self,
+        request: &RequestInfo,
+        permit: Permit,
+        done: &Completion,
+        later: &mut Deferred,
+    ) {
+        self.change(later, |engine| engine.record(request, permit, done));
     }
 
-    fn reject(&self, now: Tick) -> Option<Rejection> {
-        let no = self.switch().reject(now)?;
-        Some(self.rejection(&no, now))
+    fn log_rejection(&self, reason: Reason, now: Tick, later: &mut Deferred) {
+        let mut log = self.shared.rejections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = log.rejected(now) {
+            let name = Arc::clone(&self.shared.name);
+            later.run(move || events::rejected(&name, reason, count));
+        }
     }
 }
 

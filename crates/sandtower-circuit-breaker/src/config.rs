@@ -1,63 +1,47 @@
 use std::{sync::Arc, time::Duration};
 
-use sandtower_core::Seed;
+use sandtower_core::{Rng, Seed};
 
 use crate::{CircuitBreaker, Cusum, Trip, engine::Settings, open_time::OpenTime, trip::Rule};
 
-/// No breaker may keep its service from being tried for longer than this.
+/// A breaker must not keep its service from being tried for longer than this.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a breaker does with a call while it rejects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenOpen {
-    /// Rejects it at once.
-    #[default]
-    Reject,
-    /// Tells the waiting room when the next probe is due, so that it can hold the call until then.
-    /// In a layer of its own, where there is no room to wait in, this rejects too; but only once
-    /// the service below is ready.
-    Hold,
-}
-
-/// How a breaker is to behave. Nothing is checked before [`build`](Config::build).
+/// The configuration of a breaker. It is checked when the breaker is [built](Config::build).
 ///
 /// ```
 /// use std::time::Duration;
 /// use sandtower_circuit_breaker::{Config, Trip};
 ///
-/// let breaker = Config::new("E2B")
+/// let breaker = Config::recommended("search")
 ///     .trip(Trip::ConsecutiveFailures(3))
 ///     .open_for(Duration::from_secs(5))
 ///     .build()?;
-/// assert_eq!(breaker.name(), "E2B");
+/// assert_eq!(breaker.name(), "search");
 ///
-/// let wrong = Config::new("E2B").probes(0).build().unwrap_err();
-/// assert_eq!(wrong.to_string(), "probes is 0: with none an open breaker never closes; use 1 or more");
+/// let wrong = Config::recommended("search").probes(0).build().unwrap_err();
+/// assert_eq!(
+///     wrong.to_string(),
+///     "`probes` must be at least 1: with 0 an open breaker never closes",
+/// );
 /// # Ok::<(), sandtower_circuit_breaker::ConfigError>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a configuration does nothing until it is built"]
 pub struct Config {
     name: Arc<str>,
-    when_open: WhenOpen,
     seed: Seed,
     trip: Trip,
-    open: OpenTime,
-    stable: Duration,
+    open_for: Duration,
+    open_at_most: Duration,
+    jitter: bool,
+    longest_open: Duration,
+    stable_after: Duration,
     probes: u32,
     successes: u32,
     ramp: u32,
     lease: Duration,
     expected: Duration,
-}
-
-/// A configuration that makes sense.
-#[derive(Clone, Debug)]
-pub(crate) struct Parts {
-    pub(crate) name: Arc<str>,
-    pub(crate) when_open: WhenOpen,
-    pub(crate) seed: Seed,
-    pub(crate) settings: Settings,
 }
 
 impl Config {
@@ -67,43 +51,44 @@ impl Config {
     /// |---|---|
     /// | [`trip`](Self::trip) | [`Cusum::default`]: 7 calls and 1 s in a total outage |
     /// | [`open_between`](Self::open_between) | 1 s, each time half as long again, to 10 s; each drawn from its upper half |
-    /// | [`stable_after`](Self::stable_after) | closed for 1 min, it begins with 1 s again |
+    /// | [`stable_after`](Self::stable_after) | closed for 1 min, it starts with 1 s again |
     /// | [`longest_open`](Self::longest_open) | 5 min, if the server asks for it |
     /// | [`probes`](Self::probes), [`successes`](Self::successes) | 1 at a time, 1 has to succeed |
-    /// | [`ramp`](Self::ramp) | 64 answers until it lets everyone through |
+    /// | [`ramp`](Self::ramp) | 64 responses until it lets every call through |
     /// | [`lease`](Self::lease), [`expected`](Self::expected) | 60 s |
-    pub fn new(name: impl Into<Arc<str>>) -> Self {
+    pub fn recommended(name: impl Into<Arc<str>>) -> Self {
         Self::classic(name)
             .trip(Trip::Cusum(Cusum::default()))
             .open_between(Duration::from_secs(1), Duration::from_secs(10))
             .ramp(64)
     }
 
-    /// The name in rejections, events and snapshots, for one more breaker of the same kind.
-    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// The numbers of the application that sandtower was first made for: opens for 60 s after 5
-    /// consecutive failures, then sends one probe, whose success closes it for everyone. The lease of
-    /// the probe and the expected time are 60 s; a server may ask for up to 5 min.
+    /// The widespread numbers: opens for 60 s after 5 consecutive failures, then sends one probe,
+    /// whose success closes it for every call. The lease of the probe and the expected time are 60 s;
+    /// a server may ask for up to 5 min.
     pub fn classic(name: impl Into<Arc<str>>) -> Self {
-        let open = Duration::from_secs(60);
-        let longest = Duration::from_secs(5 * 60);
+        let minute = Duration::from_secs(60);
         Self {
             name: name.into(),
-            when_open: WhenOpen::default(),
             seed: Seed::random(),
             trip: Trip::ConsecutiveFailures(5),
-            open: OpenTime { first: open, most: open, jitter: false, longest },
-            stable: Duration::from_secs(60),
+            open_for: minute,
+            open_at_most: minute,
+            jitter: false,
+            longest_open: 5 * minute,
+            stable_after: minute,
             probes: 1,
             successes: 1,
             ramp: 0,
-            lease: Duration::from_secs(60),
-            expected: Duration::from_secs(60),
+            lease: minute,
+            expected: minute,
         }
+    }
+
+    /// The name in rejections, events and snapshots.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// When it opens.
@@ -112,36 +97,35 @@ impl Config {
         self
     }
 
-    /// It stays open for exactly `time`, however often: more than 0, at most a day.
-    pub fn open_for(mut self, time: Duration) -> Self {
-        self.open = OpenTime { first: time, most: time, jitter: false, ..self.open };
-        self
+    /// It stays open for exactly `time`, however often: greater than zero, at most 24 h.
+    pub fn open_for(self, time: Duration) -> Self {
+        Self { open_for: time, open_at_most: time, jitter: false, ..self }
     }
 
     /// It stays open for `first`, then half as long again each time that it opens again, `most` at
-    /// most, until it was [stable](Self::stable_after): whoever was down for some time is found well
-    /// after about half of that. Each time is drawn evenly from the upper half of that, so that the
-    /// breakers of many processes do not probe all at once. More than 0, at most a day, and `first` no
-    /// more than `most`.
-    pub fn open_between(mut self, first: Duration, most: Duration) -> Self {
-        self.open = OpenTime { first, most, jitter: true, ..self.open };
-        self
+    /// most, until it was [stable](Self::stable_after): a service that was down for some time is found
+    /// healthy after about half of that. Each time is drawn evenly from its upper half, so that the
+    /// breakers of many processes do not probe together. Greater than zero, at most 24 h, and `first`
+    /// no more than `most`.
+    pub fn open_between(self, first: Duration, most: Duration) -> Self {
+        Self { open_for: first, open_at_most: most, jitter: true, ..self }
     }
 
-    /// Closed for this long, it begins with the first open time again: more than 0, at most a day.
+    /// Closed for this long, it starts with the first open time again: greater than zero, at most 24 h.
     pub fn stable_after(mut self, time: Duration) -> Self {
-        self.stable = time;
+        self.stable_after = time;
         self
     }
 
     /// The most that a server's `retry_after` extends the open time to, so that no server can keep
-    /// its callers away for good. More than 0, at most a day. Never shortens the breaker's own time.
+    /// its callers away forever: greater than zero, at most 24 h. Never shortens the breaker's own
+    /// time.
     pub fn longest_open(mut self, time: Duration) -> Self {
-        self.open.longest = time;
+        self.longest_open = time;
         self
     }
 
-    /// How many probes may be out at a time while half-open: 1 or more.
+    /// How many probes may be in flight at a time while half-open: 1 or more.
     pub fn probes(mut self, probes: u32) -> Self {
         self.probes = probes;
         self
@@ -153,44 +137,38 @@ impl Config {
         self
     }
 
-    /// After how many answers it lets everyone through once it has closed; 0: at once.
+    /// After how many responses it lets every call through once it has closed; 0: at once.
     ///
-    /// Until then no more attempts may be out than have come back since, and one: the load on a
-    /// service that has just come back doubles in the time that it takes to answer, and callers
-    /// that waited for it cannot all come at once. At few calls nobody notices. A waiting room holds
-    /// those that have to wait, whatever [`when_open`](Self::when_open) says. If half the
-    /// evidence that it takes to open is found meanwhile, it opens again, without waiting for
-    /// [`Cusum::at_least`].
-    pub fn ramp(mut self, answers: u32) -> Self {
-        self.ramp = answers;
+    /// Until then no more attempts may be in flight than responses have come since, and one: the load
+    /// on a service that has just recovered doubles in the time of one response, and callers that
+    /// waited for it cannot stampede. At few calls it makes no difference. Admission control queues
+    /// the calls that have to wait. If half the evidence that it takes to open is found meanwhile, it
+    /// opens again, without waiting for [`Cusum::at_least`].
+    pub fn ramp(mut self, responses: u32) -> Self {
+        self.ramp = responses;
         self
     }
 
-    /// How long a probe may take: more than 0, at most a day. A probe that outlives its lease is
-    /// void, and the next one is sent in its place. Choose the time-out of an attempt and a second
-    /// more: if every answer takes longer than the lease, the breaker never closes.
+    /// How long a probe may take: greater than zero, at most 24 h. A probe that outlives its lease is
+    /// void, and the next call is a probe in its place. Choose the timeout of an attempt and a second
+    /// more: if every response takes longer than the lease, the breaker never closes.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// The longest that an answer is expected to take. An attempt that its caller drops counts as a
-    /// failure if it was out for this long, else as nothing. [`Duration::ZERO`]: every one counts;
-    /// [`Duration::MAX`]: none does.
+    /// The longest that a response is expected to take. An attempt that its caller drops counts as a
+    /// failure if it was in flight for this long, else as nothing. [`Duration::ZERO`]: every one
+    /// counts; [`Duration::MAX`]: none does. A request that is
+    /// [open-ended](sandtower_core::RequestInfo::open_ended) never counts.
     pub fn expected(mut self, time: Duration) -> Self {
         self.expected = time;
         self
     }
 
-    /// Where the drawing of open times begins. Default: anew for every breaker.
+    /// The seed of the open times. Default: a random one for each breaker.
     pub fn seed(mut self, seed: Seed) -> Self {
         self.seed = seed;
-        self
-    }
-
-    /// What happens to a call while it rejects.
-    pub fn when_open(mut self, when_open: WhenOpen) -> Self {
-        self.when_open = when_open;
         self
     }
 
@@ -198,39 +176,50 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// See [`ConfigError`]: it tells what is wrong and what would be right.
+    /// See [`ConfigError`]: it says what is wrong and what would be right.
     pub fn build(self) -> Result<CircuitBreaker, ConfigError> {
         CircuitBreaker::new(self)
     }
 
-    pub(crate) fn checked(self) -> Result<Parts, ConfigError> {
-        let OpenTime { first, most, longest, .. } = self.open;
-        at_least_one("probes", self.probes, "with none an open breaker never closes")?;
-        at_least_one("successes", self.successes, "with 0 it closes for no reason")?;
-        within_a_day("open_for", first)?;
-        within_a_day("open_for", most)?;
-        if first > most {
-            return Err(ConfigError::Backwards { first, most });
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        at_least_one("probes", self.probes, "an open breaker never closes")?;
+        at_least_one("successes", self.successes, "it closes without a success")?;
+        within_a_day("open_for", self.open_for)?;
+        within_a_day("open_between", self.open_at_most)?;
+        if self.open_for > self.open_at_most {
+            return Err(ConfigError::Backwards { first: self.open_for, most: self.open_at_most });
         }
-        within_a_day("longest_open", longest)?;
-        within_a_day("stable_after", self.stable)?;
+        within_a_day("longest_open", self.longest_open)?;
+        within_a_day("stable_after", self.stable_after)?;
         within_a_day("lease", self.lease)?;
-        let rule = Rule::of(self.trip)?;
-        Ok(self.parts(rule))
+        self.trip.check()
     }
 
-    fn parts(self, rule: Rule) -> Parts {
-        let Self { name, when_open, seed, open, stable, probes, successes, ramp, .. } = self;
-        let (lease, expected) = (self.lease, self.expected);
-        let settings = Settings { rule, open, stable, probes, successes, ramp, lease, expected };
-        Parts { name, when_open, seed, settings }
+    /// What the engine needs to know, of a configuration that was checked.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            rule: Rule::of(self.trip),
+            open: OpenTime {
+                first: self.open_for,
+                most: self.open_at_most,
+                jitter: self.jitter,
+                longest: self.longest_open,
+            },
+            stable: self.stable_after,
+            probes: self.probes,
+            successes: self.successes,
+            ramp: self.ramp,
+            lease: self.lease,
+            expected: self.expected,
+        }
     }
-}
 
-impl Parts {
-    /// Of [`Config::classic`], which makes sense.
-    pub(crate) fn classic(name: impl Into<Arc<str>>) -> Self {
-        Config::classic(name).parts(Rule::consecutive(5))
+    pub(crate) fn rng(&self) -> Rng {
+        self.seed.rng()
+    }
+
+    pub(crate) fn name_of(&self) -> Arc<str> {
+        Arc::clone(&self.name)
     }
 }
 
@@ -243,43 +232,31 @@ fn at_least_one(
 }
 
 pub(crate) fn within_a_day(setting: &'static str, value: Duration) -> Result<(), ConfigError> {
-    if value.is_zero() {
-        Err(ConfigError::NoTime { setting })
-    } else if value > DAY {
-        Err(ConfigError::TooLong { setting, value })
-    } else {
-        Ok(())
-    }
+    if value.is_zero() || value > DAY { Err(ConfigError::Time { setting, value }) } else { Ok(()) }
 }
 
-/// Why a configuration makes no sense.
+/// Why a configuration is invalid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A number that has to be at least 1 is 0.
-    #[error("{setting} is 0: {because}; use 1 or more")]
+    #[error("`{setting}` must be at least 1: with 0 {because}")]
     Zero {
         /// Which.
         setting: &'static str,
         /// What would come of it.
         because: &'static str,
     },
-    /// A time is zero.
-    #[error("{setting} is no time at all; use more than 0, and a day at most")]
-    NoTime {
-        /// Which.
-        setting: &'static str,
-    },
-    /// A time is so long that the service would in effect never be tried again.
-    #[error("{setting} is {value:?}: so long, it would never be over; use a day at most")]
-    TooLong {
+    /// A time is zero, or so long that the service would in effect never be tried again.
+    #[error("`{setting}` must be greater than zero and at most 24 h, not {value:?}")]
+    Time {
         /// Which.
         setting: &'static str,
         /// What it was set to.
         value: Duration,
     },
     /// The first open time is longer than the longest.
-    #[error("it opens for {first:?} at first and {most:?} at most; let the first be no longer")]
+    #[error("`open_between` must start with the shorter time, not with {first:?} before {most:?}")]
     Backwards {
         /// The first.
         first: Duration,
@@ -288,8 +265,8 @@ pub enum ConfigError {
     },
     /// A good day and an outage are no shares of failures, or cannot be told apart.
     #[error(
-        "{good_day} of calls fail on a good day and {outage} in an outage; use shares between \
-         0.001 and 0.999, the second greater by 0.05 at least"
+        "the shares of failures on a good day and in an outage must be between 0.001 and 0.999, \
+         the second greater by at least 0.05, not {good_day} and {outage}"
     )]
     Shares {
         /// On a good day.
@@ -298,14 +275,11 @@ pub enum ConfigError {
         outage: f64,
     },
     /// The evidence that opens it is not between 1 and 1,000 nats.
-    #[error("{threshold} nats of evidence open it; use 1 to 1,000, such as 11")]
+    #[error("`threshold` must be between 1 and 1,000 nats, such as 11, not {threshold}")]
     Threshold {
-        /// How much it is.
+        /// What it was set to.
         threshold: f64,
     },
-    /// No scope may have a breaker of its own.
-    #[error("no scope may have a breaker of its own; let 1 or more, or use one breaker")]
-    NoScopes,
 }
 
 #[cfg(test)]
@@ -317,53 +291,60 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_rejected_with_what_would() {
-        let config = || Config::new("E2B");
+    fn what_is_invalid_is_rejected_with_what_would_be_right() {
+        let config = || Config::recommended("E2B");
+        let seconds = Duration::from_secs;
         assert_eq!(
             wrong(config().trip(Trip::ConsecutiveFailures(0))),
-            "consecutive failures is 0: with 0 it opens for no reason; use 1 or more",
+            "`ConsecutiveFailures` must be at least 1: with 0 it opens without a failure",
         );
         assert_eq!(
             wrong(config().successes(0)),
-            "successes is 0: with 0 it closes for no reason; use 1 or more",
+            "`successes` must be at least 1: with 0 it closes without a success",
         );
         assert_eq!(
             wrong(config().open_for(Duration::ZERO)),
-            "open_for is no time at all; use more than 0, and a day at most",
+            "`open_for` must be greater than zero and at most 24 h, not 0ns",
         );
-        assert_eq!(
-            wrong(config().lease(Duration::from_secs(86_401))),
-            "lease is 86401s: so long, it would never be over; use a day at most",
-        );
-    }
-
-    #[test]
-    fn times_and_shares_that_contradict_each_other_are_rejected() {
-        let config = || Config::new("E2B");
-        let seconds = Duration::from_secs;
         assert_eq!(
             wrong(config().open_between(seconds(3), seconds(2))),
-            "it opens for 3s at first and 2s at most; let the first be no longer",
+            "`open_between` must start with the shorter time, not with 3s before 2s",
         );
         assert_eq!(
             wrong(config().trip(Trip::Cusum(Cusum::new(0.5, 0.1)))),
-            "0.5 of calls fail on a good day and 0.1 in an outage; use shares between 0.001 and \
-             0.999, the second greater by 0.05 at least",
+            "the shares of failures on a good day and in an outage must be between 0.001 and \
+             0.999, the second greater by at least 0.05, not 0.5 and 0.1",
         );
         assert_eq!(
             wrong(config().trip(Trip::Cusum(Cusum::default().threshold(0.0)))),
-            "0 nats of evidence open it; use 1 to 1,000, such as 11",
-        );
-        assert_eq!(
-            wrong(config().stable_after(Duration::ZERO)),
-            "stable_after is no time at all; use more than 0, and a day at most",
+            "`threshold` must be between 1 and 1,000 nats, such as 11, not 0",
         );
     }
 
     #[test]
-    fn the_presets_make_sense() {
-        assert!(Config::new("E2B").build().is_ok());
-        let checked = Config::classic("E2B").checked().unwrap();
-        assert_eq!(checked.settings, Parts::classic("E2B").settings);
+    fn times_are_valid_up_to_their_bounds_and_not_beyond() {
+        let (least, beyond) = (Duration::from_nanos(1), DAY + Duration::from_nanos(1));
+        let setters: [fn(Config, Duration) -> Config; 6] = [
+            Config::open_for,
+            |config, time| config.open_between(time, time),
+            |config, time| config.open_between(Duration::from_nanos(1), time),
+            Config::stable_after,
+            Config::longest_open,
+            Config::lease,
+        ];
+        for set in setters {
+            for time in [least, DAY] {
+                assert!(set(Config::recommended("E2B"), time).check().is_ok(), "{time:?}");
+            }
+            for time in [Duration::ZERO, beyond, Duration::MAX] {
+                assert!(set(Config::recommended("E2B"), time).check().is_err(), "{time:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_presets_are_valid() {
+        assert_eq!(Config::recommended("E2B").check(), Ok(()));
+        assert_eq!(Config::classic("E2B").check(), Ok(()));
     }
 }

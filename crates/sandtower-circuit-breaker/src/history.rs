@@ -8,7 +8,7 @@ use crate::{
     snapshot::{label, millis, optional_millis},
 };
 
-/// A breaker's move from one state to another.
+/// A breaker's transition from one state to another.
 ///
 /// Serializes flat and in milliseconds, like a [`Snapshot`](crate::Snapshot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -22,22 +22,24 @@ pub struct Transition {
     /// How long ago that was when this was read.
     #[serde(rename = "ago_ms", serialize_with = "millis")]
     pub ago: Duration,
-    /// Where it stood before.
+    /// The state before.
     pub from: State,
-    /// Where it stood afterwards; the same as before if an operator said so.
+    /// The state afterwards; the same as before if an operator set it.
     pub to: State,
     /// Whether an operator put it there and it stays until released.
     pub forced: bool,
-    /// How many calls had failed since the service was last known to be well.
+    /// How many calls had failed since the service was last known to be healthy.
     pub failed: u32,
     /// Out of how many.
     pub of: u32,
     /// What had last counted against the service.
     #[serde(serialize_with = "label")]
     pub cause: Option<Outcome>,
-    /// How long it would reject from then on; `None` if it would not, or nobody knew.
+    /// How long it would reject from then on; `None` if it would not, or it was not known.
     #[serde(rename = "retry_in_ms", serialize_with = "optional_millis")]
     pub retry_in: Option<Duration>,
+    /// How many calls it rejected or held back since the transition before.
+    pub rejected: u64,
 }
 
 impl Transition {

@@ -26,7 +26,7 @@ impl OpenTime {
             (most, Duration::ZERO)
         };
         match asked {
-            Some(asked) => own.max((asked + extra).min(self.longest)),
+            Some(asked) => own.max(asked.saturating_add(extra).min(self.longest)),
             None => own,
         }
     }
@@ -54,7 +54,7 @@ fn up_to(most: Duration, rng: &mut Rng) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::{Duration, FLOORED, OpenTime, Rng};
-    use proptest::prelude::{any, prop, prop_assert, proptest};
+    use proptest::prelude::*;
 
     const TIME: OpenTime = OpenTime {
         first: Duration::from_secs(1),
@@ -93,13 +93,18 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_never_nothing_never_below_what_was_asked_and_never_above_the_bounds(
-            reopened in any::<u32>(), asked in prop::option::of(0..100_000_u64), seed in any::<u64>(),
+            reopened in any::<u32>(),
+            asked in prop::option::of(prop_oneof![
+                (0..100_000_u64).prop_map(Duration::from_secs),
+                any::<u64>().prop_map(Duration::from_secs),
+                Just(Duration::MAX),
+            ]),
+            seed in any::<u64>(),
         ) {
-            let asked = asked.map(Duration::from_secs);
             let time = TIME.draw(reopened, asked, &mut Rng::with_seed(seed));
             prop_assert!(time >= TIME.first / 2);
             prop_assert!(time >= asked.unwrap_or_default().min(TIME.longest));
-            let asked = asked.map_or(Duration::ZERO, |asked| asked + FLOORED);
+            let asked = asked.map_or(Duration::ZERO, |asked| asked.saturating_add(FLOORED));
             prop_assert!(time <= TIME.most.max(asked.min(TIME.longest)));
         }
     }

@@ -1,70 +1,50 @@
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use sandtower_core::{
-    Completion, Gate, Rejection, RequestInfo, Scope, Subscriber, Subscribers, Take, Tick, Verdict,
+    Completion, Deferred, Gate, No, Now, RequestInfo, Scope, Subscriber, Subscribers, Tick, Verdict,
 };
 use serde::Serialize;
 
 use crate::{
-    CircuitBreaker, Config, ConfigError, Snapshot, Token,
-    config::{Parts, within_a_day},
+    CircuitBreaker, Config, ConfigError, Permit, Snapshot, config::within_a_day, events,
+    scopes::Scopes,
 };
 
-/// How many scopes have a breaker of their own, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a configuration does nothing until breakers are made of it"]
-pub struct Scopes {
-    most: usize,
-    forget_after: Duration,
-}
-
-impl Scopes {
-    /// `most` scopes at a time, each until nothing was asked of it for 10 min.
-    pub const fn new(most: usize) -> Self {
-        Self { most, forget_after: Duration::from_secs(10 * 60) }
-    }
-
-    /// A scope of which nothing was asked for this long is forgotten, but for one that an operator
-    /// forced. More than 0, at most a day.
-    pub const fn forget_after(mut self, silence: Duration) -> Self {
-        self.forget_after = silence;
-        self
-    }
-}
-
-impl Default for Scopes {
-    /// 1,024 scopes.
-    fn default() -> Self {
-        Self::new(1_024)
-    }
-}
-
 /// A circuit breaker for each [`Scope`]: a dead region does not close the others. As a [`Gate`] it
-/// asks the breaker of what the request [asked](RequestInfo::scope).
+/// asks the breaker of the [scope of the request](RequestInfo::scope).
 ///
-/// A scope gets its breaker with its first call. Never more than [`Scopes::new`] allows have one of
-/// their own. For a newcomer beyond them a place is made by forgetting a scope whose breaker is as
-/// good as new, the longest silent first: nothing is lost by that but its counters and history. If all others
-/// are in trouble, newcomers share one more breaker, so that not even an outage of every scope makes
-/// the table grow; finding that out looks at each of them.
+/// A scope gets its breaker with its first call, and is forgotten when nothing was asked of it for a
+/// while. A breaker that protects its service is never forgotten: one with a call in flight, one that
+/// is open, however long its server asked for, and one that an operator forced. A half-open one is
+/// forgotten when it could have sent a probe for that while, and no call came.
 ///
-/// Before a request is known its scope is not either: nobody is rejected while waiting for the
+/// Never more scopes than [`Scopes::new`] allows have a breaker of their own. For a new scope beyond
+/// them, one is forgotten whose breaker is as good as new, the longest silent first: that loses its
+/// counters and history. If there is none, new scopes share one more breaker, so that not even an
+/// outage of every scope makes the table grow; a `WARN` event tells so once, and the last of the
+/// [snapshots](Self::snapshots) is that breaker.
+///
+/// Before a request is known its scope is not either: no call is rejected while it waits for the
 /// service below to become ready, and a failure to become ready counts for every scope that is kept.
 ///
 /// ```
 /// use sandtower_circuit_breaker::{CircuitBreakers, Config, Scopes, State};
-/// use sandtower_core::{RequestInfo, Clock, Gate, Scope};
+/// use sandtower_core::Scope;
 ///
-/// let breakers = CircuitBreakers::new(Config::new("E2B"), Scopes::default())?;
 /// let (eu, us) = (Scope::of("eu"), Scope::of("us"));
+/// let scopes = Scopes::default().named(move |scope| match scope {
+///     scope if scope == eu => "eu".to_owned(),
+///     _ => "us".to_owned(),
+/// });
+/// let breakers = CircuitBreakers::new(Config::recommended("search"), scopes)?;
 ///
 /// breakers.of(eu).force_open();
-/// assert_eq!(breakers.of(us).state(), State::Closed);
-/// assert_eq!(breakers.len(), 2);
+/// assert_eq!(breakers.of(us).snapshot().state, State::Closed);
+/// assert_eq!(breakers.of(eu).name(), "search/eu");
 /// # Ok::<(), sandtower_circuit_breaker::ConfigError>(())
 /// ```
 #[derive(Clone)]
@@ -73,17 +53,18 @@ pub struct CircuitBreakers {
 }
 
 struct Shared {
-    parts: Parts,
+    config: Config,
+    name: Arc<str>,
     scopes: Scopes,
-    watchers: Arc<Subscribers>,
+    subscribers: Arc<Subscribers>,
     /// Before a breaker's lock, never after.
     table: Mutex<Table>,
 }
 
 struct Table {
     kept: HashMap<Scope, Kept>,
-    /// Of scopes beyond the most; made when first needed.
-    others: Option<CircuitBreaker>,
+    /// Of scopes beyond the most; created when first needed.
+    others: Option<Kept>,
     forgotten: u64,
     /// When to look next for those that were silent.
     sweep_at: Tick,
@@ -94,21 +75,20 @@ struct Kept {
     used: Tick,
 }
 
-/// What [`CircuitBreakers`] hand out for one attempt: the token of one of them. It stays good when
-/// the scope is forgotten meanwhile.
+/// What [`CircuitBreakers`] give for one attempt: the permit of one of them.
 #[derive(Debug)]
-#[must_use = "a token has to be given back or settled"]
-pub struct ScopedToken {
+#[must_use = "a permit has to be recorded"]
+pub struct ScopedPermit {
     breaker: CircuitBreaker,
-    token: Token,
+    permit: Permit,
 }
 
 /// A scope's breaker, as of one instant. Serializes flat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ScopeSnapshot {
-    /// The [number](Scope::id) of the scope; `None` for the breaker that the scopes beyond the most
-    /// share.
+    /// The [number](Scope::id) of the scope, whose name is in that of the breaker; `None` for the
+    /// breaker that the scopes beyond the most share.
     pub scope: Option<u64>,
     /// Its breaker.
     #[serde(flatten)]
@@ -120,32 +100,31 @@ impl CircuitBreakers {
     ///
     /// # Errors
     ///
-    /// The configuration makes no sense; see [`ConfigError`].
+    /// The configuration is invalid; [`ConfigError`] says what would be right.
     pub fn new(config: Config, scopes: Scopes) -> Result<Self, ConfigError> {
-        let parts = config.checked()?;
+        config.check()?;
         if scopes.most == 0 {
-            return Err(ConfigError::NoScopes);
+            let because = "no scope has a breaker";
+            return Err(ConfigError::Zero { setting: "scopes", because });
         }
         within_a_day("forget_after", scopes.forget_after)?;
-        let table = Table {
-            kept: HashMap::new(),
-            others: None,
-            forgotten: 0,
-            sweep_at: Tick::now() + scopes.forget_after,
-        };
-        let shared = Shared { parts, scopes, watchers: Arc::default(), table: Mutex::new(table) };
+        let sweep_at = Tick::now() + scopes.forget_after;
+        let table = Table { kept: HashMap::new(), others: None, forgotten: 0, sweep_at };
+        let (name, subscribers) = (config.name_of(), Arc::default());
+        let shared = Shared { config, name, scopes, subscribers, table: Mutex::new(table) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The name that their user gave them.
     pub fn name(&self) -> &str {
-        &self.shared.parts.name
+        &self.shared.name
     }
 
-    /// The breaker that a call of `scope` would ask now. Makes one if there is none, as a call would;
-    /// keep it only for as long as you look at it, since the scope may be forgotten.
+    /// The breaker that a call of `scope` would ask now. Creates one if there is none, as a call
+    /// would; it is not forgotten while the handle is held.
     pub fn of(&self, scope: Scope) -> CircuitBreaker {
-        self.breaker(scope, Tick::now())
+        let mut later = Deferred::new();
+        self.breaker(scope, Tick::now(), &mut later)
     }
 
     /// How many scopes have a breaker of their own.
@@ -164,14 +143,9 @@ impl CircuitBreakers {
     }
 
     /// All that they know, now, in the order of their numbers; the one that is shared comes last, if
-    /// it was needed.
+    /// there is one.
     pub fn snapshots(&self) -> Vec<ScopeSnapshot> {
-        let mut breakers: Vec<_> = {
-            let table = self.lock();
-            let own = table.kept.iter().map(|(scope, kept)| (Some(scope.id()), &kept.breaker));
-            let all = own.chain(table.others.iter().map(|breaker| (None, breaker)));
-            all.map(|(scope, breaker)| (scope, breaker.clone())).collect()
-        };
+        let mut breakers = self.all();
         breakers.sort_by_key(|(scope, _)| (scope.is_none(), *scope));
         let read = |(scope, breaker): (_, CircuitBreaker)| ScopeSnapshot {
             scope,
@@ -180,27 +154,50 @@ impl CircuitBreakers {
         breakers.into_iter().map(read).collect()
     }
 
-    fn breaker(&self, scope: Scope, now: Tick) -> CircuitBreaker {
-        let Shared { parts, scopes, watchers, .. } = &*self.shared;
-        let mut table = self.lock();
-        if now >= table.sweep_at {
-            table.forget_silent(now, scopes.forget_after);
-        }
-        if let Some(kept) = table.kept.get_mut(&scope) {
-            kept.used = kept.used.max(now);
-            return kept.breaker.clone();
-        }
-        // One stripe: a scope has its share of the calls, and there may be many of them.
-        let make = || CircuitBreaker::of(parts, 1, Arc::clone(watchers));
-        if table.kept.len() >= scopes.most && !table.make_room() {
-            return table.others.get_or_insert_with(make).clone();
-        }
-        match table.kept.entry(scope) {
-            Entry::Occupied(entry) => entry.get().breaker.clone(),
-            Entry::Vacant(entry) => {
-                entry.insert(Kept { breaker: make(), used: now }).breaker.clone()
+    fn all(&self) -> Vec<(Option<u64>, CircuitBreaker)> {
+        let table = self.lock();
+        let own = table.kept.iter().map(|(scope, kept)| (Some(scope.id()), kept));
+        let all = own.chain(table.others.iter().map(|kept| (None, kept)));
+        all.map(|(scope, kept)| (scope, kept.breaker.clone())).collect()
+    }
+
+    fn breaker(&self, scope: Scope, now: Tick, later: &mut Deferred) -> CircuitBreaker {
+        let Shared { name, scopes, .. } = &*self.shared;
+        let has_room = {
+            let mut table = self.lock();
+            if now >= table.sweep_at {
+                table.forget_silent(now, scopes.forget_after);
             }
+            if let Some(kept) = table.kept.get_mut(&scope) {
+                return kept.used_at(now);
+            }
+            table.make_room(scopes.most)
+        };
+        // Its user's function is not called under the lock.
+        let own_name = has_room.then(|| format!("{name}/{}", scopes.name(scope)));
+        let mut table = self.lock();
+        if let Some(kept) = table.kept.get_mut(&scope) {
+            return kept.used_at(now);
         }
+        // Another thread may have taken the room meanwhile.
+        if let Some(own_name) = own_name
+            && table.kept.len() < scopes.most
+        {
+            let kept = self.create(own_name, now);
+            return table.kept.entry(scope).or_insert(kept).used_at(now);
+        }
+        let create_others = || {
+            let (owner, most) = (Arc::clone(name), scopes.most);
+            later.run(move || events::scopes_full(&owner, most));
+            self.create(format!("{name}/others"), now)
+        };
+        table.others.get_or_insert_with(create_others).used_at(now)
+    }
+
+    fn create(&self, name: String, now: Tick) -> Kept {
+        let Shared { config, subscribers, .. } = &*self.shared;
+        let breaker = CircuitBreaker::of(config, name.into(), Arc::clone(subscribers), now);
+        Kept { breaker, used: now }
     }
 
     // A panic elsewhere leaves the table in order: no caller's code runs under the lock.
@@ -210,20 +207,23 @@ impl CircuitBreakers {
 }
 
 impl Table {
-    /// Forgets all of which nothing was asked for `silence`. Looks at everyone, so it runs at most
-    /// four times in that time.
+    /// Forgets all of which nothing was asked for `silence`. Looks at each, so it runs at most four
+    /// times in that time.
     fn forget_silent(&mut self, now: Tick, silence: Duration) {
         self.sweep_at = now + silence / 4;
         let before = self.kept.len();
-        self.kept.retain(|_, kept| {
-            now.since(kept.used) < silence || kept.breaker.switch().lock().is_forced()
-        });
+        self.kept.retain(|_, kept| !kept.is_silent(now, silence));
         self.forgotten += (before - self.kept.len()) as u64;
+        self.others.take_if(|kept| kept.is_silent(now, silence));
     }
 
-    /// Forgets the longest silent of those that are as good as new; whether there was one.
-    fn make_room(&mut self) -> bool {
-        let as_new = self.kept.iter().filter(|(_, kept)| kept.breaker.switch().is_as_new());
+    /// Whether one more may be kept, if need be after forgetting the longest silent of those that are
+    /// as good as new.
+    fn make_room(&mut self, most: usize) -> bool {
+        if self.kept.len() < most {
+            return true;
+        }
+        let as_new = self.kept.iter().filter(|(_, kept)| kept.is_as_new());
         let Some(scope) =
             as_new.min_by_key(|(scope, kept)| (kept.used, scope.id())).map(|(scope, _)| *scope)
         else {
@@ -235,51 +235,71 @@ impl Table {
     }
 }
 
+impl Kept {
+    fn used_at(&mut self, now: Tick) -> CircuitBreaker {
+        self.used = self.used.max(now);
+        self.breaker.clone()
+    }
+
+    /// Whether nothing was asked or heard for `silence`, although it let calls through.
+    fn is_silent(&self, now: Tick, silence: Duration) -> bool {
+        let of_use_until = || self.breaker.switch().lock().of_use_until();
+        now.since(self.used) >= silence
+            && self.breaker.is_unused()
+            && now.since(of_use_until()) >= silence
+    }
+
+    fn is_as_new(&self) -> bool {
+        let switch = self.breaker.switch();
+        // Unused before the lock: what came of its last call is known by then.
+        switch.is_quiet() && self.breaker.is_unused() && {
+            let engine = switch.lock();
+            engine.is_quiet() && !engine.is_forced()
+        }
+    }
+}
+
 impl Gate for CircuitBreakers {
-    type Token = ScopedToken;
+    type Permit = ScopedPermit;
 
-    fn take(&self, info: &RequestInfo, now: Tick) -> Take<ScopedToken> {
-        let breaker = self.breaker(info.scope, now);
-        match breaker.take(info, now) {
-            Take::Open(token) => Take::Open(ScopedToken { breaker, token }),
-            Take::NotBefore(at, why) => Take::NotBefore(at, why),
-            Take::Reject(why) => Take::Reject(why),
+    fn check(&self, request: Option<&RequestInfo>, now: &Now) -> Option<No> {
+        let breaker = self.lock().kept.get(&request?.scope)?.breaker.clone();
+        breaker.check(request, now)
+    }
+
+    fn try_acquire(
+        &self,
+        request: &RequestInfo,
+        now: &Now,
+        later: &mut Deferred,
+    ) -> Result<ScopedPermit, No> {
+        let breaker = self.breaker(request.scope, now.tick(), later);
+        let permit = breaker.try_acquire(request, now, later)?;
+        Ok(ScopedPermit { breaker, permit })
+    }
+
+    fn record(
+        &self,
+        request: &RequestInfo,
+        permit: ScopedPermit,
+        done: &Completion,
+        later: &mut Deferred,
+    ) -> Option<ScopedPermit> {
+        let ScopedPermit { breaker, permit } = permit;
+        let permit = breaker.record(request, permit, done, later)?;
+        Some(ScopedPermit { breaker, permit })
+    }
+
+    fn not_ready(&self, verdict: &Verdict, now: &Now, later: &mut Deferred) {
+        if verdict.is_failure() {
+            for (_, breaker) in self.all() {
+                breaker.not_ready(verdict, now, later);
+            }
         }
     }
 
-    fn give_back(&self, info: &RequestInfo, token: ScopedToken) {
-        token.breaker.give_back(info, token.token);
-    }
-
-    fn settle(&self, info: &RequestInfo, token: ScopedToken, settlement: &Completion) {
-        token.breaker.settle(info, token.token, settlement);
-    }
-
-    fn head(&self, info: &RequestInfo, token: &mut ScopedToken, settlement: &Completion) -> bool {
-        token.breaker.head(info, &mut token.token, settlement)
-    }
-
-    fn rejects(&self, info: &RequestInfo, clock: &impl Clock) -> Option<Rejection> {
-        let breaker = self.lock().kept.get(&info.scope)?.breaker.clone();
-        breaker.peek(clock)
-    }
-
-    fn unready(&self, verdict: &Verdict, now: Tick) {
-        if !verdict.is_failure() {
-            return;
-        }
-        let breakers: Vec<_> = {
-            let table = self.lock();
-            let own = table.kept.values().map(|kept| &kept.breaker);
-            own.chain(&table.others).cloned().collect()
-        };
-        for breaker in breakers {
-            breaker.unready(verdict, now);
-        }
-    }
-
-    fn watch(&self, changed: Weak<dyn Subscriber>) {
-        self.shared.watchers.add(changed);
+    fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
+        self.shared.subscribers.add(subscriber);
     }
 }
 

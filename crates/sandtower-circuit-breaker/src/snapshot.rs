@@ -3,7 +3,7 @@ use std::time::Duration;
 use sandtower_core::{Outcome, Verdict};
 use serde::{Serialize, Serializer};
 
-/// Where a breaker stands. The words are the electrical ones: closed lets through.
+/// The state of a breaker. The words are the electrical ones: closed lets calls through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -41,17 +41,17 @@ impl std::fmt::Display for State {
 pub struct Snapshot {
     /// The name that its user gave the breaker.
     pub name: String,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
-    /// Whether an operator put it there and it stays until released.
+    /// Whether an operator forced it, so that it stays until released.
     pub forced: bool,
-    /// How long it has stood there.
+    /// How long it has been in this state.
     #[serde(rename = "since_ms", serialize_with = "millis")]
     pub since: Duration,
-    /// How many attempts it lets be out at a time: none while open, its probes while half-open, more
-    /// with each success once it has closed again; `None`: any number.
+    /// How many attempts may be in flight at a time: none while open, its probes while half-open, more
+    /// with each response once it has closed again; `None`: any number.
     pub at_once: Option<u32>,
-    /// How many calls failed since the service was last known to be well: since the
+    /// How many calls failed since the service was last known to be healthy: since the
     /// [sum of evidence](crate::Cusum) was last zero, or in the present run of failures.
     pub recent_failures: u32,
     /// Out of how many.
@@ -59,11 +59,11 @@ pub struct Snapshot {
     /// What last counted against the service.
     #[serde(serialize_with = "label")]
     pub last_cause: Option<Outcome>,
-    /// When a call that is rejected now should come back; `None` if it would be let through, or
-    /// nobody knows since an operator forced it.
+    /// When a call that is rejected now should come back; `None` if it would be let through, or if it
+    /// is not known.
     #[serde(rename = "retry_in_ms", serialize_with = "optional_millis")]
     pub retry_in: Option<Duration>,
-    /// What has been counted since the breaker was made.
+    /// What has been counted since the breaker was created.
     pub counters: Counters,
 }
 
@@ -79,20 +79,19 @@ pub struct Counters {
     pub failed: u64,
     /// The service asked for fewer calls.
     pub throttled: u64,
-    /// The service said a clear no, permanent and exhausted, or failed at one thing in it only.
+    /// The service is alive and declined, permanent and exhausted, or one thing in it failed.
     pub declined: u64,
-    /// Dropped before they answered, whether that counted as a failure or not.
+    /// Dropped before their response, whether that counted as a failure or not.
     pub cancelled: u64,
     /// Outcomes from before a change of state, and of probes that outlived their lease.
     pub late: u64,
-    /// Calls that the breaker itself rejected or held back. A call that is rejected before the
-    /// service below was asked to become ready counts whenever its readiness is asked for.
+    /// Calls that asked for a permit and were rejected or held back.
     pub rejected: u64,
-    /// Probes handed out.
+    /// Probes sent.
     pub probes: u64,
-    /// Probes whose lease expired and whose place went to another.
+    /// Probes whose lease expired before another was sent in their place.
     pub expired_probes: u64,
-    /// Times that it opened, after a failed probe too; not when forced.
+    /// How often it opened, after a failed probe too; not when forced.
     pub trips: u64,
 }
 
@@ -105,13 +104,13 @@ impl Counters {
             Outcome::Throttled => self.throttled += 1,
             Outcome::Exhausted | Outcome::Permanent => self.declined += 1,
             Outcome::Cancelled => self.cancelled += 1,
-            // A layer below rejected: the service was not asked.
+            // A layer below rejected: the service was not called.
             _ => {}
         }
     }
 }
 
-/// Whole milliseconds, rounded up: who obeys them does not come too early.
+/// Whole milliseconds, rounded up: a caller that obeys them does not come too early.
 pub(crate) fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

@@ -4,24 +4,24 @@ use std::{
     task::{Context, Poll},
 };
 
-use sandtower_core::{Gate, Tick, Watching};
+use sandtower_core::{Gate, Tick, WakeOnChange};
 
 use crate::{CircuitBreaker, Transition};
 
-/// A breaker's changes of state, one after the other: from [`CircuitBreaker::subscribe`].
+/// A breaker's transitions, one after the other: from [`CircuitBreaker::transitions`].
 ///
-/// Nobody waits for a subscriber, and none costs memory: all read what the breaker keeps of its
-/// history. One that falls more than 64 changes behind goes on with the oldest that is kept and is
-/// told how many it [missed](Told::missed). It needs no runtime, and never ends.
+/// A slow reader delays no call and costs no memory: all read what the breaker keeps of its history.
+/// A reader that falls more than 64 transitions behind continues with the oldest that is kept, and
+/// learns how many it [missed](NextTransition::missed). It needs no runtime, and never ends.
 ///
-/// The move to half-open happens by the clock, and nobody is woken for it: it is told with the move
-/// that follows, or to who looks.
+/// The move to half-open happens by the clock and wakes no reader: it is returned with the transition
+/// that follows, or to a reader that looks.
 ///
 /// ```
 /// use sandtower_circuit_breaker::{CircuitBreaker, State};
 ///
-/// let breaker = CircuitBreaker::classic("E2B");
-/// let mut transitions = breaker.subscribe();
+/// let breaker = CircuitBreaker::recommended("search");
+/// let mut transitions = breaker.transitions();
 /// breaker.force_open();
 /// breaker.reset();
 ///
@@ -32,15 +32,15 @@ use crate::{CircuitBreaker, Transition};
 #[derive(Debug)]
 pub struct Transitions {
     breaker: CircuitBreaker,
-    /// The number of the last that was told.
+    /// The number of the last that was returned.
     seen: u64,
-    watching: Watching,
+    wake: WakeOnChange,
 }
 
-/// What a subscriber is told.
+/// A transition, from [`Transitions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Told {
+pub struct NextTransition {
     /// How many transitions before this one came and went unread.
     pub missed: u64,
     /// What happened.
@@ -49,11 +49,11 @@ pub struct Told {
 
 impl Transitions {
     pub(crate) fn of(breaker: CircuitBreaker, seen: u64) -> Self {
-        Self { breaker, seen, watching: Watching::default() }
+        Self { breaker, seen, wake: WakeOnChange::default() }
     }
 
     /// The next, if it has happened already.
-    pub fn try_next(&mut self) -> Option<Told> {
+    pub fn try_next(&mut self) -> Option<NextTransition> {
         let now = Tick::now();
         let transition = {
             let engine = self.breaker.switch().lock();
@@ -61,36 +61,36 @@ impl Transitions {
         };
         let missed = transition.number - self.seen - 1;
         self.seen = transition.number;
-        Some(Told { missed, transition })
+        Some(NextTransition { missed, transition })
     }
 
-    /// The next, as soon as it happens. Dropping the future loses nothing.
-    pub fn wait(&mut self) -> NextTransition<'_> {
-        NextTransition { transitions: self }
+    /// The next, as soon as it happens. Dropping the future loses none.
+    pub fn wait(&mut self) -> Wait<'_> {
+        Wait { transitions: self }
     }
 
     /// The next; for streams.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Told> {
-        if let Some(told) = self.try_next() {
-            return Poll::Ready(told);
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<NextTransition> {
+        if let Some(next) = self.try_next() {
+            return Poll::Ready(next);
         }
-        self.watching.register(cx.waker(), |watcher| self.breaker.watch(watcher));
-        // It may have happened before it was watched for.
+        self.wake.register(cx.waker(), |subscriber| self.breaker.subscribe(subscriber));
+        // It may have happened before it was subscribed to.
         self.try_next().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
-/// Waits for a breaker's next change of state.
+/// Waits for a breaker's next transition: from [`Transitions::wait`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct NextTransition<'a> {
+pub struct Wait<'a> {
     transitions: &'a mut Transitions,
 }
 
-impl Future for NextTransition<'_> {
-    type Output = Told;
+impl Future for Wait<'_> {
+    type Output = NextTransition;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Told> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<NextTransition> {
         self.transitions.poll_next(cx)
     }
 }

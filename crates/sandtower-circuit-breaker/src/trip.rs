@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use sandtower_core::Tick;
+use sandtower_core::{Resource, Tick};
 
-use crate::{ConfigError, config::within_a_day};
+use crate::{ConfigError, config::within_a_day, sources::Sources};
 
 /// When a closed breaker opens.
 ///
@@ -10,8 +10,8 @@ use crate::{ConfigError, config::within_a_day};
 /// use sandtower_circuit_breaker::{Config, Cusum, Trip};
 ///
 /// // A service of which 15 % of calls fail on a good day, and 60 % on a bad one.
-/// let noisy = Config::new("E2B").trip(Trip::Cusum(Cusum::new(0.15, 0.60)));
-/// let simple = Config::new("E2B").trip(Trip::ConsecutiveFailures(3));
+/// let noisy = Config::recommended("search").trip(Trip::Cusum(Cusum::new(0.15, 0.60)));
+/// let simple = Config::recommended("search").trip(Trip::ConsecutiveFailures(3));
 /// # let _ = (noisy, simple);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,15 +24,28 @@ pub enum Trip {
     /// blind to an outage that lets some calls through; and five in a row happen by chance once in
     /// 110,000 calls when 10 % of them fail at random.
     ///
-    /// A permanent or exhausted answer ends the run as a success does. Throttled, rejected and
+    /// A permanent or exhausted response ends the run as a success does. Throttled, rejected and
     /// quickly cancelled attempts neither lengthen nor end it.
     ConsecutiveFailures(u32),
+}
+
+impl Trip {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::ConsecutiveFailures(0) => Err(ConfigError::Zero {
+                setting: "ConsecutiveFailures",
+                because: "it opens without a failure",
+            }),
+            Self::ConsecutiveFailures(_) => Ok(()),
+            Self::Cusum(cusum) => cusum.check(),
+        }
+    }
 }
 
 /// The cumulative sum of evidence for an outage (Page, "Continuous inspection schemes", 1954).
 ///
 /// Each call adds the logarithm of how much likelier its outcome is in an outage than on a good
-/// day: a failure adds, an answer takes away, and the sum never falls below zero. So old successes
+/// day: a failure adds, a response takes away, and the sum never falls below zero. So old successes
 /// do not dilute new failures, and nothing has to fill up before it works. The breaker opens when
 /// the sum reaches the threshold. Unlike a window that is looked at after every call, the threshold
 /// itself says how rare false alarms are: each nat makes them about e times rarer, and costs less
@@ -118,7 +131,7 @@ impl Default for Cusum {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
     failure: u64,
-    /// What an answer takes away.
+    /// What a response takes away.
     alive: u64,
     limit: u64,
     half_life: Option<Duration>,
@@ -129,28 +142,24 @@ pub(crate) struct Rule {
 const NAT: f64 = 1e6;
 
 impl Rule {
-    pub(crate) fn of(trip: Trip) -> Result<Self, ConfigError> {
+    /// The rule of a trip that was [checked](Trip::check).
+    pub(crate) fn of(trip: Trip) -> Self {
         match trip {
-            Trip::ConsecutiveFailures(0) => Err(ConfigError::Zero {
-                setting: "consecutive failures",
-                because: "with 0 it opens for no reason",
-            }),
-            Trip::ConsecutiveFailures(failures) => Ok(Self::consecutive(failures)),
+            Trip::ConsecutiveFailures(failures) => Self::consecutive(failures),
             Trip::Cusum(cusum) => {
-                cusum.check()?;
                 let Cusum { good_day, outage, threshold, half_life, at_least } = cusum;
-                Ok(Self {
+                Self {
                     failure: fixed((outage / good_day).ln()),
                     alive: fixed(((1.0 - good_day) / (1.0 - outage)).ln()),
                     limit: fixed(threshold),
                     half_life: Some(half_life),
                     at_least,
-                })
+                }
             }
         }
     }
 
-    /// One point for a failure, and an answer takes all points away.
+    /// One point for a failure, and a response takes all points away.
     pub(crate) const fn consecutive(failures: u32) -> Self {
         let at_least = Duration::ZERO;
         Self { failure: 1, alive: u64::MAX, limit: failures as u64, half_life: None, at_least }
@@ -175,7 +184,8 @@ pub(crate) struct Tally {
     /// When the first of them failed.
     first: Tick,
     /// When something was last heard.
-    last: Tick,
+    pub(crate) last: Tick,
+    sources: Sources,
 }
 
 impl Tally {
@@ -185,12 +195,15 @@ impl Tally {
         Self { score: rule.limit / 2, last: now, ..Self::default() }
     }
 
-    pub(crate) fn failure(&mut self, rule: &Rule, now: Tick) {
+    /// A failure of a request about `resource`, or about the service as a whole.
+    pub(crate) fn failure(&mut self, rule: &Rule, resource: Option<Resource>, now: Tick) {
         self.fade(rule, now);
         if self.failed == 0 {
             self.first = now;
         }
-        self.score = self.score.saturating_add(rule.failure).min(rule.limit);
+        if self.sources.failed(resource) {
+            self.score = self.score.saturating_add(rule.failure).min(rule.limit);
+        }
         self.failed = self.failed.saturating_add(1);
         self.of = self.of.saturating_add(1);
     }
@@ -211,14 +224,14 @@ impl Tally {
         }
     }
 
-    /// Whether there is no evidence at all, so that an answer would change nothing.
+    /// Whether there is no evidence at all, so that a response would change nothing.
     pub(crate) fn is_quiet(&self) -> bool {
         self.score == 0
     }
 
-    /// Whether there is evidence enough, however quickly it came.
+    /// Whether there is enough evidence that the service as a whole fails, however quickly it came.
     pub(crate) fn is_full(&self, rule: &Rule) -> bool {
-        self.score >= rule.limit
+        self.score >= rule.limit && self.sources.are_several()
     }
 
     /// Whether it has also gone on for long enough.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use sandtower_circuit_breaker::{CircuitBreaker, CircuitBreakerLayer, Config};
-use sandtower_core::{Completion, Gate, RequestInfo, Take, Tick, Verdict};
+use sandtower_core::{Completion, Deferred, Gate, Now, RequestInfo, Tick, Verdict};
 use sandtower_testkit::{CountingAllocator, allocations};
 use tower::Layer;
 use tower_service::Service;
@@ -16,7 +16,8 @@ use tower_service::Service;
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator::system();
 
-/// Answers at once, with what it was sent.
+/// Responds at once, with what it was sent.
+#[derive(Clone)]
 struct Echo;
 
 impl Service<u64> for Echo {
@@ -45,7 +46,7 @@ fn call<S: Service<u64>>(service: &mut S) -> bool {
 
 #[test]
 fn a_call_that_succeeds_allocates_nothing() {
-    let layer = CircuitBreakerLayer::new(CircuitBreaker::classic("E2B"));
+    let layer = CircuitBreakerLayer::from_breaker(CircuitBreaker::classic("E2B"));
     let mut service = layer.layer(Echo);
     assert!(call(&mut service));
     assert_eq!(allocations(|| (0..100).all(|_| call(&mut service))), 0);
@@ -53,12 +54,13 @@ fn a_call_that_succeeds_allocates_nothing() {
 
 #[test]
 fn neither_failures_nor_successes_are_remembered_one_by_one() {
-    let breaker = Config::new("E2B").build().unwrap();
+    let breaker = Config::recommended("E2B").build().unwrap();
     let (info, mut now) = (RequestInfo::default(), Tick::now());
     let mut call = |verdict| {
         now += Duration::from_millis(1);
-        let Take::Open(token) = breaker.take(&info, now) else { panic!("it is closed") };
-        breaker.settle(&info, token, &Completion::new(verdict, now, now));
+        let mut later = Deferred::new();
+        let permit = breaker.try_acquire(&info, &Now::at(now), &mut later).unwrap();
+        breaker.record(&info, permit, &Completion::new(verdict, now, now), &mut later);
     };
     let calls = || {
         for _ in 0..10_000 {
@@ -71,7 +73,7 @@ fn neither_failures_nor_successes_are_remembered_one_by_one() {
 
 #[test]
 fn a_rejection_allocates_its_error_and_nothing_else() {
-    let layer = CircuitBreakerLayer::new(CircuitBreaker::classic("E2B"));
+    let layer = CircuitBreakerLayer::from_breaker(CircuitBreaker::classic("E2B"));
     let mut service = layer.layer(Echo);
     layer.breaker().force_open();
     assert_eq!(allocations(|| call(&mut service)), 1);

@@ -8,13 +8,13 @@ use crate::{Cusum, Trip};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Take,
-    Settle(Index, Verdict),
-    GiveBack(Index),
-    /// Its future hangs for ever.
+    Acquire,
+    Record(Index, Verdict),
+    NotSent(Index),
+    /// Its future hangs forever.
     Lose(Index),
     Pass(Duration),
-    Unready,
+    NotReady,
     Reset,
 }
 
@@ -29,12 +29,12 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Verdict::cancelled()),
     ];
     prop_oneof![
-        8 => Just(Step::Take),
-        6 => (any::<Index>(), verdict).prop_map(|(which, verdict)| Step::Settle(which, verdict)),
-        1 => any::<Index>().prop_map(Step::GiveBack),
+        8 => Just(Step::Acquire),
+        6 => (any::<Index>(), verdict).prop_map(|(which, verdict)| Step::Record(which, verdict)),
+        1 => any::<Index>().prop_map(Step::NotSent),
         2 => any::<Index>().prop_map(Step::Lose),
         4 => (0..20_000_u64).prop_map(|millis| Step::Pass(Duration::from_millis(millis))),
-        1 => Just(Step::Unready),
+        1 => Just(Step::NotReady),
         1 => Just(Step::Reset),
     ]
 }
@@ -48,7 +48,7 @@ fn settings() -> impl Strategy<Value = Settings> {
     ];
     let numbers = (rule, 1..4_u32, 1..4_u32, 0..5_u32, any::<bool>(), open_for);
     numbers.prop_map(|(trip, probes, successes, ramp, jitter, first)| Settings {
-        rule: Rule::of(trip).unwrap(),
+        rule: Rule::of(trip),
         open: OpenTime { first, most: first * 2, jitter, longest: Duration::from_secs(30) },
         stable: Duration::from_secs(20),
         probes,
@@ -59,10 +59,21 @@ fn settings() -> impl Strategy<Value = Settings> {
     })
 }
 
+/// When a call may get through, and when it surely does.
+fn told(denied: Denied) -> (Tick, Tick) {
+    match denied {
+        Denied::Open { until, .. } => {
+            let until = until.expect("no operator forced it");
+            (until, until)
+        }
+        Denied::Full { expected, expires } => (expected, expires),
+    }
+}
+
 /// An attempt that was let through, as its caller knows it.
 #[derive(Debug)]
 struct Out {
-    token: Token,
+    permit: Permit,
     sent: Tick,
 }
 
@@ -94,40 +105,42 @@ impl History {
 
     fn apply(&mut self, step: &Step) {
         match step {
-            Step::Take => self.take(),
-            Step::Settle(which, verdict) => self.settle(which, *verdict),
-            Step::GiveBack(which) => {
+            Step::Acquire => self.try_acquire(),
+            Step::Record(which, verdict) => self.record(which, *verdict),
+            Step::NotSent(which) => {
                 if let Some(out) = self.pick(which) {
-                    self.engine.give_back(out.token);
+                    self.record_not_sent(out.permit);
                 }
             }
             Step::Lose(which) => {
-                if let Some(Out { token, sent }) = self.pick(which)
-                    && token.is_leased()
+                if let Some(Out { permit, sent }) = self.pick(which)
+                    && permit.lease.is_some()
                 {
-                    self.lost.push((token.generation, sent + self.settings.lease));
+                    self.lost.push((permit.generation, sent + self.settings.lease));
                 }
             }
             Step::Pass(time) => self.now += *time,
-            Step::Unready => drop(self.engine.unready(Verdict::unknown(), self.now)),
+            Step::NotReady => drop(self.engine.not_ready(Verdict::unknown(), self.now)),
             Step::Reset => drop(self.engine.reset(self.now)),
         }
     }
 
-    fn take(&mut self) {
-        let looked = self.engine.look(self.now);
-        match self.engine.take(self.now) {
-            Ok((token, _)) => {
-                assert_eq!(looked, None, "looking and taking agree");
-                self.out.push(Out { token, sent: self.now });
+    fn try_acquire(&mut self) {
+        let now = Now::at(self.now);
+        let looked = self.engine.look(&now);
+        match self.engine.try_acquire(&now) {
+            Ok((permit, _)) => {
+                assert_eq!(looked, None, "looking and acquiring agree");
+                self.out.push(Out { permit, sent: self.now });
             }
-            Err(no) => {
-                assert_eq!(looked, Some(no), "looking and taking agree");
-                assert!(self.now < no.at, "a no tells an instant to come");
+            Err(denied) => {
+                assert_eq!(looked, Some(denied), "looking and acquiring agree");
+                let (earliest, at) = told(denied);
+                assert!(self.now <= earliest && earliest <= at, "an estimate is not before now");
+                assert!(self.now < at, "it is told an instant to come");
                 let OpenTime { most, longest, .. } = self.settings.open;
-                let longest = longest.max(most);
-                assert!(no.at <= self.now + longest, "which is not too far away");
-                if no.reason == Reason::Probing {
+                assert!(at <= self.now + longest.max(most), "which is not too far away");
+                if let Denied::Full { .. } = denied {
                     let places = self.engine.leases.places();
                     assert_eq!(self.leased(), places as usize, "no place is left empty");
                 }
@@ -135,11 +148,20 @@ impl History {
         }
     }
 
-    fn settle(&mut self, which: &Index, verdict: Verdict) {
-        let Some(Out { token, sent }) = self.pick(which) else { return };
-        let old = token.generation != self.engine.generation;
+    fn record_not_sent(&mut self, permit: Permit) {
+        let waits = self.engine.turned_away && permit.lease.is_some();
+        let waits = waits && permit.generation == self.engine.generation;
+        let done = Completion::not_sent(self.now);
+        let change = self.engine.record(&RequestInfo::default(), permit, &done);
+        assert_eq!(change.is_some(), waits, "it is told if a call was turned away meanwhile");
+    }
+
+    fn record(&mut self, which: &Index, verdict: Verdict) {
+        let Some(Out { permit, sent }) = self.pick(which) else { return };
+        let old = permit.generation != self.engine.generation;
         let before = decisive(&self.engine);
-        let _ = self.engine.settle(token, &Completion::new(verdict, sent, self.now));
+        let done = Completion::new(verdict, sent, self.now);
+        let _ = self.engine.record(&RequestInfo::default(), permit, &done);
         if old {
             assert_eq!(decisive(&self.engine), before, "an older generation changes nothing");
         }
@@ -160,8 +182,8 @@ impl History {
     }
 
     fn leased(&self) -> usize {
-        let held = self.out.iter().filter(|out| out.token.is_leased());
-        let held = held.map(|out| (out.token.generation, out.sent + self.settings.lease));
+        let held = self.out.iter().filter(|out| out.permit.lease.is_some());
+        let held = held.map(|out| (out.permit.generation, out.sent + self.settings.lease));
         let alive = |&(generation, expires): &(u64, Tick)| {
             generation == self.engine.generation && self.now < expires
         };
@@ -171,7 +193,7 @@ impl History {
 
 proptest! {
     #[test]
-    fn no_history_lets_an_attempt_too_many_out_or_keeps_the_next_one_in(
+    fn no_history_lets_too_many_attempts_through_or_keeps_the_next_one_away(
         settings in settings(),
         steps in prop::collection::vec(step(), 0..200),
     ) {
@@ -180,9 +202,11 @@ proptest! {
             history.apply(step);
             history.check();
         }
-        // Whoever obeys the "no" gets through, though none of those outside ever comes back.
-        if let Err(no) = history.engine.take(history.now) {
-            prop_assert!(history.engine.take(no.at).is_ok(), "the no of {:?} did not hold", no);
+        // A call that comes back when it is told to gets through, although no attempt in flight ever
+        // comes back.
+        if let Err(denied) = history.engine.try_acquire(&Now::at(history.now)) {
+            let then = Now::at(told(denied).1);
+            prop_assert!(history.engine.try_acquire(&then).is_ok(), "{denied:?} did not hold");
         }
     }
 }

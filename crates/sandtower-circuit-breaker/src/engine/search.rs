@@ -24,7 +24,7 @@ fn settings(probes: u32, successes: u32, ramp: u32) -> Settings {
     }
 }
 
-/// An engine and the attempts that it let out, as those who sent them know them.
+/// An engine and the attempts that it let through, as their callers know them.
 #[derive(Clone, Debug)]
 struct World {
     engine: Engine,
@@ -38,25 +38,25 @@ struct Out {
     generation: u64,
     lease: Option<LeaseId>,
     sent: Tick,
-    /// Nobody will ever bring it back.
+    /// It will never come back.
     lost: bool,
 }
 
 impl Out {
-    fn token(self) -> Token {
-        Token { generation: self.generation, lease: self.lease }
+    fn permit(self) -> Permit {
+        Permit { generation: self.generation, lease: self.lease }
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Take,
+    Acquire,
     /// Of the newest attempt, or of the oldest.
-    Settle(End, Verdict),
-    GiveBack(End),
+    Record(End, Verdict),
+    NotSent(End),
     Lose,
     Pass(u64),
-    Unready,
+    NotReady,
     Operator(fn(&mut Engine, Tick) -> Option<Change>),
 }
 
@@ -69,18 +69,18 @@ enum End {
 const FAILURE: Verdict = Verdict::transient(Effect::None);
 
 const STEPS: [Step; 13] = [
-    Step::Take,
-    Step::Settle(End::Newest, Verdict::success()),
-    Step::Settle(End::Oldest, Verdict::success()),
-    Step::Settle(End::Newest, FAILURE),
-    Step::Settle(End::Oldest, FAILURE),
-    Step::Settle(End::Oldest, Verdict::throttled()),
-    Step::Settle(End::Newest, Verdict::cancelled()),
-    Step::GiveBack(End::Newest),
+    Step::Acquire,
+    Step::Record(End::Newest, Verdict::success()),
+    Step::Record(End::Oldest, Verdict::success()),
+    Step::Record(End::Newest, FAILURE),
+    Step::Record(End::Oldest, FAILURE),
+    Step::Record(End::Oldest, Verdict::throttled()),
+    Step::Record(End::Newest, Verdict::cancelled()),
+    Step::NotSent(End::Newest),
     Step::Lose,
     Step::Pass(1),
     Step::Pass(3),
-    Step::Unready,
+    Step::NotReady,
     Step::Operator(|engine, now| Some(engine.reset(now))),
 ];
 
@@ -94,7 +94,7 @@ impl World {
     /// A breaker that has just opened: where the interesting histories begin.
     fn open(settings: Settings) -> Self {
         let mut world = Self::new(settings);
-        for step in [Step::Unready, Step::Unready, Step::Pass(2)] {
+        for step in [Step::NotReady, Step::NotReady, Step::Pass(2)] {
             assert!(world.apply(step));
         }
         world
@@ -103,32 +103,33 @@ impl World {
     /// Whether the step could be made.
     fn apply(&mut self, step: Step) -> bool {
         match step {
-            Step::Take => match self.engine.take(self.now) {
-                Ok((Token { generation, lease }, _)) => {
+            Step::Acquire => match self.engine.try_acquire(&Now::at(self.now)) {
+                Ok((Permit { generation, lease }, _)) => {
                     self.out.push(Out { generation, lease, sent: self.now, lost: false });
                 }
                 Err(_) => return false,
             },
-            Step::Settle(end, verdict) => {
+            Step::Record(end, verdict) => {
                 let Some(out) = self.pick(end) else { return false };
-                let (token, old) = (out.token(), out.generation != self.engine.generation);
+                let (permit, old) = (out.permit(), out.generation != self.engine.generation);
                 let before = self.essence();
-                let settlement = Completion::new(verdict, out.sent, self.now);
-                let change = self.engine.settle(token, &settlement);
+                let done = Completion::new(verdict, out.sent, self.now);
+                let change = self.engine.record(&RequestInfo::default(), permit, &done);
                 if old {
                     assert_eq!((self.essence(), change), (before, None), "it changes nothing");
                 }
             }
-            Step::GiveBack(end) => {
+            Step::NotSent(end) => {
                 let Some(out) = self.pick(end) else { return false };
-                self.engine.give_back(out.token());
+                let done = Completion::not_sent(self.now);
+                let _ = self.engine.record(&RequestInfo::default(), out.permit(), &done);
             }
             Step::Lose => {
                 let Some(out) = self.out.iter_mut().find(|out| !out.lost) else { return false };
                 out.lost = true;
             }
             Step::Pass(seconds) => self.now += Duration::from_secs(seconds),
-            Step::Unready => drop(self.engine.unready(Verdict::unknown(), self.now)),
+            Step::NotReady => drop(self.engine.not_ready(Verdict::unknown(), self.now)),
             Step::Operator(act) => drop(act(&mut self.engine, self.now)),
         }
         true
@@ -159,11 +160,16 @@ impl World {
         if matches!(self.engine.phase, Phase::HalfOpen { .. } | Phase::Ramp { .. }) {
             assert_eq!(self.engine.leases.taken(self.now), out, "a lease for each, no other");
         }
-        // Whoever obeys the "no" gets through, though none of those outside ever comes back.
+        // A call that comes back when it is told to gets through, although no attempt in flight ever
+        // comes back.
         let mut engine = self.engine.clone();
-        if let Err(no) = engine.take(self.now) {
-            assert!(no.at > self.now, "{no:?} tells an instant to come");
-            assert!(engine.take(no.at).is_ok(), "{no:?} does not hold");
+        if let Err(denied) = engine.try_acquire(&Now::at(self.now)) {
+            let at = match denied {
+                Denied::Open { until, .. } => until.expect("no operator forced it"),
+                Denied::Full { expires, .. } => expires,
+            };
+            assert!(at > self.now, "{denied:?} tells an instant to come");
+            assert!(engine.try_acquire(&Now::at(at)).is_ok(), "{denied:?} does not hold");
         }
     }
 
@@ -183,7 +189,7 @@ impl World {
             .map(|out| (generation - out.generation == 0, out.lease.is_some(), age(out.sent)))
             .collect();
         let (failed, quiet) = (tally.failed, tally.is_quiet());
-        let free = leases.free_at().since(self.now);
+        let free = leases.full_since().map(|since| (since + leases.term()).since(self.now));
         let (taken, places) = (leases.taken(self.now), leases.places());
         format!(
             "{phase} {} {opened} {failed} {quiet} {taken}/{places} {free:?} {last_cause:?} {out:?}",

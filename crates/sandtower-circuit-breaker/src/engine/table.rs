@@ -30,9 +30,9 @@ fn at(seconds: u64) -> Tick {
 struct Case {
     engine: Engine,
     /// Handed out in this state at second 100, if any was.
-    token: Option<Token>,
+    permit: Option<Permit>,
     /// Handed out to another attempt, in an earlier generation.
-    old: Token,
+    old: Permit,
 }
 
 const FAILURE: Verdict = Verdict::transient(Effect::None);
@@ -40,10 +40,10 @@ const FAILURE: Verdict = Verdict::transient(Effect::None);
 impl Case {
     fn closed() -> Self {
         let mut engine = Engine::new(SETTINGS, Rng::with_seed(0), at(0));
-        let (old, _) = engine.take(at(0)).unwrap();
+        let (old, _) = engine.try_acquire(&at(0).into()).unwrap();
         let _ = engine.reset(at(1));
-        let (token, _) = engine.take(at(100)).unwrap();
-        Self { engine, token: Some(token), old }
+        let (permit, _) = engine.try_acquire(&at(100).into()).unwrap();
+        Self { engine, permit: Some(permit), old }
     }
 
     fn closed_after_a_failure() -> Self {
@@ -57,7 +57,7 @@ impl Case {
         let mut case = Self::closed();
         case.fail(at(since));
         case.fail(at(since));
-        Self { token: None, ..case }
+        Self { permit: None, ..case }
     }
 
     fn open() -> Self {
@@ -70,14 +70,15 @@ impl Case {
 
     fn half_open_and_probing() -> Self {
         let mut case = Self::open_for_long_enough();
-        let (token, _) = case.engine.take(at(100)).unwrap();
-        Self { token: Some(token), ..case }
+        let (permit, _) = case.engine.try_acquire(&at(100).into()).unwrap();
+        Self { permit: Some(permit), ..case }
     }
 
     fn half_open_and_idle() -> Self {
         let mut case = Self::half_open_and_probing();
-        if let Some(token) = case.token.take() {
-            case.engine.give_back(token);
+        if let Some(permit) = case.permit.take() {
+            let _ =
+                case.engine.record(&RequestInfo::default(), permit, &Completion::not_sent(at(100)));
         }
         case
     }
@@ -85,48 +86,58 @@ impl Case {
     /// Closed since second 100, with one of two places taken.
     fn ramping() -> Self {
         let mut case = Self::half_open_and_probing();
-        if let Some(token) = case.token.take() {
+        if let Some(permit) = case.permit.take() {
             let success = Completion::new(Verdict::success(), at(100), at(100));
-            let _ = case.engine.settle(token, &success);
+            let _ = case.engine.record(&RequestInfo::default(), permit, &success);
         }
-        let (token, _) = case.engine.take(at(100)).unwrap();
-        Self { token: Some(token), ..case }
+        let (permit, _) = case.engine.try_acquire(&at(100).into()).unwrap();
+        Self { permit: Some(permit), ..case }
     }
 
     /// The same, with both places taken.
     fn ramping_and_full() -> Self {
         let mut case = Self::ramping();
-        let _ = case.engine.take(at(100)).unwrap();
+        let _ = case.engine.try_acquire(&at(100).into()).unwrap();
         case
     }
 
-    /// The same, with one answer still to come until everyone is let through.
+    /// The same, after a call was turned away.
+    fn waited_for(mut self) -> Self {
+        assert!(self.engine.check(&at(100).into()).is_some());
+        self
+    }
+
+    /// The same, with one response still to come until every call is let through.
     fn ramping_up() -> Self {
         let mut case = Self::ramping_and_full();
-        if let Some(token) = case.token.take() {
+        if let Some(permit) = case.permit.take() {
             let success = Completion::new(Verdict::success(), at(100), at(100));
-            let _ = case.engine.settle(token, &success);
+            let _ = case.engine.record(&RequestInfo::default(), permit, &success);
         }
-        let (token, _) = case.engine.take(at(100)).unwrap();
-        Self { token: Some(token), ..case }
+        let (permit, _) = case.engine.try_acquire(&at(100).into()).unwrap();
+        Self { permit: Some(permit), ..case }
     }
 
     fn forced_open() -> Self {
         let mut case = Self::closed();
         let _ = case.engine.force_open(at(100));
-        Self { token: None, ..case }
+        Self { permit: None, ..case }
     }
 
     fn forced_closed() -> Self {
         let mut case = Self::closed();
         let _ = case.engine.force_closed(at(100));
-        let (token, _) = case.engine.take(at(100)).unwrap();
-        Self { token: Some(token), ..case }
+        let (permit, _) = case.engine.try_acquire(&at(100).into()).unwrap();
+        Self { permit: Some(permit), ..case }
     }
 
     fn fail(&mut self, now: Tick) {
-        let (token, _) = self.engine.take(now).unwrap();
-        let _ = self.engine.settle(token, &Completion::new(FAILURE, now, now));
+        let (permit, _) = self.engine.try_acquire(&now.into()).unwrap();
+        let _ = self.engine.record(
+            &RequestInfo::default(),
+            permit,
+            &Completion::new(FAILURE, now, now),
+        );
     }
 
     /// The state at `now`: with failures of calls where it keeps count, `probing` if no other probe
@@ -142,7 +153,7 @@ impl Case {
             }
             (_, State::Closed) => format!("closed {failed}/{of}"),
             (_, State::Open) => format!("open {failed}/{of}"),
-            (_, State::HalfOpen) if self.engine.look(now).is_some() => {
+            (_, State::HalfOpen) if self.engine.look(&now.into()).is_some() => {
                 format!("probing {failed}/{of}")
             }
             (_, State::HalfOpen) => format!("probe due {failed}/{of}"),
@@ -153,37 +164,39 @@ impl Case {
 /// How to get there.
 type Path = fn() -> Case;
 
-const STATES: [(&str, Path); 11] = [
+const STATES: [(&str, Path); 13] = [
     ("closed", Case::closed),
     ("closed, one failure short of opening", Case::closed_after_a_failure),
     ("open", Case::open),
     ("open, its time is over", Case::open_for_long_enough),
     ("half-open, its probe is out", Case::half_open_and_probing),
-    ("half-open, its probe was given back", Case::half_open_and_idle),
+    ("half-open, a call waits", || Case::half_open_and_probing().waited_for()),
+    ("half-open, its probe was not sent", Case::half_open_and_idle),
     ("ramping up, none came back", Case::ramping),
     ("ramping up, as many out as may be", Case::ramping_and_full),
-    ("ramping up, one answer short of its end", Case::ramping_up),
+    ("ramping up, a call waits", || Case::ramping_and_full().waited_for()),
+    ("ramping up, one response short of its end", Case::ramping_up),
     ("forced open", Case::forced_open),
     ("forced closed", Case::forced_closed),
 ];
 
 /// What happens at second 101 to what was sent at second 100, unless it tells otherwise.
 enum Event {
-    Take,
-    GiveBack,
+    Acquire,
+    NotSent,
     Verdict(Verdict),
     /// Of the attempt sent in second 100, at this second.
     VerdictAt(u64, Verdict),
     /// Of the attempt of an older generation.
     Old(Verdict),
-    Unready(Verdict),
+    NotReady(Verdict),
     Second(u64),
     Operator(fn(&mut Engine, Tick) -> Option<Change>),
 }
 
 const EVENTS: [(&str, Event); 23] = [
-    ("take", Event::Take),
-    ("given back", Event::GiveBack),
+    ("try_acquire", Event::Acquire),
+    ("not sent", Event::NotSent),
     ("success", Event::Verdict(Verdict::success())),
     ("permanent", Event::Verdict(Verdict::permanent())),
     ("exhausted", Event::Verdict(Verdict::exhausted())),
@@ -197,8 +210,8 @@ const EVENTS: [(&str, Event); 23] = [
     ("failure, lease over", Event::VerdictAt(105, FAILURE)),
     ("old success", Event::Old(Verdict::success())),
     ("old failure", Event::Old(FAILURE)),
-    ("not ready", Event::Unready(Verdict::unknown())),
-    ("not ready, rejected", Event::Unready(Verdict::rejected())),
+    ("not ready", Event::NotReady(Verdict::unknown())),
+    ("not ready, rejected", Event::NotReady(Verdict::rejected())),
     ("lease over", Event::Second(105)),
     ("open time over", Event::Second(110)),
     ("reset", Event::Operator(|engine, now| Some(engine.reset(now)))),
@@ -211,30 +224,35 @@ const EVENTS: [(&str, Event); 23] = [
 fn outcome(mut case: Case, event: &Event) -> Option<String> {
     let engine = &mut case.engine;
     let mut now = at(101);
-    let mut settle =
-        |token, now, verdict| engine.settle(token, &Completion::new(verdict, at(100), now));
+    let mut record = |permit, now: Tick, verdict| {
+        engine.record(&RequestInfo::default(), permit, &Completion::new(verdict, at(100), now))
+    };
     let change = match *event {
-        Event::Verdict(verdict) => settle(case.token.take()?, now, verdict),
+        Event::Verdict(verdict) => record(case.permit.take()?, now, verdict),
         Event::VerdictAt(second, verdict) => {
             now = at(second);
-            settle(case.token.take()?, now, verdict)
+            record(case.permit.take()?, now, verdict)
         }
-        Event::Old(verdict) => settle(case.old, now, verdict),
-        Event::GiveBack => {
-            engine.give_back(case.token.take()?);
-            None
+        Event::Old(verdict) => record(case.old, now, verdict),
+        Event::NotSent => {
+            engine.record(&RequestInfo::default(), case.permit.take()?, &Completion::not_sent(now))
         }
-        Event::Take => {
-            let said = match engine.take(now) {
-                Ok((Token { lease: None, .. }, _)) => "yes".to_owned(),
+        Event::Acquire => {
+            let said = match engine.try_acquire(&now.into()) {
+                Ok((Permit { lease: None, .. }, _)) => "yes".to_owned(),
                 Ok(_) if engine.state(now) == State::HalfOpen => "a probe".to_owned(),
                 Ok(_) => "yes, leased".to_owned(),
-                Err(No { at: Tick::MAX, .. }) => "no".to_owned(),
-                Err(no) => format!("no for {:?}", no.at.since(now)),
+                Err(Denied::Open { until: None, .. }) => "closed".to_owned(),
+                Err(Denied::Open { until: Some(until), .. }) => {
+                    format!("closed for {:?}", until.since(now))
+                }
+                Err(Denied::Full { expected, expires }) => {
+                    format!("wait {:?}, at most {:?}", expected.since(now), expires.since(now))
+                }
             };
             return Some(format!("{}: {said}", describe(case.engine, now)));
         }
-        Event::Unready(verdict) => engine.unready(verdict, now),
+        Event::NotReady(verdict) => engine.not_ready(verdict, now),
         Event::Operator(act) => act(engine, now),
         Event::Second(second) => {
             now = at(second);
@@ -246,8 +264,8 @@ fn outcome(mut case: Case, event: &Event) -> Option<String> {
 }
 
 fn describe(engine: Engine, now: Tick) -> String {
-    let old = Token::free(0);
-    Case { engine, token: None, old }.describe(now)
+    let old = Permit { generation: 0, lease: None };
+    Case { engine, permit: None, old }.describe(now)
 }
 
 fn table() -> String {
@@ -263,10 +281,10 @@ fn table() -> String {
     table
 }
 
-/// `told` marks what watchers are told of. Regenerate by pasting what the failing test prints, and
+/// `told` marks what subscribers are told of. Regenerate by pasting what the failing test prints, and
 /// account for every line that changed.
 #[test]
 fn every_event_in_every_state_leads_where_the_table_says() {
     let table = table();
-    assert_eq!(table, include_str!("table.txt"), "the table is now:\n{table}");
+    assert!(table == include_str!("table.txt"), "the table is now:\n{table}");
 }

@@ -1,9 +1,9 @@
-//! Every order in which two threads may meet at the words.
+//! Every order in which two threads may meet at the word.
 
 use std::time::Duration;
 
 use loom::{sync::Arc, thread};
-use sandtower_core::{Completion, Reason, Rng, Verdict};
+use sandtower_core::{Completion, Now, RequestInfo, Rng, Tick, Verdict};
 
 use super::*;
 use crate::{State, engine::Settings, open_time::OpenTime, trip::Rule};
@@ -20,46 +20,47 @@ fn switch(failures: u32) -> Arc<Switch> {
         lease: time,
         expected: time,
     };
-    Arc::new(Switch::new(Engine::new(settings, Rng::with_seed(0), at(1)), 1))
+    Arc::new(Switch::new(Engine::new(settings, Rng::with_seed(0), at(1))))
 }
 
 fn at(second: u64) -> Tick {
     Tick::ZERO + Duration::from_secs(second)
 }
 
-fn take(switch: &Switch, now: Tick) -> Option<Token> {
-    switch.pass().or_else(|| switch.take(now).ok().map(|(token, _)| token))
+fn acquire(switch: &Switch, now: Tick) -> Option<Permit> {
+    let locked = || switch.update(|engine| engine.try_acquire(&Now::at(now)));
+    switch.pass().or_else(|| locked().ok().map(|(permit, _)| permit))
 }
 
-fn settle(switch: &Switch, token: Token, verdict: Verdict) {
-    if !switch.count(&token, verdict.outcome) {
-        let settlement = Completion::new(verdict, at(2), at(2));
-        let _ = switch.update(|engine| engine.settle(token, &settlement));
+fn record(switch: &Switch, permit: Permit, verdict: Verdict) {
+    if !switch.count(&permit, verdict.outcome) {
+        let done = Completion::new(verdict, at(2), at(2));
+        let request = RequestInfo::default();
+        let _ = switch.update(|engine| engine.record(&request, permit, &done));
     }
 }
 
 fn counters(switch: &Switch) -> Counters {
     let mut counters = switch.lock().snapshot("", at(2)).counters;
-    switch.add_answers(&mut counters);
+    switch.add_responses(&mut counters);
     counters
 }
 
-/// The words say what the engine says.
+/// The word says what the engine says.
 fn check(switch: &Switch) {
     let engine = switch.lock();
-    assert_eq!(switch.position(), Position::of(&engine));
-    assert_eq!(switch.words.0.standing.read(Tick::ZERO), Ok(engine.standing_no()));
+    assert_eq!(switch.word(), Word::of(&engine));
 }
 
 #[test]
-fn an_answer_that_meets_the_trip_neither_undoes_it_nor_is_lost() {
+fn a_response_that_meets_the_trip_neither_undoes_it_nor_is_lost() {
     loom::model(|| {
         let switch = switch(1);
-        let failing = take(&switch, at(2)).unwrap();
+        let failing = acquire(&switch, at(2)).unwrap();
         let other = Arc::clone(&switch);
-        let thread = thread::spawn(move || settle(&other, failing, Verdict::unknown()));
-        if let Some(token) = take(&switch, at(2)) {
-            settle(&switch, token, Verdict::success());
+        let thread = thread::spawn(move || record(&other, failing, Verdict::unknown()));
+        if let Some(permit) = acquire(&switch, at(2)) {
+            record(&switch, permit, Verdict::success());
         }
         thread.join().unwrap();
         assert_eq!(switch.lock().state(at(3)), State::Open);
@@ -70,15 +71,15 @@ fn an_answer_that_meets_the_trip_neither_undoes_it_nor_is_lost() {
 }
 
 #[test]
-fn an_answer_that_meets_the_last_failure_needed_comes_before_it_or_after_it() {
+fn a_response_that_meets_the_last_failure_needed_comes_before_it_or_after_it() {
     loom::model(|| {
         let switch = switch(2);
-        let tokens = [(); 3].map(|()| take(&switch, at(2)).unwrap());
-        let [first, second, answered] = tokens;
-        settle(&switch, first, Verdict::unknown());
+        let permits = [(); 3].map(|()| acquire(&switch, at(2)).unwrap());
+        let [first, second, responded] = permits;
+        record(&switch, first, Verdict::unknown());
         let other = Arc::clone(&switch);
-        let thread = thread::spawn(move || settle(&other, second, Verdict::unknown()));
-        settle(&switch, answered, Verdict::success());
+        let thread = thread::spawn(move || record(&other, second, Verdict::unknown()));
+        record(&switch, responded, Verdict::success());
         thread.join().unwrap();
         let Counters { succeeded, late, trips, .. } = counters(&switch);
         let opened = switch.lock().state(at(3)) == State::Open;
@@ -89,35 +90,16 @@ fn an_answer_that_meets_the_last_failure_needed_comes_before_it_or_after_it() {
 }
 
 #[test]
-fn of_two_who_come_when_the_open_time_is_over_one_is_the_probe() {
+fn of_two_calls_when_the_open_time_is_over_one_is_the_probe() {
     loom::model(|| {
         let switch = switch(1);
-        let failing = take(&switch, at(2)).unwrap();
-        settle(&switch, failing, Verdict::unknown());
+        let failing = acquire(&switch, at(2)).unwrap();
+        record(&switch, failing, Verdict::unknown());
         let other = Arc::clone(&switch);
-        let thread = thread::spawn(move || take(&other, at(12)).is_some());
-        let mine = take(&switch, at(12)).is_some();
+        let thread = thread::spawn(move || acquire(&other, at(12)).is_some());
+        let mine = acquire(&switch, at(12)).is_some();
         let theirs = thread.join().unwrap();
         assert!(mine ^ theirs, "mine {mine}, theirs {theirs}");
         check(&switch);
-    });
-}
-
-#[test]
-fn a_rejection_told_without_the_lock_is_of_one_piece() {
-    loom::model(|| {
-        let no = |second, reason| No { at: at(second), reason, soon: None };
-        let open = no(20, Reason::Open { failed: 5, of: 8 });
-        let probing = no(30, Reason::Probing);
-        let standing = Arc::new(QueuePosition::new(Some(open)));
-        let other = Arc::clone(&standing);
-        let thread = thread::spawn(move || {
-            other.publish(Some(probing));
-            other.publish(None);
-        });
-        let read = standing.read(at(2));
-        let whole = [Ok(Some(open)), Ok(Some(probing)), Ok(None), Err(Changing)];
-        assert!(whole.contains(&read), "{read:?}");
-        thread.join().unwrap();
     });
 }

@@ -5,7 +5,7 @@ use sandtower_core::Rng;
 use super::*;
 
 fn rule() -> Rule {
-    Rule::of(Trip::Cusum(Cusum::default())).unwrap()
+    Rule::of(Trip::Cusum(Cusum::default()))
 }
 
 /// Feeds a tally one call after the other.
@@ -29,7 +29,7 @@ impl Stream {
             self.tally.alive(&self.rule, self.now);
             return false;
         }
-        self.tally.failure(&self.rule, self.now);
+        self.tally.failure(&self.rule, None, self.now);
         let opens = self.tally.is_due(&self.rule, self.now);
         if opens {
             self.tally.clear();
@@ -68,6 +68,37 @@ fn old_successes_do_not_dilute_new_failures() {
     let mut stream = Stream::new(rule(), 1.0);
     (0..10_000).for_each(|_| assert!(!stream.call(false)));
     assert_eq!((1..).find(|_| stream.call(true)), Some(7));
+}
+
+#[test]
+fn an_outage_of_few_resources_takes_more_failures_and_of_two_it_never_opens() {
+    let mut rng = Rng::with_seed(3);
+    for (resources, median, p99) in
+        [(100, 7, 8), (10, 8, 12), (5, 10, 18), (4, 12, 22), (3, 17, 34)]
+    {
+        let mut delays: Vec<u64> = (0..20_001)
+            .map(|_| {
+                let mut tally = Tally::default();
+                let mut fails = |second| {
+                    let resource = Resource::new(rng.u64(0..resources));
+                    let now = Tick::ZERO + Duration::from_secs(second);
+                    tally.failure(&rule(), Some(resource), now);
+                    tally.is_due(&rule(), now)
+                };
+                (1..).find(|&second| fails(second)).unwrap()
+            })
+            .collect();
+        delays.sort_unstable();
+        println!("{resources} resources: median {}, p99 {}", delays[10_000], delays[19_800]);
+        assert!(delays[10_000].abs_diff(median) <= 1, "{resources}: {}", delays[10_000]);
+        assert!(delays[19_800].abs_diff(p99) <= 2, "{resources}: {}", delays[19_800]);
+    }
+    let mut tally = Tally::default();
+    for second in 1..10_000 {
+        let now = Tick::ZERO + Duration::from_secs(second);
+        tally.failure(&rule(), Some(Resource::new(rng.u64(0..2))), now);
+        assert!(!tally.is_due(&rule(), now));
+    }
 }
 
 #[test]
@@ -118,7 +149,7 @@ const SEEDS: u64 = 20;
 const CALLS: u64 = if cfg!(debug_assertions) { 25_000 } else { 5_000_000 };
 
 fn false_trips_in_a_million(trip: Trip, noise: Noise, per_second: f64) -> f64 {
-    let rule = Rule::of(trip).unwrap();
+    let rule = Rule::of(trip);
     let trips: usize = (0..SEEDS)
         .map(|seed| {
             let (mut fails, mut stream) = (noise.source(seed), Stream::new(rule, per_second));
@@ -227,17 +258,17 @@ fn no_number_that_makes_sense_leads_to_one_that_does_not() {
         for outage in [good_day + 0.05, 0.999] {
             for threshold in [1.0, 11.0, 1_000.0] {
                 let cusum = Cusum::new(good_day, outage).threshold(threshold);
-                let rule = Rule::of(Trip::Cusum(cusum)).unwrap();
+                let rule = Rule::of(Trip::Cusum(cusum));
                 assert!(rule.failure > 0 && rule.alive > 0 && rule.limit > 0, "{rule:?}");
             }
         }
     }
     for nonsense in [f64::NAN, f64::INFINITY, -0.1, 0.0, 1.0, 0.52] {
-        assert!(Rule::of(Trip::Cusum(Cusum::new(nonsense, 0.5))).is_err(), "{nonsense}");
-        assert!(Rule::of(Trip::Cusum(Cusum::new(0.5, nonsense))).is_err(), "{nonsense}");
+        assert!(Trip::Cusum(Cusum::new(nonsense, 0.5)).check().is_err(), "{nonsense}");
+        assert!(Trip::Cusum(Cusum::new(0.5, nonsense)).check().is_err(), "{nonsense}");
     }
     for nonsense in [f64::NAN, f64::INFINITY, -11.0, 0.0, 1_001.0] {
         let cusum = Cusum::default().threshold(nonsense);
-        assert!(Rule::of(Trip::Cusum(cusum)).is_err(), "{nonsense}");
+        assert!(Trip::Cusum(cusum).check().is_err(), "{nonsense}");
     }
 }

@@ -1,13 +1,11 @@
-//! What a breaker tells of its past, and to those who follow it.
-
-mod support;
+//! What a breaker tells of its past, and of what comes.
 
 use std::time::Duration;
 
+use crate::support::{OPEN, call, classic, poll_once, run_tasks, trip};
 use sandtower_circuit_breaker::{CircuitBreaker, State};
 use sandtower_core::Outcome;
 use serde_json::json;
-use support::{OPEN, call, classic, poll_once, settle, trip};
 use tokio::time::advance;
 
 #[tokio::test(start_paused = true)]
@@ -22,15 +20,17 @@ async fn the_history_tells_what_happened_when_and_why() {
         json!([
             {
                 "number": 1, "ago_ms": 70_000, "from": "closed", "to": "open", "forced": false,
-                "failed": 5, "of": 5, "cause": "unknown", "retry_in_ms": 60_000,
+                "failed": 5, "of": 5, "cause": "unknown", "retry_in_ms": 60_000, "rejected": 0,
             },
             {
                 "number": 2, "ago_ms": 10_000, "from": "open", "to": "half_open",
                 "forced": false, "failed": 5, "of": 5, "cause": "unknown", "retry_in_ms": null,
+                "rejected": 0,
             },
             {
                 "number": 3, "ago_ms": 8_000, "from": "half_open", "to": "closed",
                 "forced": false, "failed": 0, "of": 0, "cause": "unknown", "retry_in_ms": null,
+                "rejected": 0,
             },
         ]),
     );
@@ -45,15 +45,15 @@ fn the_history_is_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscriber_is_woken_and_told_each_transition_once() {
+async fn a_reader_that_waits_is_woken_and_gets_each_transition_once() {
     let (breaker, service, handle) = classic();
-    let mut transitions = breaker.subscribe();
+    let mut transitions = breaker.transitions();
     assert!(poll_once(transitions.wait()).await.is_none());
     let told = tokio::spawn(async move {
         let first = transitions.wait().await;
         (first, transitions)
     });
-    settle().await;
+    run_tasks().await;
     trip(&service, &handle).await;
     let (first, mut transitions) = told.await.unwrap();
     assert_eq!((first.missed, first.transition.to), (0, State::Open));
@@ -67,9 +67,9 @@ async fn a_subscriber_is_woken_and_told_each_transition_once() {
 }
 
 #[test]
-fn a_slow_subscriber_is_told_how_many_it_missed() {
+fn a_slow_reader_learns_how_many_it_missed() {
     let breaker = CircuitBreaker::classic("E2B");
-    let mut transitions = breaker.subscribe();
+    let mut transitions = breaker.transitions();
     (0..100).for_each(|_| breaker.force_open());
     let told = transitions.try_next().unwrap();
     assert_eq!((told.missed, told.transition.number), (36, 37));
@@ -78,10 +78,10 @@ fn a_slow_subscriber_is_told_how_many_it_missed() {
 }
 
 #[test]
-fn a_subscriber_hears_nothing_from_before_it_came_and_costs_others_nothing() {
+fn a_reader_gets_nothing_from_before_it_came_and_delays_no_other() {
     let breaker = CircuitBreaker::classic("E2B");
     breaker.force_open();
-    let (mut one, mut other) = (breaker.subscribe(), breaker.subscribe());
+    let (mut one, mut other) = (breaker.transitions(), breaker.transitions());
     assert!(one.try_next().is_none());
     breaker.reset();
     assert_eq!(one.try_next().unwrap().transition.to, State::Closed);

@@ -1,19 +1,15 @@
 //! A service behind a breaker, on a paused clock: first what users see, then the ways in which
 //! breakers are known to break.
 
-mod support;
-
 use std::time::Duration;
 
-use sandtower_circuit_breaker::{CircuitBreaker, CircuitBreakerLayer, Config, Cusum, State, Trip};
-use sandtower_core::{
-    BoxError, Effect, Reason, RequestInfo, Verdict, classify_fn, verdict_of_error,
-};
-use sandtower_testkit::{Answer, Mock, Readiness};
-use support::{
-    FAILURES, LEASE, OPEN, call, classic, configured, is_probing, poll_once, rejection, settle,
+use crate::support::{
+    FAILURES, LEASE, OPEN, call, classic, configured, is_probing, poll_once, rejection, run_tasks,
     trip,
 };
+use sandtower_circuit_breaker::{CircuitBreakerLayer, Config, Cusum, State, Trip};
+use sandtower_core::{BoxError, Effect, Reason, RequestInfo, Verdict, classify_fn};
+use sandtower_testkit::{Answer, Mock, Readiness};
 use tokio::time::{advance, sleep, timeout};
 use tower::{Layer, Service as _, ServiceExt};
 
@@ -23,7 +19,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 async fn it_opens_rejects_at_once_probes_and_closes() {
     let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.snapshot().state, State::Open);
 
     let rejected = rejection(call(&service).await);
     assert_eq!(
@@ -33,9 +29,9 @@ async fn it_opens_rejects_at_once_probes_and_closes() {
     assert_eq!(handle.counts().calls, FAILURES, "nothing reaches the service");
 
     advance(OPEN).await;
-    assert_eq!(breaker.state(), State::HalfOpen);
+    assert_eq!(breaker.snapshot().state, State::HalfOpen);
     assert_eq!(call(&service).await.unwrap(), 7);
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.snapshot().state, State::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -43,10 +39,10 @@ async fn its_time_is_the_paused_clocks() {
     let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     advance(OPEN - MOMENT).await;
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.snapshot().state, State::Open);
     assert_eq!(rejection(call(&service).await).retry_after(), Some(MOMENT));
     advance(MOMENT).await;
-    assert_eq!(breaker.state(), State::HalfOpen);
+    assert_eq!(breaker.snapshot().state, State::HalfOpen);
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,13 +63,13 @@ async fn as_many_probes_must_succeed_as_configured() {
     trip(&service, &handle).await;
     advance(OPEN).await;
     call(&service).await.unwrap();
-    assert_eq!(breaker.state(), State::HalfOpen);
+    assert_eq!(breaker.snapshot().state, State::HalfOpen);
     call(&service).await.unwrap();
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.snapshot().state, State::Closed);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_server_may_ask_for_more_time_but_not_for_ever() {
+async fn the_server_may_ask_for_more_time_but_not_forever() {
     let asks = |wait: u64| {
         classify_fn(
             |_: &u64| RequestInfo::default(),
@@ -115,17 +111,17 @@ async fn a_probe_that_hangs_is_void_when_its_lease_expires() {
     advance(OPEN).await;
     handle.set_answers(|_, _| Answer::Hang);
     let hung = tokio::spawn(service.clone().oneshot(1));
-    settle().await;
+    run_tasks().await;
 
     let rejected = rejection(call(&service).await);
     assert_eq!(
         rejected.to_string(),
-        "circuit breaker `E2B` is testing whether the service recovered; retry in 60 s",
+        "circuit breaker `E2B` is testing whether the service recovered",
     );
     handle.set_answers(|_, _| Answer::ok(7));
     advance(LEASE).await;
     call(&service).await.unwrap();
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.snapshot().state, State::Closed);
     assert_eq!(breaker.snapshot().counters.expired_probes, 1);
     hung.abort();
 }
@@ -139,7 +135,7 @@ async fn a_probe_that_its_caller_drops_frees_its_place_at_once() {
     assert!(poll_once(call(&service)).await.is_none());
     handle.set_answers(|_, _| Answer::ok(7));
     call(&service).await.unwrap();
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.snapshot().state, State::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,14 +146,14 @@ async fn a_probe_that_hangs_takes_no_place_once_it_has_opened_again() {
     advance(open).await;
     handle.set_answers(|_, _| Answer::Hang);
     let hung = tokio::spawn(service.clone().oneshot(1));
-    settle().await;
+    run_tasks().await;
     handle.set_answers(|_, _| Answer::err("still down"));
     call(&service).await.unwrap_err();
 
     advance(open).await;
     handle.set_answers(|_, _| Answer::Hang);
     let probes = [(); 2].map(|()| tokio::spawn(service.clone().oneshot(1)));
-    settle().await;
+    run_tasks().await;
     assert_eq!(handle.counts().calls, FAILURES + 4);
     assert!(is_probing(call(&service).await));
     hung.abort();
@@ -194,10 +190,10 @@ async fn of_many_clones_that_are_ready_in_half_open_one_goes_and_the_others_stay
         clone.ready().await.unwrap();
     }
     handle.set_answers(|_, _| Answer::ok(7).after(Duration::from_secs(1)));
-    let answers: Vec<_> = clones.iter_mut().map(|clone| tokio::spawn(clone.call(1))).collect();
+    let responses: Vec<_> = clones.iter_mut().map(|clone| tokio::spawn(clone.call(1))).collect();
     let mut served = 0;
-    for answer in answers {
-        match answer.await.unwrap() {
+    for response in responses {
+        match response.await.unwrap() {
             Ok(_) => served += 1,
             rejected => assert!(is_probing(rejected)),
         }
@@ -209,13 +205,13 @@ async fn of_many_clones_that_are_ready_in_half_open_one_goes_and_the_others_stay
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_its_probes_are_out_nobody_takes_anything_below() {
+async fn while_its_probes_are_in_flight_no_call_touches_the_service() {
     let (_, service, handle) = classic();
     trip(&service, &handle).await;
     advance(OPEN).await;
     handle.set_answers(|_, _| Answer::Hang);
     let probe = tokio::spawn(service.clone().oneshot(1));
-    settle().await;
+    run_tasks().await;
     let polls = handle.counts().readiness_polls;
     assert!(is_probing(call(&service).await));
     assert_eq!(handle.counts().readiness_polls, polls);
@@ -230,13 +226,13 @@ async fn late_results_from_before_the_trip_neither_close_nor_reopen_it() {
         let (breaker, service, handle) = classic();
         handle.set_answers(move |_, _| late().after(OPEN + Duration::from_secs(1)));
         let sent = tokio::spawn(service.clone().oneshot(1));
-        settle().await;
+        run_tasks().await;
         trip(&service, &handle).await;
         advance(OPEN).await;
         handle.set_answers(|_, _| Answer::Hang);
         let probe = tokio::spawn(service.clone().oneshot(1));
         let _ = sent.await.unwrap();
-        assert_eq!(breaker.state(), State::HalfOpen);
+        assert_eq!(breaker.snapshot().state, State::HalfOpen);
         assert!(is_probing(call(&service).await), "its probe is still the only one");
         assert_eq!(breaker.snapshot().counters.late, 1);
         probe.abort();
@@ -250,71 +246,27 @@ async fn a_probe_that_is_out_during_a_reset_changes_nothing_any_more() {
     advance(OPEN).await;
     handle.set_answers(|_, _| Answer::err("down").after(Duration::from_secs(1)));
     let probe = tokio::spawn(service.clone().oneshot(1));
-    settle().await;
+    run_tasks().await;
     breaker.reset();
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.snapshot().state, State::Closed);
     probe.await.unwrap().unwrap_err();
-    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.snapshot().state, State::Closed);
     assert_eq!(breaker.snapshot().recent_failures, 0);
 }
 
-// Whatever fails counts, wherever it is noticed.
-
-#[tokio::test(start_paused = true)]
-async fn calls_dropped_by_an_outer_time_out_count() {
-    let (breaker, service, handle) = configured(Config::classic("E2B").expected(OPEN / 2));
-    handle.set_answers(|_, _| Answer::Hang);
-    for _ in 0..FAILURES {
-        timeout(OPEN / 2, call(&service)).await.unwrap_err();
-    }
-    assert_eq!(breaker.state(), State::Open);
-}
-
-#[tokio::test(start_paused = true)]
-async fn calls_dropped_before_the_expected_time_tell_nothing() {
-    let (breaker, service, handle) = configured(Config::classic("E2B").expected(OPEN / 2));
-    handle.set_answers(|_, _| Answer::Hang);
-    for _ in 0..10 * FAILURES {
-        timeout(OPEN / 2 - MOMENT, call(&service)).await.unwrap_err();
-    }
-    assert_eq!(breaker.state(), State::Closed);
-    assert_eq!(breaker.snapshot().counters.cancelled, 10 * FAILURES);
-}
-
-#[tokio::test(start_paused = true)]
-async fn failures_to_become_ready_count() {
-    let (breaker, service, handle) = classic();
-    handle.set_readiness(|_| Readiness::Err("no connection".into()));
-    for _ in 0..FAILURES {
-        assert_eq!(call(&service).await.unwrap_err().to_string(), "no connection");
-    }
-    assert_eq!(breaker.state(), State::Open);
-    rejection(call(&service).await);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_service_that_does_not_become_ready_for_its_probe_opens_it_again() {
-    let (breaker, service, handle) = classic();
-    trip(&service, &handle).await;
-    advance(OPEN).await;
-    handle.set_readiness(|_| Readiness::Err("no connection".into()));
-    call(&service).await.unwrap_err();
-    assert_eq!(breaker.state(), State::Open);
-}
-
-// Who waits below when it opens.
+// Callers that wait below when it opens.
 
 #[tokio::test(start_paused = true)]
 async fn callers_that_wait_for_readiness_below_are_woken_and_rejected_when_it_opens() {
     let (breaker, service, handle) = classic();
     handle.set_readiness(|_| Readiness::Pending);
     let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(service.clone().oneshot(1))).collect();
-    settle().await;
+    run_tasks().await;
     assert!(waiting.iter().all(|caller| !caller.is_finished()));
     breaker.force_open();
     for caller in waiting {
-        let answer = timeout(OPEN, caller).await.expect("it is woken");
-        assert_eq!(rejection(answer.unwrap()).reason(), Reason::ForcedOpen);
+        let result = timeout(OPEN, caller).await.expect("it is woken");
+        assert_eq!(rejection(result.unwrap()).reason(), Reason::ForcedOpen);
     }
     assert_eq!(handle.counts().calls, 0);
 }
@@ -336,7 +288,7 @@ async fn attempts_that_were_sent_are_left_alone_when_it_opens() {
     let sent = tokio::spawn(service.clone().oneshot(1));
     sleep(MOMENT).await;
     trip(&service, &handle).await;
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.snapshot().state, State::Open);
     assert_eq!(sent.await.unwrap().unwrap(), 8);
 }
 
@@ -348,7 +300,7 @@ async fn it_closes_however_rarely_it_is_called() {
     trip(&service, &handle).await;
     advance(Duration::from_secs(24 * 60 * 60)).await;
     call(&service).await.unwrap();
-    assert_eq!(breaker.state(), State::Closed, "no window has to fill first");
+    assert_eq!(breaker.snapshot().state, State::Closed, "no window has to fill first");
 }
 
 #[tokio::test(start_paused = true)]
@@ -358,7 +310,7 @@ async fn after_ten_thousand_successes_it_opens_as_soon_as_after_none() {
         call(&service).await.unwrap();
     }
     trip(&service, &handle).await;
-    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.snapshot().state, State::Open);
     assert_eq!(breaker.snapshot().counters.succeeded, 10_000);
 }
 
@@ -368,20 +320,20 @@ async fn failures_that_come_together_do_not_put_off_the_next_probe() {
     for second in 1..=20 {
         handle.set_answers(move |_, _| Answer::err("down").after(Duration::from_secs(second)));
         tokio::spawn(service.clone().oneshot(1));
-        settle().await;
+        run_tasks().await;
     }
     advance(Duration::from_secs(FAILURES)).await;
-    settle().await;
+    run_tasks().await;
     let due = breaker.snapshot().retry_in.unwrap();
     advance(Duration::from_secs(20)).await;
-    settle().await;
+    run_tasks().await;
     assert_eq!(breaker.snapshot().retry_in, Some(due - Duration::from_secs(20)));
     assert_eq!(breaker.snapshot().counters.late, 20 - FAILURES);
 }
 
 #[tokio::test(start_paused = true)]
 async fn times_below_a_second_are_as_good_as_any() {
-    let config = Config::new("E2B")
+    let config = Config::recommended("E2B")
         .trip(Trip::Cusum(Cusum::default().at_least(MOMENT).half_life(4 * MOMENT)))
         .open_between(Duration::from_nanos(1), MOMENT)
         .stable_after(Duration::from_nanos(1))
@@ -396,50 +348,5 @@ async fn times_below_a_second_are_as_good_as_any() {
     advance(MOMENT).await;
     handle.set_answers(|_, _| Answer::ok(7));
     call(&service).await.unwrap();
-    assert_eq!(breaker.state(), State::Closed);
-}
-
-// What is not a failure.
-
-#[tokio::test(start_paused = true)]
-async fn a_service_that_asks_for_fewer_calls_never_trips_it_but_fails_its_probe() {
-    let throttles = classify_fn(
-        |_: &u64| RequestInfo::default(),
-        |result: Result<&u64, &BoxError>| match result {
-            Ok(429) => Verdict::throttled(),
-            Ok(_) => Verdict::success(),
-            Err(_) => Verdict::unknown(),
-        },
-    );
-    let layer = CircuitBreakerLayer::new(CircuitBreaker::classic("E2B")).classify(throttles);
-    let (mock, handle) = Mock::always(429);
-    let service = layer.layer(mock);
-    for _ in 0..100 {
-        service.clone().oneshot(1).await.unwrap();
-    }
-    assert_eq!(layer.breaker().state(), State::Closed);
-
-    handle.set_answers(|_, _| Answer::err("down"));
-    for _ in 0..FAILURES {
-        service.clone().oneshot(1).await.unwrap_err();
-    }
-    advance(OPEN).await;
-    handle.set_answers(|_, _| Answer::ok(429));
-    service.clone().oneshot(1).await.unwrap();
-    assert_eq!(layer.breaker().state(), State::Open);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rejection_is_not_retried_and_counts_nowhere() {
-    let (breaker, service, handle) = classic();
-    trip(&service, &handle).await;
-    let error = call(&service).await.unwrap_err();
-    assert_eq!(verdict_of_error(&*error), Some(Verdict::rejected()));
-
-    let outer = CircuitBreaker::classic("outer");
-    let outermost = CircuitBreakerLayer::new(outer.clone()).layer(service);
-    for _ in 0..10 * FAILURES {
-        outermost.clone().oneshot(1).await.unwrap_err();
-    }
-    assert_eq!((outer.state(), breaker.state()), (State::Closed, State::Open));
+    assert_eq!(breaker.snapshot().state, State::Closed);
 }

@@ -1,7 +1,7 @@
 //! The layer keeps the tower contract over any service.
 
 use sandtower_circuit_breaker::{
-    CircuitBreaker, CircuitBreakerLayer, CircuitBreakers, Config, Scopes, Trip, WhenOpen,
+    CircuitBreaker, CircuitBreakerLayer, CircuitBreakers, Config, Scopes, Trip,
 };
 use sandtower_testkit::Contract;
 use tower::Layer;
@@ -9,7 +9,7 @@ use tower::Layer;
 #[test]
 fn it_keeps_the_contract() {
     Contract::of(|inner| {
-        CircuitBreakerLayer::new(CircuitBreaker::classic("contract")).layer(inner)
+        CircuitBreakerLayer::from_breaker(CircuitBreaker::classic("contract")).layer(inner)
     })
     .run();
 }
@@ -17,18 +17,9 @@ fn it_keeps_the_contract() {
 #[test]
 fn it_keeps_the_contract_when_the_first_failure_opens_it() {
     Contract::of(|inner| {
-        let config = Config::new("contract").trip(Trip::ConsecutiveFailures(1));
+        let config = Config::recommended("contract").trip(Trip::ConsecutiveFailures(1));
         let breaker = config.build().unwrap();
-        CircuitBreakerLayer::new(breaker).layer(inner)
-    })
-    .run();
-}
-
-#[test]
-fn it_keeps_the_contract_when_it_would_rather_hold_calls() {
-    Contract::of(|inner| {
-        let breaker = Config::new("contract").when_open(WhenOpen::Hold).build().unwrap();
-        CircuitBreakerLayer::new(breaker).layer(inner)
+        CircuitBreakerLayer::from_breaker(breaker).layer(inner)
     })
     .run();
 }
@@ -36,7 +27,7 @@ fn it_keeps_the_contract_when_it_would_rather_hold_calls() {
 #[test]
 fn it_keeps_the_contract_with_what_is_recommended() {
     Contract::of(|inner| {
-        CircuitBreakerLayer::try_from(Config::new("contract")).unwrap().layer(inner)
+        CircuitBreakerLayer::try_from(Config::recommended("contract")).unwrap().layer(inner)
     })
     .run();
 }

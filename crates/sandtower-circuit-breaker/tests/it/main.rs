@@ -1,0 +1,18 @@
+//! The breaker behind its layer and as a gate, on a paused clock.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test reports by panicking")]
+#![allow(clippy::result_large_err, reason = "what a gate returns")]
+
+mod contract;
+mod durations;
+mod events;
+mod evidence;
+mod gate;
+mod handle;
+mod layer;
+mod recommended;
+mod scoped;
+mod shell;
+mod support;
+mod transitions;
+mod waiting;
