@@ -110,17 +110,14 @@ impl<S: Clone, G: Gate, C> Gated<S, G, C> {
         self.gate.not_ready(&verdict, &Now::new(), &mut Deferred::new());
     }
 
-    /// An instance to call although the gate rejected everything when readiness was asked for:
-    /// the rejection may have been lifted since.
+    /// An instance to call although the gate rejected everything when readiness was asked for: the
+    /// rejection has been lifted since.
     #[cold]
-    fn instance_after<Req>(&self, before: Rejection, now: &Now) -> Result<S, BoxError>
+    fn other_instance<Req>(&self, before: Rejection) -> Result<S, BoxError>
     where
         S: Service<Req>,
         S::Error: Into<BoxError>,
     {
-        if let Some(no) = self.gate.check(None, now) {
-            return Err(no.into_rejection().into());
-        }
         // One of its own, polled once: if it is not ready, nothing waits for it.
         let mut instance = self.inner.clone();
         match instance.poll_ready(&mut Context::from_waker(Waker::noop())) {
@@ -171,21 +168,15 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let now = Now::new();
-        let ready = std::mem::replace(&mut self.ready, Ready::No);
-        let mut other = match ready {
-            Ready::Rejecting(before) => match self.instance_after::<Req>(before, &now) {
-                Ok(instance) => Some(instance),
-                Err(error) => return ResponseFuture::failed(error),
-            },
-            Ready::Inner | Ready::No => None,
-        };
         let classifier = self.classify.classify(&request);
-        let mut later = Deferred::new();
+        let (now, mut later) = (Now::new(), Deferred::new());
+        let ready = std::mem::replace(&mut self.ready, Ready::No);
+        // The gate is asked again although it rejected everything before: a rejection is counted
+        // here, and may have been lifted.
         let permit = match self.gate.try_acquire(classifier.info(), &now, &mut later) {
             Ok(permit) => permit,
             Err(no) => {
-                if other.is_none() {
+                if !matches!(ready, Ready::Rejecting(_)) {
                     self.inner = self.inner.clone();
                 }
                 return ResponseFuture::rejected(no);
@@ -193,8 +184,19 @@ where
         };
         drop(later);
         let mut guard = Guard::new(self.gate.clone(), classifier, permit);
-        guard.sent(now.tick());
-        let future = other.as_mut().unwrap_or(&mut self.inner).call(request);
+        let future = match ready {
+            Ready::Rejecting(before) => match self.other_instance::<Req>(before) {
+                Ok(mut instance) => {
+                    guard.sent(now.tick());
+                    instance.call(request)
+                }
+                Err(error) => return ResponseFuture::failed(error),
+            },
+            Ready::Inner | Ready::No => {
+                guard.sent(now.tick());
+                self.inner.call(request)
+            }
+        };
         ResponseFuture::sent(future, guard)
     }
 }
