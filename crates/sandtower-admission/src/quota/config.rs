@@ -6,12 +6,12 @@ use sandtower_core::{Backoff, Operation, Seed};
 use super::engine::Terms;
 use super::operations::Operations;
 
-/// What a [`Quota`](crate::Quota) counts, and how it finds out what it cannot count.
+/// What a [`Quota`](crate::Quota) counts, and how it probes for what it cannot count.
 ///
 /// | setting | default |
 /// |---|---|
-/// | [`takes`](QuotaConfig::takes), [`releases`](QuotaConfig::releases) | none |
-/// | [`limit`](QuotaConfig::limit) | learned when the service says that it is out of slots |
+/// | [`takes`](QuotaConfig::takes), [`releases`](QuotaConfig::releases) | no operation |
+/// | [`limit`](QuotaConfig::limit) | what is in use when the service says that it is out of slots |
 /// | [`probe`](QuotaConfig::probe) | after 5 s, doubling to 60 s |
 /// | [`lease`](QuotaConfig::lease) | 61 s |
 ///
@@ -38,7 +38,8 @@ pub struct QuotaConfig {
 }
 
 impl QuotaConfig {
-    /// Counts nothing before it is told what takes a slot. `name` appears in rejections and logs.
+    /// Counts nothing until [`takes`](Self::takes) says what takes a slot. `name` appears in
+    /// rejections and logs.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),
@@ -65,29 +66,29 @@ impl QuotaConfig {
         self
     }
 
-    /// How many slots there are, as far as is known beforehand; at least 1. Beyond it, one call goes
-    /// at a time, and the word of the service counts.
+    /// How many slots there are, as far as is known beforehand; at least 1. Beyond it one call goes at
+    /// a time, and the word of the service decides.
     pub fn limit(mut self, slots: u32) -> Self {
         self.limit = Some(slots);
         self
     }
 
-    /// How long to wait after the service said no before one call tries again, if no slot is seen to
-    /// become free; doubles up to `most` as long as that finds none. More than zero. Up to half of it
-    /// is left out by chance.
+    /// How long after the service said that it is out of slots a probe goes, if no slot is seen to
+    /// become free: `first`, then double each time a probe finds none, at most `most`. `first` is
+    /// greater than zero and at most `most`. Up to half of a pause is left out at random.
     pub fn probe(mut self, first: Duration, most: Duration) -> Self {
         (self.first, self.most) = (first, most);
         self
     }
 
-    /// How long such a try may take before another goes in its place: a little longer than one
-    /// attempt. More than zero.
+    /// How long a probe may take before another goes in its place: a little longer than one attempt.
+    /// Greater than zero.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// Where chance comes from.
+    /// Where the randomness of pauses comes from; [`Seed::random`] by default.
     pub fn seed(mut self, seed: Seed) -> Self {
         self.seed = seed;
         self
@@ -114,42 +115,43 @@ pub(crate) fn check_limit(limit: Option<u32>) -> Result<(), QuotaConfigError> {
     if limit == Some(0) { Err(QuotaConfigError::NoSlots) } else { Ok(()) }
 }
 
-/// A [`QuotaConfig`] that cannot work.
+/// A [`QuotaConfig`] that is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QuotaConfigError {
     /// A limit of 0 slots.
     NoSlots,
-    /// Taking a slot and freeing one at once.
+    /// An operation that takes a slot and frees one.
     Both {
-        /// What was said to do both.
+        /// The name of the operation.
         operation: &'static str,
     },
-    /// Pauses between probes that are none, or shrink.
+    /// Pauses between probes that are zero, or shrink.
     Probe {
         /// The first pause.
         first: Duration,
         /// The longest.
         most: Duration,
     },
-    /// Probes that are void at once.
+    /// A lease of zero.
     NoLease,
 }
 
 impl std::fmt::Display for QuotaConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NoSlots => f.write_str(
-                "a quota of 0 slots grants nothing; it must be at least 1, or left out if unknown",
-            ),
-            Self::Both { operation } => {
-                write!(f, "{operation} is said to take a slot and to free one; it can do only one")
+            Self::NoSlots => {
+                f.write_str("the `limit` of a quota must be at least 1; leave it out if unknown")
             }
+            Self::Both { operation } => write!(
+                f,
+                "operation {operation} is in both `takes` and `releases`; it must be in one at most"
+            ),
             Self::Probe { first, most } => write!(
                 f,
-                "the pauses between probes are {first:?} to {most:?}; the first must be more than 0 s and no longer than the longest"
+                "the pauses of `probe` are {first:?} to {most:?}; the first must be greater than zero and at most the longest"
             ),
-            Self::NoLease => f.write_str("the lease of a probe is 0 s; it must be more"),
+            Self::NoLease => f.write_str("the `lease` of a probe must be greater than zero"),
         }
     }
 }

@@ -1,19 +1,36 @@
-//! How many slots are in use, and who may try for one: no lock, no clock, and randomness only from
-//! its seed.
+//! How many slots are in use, and which calls may try for one: no lock, no clock, and randomness only
+//! from its seed.
 //!
 //! What is counted is what was granted, less the ends that were seen. It is never the truth: things
-//! end without our seeing it, and others may use slots of the same quota. So the count only says when
-//! to be careful, and a probe finds out:
+//! end unseen, and others may use slots of the same quota. So our count only says when to be careful,
+//! the word of the service decides, and a probe finds out what neither tells.
 //!
 //! ```text
-//! the count is below the limit      everyone goes
-//! the count is at the limit         one goes at a time
-//! the service said no               as many as were seen to end since, and a probe now and then
-//! a probe found a slot              step by step more, as many as were counted and may have ended
+//!   Unlimited             Counting
+//!   every call goes       calls go below the limit; at it one at a time, at once
+//!       |                    |        |
+//!       |                    |        | the one at the limit was granted
+//!       | "exhausted"        |        v
+//!       |        "exhausted" |    Recovering <--+  a probe was granted: as many as are in use
+//!       |                    |    |   ^   |     |  may have ended unseen
+//!       |                    |    |   |   +-----+
+//!       v                    v    v   |
+//!   Exhausted <-----------------------+ a probe was granted
+//!   one call goes for each end that is seen, and a probe now and then,
+//!   more and more rarely as long as probes find none
 //! ```
+//!
+//! `reset` leads from each regime to `Unlimited`, or to `Counting` where the limit is known. Calls of
+//! `Recovering` follow step by step, and at its limit one at a time; `"exhausted"` ends it.
+//!
+//! A response to an attempt that went before its regime began is counted and changes no regime. In
+//! the same way a probe is void whose lease expired and in whose place another went.
 
+mod regime;
 #[cfg(test)]
 mod search;
+#[cfg(test)]
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +38,9 @@ use std::time::Duration;
 
 use sandtower_core::{Backoff, Rng, Tick};
 
-/// What the engine was told by its configuration. Already checked.
+use self::regime::{Probe, Regime, STEPS};
+
+/// What the engine is told by its configuration. Already checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     pub(crate) limit: Option<u32>,
@@ -29,44 +48,46 @@ pub(crate) struct Terms {
     pub(crate) lease: Duration,
 }
 
-/// What is handed out for an attempt that takes a slot.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Try {
-    generation: u64,
-    /// What was counted when it went: if it finds no slot, then at least so many are the limit.
-    in_use: u32,
-    /// `None`: it is no probe.
-    lease: Option<Lease>,
-}
-
-/// A probe's, of which no two have the same number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Lease {
+/// An attempt that may take a slot.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone, Copy))]
+pub(crate) struct Attempt {
+    /// No two have the same, and later ones have greater ones.
     number: u64,
-    /// When the probe is void.
-    expires: Tick,
+    /// What was in use when it went.
+    in_use: u32,
+    is_probe: bool,
 }
 
-/// What came of such an attempt.
+/// What became of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Came {
+pub(crate) enum Outcome {
     Granted,
     Exhausted,
-    /// It failed for another reason, or nobody knows: nothing is counted that is not known.
-    Otherwise,
+    /// It failed for another reason, or how it ended is not known.
+    Other,
+    NotSent,
 }
 
-/// Nobody goes before `at`, unless something changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct No {
-    pub(crate) at: Tick,
-    pub(crate) since: Tick,
+/// What the outcome of an attempt is good for.
+#[derive(Clone, Copy)]
+enum Role {
+    /// It is the probe that is out.
+    Probe,
+    /// It went in this regime, and is no probe.
+    Current,
+    /// It went before this regime, or another went in its place.
+    Stale,
 }
 
-/// An earlier "no" does not hold any more.
+/// A call may not go now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "those who wait have to be told"]
-pub(crate) struct Eased;
+pub(crate) struct Held {
+    /// When the next probe may go.
+    pub(crate) look_again: Tick,
+    /// Whether that is only when the lease of a probe expires that is under way.
+    pub(crate) is_expiry: bool,
+}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -81,120 +102,105 @@ pub(crate) struct Counts {
 pub(crate) struct Engine {
     terms: Terms,
     rng: Rng,
-    /// Every word of the service that changes what is known begins a new one; what was sent in an
-    /// older one is counted and says nothing else.
-    generation: u64,
-    limit: Option<u32>,
+    regime: Regime,
+    probe: Probe,
+    /// The number of the last attempt before this regime.
+    began: u64,
+    /// The number of the last attempt.
+    latest: u64,
     in_use: u32,
-    /// Attempts under way.
-    out: u32,
-    /// Of those counted, how many may have ended unseen: found by a probe, not yet tried.
-    hope: u32,
-    /// Whether a probe found something since the service last said no.
-    found: bool,
-    /// Since when the service's no stands.
-    no_since: Option<Tick>,
-    /// Since when the count alone holds calls back.
-    held_since: Option<Tick>,
-    /// Probes in a row that found nothing.
-    failed: u32,
-    /// Answers since a probe found a slot, until there were enough of them.
-    stepping: Option<u32>,
-    /// The lease of the probe that is out.
-    probe: Option<Lease>,
-    /// The number of the next lease.
-    next_lease: u64,
-    /// When the next probe may go.
-    due: Tick,
-    /// The latest instant that somebody was told to wait for.
+    under_way: u32,
+    /// The latest instant at which a call that was turned away is to look again.
     told: Tick,
     counts: Counts,
 }
-
-/// So many answers after a probe found a slot, nobody counts steps any more.
-const STEPS: u32 = 64;
 
 impl Engine {
     pub(crate) fn new(terms: Terms, rng: Rng) -> Self {
         Self {
             terms,
             rng,
-            generation: 0,
-            limit: terms.limit,
+            regime: Regime::with(terms.limit),
+            probe: Probe::Due(Tick::ZERO),
+            began: 0,
+            latest: 0,
             in_use: 0,
-            out: 0,
-            hope: 0,
-            found: false,
-            no_since: None,
-            held_since: None,
-            failed: 0,
-            stepping: None,
-            probe: None,
-            next_lease: 0,
-            due: Tick::ZERO,
+            under_way: 0,
             told: Tick::ZERO,
             counts: Counts::default(),
         }
     }
 
-    /// Asks for a try.
-    pub(crate) fn take(&mut self, now: Tick) -> Result<Try, No> {
-        let at = self.next_at();
-        if now < at {
-            self.told = self.told.max(at);
-            let since = self.no_since.unwrap_or(*self.held_since.get_or_insert(now));
-            return Err(No { at, since });
-        }
-        let lease = (!self.has_room()).then(|| self.lease(now));
-        self.out = self.out.saturating_add(1);
-        Ok(Try { generation: self.generation, in_use: self.in_use, lease })
-    }
-
-    /// Takes back a try that was never made.
-    pub(crate) fn give_back(&mut self, attempt: Try) {
-        self.ended(attempt);
-    }
-
-    /// Takes back a try that was made.
-    pub(crate) fn settle(&mut self, attempt: Try, came: Came, now: Tick) -> Option<Eased> {
-        self.counts.probes += u64::from(attempt.lease.is_some());
-        // A probe that outlived its lease is void: another may have gone in its place.
-        let probed = self.ended(attempt) && attempt.lease.is_some_and(|lease| now < lease.expires);
-        let is_news = attempt.generation == self.generation;
-        match came {
-            Came::Granted => self.granted(probed && is_news, is_news, now),
-            Came::Exhausted => {
-                self.counts.exhausted += 1;
-                if is_news {
-                    self.exhausted(attempt, probed, now);
-                }
+    /// Whether a call is held now. It counts as told when to look again.
+    pub(crate) fn check(&mut self, now: Tick) -> Result<(), Held> {
+        let look_again = self.opens_at();
+        if look_again <= now {
+            if self.told <= now {
+                // They look again by themselves.
+                self.told = Tick::ZERO;
             }
-            // The next probe is not about to do better.
-            Came::Otherwise if probed && self.no_since.is_some() => self.due = now + self.pause(),
-            Came::Otherwise => {}
+            return Ok(());
         }
-        self.eased()
+        self.told = self.told.max(look_again);
+        Err(Held { look_again, is_expiry: matches!(self.probe, Probe::Out { .. }) })
     }
 
-    /// So many slots were seen to become free.
-    pub(crate) fn release(&mut self, slots: u32) -> Option<Eased> {
-        self.counts.released += u64::from(slots);
+    /// Lets a call go.
+    pub(crate) fn try_acquire(&mut self, now: Tick) -> Result<Attempt, Held> {
+        self.check(now)?;
+        self.latest += 1;
+        let is_probe = !self.has_room();
+        if is_probe {
+            self.probe = Probe::Out { number: self.latest, expires: now + self.terms.lease };
+        } else if let Regime::Exhausted { free, .. } = &mut self.regime {
+            *free -= 1;
+        }
+        self.under_way = self.under_way.saturating_add(1);
+        Ok(Attempt { number: self.latest, in_use: self.in_use, is_probe })
+    }
+
+    /// Takes back an attempt. Answers whether calls that were turned away may go earlier than they
+    /// were told.
+    #[must_use]
+    pub(crate) fn record(&mut self, attempt: Attempt, outcome: Outcome, now: Tick) -> bool {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.counts.probes += u64::from(attempt.is_probe && outcome != Outcome::NotSent);
+        let role = if self.is_probed_by(attempt.number) {
+            Role::Probe
+        } else if attempt.number > self.began && !attempt.is_probe {
+            Role::Current
+        } else {
+            Role::Stale
+        };
+        match outcome {
+            Outcome::Granted => self.granted(role, now),
+            Outcome::Exhausted => self.exhausted(role, attempt.in_use, now),
+            Outcome::Other | Outcome::NotSent => self.unknown(role, outcome, now),
+        }
+        self.opened()
+    }
+
+    /// So many slots were seen to become free. Answers as [`record`](Self::record) does.
+    #[must_use]
+    pub(crate) fn release(&mut self, slots: u32) -> bool {
+        self.counts.released = self.counts.released.saturating_add(u64::from(slots));
         let counted = slots.min(self.in_use);
         self.in_use -= counted;
-        // Granted before we counted, or to others: then there are more slots than we knew of.
-        if self.no_since.is_some() {
-            self.limit = self.limit.map(|limit| limit.saturating_add(slots - counted));
+        if let Regime::Exhausted { limit, free, .. } = &mut self.regime {
+            // Granted before we counted, or to others: then there are more slots than we knew of.
+            *limit = limit.saturating_add(slots - counted);
+            *free = free.saturating_add(slots);
         }
-        self.eased()
+        self.opened()
     }
 
-    /// Forgets all but what is under way; from now on `limit` is what is known.
-    pub(crate) fn reset(&mut self, limit: Option<u32>) -> Option<Eased> {
-        self.terms.limit = limit;
-        let fresh = Self::new(self.terms, self.rng.clone());
-        let &mut Self { out, told, counts, generation, next_lease, .. } = self;
-        *self = Self { out, told, counts, generation: generation + 1, next_lease, ..fresh };
-        self.eased()
+    /// Forgets all but what is under way; from now on `limit` is what is known. Answers as
+    /// [`record`](Self::record) does.
+    #[must_use]
+    pub(crate) fn reset(&mut self, limit: Option<u32>) -> bool {
+        (self.regime, self.probe) = (Regime::with(limit), Probe::Due(Tick::ZERO));
+        (self.began, self.in_use) = (self.latest, 0);
+        self.opened()
     }
 
     pub(crate) fn in_use(&self) -> u32 {
@@ -202,140 +208,155 @@ impl Engine {
     }
 
     pub(crate) fn limit(&self) -> Option<u32> {
-        self.limit
+        self.regime.limit()
     }
 
     pub(crate) fn under_way(&self) -> u32 {
-        self.out
+        self.under_way
     }
 
     pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// Since when the service's no stands, and when the next probe may go.
-    pub(crate) fn waits(&self) -> Option<No> {
-        self.no_since.map(|since| No { at: self.next_at(), since })
+    pub(crate) fn exhausted_since(&self) -> Option<Tick> {
+        match self.regime {
+            Regime::Exhausted { since, .. } => Some(since),
+            _ => None,
+        }
     }
 
-    /// When the next may go, if nothing else happens; not in the future: now.
-    fn next_at(&self) -> Tick {
-        if self.has_room() {
-            return Tick::ZERO;
+    /// When the next call may go if nothing else happens; not in the future: now.
+    pub(crate) fn opens_at(&self) -> Tick {
+        match self.probe {
+            _ if self.has_room() => Tick::ZERO,
+            Probe::Out { expires, .. } => expires,
+            Probe::Due(at) if self.regime.is_careful(self.under_way) => at,
+            Probe::Due(_) => Tick::ZERO,
         }
-        // Where only the count says that all slots are in use, there is no reason to wait.
-        let careful = self.no_since.is_some() || self.is_stepping();
-        let due = if careful { self.due } else { Tick::ZERO };
-        due.max(self.probe.map_or(Tick::ZERO, |probe| probe.expires))
     }
 
     fn has_room(&self) -> bool {
-        let Some(limit) = self.limit else { return !self.is_stepping() };
-        let most = u64::from(limit) + u64::from(self.hope);
-        u64::from(self.in_use) + u64::from(self.out) < most && !self.is_stepping()
+        self.regime.has_room(self.in_use, self.under_way)
     }
 
-    /// Whether as many are under way as may be after a probe found a slot: one more each time as many
-    /// answers came as may be under way.
-    fn is_stepping(&self) -> bool {
-        self.stepping.is_some_and(|answers| self.out > answers.isqrt())
+    /// Whether the attempt of that number is the probe that is out. One whose lease expired still
+    /// is, as long as no other went in its place.
+    fn is_probed_by(&self, attempt: u64) -> bool {
+        matches!(self.probe, Probe::Out { number, .. } if number == attempt)
     }
 
-    fn lease(&mut self, now: Tick) -> Lease {
-        let lease = Lease { number: self.next_lease, expires: now + self.terms.lease };
-        (self.next_lease, self.probe) = (self.next_lease + 1, Some(lease));
-        lease
-    }
-
-    /// Answers whether it was the probe that is out.
-    fn ended(&mut self, attempt: Try) -> bool {
-        self.out = self.out.saturating_sub(1);
-        let is_probe = attempt.lease.is_some() && self.probe == attempt.lease;
-        if is_probe {
-            self.probe = None;
+    /// Whether calls that were turned away may go earlier than they were told.
+    fn opened(&mut self) -> bool {
+        let is_earlier = self.opens_at() < self.told;
+        if is_earlier {
+            self.told = Tick::ZERO;
         }
-        is_probe
+        is_earlier
     }
 
-    fn granted(&mut self, probed: bool, is_news: bool, now: Tick) {
+    /// When the next probe is due: after half of what the schedule says to all of it, so that many
+    /// processes do not probe together. Never at once.
+    fn due(&mut self, now: Tick) -> Probe {
+        let most = self.terms.probe.bound(self.regime.failures());
+        let less = Backoff::constant(most / 2).full_jitter().delay(0, &mut self.rng);
+        Probe::Due(now + (most - less))
+    }
+
+    /// Puts the next probe off, unless it is out.
+    fn put_off(&mut self, now: Tick) {
+        if matches!(self.probe, Probe::Due(_)) {
+            self.probe = self.due(now);
+        }
+    }
+}
+
+/// The transitions.
+impl Engine {
+    fn granted(&mut self, role: Role, now: Tick) {
+        use Regime::{Counting, Exhausted, Recovering, Unlimited};
         self.counts.granted += 1;
-        if probed {
-            return self.found_a_slot(now);
-        }
-        self.count_one();
-        if let Some(answers) = &mut self.stepping {
-            *answers += 1;
-            if *answers >= STEPS {
-                self.stepping = None;
+        let in_use = &mut self.in_use;
+        match (role, &mut self.regime) {
+            (Role::Probe, &mut (Counting { limit } | Exhausted { limit, .. })) => {
+                // One of those in use must have ended, so others may have too.
+                self.found(limit, self.in_use, 0, now);
             }
-        }
-        // As long as slots are seen to become free, there is nothing to probe for. But only a probe
-        // that finds one shows that some are not seen.
-        if is_news && (self.no_since.is_some() || self.stepping.is_some()) {
-            self.due = now + self.pause();
+            (Role::Probe, &mut Recovering { limit, unseen, responses }) => {
+                self.found(limit, unseen, responses, now);
+            }
+            (_, Unlimited) => *in_use = in_use.saturating_add(1),
+            (_, Counting { limit }) => count(in_use, limit, &mut 0),
+            (Role::Stale, Exhausted { limit, .. }) => {
+                // Granted before the service was out of slots, although we hear of it later.
+                *in_use = in_use.saturating_add(1);
+                *limit = limit.saturating_add(1);
+            }
+            (Role::Current, Exhausted { limit, .. }) => {
+                // As long as slots are seen to become free there is nothing to probe for. But only a
+                // probe that finds one shows that some are not seen, and makes pauses short again.
+                count(in_use, limit, &mut 0);
+                self.put_off(now);
+            }
+            (_, Recovering { limit, unseen, responses }) => {
+                count(in_use, limit, unseen);
+                *responses = (*responses + 1).min(STEPS);
+                self.put_off(now);
+            }
         }
     }
 
-    /// Counts a slot: one that is new, or one in place of another that must have ended.
-    fn count_one(&mut self) {
-        match self.limit {
-            Some(limit) if self.in_use >= limit && self.hope > 0 => self.hope -= 1,
-            Some(limit) if self.in_use >= limit => {
-                self.in_use = self.in_use.saturating_add(1);
-                self.limit = Some(self.in_use);
-            }
-            _ => self.in_use = self.in_use.saturating_add(1),
-        }
-    }
-
-    /// One of those counted had ended unseen, so others may have too. If all of those were tried
-    /// already, there must be more slots than we knew of.
-    fn found_a_slot(&mut self, now: Tick) {
+    /// A probe found a slot. If all that may have ended unseen were tried before, there are more
+    /// slots than we knew of, and `limit` grows.
+    fn found(&mut self, mut limit: u32, mut unseen: u32, responses: u32, now: Tick) {
         self.counts.probes_found += 1;
-        let is_full = self.limit.is_some_and(|limit| self.in_use >= limit);
-        if self.found || !is_full || self.in_use == 0 {
-            self.count_one();
+        self.began = self.latest;
+        count(&mut self.in_use, &mut limit, &mut unseen);
+        let (unseen, responses) = (self.in_use.saturating_sub(1), responses % STEPS + 1);
+        self.regime = Regime::Recovering { limit, unseen, responses };
+        self.probe = self.due(now);
+    }
+
+    fn exhausted(&mut self, role: Role, in_use_before: u32, now: Tick) {
+        use Regime::{Counting, Exhausted, Recovering, Unlimited};
+        self.counts.exhausted += 1;
+        match (role, &mut self.regime) {
+            (Role::Stale, _) => {}
+            (Role::Probe, Exhausted { failures, .. }) => {
+                *failures = failures.saturating_add(1);
+                self.probe = self.due(now);
+            }
+            // The slot that was seen to become free went to another process.
+            (Role::Current, Exhausted { limit, .. }) => *limit = limit.saturating_sub(1),
+            (_, Unlimited | Counting { .. } | Recovering { .. }) => {
+                self.began = self.latest;
+                // What ended while it was under way may have come too late for it, and is free now.
+                let free = in_use_before.saturating_sub(self.in_use);
+                let limit = self.in_use + free;
+                self.regime = Exhausted { since: now, limit, free, failures: 0 };
+                self.probe = self.due(now);
+            }
         }
-        self.found = true;
-        self.no_since = None;
-        self.hope = self.in_use.saturating_sub(1);
-        self.stepping.get_or_insert(1);
-        self.generation += 1;
-        self.due = now + self.first_pause();
     }
 
-    fn exhausted(&mut self, attempt: Try, probed: bool, now: Tick) {
-        // What ended while it was under way may have come too late for it, and is free now.
-        self.limit = Some(self.in_use.max(attempt.in_use));
-        (self.hope, self.found, self.stepping) = (0, false, None);
-        if self.no_since.is_none() {
-            self.no_since = Some(self.held_since.unwrap_or(now));
-            self.generation += 1;
-            self.due = now + self.first_pause();
-        } else if probed {
-            self.failed = self.failed.saturating_add(1);
-            self.due = now + self.pause();
+    /// The attempt told nothing about slots.
+    fn unknown(&mut self, role: Role, outcome: Outcome, now: Tick) {
+        match (role, &mut self.regime) {
+            (Role::Probe, _) if outcome == Outcome::NotSent => self.probe = Probe::Due(Tick::ZERO),
+            // The next probe is not about to do better.
+            (Role::Probe, _) => self.probe = self.due(now),
+            (Role::Current, Regime::Exhausted { free, .. }) => *free = free.saturating_add(1),
+            _ => {}
         }
     }
+}
 
-    fn first_pause(&mut self) -> Duration {
-        self.failed = 0;
-        self.pause()
-    }
-
-    /// From half of what the schedule says to all of it, so that many processes do not probe
-    /// together.
-    fn pause(&mut self) -> Duration {
-        let most = self.terms.probe.bound(self.failed);
-        most / 2 + Backoff::constant(most - most / 2).full_jitter().delay(0, &mut self.rng)
-    }
-
-    /// Whether somebody could go earlier than they were told.
-    fn eased(&mut self) -> Option<Eased> {
-        if self.next_at() >= self.told {
-            return None;
-        }
-        (self.told, self.held_since) = (Tick::ZERO, None);
-        Some(Eased)
+/// Counts a slot: one that is new, or one in place of another that ended unseen.
+fn count(in_use: &mut u32, limit: &mut u32, unseen: &mut u32) {
+    if *in_use >= *limit && *unseen > 0 {
+        *unseen -= 1;
+    } else {
+        *in_use = in_use.saturating_add(1);
+        *limit = (*limit).max(*in_use);
     }
 }

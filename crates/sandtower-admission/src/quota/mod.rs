@@ -6,9 +6,10 @@ mod operations;
 mod snapshot;
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use sandtower_core::{
-    Completion, Deferred, Gate, No, Now, Operation, Outcome, Reason, Rejection, RequestInfo,
+    Change, Completion, Deferred, Gate, No, Now, Operation, Reason, Rejection, RequestInfo, Stage,
     Subscriber, Subscribers, Tick, Verdict,
 };
 
@@ -18,41 +19,48 @@ pub use self::snapshot::QuotaSnapshot;
 pub(crate) use self::operations::Operations;
 
 use self::config::check_limit;
-use self::engine::{Came, Eased, Engine, Try};
+use self::engine::{Attempt, Engine, Held, Outcome};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Keeps calls from asking for a slot while there is none: a [`Gate`], and the handle that reads and
-/// steers it. Cheap to clone; clones are the same quota.
+/// steers it. Cheap to clone; all clones share one state.
 ///
-/// Once the service said that it is [out of slots](Outcome::Exhausted), nobody asks again before a
-/// slot was seen to become free — a call that [releases](QuotaConfig::releases) one succeeded, or
-/// [`release`](Self::release) told of it — and each of these lets exactly one go. For what ends
-/// without being seen, one leased probe goes now and then; when it finds a slot, calls follow step
-/// by step.
+/// Once the service has said that it is [out of slots](sandtower_core::Outcome::Exhausted), no call
+/// asks again before a slot was seen to become free — a call that [releases](QuotaConfig::releases)
+/// one succeeded, or [`release`](Self::release) was called — and each end that is seen lets exactly
+/// one call go. For what ends unseen, one leased probe goes now and then; when it finds a slot, calls
+/// follow step by step.
 ///
-/// It counts what was granted, less the ends that were seen, so that a rejection can say "20 of 20 are
-/// in use". Calls that neither take a slot nor free one pass untouched.
+/// The quota counts what was granted, less the ends that were seen, so that a rejection can say
+/// "20 of 20 are in use". Operations that neither take nor free a slot pass untouched: they cost no
+/// lock, no reading of the clock and no allocation.
 ///
-/// A "no" of this gate promises nothing, since a slot may become free at any time: who waits for it
-/// waits as long as its deadline allows.
+/// The gate never rejects for good: a slot may become free at any time, so its
+/// [earliest](No::Wait::earliest) instant is always now, and the next probe only says when to
+/// [look again](No::Wait::look_again). A caller waits as long as its deadline allows.
 ///
 /// ```
-/// use sandtower_admission::{AdmissionLayer, Config, Quota, QuotaConfig};
+/// use sandtower_admission::{Quota, QuotaConfig};
 /// use sandtower_core::Operation;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// const CREATE: Operation = Operation::new(1, "sandbox_create");
 /// const KILL: Operation = Operation::new(5, "sandbox_kill");
 ///
+/// // A gate for `AdmissionLayer::with_gates`.
 /// let quota = Quota::new(QuotaConfig::new("E2B").takes(CREATE).releases(KILL))?;
-/// let admission = AdmissionLayer::with_gates(Config::new("E2B"), quota.clone())?;
-/// # let _ = admission;
 ///
-/// // A sandbox ended, as we were told by someone else.
+/// // A webhook says that a sandbox ended.
 /// quota.release(1);
 /// assert_eq!(quota.snapshot().in_use, 0);
 /// # Ok(()) }
 /// ```
+///
+/// # Events
+///
+/// With the target `sandtower::quota` and the fields `name`, `in_use` and `limit`: `out of slots`
+/// (`WARN`) when the service says so, and `slots are available again` (`INFO`) when a probe found one
+/// or after a [`reset`](Self::reset).
 #[derive(Clone)]
 pub struct Quota {
     shared: Arc<Shared>,
@@ -63,167 +71,181 @@ struct Shared {
     takes: Operations,
     releases: Operations,
     engine: Mutex<Engine>,
-    watchers: Subscribers,
+    subscribers: Arc<Subscribers>,
 }
 
-/// What a [`Quota`] hands out for one attempt.
+/// The permit of a [`Quota`] for one attempt.
 #[derive(Debug)]
-#[must_use = "a token has to be given back or settled"]
-pub struct QuotaToken(Option<Try>);
+#[must_use = "a permit has to be recorded"]
+pub struct QuotaPermit(
+    /// `None`: the operation takes no slot.
+    Option<Attempt>,
+);
 
 impl Quota {
-    /// A quota of which nothing is in use yet, as configured.
+    /// A quota of which nothing is in use yet.
     ///
     /// # Errors
     ///
-    /// The configuration makes no sense; see [`QuotaConfigError`].
+    /// The configuration is invalid; see [`QuotaConfigError`].
     pub fn new(config: QuotaConfig) -> Result<Self, QuotaConfigError> {
-        let engine = Engine::new(config.terms()?, config.seed.rng());
+        let engine = Mutex::new(Engine::new(config.terms()?, config.seed.rng()));
         let QuotaConfig { name, takes, releases, .. } = config;
-        let (engine, watchers) = (Mutex::new(engine), Subscribers::default());
-        Ok(Self { shared: Arc::new(Shared { name, takes, releases, engine, watchers }) })
+        let subscribers = Arc::new(Subscribers::default());
+        Ok(Self { shared: Arc::new(Shared { name, takes, releases, engine, subscribers }) })
     }
 
-    /// The name that its user gave it.
+    /// The name given in the configuration.
     pub fn name(&self) -> &str {
         &self.shared.name
     }
 
-    /// So many slots became free, as was seen elsewhere. For each of them one call may go.
+    /// So many slots became free, as was seen elsewhere. Each of them lets one call go.
     pub fn release(&self, slots: u32) {
-        self.change(|engine| engine.release(slots));
+        self.change(&mut Deferred::new(), |engine| engine.release(slots));
     }
 
-    /// Forgets what was counted and what the service said; `limit` is what is known of it from now
-    /// on. What is under way is left alone.
+    /// Forgets what was counted and what the service said; from now on `limit` is what is known.
+    /// Attempts under way are left alone.
     ///
     /// # Errors
     ///
     /// A limit of 0.
     pub fn reset(&self, limit: Option<u32>) -> Result<(), QuotaConfigError> {
         check_limit(limit)?;
-        self.change(|engine| engine.reset(limit));
+        self.change(&mut Deferred::new(), |engine| engine.reset(limit));
         Ok(())
     }
 
-    /// What it knows now.
+    /// What the quota knows now.
     pub fn snapshot(&self) -> QuotaSnapshot {
         let now = Tick::now();
         QuotaSnapshot::of(self.name(), &self.lock(), now)
     }
 
-    /// Lets `act` change the engine, then tells those who wait. Never from `take` or `give_back`.
-    fn change(&self, act: impl FnOnce(&mut Engine) -> Option<Eased>) {
-        let (before, eased, engine) = {
+    /// Changes the engine by `act`, which answers whether calls that were turned away may go earlier
+    /// than they were told. What follows from the change is done `later`.
+    fn change(&self, later: &mut Deferred, act: impl FnOnce(&mut Engine) -> bool) {
+        let (before, opened, now, in_use, limit) = {
             let mut engine = self.lock();
-            let before = engine.waits().is_some();
-            let eased = act(&mut engine);
-            (before, eased, (engine.waits().is_some(), engine.in_use(), engine.limit()))
+            let before = engine.exhausted_since().is_some();
+            let opened = act(&mut engine);
+            let now = engine.exhausted_since().is_some();
+            (before, opened, now, engine.in_use(), engine.limit())
         };
-        let (waits, in_use, limit) = engine;
-        if before != waits {
-            tell(self.name(), waits, in_use, limit);
+        if before != now {
+            let name = Arc::clone(&self.shared.name);
+            later.run(move || write_event(&name, now, in_use, limit));
         }
-        if eased.is_some() {
-            self.shared.watchers.notify(sandtower_core::Change::Opened);
+        if opened {
+            later.notify(&self.shared.subscribers, Change::Opened);
         }
     }
 
-    /// A panic leaves the engine in order: no caller's code runs under the lock.
+    /// A panic leaves the engine in order: no user's code runs under the lock.
     fn lock(&self) -> MutexGuard<'_, Engine> {
         self.shared.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
+    fn takes(&self, request: &RequestInfo) -> bool {
+        self.shared.takes.contains(request.operation)
+    }
+
+    #[inline]
+    fn frees(&self, request: &RequestInfo) -> bool {
+        self.shared.releases.contains(request.operation)
+    }
+
     #[cold]
-    fn rejection(
-        &self,
-        engine: &Engine,
-        operation: Operation,
-        no: engine::No,
-        now: Tick,
-    ) -> Rejection {
-        let (in_use, limit) = (engine.in_use(), engine.limit().unwrap_or(0));
-        let reason = Reason::Exhausted { in_use, limit, lasting: now.since(no.since) };
-        Rejection::new("quota", Arc::clone(&self.shared.name), reason)
-            .about(operation)
-            .come_back_in(no.at.since(now))
+    fn no(&self, engine: &Engine, operation: Operation, held: Held, now: Tick) -> No {
+        let Held { look_again, is_expiry } = held;
+        let reason = Reason::Exhausted {
+            in_use: engine.in_use(),
+            limit: engine.limit().unwrap_or(0),
+            lasting: engine.exhausted_since().map_or(Duration::ZERO, |since| now.since(since)),
+        };
+        let why = Rejection::new("quota", Arc::clone(&self.shared.name), reason).about(operation);
+        // The expiry of a lease is no estimate of when a slot is free.
+        let why = if is_expiry { why } else { why.come_back_in(look_again.since(now)) };
+        No::Wait { earliest: now, look_again, why }
     }
 }
 
-/// A change of what callers have to expect: a warning when slots run out.
-fn tell(name: &str, waits: bool, in_use: u32, limit: Option<u32>) {
+fn write_event(name: &str, exhausted: bool, in_use: u32, limit: Option<u32>) {
     const TARGET: &str = "sandtower::quota";
-    if waits {
+    if exhausted {
         tracing::warn!(target: TARGET, name, in_use, limit, "out of slots");
     } else {
-        tracing::info!(target: TARGET, name, in_use, limit, "there are slots again");
+        tracing::info!(target: TARGET, name, in_use, limit, "slots are available again");
     }
 }
 
 impl Gate for Quota {
-    type Permit = QuotaToken;
+    type Permit = QuotaPermit;
 
-    fn check(&self, _request: Option<&RequestInfo>, _now: &Now) -> Option<No> {
-        None
+    #[inline]
+    fn check(&self, request: Option<&RequestInfo>, now: &Now) -> Option<No> {
+        let request = request.filter(|request| self.takes(request))?;
+        let now = now.tick();
+        let mut engine = self.lock();
+        let held = engine.check(now).err()?;
+        Some(self.no(&engine, request.operation, held, now))
     }
 
+    #[inline]
     fn try_acquire(
         &self,
-        info: &RequestInfo,
+        request: &RequestInfo,
         now: &Now,
         _later: &mut Deferred,
-    ) -> Result<QuotaToken, No> {
-        if !self.shared.takes.contains(info.operation) {
-            return Ok(QuotaToken(None));
+    ) -> Result<QuotaPermit, No> {
+        if !self.takes(request) {
+            return Ok(QuotaPermit(None));
         }
+        let now = now.tick();
         let mut engine = self.lock();
-        match engine.take(now.tick()) {
-            Ok(attempt) => Ok(QuotaToken(Some(attempt))),
-            Err(no) => {
-                let why = self.rejection(&engine, info.operation, no, now.tick());
-                Err(No::Wait { earliest: now.tick(), look_again: no.at, why })
-            }
+        match engine.try_acquire(now) {
+            Ok(attempt) => Ok(QuotaPermit(Some(attempt))),
+            Err(held) => Err(self.no(&engine, request.operation, held, now)),
         }
     }
 
+    #[inline]
     fn record(
         &self,
-        info: &RequestInfo,
-        token: QuotaToken,
+        request: &RequestInfo,
+        permit: QuotaPermit,
         done: &Completion,
-        _later: &mut Deferred,
-    ) -> Option<QuotaToken> {
-        let outcome = done.verdict.outcome;
-        match token.0 {
-            Some(attempt) if !done.was_sent() => self.lock().give_back(attempt),
+        later: &mut Deferred,
+    ) -> Option<QuotaPermit> {
+        match permit.0 {
             Some(attempt) => {
-                self.change(|engine| engine.settle(attempt, came(outcome), done.now()))
+                let (outcome, now) = (outcome(done), done.now());
+                self.change(later, |engine| engine.record(attempt, outcome, now));
             }
-            None if done.was_sent() && self.frees(info, outcome) => self.release(1),
+            None if self.frees(request) && outcome(done) == Outcome::Granted => {
+                self.change(later, |engine| engine.release(1));
+            }
             None => {}
         }
+        // A slot is taken, or freed, once the head of the response has come.
         None
     }
 
     fn not_ready(&self, _verdict: &Verdict, _now: &Now, _later: &mut Deferred) {}
 
     fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
-        self.shared.watchers.add(subscriber);
+        self.shared.subscribers.add(subscriber);
     }
 }
 
-impl Quota {
-    #[inline]
-    fn frees(&self, info: &RequestInfo, outcome: Outcome) -> bool {
-        outcome == Outcome::Success && self.shared.releases.contains(info.operation)
-    }
-}
-
-fn came(outcome: Outcome) -> Came {
-    match outcome {
-        Outcome::Success => Came::Granted,
-        Outcome::Exhausted => Came::Exhausted,
-        _ => Came::Otherwise,
+fn outcome(done: &Completion) -> Outcome {
+    match (done.stage, done.verdict.outcome) {
+        (Stage::NotSent, _) => Outcome::NotSent,
+        (_, sandtower_core::Outcome::Success) => Outcome::Granted,
+        (_, sandtower_core::Outcome::Exhausted) => Outcome::Exhausted,
+        _ => Outcome::Other,
     }
 }
 

@@ -16,98 +16,190 @@ fn engine(limit: Option<u32>) -> Engine {
 
 fn grant(engine: &mut Engine, slots: u32, now: Tick) {
     for _ in 0..slots {
-        let attempt = engine.take(now).unwrap();
-        let _ = engine.settle(attempt, Came::Granted, now);
+        let attempt = engine.try_acquire(now).unwrap();
+        let _ = engine.record(attempt, Outcome::Granted, now);
     }
 }
 
-/// Twenty are in use, and the service said that there are no more.
+/// Twenty are in use, and the service is out of slots.
 fn full(now: Tick) -> Engine {
     let mut engine = engine(None);
     grant(&mut engine, 20, now);
-    let attempt = engine.take(now).unwrap();
-    assert_eq!(engine.settle(attempt, Came::Exhausted, now), None);
+    let attempt = engine.try_acquire(now).unwrap();
+    assert!(!engine.record(attempt, Outcome::Exhausted, now));
     engine
 }
 
-/// Waits for the next probe and answers it, and when it went.
-fn probe(engine: &mut Engine, now: Tick) -> (Try, Tick) {
-    let due = engine.take(now).unwrap_err().at;
-    (engine.take(due).unwrap(), due)
+/// Waits for the next probe: what went, and when.
+fn probe(engine: &mut Engine, now: Tick) -> (Attempt, Tick) {
+    let due = engine.try_acquire(now).unwrap_err().look_again;
+    (engine.try_acquire(due).unwrap(), due)
 }
 
 #[test]
-fn nobody_is_held_before_the_service_says_no() {
+fn no_call_is_held_before_the_service_is_out_of_slots() {
     let mut engine = engine(None);
     grant(&mut engine, 1_000, at(0));
     assert_eq!((engine.in_use(), engine.limit()), (1_000, None));
 }
 
 #[test]
-fn after_a_no_the_limit_is_what_was_granted_and_nobody_goes_before_a_probe_is_due() {
+fn once_exhausted_the_limit_is_what_was_granted_and_no_call_goes_before_a_probe_is_due() {
     let mut engine = full(at(0));
     assert_eq!((engine.in_use(), engine.limit()), (20, Some(20)));
-    let no = engine.take(at(1)).unwrap_err();
-    assert_eq!(no.since, at(0));
-    assert!((at(2)..=at(5)).contains(&no.at), "{no:?}");
+    let held = engine.try_acquire(at(1)).unwrap_err();
+    assert_eq!(engine.exhausted_since(), Some(at(0)));
+    assert!((at(2)..=at(5)).contains(&held.look_again), "{held:?}");
 }
 
 #[test]
-fn those_under_way_when_the_service_says_no_still_count() {
+fn attempts_under_way_when_the_service_is_exhausted_still_count() {
     let mut engine = engine(None);
     grant(&mut engine, 18, at(0));
-    let tries: Vec<_> = (0..5).map(|_| engine.take(at(0)).unwrap()).collect();
+    let tries: Vec<_> = (0..5).map(|_| engine.try_acquire(at(0)).unwrap()).collect();
     let [last, one_more, first, second, third] = tries.try_into().unwrap();
-    let _ = engine.settle(first, Came::Exhausted, at(1));
-    let _ = engine.settle(last, Came::Granted, at(1));
-    let _ = engine.settle(second, Came::Exhausted, at(1));
-    let _ = engine.settle(one_more, Came::Granted, at(1));
-    let _ = engine.settle(third, Came::Exhausted, at(1));
+    let _ = engine.record(first, Outcome::Exhausted, at(1));
+    let _ = engine.record(last, Outcome::Granted, at(1));
+    let _ = engine.record(second, Outcome::Exhausted, at(1));
+    let _ = engine.record(one_more, Outcome::Granted, at(1));
+    let _ = engine.record(third, Outcome::Exhausted, at(1));
     assert_eq!((engine.in_use(), engine.limit()), (20, Some(20)));
-    assert!(engine.take(at(1)).is_err());
+    assert!(engine.try_acquire(at(1)).is_err());
 }
 
 #[test]
 fn each_release_lets_exactly_one_go() {
     let mut engine = full(at(0));
-    assert!(engine.take(at(1)).is_err());
-    assert_eq!(engine.release(2), Some(Eased));
-    let [first, second] = [engine.take(at(1)).unwrap(), engine.take(at(1)).unwrap()];
-    assert!(engine.take(at(1)).is_err());
+    assert!(engine.try_acquire(at(1)).is_err());
+    assert!(engine.release(2));
+    let [first, second] = [engine.try_acquire(at(1)).unwrap(), engine.try_acquire(at(1)).unwrap()];
+    assert!(engine.try_acquire(at(1)).is_err());
     for attempt in [first, second] {
-        assert_eq!(engine.settle(attempt, Came::Granted, at(2)), None);
+        assert!(!engine.record(attempt, Outcome::Granted, at(2)));
     }
-    assert!(engine.take(at(2)).is_err());
+    assert!(engine.try_acquire(at(2)).is_err());
 }
 
 #[test]
 fn a_slot_that_another_process_took_first_is_not_asked_for_again() {
     let mut engine = full(at(0));
     let _ = engine.release(1);
-    let attempt = engine.take(at(1)).unwrap();
-    let _ = engine.settle(attempt, Came::Exhausted, at(1));
+    let attempt = engine.try_acquire(at(1)).unwrap();
+    let _ = engine.record(attempt, Outcome::Exhausted, at(1));
     assert_eq!((engine.in_use(), engine.limit()), (19, Some(19)));
-    assert!(engine.take(at(1)).is_err());
+    assert!(engine.try_acquire(at(1)).is_err());
 }
 
 #[test]
-fn a_slot_that_became_free_while_a_probe_was_under_way_is_not_forgotten_when_it_finds_none() {
-    let mut engine = full(at(0));
-    let (attempt, now) = probe(&mut engine, at(0));
+fn an_end_that_is_seen_while_a_probe_is_under_way_lets_one_call_go_at_once() {
+    // Slots of ours, and one of another process.
+    for ours in [20, 1, 0] {
+        let mut engine = engine(None);
+        grant(&mut engine, ours, at(0));
+        let attempt = engine.try_acquire(at(0)).unwrap();
+        let _ = engine.record(attempt, Outcome::Exhausted, at(0));
+        let (attempt, now) = probe(&mut engine, at(0));
+        assert!(engine.try_acquire(now).is_err());
+        assert!(engine.release(1));
+        assert!(!engine.try_acquire(now).unwrap().is_probe);
+        assert!(engine.try_acquire(now).is_err());
+        let _ = engine.record(attempt, Outcome::Exhausted, now);
+        assert!(engine.try_acquire(now).is_err(), "one end let two go");
+        let _ = engine.release(1);
+        assert!(engine.try_acquire(now).is_ok());
+    }
+}
+
+#[test]
+fn an_end_is_not_forgotten_whatever_becomes_of_the_attempts_that_other_ends_let_go() {
+    use Outcome::{Exhausted, Granted, NotSent, Other};
+    for outcomes in [[Granted, Exhausted], [Exhausted, Granted], [Exhausted, Exhausted]] {
+        let mut engine = full(at(0));
+        let _ = engine.release(2);
+        let attempts = [engine.try_acquire(at(1)).unwrap(), engine.try_acquire(at(1)).unwrap()];
+        assert!(engine.try_acquire(at(1)).is_err());
+        let [first, second] = attempts;
+        let _ = engine.record(first, outcomes[0], at(2));
+        let _ = engine.release(1);
+        let _ = engine.record(second, outcomes[1], at(2));
+        assert!(engine.try_acquire(at(2)).is_ok(), "{outcomes:?}");
+        assert!(engine.try_acquire(at(2)).is_err(), "{outcomes:?}");
+    }
+    // An attempt that did not find out leaves its slot to the next.
+    for outcome in [NotSent, Other] {
+        let mut engine = full(at(0));
+        let _ = engine.release(1);
+        let attempt = engine.try_acquire(at(1)).unwrap();
+        assert!(engine.try_acquire(at(1)).is_err());
+        assert!(engine.record(attempt, outcome, at(1)), "{outcome:?}");
+        assert!(engine.try_acquire(at(1)).is_ok(), "{outcome:?}");
+    }
+}
+
+#[test]
+fn what_ended_while_the_attempt_was_under_way_that_found_no_slot_is_free() {
+    let mut engine = engine(None);
+    grant(&mut engine, 20, at(0));
+    let attempt = engine.try_acquire(at(0)).unwrap();
+    let _ = engine.release(2);
+    let _ = engine.record(attempt, Outcome::Exhausted, at(1));
+    assert_eq!((engine.in_use(), engine.limit()), (18, Some(20)));
+    assert!(engine.try_acquire(at(1)).is_ok() && engine.try_acquire(at(1)).is_ok());
+    assert!(engine.try_acquire(at(1)).is_err());
+}
+
+#[test]
+fn only_a_probe_that_finds_a_slot_makes_probes_frequent_again() {
+    let (mut engine, mut now) = (full(at(0)), at(0));
+    for _ in 0..5 {
+        let (attempt, due) = probe(&mut engine, now);
+        let _ = engine.record(attempt, Outcome::Exhausted, due);
+        now = due;
+    }
+    // A slot that is seen to become free puts the probe off by the pause that was reached.
     let _ = engine.release(1);
-    let _ = engine.settle(attempt, Came::Exhausted, now);
-    assert!(engine.take(now).is_ok());
+    let attempt = engine.try_acquire(now).unwrap();
+    now = engine.try_acquire(now).unwrap_err().look_again;
+    let _ = engine.record(attempt, Outcome::Granted, now);
+    let (attempt, due) = probe(&mut engine, now);
+    assert!(due.since(now) >= MOST / 2, "{:?}", due.since(now));
+    let _ = engine.record(attempt, Outcome::Granted, due);
+    let attempt = engine.try_acquire(due).unwrap();
+    let _ = engine.record(attempt, Outcome::Exhausted, due);
+    let (_, next) = probe(&mut engine, due);
+    assert!(next.since(due) <= FIRST, "{:?}", next.since(due));
+}
+
+#[test]
+fn a_limit_that_is_lower_than_the_truth_grows() {
+    // As after a restart: one of ours, and 99 of before that end unseen.
+    let (mut engine, mut now) = (engine(None), at(0));
+    grant(&mut engine, 1, now);
+    let attempt = engine.try_acquire(now).unwrap();
+    let _ = engine.record(attempt, Outcome::Exhausted, now);
+    for _ in 0..1_000 {
+        let attempt = match engine.try_acquire(now) {
+            Ok(attempt) => attempt,
+            Err(held) => {
+                now = held.look_again;
+                engine.try_acquire(now).unwrap()
+            }
+        };
+        let _ = engine.record(attempt, Outcome::Granted, now);
+    }
+    assert!(engine.limit() > Some(30), "{:?}", engine.limit());
+    assert!(now < at(10), "one probe was enough");
 }
 
 #[test]
 fn a_slot_that_was_not_ours_can_become_free_too() {
     let mut engine = engine(None);
-    let attempt = engine.take(at(0)).unwrap();
-    let _ = engine.settle(attempt, Came::Exhausted, at(0));
-    assert!(engine.take(at(1)).is_err());
-    assert_eq!(engine.release(1), Some(Eased));
-    let attempt = engine.take(at(1)).unwrap();
-    let _ = engine.settle(attempt, Came::Granted, at(2));
+    let attempt = engine.try_acquire(at(0)).unwrap();
+    let _ = engine.record(attempt, Outcome::Exhausted, at(0));
+    assert!(engine.try_acquire(at(1)).is_err());
+    assert!(engine.release(1));
+    let attempt = engine.try_acquire(at(1)).unwrap();
+    let _ = engine.record(attempt, Outcome::Granted, at(2));
     assert_eq!((engine.in_use(), engine.limit()), (1, Some(1)));
 }
 
@@ -116,8 +208,8 @@ fn one_probe_goes_at_a_time_and_more_and_more_rarely() {
     let (mut engine, mut now, mut pauses) = (full(at(0)), at(0), Vec::new());
     for _ in 0..8 {
         let (attempt, due) = probe(&mut engine, now);
-        assert!(engine.take(due).is_err(), "a second probe");
-        let _ = engine.settle(attempt, Came::Exhausted, due);
+        assert!(engine.try_acquire(due).is_err(), "a second probe");
+        let _ = engine.record(attempt, Outcome::Exhausted, due);
         pauses.push(due.since(now));
         now = due;
     }
@@ -128,24 +220,24 @@ fn one_probe_goes_at_a_time_and_more_and_more_rarely() {
 }
 
 #[test]
-fn a_probe_that_finds_a_slot_opens_step_by_step_and_a_no_closes_again() {
+fn after_a_probe_found_a_slot_calls_follow_step_by_step_until_the_service_is_exhausted() {
     let mut engine = full(at(0));
     let (attempt, now) = probe(&mut engine, at(0));
-    let _ = engine.take(now);
-    assert_eq!(engine.settle(attempt, Came::Granted, now), Some(Eased));
+    let _ = engine.try_acquire(now);
+    assert!(engine.record(attempt, Outcome::Granted, now));
     assert_eq!(engine.in_use(), 20, "one ended unseen");
     let mut at_once = Vec::new();
     for _ in 0..3 {
-        let tries: Vec<_> = std::iter::from_fn(|| engine.take(now).ok()).collect();
+        let tries: Vec<_> = std::iter::from_fn(|| engine.try_acquire(now).ok()).collect();
         at_once.push(tries.len());
         for attempt in tries {
-            let _ = engine.settle(attempt, Came::Granted, now);
+            let _ = engine.record(attempt, Outcome::Granted, now);
         }
     }
     assert_eq!(at_once, [2, 2, 3]);
-    let attempt = engine.take(now).unwrap();
-    let _ = engine.settle(attempt, Came::Exhausted, now);
-    assert!(engine.take(now).is_err());
+    let attempt = engine.try_acquire(now).unwrap();
+    let _ = engine.record(attempt, Outcome::Exhausted, now);
+    assert!(engine.try_acquire(now).is_err());
     assert_eq!((engine.in_use(), engine.limit()), (20, Some(20)));
 }
 
@@ -153,21 +245,31 @@ fn a_probe_that_finds_a_slot_opens_step_by_step_and_a_no_closes_again() {
 fn no_more_go_after_a_probe_than_may_have_ended_before_another_one_looks() {
     let mut engine = full(at(0));
     let (attempt, now) = probe(&mut engine, at(0));
-    let _ = engine.settle(attempt, Came::Granted, now);
+    let _ = engine.record(attempt, Outcome::Granted, now);
     grant(&mut engine, 19, now);
-    let attempt = engine.take(now).unwrap();
-    assert!(attempt.lease.is_some(), "all that were counted have been replaced");
-    assert!(engine.take(now).is_err(), "one at a time");
+    let attempt = engine.try_acquire(now).unwrap();
+    assert!(attempt.is_probe, "all that were counted have been replaced");
+    assert!(engine.try_acquire(now).is_err(), "one at a time");
 }
 
 #[test]
-fn beyond_a_limit_that_is_known_one_goes_at_a_time_and_the_word_of_the_service_counts() {
+fn beyond_a_known_limit_one_call_goes_at_a_time_and_at_once() {
     let mut engine = engine(Some(20));
     grant(&mut engine, 20, at(0));
-    let beyond = engine.take(at(0)).unwrap();
-    assert_eq!(engine.take(at(0)).unwrap_err().at, at(0) + LEASE);
-    assert_eq!(engine.settle(beyond, Came::Granted, at(1)), Some(Eased));
-    assert!(engine.take(at(1)).is_ok(), "nobody waits for what only the count says");
+    let beyond = engine.try_acquire(at(0)).unwrap();
+    assert_eq!(engine.try_acquire(at(0)).unwrap_err().look_again, at(0) + LEASE);
+    assert!(engine.record(beyond, Outcome::Granted, at(1)));
+    assert!(engine.try_acquire(at(1)).is_ok(), "no call waits for what only our count says");
+}
+
+#[test]
+fn a_slot_that_is_granted_while_a_probe_is_under_way_makes_no_second_probe_go() {
+    let mut engine = full(at(0));
+    let (_probe, now) = probe(&mut engine, at(0));
+    let _ = engine.release(1);
+    let attempt = engine.try_acquire(now).unwrap();
+    let _ = engine.record(attempt, Outcome::Granted, now);
+    assert_eq!(engine.try_acquire(now).unwrap_err().look_again, now + LEASE);
 }
 
 #[test]
@@ -176,38 +278,89 @@ fn a_lost_probe_is_followed_by_another_and_is_void_when_it_comes_back() {
     let (lost, due) = probe(&mut engine, at(0));
     let (next, later) = probe(&mut engine, due);
     assert_eq!(later, due + LEASE);
-    let _ = engine.settle(lost, Came::Exhausted, later);
-    assert!(engine.take(later).is_err(), "the other one is still out");
-    assert_eq!(engine.settle(next, Came::Granted, later), Some(Eased));
+    let _ = engine.record(lost, Outcome::Exhausted, later);
+    assert!(engine.try_acquire(later).is_err(), "the other one is still out");
+    assert!(engine.record(next, Outcome::Granted, later));
 }
 
 #[test]
 fn a_probe_that_was_never_sent_may_be_sent_by_another() {
     let mut engine = full(at(0));
     let (attempt, due) = probe(&mut engine, at(0));
-    engine.give_back(attempt);
-    assert!(engine.take(due).is_ok());
+    assert!(!engine.record(attempt, Outcome::NotSent, due));
+    assert!(engine.try_acquire(due).is_ok());
     assert_eq!(engine.counts().probes, 0);
 }
 
 #[test]
-fn a_no_to_what_was_sent_before_a_probe_found_a_slot_says_nothing() {
+fn exhausted_says_nothing_of_an_attempt_sent_before_a_probe_found_a_slot() {
     let mut engine = engine(None);
-    let early = engine.take(at(0)).unwrap();
-    let attempt = engine.take(at(0)).unwrap();
-    let _ = engine.settle(attempt, Came::Exhausted, at(1));
+    let before_exhausted = engine.try_acquire(at(0)).unwrap();
+    let attempt = engine.try_acquire(at(0)).unwrap();
+    let _ = engine.record(attempt, Outcome::Exhausted, at(1));
     let (attempt, due) = probe(&mut engine, at(1));
-    let _ = engine.settle(attempt, Came::Granted, due);
-    let _ = engine.settle(early, Came::Exhausted, due);
-    assert_eq!(engine.waits(), None);
+    let _ = engine.release(1);
+    let before_found = engine.try_acquire(due).unwrap();
+    let _ = engine.record(attempt, Outcome::Granted, due);
+    for attempt in [before_exhausted, before_found] {
+        let _ = engine.record(attempt, Outcome::Exhausted, due);
+        assert_eq!(engine.exhausted_since(), None);
+    }
 }
 
 #[test]
 fn a_reset_forgets_the_count_and_not_what_is_under_way() {
     let mut engine = full(at(0));
-    let (attempt, due) = probe(&mut engine, at(0));
-    assert_eq!(engine.reset(Some(1)), Some(Eased));
-    assert_eq!((engine.in_use(), engine.under_way()), (0, 1));
-    let _ = engine.settle(attempt, Came::Exhausted, due + SECOND);
-    assert_eq!(engine.waits(), None);
+    let _ = engine.release(1);
+    let attempt = engine.try_acquire(at(0)).unwrap();
+    let (probe, due) = probe(&mut engine, at(0));
+    assert!(engine.try_acquire(due).is_err());
+    assert!(engine.reset(Some(3)), "calls that were turned away may go now");
+    assert_eq!((engine.in_use(), engine.under_way()), (0, 2));
+    for attempt in [attempt, probe] {
+        let _ = engine.record(attempt, Outcome::Exhausted, due + SECOND);
+        assert_eq!(engine.exhausted_since(), None);
+    }
+}
+
+#[test]
+fn while_steps_hold_calls_a_probe_goes_once_no_slot_was_granted_for_a_pause() {
+    let mut engine = full(at(0));
+    let (attempt, now) = probe(&mut engine, at(0));
+    let _ = engine.record(attempt, Outcome::Granted, now);
+    let _hang = [(); 2].map(|()| engine.try_acquire(now).unwrap());
+    assert!(
+        engine.try_acquire(now + FIRST).unwrap().is_probe,
+        "two that hang hold no call for long"
+    );
+
+    let mut engine = full(at(0));
+    let (attempt, now) = probe(&mut engine, at(0));
+    let _ = engine.record(attempt, Outcome::Granted, now);
+    let attempts = [(); 2].map(|()| engine.try_acquire(now).unwrap());
+    let later = now + 2 * SECOND;
+    let _ = engine.record(attempts[0], Outcome::Granted, later);
+    let _replaced = engine.try_acquire(later).unwrap();
+    let due = engine.try_acquire(later).unwrap_err().look_again;
+    assert!((later + FIRST / 2..=later + FIRST).contains(&due), "{due:?}");
+}
+
+#[test]
+fn steps_are_no_longer_counted_after_as_many_responses() {
+    let mut engine = engine(None);
+    grant(&mut engine, 100, at(0));
+    let attempt = engine.try_acquire(at(0)).unwrap();
+    let _ = engine.record(attempt, Outcome::Exhausted, at(0));
+    let (attempt, now) = probe(&mut engine, at(0));
+    let _ = engine.record(attempt, Outcome::Granted, now);
+    grant(&mut engine, STEPS - 2, now);
+    let tries: Vec<_> = std::iter::from_fn(|| engine.try_acquire(now).ok()).collect();
+    assert_eq!(tries.len(), 8, "the last step");
+    for attempt in tries {
+        let _ = engine.record(attempt, Outcome::Other, now);
+    }
+    grant(&mut engine, 1, now);
+    let _ = engine.release(50);
+    let tries = std::iter::from_fn(|| engine.try_acquire(now).ok()).count();
+    assert!(tries > 50, "{tries}");
 }
