@@ -55,7 +55,7 @@ pub use future::ResponseFuture;
 pub use layer::{Admission, AdmissionLayer};
 pub use limiter::Limit;
 pub use progress::{CallState, Progress, QueuePosition, Watch};
-pub use quota::{Quota, QuotaConfig, QuotaConfigError, QuotaSnapshot, QuotaToken};
+pub use quota::{Quota, QuotaConfig, QuotaConfigError, QuotaPermit, QuotaSnapshot};
 pub use slot::Slot;
 pub use snapshot::{AdmissionSnapshot, QueueSnapshot};
 pub use stepwise::Stepwise;
