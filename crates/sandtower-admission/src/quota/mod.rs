@@ -4,6 +4,8 @@ mod config;
 mod engine;
 mod operations;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
