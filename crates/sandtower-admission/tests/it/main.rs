@@ -9,6 +9,7 @@
 mod gates;
 mod known_bugs;
 mod order;
+mod quota;
 mod standing;
 mod support;
 mod turns;
