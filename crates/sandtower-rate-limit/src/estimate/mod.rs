@@ -152,7 +152,7 @@ impl Estimate {
     }
 
     fn throttled(&mut self, done: &Completion, told: Option<Allowance>, now: Tick) {
-        let is_news = self.throttled_at.is_none_or(|before| done.sent >= before);
+        let is_news = self.throttled_at.is_none_or(|before| done.sent > before);
         if is_news {
             self.throttled = self.throttled.saturating_add(1);
             self.throttled_at = Some(now);

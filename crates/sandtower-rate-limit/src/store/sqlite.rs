@@ -1,6 +1,6 @@
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -114,7 +114,9 @@ impl SqliteStore {
         let open = state.open.take().filter(|open| here.is_some() && open.file == here);
         let mut open = match open {
             Some(open) => open,
-            None => Open::new(&self.path)?,
+            None => {
+                Open::new(&self.path).map_err(|error| read_only(&self.path).unwrap_or(error))?
+            }
         };
         if state.database != Some(open.database) {
             *state = State { database: Some(open.database), ..State::default() };
@@ -327,6 +329,17 @@ fn file_id(path: &Path) -> Option<FileId> {
 #[cfg(not(unix))]
 fn file_id(path: &Path) -> Option<FileId> {
     std::fs::metadata(path).ok().map(|_| (0, 0))
+}
+
+/// SQLite does not tell a file that cannot be written from one that cannot be opened.
+fn read_only(path: &Path) -> Option<StoreError> {
+    let error = OpenOptions::new().append(true).open(path).err()?;
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            Some(StoreError::ReadOnly(error.into()))
+        }
+        _ => None,
+    }
 }
 
 fn told(error: rusqlite::Error) -> StoreError {

@@ -7,7 +7,6 @@ mod gate;
 mod gcra;
 mod layer;
 mod server;
-#[cfg(feature = "sqlite")]
 mod store;
 mod support;
 mod told;

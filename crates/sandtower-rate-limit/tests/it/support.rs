@@ -50,6 +50,14 @@ pub(crate) fn take(
     acquire(gate, &RequestInfo::new(operation), now)
 }
 
+/// When an attempt may go at the earliest: `now`, or later.
+pub(crate) fn opens(gate: &RateLimit, operation: Operation, now: Tick) -> Tick {
+    match gate.check(Some(&RequestInfo::new(operation)), &Now::at(now)) {
+        Some(No::Wait { earliest, .. }) => earliest,
+        _ => now,
+    }
+}
+
 /// Gives back what was never sent.
 pub(crate) fn give_back(gate: &RateLimit, operation: Operation, permit: Permit, now: Tick) {
     record(gate, &RequestInfo::new(operation), permit, &Completion::not_sent(now));
