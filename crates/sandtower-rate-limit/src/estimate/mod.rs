@@ -18,6 +18,10 @@ const BACKOFF: Backoff = Backoff::exponential(Duration::from_secs(1), Duration::
 /// it also keeps clients apart that were throttled together.
 const WHOLE_SECOND: u64 = 1_000_000_000;
 
+/// A pace is slower than the server's own by this part of it. Attempts that are sent one interval
+/// apart arrive closer than that whenever the second one travels faster: 16 ms of a second.
+const MARGIN: u64 = 64;
+
 /// The estimate of the server's limit: until when to hold, and at what pace to send. Pure.
 ///
 /// 1. After a 429: not before its `Retry-After`, whatever else it says; without one, a backoff.
@@ -39,6 +43,9 @@ pub(crate) struct Estimate {
     throttled_at: Option<Tick>,
     /// When the latest response came that told anything.
     heard: Tick,
+    /// The shortest time from a send to its response: no attempt was under way to the server for
+    /// longer, however long it worked.
+    quickest: Duration,
     longest_hold: Duration,
     rng: Rng,
 }
@@ -77,6 +84,7 @@ impl Estimate {
             throttled: 0,
             throttled_at: None,
             heard: Tick::ZERO,
+            quickest: Duration::MAX,
             longest_hold,
             rng,
         }
@@ -111,7 +119,7 @@ impl Estimate {
 
     /// Until when the process before was held.
     pub(crate) fn hold(&mut self, until: Tick, now: Tick) {
-        self.held = self.held.max(until.min(now + self.longest_hold));
+        self.hold_until(until, now);
         self.heard = self.heard.max(now);
     }
 
@@ -143,16 +151,22 @@ impl Estimate {
             self.told = Some(told);
         }
         self.heard = self.heard.max(now);
+        self.quickest = self.quickest.min(done.took());
         match verdict.outcome {
             Outcome::Throttled => self.throttled(done, told, now),
-            Outcome::Success | Outcome::Permanent => self.passed(told, now),
-            _ if told.is_some() => self.passed(told, now),
+            Outcome::Success | Outcome::Permanent => self.passed(done, told, now),
+            _ if told.is_some() => self.passed(done, told, now),
             _ => {}
         }
     }
 
+    /// Whether `done` was sent after the latest 429 came: what was sent before says nothing new.
+    fn is_news(&self, done: &Completion) -> bool {
+        self.throttled_at.is_none_or(|before| done.sent > before)
+    }
+
     fn throttled(&mut self, done: &Completion, told: Option<Allowance>, now: Tick) {
-        let is_news = self.throttled_at.is_none_or(|before| done.sent > before);
+        let is_news = self.is_news(done);
         if is_news {
             self.throttled = self.throttled.saturating_add(1);
             self.throttled_at = Some(now);
@@ -164,14 +178,14 @@ impl Estimate {
         };
         let wait = at_least.max(spent.map_or(0, |told| self.form.until_more(&told)));
         let cut_off = self.rng.u64(0..=WHOLE_SECOND);
-        self.hold_for(wait.saturating_add(cut_off), now);
+        self.hold_until(now + Duration::from_nanos(wait.saturating_add(cut_off)), now);
         self.reason = Reason::Throttled;
         // A window that is used up is waited for: there is no pace to be found.
         if is_news && (spent.is_none() || self.form.emission().is_some()) {
             let bounds = self.bounds();
             match &mut self.pacing {
                 Some(pacing) => pacing.throttled(bounds),
-                None => self.pacing = Some(Pacing::new(at_least, bounds)),
+                None => self.pacing = Some(Pacing::new(now, bounds)),
             }
         }
     }
@@ -182,28 +196,32 @@ impl Estimate {
         bound / 2 + self.rng.u64(0..=bound / 2)
     }
 
-    fn passed(&mut self, told: Option<Allowance>, now: Tick) {
-        self.throttled = 0;
-        let bounds = self.bounds();
-        let emission = self.form.emission();
-        if let Some(pacing) = &mut self.pacing {
-            pacing.passed(told.zip(emission), bounds);
+    fn passed(&mut self, done: &Completion, told: Option<Allowance>, now: Tick) {
+        let (bounds, emission) = (self.bounds(), self.form.emission());
+        if self.is_news(done) {
+            self.throttled = 0;
+            if let Some(pacing) = &mut self.pacing {
+                pacing.passed(told.zip(emission), done, bounds);
+            }
         }
         if let Some(told) = told.filter(|told| told.remaining == 0) {
-            self.hold_for(self.form.until_more(&told), now);
+            // The server counted it when it arrived, and not when its work was done.
+            let arrived = now.min(done.sent + self.quickest);
+            let wait = Duration::from_nanos(self.form.until_more(&told));
+            self.hold_until(arrived + wait, now);
             self.reason = Reason::OverLimit { count: told.limit, limit: told.limit };
         }
     }
 
-    fn hold_for(&mut self, wait: u64, now: Tick) {
-        let wait = Duration::from_nanos(wait).min(self.longest_hold);
-        self.held = self.held.max(now + wait);
+    fn hold_until(&mut self, until: Tick, now: Tick) {
+        self.held = self.held.max(until.min(now + self.longest_hold));
     }
 
     /// The shortest and the longest time between two attempts.
     fn bounds(&self) -> (u64, u64) {
         let longest = nanos(self.longest_hold).max(1);
-        (self.form.emission().unwrap_or(1).min(longest), longest)
+        let emission = self.form.emission().unwrap_or(1);
+        (emission.saturating_add(emission / MARGIN).min(longest), longest)
     }
 
     /// What the responses have told, if any did.

@@ -7,7 +7,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use sandtower_core::{Allowance, Completion, RequestInfo, Rng, Seed, Tick, Verdict};
-use sandtower_rate_limit::{Config, Permit, RateLimit};
+use sandtower_rate_limit::{Config, Pace, Permit, RateLimit};
 
 use crate::support::{CREATE, acquire, limit, record};
 
@@ -139,19 +139,22 @@ struct Seen {
 }
 
 impl Run {
-    fn new(way: Way, of: Limit, demand: f64, seed: u64) -> Self {
+    fn new(way: Way, of: Limit, clients: usize, demand: f64, seed: u64) -> Self {
         let seeds = Seed::fixed(seed);
         let client = |_| {
             let rng = seeds.rng();
-            let config = Config::new("E2B").seed(Seed::fixed(seeds.rng().u64(..)));
+            let mut config = Config::new("E2B").seed(Seed::fixed(seeds.rng().u64(..)));
+            if clients == 1 {
+                config = config.pace(CREATE, Pace::every(Duration::from_nanos(of.interval)));
+            }
             Client { gate: limit(config), queue: VecDeque::new(), looks: u64::MAX, rng }
         };
-        let clients: Vec<_> = (0..CLIENTS).map(client).collect();
+        let of_them: Vec<_> = (0..clients).map(client).collect();
         let mut agenda = Agenda { heap: BinaryHeap::new(), events: Vec::new() };
-        (0..CLIENTS).for_each(|client| agenda.add(0, client, Event::Arrive));
-        let every = of.interval as f64 * CLIENTS as f64 / demand;
+        (0..of_them.len()).for_each(|client| agenda.add(0, client, Event::Arrive));
+        let every = of.interval as f64 * of_them.len() as f64 / demand;
         let server = Server::new(of.interval, of.burst);
-        Self { way, server, clients, agenda, waits: Vec::new(), every }
+        Self { way, server, clients: of_them, agenda, waits: Vec::new(), every }
     }
 
     fn until(&mut self, end: u64) {
@@ -249,8 +252,8 @@ fn tick(nanos: u64) -> Tick {
     Tick::from_nanos(nanos)
 }
 
-fn run(way: Way, of: Limit, demand: f64, seed: u64) -> Seen {
-    let mut run = Run::new(way, of, demand, seed);
+fn run(way: Way, of: Limit, clients: usize, demand: f64, seed: u64) -> Seen {
+    let mut run = Run::new(way, of, clients, demand, seed);
     run.until(WARM_UP);
     let before = (run.server.sent, run.server.passed);
     run.until(WARM_UP + LASTS);
@@ -264,9 +267,9 @@ fn run(way: Way, of: Limit, demand: f64, seed: u64) -> Seen {
 }
 
 /// The worst of what was seen in each column.
-fn worst(way: Way, of: Limit, demand: f64) -> Seen {
+fn worst(way: Way, of: Limit, clients: usize, demand: f64) -> Seen {
     let seeds = if way == Way::RateLimit { 1..=3 } else { 1..=1 };
-    let seen = seeds.map(|seed| run(way, of, demand, seed));
+    let seen = seeds.map(|seed| run(way, of, clients, demand, seed));
     seen.reduce(|worst, seen| Seen {
         throttled: worst.throttled.max(seen.throttled),
         used: worst.used.min(seen.used),
@@ -289,7 +292,7 @@ fn ten_clients_share_a_limit_without_knowing_of_each_other() {
                 );
             };
             for way in [Way::RateLimit, Way::ObeyRetryAfter, Way::BackOff] {
-                let seen = worst(way, of, demand);
+                let seen = worst(way, of, CLIENTS, demand);
                 row(&format!("{way:?}"), seen.throttled, seen.used, seen.wait);
                 if way == Way::RateLimit && of.burst > 1 {
                     assert!(seen.throttled <= 5.0 && seen.used >= 97.0, "{seen:?}");
@@ -297,6 +300,26 @@ fn ten_clients_share_a_limit_without_knowing_of_each_other() {
             }
             let (throttled, used, wait) = before.next().unwrap();
             row("rule before", *throttled, *used, *wait);
+        }
+    }
+}
+
+#[test]
+fn any_number_of_clients_shares_a_limit() {
+    println!("limit         clients demand    429     used");
+    for (name, interval, burst) in [
+        ("5/s burst 10", SECOND / 5, 10),
+        ("1/s burst 1", SECOND, 1),
+        ("20/s burst 40", SECOND / 20, 40),
+    ] {
+        for clients in [1, 2, 3, 30] {
+            for demand in [1.1, 3.0] {
+                let seen = worst(Way::RateLimit, Limit { interval, burst }, clients, demand);
+                println!(
+                    "{name:13} {clients:<7} {demand:<7} {:5.1} %  {:5.1} %",
+                    seen.throttled, seen.used
+                );
+            }
         }
     }
 }

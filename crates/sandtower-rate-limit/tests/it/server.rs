@@ -120,7 +120,7 @@ fn a_reset_of_zero_without_retry_after_is_answered_by_a_backoff_that_grows() {
 fn clients_that_were_throttled_together_do_not_come_back_together() {
     for verdict in [Verdict::throttled(), Verdict::throttled().retry_after(seconds(5))] {
         let mut opens: Vec<_> =
-            (0..1_000).map(|seed| opens_after(&seeded(seed), at(0), verdict)).collect();
+            (0..1_000).map(|seed| opens_after(&seeded(seed), at(100), verdict)).collect();
         opens.sort_unstable();
         opens.dedup();
         assert!(opens.len() > 990);
