@@ -30,6 +30,7 @@ pub enum Mode {
 /// | [`window`](Config::window) | 1 h |
 /// | [`mode`](Config::mode) | enforce |
 /// | [`limit`](Config::limit), [`limit_each`](Config::limit_each), [`pace`](Config::pace) | none |
+/// | [`exempt`](Config::exempt) | none |
 /// | [`warn_at`](Config::warn_at) | 80 % and 100 % |
 /// | [`warn_margin`](Config::warn_margin) | 5 % |
 /// | [`longest_hold`](Config::longest_hold) | 60 s |
@@ -46,6 +47,7 @@ pub struct Config {
     pub(crate) limit_each: Option<u64>,
     pub(crate) limits: Vec<(Operation, u64)>,
     pub(crate) paces: Vec<(Operation, Pace)>,
+    pub(crate) exempt: Vec<Operation>,
     pub(crate) levels: Levels,
     pub(crate) longest_hold: Duration,
     pub(crate) believed_for: Duration,
@@ -63,6 +65,7 @@ impl Config {
             limit_each: None,
             limits: Vec::new(),
             paces: Vec::new(),
+            exempt: Vec::new(),
             levels: Levels { percent: vec![80, 100], margin: 5 },
             longest_hold: Duration::from_secs(60),
             believed_for: Duration::from_secs(600),
@@ -111,6 +114,13 @@ impl Config {
     /// the limit over the window. The last call for an operation wins.
     pub fn pace(mut self, operation: Operation, pace: Pace) -> Self {
         self.paces.push((operation, pace));
+        self
+    }
+
+    /// Never holds `operation` back, in whichever mode: for what gives something back, such as ending
+    /// a sandbox. It is counted and warned of all the same.
+    pub fn exempt(mut self, operation: Operation) -> Self {
+        self.exempt.push(operation);
         self
     }
 
@@ -181,6 +191,12 @@ impl Config {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether attempts of `operation` beyond its limits are held back.
+    pub(crate) fn enforces(&self, operation: Operation) -> bool {
+        let is_this = |other: &Operation| other.index() == operation.index();
+        self.is_enforced() && !self.exempt.iter().any(is_this)
     }
 
     pub(crate) fn limit_of(&self, operation: Operation) -> Option<u64> {

@@ -30,6 +30,7 @@ pub struct Permit {
 pub(crate) struct Lane {
     operation: Operation,
     generation: u32,
+    enforced: bool,
     limit: Option<u64>,
     window: Window,
     pace: Option<Gcra>,
@@ -70,6 +71,7 @@ pub(crate) struct Level {
     pub(crate) percent: u8,
     pub(crate) count: u64,
     pub(crate) limit: u64,
+    pub(crate) enforced: bool,
 }
 
 impl Permit {
@@ -87,6 +89,7 @@ impl Lane {
         Self {
             operation,
             generation: 0,
+            enforced: config.enforces(operation),
             limit: config.limit_of(operation),
             window: Window::new(config.window),
             pace: config.pace_of(operation).map(Gcra::new),
@@ -99,8 +102,11 @@ impl Lane {
         }
     }
 
-    /// Why `request` may not go at `now`. Acquires nothing.
+    /// Why an attempt may not go at `now`, if the limits are enforced. Acquires nothing.
     pub(crate) fn check(&mut self, now: Tick, scope: Scope) -> Option<Blocked> {
+        if !self.enforced {
+            return None;
+        }
         let blocked = self.blocked(now, scope)?;
         self.turned_away += 1;
         Some(blocked)
@@ -123,9 +129,7 @@ impl Lane {
         }
         if self.is_over(count, now, scope) {
             self.over = self.over.saturating_add(1);
-            if config.is_enforced()
-                && let Some(blocked) = self.check(now, scope)
-            {
+            if let Some(blocked) = self.check(now, scope) {
                 return Err(blocked);
             }
         }
@@ -159,12 +163,12 @@ impl Lane {
         if let (Some(pace), Some(charge)) = (&mut self.pace, permit.charge) {
             pace.give_back(charge);
         }
-        // A pair of gates that gives back what the other one refused must not wake its own queue.
+        // A pair of gates that gives back what the other one rejected must not wake its own queue.
         let opened = self.turned_away != permit.turned_away && self.tell_opened();
         News { opened, ..News::default() }
     }
 
-    pub(crate) fn settle(
+    pub(crate) fn record(
         &mut self,
         permit: &Permit,
         scope: Scope,
@@ -179,7 +183,7 @@ impl Lane {
         news.level = self.limit.and_then(|limit| {
             let count = self.window.count(done.now());
             let percent = self.alarm.rose(&config.levels, count, limit)?;
-            Some(Level { percent, count, limit })
+            Some(Level { percent, count, limit, enforced: self.enforced })
         });
         news
     }
@@ -262,7 +266,7 @@ impl Lane {
         Some(self.scopes.known(scope, now)?.snapshot(now))
     }
 
-    pub(crate) fn status(&mut self, now: Tick, enforced: bool) -> Status {
+    pub(crate) fn status(&mut self, now: Tick) -> Status {
         let count = self.window.count(now);
         let mut available = self.scopes.opens();
         for blocked in [self.full(now), self.too_fast(now)].into_iter().flatten() {
@@ -271,7 +275,7 @@ impl Lane {
         Status {
             count,
             limit: self.limit,
-            enforced,
+            enforced: self.enforced,
             exceeded: self.limit.is_some_and(|limit| count >= limit),
             remaining: self.limit.map(|limit| limit.saturating_sub(count)),
             resets_in: self.window.falls_below(1, now).since(now),
@@ -284,6 +288,7 @@ impl Lane {
             operation: self.operation.name(),
             count: self.window.count(now),
             limit: self.limit,
+            enforced: self.enforced,
             over: self.over,
         }
     }

@@ -55,6 +55,7 @@ mod layer;
 mod rate_limit;
 mod saving;
 mod scopes;
+mod shared;
 mod status;
 mod store;
 mod window;

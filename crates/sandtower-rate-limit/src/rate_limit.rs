@@ -1,18 +1,15 @@
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::Thread;
-use std::time::Duration;
 
 use sandtower_core::{
     Change, Completion, Deferred, Gate, No, Now, Operation, Rejection, RequestInfo, Scope, Stage,
-    Subscriber, Subscribers, Tick, Verdict,
+    Subscriber, Tick, Verdict,
 };
 
 use crate::lane::{Blocked, Lane, Level, News, Permit};
-use crate::saving::{Exchanged, Saving};
-use crate::{Config, ConfigError, Entry, ServerLimit, Stats, Status, Store, StoreError};
-
-/// As many as there are numbers of operations: traffic cannot make it grow.
-const LANES: usize = u8::MAX as usize + 1;
+use crate::saving::Saving;
+use crate::shared::{Locked, Shared};
+use crate::{Config, ConfigError, ServerLimit, Stats, Status, Store, StoreError};
 
 /// Counts attempts by operation, and says when the next one may go: a handle, cheap to clone, and a
 /// [`Gate`]. All clones are one.
@@ -53,21 +50,6 @@ struct Handle {
     thread: OnceLock<Thread>,
 }
 
-#[derive(Debug)]
-struct Shared {
-    config: Config,
-    lanes: Box<[OnceLock<Box<Locked>>]>,
-    subscribers: Arc<Subscribers>,
-    saving: Option<Saving>,
-}
-
-/// Alone on its cache lines: two operations share no word that their callers fight over.
-#[derive(Debug)]
-#[repr(align(64))]
-struct Locked {
-    lane: Mutex<Lane>,
-}
-
 impl RateLimit {
     /// Counts in memory.
     ///
@@ -85,9 +67,7 @@ impl RateLimit {
     }
 
     pub(crate) fn checked(config: Config, saving: Option<Saving>) -> Self {
-        let lanes = std::iter::repeat_with(OnceLock::new).take(LANES).collect();
-        let subscribers = Arc::new(Subscribers::default());
-        let shared = Arc::new(Shared { config, lanes, subscribers, saving });
+        let shared = Arc::new(Shared::new(config, saving));
         Self { handle: Arc::new(Handle { shared, thread: OnceLock::new() }) }
     }
 
@@ -112,8 +92,8 @@ impl RateLimit {
     /// machine share: see [`SqliteStore`](crate::SqliteStore). A background thread exchanges with it
     /// four times a second and cleans up once a minute; no call waits for the database.
     ///
-    /// [Close](RateLimit::close) it before the process ends. Dropping the last handle does the same,
-    /// but cannot say whether it worked. A process that is killed loses what was sent in its last
+    /// [Close](RateLimit::close) it before the process ends. Dropping the last handle does the same in
+    /// place, which may block for about a second, but cannot say whether it worked. A process that is killed loses what was sent in its last
     /// second at most.
     ///
     /// # Errors
@@ -192,10 +172,9 @@ impl RateLimit {
 
     /// How `operation` stands at `now`.
     pub fn status_at(&self, operation: Operation, now: Tick) -> Status {
-        let enforced = self.config().is_enforced();
         match self.handle.shared.known(operation) {
-            Some(locked) => locked.lock().status(now, enforced),
-            None => Lane::new(operation, self.config()).status(now, enforced),
+            Some(locked) => locked.lock().status(now),
+            None => Lane::new(operation, self.config()).status(now),
         }
     }
 
@@ -266,14 +245,14 @@ impl RateLimit {
         }
         let quiet = News { opened: false, ..news } == News::default();
         if !quiet {
-            let (name, enforced) = (Arc::clone(&self.config().name), self.config().is_enforced());
-            later.run(move || write_events(&name, operation.name(), enforced, news));
+            let name = Arc::clone(&self.config().name);
+            later.run(move || write_events(&name, operation.name(), news));
         }
     }
 }
 
-fn write_events(name: &str, operation: &str, enforced: bool, news: News) {
-    if let Some(Level { percent, count, limit }) = news.level {
+fn write_events(name: &str, operation: &str, news: News) {
+    if let Some(Level { percent, count, limit, enforced }) = news.level {
         tracing::warn!(
             target: "sandtower::rate_limit",
             name, operation, count, limit, percent, enforced,
@@ -302,11 +281,8 @@ impl Gate for RateLimit {
 
     fn check(&self, request: Option<&RequestInfo>, now: &Now) -> Option<No> {
         // No limit is one of every request.
-        let request = request.filter(|_| self.config().is_enforced())?;
-        let blocked = {
-            let locked = self.lane(request.operation);
-            locked.lock().check(now.tick(), request.scope)?
-        };
+        let request = request?;
+        let blocked = self.lane(request.operation).lock().check(now.tick(), request.scope)?;
         Some(self.no(request.operation, blocked, now.tick()))
     }
 
@@ -316,11 +292,7 @@ impl Gate for RateLimit {
         now: &Now,
         _later: &mut Deferred,
     ) -> Result<Permit, No> {
-        let taken = {
-            let locked = self.lane(request.operation);
-            let now = now.tick();
-            locked.lock().take(now, request, self.config())
-        };
+        let taken = self.lane(request.operation).lock().take(now.tick(), request, self.config());
         taken.map_err(|blocked| self.no(request.operation, blocked, now.tick()))
     }
 
@@ -339,7 +311,7 @@ impl Gate for RateLimit {
             Stage::NotSent => lane.lock().give_back(request.scope, permit),
             // The head of a response says all that there is to learn.
             Stage::Head | Stage::End => {
-                lane.lock().settle(&permit, request.scope, done, self.config())
+                lane.lock().record(&permit, request.scope, done, self.config())
             }
         };
         self.tell(request.operation, news, later);
@@ -350,84 +322,6 @@ impl Gate for RateLimit {
 
     fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
         self.handle.shared.subscribers.add(subscriber);
-    }
-}
-
-impl Shared {
-    fn known(&self, operation: Operation) -> Option<&Locked> {
-        self.lanes[operation.index()].get().map(|locked| &**locked)
-    }
-
-    #[inline]
-    fn lane(&self, operation: Operation) -> &Locked {
-        self.lanes[operation.index()].get_or_init(|| {
-            let lane = Mutex::new(Lane::new(operation, &self.config));
-            Box::new(Locked { lane })
-        })
-    }
-
-    fn exchange(&self) -> Result<(), StoreError> {
-        match &self.saving {
-            Some(saving) => saving.exchange(&self.config.name, self),
-            None => Ok(()),
-        }
-    }
-
-    /// Says whether it is to be called again.
-    fn exchange_in_background(&self, clean: bool) -> bool {
-        let Some(saving) = self.saving.as_ref().filter(|saving| !saving.is_stopped()) else {
-            return false;
-        };
-        // Told by an event.
-        let _ = saving.exchange(&self.config.name, self);
-        if clean {
-            saving.cleanup(&self.config.name);
-        }
-        true
-    }
-
-    /// The lane of an operation that only a store has named so far: by its number.
-    fn unnamed(&self, operation: u8) -> &Locked {
-        let known = self.config.operation(operation);
-        self.lane(known.unwrap_or(Operation::new(operation, "from the store")))
-    }
-}
-
-impl Exchanged for Shared {
-    fn collect(&self, now: Tick, wall: u64) -> Vec<Entry> {
-        let mut ours = Vec::new();
-        let lanes = self.lanes.iter().filter_map(OnceLock::get);
-        lanes.for_each(|locked| locked.lock().unsaved(now, wall, &mut ours));
-        ours
-    }
-
-    fn keep(&self, ours: &[Entry]) {
-        for entry in ours {
-            if let Entry::Sent { operation, count, .. } = *entry {
-                self.unnamed(operation).lock().keep(count);
-            }
-        }
-    }
-
-    fn take(&self, theirs: Vec<Entry>, now: Tick, wall: u64) {
-        let mut opened = false;
-        for entry in theirs {
-            match entry {
-                Entry::Sent { operation, at, count } => {
-                    // What lies in the future was sent by a clock that was wrong.
-                    let ago = Duration::from_millis(wall.saturating_sub(at));
-                    opened |= self.unnamed(operation).lock().others_sent(now, ago, count);
-                }
-                Entry::Held { operation, scope, until } => {
-                    let left = Duration::from_millis(until.saturating_sub(wall));
-                    let mut lane = self.unnamed(operation).lock();
-                    lane.hold(Scope::new(scope), now + left, now);
-                }
-            }
-        }
-        if opened {
-            self.subscribers.notify(Change::Opened);
-        }
     }
 }
 
@@ -446,13 +340,5 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // Told by an event.
         let _ = self.close();
-    }
-}
-
-impl Locked {
-    #[inline]
-    fn lock(&self) -> MutexGuard<'_, Lane> {
-        // A lane is whole between any two of its steps, and none of them calls foreign code.
-        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,7 +22,7 @@ pub struct Status {
     #[serde(rename = "resets_in_ms", serialize_with = "millis")]
     pub resets_in: Duration,
     /// The time until an attempt may go by every limit that is known: the window's, the pace, and
-    /// what the server asked for. Zero: now. Serializes as `available_in_ms`.
+    /// what the server asked for of any scope. Zero: now. Serializes as `available_in_ms`.
     #[serde(rename = "available_in_ms", serialize_with = "millis")]
     pub available_in: Duration,
 }
@@ -66,6 +66,8 @@ pub struct OperationStats {
     pub count: u64,
     /// What the window allows; `None`: no limit.
     pub limit: Option<u64>,
+    /// Whether attempts beyond the limits are held back. If not, the limits are only watched.
+    pub enforced: bool,
     /// Attempts since the start that were beyond a limit: held back if it is enforced, let through
     /// if it only watches.
     pub over: u64,

@@ -144,19 +144,23 @@ impl Estimate {
 
     /// Learns from what became of an attempt.
     pub(crate) fn learn(&mut self, done: &Completion) {
-        let (now, verdict) = (done.now(), &done.verdict);
-        let told = verdict.allowance.filter(|told| told.limit > 0);
+        let (now, outcome) = (done.now(), done.verdict.outcome);
+        let told = done.verdict.allowance.filter(|told| told.limit > 0);
+        let throttled = outcome == Outcome::Throttled;
+        // A call that was cancelled or failed on its way says nothing of a limit.
+        let passed = matches!(outcome, Outcome::Success | Outcome::Permanent) || told.is_some();
+        if !throttled && !passed {
+            return;
+        }
         if let Some(told) = told {
-            self.form.hear(&told, verdict.outcome == Outcome::Throttled);
+            self.form.hear(&told, throttled);
             self.told = Some(told);
         }
         self.heard = self.heard.max(now);
         self.quickest = self.quickest.min(done.took());
-        match verdict.outcome {
-            Outcome::Throttled => self.throttled(done, told, now),
-            Outcome::Success | Outcome::Permanent => self.passed(done, told, now),
-            _ if told.is_some() => self.passed(done, told, now),
-            _ => {}
+        match throttled {
+            true => self.throttled(done, told, now),
+            false => self.passed(done, told, now),
         }
     }
 

@@ -176,6 +176,23 @@ fn an_attempt_from_before_a_reset_changes_nothing_after_it() {
 }
 
 #[test]
+fn an_exempt_operation_is_counted_and_never_held_back() {
+    let paced = enforced().limit_each(2).pace(LIST, Pace::every(seconds(9)));
+    let gate = limit(paced.exempt(LIST));
+    for _ in 0..20 {
+        send(&gate, LIST, at(0), Verdict::throttled().retry_after(seconds(30)));
+        assert_eq!(gate.check(Some(&RequestInfo::new(LIST)), &Now::at(at(0))), None);
+    }
+    let status = gate.status_at(LIST, at(0));
+    assert_eq!((status.count, status.enforced, status.exceeded), (20, false, true));
+    let by_operation = gate.stats_at(at(0)).by_operation;
+    assert!(gate.stats_at(at(0)).enforced && !by_operation[0].enforced);
+    send(&gate, CREATE, at(0), Verdict::success());
+    send(&gate, CREATE, at(0), Verdict::success());
+    assert!(take(&gate, CREATE, at(0)).is_err());
+}
+
+#[test]
 fn learning_can_be_turned_off() {
     let gate = limit(enforced().longest_hold(Duration::ZERO));
     send(&gate, CREATE, at(0), Verdict::throttled().retry_after(seconds(30)));
@@ -248,7 +265,7 @@ fn a_permit_that_comes_back_is_told_if_a_call_was_turned_away_meanwhile_and_only
             let permit = take(&gate, CREATE, at(0)).unwrap();
             give_back(&gate, CREATE, permit, at(0));
         }
-        assert_eq!(told.times(), 0, "nobody was turned away");
+        assert_eq!(told.times(), 0, "no call was turned away");
         let permit = take(&gate, CREATE, at(0)).unwrap();
         assert!(take(&gate, CREATE, at(0)).is_err());
         give_back(&gate, CREATE, permit, at(0));

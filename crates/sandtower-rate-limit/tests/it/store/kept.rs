@@ -169,21 +169,21 @@ fn the_longest_and_the_shortest_window_are_stores_too() {
 fn a_clock_that_was_an_hour_ahead_once_counts_each_attempt_once_and_for_a_window() {
     for live in [false, true] {
         let folder = Folder::new(&format!("ahead-{live}"));
-        let watcher = SqliteStore::new(folder.file(), HOUR);
-        let mut seen = total(&watcher.exchange(&[], NOW).unwrap());
+        let other = SqliteStore::new(folder.file(), HOUR);
+        let mut seen = total(&other.exchange(&[], NOW).unwrap());
         let store = SqliteStore::new(folder.file(), HOUR);
         store.exchange(&[sent(NOW, 10)], NOW).unwrap();
-        seen += total(&watcher.exchange(&[], NOW).unwrap());
+        seen += total(&other.exchange(&[], NOW).unwrap());
         // Its clock is an hour ahead, and right again afterwards.
         let ahead = NOW + HOUR_MS;
         store.exchange(&[sent(ahead, 100)], ahead).unwrap();
         if live {
-            seen += total(&watcher.exchange(&[], NOW + 1_000).unwrap());
+            seen += total(&other.exchange(&[], NOW + 1_000).unwrap());
         }
         for minute in 0..5 {
             let now = NOW + minute * 60_000;
             store.exchange(&[sent(now, 1)], now).unwrap();
-            seen += total(&watcher.exchange(&[], now).unwrap());
+            seen += total(&other.exchange(&[], now).unwrap());
             let begins_now = read(&folder.file(), HOUR, now);
             assert_eq!(begins_now, 111 + minute as i64, "{live} {minute}");
         }
