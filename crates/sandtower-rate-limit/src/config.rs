@@ -8,16 +8,18 @@ use crate::{Pace, alarm::Levels};
 /// The shortest window: its buckets are microseconds then.
 const SHORTEST_WINDOW: Duration = Duration::from_millis(1);
 
-/// What to do about an attempt that is too much.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What to do about an attempt that is beyond a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Mode {
-    /// Nothing: count, warn, learn, and let everything through. Limits, paces and what a server
-    /// asked for only show in the [status](crate::RateLimit::status). The default.
-    #[default]
+    /// Watch: count, warn and learn, and let everything through. Limits, paces and what a server
+    /// asked for only show in the [status](crate::RateLimit::status), which says that they are not
+    /// enforced.
     Observe,
-    /// Say no and when to come back: a [`RateLimitLayer`](crate::RateLimitLayer) rejects then, a
-    /// waiting room makes the caller wait.
+    /// Hold it back: a [`RateLimitLayer`](crate::RateLimitLayer) rejects it, admission control makes
+    /// the caller wait. The default.
+    #[default]
     Enforce,
 }
 
@@ -26,12 +28,16 @@ pub enum Mode {
 /// | setting | default |
 /// |---|---|
 /// | [`window`](Config::window) | 1 h |
-/// | [`mode`](Config::mode) | observe |
+/// | [`mode`](Config::mode) | enforce |
 /// | [`limit`](Config::limit), [`limit_each`](Config::limit_each), [`pace`](Config::pace) | none |
+/// | [`exempt`](Config::exempt) | none |
 /// | [`warn_at`](Config::warn_at) | 80 % and 100 % |
 /// | [`warn_margin`](Config::warn_margin) | 5 % |
 /// | [`longest_hold`](Config::longest_hold) | 60 s |
 /// | [`believed_for`](Config::believed_for) | 10 min |
+///
+/// No setter panics or overflows, whatever duration it is given: what is invalid is an error of
+/// [`RateLimit::new`](crate::RateLimit::new).
 #[derive(Clone, Debug)]
 #[must_use = "a config does nothing by itself"]
 pub struct Config {
@@ -41,33 +47,36 @@ pub struct Config {
     pub(crate) limit_each: Option<u64>,
     pub(crate) limits: Vec<(Operation, u64)>,
     pub(crate) paces: Vec<(Operation, Pace)>,
+    pub(crate) exempt: Vec<Operation>,
     pub(crate) levels: Levels,
     pub(crate) longest_hold: Duration,
-    pub(crate) believed: Duration,
+    pub(crate) believed_for: Duration,
     pub(crate) seed: Seed,
 }
 
 impl Config {
-    /// Tracks, and does no more. The `name` is for rejections and logs: whose limits these are.
+    /// No limits but what the server tells, which is enforced. The `name` is for rejections and logs:
+    /// whose limits these are.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),
             window: Duration::from_secs(3600),
-            mode: Mode::Observe,
+            mode: Mode::Enforce,
             limit_each: None,
             limits: Vec::new(),
             paces: Vec::new(),
+            exempt: Vec::new(),
             levels: Levels { percent: vec![80, 100], margin: 5 },
             longest_hold: Duration::from_secs(60),
-            believed: Duration::from_secs(600),
+            believed_for: Duration::from_secs(600),
             seed: Seed::random(),
         }
     }
 
-    /// The tracking of the application that this project began with: named `E2B`, 100 of each
-    /// operation within an hour, observed and never enforced.
+    /// The widespread tracking: named `E2B`, 100 of each operation within an hour, watched and never
+    /// enforced.
     pub fn classic() -> Self {
-        Self::new("E2B").limit_each(100)
+        Self::new("E2B").mode(Mode::Observe).limit_each(100)
     }
 
     /// How far back attempts are counted; at least 1 ms.
@@ -76,19 +85,19 @@ impl Config {
         self
     }
 
-    /// What to do about an attempt that is too much.
+    /// What to do about an attempt that is beyond a limit.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// Whether it says no to what is too much, and does not only count.
+    /// Whether attempts beyond the limits are held back, and not only watched.
     pub fn is_enforced(&self) -> bool {
         self.mode == Mode::Enforce
     }
 
-    /// Limits `operation` to `limit` attempts within the window; at least 1. Said twice, the last
-    /// word counts.
+    /// Limits `operation` to `limit` attempts within the window; at least 1. The last call for an
+    /// operation wins.
     pub fn limit(mut self, operation: Operation, limit: u64) -> Self {
         self.limits.push((operation, limit));
         self
@@ -101,15 +110,22 @@ impl Config {
         self
     }
 
-    /// Keeps `operation` to a pace, such as a server's known limit of one a second. It holds
-    /// together with the limit over the window. Said twice, the last word counts.
+    /// Keeps `operation` to a pace, such as a server's known limit of one a second, together with
+    /// the limit over the window. The last call for an operation wins.
     pub fn pace(mut self, operation: Operation, pace: Pace) -> Self {
         self.paces.push((operation, pace));
         self
     }
 
+    /// Never holds `operation` back, in whichever mode: for what gives something back, such as ending
+    /// a sandbox. It is counted and warned of all the same.
+    pub fn exempt(mut self, operation: Operation) -> Self {
+        self.exempt.push(operation);
+        self
+    }
+
     /// Warns once when the count rises to each of these parts of its limit, in percent from 1 to
-    /// 100. None at all warns never.
+    /// 100. Without any there are no warnings.
     pub fn warn_at(mut self, percent: impl IntoIterator<Item = u8>) -> Self {
         self.levels.percent = percent.into_iter().collect();
         self.levels.percent.sort_unstable();
@@ -124,20 +140,22 @@ impl Config {
         self
     }
 
-    /// The longest that one answer can hold an operation back, whatever its server asked for. Zero
-    /// learns nothing from answers.
+    /// The longest that one response can hold a scope back, whatever its server asked for. Zero
+    /// learns nothing from responses.
     pub fn longest_hold(mut self, longest: Duration) -> Self {
         self.longest_hold = longest;
         self
     }
 
-    /// How long what was learned from answers is believed when no more of them come.
-    pub fn believed_for(mut self, believed: Duration) -> Self {
-        self.believed = believed;
+    /// How long a pace that was learned is kept when no more responses tell of it. A hold stands
+    /// until its end.
+    pub fn believed_for(mut self, believed_for: Duration) -> Self {
+        self.believed_for = believed_for;
         self
     }
 
-    /// Where randomness comes from: what keeps the clients of a shared limit out of step.
+    /// Where randomness comes from: what keeps the clients of a shared limit out of step. Fix it to
+    /// repeat a run.
     pub fn seed(mut self, seed: Seed) -> Self {
         self.seed = seed;
         self
@@ -175,6 +193,12 @@ impl Config {
         }
     }
 
+    /// Whether attempts of `operation` beyond its limits are held back.
+    pub(crate) fn enforces(&self, operation: Operation) -> bool {
+        let is_this = |other: &Operation| other.index() == operation.index();
+        self.is_enforced() && !self.exempt.iter().any(is_this)
+    }
+
     pub(crate) fn limit_of(&self, operation: Operation) -> Option<u64> {
         last(&self.limits, operation).or(self.limit_each)
     }
@@ -202,34 +226,34 @@ fn last<T: Copy>(said: &[(Operation, T)], operation: Operation) -> Option<T> {
 #[non_exhaustive]
 pub enum ConfigError {
     /// The window is too short to be divided.
-    #[error("a window of {window:?} is too short: it takes at least 1 ms")]
+    #[error("`window` is {window:?}, and must be at least 1 ms")]
     WindowTooShort {
         /// The window that was asked for.
         window: Duration,
     },
     /// A limit of 0 would let nothing through, ever.
-    #[error("a limit of 0 lets nothing through: it takes at least 1, or no limit at all")]
+    #[error("a limit is 0, which lets nothing through: it must be at least 1, or left out")]
     LimitOfZero,
     /// A pace without an interval limits nothing.
-    #[error("the pace of `{operation}` has no interval: it takes at least 1 ns")]
+    #[error("the pace of `{operation}` has an interval of 0, and must have at least 1 ns")]
     PaceWithoutInterval {
         /// Whose pace.
         operation: &'static str,
     },
     /// A pace with a burst of 0 would let nothing through, ever.
-    #[error("the pace of `{operation}` has a burst of 0: it takes at least 1")]
+    #[error("the pace of `{operation}` has a burst of 0, and must have at least 1")]
     PaceWithoutBurst {
         /// Whose pace.
         operation: &'static str,
     },
     /// A level for warnings that no count reaches, or each does.
-    #[error("a warning at {percent} % of a limit makes no sense: it takes 1 to 100 %")]
+    #[error("`warn_at` has {percent} %, and must have from 1 to 100 %")]
     LevelOutOfRange {
         /// The level that was asked for.
         percent: u8,
     },
     /// A level could never warn a second time.
-    #[error("a margin of {margin} % never arms the warning at {lowest} % again: it takes less")]
+    #[error("`warn_margin` is {margin} %, and must be less than the lowest level, {lowest} %")]
     MarginTooWide {
         /// The margin that was asked for.
         margin: u8,
@@ -256,25 +280,25 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_rejected_with_what_would_be_right() {
+    fn what_is_invalid_is_rejected_with_what_would_be_right() {
         let new = || Config::new("any");
         let window = new().window(Duration::from_micros(999));
-        assert_eq!(message(window), "a window of 999µs is too short: it takes at least 1 ms");
-        let error = "a limit of 0 lets nothing through: it takes at least 1, or no limit at all";
+        assert_eq!(message(window), "`window` is 999µs, and must be at least 1 ms");
+        let error = "a limit is 0, which lets nothing through: it must be at least 1, or left out";
         assert_eq!(message(new().limit_each(0)), error);
         assert_eq!(message(new().limit(CALL, 0)), error);
-        let error = "the pace of `call` has no interval: it takes at least 1 ns";
+        let error = "the pace of `call` has an interval of 0, and must have at least 1 ns";
         assert_eq!(message(new().pace(CALL, Pace::every(Duration::ZERO))), error);
-        let error = "the pace of `call` has a burst of 0: it takes at least 1";
+        let error = "the pace of `call` has a burst of 0, and must have at least 1";
         assert_eq!(message(new().pace(CALL, Pace::every(Duration::from_secs(1)).burst(0))), error);
-        let error = "a warning at 120 % of a limit makes no sense: it takes 1 to 100 %";
+        let error = "`warn_at` has 120 %, and must have from 1 to 100 %";
         assert_eq!(message(new().warn_at([80, 120])), error);
-        let error = "a margin of 80 % never arms the warning at 80 % again: it takes less";
+        let error = "`warn_margin` is 80 %, and must be less than the lowest level, 80 %";
         assert_eq!(message(new().warn_margin(80)), error);
     }
 
     #[test]
-    fn the_last_word_on_an_operation_counts_and_the_others_keep_the_common_limit() {
+    fn the_last_limit_of_an_operation_wins_and_the_others_keep_the_common_one() {
         let other = Operation::new(1, "other");
         let config = Config::new("any").limit_each(9).limit(CALL, 1).limit(CALL, 2);
         assert_eq!(config.limit_of(CALL), Some(2));

@@ -37,7 +37,7 @@ impl Pace {
     /// Sandbox creations on E2B's Pro plan: 5 a second.
     pub const PRO_CREATIONS: Self = Self::every(Duration::from_millis(200));
 
-    /// E2B's management API: 20,000 in 30 s. Count all of its operations as one for it.
+    /// E2B's management API: 20,000 in 30 s, counted over all of its operations together.
     pub const MANAGEMENT: Self = Self::within(20_000, Duration::from_secs(30));
 
     /// E2B's operations on sandboxes: 40,000 in 60 s from one address. Count all of them as one for

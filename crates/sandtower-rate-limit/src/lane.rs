@@ -2,52 +2,47 @@ use std::time::Duration;
 
 use sandtower_core::{Completion, Operation, Outcome, Reason, RequestInfo, Scope, Tick, Verdict};
 
+use crate::alarm::Alarm;
+use crate::estimate::ServerLimit;
 use crate::scopes::Scopes;
-use crate::{
-    Charge, Config, Entry, Gcra, Learned, Mode, OperationStats, Recorded, Shadow, Status, Window,
-    alarm::Alarm,
-};
+use crate::{Charge, Config, Entry, Gcra, OperationStats, Recorded, Status, Window};
 
 /// What a [`RateLimit`](crate::RateLimit) gives for one attempt.
 #[derive(Debug)]
-pub struct Token {
-    /// Of the records that it belongs to: after a reset it is of no more meaning.
-    epoch: u32,
+pub struct Permit {
+    /// Of the records that it belongs to: after a reset it means nothing.
+    generation: u32,
     recorded: Recorded,
-    /// Its number with the shadow; 0 without one.
-    attempt: u64,
     /// None without a pace, and for what went although it was too fast.
     charge: Option<Charge>,
-    /// Whether it raised the count to where it may be news.
+    /// Whether it was charged to the pace that was learned.
+    paced: bool,
+    /// Whether anything is known of the server's limit, that its response may change.
+    teaches: bool,
+    /// Whether it raised the count to where a warning may be due.
     may_warn: bool,
+    /// How many had been turned away when it was acquired.
+    turned_away: u64,
 }
 
 /// All that is known of one operation: what was sent, and what may be sent. Pure.
 #[derive(Debug)]
 pub(crate) struct Lane {
     operation: Operation,
-    epoch: u32,
+    generation: u32,
+    enforced: bool,
     limit: Option<u64>,
     window: Window,
     pace: Option<Gcra>,
     scopes: Scopes,
-    believed: Duration,
     alarm: Alarm,
     over: u64,
+    /// Attempts turned away so far: whether there is anyone to tell of a place that is free.
+    turned_away: u64,
+    /// Those of them that were told to ask again.
+    told: u64,
     /// Sent, less given back, since the last exchange with the store.
     unsaved: i64,
-}
-
-/// Who asks for a token, and what becomes of a no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asker {
-    /// A gate's shell or a waiting room: as the [`Mode`] says.
-    Gate,
-    /// The line of a layer that paces: a no is a no.
-    Line {
-        /// Since when it stands there, if others may come fresh.
-        arrived: Tick,
-    },
 }
 
 /// Why an attempt may not go, and when it may.
@@ -57,11 +52,17 @@ pub(crate) struct Blocked {
     pub(crate) reason: Reason,
 }
 
-/// What is worth telling after an attempt. It is told when the lane is unlocked.
+/// What is to be told when the lane is unlocked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct News {
+    /// A part of the limit was reached.
     pub(crate) level: Option<Level>,
+    /// The server began to hold the operation, for so long.
     pub(crate) held: Option<Duration>,
+    /// There are more scopes that are held than there are rows.
+    pub(crate) scopes_shared: bool,
+    /// Callers that were turned away may get through sooner than they were told.
+    pub(crate) opened: bool,
 }
 
 /// A part of a limit that was reached.
@@ -70,15 +71,16 @@ pub(crate) struct Level {
     pub(crate) percent: u8,
     pub(crate) count: u64,
     pub(crate) limit: u64,
+    pub(crate) enforced: bool,
 }
 
-impl Token {
-    /// Whether nothing is learned from `verdict` on its attempt, and there is nothing to tell: then
-    /// the lane need not be asked.
+impl Permit {
+    /// Whether nothing is learned from `verdict` on its attempt, and nothing is to be told: then the
+    /// lane need not be locked, nor the clock be read.
     #[inline]
     pub(crate) fn is_quiet(&self, verdict: &Verdict) -> bool {
-        let teaches = verdict.allowance.is_some() || verdict.outcome == Outcome::Throttled;
-        !(self.may_warn || teaches)
+        let says = verdict.allowance.is_some() || verdict.outcome == Outcome::Throttled;
+        !(self.may_warn || self.teaches || says)
     }
 }
 
@@ -86,128 +88,147 @@ impl Lane {
     pub(crate) fn new(operation: Operation, config: &Config) -> Self {
         Self {
             operation,
-            epoch: 0,
+            generation: 0,
+            enforced: config.enforces(operation),
             limit: config.limit_of(operation),
             window: Window::new(config.window),
             pace: config.pace_of(operation).map(Gcra::new),
-            scopes: Scopes::new(
-                config.seed.clone(),
-                config.pace_of(operation),
-                config.longest_hold,
-            ),
-            believed: config.believed,
+            scopes: Scopes::new(config.seed.clone(), config.longest_hold, config.believed_for),
             alarm: Alarm::default(),
             over: 0,
+            turned_away: 0,
+            told: 0,
             unsaved: 0,
         }
+    }
+
+    /// Why an attempt may not go at `now`, if the limits are enforced. Acquires nothing.
+    pub(crate) fn check(&mut self, now: Tick, scope: Scope) -> Option<Blocked> {
+        if !self.enforced {
+            return None;
+        }
+        let blocked = self.blocked(now, scope)?;
+        self.turned_away += 1;
+        Some(blocked)
     }
 
     #[inline]
     pub(crate) fn take(
         &mut self,
         now: Tick,
-        info: &RequestInfo,
-        asker: Asker,
+        request: &RequestInfo,
         config: &Config,
-    ) -> Result<Token, Blocked> {
+    ) -> Result<Permit, Blocked> {
         // A store knows it by its number alone.
-        let RequestInfo { operation, scope, .. } = *info;
+        let RequestInfo { operation, scope, .. } = *request;
         self.operation = operation;
         let count = self.window.count(now);
         if let Some(limit) = self.limit {
-            // Here and not when it rises: between two answers the count may fall and rise again.
+            // Here and not when it rises: between two responses the count may fall and rise again.
             self.alarm.fell(&config.levels, count, limit);
         }
-        if self.is_over(count, now, scope, asker) {
+        if self.is_over(count, now, scope) {
             self.over = self.over.saturating_add(1);
-            if (config.mode == Mode::Enforce || asker != Asker::Gate)
-                && let Some(blocked) = self.blocked(now, scope, asker)
-            {
+            if let Some(blocked) = self.check(now, scope) {
                 return Err(blocked);
             }
         }
-        let attempt = match config.longest_hold.is_zero() {
-            true => 0,
-            false => self.scopes.at(scope, now, self.believed).took(now),
-        };
-        self.unsaved += 1;
-        Ok(Token {
-            epoch: self.epoch,
-            attempt,
+        let known = self.scopes.known(scope, now);
+        let teaches = known.is_some();
+        let paced = known.is_some_and(|estimate| estimate.took(now));
+        self.unsaved = self.unsaved.saturating_add(1);
+        Ok(Permit {
+            generation: self.generation,
             recorded: self.window.add(now),
             charge: self.pace.as_mut().and_then(|pace| pace.take(now).ok()),
+            paced,
+            teaches,
             may_warn: self.limit.is_some() && self.alarm.may_rise(count.saturating_add(1)),
+            turned_away: self.turned_away,
         })
     }
 
-    pub(crate) fn give_back(&mut self, scope: Scope, token: Token) {
-        if token.epoch != self.epoch {
-            return;
-        }
-        if let Some(shadow) = self.scopes.get_mut(scope) {
-            shadow.give_back(token.attempt);
-        }
-        self.unsaved -= 1;
-        self.window.give_back(token.recorded);
-        if let (Some(pace), Some(charge)) = (&mut self.pace, token.charge) {
-            pace.give_back(charge);
-        }
-    }
-
-    pub(crate) fn settle(
-        &mut self,
-        token: &Token,
-        scope: Scope,
-        settlement: &Completion,
-        config: &Config,
-    ) -> News {
-        if token.epoch != self.epoch {
+    /// Its attempt was never sent.
+    pub(crate) fn give_back(&mut self, scope: Scope, permit: Permit) -> News {
+        if permit.generation != self.generation {
             return News::default();
         }
-        let held = self.learn(token.attempt, scope, settlement, config);
-        // Only what was really sent may warn: what is given back never gets here.
-        let level = self.limit.and_then(|limit| {
-            let count = self.window.count(settlement.now);
-            let percent = self.alarm.rose(&config.levels, count, limit)?;
-            Some(Level { percent, count, limit })
-        });
-        News { level, held }
-    }
-
-    /// Says for how long the server wants to be left alone, if that is new.
-    fn learn(
-        &mut self,
-        attempt: u64,
-        scope: Scope,
-        settlement: &Completion,
-        config: &Config,
-    ) -> Option<Duration> {
-        let throttled = settlement.verdict.outcome == Outcome::Throttled;
-        let says_nothing = settlement.verdict.allowance.is_none() && !throttled;
-        if says_nothing || config.longest_hold.is_zero() {
-            return None;
+        if permit.paced
+            && let Some(estimate) = self.scopes.get_mut(scope)
+        {
+            estimate.give_back();
         }
-        let now = settlement.now;
-        let held = |shadow: &Shadow| shadow.held().min(now + config.longest_hold).since(now);
-        let shadow = self.scopes.at(scope, now, self.believed);
-        let before = held(shadow);
-        shadow.learn(attempt, settlement);
-        (throttled && before.is_zero()).then(|| held(shadow)).filter(|held| !held.is_zero())
+        self.unsaved = self.unsaved.saturating_sub(1);
+        self.window.give_back(permit.recorded);
+        if let (Some(pace), Some(charge)) = (&mut self.pace, permit.charge) {
+            pace.give_back(charge);
+        }
+        // A pair of gates that gives back what the other one rejected must not wake its own queue.
+        let opened = self.turned_away != permit.turned_away && self.tell_opened();
+        News { opened, ..News::default() }
     }
 
-    /// What the store does not have yet, at `wall` in its time. It has it then, if it can be used.
-    pub(crate) fn unsaved(&mut self, wall: u64, saved: &mut Vec<Entry>) {
+    pub(crate) fn record(
+        &mut self,
+        permit: &Permit,
+        scope: Scope,
+        done: &Completion,
+        config: &Config,
+    ) -> News {
+        if permit.generation != self.generation {
+            return News::default();
+        }
+        let mut news = self.learn(scope, done, config);
+        // Only what was really sent may warn: what is given back never gets here.
+        news.level = self.limit.and_then(|limit| {
+            let count = self.window.count(done.now());
+            let percent = self.alarm.rose(&config.levels, count, limit)?;
+            Some(Level { percent, count, limit, enforced: self.enforced })
+        });
+        news
+    }
+
+    fn learn(&mut self, scope: Scope, done: &Completion, config: &Config) -> News {
+        let throttled = done.verdict.outcome == Outcome::Throttled;
+        if config.longest_hold.is_zero() {
+            return News::default();
+        }
+        let says = throttled || done.verdict.allowance.is_some();
+        let now = done.now();
+        let (estimate, scopes_shared) = match says {
+            true => self.scopes.at(scope, now),
+            // A plain success matters to what is known already, and is no reason to know of it.
+            false => match self.scopes.known(scope, now) {
+                Some(estimate) => (estimate, false),
+                None => return News::default(),
+            },
+        };
+        let before = (estimate.held(), estimate.opens());
+        estimate.learn(done);
+        let after = (estimate.held(), estimate.opens());
+        let begins = throttled && before.0 <= now && now < after.0;
+        let held = begins.then(|| after.0.since(now));
+        let opened = after.1 < before.1 && now < before.1 && self.tell_opened();
+        News { level: None, held, scopes_shared, opened }
+    }
+
+    /// Whether there is anyone to tell of a place that is free.
+    fn tell_opened(&mut self) -> bool {
+        std::mem::replace(&mut self.told, self.turned_away) != self.turned_away
+    }
+
+    /// What the store does not have yet, at `now`, which is `wall` in its time. It has it then, if it
+    /// can be used.
+    pub(crate) fn unsaved(&mut self, now: Tick, wall: u64, saved: &mut Vec<Entry>) {
         let operation = self.operation.index() as u8;
         let count = std::mem::take(&mut self.unsaved);
-        if count == 0 {
-            return;
+        if count != 0 {
+            saved.push(Entry::Sent { operation, at: wall, count });
         }
-        saved.push(Entry::Sent { operation, at: wall, count });
-        for (scope, learned) in self.scopes.learned() {
-            let Some(interval_high) = learned.interval_high else { continue };
-            let (scope, interval_low) = (scope.id(), learned.interval_low);
-            saved.push(Entry::Learned { operation, scope, at: wall, interval_low, interval_high });
-        }
+        saved.extend(self.scopes.held(now).map(|(scope, until)| {
+            let left = u64::try_from(until.since(now).as_millis()).unwrap_or(u64::MAX);
+            Entry::Held { operation, scope: scope.id(), until: wall.saturating_add(left) }
+        }));
     }
 
     /// The store could not be used: it gets what it did not have once more.
@@ -215,24 +236,16 @@ impl Lane {
         self.unsaved = self.unsaved.saturating_add(count);
     }
 
-    /// Others have sent so many.
-    pub(crate) fn others_sent(&mut self, at: Tick, count: i64) {
-        self.window.add_many(at, u64::try_from(count).unwrap_or(0));
+    /// Others have sent `count`, `ago` before `now`. Says whether that made room for callers that
+    /// were turned away.
+    pub(crate) fn others_sent(&mut self, now: Tick, ago: Duration, count: i64) -> bool {
+        self.window.add_past(now, ago, count);
+        count < 0 && self.tell_opened()
     }
 
-    pub(crate) fn believe(&mut self, scope: Scope, low: Duration, high: Duration, config: &Config) {
-        if !config.longest_hold.is_zero() {
-            self.scopes.at(scope, Tick::ZERO, self.believed).believe(low, high);
-        }
-    }
-
-    pub(crate) fn learned(&self, scope: Scope) -> Option<Learned> {
-        self.scopes.get(scope)?.learned()
-    }
-
-    /// When the next attempt may go.
-    pub(crate) fn opens(&mut self, now: Tick, scope: Scope, asker: Asker) -> Tick {
-        self.blocked(now, scope, asker).map_or(now, |blocked| blocked.until)
+    /// The process before was held.
+    pub(crate) fn hold(&mut self, scope: Scope, until: Tick, now: Tick) {
+        self.scopes.at(scope, now).0.hold(until, now);
     }
 
     pub(crate) fn set_limit(&mut self, limit: Option<u64>) {
@@ -240,17 +253,29 @@ impl Lane {
         self.alarm = Alarm::default();
     }
 
+    /// Forgets what was sent and learned. What is unsaved was sent all the same.
     pub(crate) fn reset(&mut self, config: &Config) {
-        let (epoch, limit) = (self.epoch.wrapping_add(1), self.limit);
-        *self = Self { epoch, limit, ..Self::new(self.operation, config) };
+        let (limit, over, unsaved) = (self.limit, self.over, self.unsaved);
+        let (generation, told) = (self.generation.wrapping_add(1), self.turned_away);
+        *self = Self::new(self.operation, config);
+        (self.limit, self.over, self.unsaved, self.generation) = (limit, over, unsaved, generation);
+        (self.turned_away, self.told) = (told, told);
+    }
+
+    pub(crate) fn server_limit(&mut self, scope: Scope, now: Tick) -> Option<ServerLimit> {
+        Some(self.scopes.known(scope, now)?.snapshot(now))
     }
 
     pub(crate) fn status(&mut self, now: Tick) -> Status {
-        let available = self.opens(now, Scope::ALL, Asker::Gate);
         let count = self.window.count(now);
+        let mut available = self.scopes.opens();
+        for blocked in [self.full(now), self.too_fast(now)].into_iter().flatten() {
+            available = available.max(blocked.until);
+        }
         Status {
             count,
             limit: self.limit,
+            enforced: self.enforced,
             exceeded: self.limit.is_some_and(|limit| count >= limit),
             remaining: self.limit.map(|limit| limit.saturating_sub(count)),
             resets_in: self.window.falls_below(1, now).since(now),
@@ -263,24 +288,25 @@ impl Lane {
             operation: self.operation.name(),
             count: self.window.count(now),
             limit: self.limit,
+            enforced: self.enforced,
             over: self.over,
         }
     }
 
-    /// The last of all reasons to pass. Takes nothing, so that what one of them lets through and
+    /// The last of all reasons to pass. Acquires nothing, so that what one of them lets through and
     /// another does not need not be given back.
-    fn blocked(&mut self, now: Tick, scope: Scope, asker: Asker) -> Option<Blocked> {
-        let all = [self.full(now), self.too_fast(now), self.foreseen(now, scope, asker)];
+    fn blocked(&mut self, now: Tick, scope: Scope) -> Option<Blocked> {
+        let all = [self.full(now), self.too_fast(now), self.held_back(now, scope)];
         all.into_iter().flatten().max_by_key(|blocked| blocked.until)
     }
 
     /// Whether anything is in the way: the same as [`blocked`](Self::blocked), without the question
     /// until when, which costs more.
     #[inline]
-    fn is_over(&mut self, count: u64, now: Tick, scope: Scope, asker: Asker) -> bool {
+    fn is_over(&mut self, count: u64, now: Tick, scope: Scope) -> bool {
         self.limit.is_some_and(|limit| count >= limit)
             || self.too_fast(now).is_some()
-            || self.foreseen(now, scope, asker).is_some()
+            || self.held_back(now, scope).is_some()
     }
 
     fn full(&mut self, now: Tick) -> Option<Blocked> {
@@ -301,12 +327,9 @@ impl Lane {
     }
 
     #[inline]
-    fn foreseen(&mut self, now: Tick, scope: Scope, asker: Asker) -> Option<Blocked> {
-        let shadow = self.scopes.known(scope, now, self.believed)?;
-        let until = match asker {
-            Asker::Gate => shadow.opens(now),
-            Asker::Line { arrived } => shadow.opens_for(now, arrived),
-        };
-        (now < until).then(|| Blocked { until, reason: shadow.reason() })
+    fn held_back(&mut self, now: Tick, scope: Scope) -> Option<Blocked> {
+        let estimate = self.scopes.known(scope, now)?;
+        let until = estimate.opens();
+        (now < until).then(|| Blocked { until, reason: estimate.reason() })
     }
 }

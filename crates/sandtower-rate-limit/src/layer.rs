@@ -1,65 +1,78 @@
-use sandtower_core::{ByResult, Gated, GatedLayer};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use sandtower_core::{ByResult, Gated, GatedLayer, Operation};
 use tower_layer::Layer;
 
-use crate::RateLimit;
+use crate::{Config, Pace, RateLimit};
 
-/// A service behind a [`RateLimit`]: made by a [`RateLimitLayer`].
-pub type RateLimited<S, C = ByResult> = Gated<S, RateLimit, C, TokioClock>;
+/// A service behind a [`RateLimit`], made by a [`RateLimitLayer`].
+pub type RateLimited<S, C = ByResult> = Gated<S, RateLimit, C>;
 
-/// Records every attempt, and rejects what is too much if its [`RateLimit`] is told to enforce.
+/// Counts every attempt, and rejects what is beyond a limit.
 ///
-/// It decides in `call` and waits for nothing: a caller that is rejected gets a
-/// [`Rejection`](sandtower_core::Rejection) that says when to come back. Who wants to wait instead
-/// takes a [`PaceLayer`](crate::PaceLayer), or puts the [`RateLimit`] into a waiting room as a gate,
-/// and not this layer around it.
+/// It decides in `call` and never waits: a rejected caller gets a
+/// [`Rejection`](sandtower_core::Rejection) that says when to come back. To make callers wait
+/// instead, hand the [`RateLimit`] to admission control as a gate, and leave out this layer.
 ///
-/// An attempt that was sent counts, though its caller drops it before it is answered.
+/// An attempt that was sent counts, also when its caller drops it before the response.
 ///
-/// Place it inside retries, so that each attempt is counted. Without a
-/// [classifier](RateLimitLayer::classify) all requests are one operation and answers teach nothing.
+/// Place it inside retries, so that each attempt is counted.
 ///
 /// ```
-/// use sandtower_core::{RequestInfo, BoxError, Operation, Verdict, classify_fn};
+/// use std::num::NonZeroU32;
+/// use sandtower_core::{BoxError, Rejection, find};
 /// use sandtower_rate_limit::RateLimitLayer;
-/// use tower::{Layer, ServiceExt, service_fn};
+/// use tower::{Layer, Service, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
-/// const CREATE: Operation = Operation::new(1, "sandbox_create");
+/// let layer = RateLimitLayer::per_second(NonZeroU32::new(5).unwrap());
+/// let mut service = layer.layer(service_fn(async |text: &str| Ok::<_, BoxError>(text.len())));
 ///
-/// let layer = RateLimitLayer::classic().classify(classify_fn(
-///     |_: &&str| RequestInfo::new(CREATE),
-///     |_: Result<&usize, &BoxError>| Verdict::success(),
-/// ));
-/// let limit = layer.handle().clone();
-/// let service = layer.layer(service_fn(async |name: &str| Ok::<_, BoxError>(name.len())));
-///
-/// assert_eq!(service.oneshot("a sandbox").await?, 9);
-/// assert_eq!(limit.status(CREATE).remaining, Some(99));
+/// for _ in 0..5 {
+///     assert_eq!(service.ready().await?.call("hello").await?, 5);
+/// }
+/// let error = service.ready().await?.call("hello").await.unwrap_err();
+/// assert!(find::<Rejection>(&*error).is_some());
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
 pub struct RateLimitLayer<C = ByResult> {
-    inner: GatedLayer<RateLimit, C, TokioClock>,
+    inner: GatedLayer<RateLimit, C>,
 }
 
 impl RateLimitLayer {
-    /// Every service made by this layer and by its clones shares `limit`.
-    pub fn new(limit: RateLimit) -> Self {
-        Self { inner: GatedLayer::new(limit, ByResult::default(), TokioClock) }
+    /// At most `rate` calls in any second: up to `rate` of them at once after a rest. Rejects the
+    /// others. All requests are one operation.
+    pub fn per_second(rate: NonZeroU32) -> Self {
+        Self::per(rate, Duration::from_secs(1))
     }
 
-    /// Observes as [`Config::classic`](crate::Config::classic) says.
-    pub fn classic() -> Self {
-        Self::new(RateLimit::classic())
+    /// The same by the minute.
+    pub fn per_minute(rate: NonZeroU32) -> Self {
+        Self::per(rate, Duration::from_secs(60))
+    }
+
+    fn per(rate: NonZeroU32, span: Duration) -> Self {
+        let pace = Pace::every(span / rate.get()).burst(rate.get());
+        let limit = RateLimit::checked(Config::new("service").pace(Operation::CALL, pace), None);
+        Self::new(limit, ByResult::default())
     }
 }
 
 impl<C> RateLimitLayer<C> {
-    /// Tells operations apart, and what answers say, by `classify`.
-    #[must_use]
-    pub fn classify<D>(self, classify: D) -> RateLimitLayer<D> {
-        let limit = self.handle().clone();
-        RateLimitLayer { inner: GatedLayer::new(limit, classify, TokioClock) }
+    /// Every service made by this layer and by its clones shares `limit`.
+    ///
+    /// `classify` tells operations apart, whose limits they are, and what responses say of the
+    /// server's own limit. `ByResult` takes all requests for one operation,
+    /// [`Operation::CALL`], and learns nothing.
+    pub fn new(limit: RateLimit, classify: C) -> Self {
+        Self { inner: GatedLayer::new(limit, classify) }
+    }
+
+    /// Watches as [`Config::classic`] says, and rejects nothing.
+    pub fn classic(classify: C) -> Self {
+        Self::new(RateLimit::classic(), classify)
     }
 
     /// Reads and steers the limit.

@@ -1,67 +1,73 @@
-//! A tower layer that tracks calls by operation over a sliding window, and can hold them to a rate.
+//! A tower layer that counts calls by operation over a sliding window, holds them to limits and to a
+//! pace, and obeys the server's own rate limit.
 //!
-//! A [`RateLimit`] is a cheap handle and a [gate](sandtower_core::Gate) in one. It counts every
-//! attempt by operation over the last hour (or any [window](Config::window)), warns before a
-//! [limit](Config::limit) is used up, keeps a known [pace](Config::pace) such as one creation a
-//! second, and stays away for as long as a server that throttles asks. What it does about an
-//! attempt that is too much is its [`Mode`]: nothing, unless it is told to enforce.
+//! The shortest way is a [`RateLimitLayer::per_second`]. With limits by operation, configure a
+//! [`RateLimit`]: a cheap handle and an admission policy (a [gate](sandtower_core::Gate)) in one.
 //!
-//! Put it before a service with a [`RateLimitLayer`], which rejects what is too much, or with a
-//! [`PaceLayer`], in which callers wait for the instant at which they are predicted to pass; or hand
-//! it to a waiting room as one of its gates. Never two of them: an attempt would count twice.
+//! | to | use |
+//! |---|---|
+//! | reject what is too much | a [`RateLimitLayer`] |
+//! | make callers wait | admission control, with the [`RateLimit`] as one of its gates |
+//! | count and warn only | [`Mode::Observe`] |
+//! | count across restarts, or with other processes | `RateLimit::durable` (feature `sqlite`), or your own [`Store`] |
 //!
-//! What it knows of a server's limit are the [known](Pace) paces and what it [learns](Shadow) from
-//! answers: both hold together. What it counted and learned can outlive the process
-//! ([`RateLimit::durable`]), or be shared by several through a [`Store`].
+//! Never enforce one limit twice: an attempt would be counted twice.
 //!
 //! ```
 //! use std::time::Duration;
-//! use sandtower_core::Operation;
-//! use sandtower_rate_limit::{Config, Mode, Pace, RateLimit, RateLimitLayer};
+//! use sandtower_core::{BoxError, Operation, Rejection, RequestInfo, Verdict, classify_fn, find};
+//! use sandtower_rate_limit::{Config, Pace, RateLimit, RateLimitLayer};
+//! use tower::{Layer, Service, ServiceExt, service_fn};
 //!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
 //! const CREATE: Operation = Operation::new(1, "sandbox_create");
 //!
 //! let limit = RateLimit::new(
 //!     Config::new("E2B")
-//!         .mode(Mode::Enforce)
-//!         .limit(CREATE, 100)
+//!         .limit(CREATE, 100) // within an hour
 //!         .pace(CREATE, Pace::every(Duration::from_secs(1))),
 //! )?;
-//! let layer = RateLimitLayer::new(limit.clone());
-//! # let _ = layer;
+//! let classify = classify_fn(
+//!     |_: &&str| RequestInfo::new(CREATE),
+//!     |_: Result<&usize, &BoxError>| Verdict::success(),
+//! );
+//! let mut service = RateLimitLayer::new(limit.clone(), classify)
+//!     .layer(service_fn(async |name: &str| Ok::<_, BoxError>(name.len())));
+//!
+//! service.ready().await?.call("a sandbox").await?;
+//! let error = service.ready().await?.call("another").await.unwrap_err();
+//! assert!(find::<Rejection>(&*error).is_some(), "one a second");
 //!
 //! let status = limit.status(CREATE);
-//! assert_eq!((status.count, status.remaining, status.exceeded), (0, Some(100), false));
-//! # Ok::<(), sandtower_rate_limit::ConfigError>(())
+//! assert_eq!((status.count, status.remaining, status.exceeded), (1, Some(99), false));
+//! # Ok(()) }
 //! ```
 //!
-//! The arithmetic is in three pure engines that know nothing of services: [`Window`] counts, [`Gcra`]
-//! paces, [`Shadow`] follows a server.
+//! The arithmetic is in pure engines that know nothing of services: [`Window`] counts, [`Gcra`]
+//! keeps a pace.
 
 mod alarm;
 mod config;
-mod frame;
+mod estimate;
 mod gcra;
-mod interval;
 mod lane;
 mod layer;
-mod paced;
+mod rate_limit;
 mod saving;
 mod scopes;
-mod shadow;
-mod share;
+mod shared;
 mod status;
 mod store;
-mod tracker;
 mod window;
 
 pub use config::{Config, ConfigError, Mode};
+pub use estimate::ServerLimit;
 pub use gcra::{Charge, Gcra, Pace};
-pub use lane::Token;
+pub use lane::Permit;
 pub use layer::{RateLimitLayer, RateLimited};
-pub use paced::{LineStats, PaceFuture, PaceLayer, Paced, Pacer};
-pub use shadow::{Learned, Shadow};
+pub use rate_limit::RateLimit;
 pub use status::{OperationStats, Stats, Status};
-pub use store::{Entry, FileStore, Store, StoreError};
-pub use tracker::RateLimit;
+#[cfg(feature = "sqlite")]
+pub use store::SqliteStore;
+pub use store::{Entry, Store, StoreError};
 pub use window::{Recorded, Window};

@@ -1,103 +1,145 @@
 //! What a rate limit has to do with its store.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sandtower_core::Tick;
 
-use crate::{Entry, RateLimit, Store, StoreError};
+use crate::{Entry, Store, StoreError};
 
-/// A record is in the store at most this much later, and the time that writing it takes.
+/// A count is in the store at most this much later, and the time that writing it takes: a process
+/// that is killed loses less than a second.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// So many writes later what expired is removed.
+/// So many exchanges later what expired is removed: once a minute.
 const CLEAN_EVERY: u32 = 240;
 
 #[derive(Debug)]
 pub(crate) struct Saving {
     store: Arc<dyn Store>,
-    /// One exchange at a time: what one has not put back yet, another must not miss.
-    turn: Mutex<()>,
-    /// Whether the store could not be used the last time: told once.
-    lost: AtomicBool,
+    /// Held during an exchange: what one has not put back yet, another must not miss.
+    turn: Mutex<Turn>,
+    stopped: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Turn {
+    /// Why the store could not be used the last time: told once.
+    failing: Option<&'static str>,
+    closed: bool,
+}
+
+/// What an exchange does with the lanes.
+pub(crate) trait Exchanged {
+    /// Collects what the store does not have yet.
+    fn collect(&self, now: Tick, wall: u64) -> Vec<Entry>;
+    /// The store did not take it: it comes again.
+    fn keep(&self, ours: &[Entry]);
+    /// Takes in what others have put there.
+    fn take(&self, theirs: Vec<Entry>, now: Tick, wall: u64);
 }
 
 impl Saving {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, turn: Mutex::new(()), lost: AtomicBool::new(false) }
+        Self { store, turn: Mutex::default(), stopped: AtomicBool::new(false) }
     }
 
-    /// Gives the store what `collect` finds, and takes what others have put there. What the store
-    /// did not take goes back by `keep`.
-    pub(crate) fn exchange(
-        &self,
-        name: &str,
-        collect: impl FnOnce(u64, &mut Vec<Entry>),
-        keep: impl Fn(u8, i64),
-        take: impl Fn(Entry, Tick, u64),
-    ) {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Gives the store what it does not have, and takes what others have put there.
+    pub(crate) fn exchange(&self, name: &str, with: &dyn Exchanged) -> Result<(), StoreError> {
         let (now, wall) = (Tick::now(), wall());
-        let mut ours = Vec::new();
-        collect(wall, &mut ours);
-        match self.store.exchange(&ours, wall) {
-            Ok(theirs) => {
-                self.found();
-                theirs.into_iter().for_each(|entry| take(entry, now, wall));
-            }
-            Err(error) => {
-                for entry in ours {
-                    if let Entry::Sent { operation, count, .. } = entry {
-                        keep(operation, count);
-                    }
-                }
-                self.missed(name, &error);
-            }
+        let mut turn = self.turn();
+        if turn.closed {
+            return Ok(());
         }
+        let ours = with.collect(now, wall);
+        let exchanged = self.store.exchange(&ours, wall);
+        if exchanged.is_err() {
+            with.keep(&ours);
+        }
+        let changed = turn.changed(exchanged.as_ref().err());
+        drop(turn);
+        if changed {
+            tell(name, exchanged.as_ref().err());
+        }
+        with.take(exchanged?, now, wall);
+        Ok(())
     }
 
     pub(crate) fn cleanup(&self, name: &str) -> u64 {
-        match self.store.cleanup(wall()) {
-            Ok(removed) => removed,
-            Err(error) => {
-                self.missed(name, &error);
-                0
+        let mut turn = self.turn();
+        if turn.closed {
+            return 0;
+        }
+        let removed = self.store.cleanup(wall());
+        let changed = turn.changed(removed.as_ref().err());
+        drop(turn);
+        if changed {
+            tell(name, removed.as_ref().err());
+        }
+        removed.unwrap_or(0)
+    }
+
+    /// The last exchange; none comes after it.
+    pub(crate) fn close(&self, name: &str, with: &dyn Exchanged) -> Result<(), StoreError> {
+        self.stopped.store(true, Ordering::Relaxed);
+        let last = self.exchange(name, with);
+        if !std::mem::replace(&mut self.turn().closed, true) {
+            self.store.close();
+        }
+        last
+    }
+
+    /// Exchanges in a thread of its own, until it is closed.
+    pub(crate) fn in_background(
+        work: impl Fn(bool) -> bool + Send + 'static,
+    ) -> std::io::Result<Thread> {
+        let work = move || {
+            for round in 1_u32.. {
+                std::thread::park_timeout(EVERY);
+                if !work(round.is_multiple_of(CLEAN_EVERY)) {
+                    return;
+                }
             }
-        }
+        };
+        let thread = std::thread::Builder::new().name("sandtower-rate-limit".into());
+        Ok(thread.spawn(work)?.thread().clone())
     }
 
-    fn found(&self) {
-        self.lost.store(false, Ordering::Relaxed);
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
-    fn missed(&self, name: &str, error: &StoreError) {
-        if !self.lost.swap(true, Ordering::Relaxed) {
-            let cause = std::error::Error::source(error).map(ToString::to_string);
-            tracing::warn!(
-                target: "sandtower::rate_limit",
-                name, error = %error, cause,
-                "the store of a rate limit cannot be used: it counts by itself until it can"
-            );
-        }
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Saves `limit` again and again, as long as there is one.
-pub(crate) fn in_background(
-    limit: impl Fn() -> Option<RateLimit> + Send + 'static,
-) -> std::io::Result<()> {
-    let work = move || {
-        for round in 1_u32.. {
-            std::thread::park_timeout(EVERY);
-            let Some(limit) = limit() else { return };
-            limit.sync();
-            if round.is_multiple_of(CLEAN_EVERY) {
-                limit.cleanup();
-            }
+impl Turn {
+    /// Whether the store begins to fail, fails otherwise than before, or works again.
+    fn changed(&mut self, error: Option<&StoreError>) -> bool {
+        let failing = error.map(StoreError::label);
+        std::mem::replace(&mut self.failing, failing) != failing
+    }
+}
+
+/// Called with no lock held: a subscriber of `tracing` may use the rate limit.
+fn tell(name: &str, error: Option<&StoreError>) {
+    match error {
+        Some(error) => {
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            tracing::warn!(
+                target: "sandtower::rate_limit",
+                name, kind = error.label(), error = %error, cause,
+                "rate limit store unavailable, counting in memory"
+            );
         }
-    };
-    std::thread::Builder::new().name("sandtower-rate-limit".into()).spawn(work).map(drop)
+        None => tracing::info!(
+            target: "sandtower::rate_limit",
+            name, "rate limit store recovered"
+        ),
+    }
 }
 
 /// Milliseconds since 1970.

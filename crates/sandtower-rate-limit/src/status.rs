@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// How one operation stands.
+/// How one operation stands. Times are milliseconds when it is serialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Status {
@@ -10,14 +10,20 @@ pub struct Status {
     pub count: u64,
     /// What the window allows; `None`: no limit.
     pub limit: Option<u64>,
+    /// Whether attempts beyond the limits are held back. If not, the limits are only watched, and
+    /// all of them pass.
+    pub enforced: bool,
     /// Whether the limit is used up.
     pub exceeded: bool,
     /// What is left of the limit.
     pub remaining: Option<u64>,
-    /// The time until all of the limit is back, if nothing more is sent.
+    /// The time until all of the limit is back, if nothing more is sent. Serializes as
+    /// `resets_in_ms`.
+    #[serde(rename = "resets_in_ms", serialize_with = "millis")]
     pub resets_in: Duration,
     /// The time until an attempt may go by every limit that is known: the window's, the pace, and
-    /// what the server asked for. Zero: now.
+    /// what the server asked for of any scope. Zero: now. Serializes as `available_in_ms`.
+    #[serde(rename = "available_in_ms", serialize_with = "millis")]
     pub available_in: Duration,
 }
 
@@ -27,15 +33,27 @@ pub struct Status {
 pub struct Stats {
     /// Attempts of all operations within the window.
     pub total: u64,
-    /// Every operation that was ever asked for, by its number.
+    /// Every operation that was ever sent, by its number.
     pub by_operation: Vec<OperationStats>,
+    /// Whether attempts beyond the limits are held back. If not, the limits are only watched.
+    pub enforced: bool,
     /// How far back attempts are counted. Serializes as `window_ms`.
     #[serde(rename = "window_ms", serialize_with = "millis")]
     pub window: Duration,
 }
 
-fn millis<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn millis<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+pub(crate) fn optional_millis<S: Serializer>(
+    time: &Option<Duration>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => millis(time, to),
+        None => to.serialize_none(),
+    }
 }
 
 /// What was sent of one operation.
@@ -48,7 +66,9 @@ pub struct OperationStats {
     pub count: u64,
     /// What the window allows; `None`: no limit.
     pub limit: Option<u64>,
-    /// How often, since the start, somebody asked while it was too much: told no when enforcing, let
-    /// through when observing.
+    /// Whether attempts beyond the limits are held back. If not, the limits are only watched.
+    pub enforced: bool,
+    /// Attempts since the start that were beyond a limit: held back if it is enforced, let through
+    /// if it only watches.
     pub over: u64,
 }

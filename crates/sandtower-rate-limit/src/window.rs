@@ -34,7 +34,8 @@ pub struct Window {
     width: u64,
     /// When the first record was made; where bucket 0 begins.
     origin: Option<u64>,
-    /// The number of the latest bucket.
+    /// The number of the latest bucket. The first is numbered [`SLOTS`], so that a record of
+    /// another process, from before the first of this one, has a number too.
     latest: u64,
     /// When the latest bucket ends.
     ends: u64,
@@ -53,8 +54,7 @@ impl Window {
     /// A window over the last `span`, rounded up to a multiple of 64 ns. Spans beyond 584 years are
     /// cut to them.
     pub fn new(span: Duration) -> Self {
-        let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        let width = span.div_ceil(PARTS as u64).max(1);
+        let width = nanos(span).div_ceil(PARTS as u64).max(1);
         Self { width, origin: None, latest: 0, ends: 0, total: 0, slots: [0; SLOTS as usize] }
     }
 
@@ -66,23 +66,46 @@ impl Window {
     /// Records one at `now`.
     #[inline]
     pub fn add(&mut self, now: Tick) -> Recorded {
-        if self.origin.is_none() {
-            self.origin = Some(now.as_nanos());
-            self.ends = now.as_nanos().saturating_add(self.width);
-        }
-        self.advance(now);
+        self.begin(now);
         *self.slot(self.latest) += 1;
         self.total += 1;
         Recorded(self.latest)
     }
 
-    /// Counts `count` more at `at`, such as records of another process.
-    pub(crate) fn add_many(&mut self, at: Tick, count: u64) {
-        let Some(others) = count.checked_sub(1) else { return };
-        let Recorded(bucket) = self.add(at);
+    /// Counts `count` more, or fewer if it is negative, of what happened `ago` before `now`: records
+    /// of another process, from before this one began if need be.
+    pub(crate) fn add_past(&mut self, now: Tick, ago: Duration, count: i64) {
+        let Some(bucket) = self.bucket_of(now, ago) else { return };
+        let more = u64::try_from(count).unwrap_or(0);
         let slot = self.slot(bucket);
-        *slot = slot.saturating_add(others);
-        self.total = self.total.saturating_add(others);
+        let fewer = count.unsigned_abs().min(*slot);
+        if count < 0 {
+            *slot -= fewer;
+            self.total = self.total.saturating_sub(fewer);
+        } else {
+            *slot = slot.saturating_add(more);
+            self.total = self.total.saturating_add(more);
+        }
+    }
+
+    /// The bucket of what happened `ago` before `now`; `None` if it has left the window.
+    fn bucket_of(&mut self, now: Tick, ago: Duration) -> Option<u64> {
+        self.begin(now);
+        let since = now.as_nanos().saturating_sub(self.origin?);
+        // A duration has at most 94 bits of nanoseconds.
+        let position = i128::from(since) - ago.as_nanos() as i128;
+        let bucket = i128::from(SLOTS) + position.div_euclid(i128::from(self.width));
+        let bucket = u64::try_from(bucket).ok()?.min(self.latest);
+        (self.latest - bucket < SLOTS).then_some(bucket)
+    }
+
+    fn begin(&mut self, now: Tick) {
+        if self.origin.is_none() {
+            self.origin = Some(now.as_nanos());
+            self.latest = SLOTS;
+            self.ends = now.as_nanos().saturating_add(self.width);
+        }
+        self.advance(now);
     }
 
     /// Takes a record back: it is not counted any more, as if it had never been made. One that has
@@ -130,7 +153,7 @@ impl Window {
         if now < self.ends {
             return;
         }
-        let bucket = (now - origin) / self.width;
+        let bucket = SLOTS.saturating_add((now - origin) / self.width);
         if bucket - self.latest >= SLOTS {
             self.slots.fill(0);
             self.total = 0;
@@ -145,7 +168,7 @@ impl Window {
     }
 
     fn begin_of(&self, bucket: u64) -> Tick {
-        let offset = bucket.saturating_mul(self.width);
+        let offset = bucket.saturating_sub(SLOTS).saturating_mul(self.width);
         Tick::from_nanos(self.origin.unwrap_or(0).saturating_add(offset))
     }
 
@@ -153,6 +176,10 @@ impl Window {
     fn slot(&mut self, bucket: u64) -> &mut u64 {
         &mut self.slots[(bucket % SLOTS) as usize]
     }
+}
+
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -234,6 +261,35 @@ mod tests {
     }
 
     #[test]
+    fn a_record_from_before_the_process_began_leaves_when_it_would_have() {
+        for span in [Duration::from_secs(60), HOUR, HOUR * 24 * 7, HOUR * 24 * 365] {
+            for parts in [0, 1, 31, 63] {
+                let mut window = Window::new(span);
+                let (now, ago) = (Tick::ZERO + Duration::from_secs(1), span / 64 * parts);
+                window.add_past(now, ago, 5);
+                assert_eq!(window.count(now), 5, "{span:?} {parts}");
+                assert_eq!(window.count(now + (span - ago) / 2), 5, "{span:?} {parts}");
+                let gone = now + (span - ago) + window.resolution() * 2;
+                assert_eq!(window.count(gone), 0, "{span:?} {parts}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_others_took_back_is_not_counted_and_never_makes_the_count_negative() {
+        let mut window = Window::new(HOUR);
+        window.add_past(at(5), HOUR / 2, 5);
+        window.add_past(at(5), HOUR / 2, -3);
+        assert_eq!(window.count(at(5)), 2);
+        window.add_past(at(5), HOUR / 2, i64::MIN);
+        assert_eq!(window.count(at(5)), 0);
+        for ago in [HOUR * 2, Duration::MAX] {
+            window.add_past(at(5), ago, i64::MAX);
+            assert_eq!(window.count(at(5)), 0, "it has left the window already");
+        }
+    }
+
+    #[test]
     fn no_window_and_no_jump_of_time_overflows() {
         for span in [Duration::from_millis(1), HOUR, Duration::MAX] {
             let mut window = Window::new(span);
@@ -241,6 +297,7 @@ mod tests {
                 let _ = window.add(now);
                 let _ = window.count(now);
                 let _ = window.falls_below(1, now);
+                window.add_past(now, Duration::MAX, i64::MAX);
             }
             assert_eq!(window.count(Tick::MAX), 4);
         }

@@ -1,13 +1,15 @@
-//! The rate limit from outside: its engines against plain models, the gate, and the layer.
+//! The rate limit from outside: its engines against plain models, the gate, the layer, the server
+//! limits that it obeys, and the store.
 #![cfg(test)]
 
 mod clients;
 mod gate;
 mod gcra;
 mod layer;
-mod paced;
-mod shadow;
+mod server;
 mod store;
+mod support;
+mod told;
 mod window;
 
 #[global_allocator]

@@ -1,0 +1,118 @@
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use sandtower_core::{Change, Operation, Scope, Subscribers, Tick};
+
+use crate::lane::Lane;
+use crate::saving::{Exchanged, Saving};
+use crate::{Config, Entry, StoreError};
+
+/// As many as there are numbers of operations: traffic cannot make it grow.
+const LANES: usize = u8::MAX as usize + 1;
+
+/// What all handles of one rate limit share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) lanes: Box<[OnceLock<Box<Locked>>]>,
+    pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) saving: Option<Saving>,
+}
+
+/// Alone on its cache lines: two operations share no word that their callers fight over.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(crate) struct Locked {
+    lane: Mutex<Lane>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, saving: Option<Saving>) -> Self {
+        let lanes = std::iter::repeat_with(OnceLock::new).take(LANES).collect();
+        Self { config, lanes, subscribers: Arc::default(), saving }
+    }
+
+    pub(crate) fn known(&self, operation: Operation) -> Option<&Locked> {
+        self.lanes[operation.index()].get().map(|locked| &**locked)
+    }
+
+    #[inline]
+    pub(crate) fn lane(&self, operation: Operation) -> &Locked {
+        self.lanes[operation.index()].get_or_init(|| {
+            let lane = Mutex::new(Lane::new(operation, &self.config));
+            Box::new(Locked { lane })
+        })
+    }
+
+    pub(crate) fn exchange(&self) -> Result<(), StoreError> {
+        match &self.saving {
+            Some(saving) => saving.exchange(&self.config.name, self),
+            None => Ok(()),
+        }
+    }
+
+    /// Says whether it is to be called again.
+    pub(crate) fn exchange_in_background(&self, clean: bool) -> bool {
+        let Some(saving) = self.saving.as_ref().filter(|saving| !saving.is_stopped()) else {
+            return false;
+        };
+        // Told by an event.
+        let _ = saving.exchange(&self.config.name, self);
+        if clean {
+            saving.cleanup(&self.config.name);
+        }
+        true
+    }
+
+    /// The lane of an operation that only a store has named so far: by its number.
+    fn unnamed(&self, operation: u8) -> &Locked {
+        let known = self.config.operation(operation);
+        self.lane(known.unwrap_or(Operation::new(operation, "from the store")))
+    }
+}
+
+impl Exchanged for Shared {
+    fn collect(&self, now: Tick, wall: u64) -> Vec<Entry> {
+        let mut ours = Vec::new();
+        let lanes = self.lanes.iter().filter_map(OnceLock::get);
+        lanes.for_each(|locked| locked.lock().unsaved(now, wall, &mut ours));
+        ours
+    }
+
+    fn keep(&self, ours: &[Entry]) {
+        for entry in ours {
+            if let Entry::Sent { operation, count, .. } = *entry {
+                self.unnamed(operation).lock().keep(count);
+            }
+        }
+    }
+
+    fn take(&self, theirs: Vec<Entry>, now: Tick, wall: u64) {
+        let mut opened = false;
+        for entry in theirs {
+            match entry {
+                Entry::Sent { operation, at, count } => {
+                    // What lies in the future was sent by a clock that was wrong.
+                    let ago = Duration::from_millis(wall.saturating_sub(at));
+                    opened |= self.unnamed(operation).lock().others_sent(now, ago, count);
+                }
+                Entry::Held { operation, scope, until } => {
+                    let left = Duration::from_millis(until.saturating_sub(wall));
+                    let mut lane = self.unnamed(operation).lock();
+                    lane.hold(Scope::new(scope), now + left, now);
+                }
+            }
+        }
+        if opened {
+            self.subscribers.notify(Change::Opened);
+        }
+    }
+}
+
+impl Locked {
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Lane> {
+        // A lane is whole between any two of its steps, and none of them calls foreign code.
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
