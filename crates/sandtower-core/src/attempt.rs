@@ -27,10 +27,17 @@ impl Attempt {
 
 /// How a request is sent again. A local strategy type implements it, so that it works for requests
 /// of any crate.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how a `{Req}` is sent again",
+    label = "not a `Resend<{Req}>`",
+    note = "`CloneRequest` copies requests that are `Clone`",
+    note = "`SendOnce` sends every request once and asks nothing of it",
+    note = "for `http::Request`, use `Http`, or `Replayed` below a `ReplayLayer`, of `sandtower-http`"
+)]
 pub trait Resend<Req> {
     /// A second request like the first; `None` if it cannot be sent twice: it is then sent once,
-    /// never rejected. Asked before the first is sent, and again of that copy when another attempt is
-    /// decided on.
+    /// never rejected. Asked before the first is sent, and again of that copy once another attempt is
+    /// wanted: a call that needs no other attempt is copied once.
     fn copy(&self, request: &Req) -> Option<Req>;
 
     /// Writes on `request` which attempt it is, for layers below and for the service. Called on
@@ -60,6 +67,11 @@ impl<Req> Resend<Req> for SendOnce {
 
 /// How a request carries when its call arrived and when its caller stops caring, so that the
 /// classifiers of layers below can [tell it](crate::RequestInfo).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not write deadlines on a `{Req}`",
+    label = "not a `SetDeadline<{Req}>`",
+    note = "for `http::Request`, use `Http` of `sandtower-http`; `()` writes nothing"
+)]
 pub trait SetDeadline<Req: ?Sized> {
     /// Writes both on `request`.
     fn set_deadline(&self, request: &mut Req, arrived: Tick, deadline: Tick);

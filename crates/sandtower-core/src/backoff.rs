@@ -19,7 +19,15 @@ pub struct Backoff {
     base: Duration,
     cap: Duration,
     growth: Growth,
-    jitter: bool,
+    jitter: Jitter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Jitter {
+    None,
+    /// The last quarter of each delay is drawn.
+    Quarter,
+    Full,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +39,12 @@ enum Growth {
 impl Backoff {
     /// `base`, then double each time, at most `cap`.
     pub const fn exponential(base: Duration, cap: Duration) -> Self {
-        Self { base, cap, growth: Growth::Doubling, jitter: false }
+        Self { base, cap, growth: Growth::Doubling, jitter: Jitter::None }
     }
 
     /// Always `delay`.
     pub const fn constant(delay: Duration) -> Self {
-        Self { base: delay, cap: delay, growth: Growth::Constant, jitter: false }
+        Self { base: delay, cap: delay, growth: Growth::Constant, jitter: Jitter::None }
     }
 
     /// Draws each delay evenly from zero to what it would have been ("full jitter"; Brooker,
@@ -44,7 +52,17 @@ impl Backoff {
     /// together.
     #[must_use]
     pub const fn full_jitter(mut self) -> Self {
-        self.jitter = true;
+        self.jitter = Jitter::Full;
+        self
+    }
+
+    /// Draws the last quarter of each delay, unless [all of it](Self::full_jitter) is drawn: about the
+    /// schedule that was asked for, yet callers that failed together do not come back together.
+    #[must_use]
+    pub const fn jitter(mut self) -> Self {
+        if matches!(self.jitter, Jitter::None) {
+            self.jitter = Jitter::Quarter;
+        }
         self
     }
 
@@ -69,7 +87,12 @@ impl Backoff {
     /// The delay before retry number `retry`.
     pub fn delay(&self, retry: u32, rng: &mut Rng) -> Duration {
         let bound = self.bound(retry);
-        if self.jitter { from_nanos(rng.u128(0..=bound.as_nanos())) } else { bound }
+        let nanos = bound.as_nanos();
+        match self.jitter {
+            Jitter::None => bound,
+            Jitter::Quarter => from_nanos(rng.u128(nanos - nanos / 4..=nanos)),
+            Jitter::Full => from_nanos(rng.u128(0..=nanos)),
+        }
     }
 
     /// All delays, from the first retry on. Never ends.

@@ -2,21 +2,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Verdict;
 
-/// The end of an answer whose outcome stands only there: the last message of a stream, its trailers.
+/// The end of a response whose outcome stands only there: the last message of a stream, its trailers.
 ///
-/// Whoever reads the answer holds the [`EndOfStreamReporter`] and tells the verdict; whoever has to know
-/// [waits](EndOfStream::then) for it. Cheap to clone. It costs allocations, which are for streams alone:
-/// other answers have no ending.
+/// What reads the response holds the [`EndOfStreamReporter`] and reports the verdict; what has to know
+/// it [waits](EndOfStream::then) for it. Cheap to clone. It costs allocations, which are for streams
+/// alone: other responses have no end of stream.
 ///
 /// ```
 /// use std::sync::mpsc;
 /// use sandtower_core::{Effect, EndOfStream, Verdict};
 ///
-/// let (ending, teller) = EndOfStream::of(Verdict::success());
+/// let (end, reporter) = EndOfStream::of(Verdict::success());
 /// let (told, verdicts) = mpsc::channel();
-/// ending.then(move |verdict| told.send(verdict).unwrap());
+/// end.then(move |verdict| told.send(verdict).unwrap());
 ///
-/// teller.tell(Verdict::transient(Effect::Maybe));
+/// reporter.report(Verdict::transient(Effect::Maybe));
 /// assert_eq!(verdicts.recv(), Ok(Verdict::transient(Effect::Maybe)));
 /// ```
 #[derive(Clone)]
@@ -31,24 +31,24 @@ enum State {
 
 type Told = Box<dyn FnOnce(Verdict) + Send>;
 
-/// Tells how an answer [ended](Ending).
+/// Reports how a response ended.
 ///
-/// Dropped without a word, as when nobody reads the answer to its end, what its head said stands.
+/// Dropped without a report, as when the response is not read to its end, what its head said stands.
 #[derive(Debug)]
-#[must_use = "dropping it says that the head's verdict stands"]
+#[must_use = "dropping it reports that the head's verdict stands"]
 pub struct EndOfStreamReporter {
-    ending: EndOfStream,
+    end: EndOfStream,
     head: Verdict,
 }
 
 impl EndOfStream {
-    /// The end of an answer of which the head said `head`, and who tells it.
+    /// The end of a response whose head said `head`, and what reports it.
     pub fn of(head: Verdict) -> (Self, EndOfStreamReporter) {
-        let ending = Self { state: Arc::new(Mutex::new(State::Awaited(Vec::new()))) };
-        (ending.clone(), EndOfStreamReporter { ending, head })
+        let end = Self { state: Arc::new(Mutex::new(State::Awaited(Vec::new()))) };
+        (end.clone(), EndOfStreamReporter { end, head })
     }
 
-    /// Calls `told` with the verdict: at the end, by whoever reads the answer, or at once if that has
+    /// Calls `told` with the verdict: at the end, where the response is read, or at once if that has
     /// come. It must neither block nor panic.
     pub fn then(&self, told: impl FnOnce(Verdict) + Send + 'static) {
         let mut state = self.lock();
@@ -60,14 +60,14 @@ impl EndOfStream {
         told(verdict);
     }
 
-    /// Only the first word counts.
+    /// Only the first report counts.
     fn tell(&self, verdict: Verdict) {
         let mut state = self.lock();
         if let State::Over(_) = *state {
             return;
         }
         let before = std::mem::replace(&mut *state, State::Over(verdict));
-        // Never under the lock: gates settle, and wake others.
+        // Never under the lock: gates record it, and wake others.
         drop(state);
         if let State::Awaited(waiting) = before {
             waiting.into_iter().for_each(|told| told(verdict));
@@ -80,15 +80,15 @@ impl EndOfStream {
 }
 
 impl EndOfStreamReporter {
-    /// The answer ended so.
-    pub fn tell(self, verdict: Verdict) {
-        self.ending.tell(verdict);
+    /// The response ended so.
+    pub fn report(self, verdict: Verdict) {
+        self.end.tell(verdict);
     }
 }
 
 impl Drop for EndOfStreamReporter {
     fn drop(&mut self) {
-        self.ending.tell(self.head);
+        self.end.tell(self.head);
     }
 }
 
@@ -108,30 +108,30 @@ mod tests {
 
     const FAILED: Verdict = Verdict::transient(Effect::Maybe);
 
-    fn listen(ending: &EndOfStream) -> Arc<Mutex<Vec<Verdict>>> {
+    fn listen(end: &EndOfStream) -> Arc<Mutex<Vec<Verdict>>> {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&heard);
-        ending.then(move |verdict| told.lock().unwrap().push(verdict));
+        end.then(move |verdict| told.lock().unwrap().push(verdict));
         heard
     }
 
     #[test]
-    fn all_who_wait_hear_the_verdict_once_and_who_comes_later_at_once() {
-        let (ending, teller) = EndOfStream::of(Verdict::success());
-        let early = [listen(&ending), listen(&ending)];
+    fn all_that_wait_hear_the_verdict_once_and_what_comes_later_at_once() {
+        let (end, reporter) = EndOfStream::of(Verdict::success());
+        let early = [listen(&end), listen(&end)];
         assert!(early.iter().all(|heard| heard.lock().unwrap().is_empty()));
-        teller.tell(FAILED);
-        let late = listen(&ending);
+        reporter.report(FAILED);
+        let late = listen(&end);
         for heard in early.iter().chain([&late]) {
             assert_eq!(*heard.lock().unwrap(), [FAILED]);
         }
     }
 
     #[test]
-    fn of_an_answer_that_nobody_reads_to_its_end_the_head_stands() {
-        let (ending, teller) = EndOfStream::of(Verdict::success());
-        let heard = listen(&ending);
-        drop(teller);
+    fn of_a_response_that_is_not_read_to_its_end_the_head_stands() {
+        let (end, reporter) = EndOfStream::of(Verdict::success());
+        let heard = listen(&end);
+        drop(reporter);
         assert_eq!(*heard.lock().unwrap(), [Verdict::success()]);
     }
 }

@@ -46,7 +46,7 @@ pub use classify::{
 };
 pub use deferred::Deferred;
 pub use end_of_stream::{EndOfStream, EndOfStreamReporter};
-pub use error::{BoxError, ClassifiedError, chain, find, verdict_of_error};
+pub use error::{BoxError, CallerError, ClassifiedError, chain, find, verdict_of_error};
 pub use gate::{Completion, Gate, No, Stage};
 pub use gated::{Gated, GatedLayer, ResponseFuture};
 pub use guard::Guard;

@@ -18,7 +18,8 @@ pub enum Outcome {
     Unknown,
     /// One of our own layers said no; the service was not asked.
     Rejected,
-    /// The attempt was sent and its future dropped before it answered. Only guards say so.
+    /// The attempt was sent, and its caller ended it before the response: the future was dropped, or
+    /// the caller's own request body failed.
     Cancelled,
 }
 
@@ -59,8 +60,11 @@ pub enum About {
     /// The service as a whole: what keeps watch over its health counts it. The default.
     #[default]
     Service,
-    /// One thing in it, such as a sandbox or a key: the service itself has answered, and is well.
+    /// One thing in it, such as a sandbox or a key: the service itself has responded, and is healthy.
     One,
+    /// The caller's own side: its request body, the certificates that it trusts, its machine's file
+    /// descriptors or memory. Evidence neither against the service nor for it.
+    Caller,
 }
 
 /// A server's explicit word on retrying, such as `Should-Retry`.
@@ -198,13 +202,27 @@ impl Verdict {
         self
     }
 
+    /// Says that it is about the caller's own side, and no evidence about the service.
+    #[must_use]
+    pub const fn about_caller(mut self) -> Self {
+        self.about = About::Caller;
+        self
+    }
+
+    /// Whether it shows that the service is alive and takes calls: it did its work, or gave a clear no.
+    /// What funds retries goes by this.
+    pub const fn shows_service_alive(&self) -> bool {
+        matches!(self.outcome, Outcome::Success | Outcome::Permanent)
+            && !matches!(self.about, About::Caller)
+    }
+
     /// Whether the service did its work.
     pub const fn is_success(&self) -> bool {
         matches!(self.outcome, Outcome::Success)
     }
 
     /// Whether it counts against the health of the service: transient and unknown failures do, unless
-    /// they are [about one thing](About::One) in it. A service that throttles, is full, or says a clear
+    /// they are [about](About) one thing in it or about the caller. A service that throttles, is full, or says a clear
     /// no is alive.
     pub const fn is_failure(&self) -> bool {
         matches!(self.outcome, Outcome::Transient | Outcome::Unknown)

@@ -7,11 +7,14 @@ use sandtower_core::{Backoff, Seed};
 
 fn any_backoff() -> impl Strategy<Value = Backoff> {
     let duration = || (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(s, n)| Duration::new(s, n));
-    (duration(), duration(), any::<[bool; 2]>()).prop_map(|(base, cap, [constant, jitter])| {
-        let backoff =
-            if constant { Backoff::constant(base) } else { Backoff::exponential(base, cap) };
-        if jitter { backoff.full_jitter() } else { backoff }
-    })
+    (duration(), duration(), any::<[bool; 3]>()).prop_map(
+        |(base, cap, [constant, jitter, full])| {
+            let backoff =
+                if constant { Backoff::constant(base) } else { Backoff::exponential(base, cap) };
+            let backoff = if jitter { backoff.jitter() } else { backoff };
+            if full { backoff.full_jitter() } else { backoff }
+        },
+    )
 }
 
 proptest! {
@@ -45,6 +48,18 @@ proptest! {
     }
 
     #[test]
+    fn jitter_draws_the_last_quarter_and_leaves_full_jitter_as_it_is(
+        nanos in any::<u64>(), seed in any::<u64>(),
+    ) {
+        let delay = Duration::from_nanos(nanos);
+        let drawn = |backoff: Backoff| backoff.delay(0, &mut Seed::fixed(seed).rng());
+        let part = drawn(Backoff::constant(delay).jitter());
+        prop_assert!(delay - delay / 4 <= part && part <= delay, "{part:?}");
+        let full = Backoff::constant(delay).full_jitter();
+        prop_assert_eq!(drawn(full), drawn(full.jitter()));
+    }
+
+    #[test]
     fn two_sessions_draw_different_jitter(seed in any::<u64>()) {
         let backoff = Backoff::exponential(Duration::from_millis(250), Duration::from_secs(8));
         let seed = Seed::fixed(seed);
@@ -67,7 +82,7 @@ fn full_jitter_waits_half_the_bound_on_average() {
 }
 
 #[test]
-fn the_schedules_of_the_original_are_what_they_were() {
+fn the_schedules_of_the_classic_preset_are_what_they_were() {
     let seconds = |backoff: Backoff| {
         backoff.delays(Seed::fixed(0).rng()).take(5).map(|d| d.as_secs()).collect::<Vec<_>>()
     };

@@ -1,6 +1,5 @@
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -8,16 +7,23 @@ use sandtower_core::{BoxError, Resend, WhenReady};
 use tower_service::Service;
 
 use crate::failed::Failed;
+use crate::pristine::Pristine;
 
-/// Another way to an answer.
+/// Another way to a response.
 ///
 /// What it needs of a request is [kept](Alternative::keep) before the request is sent, since it is
 /// gone after that.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no alternative for a `{Req}` that is to end in a `{Res}`",
+    label = "not an `Alternative<{Req}, {Res}>`",
+    note = "another service has to respond with the same type as the first, and its errors have to be \
+            `Into<BoxError>`; a rewrite is an `Fn({Req}, &Failed<'_, {Res}>) -> Option<{Req}>`"
+)]
 pub trait Alternative<Req, Res> {
     /// What is kept of a request while it is on its way.
     type Kept;
     /// The other way.
-    type Answer: Future<Output = Result<Res, BoxError>>;
+    type Future: Future<Output = Result<Res, BoxError>>;
 
     /// Whether it may do again what the failed attempt may have done: it is then left out unless the
     /// request is safe to replay. Whatever sends a request does.
@@ -30,11 +36,16 @@ pub trait Alternative<Req, Res> {
     fn keep(&self, request: &Req) -> Option<Self::Kept>;
 
     /// Sets out on the other way; `None`: the call ends with the failure that it has. Must neither
-    /// wait nor hold anything: what is not ready is waited for in the answer.
-    fn begin(&self, kept: Self::Kept, failed: &Failed<'_, Res>) -> Option<Self::Answer>;
+    /// wait nor hold anything: what is not ready is waited for in the future.
+    fn begin(&self, kept: Self::Kept, failed: &Failed<'_, Res>) -> Option<Self::Future>;
 }
 
 /// Makes the [`Alternative`] to one service: what a layer knows of it before there is a service.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` makes no alternative to a `{S}`",
+    label = "not a `MakeAlternative<{S}>`",
+    note = "`FallbackLayer::respond`, `to` and `rewrite` make the usual ones"
+)]
 pub trait MakeAlternative<S> {
     /// What is made.
     type Alternative;
@@ -55,14 +66,17 @@ impl<S, T: Clone, R: Clone> MakeAlternative<S> for ToService<T, R> {
     type Alternative = ServiceAlternative<T, R>;
 
     fn make(&self, _first: &S) -> Self::Alternative {
-        ServiceAlternative { spare: Spare::new(self.service.clone()), resend: self.resend.clone() }
+        ServiceAlternative {
+            pristine: Pristine::new(self.service.clone()),
+            resend: self.resend.clone(),
+        }
     }
 }
 
 /// Sends the same request to another service.
 #[derive(Debug)]
 pub struct ServiceAlternative<T, R> {
-    spare: Spare<T>,
+    pristine: Pristine<T>,
     resend: R,
 }
 
@@ -73,44 +87,44 @@ where
     R: Resend<Req>,
 {
     type Kept = Req;
-    type Answer = Sending<T, Req>;
+    type Future = Sending<T, Req>;
 
     fn keep(&self, request: &Req) -> Option<Req> {
         self.resend.copy(request)
     }
 
-    fn begin(&self, kept: Req, _failed: &Failed<'_, T::Response>) -> Option<Self::Answer> {
-        Some(Sending::new(self.spare.service(), kept))
+    fn begin(&self, kept: Req, _failed: &Failed<'_, T::Response>) -> Option<Self::Future> {
+        Some(Sending::new(self.pristine.fresh(), kept))
     }
 }
 
 /// Makes alternatives that send nothing: see
-/// [`FallbackLayer::answer`](crate::FallbackLayer::answer).
+/// [`FallbackLayer::respond`](crate::FallbackLayer::respond).
 #[derive(Clone, Debug)]
-pub struct Answer<F> {
-    pub(crate) answer: F,
+pub struct Respond<F> {
+    pub(crate) respond: F,
 }
 
-impl<S, F: Clone> MakeAlternative<S> for Answer<F> {
-    type Alternative = AnswerAlternative<F>;
+impl<S, F: Clone> MakeAlternative<S> for Respond<F> {
+    type Alternative = RespondAlternative<F>;
 
     fn make(&self, _first: &S) -> Self::Alternative {
-        AnswerAlternative { answer: self.answer.clone() }
+        RespondAlternative { respond: self.respond.clone() }
     }
 }
 
-/// Answers by itself.
+/// Responds by itself.
 #[derive(Clone, Debug)]
-pub struct AnswerAlternative<F> {
-    answer: F,
+pub struct RespondAlternative<F> {
+    respond: F,
 }
 
-impl<F, Req, Res> Alternative<Req, Res> for AnswerAlternative<F>
+impl<F, Req, Res> Alternative<Req, Res> for RespondAlternative<F>
 where
     F: Fn(&Failed<'_, Res>) -> Option<Res>,
 {
     type Kept = ();
-    type Answer = Ready<Result<Res, BoxError>>;
+    type Future = Ready<Result<Res, BoxError>>;
 
     fn repeats(&self) -> bool {
         false
@@ -120,25 +134,8 @@ where
         Some(())
     }
 
-    fn begin(&self, (): (), failed: &Failed<'_, Res>) -> Option<Self::Answer> {
-        (self.answer)(failed).map(|answer| ready(Ok(answer)))
-    }
-}
-
-/// A service to clone from. The lock makes it shareable for services that are not [`Sync`].
-#[derive(Debug)]
-pub(crate) struct Spare<S>(Mutex<S>);
-
-impl<S> Spare<S> {
-    pub(crate) fn new(service: S) -> Self {
-        Self(Mutex::new(service))
-    }
-
-    pub(crate) fn service(&self) -> S
-    where
-        S: Clone,
-    {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn begin(&self, (): (), failed: &Failed<'_, Res>) -> Option<Self::Future> {
+        (self.respond)(failed).map(|response| ready(Ok(response)))
     }
 }
 

@@ -4,16 +4,16 @@ use sandtower_core::{BoxError, Outcome};
 
 /// An alternative ended in an error as well. That error is the
 /// [`source`](std::error::Error::source), so that [`find`](sandtower_core::find) sees it; the failure
-/// that led here stands beside it.
+/// before it is kept beside it.
 #[derive(Debug, thiserror::Error)]
-#[error("the alternative `{name}` failed as well, after what was {}{}", first.outcome, first.told())]
+#[error("the alternative `{name}` failed too: {source}; before it: {}", first.describe())]
 pub struct AlternativeFailed {
     name: Arc<str>,
     first: First,
     source: BoxError,
 }
 
-/// How an attempt ended that was given up for an alternative.
+/// How an attempt ended for which an alternative was used.
 #[derive(Debug)]
 pub(crate) struct First {
     pub(crate) outcome: Outcome,
@@ -21,8 +21,11 @@ pub(crate) struct First {
 }
 
 impl First {
-    fn told(&self) -> String {
-        self.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default()
+    fn describe(&self) -> String {
+        match &self.error {
+            Some(error) => error.to_string(),
+            None => format!("a response that was {}", self.outcome),
+        }
     }
 }
 
@@ -41,7 +44,7 @@ impl AlternativeFailed {
         self.first.outcome
     }
 
-    /// The error of the attempt before it; `None` if it got a response, which was given up.
+    /// The error of the attempt before it; `None` if it got a response, which was discarded.
     pub fn first_error(&self) -> Option<&BoxError> {
         self.first.error.as_ref()
     }

@@ -1,24 +1,24 @@
 use sandtower_core::{BoxError, RequestInfo, Verdict};
 
-/// A failure that is about to be answered by an alternative.
+/// A failure for which an alternative is about to be used.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Failed<'a, Res> {
-    /// What was asked.
+    /// The info of the request.
     pub info: &'a RequestInfo,
     /// What the failure means.
     pub verdict: Verdict,
     /// The failure itself.
-    pub answer: Result<&'a Res, &'a BoxError>,
+    pub result: Result<&'a Res, &'a BoxError>,
 }
 
 impl<'a, Res> Failed<'a, Res> {
-    /// The failure of what `asked`.
+    /// The failure of the request with this `info`.
     pub fn new(
         info: &'a RequestInfo,
         verdict: Verdict,
-        answer: Result<&'a Res, &'a BoxError>,
+        result: Result<&'a Res, &'a BoxError>,
     ) -> Self {
-        Self { info, verdict, answer }
+        Self { info, verdict, result }
     }
 }

@@ -13,19 +13,23 @@ use crate::service::Shared;
 use crate::when::is_harmless;
 
 pin_project! {
-    /// The answer of the first service, or of the alternative.
+    /// The response of the first service, or of the alternative.
     ///
-    /// The failed answer is given up before the alternative begins: nothing of it is held while that
-    /// is waited for. Dropping the future drops whichever of the two is under way.
+    /// A failed response is dropped before the alternative begins: nothing of it is held meanwhile.
+    /// Dropping the future drops whichever of the two is in flight.
+    ///
+    /// # Panics
+    ///
+    /// When it is polled after it is done.
     #[project = Projection]
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F, Req, Res, A, J>
+    pub struct ResponseFuture<F, Req, Res, A, C>
     where
         A: Alternative<Req, Res>,
     {
         #[pin]
-        state: State<F, A::Answer>,
-        judge: J,
+        state: State<F, A::Future>,
+        classifier: C,
         kept: Option<A::Kept>,
         shared: Arc<Shared<A>>,
     }
@@ -37,17 +41,18 @@ pin_project! {
         // The first service failed to become ready.
         Unready { error: Option<BoxError> },
         First { #[pin] future: F },
-        Second { #[pin] answer: T, first: Option<First> },
+        Second { #[pin] future: T, first: Option<First> },
+        Done,
     }
 }
 
-impl<F, Req, Res, A, J> ResponseFuture<F, Req, Res, A, J>
+impl<F, Req, Res, A, C> ResponseFuture<F, Req, Res, A, C>
 where
     A: Alternative<Req, Res>,
 {
     pub(crate) fn new(
         first: Result<F, BoxError>,
-        judge: J,
+        classifier: C,
         kept: Option<A::Kept>,
         shared: Arc<Shared<A>>,
     ) -> Self {
@@ -55,73 +60,76 @@ where
             Ok(future) => State::First { future },
             Err(error) => State::Unready { error: Some(error) },
         };
-        Self { state, judge, kept, shared }
+        Self { state, classifier, kept, shared }
     }
 }
 
-impl<F, Req, Res, A, J, E> Future for ResponseFuture<F, Req, Res, A, J>
+impl<F, Req, Res, A, C, E> Future for ResponseFuture<F, Req, Res, A, C>
 where
     F: Future<Output = Result<Res, E>>,
     E: Into<BoxError>,
     A: Alternative<Req, Res>,
-    J: ClassifyResponse<Res>,
+    C: ClassifyResponse<Res>,
 {
     type Output = Result<Res, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        loop {
-            let (answer, verdict) = match this.state.as_mut().project() {
+        let result = loop {
+            let (result, verdict) = match this.state.as_mut().project() {
                 StateProj::Unready { error } => {
-                    let Some(error) = error.take() else { return Poll::Pending };
+                    let Some(error) = error.take() else { unreachable!("it is taken once") };
                     let verdict = verdict_of_error(&*error).unwrap_or(Verdict::unknown());
                     // Whatever it may have done to others, nothing of this call was sent.
                     (Err(error), verdict.effect(Effect::None))
                 }
                 StateProj::First { future } => {
-                    let answer = ready!(future.poll(cx)).map_err(Into::into);
-                    let verdict = judge(this.judge, answer.as_ref());
-                    (answer, verdict)
+                    let result = ready!(future.poll(cx)).map_err(Into::into);
+                    let verdict = judge(this.classifier, result.as_ref());
+                    (result, verdict)
                 }
-                StateProj::Second { answer, first } => {
-                    let answer = ready!(answer.poll(cx));
-                    let verdict = judge(this.judge, answer.as_ref());
+                StateProj::Second { future, first } => {
+                    let result = ready!(future.poll(cx));
+                    let verdict = judge(this.classifier, result.as_ref());
                     let handle = &this.shared.handle;
-                    handle.ended(this.judge.info(), &verdict);
-                    return Poll::Ready(match (answer, first.take()) {
+                    handle.ended(this.classifier.info(), &verdict);
+                    break match (result, first.take()) {
                         (Err(error), Some(first)) => {
                             Err(AlternativeFailed::new(handle.shared_name(), first, error).into())
                         }
-                        (answer, _) => answer,
-                    });
+                        (result, _) => result,
+                    };
                 }
+                StateProj::Done => panic!("`ResponseFuture` polled after completion"),
             };
-            match this.alternative(answer.as_ref(), verdict) {
-                Some(other) => {
-                    let first = First { outcome: verdict.outcome, error: answer.err() };
-                    this.state.set(State::Second { answer: other, first: Some(first) });
+            match this.alternative(result.as_ref(), verdict) {
+                Some(future) => {
+                    let first = First { outcome: verdict.outcome, error: result.err() };
+                    this.state.set(State::Second { future, first: Some(first) });
                 }
-                None => return Poll::Ready(answer),
+                None => break result,
             }
-        }
+        };
+        this.state.set(State::Done);
+        Poll::Ready(result)
     }
 }
 
-impl<F, Req, Res, A, J> Projection<'_, F, Req, Res, A, J>
+impl<F, Req, Res, A, C> Projection<'_, F, Req, Res, A, C>
 where
     A: Alternative<Req, Res>,
-    J: ClassifyResponse<Res>,
+    C: ClassifyResponse<Res>,
 {
-    /// The other way, if there is one for this answer.
+    /// The other way, if there is one for this result.
     fn alternative(
         &mut self,
-        answer: Result<&Res, &BoxError>,
+        result: Result<&Res, &BoxError>,
         verdict: Verdict,
-    ) -> Option<A::Answer> {
+    ) -> Option<A::Future> {
         if !self.shared.when.covers(verdict.outcome) {
             return None;
         }
-        let (info, kept) = (*self.judge.info(), self.kept.take()?);
+        let (info, kept) = (*self.classifier.info(), self.kept.take()?);
         let Shared { alternative, handle, .. } = &**self.shared;
         if alternative.repeats() {
             if !is_harmless(&info, &verdict) {
@@ -133,13 +141,13 @@ where
                 return None;
             }
         }
-        let other = alternative.begin(kept, &Failed::new(&info, verdict, answer))?;
+        let other = alternative.begin(kept, &Failed::new(&info, verdict, result))?;
         handle.used(&info, &verdict);
         Some(other)
     }
 }
 
-impl<F, Req, Res, A, J> std::fmt::Debug for ResponseFuture<F, Req, Res, A, J>
+impl<F, Req, Res, A, C> std::fmt::Debug for ResponseFuture<F, Req, Res, A, C>
 where
     A: Alternative<Req, Res>,
 {
@@ -148,6 +156,7 @@ where
             State::Unready { .. } => "unready",
             State::First { .. } => "first",
             State::Second { .. } => "second",
+            State::Done => "done",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
     }

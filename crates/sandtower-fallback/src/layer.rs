@@ -1,16 +1,20 @@
 use std::sync::Arc;
 
-use sandtower_core::{ByResult, CloneRequest};
+use sandtower_core::CloneRequest;
 use tower_layer::Layer;
 
-use crate::alternative::{Answer, MakeAlternative, ToService};
+use crate::alternative::{MakeAlternative, Respond, ToService};
 use crate::failed::Failed;
 use crate::handle::Handle;
 use crate::rewrite::Rewritten;
 use crate::service::{Fallback, Shared};
 use crate::when::When;
 
-/// Answers failed calls by an alternative: see the [crate](crate).
+/// Uses an alternative for failed calls: see the [crate](crate).
+///
+/// A classifier says what responses mean, whether a request is safe to replay, and when its caller stops
+/// caring; with [`ByResult`](sandtower_core::ByResult) every error is a failure that may have had an
+/// effect, so that another service gets only requests that are said to be safe to replay.
 ///
 /// All services made by one layer, and by its clones, share its counters.
 ///
@@ -19,48 +23,47 @@ use crate::when::When;
 /// With the target `sandtower::fallback`: the alternative is used (`INFO`), and it failed as well
 /// (`WARN`); `operation`, `outcome` and `alternative` are their fields.
 #[derive(Clone, Debug)]
-pub struct FallbackLayer<M, C = ByResult> {
+pub struct FallbackLayer<M, C> {
     make: M,
     classify: C,
     when: When,
     handle: Handle,
 }
 
-impl<T> FallbackLayer<ToService<T, CloneRequest>> {
+impl<T, C> FallbackLayer<ToService<T, CloneRequest>, C> {
     /// Sends the same request to `service`, which is called `name` in logs. Requests are cloned; see
     /// [`resend`](Self::resend).
-    pub fn to(name: impl Into<Arc<str>>, service: T) -> Self {
-        Self::new(name, ToService { service, resend: CloneRequest })
+    pub fn to(name: impl Into<Arc<str>>, service: T, classify: C) -> Self {
+        Self::new(name, ToService { service, resend: CloneRequest }, classify)
     }
 }
 
-impl<W> FallbackLayer<Rewritten<W>> {
+impl<W, C> FallbackLayer<Rewritten<W>, C> {
     /// Sends another request to the same service: see [`Rewrite`](crate::Rewrite).
-    pub fn rewrite(name: impl Into<Arc<str>>, rewrite: W) -> Self {
-        Self::new(name, Rewritten { rewrite })
+    pub fn rewrite(name: impl Into<Arc<str>>, rewrite: W, classify: C) -> Self {
+        Self::new(name, Rewritten { rewrite }, classify)
     }
 }
 
-impl<F> FallbackLayer<Answer<F>> {
-    /// Sends nothing, and answers with what `answer` makes of the failure; `None`: the call ends
-    /// with it.
+impl<F, C> FallbackLayer<Respond<F>, C> {
+    /// Sends nothing, and responds with what `respond` makes of the failure; `None`: the call ends
+    /// with the failure.
     ///
-    /// It is made anew for each failure, so that no answer has to be [`Clone`]. It is taken also for
-    /// failures that may have had an effect.
-    pub fn answer<Res>(name: impl Into<Arc<str>>, answer: F) -> Self
+    /// It is called for each failure, so that no response has to be [`Clone`], also for failures that
+    /// may have had an effect.
+    pub fn respond<Res>(name: impl Into<Arc<str>>, respond: F, classify: C) -> Self
     where
         F: Fn(&Failed<'_, Res>) -> Option<Res>,
     {
-        Self::new(name, Answer { answer })
+        Self::new(name, Respond { respond }, classify)
     }
 }
 
-impl<M> FallbackLayer<M> {
-    /// An alternative of any kind, which is called `name` in logs. All requests are one operation,
-    /// and every error is a failure, until [`classify`](Self::classify) knows better.
-    pub fn new(name: impl Into<Arc<str>>, make: M) -> Self {
+impl<M, C> FallbackLayer<M, C> {
+    /// An alternative of any kind, which is called `name` in logs.
+    pub fn new(name: impl Into<Arc<str>>, make: M, classify: C) -> Self {
         let handle = Handle::new(name.into());
-        Self { make, classify: ByResult::default(), when: When::recommended(), handle }
+        Self { make, classify, when: When::recommended(), handle }
     }
 }
 
@@ -73,14 +76,7 @@ impl<T, R, C> FallbackLayer<ToService<T, R>, C> {
 }
 
 impl<M, C> FallbackLayer<M, C> {
-    /// Judges answers with `classify`, which also tells whether a request is safe to replay and when
-    /// its caller stops caring.
-    pub fn classify<D>(self, classify: D) -> FallbackLayer<M, D> {
-        let Self { make, when, handle, .. } = self;
-        FallbackLayer { make, classify, when, handle }
-    }
-
-    /// Which failures are worth the alternative: [`When::recommended`] unless told.
+    /// For which failures the alternative is used; [`When::recommended`] by default.
     #[must_use]
     pub fn when(mut self, when: When) -> Self {
         self.when = when;
@@ -93,7 +89,7 @@ impl<M, C> FallbackLayer<M, C> {
     }
 }
 
-impl<S, M: MakeAlternative<S>, C: Clone> Layer<S> for FallbackLayer<M, C> {
+impl<S: Clone, M: MakeAlternative<S>, C: Clone> Layer<S> for FallbackLayer<M, C> {
     type Service = Fallback<S, M::Alternative, C>;
 
     fn layer(&self, first: S) -> Self::Service {

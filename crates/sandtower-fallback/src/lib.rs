@@ -1,28 +1,31 @@
-//! Alternatives to a call that failed: another request, another service, another answer.
+//! Alternatives for a call that failed: another request, another service, another response.
 //!
-//! [`FallbackLayer`] has one alternative to what is below. A failure that is
-//! [worth it](When) goes there at once, in the same poll: nothing is delayed, and nothing waits that
-//! could fail at once. What the alternative is decides what is asked of the service:
+//! [`FallbackLayer`] has one alternative to the service below. The failures that it is [for](When) go
+//! there at once, in the same poll. What the alternative needs:
 //!
-//! | alternative | demands |
+//! | alternative | needs |
 //! |---|---|
-//! | [another answer](FallbackLayer::answer) | nothing: neither request, response nor service is cloned |
-//! | [another service](FallbackLayer::to) | a copy of the request; only the other service is cloned |
-//! | [another request](FallbackLayer::rewrite) to the same service | the service is cloned |
+//! | [another response](FallbackLayer::respond) | neither request nor response is cloned |
+//! | [another service](FallbackLayer::to) | a copy of the request, clones of the other service |
+//! | [another request](FallbackLayer::rewrite) to the same service | what the rewrite keeps of the request, clones of the service |
 //!
-//! Alternatives in order are layers in order, the last resort outermost:
+//! The first service is `Clone`, since an instance that fails to become ready is replaced.
+//!
+//! Several alternatives are several layers, the last resort outermost:
 //!
 //! ```
-//! use sandtower_fallback::{FallbackLayer, When};
+//! use sandtower_core::{ByResult, Replay, RequestInfo};
+//! use sandtower_fallback::FallbackLayer;
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), sandtower_core::BoxError> {
+//! // Every error is a failure, and every request may be sent twice.
+//! let classify = ByResult::new(RequestInfo::default().replay(Replay::Safe));
 //! let dead = |_: &'static str| async { Err::<String, _>("connection refused") };
 //! let service = ServiceBuilder::new()
-//!     .layer(FallbackLayer::answer("a guess", |_| Some(String::from("about 4"))))
-//!     .layer(FallbackLayer::to("the spare", service_fn(dead)))
-//!     // Nothing is known of these errors, so only a request that is safe to replay goes to a spare.
+//!     .layer(FallbackLayer::respond("a guess", |_| Some(String::from("about 4")), classify))
+//!     .layer(FallbackLayer::to("the spare", service_fn(dead), classify))
 //!     .service(service_fn(dead));
 //!
 //! assert_eq!(service.oneshot("2 + 2").await?, "about 4");
@@ -32,7 +35,7 @@
 //!
 //! [`Failover`] is for services of one kind, such as regions: it **remembers which one works**. While
 //! the first is down, calls begin with another; after a while a single call, which holds a lease,
-//! looks whether the first is back.
+//! probes whether the first is back.
 //!
 //! # Never twice
 //!
@@ -41,8 +44,8 @@
 //!
 //! # Its place
 //!
-//! Above retry, in the recommended order of the crate `sandtower`: another way is gone only when this
-//! one was tried for good. Below the deadline of the call, which bounds all ways together.
+//! Above retry, in the recommended order of the crate `sandtower`: the fallback runs only after retries
+//! are exhausted. Below the deadline of the call, which limits both together.
 
 mod alternative;
 mod error;
@@ -51,11 +54,12 @@ mod failover;
 mod future;
 mod handle;
 mod layer;
+mod pristine;
 mod rewrite;
 mod service;
 mod when;
 
-pub use alternative::{Alternative, Answer, AnswerAlternative, MakeAlternative, Sending};
+pub use alternative::{Alternative, MakeAlternative, Respond, RespondAlternative, Sending};
 pub use alternative::{ServiceAlternative, ToService};
 pub use error::AlternativeFailed;
 pub use failed::Failed;

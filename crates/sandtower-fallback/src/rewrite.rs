@@ -1,8 +1,9 @@
 use sandtower_core::BoxError;
 use tower_service::Service;
 
-use crate::alternative::{Alternative, MakeAlternative, Sending, Spare};
+use crate::alternative::{Alternative, MakeAlternative, Sending};
 use crate::failed::Failed;
+use crate::pristine::Pristine;
 
 /// Makes another request of one that failed.
 ///
@@ -14,6 +15,12 @@ use crate::failed::Failed;
 /// let base = |template: String, _: &Failed<'_, u32>| (template != "base").then(|| "base".into());
 /// assert_eq!(Rewrite::<_, u32>::keep(&base, &String::from("mine")), Some(String::from("mine")));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not rewrite a `{Req}` whose response is a `{Res}`",
+    label = "not a `Rewrite<{Req}, {Res}>`",
+    note = "a closure is one if the request is `Clone` and its arguments have types: \
+            `|request: {Req}, failed: &Failed<'_, {Res}>| -> Option<{Req}>`"
+)]
 pub trait Rewrite<Req, Res> {
     /// What is kept of a request while it is on its way.
     type Kept;
@@ -52,14 +59,14 @@ impl<S: Clone, W: Clone> MakeAlternative<S> for Rewritten<W> {
     type Alternative = RewriteAlternative<S, W>;
 
     fn make(&self, first: &S) -> Self::Alternative {
-        RewriteAlternative { spare: Spare::new(first.clone()), rewrite: self.rewrite.clone() }
+        RewriteAlternative { pristine: Pristine::new(first.clone()), rewrite: self.rewrite.clone() }
     }
 }
 
 /// Sends another request to the same service.
 #[derive(Debug)]
 pub struct RewriteAlternative<S, W> {
-    spare: Spare<S>,
+    pristine: Pristine<S>,
     rewrite: W,
 }
 
@@ -70,14 +77,14 @@ where
     W: Rewrite<Req, S::Response>,
 {
     type Kept = W::Kept;
-    type Answer = Sending<S, Req>;
+    type Future = Sending<S, Req>;
 
     fn keep(&self, request: &Req) -> Option<W::Kept> {
         self.rewrite.keep(request)
     }
 
-    fn begin(&self, kept: W::Kept, failed: &Failed<'_, S::Response>) -> Option<Self::Answer> {
+    fn begin(&self, kept: W::Kept, failed: &Failed<'_, S::Response>) -> Option<Self::Future> {
         let request = self.rewrite.rewrite(kept, failed)?;
-        Some(Sending::new(self.spare.service(), request))
+        Some(Sending::new(self.pristine.fresh(), request))
     }
 }

@@ -1,25 +1,27 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use sandtower_core::{BoxError, ByResult, Classify, ClassifyResponse};
+use sandtower_core::{BoxError, Classify, ClassifyResponse};
 use tower_service::Service;
 
 use crate::alternative::Alternative;
 use crate::future::ResponseFuture;
 use crate::handle::Handle;
+use crate::pristine::Pristine;
 use crate::when::When;
 
 /// A service with an alternative: see [`FallbackLayer`](crate::FallbackLayer).
 ///
-/// Ready when the first service is: it is the very instance that was polled that is called. If that
-/// fails to become ready, the next call goes to the alternative, as after any failure in which nothing
-/// was sent; readiness itself never fails. The alternative is made ready when it is used, in the
-/// future of the call, which by then holds nothing of the first.
+/// Ready when the first service is: the very instance that was polled is called. If that fails to
+/// become ready, it is replaced, and the next call goes to the alternative, as after any failure in
+/// which nothing was sent; readiness itself never fails. The alternative is made ready when it is used,
+/// in the future of the call, which by then holds nothing of the first.
 #[derive(Debug)]
-pub struct Fallback<S, A, C = ByResult> {
+pub struct Fallback<S, A, C> {
     first: S,
+    pristine: Arc<Pristine<S>>,
     classify: C,
-    /// The last `poll_ready` ended in this: `first` may not be called.
+    /// The last `poll_ready` ended in this: `first` is another instance, which was not polled.
     unready: Option<BoxError>,
     shared: Arc<Shared<A>>,
 }
@@ -32,14 +34,18 @@ pub(crate) struct Shared<A> {
 }
 
 impl<S, A, C> Fallback<S, A, C> {
-    pub(crate) fn new(first: S, classify: C, shared: Arc<Shared<A>>) -> Self {
-        Self { first, classify, unready: None, shared }
+    pub(crate) fn new(first: S, classify: C, shared: Arc<Shared<A>>) -> Self
+    where
+        S: Clone,
+    {
+        let pristine = Arc::new(Pristine::new(first.clone()));
+        Self { first, pristine, classify, unready: None, shared }
     }
 }
 
 impl<S, A, C, Req> Service<Req> for Fallback<S, A, C>
 where
-    S: Service<Req>,
+    S: Service<Req> + Clone,
     S::Error: Into<BoxError>,
     A: Alternative<Req, S::Response>,
     C: Classify<Req>,
@@ -51,23 +57,32 @@ where
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.unready = ready!(self.first.poll_ready(cx)).err().map(Into::into);
+        if self.unready.is_some() {
+            self.first = self.pristine.fresh();
+        }
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let judge = self.classify.classify(&request);
+        let classifier = self.classify.classify(&request);
         let kept = self.shared.alternative.keep(&request);
         let first = match self.unready.take() {
             Some(error) => Err(error),
             None => Ok(self.first.call(request)),
         };
-        ResponseFuture::new(first, judge, kept, Arc::clone(&self.shared))
+        ResponseFuture::new(first, classifier, kept, Arc::clone(&self.shared))
     }
 }
 
 impl<S: Clone, A, C: Clone> Clone for Fallback<S, A, C> {
     /// Readiness is not cloned: the clone has to be polled itself.
     fn clone(&self) -> Self {
-        Self::new(self.first.clone(), self.classify.clone(), Arc::clone(&self.shared))
+        Self {
+            first: self.first.clone(),
+            pristine: Arc::clone(&self.pristine),
+            classify: self.classify.clone(),
+            unready: None,
+            shared: Arc::clone(&self.shared),
+        }
     }
 }

@@ -1,6 +1,6 @@
 use sandtower_core::{Effect, Outcome, Replay, RequestInfo, Verdict};
 
-/// Which failures are worth an alternative.
+/// For which failures an alternative is used.
 ///
 /// ```
 /// use sandtower_core::Outcome;
@@ -18,7 +18,7 @@ pub struct When {
 
 impl When {
     /// Transient and unknown failures, and rejections of layers below, such as an open breaker's. A
-    /// service that throttles, is full or says a clear no is alive, and another would often say the
+    /// service that throttles, is full or gives a clear no is alive, and another would often do the
     /// same.
     pub const fn recommended() -> Self {
         Self::never().on(Outcome::Transient).on(Outcome::Unknown).on(Outcome::Rejected)
@@ -29,21 +29,21 @@ impl When {
         Self { outcomes: 0 }
     }
 
-    /// Failures of this outcome as well. A success is none, whatever is said here.
+    /// Adds failures of this outcome. A success is none, whatever is added.
     #[must_use]
     pub const fn on(mut self, outcome: Outcome) -> Self {
         self.outcomes |= bit(outcome);
         self
     }
 
-    /// Failures of this outcome not.
+    /// Removes failures of this outcome.
     #[must_use]
     pub const fn not_on(mut self, outcome: Outcome) -> Self {
         self.outcomes &= !bit(outcome);
         self
     }
 
-    /// Whether failures of this outcome are worth an alternative.
+    /// Whether an alternative is used for failures of this outcome.
     pub const fn covers(self, outcome: Outcome) -> bool {
         self.outcomes & bit(outcome) != 0 && !matches!(outcome, Outcome::Success)
     }

@@ -2,39 +2,48 @@ use std::future::Future;
 
 use sandtower_core::{Operation, RequestInfo, Verdict};
 
-/// Tells whether what an answer hands out is alive, and releases it if nobody gets it.
+/// Tells whether what a response created is alive, and releases it if no caller gets it.
 ///
 /// `S` is the service below the layer. Probe and release get an instance of their own of it, which
 /// is not ready: make it so before the call, as
 /// [`WhenReady::new`](sandtower_core::WhenReady::new) does.
-pub trait Check<S, Res> {
-    /// Probes one answer. Dropped when it takes too long, and when the caller goes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not check a `{Res}` by way of `{S}`",
+    label = "not a `Check<{S}, {Res}>`",
+    note = "`check_fn(probe, discard)` is one if its arguments have types: \
+            `|inner: {S}, response: &{Res}| -> Option<impl Future<Output = Verdict>>` and \
+            `|inner: {S}, response: &{Res}| -> impl Future<Output = ()> + Send`",
+    note = "the future of the release must not borrow from the response"
+)]
+pub trait Check<S, Res>: Send + Sync + 'static {
+    /// Probes one response. Dropped when it takes too long, and when the caller goes.
     type Probe: Future<Output = Verdict>;
 
-    /// Releases one answer. It outlives the caller, so it is spawned.
+    /// Releases one response. It outlives the caller, so it is spawned.
     type Discard: Future<Output = ()> + Send + 'static;
 
-    /// Whether a request like this can hand out anything at all. If not, it costs nothing.
-    fn checks(&self, _asked: &RequestInfo) -> bool {
+    /// Whether a request like this can create anything at all. If not, it costs nothing.
+    fn checks(&self, _request: &RequestInfo) -> bool {
         true
     }
 
-    /// Begins one probe of what `answer` hands out. `None`: it hands out nothing. Asked once for
-    /// each try; what is not `None` at first must not become it.
+    /// Begins one probe of what `response` created. `None`: it created nothing. Asked once for each
+    /// try; what is not `None` at first must not become it.
     ///
     /// A verdict of [success](Verdict::is_success) passes. A
     /// [permanent](sandtower_core::Outcome::Permanent) one ends the check without more tries.
-    fn probe(&self, inner: S, answer: &Res) -> Option<Self::Probe>;
+    fn probe(&self, inner: S, response: &Res) -> Option<Self::Probe>;
 
-    /// Releases what `answer` hands out, since nobody will ever get it. There may be nothing to
-    /// release in it.
+    /// Releases what `response` created, since no caller will get it. There may be nothing to release
+    /// in it.
     ///
-    /// The future must try as long as is worth it: nobody does it again. This method itself may run
-    /// while a panic unwinds, so it must not panic; its future may.
-    fn discard(&self, inner: S, answer: Res) -> Self::Discard;
+    /// The future must try as long as is worth it: once it ends, it is not asked for again. If its
+    /// runtime ends first, or is another than that of whoever [drains](crate::Handle::drain), the
+    /// release begins anew, so releasing twice must do no harm.
+    fn discard(&self, inner: S, response: &Res) -> Self::Discard;
 }
 
-/// A check out of two functions: one that probes an answer, and one that releases it.
+/// A check out of two functions: one that probes a response, and one that releases it.
 ///
 /// See [the crate](crate) for an example.
 pub fn check_fn<P, D>(probe: P, discard: D) -> CheckFn<P, D> {
@@ -50,7 +59,7 @@ pub struct CheckFn<P, D> {
 }
 
 impl<P, D> CheckFn<P, D> {
-    /// Only answers to these operations hand anything out; the others cost nothing.
+    /// Only responses to these operations create anything; the others cost nothing.
     #[must_use]
     pub fn only(mut self, operations: &'static [Operation]) -> Self {
         self.only = Some(operations);
@@ -60,9 +69,9 @@ impl<P, D> CheckFn<P, D> {
 
 impl<S, Res, P, D, PF, DF> Check<S, Res> for CheckFn<P, D>
 where
-    P: Fn(S, &Res) -> Option<PF>,
+    P: Fn(S, &Res) -> Option<PF> + Send + Sync + 'static,
     PF: Future<Output = Verdict>,
-    D: Fn(S, Res) -> DF,
+    D: Fn(S, &Res) -> DF + Send + Sync + 'static,
     DF: Future<Output = ()> + Send + 'static,
 {
     type Probe = PF;
@@ -72,12 +81,12 @@ where
         self.only.is_none_or(|only| only.contains(&info.operation))
     }
 
-    fn probe(&self, inner: S, answer: &Res) -> Option<PF> {
-        (self.probe)(inner, answer)
+    fn probe(&self, inner: S, response: &Res) -> Option<PF> {
+        (self.probe)(inner, response)
     }
 
-    fn discard(&self, inner: S, answer: Res) -> DF {
-        (self.discard)(inner, answer)
+    fn discard(&self, inner: S, response: &Res) -> DF {
+        (self.discard)(inner, response)
     }
 }
 

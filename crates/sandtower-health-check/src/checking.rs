@@ -3,25 +3,31 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::Sleep;
-use sandtower_core::{BoxError, ClassifiedError, Effect, Operation, Outcome, Tick, Verdict};
+use sandtower_core::{
+    Backoff, BoxError, ClassifiedError, Effect, Operation, Outcome, Sleep, Tick, Verdict,
+};
 
 use crate::unchecked::Unchecked;
 use crate::{Check, Finding, OnFailure, Unhealthy};
 
 pin_project! {
-    /// Probes one answer until it passes or has failed, and hands it out or does not.
+    /// Probes one response until it passes or has failed, and returns it or does not.
     pub(crate) struct Checking<S, Res, K>
     where
         S: Clone,
+        S: Send,
+        S: 'static,
+        Res: Send,
+        Res: 'static,
         K: Check<S, Res>,
     {
-        // Drops before the answer: nothing probes what is being released.
+        // Drops before the response: nothing probes what is being released.
         #[pin]
         step: Step<K::Probe>,
         // Ends the probe that takes too long, and the pause between two.
         #[pin]
         timer: Sleep,
+        // `None` once it is done.
         unchecked: Option<Unchecked<S, Res, K>>,
         operation: Operation,
         failed: u32,
@@ -36,10 +42,11 @@ pin_project! {
     }
 }
 
-/// A check that began, or an answer that hands out nothing.
+/// A check that began, or a response that created nothing.
 pub(crate) enum Begun<S, Res, K>
 where
-    S: Clone,
+    S: Clone + Send + 'static,
+    Res: Send + 'static,
     K: Check<S, Res>,
 {
     Checking(Checking<S, Res, K>),
@@ -48,7 +55,8 @@ where
 
 impl<S, Res, K> Checking<S, Res, K>
 where
-    S: Clone,
+    S: Clone + Send + 'static,
+    Res: Send + 'static,
     K: Check<S, Res>,
 {
     pub(crate) fn begin(unchecked: Unchecked<S, Res, K>, operation: Operation) -> Begun<S, Res, K> {
@@ -69,7 +77,7 @@ where
                     if let Poll::Ready(verdict) = probe.poll(cx) {
                         return Poll::Ready(match verdict {
                             Verdict { outcome: Outcome::Success, .. } => Ok(()),
-                            Verdict { outcome, .. } => Err(Finding::Said(outcome)),
+                            Verdict { outcome, .. } => Err(Finding::Failed(outcome)),
                         });
                     }
                     ready!(this.timer.poll(cx));
@@ -77,7 +85,9 @@ where
                 }
                 StepProj::Pausing => {
                     ready!(this.timer.as_mut().poll(cx));
-                    let Some(unchecked) = this.unchecked.as_ref() else { return Poll::Pending };
+                    let Some(unchecked) = this.unchecked.as_ref() else {
+                        unreachable!("it is there until the check is done")
+                    };
                     let Some(probe) = unchecked.probe() else {
                         return Poll::Ready(Err(Finding::Gone));
                     };
@@ -96,22 +106,24 @@ where
         // The probe is dropped here, and with it whatever it holds below.
         this.step.set(Step::Pausing);
         let Some(unchecked) = this.unchecked.as_ref() else { return false };
-        let config = &unchecked.shared().config;
-        this.timer.reset(Tick::now() + config.pause);
-        let final_word = matches!(found, Finding::Said(Outcome::Permanent) | Finding::Gone);
+        let shared = unchecked.shared();
+        let config = &shared.config;
+        let pause = Backoff::constant(config.pause).jitter().delay(0, &mut shared.seed.rng());
+        this.timer.reset(Tick::now() + pause);
+        let final_word = matches!(found, Finding::Failed(Outcome::Permanent) | Finding::Gone);
         *this.failed < config.tries && !final_word
     }
 
-    fn passed(unchecked: Unchecked<S, Res, K>) -> Option<Res> {
+    fn passed(unchecked: Unchecked<S, Res, K>) -> Res {
         unchecked.shared().ledger().count(|counts| counts.passed += 1);
-        unchecked.hand_out()
+        unchecked.into_response()
     }
 
     fn failed(
         unchecked: Unchecked<S, Res, K>,
         operation: Operation,
         unhealthy: Unhealthy,
-    ) -> Option<Result<Res, BoxError>> {
+    ) -> Result<Res, BoxError> {
         let shared = unchecked.shared();
         shared.ledger().count(|counts| counts.failed += 1);
         let on_failure = shared.config.on_failure;
@@ -122,15 +134,15 @@ where
             operation = operation.name(),
             probes,
             last = %last,
-            handed_out = on_failure == OnFailure::Warn,
-            "what was handed out is unhealthy"
+            returned = on_failure == OnFailure::Warn,
+            "health check failed"
         );
         match on_failure {
-            OnFailure::Warn => unchecked.hand_out().map(Ok),
+            OnFailure::Warn => Ok(unchecked.into_response()),
             OnFailure::Discard => {
                 drop(unchecked);
-                // What was made is released: as far as a retry is concerned, nothing happened.
-                Some(Err(ClassifiedError::new(Verdict::transient(Effect::None), unhealthy).into()))
+                // What was created is released: as far as a retry is concerned, nothing happened.
+                Err(ClassifiedError::new(Verdict::transient(Effect::None), unhealthy).into())
             }
         }
     }
@@ -138,7 +150,8 @@ where
 
 impl<S, Res, K> Future for Checking<S, Res, K>
 where
-    S: Clone,
+    S: Clone + Send + 'static,
+    Res: Send + 'static,
     K: Check<S, Res>,
 {
     type Output = Result<Res, BoxError>;
@@ -152,15 +165,16 @@ where
                 continue;
             }
             let this = self.project();
-            let Some(unchecked) = this.unchecked.take() else { return Poll::Pending };
-            let result = match found {
-                Ok(()) => Self::passed(unchecked).map(Ok),
+            let Some(unchecked) = this.unchecked.take() else {
+                unreachable!("it is there until the check is done")
+            };
+            return Poll::Ready(match found {
+                Ok(()) => Ok(Self::passed(unchecked)),
                 Err(last) => {
                     let unhealthy = Unhealthy { probes: *this.failed, last };
                     Self::failed(unchecked, *this.operation, unhealthy)
                 }
-            };
-            return result.map_or(Poll::Pending, Poll::Ready);
+            });
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What becomes of an answer that fails its check.
+/// What becomes of a response that fails its check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnFailure {
@@ -15,7 +15,7 @@ pub enum OnFailure {
 
 /// How a [`HealthCheckLayer`](crate::HealthCheckLayer) checks.
 ///
-/// | setting | default | [`original`](Config::classic) |
+/// | setting | default | [`classic`](Config::classic) |
 /// |---|---|---|
 /// | [`on_failure`](Config::on_failure) | discard | warn |
 /// | [`tries`](Config::tries) | 3 | 1 |
@@ -32,7 +32,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Discards what fails three probes. The `name` is for logs: whose answers these are.
+    /// Discards what fails three probes. The `name` is for logs: whose responses these are.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),
@@ -43,19 +43,18 @@ impl Config {
         }
     }
 
-    /// The check of the application that this project began with: named `E2B`, one probe, and a
-    /// warning at most. It set no time-out; here a probe has one.
+    /// One probe, and a warning at most; named `E2B`.
     pub fn classic() -> Self {
         Self::new("E2B").on_failure(OnFailure::Warn).tries(1)
     }
 
-    /// What becomes of an answer that fails its check.
+    /// What becomes of a response that fails its check.
     pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
         self.on_failure = on_failure;
         self
     }
 
-    /// After how many probes in vain an answer has failed its check; at least 1.
+    /// After how many failed probes a response has failed its check; at least 1.
     pub fn tries(mut self, tries: u32) -> Self {
         self.tries = tries;
         self
@@ -68,7 +67,7 @@ impl Config {
         self
     }
 
-    /// How long to wait between two probes of one answer.
+    /// How long to wait between two probes of one response; the last quarter is drawn.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
@@ -90,10 +89,10 @@ impl Config {
 #[non_exhaustive]
 pub enum ConfigError {
     /// Without a probe nothing is checked.
-    #[error("a check without a probe checks nothing: it takes at least 1 try")]
+    #[error("`tries` must be at least 1")]
     NoTries,
     /// A probe that may take no time never passes.
-    #[error("a probe cannot be done in no time: it takes more than 0 s")]
+    #[error("`probe_within` must be greater than zero")]
     NoTime,
 }
 
@@ -102,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_presets_are_valid_and_nonsense_is_not() {
+    fn the_presets_are_valid_and_zero_is_not() {
         let new = || Config::new("any");
         assert_eq!(new().check(), Ok(()));
         assert_eq!(Config::classic().check(), Ok(()));

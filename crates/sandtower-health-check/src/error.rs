@@ -1,11 +1,11 @@
 use sandtower_core::Outcome;
 
-/// What was handed out did not pass its check, and was discarded.
+/// What was created did not pass its check, and was discarded.
 ///
-/// Comes inside of [`ClassifiedError`](sandtower_core::ClassifiedError) as a transient failure without effect: to try
-/// again makes a new one. Use [`find`](sandtower_core::find) to get it.
+/// Comes inside of [`ClassifiedError`](sandtower_core::ClassifiedError) as a transient failure without effect:
+/// another attempt creates a new one. Use [`find`](sandtower_core::find) to get it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("what was handed out is unhealthy: probe {probes} {last}")]
+#[error("the new resource is unhealthy: probe {probes} {last}")]
 #[non_exhaustive]
 pub struct Unhealthy {
     /// How many probes were made.
@@ -19,7 +19,7 @@ pub struct Unhealthy {
 #[non_exhaustive]
 pub enum Finding {
     /// It ended in this outcome.
-    Said(Outcome),
+    Failed(Outcome),
     /// It did not end in its time.
     TimedOut,
     /// It panicked.
@@ -31,7 +31,7 @@ pub enum Finding {
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Said(outcome) => write!(f, "failed ({outcome})"),
+            Self::Failed(outcome) => write!(f, "failed ({outcome})"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Panicked => f.write_str("panicked"),
             Self::Gone => f.write_str("could not be made"),
@@ -39,9 +39,9 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// Answers were still being discarded when the time to wait for them was over.
+/// Discarded responses were still being released when the time to wait for them was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{left} discarded answers are not released yet")]
+#[error("{left} discarded responses are not released yet")]
 #[non_exhaustive]
 pub struct Undrained {
     /// How many.

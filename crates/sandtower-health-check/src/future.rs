@@ -12,26 +12,31 @@ use crate::checking::{Begun, Checking};
 use crate::unchecked::{Shared, Unchecked};
 
 pin_project! {
-    /// The answer, once it is checked, or why it is not handed out.
+    /// The response, once it is checked, or why it is not returned.
     ///
-    /// Dropped while the answer is being checked, it discards the answer, whatever is done with
-    /// failures otherwise: nobody would ever see it. Dropped before the service below has answered,
-    /// it drops the request, and there is nothing to discard.
+    /// Dropped while the response is being checked, it discards it, whatever is done with failures
+    /// otherwise: no caller would ever see it. Dropped before the service below has responded, it drops
+    /// the request, and there is nothing to discard.
     ///
     /// # Panics
     ///
-    /// If there is something to check: outside a tokio runtime with its timer enabled.
+    /// When it is polled after it is done; and if there is something to check, outside a tokio runtime
+    /// with its timer enabled.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<S, Req, K, J>
+    pub struct ResponseFuture<S, Req, K, C>
     where
         S: Service<Req>,
         S: Clone,
+        S: Send,
+        S: 'static,
+        S::Response: Send,
+        S::Response: 'static,
         K: Check<S, S::Response>,
     {
         #[pin]
         state: State<S::Future, Checking<S, S::Response, K>>,
-        judge: J,
-        // None: such a request hands out nothing.
+        classifier: C,
+        // `None`: such a request creates nothing.
         shared: Option<Arc<Shared<S, K>>>,
     }
 }
@@ -39,63 +44,66 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, C> {
-        Asking { #[pin] future: F },
+        Waiting { #[pin] future: F },
         Checking { #[pin] checking: C },
+        Done,
     }
 }
 
-impl<S, Req, K, J> ResponseFuture<S, Req, K, J>
+impl<S, Req, K, C> ResponseFuture<S, Req, K, C>
 where
-    S: Service<Req> + Clone,
+    S: Service<Req> + Clone + Send + 'static,
+    S::Response: Send + 'static,
     K: Check<S, S::Response>,
 {
-    pub(crate) fn new(future: S::Future, judge: J, shared: Option<Arc<Shared<S, K>>>) -> Self {
-        Self { state: State::Asking { future }, judge, shared }
+    pub(crate) fn new(future: S::Future, classifier: C, shared: Option<Arc<Shared<S, K>>>) -> Self {
+        Self { state: State::Waiting { future }, classifier, shared }
     }
 }
 
-impl<S, Req, K, J> Future for ResponseFuture<S, Req, K, J>
+impl<S, Req, K, C> Future for ResponseFuture<S, Req, K, C>
 where
-    S: Service<Req> + Clone,
+    S: Service<Req> + Clone + Send + 'static,
+    S::Response: Send + 'static,
     S::Error: Into<BoxError>,
     K: Check<S, S::Response>,
-    J: ClassifyResponse<S::Response>,
+    C: ClassifyResponse<S::Response>,
 {
     type Output = Result<S::Response, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        loop {
+        let result = loop {
             let future = match this.state.as_mut().project() {
-                StateProj::Asking { future } => future,
-                StateProj::Checking { checking } => return checking.poll(cx),
+                StateProj::Waiting { future } => future,
+                StateProj::Checking { checking } => break ready!(checking.poll(cx)),
+                StateProj::Done => panic!("`ResponseFuture` polled after completion"),
             };
-            let answer = ready!(future.poll(cx)).map_err(Into::into)?;
-            let Some(shared) = this.shared.take() else { return Poll::Ready(Ok(answer)) };
-            // From here on no code of others sees the answer outside of its guard.
-            let unchecked = Unchecked::new(answer, shared);
-            let succeeded =
-                unchecked.answer().is_some_and(|answer| judge(this.judge, Ok(answer)).is_success());
-            let unchecked = if succeeded {
-                match Checking::begin(unchecked, this.judge.info().operation) {
-                    Begun::Checking(checking) => {
-                        // The future below goes, with all that it still held there.
-                        this.state.set(State::Checking { checking });
-                        continue;
-                    }
-                    Begun::NothingToCheck(unchecked) => unchecked,
-                }
-            } else {
-                unchecked
+            let response = match ready!(future.poll(cx)) {
+                Ok(response) => response,
+                Err(error) => break Err(error.into()),
             };
-            return unchecked.hand_out().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)));
-        }
+            let Some(shared) = this.shared.take() else { break Ok(response) };
+            // From here on no code of others sees the response outside of its guard.
+            let unchecked = Unchecked::new(response, shared);
+            if !judge(this.classifier, Ok(unchecked.response())).is_success() {
+                break Ok(unchecked.into_response());
+            }
+            match Checking::begin(unchecked, this.classifier.info().operation) {
+                // The future below goes, with all that it still held there.
+                Begun::Checking(checking) => this.state.set(State::Checking { checking }),
+                Begun::NothingToCheck(unchecked) => break Ok(unchecked.into_response()),
+            }
+        };
+        this.state.set(State::Done);
+        Poll::Ready(result)
     }
 }
 
-impl<S, Req, K, J> std::fmt::Debug for ResponseFuture<S, Req, K, J>
+impl<S, Req, K, C> std::fmt::Debug for ResponseFuture<S, Req, K, C>
 where
-    S: Service<Req> + Clone,
+    S: Service<Req> + Clone + Send + 'static,
+    S::Response: Send + 'static,
     K: Check<S, S::Response>,
 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -26,9 +26,12 @@ impl Handle {
         self.ledger.counts()
     }
 
-    /// Waits until no discard is under way, at most for `within`: for the end of a program, once
-    /// it sends no more requests. Those under way go on, whatever comes of waiting. Dropped, it
-    /// changes nothing.
+    /// Waits until all discarded responses are released, at most for `within`: for the end of a
+    /// program, once it sends no more requests.
+    ///
+    /// It works in any runtime: releases that were interrupted, since their runtime ended, and those
+    /// that began in another runtime, which may be idle, begin anew in this one. Dropped, it leaves
+    /// them running.
     ///
     /// # Errors
     ///
@@ -38,7 +41,7 @@ impl Handle {
     ///
     /// Outside a tokio runtime with its timer enabled.
     pub async fn drain(&self, within: Duration) -> Result<(), Undrained> {
-        tokio::time::timeout(within, self.ledger.idle())
+        tokio::time::timeout(within, self.ledger.drain())
             .await
             .map_err(|_| Undrained { left: self.counts().discards_under_way })
     }
@@ -48,20 +51,21 @@ impl Handle {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Answers of which a check was begun.
+    /// Responses of which a check was begun.
     pub checked: u64,
     /// Those that passed.
     pub passed: u64,
     /// Those that failed. What is neither passed nor failed is still being checked, or its caller
     /// went first.
     pub failed: u64,
-    /// Answers that were not handed out: those that failed, unless failures are only warned of, and
+    /// Responses that were not returned: those that failed, unless failures are only warned of, and
     /// those whose caller went while they were checked.
     pub discarded: u64,
-    /// Discarded answers whose release has ended.
+    /// Discarded responses whose release has ended.
     pub discards_done: u64,
-    /// Discarded answers whose release was cut short: it panicked, or its runtime ended.
+    /// Discarded responses whose release panicked.
     pub discards_lost: u64,
-    /// Discarded answers whose release is under way.
+    /// Discarded responses whose release is in progress, or was interrupted and waits for
+    /// [`drain`](Handle::drain).
     pub discards_under_way: u64,
 }

@@ -6,20 +6,20 @@ use tower_layer::Layer;
 use crate::unchecked::Shared;
 use crate::{Config, ConfigError, Handle, HealthCheck, ledger::Ledger};
 
-/// Checks what services hand out, by a [`Check`](crate::Check).
+/// Checks what services create, by a [`Check`](crate::Check).
 ///
-/// Each successful answer is probed before its caller gets it; the layer neither slows down nor
+/// Each successful response is probed before its caller gets it; the layer neither slows down nor
 /// touches any other. See [the crate](crate) for its place and an example.
 ///
-/// Nothing is left behind: an answer that fails, or whose caller goes while it is checked, is
-/// released by a spawned task, which the [handle](HealthCheckLayer::handle) can
-/// [wait for](Handle::drain). What was being made when its caller went, and had not been answered,
+/// Nothing is left behind: what a response created that fails its check, or whose caller goes while it
+/// is checked, is released by a spawned task, which the [handle](HealthCheckLayer::handle) can
+/// [wait for](Handle::drain). What was being created when its caller went, before there was a response,
 /// is out of this layer's sight.
 ///
 /// # Events
 ///
-/// With the target `sandtower::health_check`, all `WARN`: an answer failed its check (`name`,
-/// `operation`, `probes`, `last`, `handed_out`), and a release was cut short (`name`).
+/// With the target `sandtower::health_check`, all `WARN`: a check failed (`name`, `operation`,
+/// `probes`, `last`, `returned`), and a release was interrupted or panicked (`name`).
 #[derive(Clone, Debug)]
 pub struct HealthCheckLayer<K, C = ByResult> {
     check: K,
@@ -29,18 +29,18 @@ pub struct HealthCheckLayer<K, C = ByResult> {
 }
 
 impl<K> HealthCheckLayer<K> {
-    /// Checks by `check`, as `config` says. Unless told [otherwise](HealthCheckLayer::classify), all
-    /// requests are one operation, and every answer that is no error is a success.
+    /// Checks by `check`, as `config` says. By default all requests are one operation, and every response
+    /// that is no error is a success; see [`classify`](HealthCheckLayer::classify).
     ///
     /// # Errors
     ///
-    /// The config makes no sense; the error says what would.
+    /// The config is invalid; the error says what would be right.
     pub fn new(check: K, config: Config) -> Result<Self, ConfigError> {
         config.check()?;
         Ok(Self::checked(check, config))
     }
 
-    /// Checks by `check`, as [`Config::classic`] says: it warns and passes on.
+    /// Checks by `check`, as [`Config::classic`] says: it warns and returns the response.
     pub fn classic(check: K) -> Self {
         Self::checked(check, Config::classic())
     }
@@ -52,7 +52,7 @@ impl<K> HealthCheckLayer<K> {
 }
 
 impl<K, C> HealthCheckLayer<K, C> {
-    /// Tells operations apart, and successes, by `classify`.
+    /// Uses `classify` to tell operations, and successes, apart.
     #[must_use]
     pub fn classify<D>(self, classify: D) -> HealthCheckLayer<K, D> {
         let Self { check, config, handle, .. } = self;

@@ -1,22 +1,50 @@
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::{runtime, sync::Notify};
 
 use crate::Counts;
 
-/// Counts checks, and sees discards through to their end.
+/// Counts checks, and sees releases through to their end.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     name: Arc<str>,
-    counts: Mutex<Counts>,
-    /// Notified when the last discard under way has ended.
-    idle: Notify,
+    state: Mutex<State>,
+    /// Notified when a release has ended, or was cut short.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    counts: Counts,
+    releases: BTreeMap<u64, Entry>,
+    /// Numbers releases and the tasks that run them.
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    release: Arc<dyn Release>,
+    /// The task that runs it; `None`: it was cut short, or there was no runtime.
+    task: Option<Task>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Task {
+    number: u64,
+    runtime: runtime::Id,
+}
+
+/// What has to be done for one discarded response. It can begin again from the start.
+pub(crate) trait Release: std::fmt::Debug + Send + Sync {
+    fn begin(&self) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 impl Ledger {
     pub(crate) fn new(name: Arc<str>) -> Arc<Self> {
-        Arc::new(Self { name, counts: Mutex::default(), idle: Notify::new() })
+        Arc::new(Self { name, state: Mutex::default(), changed: Notify::new() })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -24,85 +52,134 @@ impl Ledger {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        *self.lock()
+        let state = self.lock();
+        let discards_under_way = u64::try_from(state.releases.len()).unwrap_or(u64::MAX);
+        Counts { discards_under_way, ..state.counts }
     }
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
-        change(&mut self.lock());
+        change(&mut self.lock().counts);
     }
 
-    /// Spawns `discard` on `runtime`. Without one it is lost, and told of.
+    /// Runs `release` on `runtime`. Without one it waits for [`drain`](Self::drain).
     pub(crate) fn discard(
         self: &Arc<Self>,
         runtime: Option<&runtime::Handle>,
-        discard: impl Future<Output = ()> + Send + 'static,
+        release: Arc<dyn Release>,
     ) {
-        let discarding = Discarding::begin(Arc::clone(self));
-        if let Some(runtime) = runtime {
-            runtime.spawn(async move {
-                discard.await;
-                discarding.done();
-            });
+        let number = {
+            let mut state = self.lock();
+            state.counts.discarded += 1;
+            let number = state.number();
+            state.releases.insert(number, Entry { release, task: None });
+            number
+        };
+        match runtime {
+            Some(runtime) => self.run(number, runtime),
+            None => self.warn_cut_short(),
         }
     }
 
-    /// Waits until no discard is under way.
-    pub(crate) async fn idle(&self) {
+    /// Runs a release from its start, in place of the task that ran it before.
+    fn run(self: &Arc<Self>, release: u64, runtime: &runtime::Handle) {
+        let (begin, running) = {
+            let mut state = self.lock();
+            let task = Task { number: state.number(), runtime: runtime.id() };
+            let Some(entry) = state.releases.get_mut(&release) else { return };
+            entry.task = Some(task);
+            let ledger = Arc::clone(self);
+            let running = Running { ledger, release, task: task.number, done: false };
+            (Arc::clone(&entry.release), running)
+        };
+        runtime.spawn(async move {
+            let mut running = running;
+            begin.begin().await;
+            running.done = true;
+        });
+    }
+
+    /// Waits until no release is left. Takes over those that were cut short, and those of other
+    /// runtimes, which may be idle or end at any time.
+    pub(crate) async fn drain(self: &Arc<Self>) {
+        let here = runtime::Handle::current();
+        let mut takes_over_from_others = true;
         loop {
-            // Before the count is read, or the last one could end unseen in between.
-            let idle = self.idle.notified();
-            if self.lock().discards_under_way == 0 {
+            // Before the releases are looked at, or the last one could end unseen in between.
+            let changed = self.changed.notified();
+            let (left, mine) = {
+                let state = self.lock();
+                let is_mine = |entry: &Entry| match entry.task {
+                    None => true,
+                    Some(task) => takes_over_from_others && task.runtime != here.id(),
+                };
+                let mine = state.releases.iter().filter(|(_, entry)| is_mine(entry));
+                (state.releases.len(), mine.map(|(number, _)| *number).collect::<Vec<_>>())
+            };
+            if left == 0 {
                 return;
             }
-            idle.await;
+            // Once: two that drain would take over from each other without end.
+            takes_over_from_others = false;
+            mine.into_iter().for_each(|number| self.run(number, &here));
+            changed.await;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn warn_cut_short(&self) {
+        tracing::warn!(
+            target: "sandtower::health_check",
+            name = &*self.name,
+            "release of a discarded response interrupted: it starts again when drained"
+        );
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A discard under way. Dropped before it is done, it is lost: it panicked, its runtime ended, or
-/// there was none.
-struct Discarding {
+impl State {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+/// A release that runs. Dropped before it is done, it has panicked, or its runtime has ended.
+struct Running {
     ledger: Arc<Ledger>,
+    release: u64,
+    task: u64,
     done: bool,
 }
 
-impl Discarding {
-    fn begin(ledger: Arc<Ledger>) -> Self {
-        ledger.count(|counts| {
-            counts.discarded += 1;
-            counts.discards_under_way += 1;
-        });
-        Self { ledger, done: false }
-    }
-
-    fn done(mut self) {
-        self.done = true;
-    }
-}
-
-impl Drop for Discarding {
+impl Drop for Running {
     fn drop(&mut self) {
-        let under_way = {
-            let mut counts = self.ledger.lock();
-            counts.discards_under_way -= 1;
-            match self.done {
-                true => counts.discards_done += 1,
-                false => counts.discards_lost += 1,
+        let is_lost = !self.done && std::thread::panicking();
+        let mut state = self.ledger.lock();
+        let mut over = None;
+        let mut was_cut_short = false;
+        if self.done || is_lost {
+            over = state.releases.remove(&self.release);
+            if over.is_some() {
+                state.counts.discards_done += u64::from(self.done);
+                state.counts.discards_lost += u64::from(is_lost);
             }
-            counts.discards_under_way
-        };
-        if under_way == 0 {
-            self.ledger.idle.notify_waiters();
+        } else if let Some(entry) = state.releases.get_mut(&self.release)
+            && entry.task.is_some_and(|task| task.number == self.task)
+        {
+            entry.task = None;
+            was_cut_short = true;
         }
-        if !self.done {
+        drop(state);
+        self.ledger.changed.notify_waiters();
+        if was_cut_short {
+            self.ledger.warn_cut_short();
+        } else if is_lost && over.is_some() {
             tracing::warn!(
                 target: "sandtower::health_check",
-                name = self.ledger.name(),
-                "a discarded answer was not released: its discard was cut short"
+                name = &*self.ledger.name,
+                "discarded response not released: its release panicked"
             );
         }
     }

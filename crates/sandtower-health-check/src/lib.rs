@@ -1,10 +1,10 @@
-//! A tower layer that checks what was handed out.
+//! A tower layer that health-checks what was created before the caller gets it.
 //!
-//! Some things are created dead: a sandbox that answers its creation with 201 and nothing after it.
-//! [`HealthCheckLayer`] looks at each successful answer, runs a probe on what it hands out, and lets
-//! the caller have it only then. What fails is either reported and passed on, or
-//! [discarded](OnFailure::Discard): released again, whether or not the caller is still there, and
-//! answered by an error that a retry above takes as leave to make a new one.
+//! Some resources are created dead: a sandbox whose creation succeeds and that never responds.
+//! [`HealthCheckLayer`] probes what each successful response created, and returns the response only
+//! then. What fails is either reported and returned all the same, or [discarded](OnFailure::Discard):
+//! released, whether or not the caller is still there, and replaced by an error after which a retry
+//! above creates a new one.
 //!
 //! ```
 //! use std::time::Duration;
@@ -21,10 +21,10 @@
 //! type Sandboxes = BoxCloneService<Request, u32, BoxError>;
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
-//! // Makes sandbox 7, which is dead.
+//! // Creates sandbox 7, which is dead.
 //! let sandboxes: Sandboxes = BoxCloneService::new(service_fn(async |request| match request {
 //!     Request::Create => Ok(7),
-//!     Request::Echo(_) => Err("no answer".into()),
+//!     Request::Echo(_) => Err("no response".into()),
 //!     Request::Kill(sandbox) => Ok(sandbox),
 //! }));
 //!
@@ -38,8 +38,9 @@
 //!             }
 //!         })
 //!     },
-//!     |inner: Sandboxes, sandbox: u32| async move {
-//!         let _ = inner.oneshot(Request::Kill(sandbox)).await;
+//!     |inner: Sandboxes, sandbox: &u32| {
+//!         let kill = inner.oneshot(Request::Kill(*sandbox));
+//!         async move { drop(kill.await) }
 //!     },
 //! );
 //! let layer = HealthCheckLayer::new(check, Config::new("E2B"))?;
@@ -54,15 +55,14 @@
 //!
 //! # Its place
 //!
-//! Inside retries, so that a dead thing is made anew; outside of what admits attempts, since its
-//! probes are requests of their own and are admitted as such. They never pass through the layers
-//! above it.
+//! Inside retries, so that a dead resource is recreated; outside of admission control, since its probes
+//! are requests of their own and are admitted as such. They do not pass through the layers above it.
 //!
 //! # On a schedule
 //!
 //! A [`Monitor`] probes a service in the background, by any future that ends in a verdict, and is a
 //! [gate](sandtower_core::Gate) that rejects while the service is down: put it before the service
-//! with [`GatedLayer`](sandtower_core::GatedLayer), or into a waiting room.
+//! with [`GatedLayer`](sandtower_core::GatedLayer), or give it to admission control.
 
 mod check;
 mod checking;

@@ -7,10 +7,11 @@ use tower_service::Service;
 use crate::unchecked::Shared;
 use crate::{Check, Handle, ResponseFuture};
 
-/// Checks what the service below hands out: made by a [`HealthCheckLayer`](crate::HealthCheckLayer).
+/// Checks what the service below creates: made by a [`HealthCheckLayer`](crate::HealthCheckLayer).
 ///
-/// Ready when the service below is; the instance made ready is the one that is called. Probes and
-/// discards use clones of their own, made only when there is something to check.
+/// Ready when the service below is; the instance made ready is the one that is called. One that fails
+/// to become ready is replaced. Probes and releases use clones of their own, made only when there is
+/// something to check.
 #[derive(Debug)]
 pub struct HealthCheck<S, K, C = ByResult> {
     inner: S,
@@ -38,7 +39,8 @@ impl<S: Clone, K, C: Clone> Clone for HealthCheck<S, K, C> {
 
 impl<S, K, C, Req> Service<Req> for HealthCheck<S, K, C>
 where
-    S: Service<Req> + Clone,
+    S: Service<Req> + Clone + Send + 'static,
+    S::Response: Send + 'static,
     S::Error: Into<BoxError>,
     K: Check<S, S::Response>,
     C: Classify<Req>,
@@ -49,13 +51,17 @@ where
     type Future = ResponseFuture<S, Req, K, C::Classifier>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
+        let polled = self.inner.poll_ready(cx);
+        if let Poll::Ready(Err(_)) = polled {
+            self.inner = self.shared.fresh();
+        }
+        polled.map_err(Into::into)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let judge = self.classify.classify(&request);
-        let checks = self.shared.check.checks(judge.info());
+        let classifier = self.classify.classify(&request);
+        let checks = self.shared.check.checks(classifier.info());
         let shared = checks.then(|| Arc::clone(&self.shared));
-        ResponseFuture::new(self.inner.call(request), judge, shared)
+        ResponseFuture::new(self.inner.call(request), classifier, shared)
     }
 }

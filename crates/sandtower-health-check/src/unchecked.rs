@@ -1,61 +1,73 @@
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sandtower_core::Seed;
 use tokio::runtime;
 
-use crate::{Check, Config, Handle, ledger::Ledger};
+use crate::ledger::{Ledger, Release};
+use crate::{Check, Config, Handle};
 
 /// What all services of a layer over one service below share.
 #[derive(Debug)]
 pub(crate) struct Shared<S, K> {
-    /// Never called and never polled: probes and discards get clones of it.
-    spare: Mutex<S>,
+    /// Never polled: probes and releases get clones of it. The lock makes it shareable for services
+    /// that are not [`Sync`], and is held for nothing but a clone.
+    pristine: Mutex<S>,
     pub(crate) check: K,
     pub(crate) config: Config,
     pub(crate) handle: Handle,
+    pub(crate) seed: Seed,
 }
 
 impl<S, K> Shared<S, K> {
-    pub(crate) fn new(spare: S, check: K, config: Config, handle: Handle) -> Self {
-        Self { spare: Mutex::new(spare), check, config, handle }
+    pub(crate) fn new(service: S, check: K, config: Config, handle: Handle) -> Self {
+        Self { pristine: Mutex::new(service), check, config, handle, seed: Seed::random() }
     }
 
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         self.handle.ledger()
     }
 
-    fn fresh(&self) -> S
+    /// An instance that has not been polled.
+    pub(crate) fn fresh(&self) -> S
     where
         S: Clone,
     {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.pristine.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// An answer that nobody has got yet. Dropped, it is discarded: whatever becomes of its future, it
-/// is handed out or released, and never both.
+/// A response that no caller has got yet. Dropped, it is discarded: whatever becomes of its future,
+/// it is returned or released, and never both.
 pub(crate) struct Unchecked<S, Res, K>
 where
-    S: Clone,
+    S: Clone + Send + 'static,
+    Res: Send + 'static,
     K: Check<S, Res>,
 {
-    answer: Option<Res>,
+    response: Option<Res>,
     shared: Arc<Shared<S, K>>,
-    /// Where it was answered: it may be dropped anywhere.
+    /// Where the response came: it may be dropped anywhere.
     runtime: Option<runtime::Handle>,
 }
 
 impl<S, Res, K> Unchecked<S, Res, K>
 where
-    S: Clone,
+    S: Clone + Send + 'static,
+    Res: Send + 'static,
     K: Check<S, Res>,
 {
-    pub(crate) fn new(answer: Res, shared: Arc<Shared<S, K>>) -> Self {
+    pub(crate) fn new(response: Res, shared: Arc<Shared<S, K>>) -> Self {
         let runtime = runtime::Handle::try_current().ok();
-        Self { answer: Some(answer), shared, runtime }
+        Self { response: Some(response), shared, runtime }
     }
 
-    pub(crate) fn answer(&self) -> Option<&Res> {
-        self.answer.as_ref()
+    pub(crate) fn response(&self) -> &Res {
+        match &self.response {
+            Some(response) => response,
+            None => unreachable!("only `into_response` takes it, and the whole with it"),
+        }
     }
 
     pub(crate) fn shared(&self) -> &Shared<S, K> {
@@ -63,24 +75,54 @@ where
     }
 
     pub(crate) fn probe(&self) -> Option<K::Probe> {
-        self.shared.check.probe(self.shared.fresh(), self.answer()?)
+        self.shared.check.probe(self.shared.fresh(), self.response())
     }
 
-    /// From here on the answer is its caller's. `None` only if it was handed out before.
-    pub(crate) fn hand_out(mut self) -> Option<Res> {
-        self.answer.take()
+    /// From here on the response is its caller's.
+    pub(crate) fn into_response(mut self) -> Res {
+        match self.response.take() {
+            Some(response) => response,
+            None => unreachable!("only `into_response` takes it, and the whole with it"),
+        }
     }
 }
 
 impl<S, Res, K> Drop for Unchecked<S, Res, K>
 where
-    S: Clone,
+    S: Clone + Send + 'static,
+    Res: Send + 'static,
     K: Check<S, Res>,
 {
     fn drop(&mut self) {
-        if let Some(answer) = self.answer.take() {
-            let discard = self.shared.check.discard(self.shared.fresh(), answer);
-            self.shared.ledger().discard(self.runtime.as_ref(), discard);
+        if let Some(response) = self.response.take() {
+            let shared = Arc::clone(&self.shared);
+            let discarded = Discarded { response: Mutex::new(response), shared };
+            self.shared.ledger().discard(self.runtime.as_ref(), Arc::new(discarded));
         }
+    }
+}
+
+struct Discarded<S, Res, K> {
+    /// The lock makes it shareable for responses that are not [`Sync`]: two tasks may release it.
+    response: Mutex<Res>,
+    shared: Arc<Shared<S, K>>,
+}
+
+impl<S, Res, K> Release for Discarded<S, Res, K>
+where
+    S: Clone + Send + 'static,
+    Res: Send + 'static,
+    K: Check<S, Res>,
+{
+    fn begin(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let service = self.shared.fresh();
+        let response = self.response.lock().unwrap_or_else(PoisonError::into_inner);
+        Box::pin(self.shared.check.discard(service, &response))
+    }
+}
+
+impl<S, Res, K> std::fmt::Debug for Discarded<S, Res, K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Discarded").finish_non_exhaustive()
     }
 }

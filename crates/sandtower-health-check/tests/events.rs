@@ -37,13 +37,13 @@ impl Visit for Line {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_answer_that_fails_is_told_of_once_and_whether_it_was_handed_out() {
+async fn each_failed_check_is_one_event_that_says_whether_the_response_was_returned() {
     let events = Events::default();
     let subscriber = tracing_subscriber::registry().with(events.clone());
     let _default = tracing::subscriber::set_default(subscriber);
     let check = check_fn(
         |_: Mock<u64, u64>, _: &u64| Some(std::future::ready(Verdict::unknown())),
-        |_: Mock<u64, u64>, _| std::future::ready(()),
+        |_: Mock<u64, u64>, _: &u64| std::future::ready(()),
     );
     for on_failure in [OnFailure::Warn, OnFailure::Discard] {
         let config = Config::new("E2B").on_failure(on_failure);
@@ -52,10 +52,10 @@ async fn each_answer_that_fails_is_told_of_once_and_whether_it_was_handed_out() 
         let service = tower::Layer::layer(&layer, mock);
         assert_eq!(service.oneshot(1).await.is_ok(), on_failure == OnFailure::Warn);
     }
-    let told = |handed_out| {
+    let told = |returned| {
         format!(
             "WARN name=\"E2B\" operation=\"call\" probes=3 last=failed (unknown) \
-             handed_out={handed_out}"
+             returned={returned}"
         )
     };
     assert_eq!(*events.0.lock().unwrap(), [told(true), told(false)]);

@@ -1,6 +1,6 @@
 use http::{Method, Request, Response};
 use sandtower_core::{
-    Attempt, BoxError, Classify, ClassifyResponse, EndOfStream, HasInfo, Operation, Replay,
+    Attempt, BoxError, Classify, ClassifyResponse, Effect, EndOfStream, HasInfo, Operation, Replay,
     RequestInfo, Scope, Verdict,
 };
 
@@ -11,19 +11,20 @@ use crate::{Deadline, is_idempotent, verdict_of_status, verdict_of_transport};
 /// All requests are one operation in one scope. Those of an idempotent method may be replayed. The
 /// deadline and the call's arrival come from the request's extensions [`Deadline`] and [`Attempt`].
 ///
-/// An answer that carries a [`Verdict`] among its extensions means that: an
-/// [interpreter](crate::Interpret) has read its body. Any other is judged by
+/// A response that carries a [`Verdict`] among its extensions means that: an
+/// [interpreter](crate::Interpret) has read its body. Any other is classified by
 /// [`verdict_of_status`], an error by [`verdict_of_transport`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpClassify {
     operation: Operation,
     scope: Scope,
+    follows_redirects: bool,
 }
 
 impl HttpClassify {
     /// Every request is for `operation`.
     pub const fn new(operation: Operation) -> Self {
-        Self { operation, scope: Scope::ALL }
+        Self { operation, scope: Scope::ALL, follows_redirects: false }
     }
 
     /// Every request belongs to `scope`.
@@ -32,21 +33,27 @@ impl HttpClassify {
         self.scope = scope;
         self
     }
+
+    /// Says that a layer or client below follows redirects: an error then is taken for one that may
+    /// have had an effect, since the request that was not sent may be the one after a redirect.
+    #[must_use]
+    pub const fn follows_redirects(mut self) -> Self {
+        self.follows_redirects = true;
+        self
+    }
 }
 
 impl<B> Classify<Request<B>> for HttpClassify {
     type Classifier = HttpClassifier;
 
     fn classify(&self, request: &Request<B>) -> HttpClassifier {
-        HttpClassifier::new(
-            request_info(self.operation, request)
-                .scope(self.scope)
-                .replay(replay(request.method())),
-        )
+        let info = request_info(self.operation, request).scope(self.scope);
+        let follows_redirects = self.follows_redirects;
+        HttpClassifier { info: info.replay(replay(request.method())), follows_redirects }
     }
 }
 
-/// What `request` asks, as far as its extensions tell: the `operation` in [`Scope::ALL`], with the
+/// The info of `request`, as far as its extensions say: the `operation` in [`Scope::ALL`], with the
 /// call's deadline and arrival. For classifiers of particular services to build on; whether it may
 /// be replayed is theirs to say.
 pub fn request_info<B>(operation: Operation, request: &Request<B>) -> RequestInfo {
@@ -60,17 +67,18 @@ fn replay(method: &Method) -> Replay {
     if is_idempotent(method) { Replay::Safe } else { Replay::Unsafe }
 }
 
-/// The judge of [`HttpClassify`], and of any classifier whose answers mean what HTTP says unless
-/// they carry a [`Verdict`].
+/// The response classifier of [`HttpClassify`], and of any other whose responses mean what HTTP says
+/// unless they carry a [`Verdict`].
 #[derive(Clone, Copy, Debug)]
 pub struct HttpClassifier {
     info: RequestInfo,
+    follows_redirects: bool,
 }
 
 impl HttpClassifier {
-    /// Judges the answer to a request that asks `asked`.
+    /// Classifies the response to the request with this `info`.
     pub const fn new(info: RequestInfo) -> Self {
-        Self { info }
+        Self { info, follows_redirects: false }
     }
 }
 
@@ -88,6 +96,9 @@ impl<B> ClassifyResponse<Response<B>> for HttpClassifier {
                 Some(verdict) => *verdict,
                 None => verdict_of_status(response.status(), response.headers()),
             },
+            Err(error) if self.follows_redirects => {
+                verdict_of_transport(&**error).effect(Effect::Maybe)
+            }
             Err(error) => verdict_of_transport(&**error),
         }
     }
@@ -100,7 +111,7 @@ impl<B> ClassifyResponse<Response<B>> for HttpClassifier {
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
-    use sandtower_core::{Effect, Outcome, Tick};
+    use sandtower_core::{CallerError, Outcome, Tick};
 
     use super::*;
 
@@ -141,10 +152,10 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_judged_by_whether_the_request_left() {
-        let judge = HttpClassifier::new(RequestInfo::default());
-        let error: BoxError = std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into();
-        let verdict = ClassifyResponse::<Response<()>>::classify(&judge, Err(&error));
-        assert_eq!(verdict, Verdict::transient(Effect::None));
+    fn an_error_is_classified_by_what_it_says_of_the_request() {
+        let classifier = HttpClassifier::new(RequestInfo::default());
+        let error: BoxError = CallerError::new("the disk broke").into();
+        let verdict = ClassifyResponse::<Response<()>>::classify(&classifier, Err(&error));
+        assert_eq!(verdict.outcome, Outcome::Cancelled);
     }
 }

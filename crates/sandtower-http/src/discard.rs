@@ -7,26 +7,61 @@ use bytes::Buf;
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
-use sandtower_core::Sleep;
-use sandtower_core::{Attempt, Tick};
-use sandtower_retry::Answers;
+use sandtower_core::{Attempt, Sleep, Tick};
+use sandtower_retry::{Config, ResponseHooks, RetryLayer};
 
-use crate::Http;
+use crate::{Http, HttpClassify};
 
-/// The most that is read of an answer that nobody wants: below this a new connection costs more.
+/// The most that is read of a response that is discarded: below this a new connection costs more.
 const MOST: u64 = 16 * 1_024;
 /// The most frames of it.
 const MOST_FRAMES: u32 = 256;
 /// The longest that is waited for it.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// What becomes of HTTP answers: the small rest of one that failed is read, so that its connection
+/// A layer that retries HTTP requests as `config` says, by what HTTP says of them: idempotent methods
+/// are safe to replay, responses are classified by [`HttpClassify`], the small rest of a failed one is
+/// read so that its connection is used again.
+///
+/// The body of requests has to be `Clone`. For other bodies put a [`ReplayLayer`](crate::ReplayLayer)
+/// above it, and `.resend(Replayed)` after it.
+///
+/// ```
+/// use std::convert::Infallible;
+/// use bytes::Bytes;
+/// use http::{Request, Response, StatusCode};
+/// use http_body_util::{Empty, Full};
+/// use sandtower_retry::Config;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), sandtower_core::BoxError> {
+/// let service = ServiceBuilder::new()
+///     .layer(sandtower_http::retry_layer(Config::recommended()))
+///     .service(service_fn(|request: Request<Full<Bytes>>| async move {
+///         let mut response = Response::new(Empty::<Bytes>::new());
+///         if !request.extensions().get::<sandtower_core::Attempt>().is_some() {
+///             *response.status_mut() = StatusCode::BAD_GATEWAY;
+///         }
+///         Ok::<_, Infallible>(response)
+///     }));
+///
+/// let response = service.oneshot(Request::get("/").body(Full::default())?).await?;
+/// assert_eq!(response.status(), StatusCode::OK);
+/// # Ok(())
+/// # }
+/// ```
+pub fn retry_layer(config: Config) -> RetryLayer<HttpClassify, Http, Http> {
+    RetryLayer::new(config, HttpClassify::default()).resend(Http).response_hooks(Http)
+}
+
+/// What becomes of HTTP responses: the small rest of one that failed is read, so that its connection
 /// can be used again; the one for the caller gets its [`Attempt`] as an extension.
-impl<B: Body> Answers<Response<B>> for Http {
+impl<B: Body> ResponseHooks<Response<B>> for Http {
     type Discard = Drain<B>;
 
-    fn discard(&self, answer: Response<B>) -> Drain<B> {
-        let body = answer.into_body();
+    fn discard(&self, response: Response<B>) -> Drain<B> {
+        let body = response.into_body();
         let is_small = body.size_hint().lower() <= MOST && !body.is_end_stream();
         Drain {
             limit: Sleep::until(Tick::now() + LONGEST),
@@ -36,13 +71,13 @@ impl<B: Body> Answers<Response<B>> for Http {
         }
     }
 
-    fn stamp(&self, answer: &mut Response<B>, attempt: &Attempt) {
-        answer.extensions_mut().insert(*attempt);
+    fn stamp(&self, response: &mut Response<B>, attempt: &Attempt) {
+        response.extensions_mut().insert(*attempt);
     }
 }
 
 pin_project! {
-    /// Reads what is left of a body that nobody wants, at most 16 KiB within 1 s, and drops it. Of
+    /// Reads what is left of a body that is discarded, at most 16 KiB within 1 s, and drops it. Of
     /// one that is longer or slower, the connection is closed.
     #[must_use = "futures do nothing unless polled"]
     pub struct Drain<B> {
@@ -71,7 +106,7 @@ impl<B: Body> Future for Drain<B> {
                 Poll::Pending | Poll::Ready(_) => false,
             };
             if !has_more {
-                // At once: whoever holds this future may hold it for longer.
+                // At once: the future may be held for longer.
                 this.body.set(None);
             }
         }

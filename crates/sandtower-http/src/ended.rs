@@ -4,10 +4,14 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
-use sandtower_core::{EndOfStream, EndOfStreamReporter, Verdict};
+use sandtower_core::{Effect, EndOfStream, EndOfStreamReporter, Verdict};
 
-/// Reads along with the reader of a body, and says in the end what the answer came to: for streams
+/// Reads along with the reader of a body, and says in the end what the response came to: for streams
 /// whose head says success and whose last message may not.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not read a body to its end",
+    label = "not a `ReadEnd`"
+)]
 pub trait ReadEnd: Send {
     /// The next piece of the body.
     fn data(&mut self, piece: &Bytes);
@@ -15,22 +19,23 @@ pub trait ReadEnd: Send {
     /// The trailers.
     fn trailers(&mut self, _fields: &HeaderMap) {}
 
-    /// What the answer, of which there is no more, came to; `None`: as its head said. Not asked of a
-    /// body that broke off or that nobody read to its end: what its head said stands.
+    /// What the response, of which there is no more, came to; `None`: as its head said. Not asked of a
+    /// body that breaks off, which is a transient failure, or of one that is not read to its end, of
+    /// which the head's verdict stands.
     fn verdict(self: Box<Self>) -> Option<Verdict>;
 }
 
 /// What reads along with one body.
 pub(crate) struct Watch {
     reader: Box<dyn ReadEnd>,
-    teller: EndOfStreamReporter,
+    reporter: EndOfStreamReporter,
 }
 
 impl Watch {
-    /// The end of an answer whose head said `head`, and what is to read along with its body.
+    /// The end of a response whose head said `head`, and what is to read along with its body.
     pub(crate) fn new(reader: Box<dyn ReadEnd>, head: Verdict) -> (EndOfStream, Self) {
-        let (ending, teller) = EndOfStream::of(head);
-        (ending, Self { reader, teller })
+        let (end, reporter) = EndOfStream::of(head);
+        (end, Self { reader, reporter })
     }
 
     /// Reads one frame along.
@@ -43,9 +48,9 @@ impl Watch {
     }
 
     fn over(self) {
-        // Without a word the teller is dropped, and what the head said stands.
+        // Without a word the reporter is dropped, and what the head said stands.
         if let Some(verdict) = self.reader.verdict() {
-            self.teller.tell(verdict);
+            self.reporter.report(verdict);
         }
     }
 }
@@ -66,7 +71,9 @@ pub(crate) fn poll_watched<B: Body<Data = Bytes>>(
         }
         (None, _) => true,
         (Some(Err(_)), _) => {
-            drop(watch.take());
+            if let Some(watch) = watch.take() {
+                watch.reporter.report(Verdict::transient(Effect::Maybe));
+            }
             false
         }
         (Some(Ok(_)), None) => false,

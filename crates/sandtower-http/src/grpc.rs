@@ -29,15 +29,15 @@ impl GrpcMethod {
     }
 }
 
-/// Classifies gRPC by what stands in the head of its answers.
+/// Classifies gRPC by the head of its responses.
 ///
 /// - The operation is found by the path among the methods that it is given; any other is
 ///   [`Operation::CALL`]. All are `POST`, so nothing may be replayed unless its method says so.
-/// - An answer that carries a [`Verdict`] among its extensions means that, as for
+/// - A response that carries a [`Verdict`] among its extensions means that, as for
 ///   [`HttpClassify`](crate::HttpClassify).
 /// - A `grpc-status` in the head (servers send a failure without messages so: "trailers-only") is
-///   judged by [`verdict_of_grpc`].
-/// - Without one an answer of another status than 200 never came from a gRPC server, but from
+///   classified by [`verdict_of_grpc`].
+/// - Without one a response of another status than 200 never came from a gRPC server, but from
 ///   something before it: [`verdict_of_status`].
 /// - Without one a 200 is a success as far as its head tells. A call that fails after its first
 ///   message says so in its trailers: with a [`GrpcInterpret`](crate::GrpcInterpret) below, gates
@@ -45,7 +45,7 @@ impl GrpcMethod {
 ///
 /// ```
 /// use http::{Request, Response};
-/// use sandtower_core::{Asks, Classify, Effect, ClassifyResponse, Operation, Replay, Verdict};
+/// use sandtower_core::{Classify, ClassifyResponse, Effect, HasInfo, Operation, Replay, Verdict};
 /// use sandtower_http::{GrpcClassify, GrpcMethod};
 ///
 /// const GET: Operation = Operation::new(1, "order_get");
@@ -53,11 +53,11 @@ impl GrpcMethod {
 ///     &[GrpcMethod::new("/orders.v1.Orders/Get", GET, Replay::Safe)];
 ///
 /// let request = Request::post("https://orders.test/orders.v1.Orders/Get").body(())?;
-/// let judge = GrpcClassify::new(METHODS).classify(&request);
-/// assert_eq!(judge.info().operation, GET);
+/// let classifier = GrpcClassify::new(METHODS).classify(&request);
+/// assert_eq!(classifier.info().operation, GET);
 ///
-/// let answer = Response::builder().header("grpc-status", "14").body(())?;
-/// assert_eq!(judge.head(Ok(&answer)), Verdict::transient(Effect::Maybe));
+/// let response = Response::builder().header("grpc-status", "14").body(())?;
+/// assert_eq!(classifier.classify(Ok(&response)), Verdict::transient(Effect::Maybe));
 /// # Ok::<(), http::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,7 +92,7 @@ impl<B> Classify<Request<B>> for GrpcClassify {
     }
 }
 
-/// The judge of [`GrpcClassify`].
+/// The response classifier of [`GrpcClassify`].
 #[derive(Clone, Copy, Debug)]
 pub struct GrpcClassifier {
     info: RequestInfo,
@@ -128,11 +128,11 @@ impl<B> ClassifyResponse<Response<B>> for GrpcClassifier {
 /// | code | verdict | why |
 /// |---|---|---|
 /// | 0 OK | success | |
-/// | 1 CANCELLED | transient, effect maybe | not by us, who would not see an answer: something between gave up |
-/// | 2 UNKNOWN, 13 INTERNAL, a code nobody knows | unknown, effect maybe | a bug or a bad moment: nobody can tell |
+/// | 1 CANCELLED | transient, effect maybe | something between gave up: our own side would not see a response |
+/// | 2 UNKNOWN, 13 INTERNAL, an unknown code | unknown, effect maybe | a bug or a bad moment |
 /// | 3 INVALID_ARGUMENT, 5 NOT_FOUND, 6 ALREADY_EXISTS, 7 PERMISSION_DENIED, 9 FAILED_PRECONDITION, 11 OUT_OF_RANGE, 12 UNIMPLEMENTED, 16 UNAUTHENTICATED | permanent | the service is alive and said no |
 /// | 4 DEADLINE_EXCEEDED | transient, effect maybe | the work may be done all the same |
-/// | 8 RESOURCE_EXHAUSTED | throttled | quotas and load; where it means something that time does not cure, an [interpreter](crate::Interpret) has to say so |
+/// | 8 RESOURCE_EXHAUSTED | throttled, effect maybe | quotas and load, said by gateways before the handler runs and by handlers after they have; where it means something that time does not cure, an [interpreter](crate::Interpret) has to say so |
 /// | 10 ABORTED | permanent | a conflict, undone; whatever was read before has to be read again, which only the caller can do |
 /// | 14 UNAVAILABLE | transient, effect maybe | "retry", yet gRPC itself warns of replaying what is not idempotent |
 /// | 15 DATA_LOSS | unknown, effect maybe, with the advice to stop | a broken service, which no retry mends |
@@ -150,7 +150,7 @@ pub(crate) fn verdict_of_code(code: i32) -> Verdict {
         0 => Verdict::success(),
         1 | 4 | 14 => Verdict::transient(Effect::Maybe),
         3 | 5 | 6 | 7 | 9 | 10 | 11 | 12 | 16 => Verdict::permanent(),
-        8 => Verdict::throttled(),
+        8 => Verdict::throttled().effect(Effect::Maybe),
         15 => Verdict::unknown().advice(Advice::Stop),
         _ => Verdict::unknown(),
     }
@@ -204,7 +204,7 @@ mod tests {
             (&["1", "4", "14"], maybe),
             (&["2", "13", "17", "99", "", "-1", "OK", "65536", "0.5"], Verdict::unknown()),
             (&["3", "5", "6", "7", "9", "10", "11", "12", "16"], Verdict::permanent()),
-            (&["8"], Verdict::throttled()),
+            (&["8"], Verdict::throttled().effect(Effect::Maybe)),
             (&["15"], Verdict::unknown().advice(Advice::Stop)),
         ] {
             for number in codes {
@@ -240,7 +240,8 @@ mod tests {
         let mut trailers = HeaderMap::new();
         assert_eq!(verdict_of_grpc(&trailers), None);
         trailers.insert("grpc-status", HeaderValue::from_static("8"));
-        assert_eq!(verdict_of_grpc(&trailers), Some(Verdict::throttled()));
+        let throttled = Verdict::throttled().effect(Effect::Maybe);
+        assert_eq!(verdict_of_grpc(&trailers), Some(throttled));
     }
 
     #[test]

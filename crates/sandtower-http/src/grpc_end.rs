@@ -4,7 +4,7 @@ use sandtower_core::Verdict;
 
 use crate::{Excerpt, Interpret, ReadEnd, grpc::GRPC_STATUS, verdict_of_grpc};
 
-/// Reads the trailers of gRPC's answers along, so that breakers count the calls that fail after
+/// Reads the trailers of gRPC's responses along, so that breakers count the calls that fail after
 /// their first message: the hook of an [`InterpretLayer`](crate::InterpretLayer) below layers that
 /// use [`GrpcClassify`](crate::GrpcClassify). It reads no body.
 ///

@@ -2,11 +2,11 @@ use http::{Request, response::Parts};
 
 use crate::ReadEnd;
 
-/// Says what answers mean that say so in their body only.
+/// Says what responses mean that say so in their body only.
 ///
 /// The hook of [`InterpretLayer`](crate::InterpretLayer). It looks at a request before it is sent,
-/// then at the head of its answer, and at what was read of the body if it wants to; what it finds it
-/// inserts into the answer's extensions. A [`Verdict`](sandtower_core::Verdict) there is believed by
+/// then at the head of its response, and at what was read of the body if it wants to; what it finds it
+/// inserts into the response's extensions. A [`Verdict`](sandtower_core::Verdict) there is believed by
 /// [`HttpClassifier`](crate::HttpClassifier), and so by every layer above.
 ///
 /// ```
@@ -14,7 +14,7 @@ use crate::ReadEnd;
 /// use sandtower_core::Verdict;
 /// use sandtower_http::{Excerpt, Interpret};
 ///
-/// /// A service that answers 429 both for "slow down" and for "all slots are taken".
+/// /// A service that sends 429 both for "slow down" and for "all slots are taken".
 /// #[derive(Clone, Copy)]
 /// struct TwoKinds;
 ///
@@ -34,31 +34,36 @@ use crate::ReadEnd;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what responses mean",
+    label = "not an `Interpret`",
+    note = "implement `Interpret` for a type of yours; for gRPC there is `GrpcInterpret`"
+)]
 pub trait Interpret {
-    /// What of a request is remembered until its answer is there. Made for every request: keep it
+    /// What of a request is remembered until its response is there. Made for every request: keep it
     /// free of allocation.
     type Memo;
 
     /// Looks at a request before it is sent.
     fn remember<B>(&self, request: &Request<B>) -> Self::Memo;
 
-    /// Whether the body of an answer with this head is to be read. Everything else passes untouched.
-    /// By default answers that are no success are: 4xx, 5xx and beyond.
+    /// Whether the body of a response with this head is to be read. Everything else passes untouched.
+    /// By default responses that are no success are: 4xx, 5xx and beyond.
     fn reads(&self, _memo: &Self::Memo, head: &Parts) -> bool {
         head.status.as_u16() >= 400
     }
 
-    /// Says what an answer means whose body was read.
+    /// Says what a response means whose body was read.
     ///
-    /// The reader of the answer still gets the whole body: a hook that changes `content-length` or
+    /// The reader of the response still gets the whole body: a hook that changes `content-length` or
     /// `content-encoding` in `head` would lie to it.
     fn read(&self, memo: &Self::Memo, head: &mut Parts, body: Excerpt<'_>);
 
-    /// What is to read along with the body of an answer that says only in its end how it went. By
-    /// default nothing is. Asked of answers whose body is not [read](Interpret::reads) here.
+    /// What is to read along with the body of a response that says only at its end how it went. By
+    /// default nothing is. Asked of responses whose body is not [read](Interpret::reads) here.
     ///
-    /// What it finds is heard by the judges of the layers above, through an
-    /// [`EndOfStream`](sandtower_core::EndOfStream) among the answer's extensions: a breaker counts it.
+    /// The layers above hear what it finds through an [`EndOfStream`](sandtower_core::EndOfStream) among
+    /// the response's extensions: a breaker counts it.
     fn end(&self, _memo: &Self::Memo, _head: &Parts) -> Option<Box<dyn ReadEnd>> {
         None
     }

@@ -9,7 +9,7 @@ use crate::ended::{Watch, poll_watched};
 use crate::reading::Reading;
 
 pin_project! {
-    /// The body of an answer that went through an [`Interpreter`](crate::Interpreter): for its
+    /// The body of a response that went through an [`Interpreter`](crate::Interpreter): for its
     /// reader the same as without it.
     ///
     /// A body that was not read passes untouched, or is [read along](crate::ReadEnd). Of one that was, the reader gets what was read

@@ -46,15 +46,15 @@ impl<S, I: Clone> Layer<S> for InterpretLayer<I> {
     }
 }
 
-/// Reads the bodies of answers that are no success, so that all layers above can judge them by
+/// Reads the bodies of responses that are no success, so that all layers above can classify them by
 /// their head alone.
 ///
-/// What an answer means is said by an [`Interpret`] hook. Answers that the hook does not want read
+/// What a response means is said by an [`Interpret`] hook. Responses that the hook does not want read
 /// pass untouched and cost no allocation; of the others at most a cap is read ahead, and the reader
 /// gets [the whole body](Interpreted) all the same.
 ///
-/// It sets no time-out: a peer that sends the body of its error byte by byte holds the call until
-/// the attempt time-out above ends it. Dropping the future drops the answer and its connection; no
+/// It sets no timeout: a peer that sends the body of its error byte by byte holds the call until the
+/// attempt timeout above ends it. Dropping the future drops the response and its connection; no
 /// part of the body is then handed to the hook.
 #[derive(Clone, Copy, Debug)]
 pub struct Interpreter<S, I> {
@@ -90,7 +90,11 @@ where
 }
 
 pin_project! {
-    /// The answer, once as much of its body is read as the hook wants.
+    /// The response, once as much of its body is read as the hook wants.
+    ///
+    /// # Panics
+    ///
+    /// When it is polled after it is done.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, I: Interpret, B: Body> {
         #[pin]
@@ -105,8 +109,9 @@ pin_project! {
     #[project = StateProj]
     enum State<F, B: Body> {
         Waiting { #[pin] future: F },
-        // Empty once the answer was handed out.
-        Reading { answer: Option<(response::Parts, Reading<B>)> },
+        // Empty once the response was returned.
+        Reading { response: Option<(response::Parts, Reading<B>)> },
+        Done,
     }
 }
 
@@ -120,28 +125,43 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let StateProj::Waiting { future } = this.state.as_mut().project() {
-            let (mut head, body) = ready!(future.poll(cx))?.into_parts();
-            if !this.interpret.reads(this.memo, &head) {
-                let body = match this.interpret.end(this.memo, &head) {
-                    None => Interpreted::untouched(body),
-                    Some(reader) => {
-                        let (ending, watch) = Watch::new(reader, Verdict::success());
-                        head.extensions.insert(ending);
-                        Interpreted::watched(body, watch)
+        loop {
+            let (mut head, body) = match this.state.as_mut().project() {
+                StateProj::Waiting { future } => match ready!(future.poll(cx)) {
+                    Ok(response) => response.into_parts(),
+                    Err(error) => {
+                        this.state.set(State::Done);
+                        return Poll::Ready(Err(error));
                     }
-                };
-                return Poll::Ready(Ok(Response::from_parts(head, body)));
+                },
+                StateProj::Reading { response } => {
+                    if let Some((_, reading)) = response {
+                        ready!(reading.poll_ahead(cx, *this.cap));
+                    }
+                    let Some((mut head, reading)) = response.take() else {
+                        panic!("`ResponseFuture` polled after completion")
+                    };
+                    reading.show(*this.cap, |body| this.interpret.read(this.memo, &mut head, body));
+                    return Poll::Ready(Ok(Response::from_parts(head, Interpreted::read(reading))));
+                }
+                StateProj::Done => panic!("`ResponseFuture` polled after completion"),
+            };
+            if this.interpret.reads(this.memo, &head) {
+                let response = Some((head, Reading::new(body)));
+                this.state.set(State::Reading { response });
+                continue;
             }
-            this.state.set(State::Reading { answer: Some((head, Reading::new(body))) });
+            let body = match this.interpret.end(this.memo, &head) {
+                None => Interpreted::untouched(body),
+                Some(reader) => {
+                    let (end, watch) = Watch::new(reader, Verdict::success());
+                    head.extensions.insert(end);
+                    Interpreted::watched(body, watch)
+                }
+            };
+            this.state.set(State::Done);
+            return Poll::Ready(Ok(Response::from_parts(head, body)));
         }
-        let StateProj::Reading { answer } = this.state.project() else { return Poll::Pending };
-        if let Some((_, reading)) = answer {
-            ready!(reading.poll_ahead(cx, *this.cap));
-        }
-        let Some((mut head, reading)) = answer.take() else { return Poll::Pending };
-        reading.show(*this.cap, |body| this.interpret.read(this.memo, &mut head, body));
-        Poll::Ready(Ok(Response::from_parts(head, Interpreted::read(reading))))
     }
 }
 
@@ -150,6 +170,7 @@ impl<F, I: Interpret, B: Body> std::fmt::Debug for ResponseFuture<F, I, B> {
         let state = match &self.state {
             State::Waiting { .. } => "waiting",
             State::Reading { .. } => "reading",
+            State::Done => "done",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
     }

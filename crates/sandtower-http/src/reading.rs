@@ -14,7 +14,7 @@ const MOST_FRAMES: usize = 1_024;
 
 /// A body whose beginning is read ahead, and then handed on as if nothing had been.
 ///
-/// The body is boxed so that it may be `!Unpin`: this type exists only for answers whose body is
+/// The body is boxed so that it may be `!Unpin`: this type exists only for responses whose body is
 /// read.
 pub(crate) struct Reading<B: Body> {
     body: Pin<Box<B>>,

@@ -6,16 +6,17 @@ use http_body_util::Full;
 use sandtower_core::{Operation, Reason, Rejection};
 use serde::Serialize;
 
-/// A rejection as the answer of a service of yours.
+/// A rejection as the response of a service of yours.
 ///
 /// | reason | status |
 /// |---|---|
 /// | over the limit; the service below asked to be left alone | 429 |
-/// | open, probing, full, too late, unhealthy, shutting down, any other | 503: it is our trouble, not the caller's |
+/// | open, probing, full, too late, unhealthy, shutting down, any other | 503: our side's trouble, not the caller's |
 ///
-/// `Retry-After` is in whole seconds, rounded up and at least 1; it is left out where nobody knows
-/// when. The body is a short JSON object: `error` (the whole message), `reason` (one of a closed
-/// set), `layer`, and `retry_after_ms` where there is one.
+/// `Retry-After` is in whole seconds, rounded up and at least 1; it is left out where that is
+/// not known. The body is a short JSON object: `error` (the whole message), `reason` (one of a closed
+/// set), `layer`, and `retry_after_ms` where there is one. For a body of another kind begin with
+/// [`rejection_head`], which has no `content-type`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,12 +26,12 @@ use serde::Serialize;
 ///
 /// let rejection = Rejection::new("circuit breaker", "E2B", Reason::ForcedOpen)
 ///     .come_back_in(Duration::from_millis(1_200));
-/// let answer = rejection_response(&rejection);
-/// assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-/// assert_eq!(answer.headers()[RETRY_AFTER], "2");
+/// let response = rejection_response(&rejection);
+/// assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+/// assert_eq!(response.headers()[RETRY_AFTER], "2");
 /// ```
 pub fn rejection_response(rejection: &Rejection) -> Response<Full<Bytes>> {
-    let said = Said {
+    let said = Json {
         error: rejection.to_string(),
         reason: rejection.reason().label(),
         layer: rejection.layer(),
@@ -39,18 +40,34 @@ pub fn rejection_response(rejection: &Rejection) -> Response<Full<Bytes>> {
     };
     // A plain object of strings and numbers has a JSON.
     let body = serde_json::to_vec(&said).unwrap_or_default();
-    let mut response = Response::new(Full::from(body));
+    let mut response = rejection_head(rejection).map(|()| Full::from(body));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// The status and the `Retry-After` of [`rejection_response`], for a body of your own.
+///
+/// ```
+/// use http::header::CONTENT_TYPE;
+/// use sandtower_core::{Reason, Rejection};
+/// use sandtower_http::rejection_head;
+///
+/// let rejection = Rejection::new("admission", "E2B", Reason::Draining);
+/// let response = rejection_head(&rejection).map(|()| rejection.to_string());
+/// assert!(!response.headers().contains_key(CONTENT_TYPE));
+/// ```
+pub fn rejection_head(rejection: &Rejection) -> Response<()> {
+    let mut response = Response::new(());
     *response.status_mut() = status(&rejection.reason());
-    let fields = response.headers_mut();
-    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(after) = rejection.retry_after() {
-        fields.insert(header::RETRY_AFTER, HeaderValue::from(seconds(after)));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds(after)));
     }
     response
 }
 
 #[derive(Serialize)]
-struct Said {
+struct Json {
     error: String,
     reason: &'static str,
     layer: &'static str,
@@ -67,7 +84,7 @@ fn status(reason: &Reason) -> StatusCode {
     }
 }
 
-/// Rounded up, so that who obeys it does not come too early.
+/// Rounded up, so that a caller that obeys it does not come too early.
 fn millis(wait: Duration) -> u64 {
     u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
@@ -76,7 +93,7 @@ fn seconds(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-/// A rejection as the answer of a gRPC service of yours.
+/// A rejection as the response of a gRPC service of yours.
 ///
 /// | reason | code |
 /// |---|---|
@@ -84,7 +101,7 @@ fn seconds(wait: Duration) -> u64 {
 /// | too late, or no time | `DEADLINE_EXCEEDED` |
 /// | open, probing, full, unhealthy, shutting down, any other | `UNAVAILABLE` |
 ///
-/// When to come back is told by `grpc-retry-pushback-ms` (gRFC A6), which gRPC's own clients obey.
+/// When to come back is in `grpc-retry-pushback-ms` (gRFC A6), which gRPC's own clients obey.
 #[cfg(feature = "tonic")]
 pub fn rejection_grpc(rejection: &Rejection) -> tonic::Status {
     use tonic::{Code, Status};

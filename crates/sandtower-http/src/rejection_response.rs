@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::rejection_response;
 
-/// Turns rejections into answers: see [`RejectionResponse`].
+/// Turns rejections into responses: see [`RejectionResponse`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RejectionResponseLayer {
     form: Form,
@@ -28,12 +28,12 @@ enum Form {
 }
 
 impl RejectionResponseLayer {
-    /// Answers as [`rejection_response`] does.
+    /// Responds as [`rejection_response`] does.
     pub const fn new() -> Self {
         Self { form: Form::Json }
     }
 
-    /// Answers as [`rejection_grpc`](crate::rejection_grpc) does, for gRPC services.
+    /// Responds as [`rejection_grpc`](crate::rejection_grpc) does, for gRPC services.
     #[cfg(feature = "tonic")]
     pub const fn grpc() -> Self {
         Self { form: Form::Grpc }
@@ -49,7 +49,7 @@ impl<S> Layer<S> for RejectionResponseLayer {
 }
 
 /// For a service of yours that stands on our layers, as one of Axum's: an error with a [`Rejection`]
-/// in its chain becomes an answer with a status, and when to come back. Every other error passes
+/// in its chain becomes a response with a status, and when to come back. Every other error passes
 /// unchanged.
 ///
 /// Under Axum place it below its `HandleErrorLayer`, which takes what is left.
@@ -68,8 +68,8 @@ impl<S> Layer<S> for RejectionResponseLayer {
 ///     Err::<Response<Full<Bytes>>, BoxError>(Rejection::new("admission", "E2B", Reason::Draining).into())
 /// });
 /// let service = RejectionResponseLayer::new().layer(draining);
-/// let answer = service.oneshot(Request::new(())).await?;
-/// assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+/// let response = service.oneshot(Request::new(())).await?;
+/// assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 /// # Ok(())
 /// # }
 /// ```
@@ -84,52 +84,58 @@ where
     S: Service<Req, Response = Response<B>>,
     S::Error: Into<BoxError>,
 {
-    type Response = Response<AnsweredBody<B>>;
+    type Response = Response<RejectionResponseBody<B>>;
     type Error = BoxError;
-    type Future = Answering<S::Future>;
+    type Future = RejectionResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        Answering { future: self.inner.call(request), form: self.form }
+        RejectionResponseFuture { future: self.inner.call(request), form: self.form }
     }
 }
 
 pin_project! {
-    /// The answer, also to what was rejected.
+    /// The response, also to what was rejected.
+    ///
+    /// # Panics
+    ///
+    /// When it is polled after it is done, if the future below does.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct Answering<F> {
+    pub struct RejectionResponseFuture<F> {
         #[pin]
         future: F,
         form: Form,
     }
 }
 
-impl<F, B, E> Future for Answering<F>
+impl<F, B, E> Future for RejectionResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<BoxError>,
 {
-    type Output = Result<Response<AnsweredBody<B>>, BoxError>;
+    type Output = Result<Response<RejectionResponseBody<B>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let error: BoxError = match ready!(this.future.poll(cx)) {
-            Ok(response) => return Poll::Ready(Ok(response.map(AnsweredBody::below))),
+            Ok(response) => return Poll::Ready(Ok(response.map(RejectionResponseBody::below))),
             Err(error) => error.into(),
         };
         Poll::Ready(match find::<Rejection>(&*error) {
-            Some(rejection) => Ok(this.form.answer(rejection).map(AnsweredBody::rejection)),
+            Some(rejection) => {
+                Ok(this.form.response(rejection).map(RejectionResponseBody::rejection))
+            }
             None => Err(error),
         })
     }
 }
 
 impl Form {
-    fn answer(self, rejection: &Rejection) -> Response<Full<Bytes>> {
+    fn response(self, rejection: &Rejection) -> Response<Full<Bytes>> {
         match self {
             Self::Json => rejection_response(rejection),
             #[cfg(feature = "tonic")]
@@ -139,9 +145,9 @@ impl Form {
 }
 
 pin_project! {
-    /// The body of an answer from below, or of a rejection.
+    /// The body of a response from below, or of a rejection.
     #[derive(Debug)]
-    pub struct AnsweredBody<B> {
+    pub struct RejectionResponseBody<B> {
         #[pin]
         body: Either<B>,
     }
@@ -156,7 +162,7 @@ pin_project! {
     }
 }
 
-impl<B> AnsweredBody<B> {
+impl<B> RejectionResponseBody<B> {
     fn below(body: B) -> Self {
         Self { body: Either::Below { body } }
     }
@@ -166,7 +172,7 @@ impl<B> AnsweredBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for AnsweredBody<B> {
+impl<B: Body<Data = Bytes>> Body for RejectionResponseBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 

@@ -4,7 +4,7 @@ use sandtower_core::{Attempt, Resend, SetDeadline, Tick};
 /// When the caller of a request stops caring: an extension of the request.
 ///
 /// [`HttpClassify`](crate::HttpClassify) reads it back, so that layers below the one that set it
-/// need not wait for what nobody wants any more.
+/// start nothing that cannot end in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Deadline(pub Tick);
 
@@ -55,7 +55,7 @@ impl<B> SetDeadline<Request<B>> for Http {
 }
 
 /// Whether sending a request of this method twice is meant to be as good as once: RFC 9110 section
-/// 9.2.2. Methods that nobody defined are not.
+/// 9.2.2. Methods that it does not define are not.
 pub fn is_idempotent(method: &Method) -> bool {
     const IDEMPOTENT: [Method; 6] =
         [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE];

@@ -1,9 +1,9 @@
 use http::{HeaderMap, StatusCode};
-use sandtower_core::{Effect, Verdict};
+use sandtower_core::{Effect, Outcome, Verdict};
 
 use crate::headers;
 
-/// What an answer says by its status and header fields alone.
+/// What a response says by its status and header fields alone.
 ///
 /// | status | verdict | why |
 /// |---|---|---|
@@ -11,17 +11,22 @@ use crate::headers;
 /// | 408 | transient, effect maybe | RFC 9110 means "your request never arrived whole", yet servers send it for slow handlers too |
 /// | 421, 425 | transient, effect none | RFC 9110 section 15.5.20, RFC 8470 section 5.2: turned away before it was looked at, and may be sent again |
 /// | 429 | throttled | RFC 6585 section 4 |
+/// | 403, 413, 420, 430, with `Retry-After` | throttled | limits by other names: GitHub's secondary limits, RFC 9110 section 15.5.14, and what APIs made up |
 /// | other 4xx | permanent | the service is alive and said no |
-/// | 500 | unknown, effect maybe | a bug or a bad moment: nobody can tell |
+/// | 500 | unknown, effect maybe | a bug or a bad moment |
 /// | 501, 505, 506, 507, 508, 510, 511 | permanent | what the server cannot do now it cannot do in a second |
-/// | 502, 503, 504 | transient, effect maybe | also what proxies answer when the connection behind them broke after the request was sent |
+/// | 502, 503, 504 | transient, effect maybe | also what proxies send when the connection behind them broke after the request was sent |
 /// | anything else | unknown, effect maybe | |
 ///
 /// What the fields of [`headers`] say is added where they are given; to a success only the
 /// allowance. When to come back is only what the server asks for: the reset of a limit is when all
 /// of it is back, which is later than need be, and is left to the gate that learns from it.
 pub fn verdict_of_status(status: StatusCode, fields: &HeaderMap) -> Verdict {
-    add_fields(by_status(status), fields)
+    let mut verdict = add_fields(by_status(status), fields);
+    if matches!(status.as_u16(), 403 | 413 | 420 | 430) && verdict.retry_after.is_some() {
+        verdict.outcome = Outcome::Throttled;
+    }
+    verdict
 }
 
 /// `verdict`, with what the fields say beside it.
@@ -54,7 +59,7 @@ mod tests {
     use std::time::Duration;
 
     use http::HeaderValue;
-    use sandtower_core::{Advice, Allowance, Outcome};
+    use sandtower_core::{Advice, Allowance};
 
     use super::*;
 
@@ -112,6 +117,25 @@ mod tests {
             verdict_of_status(StatusCode::CREATED, &fields),
             Verdict::success().allowance(allowance),
         );
+    }
+
+    #[test]
+    fn a_limit_by_another_status_is_throttled_if_it_says_when_to_come_back() {
+        let mut fields = HeaderMap::new();
+        fields.insert("retry-after", HeaderValue::from_static("30"));
+        let thirty = Duration::from_secs(30);
+        for status in [403, 413, 420, 430, 429] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let told = verdict_of_status(status, &fields);
+            assert_eq!(told, Verdict::throttled().retry_after(thirty), "{status}");
+        }
+        for status in [400, 401, 404, 409, 410, 422] {
+            let verdict = verdict_of_status(StatusCode::from_u16(status).unwrap(), &fields);
+            assert_eq!(verdict, Verdict::permanent().retry_after(thirty), "{status}");
+        }
+        for status in [403, 413, 420, 430] {
+            assert_eq!(bare(status), Verdict::permanent(), "{status}");
+        }
     }
 
     #[test]

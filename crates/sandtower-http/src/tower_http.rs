@@ -14,13 +14,13 @@ use crate::{
 
 /// A classifier of `tower_http::classify` as one of ours.
 ///
-/// It says which answers are failures; what a failure means is said by its class. What a request
-/// asks is said by an [`HttpClassify`], and an error instead of an answer is judged by
-/// [`verdict_of_transport`]: those classifiers see its text only. A [`Verdict`] among an answer's
+/// It says which responses are failures; what a failure means is said by its class. The info of a
+/// request comes from an [`HttpClassify`], and an error instead of a response is classified by
+/// [`verdict_of_transport`]: those classifiers see its text only. A [`Verdict`] among a response's
 /// extensions is believed first, and what its header fields say is added, as everywhere.
 ///
-/// An answer that its classifier would judge at the end of its body is a success as far as its head
-/// tells.
+/// A response that its classifier would classify at the end of its body is a success as far as its
+/// head says.
 ///
 /// ```
 /// use http::{Request, Response, StatusCode};
@@ -29,16 +29,16 @@ use crate::{
 /// use tower_http::classify::ServerErrorsAsFailures;
 ///
 /// let classify = TowerClassify::new(ServerErrorsAsFailures::make_classifier());
-/// let judge = classify.classify(&Request::new(()));
-/// let answer = Response::builder().status(StatusCode::NOT_FOUND).body(())?;
-/// assert_eq!(judge.head(Ok(&answer)), Verdict::success(), "it only minds the server's errors");
+/// let classifier = classify.classify(&Request::new(()));
+/// let response = Response::builder().status(StatusCode::NOT_FOUND).body(())?;
+/// assert_eq!(classifier.classify(Ok(&response)), Verdict::success(), "it only minds the server's errors");
 /// # Ok::<(), http::Error>(())
 /// ```
 #[derive(Clone, Copy)]
 pub struct TowerClassify<M, V> {
     make: M,
     verdict: V,
-    asks: HttpClassify,
+    requests: HttpClassify,
 }
 
 impl<M> TowerClassify<M, fn(&M::FailureClass) -> Verdict>
@@ -46,23 +46,23 @@ where
     M: MakeClassifier,
     M::FailureClass: Failure,
 {
-    /// Judges by the classifiers that `make` makes, for the classes of failures of `tower_http`.
+    /// Classifies by the classifiers that `make` makes, for the classes of failures of `tower_http`.
     pub fn new(make: M) -> Self {
         Self::with(make, M::FailureClass::verdict)
     }
 }
 
 impl<M, V> TowerClassify<M, V> {
-    /// Judges by the classifiers that `make` makes; `verdict`, a function of a reference to a class
+    /// Classifies by the classifiers that `make` makes; `verdict`, a function of a reference to a class
     /// of failures, says what they mean.
     pub fn with(make: M, verdict: V) -> Self {
-        Self { make, verdict, asks: HttpClassify::default() }
+        Self { make, verdict, requests: HttpClassify::default() }
     }
 
-    /// What requests ask is said by `asks`.
+    /// Takes the info of requests from `requests`.
     #[must_use]
-    pub fn asks(mut self, asks: HttpClassify) -> Self {
-        self.asks = asks;
+    pub fn requests(mut self, requests: HttpClassify) -> Self {
+        self.requests = requests;
         self
     }
 }
@@ -78,22 +78,22 @@ where
         TowerClassifier {
             classifier: self.make.make_classifier(request),
             verdict: self.verdict.clone(),
-            judge: self.asks.classify(request),
+            http: self.requests.classify(request),
         }
     }
 }
 
-/// The judge of [`TowerClassify`].
+/// The response classifier of [`TowerClassify`].
 #[derive(Clone, Copy)]
 pub struct TowerClassifier<C, V> {
     classifier: C,
     verdict: V,
-    judge: HttpClassifier,
+    http: HttpClassifier,
 }
 
 impl<C, V> HasInfo for TowerClassifier<C, V> {
     fn info(&self) -> &RequestInfo {
-        self.judge.info()
+        self.http.info()
     }
 }
 
@@ -110,7 +110,7 @@ where
         if let Some(verdict) = response.extensions().get::<Verdict>() {
             return *verdict;
         }
-        // A classifier is used up by an answer, and a judge may be asked again.
+        // A classifier of `tower_http` is used up by a response; ours may be asked again.
         let verdict = match self.classifier.clone().classify_response(response) {
             ClassifiedResponse::Ready(Err(class)) => (self.verdict)(&class),
             ClassifiedResponse::Ready(Ok(())) | ClassifiedResponse::RequiresEos(_) => {
@@ -123,19 +123,24 @@ where
 
 impl<M, V> std::fmt::Debug for TowerClassify<M, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TowerClassify").field("asks", &self.asks).finish_non_exhaustive()
+        f.debug_struct("TowerClassify").field("requests", &self.requests).finish_non_exhaustive()
     }
 }
 
 impl<C, V> std::fmt::Debug for TowerClassifier<C, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TowerClassifier").field("judge", &self.judge).finish_non_exhaustive()
+        f.debug_struct("TowerClassifier").field("http", &self.http).finish_non_exhaustive()
     }
 }
 
 /// A class of failures that says what it means.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what a failure of its class means",
+    label = "not a `Failure`",
+    note = "give `TowerClassify::with` a function that says it"
+)]
 pub trait Failure {
-    /// What an answer of this class says, its header fields aside.
+    /// What a response of this class says, its header fields aside.
     fn verdict(&self) -> Verdict;
 }
 
@@ -150,7 +155,7 @@ impl Failure for ServerErrorsFailureClass {
 
 impl Failure for StatusInRangeFailureClass {
     /// A status that is none of the failures of HTTP but lies in the range is permanent: who chose
-    /// the range knows why, and nobody else.
+    /// the range knows why.
     fn verdict(&self) -> Verdict {
         match self {
             Self::StatusCode(status) => match by_status(*status) {
@@ -232,13 +237,13 @@ mod tests {
         let make = ServerErrorsAsFailures::make_classifier();
         let asks = HttpClassify::new(Operation::new(3, "fetch"));
         let judge = TowerClassify::with(make, |_: &_| Verdict::permanent())
-            .asks(asks)
+            .requests(asks)
             .classify(&Request::new(()));
         let info = judge.info();
         assert_eq!((info.operation.name(), info.replay), ("fetch", Replay::Safe));
         let error: BoxError = std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into();
-        let rejected = ClassifyResponse::<Response<()>>::classify(&judge, Err(&error));
-        assert_eq!(rejected, Verdict::transient(Effect::None));
+        let refused = ClassifyResponse::<Response<()>>::classify(&judge, Err(&error));
+        assert_eq!(refused, Verdict::transient(Effect::Maybe));
         assert_eq!(judge.classify(Ok(&answer(500, &[]))), Verdict::permanent());
         let mut full = answer(StatusCode::TOO_MANY_REQUESTS.as_u16(), &[]);
         full.extensions_mut().insert(Verdict::exhausted());

@@ -1,86 +1,195 @@
 use std::error::Error;
 use std::io;
 
-use sandtower_core::{Effect, Verdict};
+use sandtower_core::{CallerError, ClassifiedError, Effect, Verdict, chain};
 
 use crate::NotReplayable;
 
-/// What an error instead of an answer says: did the request leave?
+/// What an error instead of a response says: was the request sent?
 ///
-/// | error | verdict |
-/// |---|---|
-/// | the connection was rejected, no local address was left, the name was not found | transient, effect none: the request never left |
-/// | feature `hyper`: hyper-util's client could not connect, whatever the cause: a time-out, TLS | transient, effect none |
-/// | feature `hyper`: hyper cancelled it before it was sent; its connection was closed or not ready before | transient, effect none |
-/// | feature `hyper`: HTTP/2 `REFUSED_STREAM` from the server, which promises that it did nothing (RFC 9113 section 8.7) | transient, effect none |
-/// | feature `tonic`: Tonic's channel could not connect | transient, effect none |
-/// | the body [cannot be sent again](NotReplayable) | permanent, effect maybe |
-/// | any other: reset, closed before or within the answer, timed out, unreadable, ... | transient, effect maybe: the request may have been served |
-///
-/// The whole chain of sources is searched, also inside [`io::Error`]s. A TLS handshake of your own
-/// connector is told apart only within hyper-util's client or Tonic's: afterwards the same errors
-/// mean a broken connection. An HTTP/2 `GOAWAY` counts as "maybe": whether it names the stream does
-/// not reach this far.
+/// That of its [`TransportFault`], if its chain shows one; any other error, such as a reset, a
+/// connection that was closed within the response, a timeout, is transient with effect maybe: the
+/// request may have been served.
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
 /// use sandtower_core::{Effect, Verdict};
 /// use sandtower_http::verdict_of_transport;
 ///
-/// let refused = Error::from(ErrorKind::ConnectionRefused);
-/// assert_eq!(verdict_of_transport(&rejected), Verdict::transient(Effect::None));
 /// let reset = Error::from(ErrorKind::ConnectionReset);
 /// assert_eq!(verdict_of_transport(&reset), Verdict::transient(Effect::Maybe));
 /// ```
 pub fn verdict_of_transport(error: &(dyn Error + 'static)) -> Verdict {
-    chain(error).find_map(verdict_of_one).unwrap_or(Verdict::transient(Effect::Maybe))
+    TransportFault::of(error).map_or(Verdict::transient(Effect::Maybe), TransportFault::verdict)
 }
 
-/// `error` and its sources. The source of an `io::Error` is the source of what it wraps: the wrapped
-/// error itself would be passed over.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| {
-        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
+/// A fault that the chain of an HTTP client's error shows. Its text is for error messages.
+///
+/// | fault | shown by | verdict |
+/// |---|---|---|
+/// | [`NotSent`](Self::NotSent) | feature `hyper`: hyper-util's client could not connect (refused, no such name, timeout, TLS); hyper handed the request back before its first byte; HTTP/2 `REFUSED_STREAM`. Feature `tonic`: its channel could not connect | transient, effect none |
+/// | [`UntrustedCertificate`](Self::UntrustedCertificate) | the texts of rustls and OpenSSL | permanent, about the caller |
+/// | [`Exhausted`](Self::Exhausted) | `EMFILE`, `ENFILE`, `ENOMEM`, `EADDRNOTAVAIL` | transient, about the caller; effect none while connecting, else maybe |
+/// | [`RequestBody`](Self::RequestBody) | a [`CallerError`]; feature `hyper`: hyper's error of a request body | cancelled, about the caller |
+/// | [`NotReplayable`](Self::NotReplayable) | the error of that name | permanent, effect maybe |
+///
+/// That nothing was sent is believed only of an error that comes straight from the client: inside an
+/// error of an unknown type it may be about another request, such as the one after a redirect
+/// (reqwest follows redirects). Of `tower_http`'s `FollowRedirect`, which passes errors on unchanged,
+/// nothing can be seen: see [`HttpClassify::follows_redirects`](crate::HttpClassify::follows_redirects).
+/// A connector of your own says so by a [`ClassifiedError`]. What is behind an error of the caller's own
+/// is not looked at. An HTTP/2 `GOAWAY` shows nothing: whether it names the stream does not reach this
+/// far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransportFault {
+    /// The request was not sent.
+    NotSent,
+    /// The server's certificate is not trusted.
+    UntrustedCertificate,
+    /// This machine or process ran short of something.
+    Exhausted {
+        /// Of what.
+        resource: Resource,
+        /// Whether something of the request may have been sent.
+        effect: Effect,
+    },
+    /// The caller's own request body failed.
+    RequestBody,
+    /// The request body cannot be sent a second time.
+    NotReplayable,
+}
+
+/// What a machine or process can run short of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Resource {
+    /// File descriptors of the process: `EMFILE`.
+    FileDescriptors,
+    /// File descriptors of the machine: `ENFILE`.
+    SystemFileDescriptors,
+    /// Memory: `ENOMEM`.
+    Memory,
+    /// Local ports: `EADDRNOTAVAIL`.
+    LocalAddresses,
+}
+
+impl TransportFault {
+    /// The fault that the chain of `error` shows.
+    pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
+        let (mut is_direct, mut effect) = (true, Effect::Maybe);
+        for error in chain(error) {
+            if error.is::<CallerError>() || is_request_body(error) {
+                return Some(Self::RequestBody);
+            }
+            if error.is::<NotReplayable>() {
+                return Some(Self::NotReplayable);
+            }
+            if is_untrusted_certificate(error) {
+                return Some(Self::UntrustedCertificate);
+            }
+            if let Some(resource) = Resource::of(error) {
+                return Some(Self::Exhausted { resource, effect });
+            }
+            if is_direct && is_not_sent(error) {
+                effect = Effect::None;
+            }
+            is_direct &= passes_on(error);
         }
-    })
-}
-
-/// What an error says without its sources.
-fn verdict_of_one(error: &(dyn Error + 'static)) -> Option<Verdict> {
-    if error.is::<NotReplayable>() {
-        return Some(Verdict::permanent().effect(Effect::Maybe));
+        (effect == Effect::None).then_some(Self::NotSent)
     }
-    let never_left = match error.downcast_ref::<io::Error>() {
-        Some(error) => is_before_connection(error),
-        None => is_unsent_by_a_client(error),
-    };
-    never_left.then_some(Verdict::transient(Effect::None))
+
+    /// What it says about the attempt.
+    pub const fn verdict(self) -> Verdict {
+        match self {
+            Self::NotSent => Verdict::transient(Effect::None),
+            Self::UntrustedCertificate => Verdict::permanent().about_caller(),
+            Self::Exhausted { effect, .. } => Verdict::transient(effect).about_caller(),
+            Self::RequestBody => Verdict::cancelled().about_caller(),
+            Self::NotReplayable => Verdict::permanent().effect(Effect::Maybe).about_caller(),
+        }
+    }
 }
 
-/// What the connectors of hyper-util and reqwest say in place of a type.
-const DNS_ERROR: &str = "dns error";
-/// How the standard library begins the error of a look-up; its kind is not stable.
-const LOOKUP_FAILED: &str = "failed to lookup address information";
+impl std::fmt::Display for TransportFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NotSent => "the request was not sent: no connection",
+            Self::UntrustedCertificate => "the server's certificate is not trusted",
+            Self::Exhausted { resource, .. } => match resource {
+                Resource::FileDescriptors => {
+                    "this process is out of file descriptors; raise its limit (`ulimit -n`)"
+                }
+                Resource::SystemFileDescriptors => "this machine is out of file descriptors",
+                Resource::Memory => "this machine is out of memory",
+                Resource::LocalAddresses => "this machine is out of local ports",
+            },
+            Self::RequestBody => "the request body failed",
+            Self::NotReplayable => "the request body cannot be sent a second time",
+        })
+    }
+}
 
-fn is_unsent_by_a_client(error: &(dyn Error + 'static)) -> bool {
+impl Resource {
+    fn of(error: &(dyn Error + 'static)) -> Option<Self> {
+        // The numbers of Linux, macOS and the BSDs: std has no stable kinds for them.
+        const ENOMEM: i32 = 12;
+        const ENFILE: i32 = 23;
+        const EMFILE: i32 = 24;
+        let error = error.downcast_ref::<io::Error>()?;
+        match (error.raw_os_error(), error.kind()) {
+            (Some(EMFILE), _) if cfg!(unix) => Some(Self::FileDescriptors),
+            (Some(ENFILE), _) if cfg!(unix) => Some(Self::SystemFileDescriptors),
+            (Some(ENOMEM), _) if cfg!(unix) => Some(Self::Memory),
+            (_, io::ErrorKind::OutOfMemory) => Some(Self::Memory),
+            (_, io::ErrorKind::AddrNotAvailable) => Some(Self::LocalAddresses),
+            _ => None,
+        }
+    }
+}
+
+/// By text: there are several libraries, and each has several versions in use.
+fn is_untrusted_certificate(error: &(dyn Error + 'static)) -> bool {
+    // An `io::Error` around another error reads like it, and is followed by it.
+    if error.downcast_ref::<io::Error>().is_some_and(|error| error.get_ref().is_some()) {
+        return false;
+    }
+    let text = error.to_string();
+    text.starts_with("invalid peer certificate") || text.contains("certificate verify failed")
+}
+
+/// Whether an error of this type is about the same request as what it was made of.
+fn passes_on(error: &(dyn Error + 'static)) -> bool {
     #[cfg(feature = "hyper")]
-    if is_unsent_by_hyper(error) {
+    if error.is::<hyper::Error>() || error.is::<hyper_util::client::legacy::Error>() {
+        return true;
+    }
+    #[cfg(feature = "tonic")]
+    // `tonic::transport::Error`, which cannot be named without the whole of Tonic's transport.
+    if error.to_string() == "transport error" {
+        return true;
+    }
+    error.is::<ClassifiedError>() || error.is::<io::Error>()
+}
+
+fn is_not_sent(error: &(dyn Error + 'static)) -> bool {
+    #[cfg(feature = "hyper")]
+    if is_not_sent_by_hyper(error) {
         return true;
     }
     #[cfg(feature = "tonic")]
     if error.is::<tonic::ConnectError>() {
         return true;
     }
-    error.to_string() == DNS_ERROR
+    let _ = error;
+    false
 }
 
 #[cfg(feature = "hyper")]
-fn is_unsent_by_hyper(error: &(dyn Error + 'static)) -> bool {
+fn is_not_sent_by_hyper(error: &(dyn Error + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
         // Both are said only of a message that was handed back: "operation was canceled" before its
-        // first byte was written, "channel closed" to who waits for a connection to be ready.
+        // first byte was written, "channel closed" to a caller that waits for a connection.
         return error.is_canceled() || error.is_closed();
     }
     if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
@@ -91,49 +200,131 @@ fn is_unsent_by_hyper(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-fn is_before_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable,
-    };
-    match error.kind() {
-        // An established connection never reports these two.
-        ConnectionRefused | AddrNotAvailable => true,
-        // A long-lived connection does report these when the route is lost, after the request was
-        // sent: they count as "maybe".
-        HostUnreachable | NetworkUnreachable | NetworkDown => false,
-        _ => error.to_string().starts_with(LOOKUP_FAILED),
-    }
+#[cfg(feature = "hyper")]
+fn is_request_body(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(|error| {
+        error.is_user() && error.to_string().starts_with("error from user's Body stream")
+    })
+}
+
+#[cfg(not(feature = "hyper"))]
+fn is_request_body(_error: &(dyn Error + 'static)) -> bool {
+    false
 }
 
 #[cfg(test)]
 mod tests {
-    use sandtower_core::{BoxError, ClassifiedError};
+    use sandtower_core::BoxError;
 
     use super::*;
 
-    fn effect(error: impl Into<BoxError>) -> Effect {
-        let verdict = verdict_of_transport(&*error.into());
-        assert!(verdict.is_failure());
-        verdict.effect
+    fn verdict(error: impl Into<BoxError>) -> Verdict {
+        verdict_of_transport(&*error.into())
+    }
+
+    const MAYBE: Verdict = Verdict::transient(Effect::Maybe);
+
+    #[derive(Debug)]
+    struct Unknown(BoxError);
+
+    impl std::fmt::Display for Unknown {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an error of another library")
+        }
+    }
+
+    impl Error for Unknown {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&*self.0)
+        }
     }
 
     #[test]
-    fn a_rejected_connection_has_no_effect_however_deep_it_lies() {
-        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        assert_eq!(effect(refused()), Effect::None);
-        assert_eq!(effect(io::Error::other(refused())), Effect::None);
-        assert_eq!(effect(ClassifiedError::new(Verdict::unknown(), refused())), Effect::None);
-        assert_eq!(
-            effect(ClassifiedError::new(Verdict::unknown(), io::Error::other(refused()))),
-            Effect::None
-        );
+    fn whatever_does_not_come_from_a_known_connector_may_have_had_an_effect() {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
+            NetworkUnreachable, TimedOut, UnexpectedEof,
+        };
+        for kind in [
+            BrokenPipe,
+            ConnectionAborted,
+            ConnectionRefused,
+            ConnectionReset,
+            HostUnreachable,
+            NetworkUnreachable,
+            TimedOut,
+            UnexpectedEof,
+        ] {
+            let error = || io::Error::from(kind);
+            assert_eq!(verdict(error()), MAYBE, "{kind}");
+            assert_eq!(verdict(io::Error::other(error())), MAYBE, "{kind}");
+            assert_eq!(verdict(Unknown(error().into())), MAYBE, "{kind}");
+        }
+        for text in [
+            "connection closed before message completed",
+            "the upstream said: connection refused",
+            "dns error",
+        ] {
+            assert_eq!(verdict(text), MAYBE, "{text}");
+        }
     }
 
     #[test]
-    fn a_name_that_is_not_found_has_no_effect() {
-        let lookup = "failed to lookup address information: Name or service not known";
-        assert_eq!(effect(io::Error::other(lookup)), Effect::None);
-        assert_eq!(effect("dns error"), Effect::None);
+    fn what_is_behind_an_error_of_the_callers_own_is_not_looked_at() {
+        let cancelled = Verdict::cancelled().about_caller();
+        let inner: [fn() -> BoxError; 4] = [
+            || io::Error::from(io::ErrorKind::ConnectionRefused).into(),
+            || io::Error::from_raw_os_error(24).into(),
+            || "invalid peer certificate: UnknownIssuer".into(),
+            || ClassifiedError::new(Verdict::transient(Effect::None), "refused").into(),
+        ];
+        for inner in inner {
+            assert_eq!(verdict(CallerError::new(inner())), cancelled);
+            assert_eq!(verdict(io::Error::other(CallerError::new(inner()))), cancelled);
+            assert_eq!(verdict(Unknown(CallerError::new(inner()).into())), cancelled);
+        }
+    }
+
+    #[test]
+    fn an_untrusted_certificate_is_permanent_and_named() {
+        let texts = [
+            "invalid peer certificate: UnknownIssuer",
+            "ssl: certificate verify failed (self-signed)",
+        ];
+        for text in texts {
+            let tls = || io::Error::new(io::ErrorKind::InvalidData, text);
+            let errors: [BoxError; 3] =
+                [tls().into(), io::Error::other(tls()).into(), Unknown(tls().into()).into()];
+            for error in errors {
+                let fault = TransportFault::of(&*error).unwrap();
+                assert_eq!(fault.verdict(), Verdict::permanent().about_caller(), "{error:?}");
+                assert_eq!(fault.to_string(), "the server's certificate is not trusted");
+            }
+        }
+        assert_eq!(verdict("the upstream said: invalid peer certificate"), MAYBE);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn exhaustion_of_this_machine_is_no_failure_of_the_service_and_named() {
+        for (number, says) in [
+            (24, "file descriptors; raise"),
+            (23, "machine is out of file descriptors"),
+            (12, "memory"),
+            (99, "local ports"),
+        ] {
+            let os = || io::Error::from_raw_os_error(number);
+            if number == 99 && os().kind() != io::ErrorKind::AddrNotAvailable {
+                continue; // It has another number on this system.
+            }
+            for error in [os().into(), io::Error::other(os()).into(), Unknown(os().into()).into()] {
+                let error: BoxError = error;
+                let fault = TransportFault::of(&*error).unwrap();
+                assert!(!fault.verdict().is_failure(), "{error:?}");
+                assert_eq!(fault.verdict().effect, Effect::Maybe, "it may have been connected");
+                assert!(fault.to_string().contains(says), "{fault}");
+            }
+        }
     }
 
     #[test]
@@ -147,27 +338,7 @@ mod tests {
         assert!(matches!(read(first), std::task::Poll::Ready(Some(Ok(_)))));
         let std::task::Poll::Ready(Some(Err(error))) = read(second) else { panic!("was sent") };
         let hidden = io::Error::other(error);
-        assert_eq!(verdict_of_transport(&hidden), Verdict::permanent().effect(Effect::Maybe));
-    }
-
-    #[test]
-    fn whatever_can_happen_after_the_send_may_have_had_an_effect() {
-        use io::ErrorKind::{
-            BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable,
-            TimedOut, UnexpectedEof,
-        };
-        for kind in [
-            BrokenPipe,
-            ConnectionAborted,
-            ConnectionReset,
-            HostUnreachable,
-            NetworkUnreachable,
-            TimedOut,
-            UnexpectedEof,
-        ] {
-            assert_eq!(effect(io::Error::from(kind)), Effect::Maybe, "{kind}");
-        }
-        assert_eq!(effect("connection closed before message completed"), Effect::Maybe);
-        assert_eq!(effect("the upstream said: connection refused"), Effect::Maybe);
+        assert_eq!(verdict_of_transport(&hidden).outcome, sandtower_core::Outcome::Permanent);
+        assert_eq!(verdict_of_transport(&hidden).effect, Effect::Maybe);
     }
 }

@@ -13,14 +13,18 @@ pub enum WhenThrottled {
     /// since time does not cure it. For a retry that stands alone.
     #[default]
     Sleep,
-    /// Send it again at once: a waiting room below, whose gates have just learned of it, holds the
-    /// call until its time. Counts as no attempt, and ends with the call's deadline, or when calls
-    /// come back so soon that nothing below can have held them: a throttled one the 11th time, one
-    /// that waits for a slot when it came back more than 10 times and once more for each 10 s.
-    WaitBelow,
+    /// Send it again at once: the queue of admission control below, whose gates have just learned of
+    /// it, holds the call until its time. Counts as no attempt, and ends with the call's deadline, or
+    /// when calls come back so soon that nothing below can have held them: a throttled one the 11th
+    /// time, one that waits for a slot when it came back more than 10 times and once more for each
+    /// 10 s.
+    Requeue,
 }
 
 /// When and how often a call is retried.
+///
+/// Every wait is drawn, so that callers that failed together do not return together: a schedule
+/// without jitter of its own draws the [last quarter](Backoff::jitter) of each wait.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,7 +48,7 @@ pub struct Config {
 
 impl Config {
     /// 4 attempts, full jitter over 0.25 s doubling to 8 s; throttled calls wait as long as the
-    /// service says, or 1 s doubling to 30 s. Retries are paid from [`Budget::recommended`].
+    /// service says, or about 1 s doubling to 30 s. Retries are paid from [`Budget::recommended`].
     pub fn recommended() -> Self {
         let quick =
             Backoff::exponential(Duration::from_millis(250), Duration::from_secs(8)).full_jitter();
@@ -59,9 +63,9 @@ impl Config {
         }
     }
 
-    /// The numbers of the application that this crate was first made for: 3 retries after 1, 2 and
-    /// 4 s (at most 10 s); 30 s after a rate limit; 2, 4 and 8 s (at most 15 s) after the unknown. The
-    /// budget is ours.
+    /// The widespread numbers: 3 retries after about 1, 2 and 4 s (at most 10 s); 30 s after a rate
+    /// limit; 2, 4 and 8 s (at most 15 s) after unknown failures. The budget is that of
+    /// [`recommended`](Self::recommended).
     pub fn classic() -> Self {
         Self {
             transient: Backoff::exponential(Duration::from_secs(1), Duration::from_secs(10)),
@@ -106,8 +110,8 @@ impl Config {
         self
     }
 
-    /// What retries are paid from; `None`: nothing limits them but the number of attempts. Give
-    /// several layers clones of one budget, and they share it.
+    /// What retries are paid from; `None`: nothing limits them but the number of attempts. Layers that
+    /// are given clones of one budget share it.
     #[must_use]
     pub fn budget(mut self, budget: Option<Budget>) -> Self {
         self.budget = budget;

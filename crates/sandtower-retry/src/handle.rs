@@ -28,9 +28,9 @@ struct State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Attempts after the first, waited for by backoff.
+    /// Attempts after the first, each after a wait.
     pub retries: u64,
-    /// Times a throttled call was sent back to the waiting room below.
+    /// Times a throttled call went back to the queue below.
     pub returns: u64,
     /// Calls that succeeded after a retry.
     pub cured: u64,
@@ -52,6 +52,8 @@ pub struct Snapshot {
     pub sent_once: u64,
     /// Calls that found no slot.
     pub exhausted: u64,
+    /// Calls that ended since the caller's own side failed, such as its request body.
+    pub cancelled: u64,
     /// Calls that a layer below rejected.
     pub rejected: u64,
 }
@@ -84,6 +86,7 @@ impl Handle {
             unsafe_to_replay: stopped(Stop::UnsafeToReplay),
             sent_once: stopped(Stop::SentOnce),
             exhausted: stopped(Stop::Exhausted),
+            cancelled: stopped(Stop::Cancelled),
             rejected: stopped(Stop::Rejected),
         }
     }

@@ -2,9 +2,9 @@
 
 use sandtower_core::{Attempt, BoxError, Outcome, RequestInfo, Rng, Tick, Verdict};
 
-use crate::decide::{Decision, Progress, Stop, final_word};
-use crate::gave_up::GaveUp;
+use crate::decide::{Decision, Progress, Stop};
 use crate::handle::Handle;
+use crate::retries_exhausted::RetriesExhausted;
 
 #[derive(Debug)]
 pub(crate) struct History {
@@ -12,13 +12,13 @@ pub(crate) struct History {
     pub(crate) attempt: Attempt,
     progress: Progress,
     rng: Rng,
-    /// The error of the last attempt that was answered by one.
+    /// The error of the last attempt that ended in one.
     pub(crate) last_error: Option<BoxError>,
 }
 
 impl History {
-    pub(crate) fn new(info: &RequestInfo, now: Tick, rng: Rng) -> Self {
-        let attempt = Attempt::first(info.arrived.unwrap_or(now));
+    pub(crate) fn new(arrived: Tick, rng: Rng) -> Self {
+        let attempt = Attempt::first(arrived);
         Self { attempt, progress: Progress::default(), rng, last_error: None }
     }
 
@@ -29,13 +29,9 @@ impl History {
         info: &RequestInfo,
         verdict: &Verdict,
         now: Tick,
-        has_copy: bool,
+        can_resend: impl FnOnce() -> bool,
     ) -> Decision {
-        if !has_copy {
-            // Without a copy, it would pay for a retry that cannot be made.
-            return Decision::Stop(final_word(info, verdict).unwrap_or(Stop::SentOnce));
-        }
-        self.progress.decide(handle.config(), info, verdict, now, &mut self.rng)
+        self.progress.decide(handle.config(), info, verdict, now, &mut self.rng, can_resend)
     }
 
     /// Counts and tells what was decided.
@@ -64,35 +60,37 @@ impl History {
         self.attempt.last.is_some()
     }
 
-    /// The error for a caller whose last answer was given up. `attempt` is the one that was not sent.
-    pub(crate) fn gave_up(&mut self, rejection: Option<BoxError>) -> BoxError {
+    /// The error for a caller whose last response was discarded. `attempt` is the one that was not
+    /// sent.
+    pub(crate) fn exhausted(&mut self, rejection: Option<BoxError>) -> BoxError {
         let attempts = self.attempt.number.saturating_sub(1);
         let last = self.attempt.last.unwrap_or(Outcome::Unknown);
         let last_error = self.last_error.take();
         match rejection {
-            Some(rejection) => GaveUp::rejected(rejection, attempts, last, last_error).into(),
-            None => GaveUp::too_late(attempts, last, last_error).into(),
+            Some(rejection) => {
+                RetriesExhausted::rejected(rejection, attempts, last, last_error).into()
+            }
+            None => RetriesExhausted::too_late(attempts, last, last_error).into(),
         }
     }
 }
 
 fn tell(info: &RequestInfo, attempt: u32, verdict: &Verdict, decision: Decision) {
-    const TARGET: &str = "sandtower::retry";
     let (operation, outcome) = (info.operation.name(), verdict.outcome.label());
     match decision {
         Decision::Stop(Stop::Success) => {
-            tracing::info!(target: TARGET, operation, attempt, "succeeded after retries");
+            tracing::info!(target: crate::TARGET, operation, attempt, "succeeded after retries");
         }
         Decision::Stop(stop) => {
             let why = stop.label();
-            tracing::warn!(target: TARGET, operation, attempt, outcome, why, "gave up");
+            tracing::warn!(target: crate::TARGET, operation, attempt, outcome, why, "not retrying");
         }
         Decision::Again => {
-            tracing::info!(target: TARGET, operation, attempt, outcome, "back to the waiting room");
+            tracing::info!(target: crate::TARGET, operation, attempt, outcome, "back to the queue");
         }
         Decision::After(wait) => {
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(target: TARGET, operation, attempt, outcome, wait_ms, "retrying");
+            tracing::info!(target: crate::TARGET, operation, attempt, outcome, wait_ms, "retrying");
         }
     }
 }

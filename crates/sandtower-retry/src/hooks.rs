@@ -1,10 +1,10 @@
-//! What a user may know about requests and answers that this crate cannot.
+//! What a user may know about requests and responses that this crate cannot.
 
 use std::future::{Future, Pending, Ready, ready};
 
 use sandtower_core::Attempt;
 
-/// Looks what became of an attempt whose result is unknown, before it is tried again.
+/// Finds out what became of an attempt whose result is unknown, before another one is made.
 ///
 /// Asked only when something may have happened and the request is not safe to replay. Without such
 /// a hook, `()`, the call ends there.
@@ -30,8 +30,14 @@ use sandtower_core::Attempt;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot find out what became of a `{Req}` by way of `{S}`",
+    label = "not a `Reconcile<{S}, {Req}, {Res}>`",
+    note = "`()` looks for nothing: a call whose result is unknown then ends"
+)]
 pub trait Reconcile<S, Req, Res> {
-    /// Looks. Dropped when the caller goes; whoever sets no limit to it may hold the call for long.
+    /// Looks. Dropped with the call. It is not limited in time: the deadline of the call above does
+    /// that.
     type Look: Future<Output = Found<Res>>;
 
     /// Begins to look by way of `inner` what became of `request`; `None`: there is no way to find
@@ -42,11 +48,11 @@ pub trait Reconcile<S, Req, Res> {
 /// What a [`Reconcile`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found<Res> {
-    /// The work was done; this is its answer.
+    /// The work was done; this is its response.
     Adopt(Res),
-    /// Nothing happened: it may be tried again.
+    /// Nothing happened: another attempt may be made.
     Nothing,
-    /// It cannot be told: the call ends with the answer that it has.
+    /// It cannot be told: the call ends with the response that it has.
     Unknown,
 }
 
@@ -58,28 +64,32 @@ impl<S, Req, Res> Reconcile<S, Req, Res> for () {
     }
 }
 
-/// What becomes of answers.
+/// What becomes of responses.
 ///
-/// The default, `()`, drops a failed answer and tells the caller nothing.
-pub trait Answers<Res> {
-    /// Gives up a failed answer.
+/// The default, `()`, drops a failed response and tells the caller nothing.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what becomes of a `{Res}`",
+    label = "not a `ResponseHooks<{Res}>`",
+    note = "`()` drops failed responses; `Http` of `sandtower-http` is for HTTP"
+)]
+pub trait ResponseHooks<Res> {
+    /// Discards a failed response.
     type Discard: Future<Output = ()>;
 
-    /// Gives up the failed `answer` while the next attempt waits for its time; what is not done by
+    /// Discards the failed `response` while the next attempt waits for its time; what is not done by
     /// then is dropped. The place to read the little that is left of a body, so that its connection
     /// can be used again.
-    fn discard(&self, answer: Res) -> Self::Discard;
+    fn discard(&self, response: Res) -> Self::Discard;
 
-    /// Writes on the `answer` that goes to the caller which attempt got it. Called after a retry
-    /// only.
-    fn stamp(&self, _answer: &mut Res, _attempt: &Attempt) {}
+    /// Writes on the `response` for the caller which attempt got it. Called after a retry only.
+    fn stamp(&self, _response: &mut Res, _attempt: &Attempt) {}
 }
 
-impl<Res> Answers<Res> for () {
+impl<Res> ResponseHooks<Res> for () {
     type Discard = Ready<()>;
 
-    fn discard(&self, answer: Res) -> Ready<()> {
-        drop(answer);
+    fn discard(&self, response: Res) -> Ready<()> {
+        drop(response);
         ready(())
     }
 }

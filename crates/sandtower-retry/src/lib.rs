@@ -1,16 +1,19 @@
-//! Retries by verdict: cures passing failures, and never makes an overload worse.
+//! Retries by verdict: cures transient failures, and does not make an overload worse.
 //!
-//! [`RetryLayer`] sends a request again when its answer says that another attempt may help and that
+//! [`RetryLayer`] sends a request again when its response says that another attempt may help and that
 //! a second one does no harm: nothing has happened, or the request is safe to replay. Permanent
 //! failures and rejections of layers below end the call at once, and so does a wait that does not fit
 //! before the caller's deadline.
+//!
+//! What a response means is the business of a classifier, which every layer is made with. The crate
+//! `sandtower-http` has one for HTTP, in `sandtower_http::retry_layer`.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! use std::sync::atomic::{AtomicU32, Ordering};
 //! use sandtower_core::{RequestInfo, Replay, ByResult};
-//! use sandtower_retry::RetryLayer;
+//! use sandtower_retry::{Config, RetryLayer};
 //! use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 //!
 //! static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
@@ -20,8 +23,9 @@
 //!         _ => Ok("done"),
 //!     }
 //! });
-//! let retry = RetryLayer::recommended()
-//!     .classify(ByResult::new(RequestInfo::default().replay(Replay::Safe)));
+//! // Every error is a failure, and every request may be sent twice.
+//! let classify = ByResult::new(RequestInfo::default().replay(Replay::Safe));
+//! let retry = RetryLayer::new(Config::recommended(), classify);
 //! let mut service = ServiceBuilder::new().layer(retry).service(flaky);
 //!
 //! assert_eq!(service.ready().await?.call(()).await?, "done");
@@ -33,17 +37,20 @@ mod budget;
 mod config;
 mod decide;
 mod future;
-mod gave_up;
 mod handle;
 mod history;
 mod hooks;
 mod layer;
+mod retries_exhausted;
 
 pub use budget::{Budget, BudgetError, BudgetSnapshot};
 pub use config::{Config, WhenThrottled};
 pub use decide::{Decision, Progress, Stop};
 pub use future::ResponseFuture;
-pub use gave_up::GaveUp;
 pub use handle::{Handle, Snapshot};
-pub use hooks::{Answers, Found, Reconcile};
+pub use hooks::{Found, Reconcile, ResponseHooks};
 pub use layer::{Retry, RetryLayer};
+pub use retries_exhausted::RetriesExhausted;
+
+/// The target of all events.
+pub(crate) const TARGET: &str = "sandtower::retry";

@@ -9,9 +9,9 @@ use crate::elapsed::{Bound, Elapsed};
 use crate::future::ResponseFuture;
 use crate::limits::Limits;
 
-/// Bounds the whole call, waits and retries included, and tells the layers below.
+/// Limits the time of the whole call, waits and retries included, and tells the layers below.
 ///
-/// A deadline that the request brings along counts if it is the earlier one. With a
+/// A deadline that the request already carries counts if it is the earlier one. With a
 /// [`SetDeadline`] strategy for the request type, the deadline and the time of arrival are written
 /// on the request; without one, only this layer knows them.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct DeadlineLayer<C = ByResult, D = ()> {
 }
 
 impl DeadlineLayer {
-    /// Bounds calls by `limits`. All requests are one operation until
+    /// Limits calls to `limits`. All requests are one operation until
     /// [`classify`](Self::classify) tells them apart.
     pub fn new(limits: Limits) -> Self {
         Self { limits: Arc::new(limits), classify: ByResult::default(), set: () }
@@ -30,7 +30,7 @@ impl DeadlineLayer {
 }
 
 impl<C, D> DeadlineLayer<C, D> {
-    /// Tells with `classify` which operation a request is, and what deadline it brings.
+    /// Uses `classify` to tell which operation a request is, and which deadline it carries.
     pub fn classify<E>(self, classify: E) -> DeadlineLayer<E, D> {
         DeadlineLayer { limits: self.limits, classify, set: self.set }
     }
@@ -50,7 +50,7 @@ impl<S, C: Clone, D: Clone> Layer<S> for DeadlineLayer<C, D> {
     }
 }
 
-/// A service whose calls are bounded: see [`DeadlineLayer`].
+/// A service whose calls are limited in time: see [`DeadlineLayer`].
 #[derive(Clone, Debug)]
 pub struct Deadline<S, C = ByResult, D = ()> {
     inner: S,
@@ -79,16 +79,11 @@ where
         let info = *self.classify.classify(&request).info();
         let now = Tick::now();
         let limit = self.limits.of(info.operation).map(|limit| now + limit);
-        let until = match (limit, info.deadline) {
-            (Some(limit), Some(brought)) => Some(limit.min(brought)),
-            (limit, brought) => limit.or(brought),
-        };
+        let until = [limit, info.deadline].into_iter().flatten().min();
         let arrived = info.arrived.unwrap_or(now);
         self.set.set_deadline(&mut request, arrived, until.unwrap_or(Tick::MAX));
         let after = until.map_or(std::time::Duration::ZERO, |until| until.since(now));
         let elapsed = Elapsed::new(Bound::Call, info.operation, after);
-        let inner = &mut self.inner;
-        let future = inner.call(request);
-        ResponseFuture::new(future, until, elapsed)
+        ResponseFuture::new(self.inner.call(request), until, elapsed)
     }
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sandtower_core::{BoxError, ClassifiedError, Effect, Operation, Verdict};
 
-/// What was bounded.
+/// What a limit is set for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Bound {
     /// The whole call.
@@ -11,7 +11,7 @@ pub enum Bound {
     Attempt,
 }
 
-/// The time was over.
+/// The time of a call or of an attempt was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed {
     bound: Bound,
@@ -24,7 +24,7 @@ impl Elapsed {
         Self { bound, operation, after }
     }
 
-    /// What was bounded.
+    /// Which limit it was.
     pub fn bound(&self) -> Bound {
         self.bound
     }
@@ -34,13 +34,13 @@ impl Elapsed {
         self.operation
     }
 
-    /// How long it was given.
+    /// The limit.
     pub fn after(&self) -> Duration {
         self.after
     }
 
     /// With its verdict: the request was sent, so something may have happened.
-    pub(crate) fn judged(self) -> BoxError {
+    pub(crate) fn classified(self) -> BoxError {
         ClassifiedError::new(Verdict::transient(Effect::Maybe), self).into()
     }
 }
@@ -48,10 +48,10 @@ impl Elapsed {
 impl std::fmt::Display for Elapsed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let what = match self.bound {
-            Bound::Call => "deadline of the call",
-            Bound::Attempt => "time-out of the attempt",
+            Bound::Call => "the deadline of the call passed",
+            Bound::Attempt => "the attempt timed out",
         };
-        write!(f, "{what} {} passed after {:?}", self.operation, self.after)
+        write!(f, "{what} after {:?} (operation `{}`)", self.after, self.operation)
     }
 }
 

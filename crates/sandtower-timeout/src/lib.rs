@@ -1,12 +1,14 @@
-//! Bounds on time: the deadline of a call and the time-out of an attempt.
+//! Two limits on time: the deadline of a call and the timeout of an attempt.
 //!
-//! They are two things. [`DeadlineLayer`] stands outermost: it says until when the caller cares,
-//! waits and retries included, and writes that on the request so that layers below do not begin
-//! what cannot end in time. [`TimeoutLayer`] stands innermost: it bounds one attempt, by operation,
-//! from the moment it is sent.
+//! [`DeadlineLayer`] stands outermost: it limits the whole call, waits and retries included, and
+//! writes the deadline on the request, so that layers below start nothing that cannot end in time.
+//! [`TimeoutLayer`] stands innermost: it limits one attempt, by operation, from the moment it is sent.
 //!
-//! Both end with an [`Elapsed`] that says which of them it was, and what it means: an attempt that
-//! timed out may have had an effect.
+//! Both fail with an [`Elapsed`], which says which limit passed. An attempt that timed out may have
+//! had an effect.
+//!
+//! Their timers fire whatever the service does: a future that uses up tokio's cooperative budget on
+//! each poll is ended all the same.
 
 mod deadline;
 mod elapsed;

@@ -9,7 +9,7 @@ use crate::elapsed::{Bound, Elapsed};
 use crate::future::ResponseFuture;
 use crate::limits::Limits;
 
-/// Bounds each attempt, by operation, from the moment it is sent.
+/// Limits the time of each attempt, by operation, from the moment it is sent.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -34,7 +34,7 @@ pub struct TimeoutLayer<C = ByResult> {
 }
 
 impl TimeoutLayer {
-    /// Bounds attempts by `limits`. All requests are one operation until
+    /// Limits attempts to `limits`. All requests are one operation until
     /// [`classify`](Self::classify) tells them apart.
     pub fn new(limits: Limits) -> Self {
         Self { limits: Arc::new(limits), classify: ByResult::default() }
@@ -42,7 +42,7 @@ impl TimeoutLayer {
 }
 
 impl<C> TimeoutLayer<C> {
-    /// Tells with `classify` which operation a request is.
+    /// Uses `classify` to tell which operation a request is.
     pub fn classify<D>(self, classify: D) -> TimeoutLayer<D> {
         TimeoutLayer { limits: self.limits, classify }
     }
@@ -56,7 +56,7 @@ impl<S, C: Clone> Layer<S> for TimeoutLayer<C> {
     }
 }
 
-/// A service whose attempts are bounded: see [`TimeoutLayer`].
+/// A service whose attempts are limited in time: see [`TimeoutLayer`].
 #[derive(Clone, Debug)]
 pub struct Timeout<S, C = ByResult> {
     inner: S,
@@ -86,8 +86,7 @@ where
         let Some(limit) = limit else {
             return ResponseFuture::new(self.inner.call(request), None, elapsed);
         };
-        let (now, inner) = (Tick::now(), &mut self.inner);
-        let future = inner.call(request);
-        ResponseFuture::new(future, Some(now + limit), elapsed)
+        let until = Tick::now() + limit;
+        ResponseFuture::new(self.inner.call(request), Some(until), elapsed)
     }
 }

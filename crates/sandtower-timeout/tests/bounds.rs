@@ -1,11 +1,13 @@
-//! Deadlines and time-outs, on a paused clock.
+//! Deadlines and timeouts, on a paused clock.
 
 #![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
 
-use std::future::{Ready, ready};
-use std::task::{Context, Poll};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use proptest::prelude::*;
 use sandtower_core::{
     BoxError, Effect, RequestInfo, SetDeadline, Tick, Verdict, classify_fn, find, verdict_of_error,
 };
@@ -95,30 +97,124 @@ fn dropped_at_any_point_the_attempt_below_is_dropped_too() {
     );
 }
 
-/// Answers what it was asked, and the instant at which it began.
+/// Uses up tokio's cooperative budget on each poll, and is never done.
 #[derive(Clone)]
-struct Beginning;
+struct Busy;
 
-impl Service<Call> for Beginning {
-    type Response = (Call, Tick);
+impl Future for Busy {
+    type Output = Result<u64, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        while pin!(tokio::task::consume_budget()).poll(cx).is_ready() {}
+        Poll::Pending
+    }
+}
+
+impl Service<u64> for Busy {
+    type Response = u64;
     type Error = BoxError;
-    type Future = Ready<Result<(Call, Tick), BoxError>>;
+    type Future = Self;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Call) -> Self::Future {
-        ready(Ok((request, Tick::now())))
+    fn call(&mut self, _request: u64) -> Self {
+        Self
     }
 }
 
-/// In real time, where no two readings agree.
-#[tokio::test]
-async fn on_the_way_down_all_layers_stand_at_one_instant() {
-    let attempt = TimeoutLayer::new(Limits::all(LIMIT)).layer(Beginning);
-    let service = DeadlineLayer::new(Limits::all(LIMIT)).set_deadline(OnCall).layer(attempt);
-    let (told, began) = service.oneshot(Call::default()).await.unwrap();
-    assert_eq!(told.arrived, Some(began));
-    assert!(Tick::now() > began);
+/// The clock moves by hand: it does not move by itself while something is busy.
+async fn ends_in_time<S: Service<u64, Error = BoxError>>(service: S, bound: Bound)
+where
+    S::Future: Send + 'static,
+    S::Response: Send + std::fmt::Debug + 'static,
+{
+    let mut service = service;
+    let call = tokio::spawn(service.call(1));
+    for _ in 0..100 {
+        tokio::time::advance(LIMIT / 50).await;
+        tokio::task::yield_now().await;
+    }
+    assert!(call.is_finished(), "{bound:?}: the busy future is still polled after twice the limit");
+    let error = call.await.unwrap().unwrap_err();
+    assert_eq!(find::<Elapsed>(&*error).unwrap().bound(), bound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_future_cannot_defeat_a_timeout() {
+    ends_in_time(TimeoutLayer::new(Limits::all(LIMIT)).layer(Busy), Bound::Attempt).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_future_cannot_defeat_a_deadline() {
+    ends_in_time(DeadlineLayer::new(Limits::all(LIMIT)).layer(Busy), Bound::Call).await;
+    let attempt = TimeoutLayer::new(Limits::all(LIMIT * 100)).layer(Busy);
+    ends_in_time(DeadlineLayer::new(Limits::all(LIMIT)).layer(attempt), Bound::Call).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_timed_out_is_dropped_at_once_and_polling_on_panics() {
+    let (mock, handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
+    let mut service = TimeoutLayer::new(Limits::all(LIMIT)).layer(mock);
+    service.ready().await.unwrap();
+    let mut call = Box::pin(service.call(1));
+    call.as_mut().await.unwrap_err();
+    assert_eq!(handle.counts().in_flight, 0, "the attempt goes on while its future is kept");
+    let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }));
+    assert!(again.is_err());
+}
+
+#[test]
+fn an_error_says_what_passed_and_after_how_long() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
+    let service = TimeoutLayer::new(Limits::all(LIMIT)).layer(mock);
+    let error = runtime.block_on(service.oneshot(1)).unwrap_err();
+    assert_eq!(error.to_string(), "the attempt timed out after 60s (operation `call`)");
+}
+
+fn extreme() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        Just(Duration::ZERO),
+        Just(Duration::from_nanos(1)),
+        Just(Duration::from_secs(u64::MAX)),
+        Just(Duration::MAX),
+        (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(secs, nanos)| Duration::new(secs, nanos)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_limit_however_extreme_panics(limit in extreme(), own in extreme(), deadline in any::<u64>()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let limits = || {
+            Limits::all(limit).operation(sandtower_core::Operation::new(7, "other"), Some(own))
+        };
+        let classify = classify_fn(
+            move |request: &u64| {
+                let operation = sandtower_core::Operation::new(*request as u8, "any");
+                RequestInfo::new(operation).deadline(Some(Tick::from_nanos(deadline)))
+            },
+            |_: Result<&u64, &BoxError>| Verdict::success(),
+        );
+        for request in [0, 7] {
+            let (mock, _handle) = Mock::<u64, u64>::always(7);
+            let attempt = TimeoutLayer::new(limits()).classify(classify).layer(mock);
+            let call = DeadlineLayer::new(limits()).classify(classify).layer(attempt);
+            prop_assert_eq!(runtime.block_on(call.oneshot(request)).unwrap(), 7);
+            let hang = Mock::<u64, u64>::new(|_, _| Answer::Hang).0;
+            let mut call = TimeoutLayer::new(limits()).classify(classify).layer(hang);
+            let _guard = runtime.enter();
+            let cx = &mut Context::from_waker(Waker::noop());
+            prop_assert!(call.poll_ready(cx).is_ready());
+            let _ = pin!(call.call(request)).poll(cx);
+        }
+    }
 }

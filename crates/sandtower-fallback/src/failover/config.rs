@@ -1,6 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sandtower_core::Seed;
+
 use crate::when::When;
 
 /// The most places of one [`Failover`](crate::Failover).
@@ -20,6 +22,7 @@ pub struct FailoverConfig {
     pub(super) when: When,
     pub(super) return_after: Duration,
     pub(super) lease: Duration,
+    pub(super) seed: Seed,
 }
 
 impl FailoverConfig {
@@ -31,6 +34,7 @@ impl FailoverConfig {
             return_after: Duration::from_secs(60),
             // The longest that a call of the recommended stack takes.
             lease: Duration::from_secs(120),
+            seed: Seed::random(),
         }
     }
 
@@ -40,17 +44,24 @@ impl FailoverConfig {
         self
     }
 
-    /// How long after leaving the first place, or after a probe of it in vain, a call looks whether
-    /// it is back; more than zero.
+    /// How long after leaving the first place, or after a failed probe of it, a call probes whether it
+    /// is back; more than zero. The last quarter is drawn, so that processes that left together do not
+    /// come back together.
     pub fn return_after(mut self, time: Duration) -> Self {
         self.return_after = time;
         self
     }
 
-    /// How long that call may take; more than zero. If it takes longer, the next call looks in its
-    /// stead, and what it finds is of no meaning any more.
+    /// How long that call may take; more than zero. If it takes longer, the next call probes in its
+    /// stead, and what it finds no longer counts.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// Where the jitter comes from, for runs that must be the same each time.
+    pub fn seed(mut self, seed: Seed) -> Self {
+        self.seed = seed;
         self
     }
 
@@ -69,21 +80,21 @@ impl FailoverConfig {
     }
 }
 
-/// Why there can be no such [`Failover`](crate::Failover), and what would be right.
+/// What is invalid about a [`Failover`](crate::Failover), and what would be right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FailoverConfigError {
-    /// There is nowhere to go.
-    #[error("there are no places, so that nothing could ever be sent; it takes 1 or more")]
+    /// There are no places.
+    #[error("`places` is empty; it must have 1 to 256 places")]
     NoPlaces,
-    /// There are more places than anyone has.
-    #[error("{places} places are too many; use 256 at most")]
+    /// There are more than 256 places.
+    #[error("`places` has {places} places; it must have 1 to 256")]
     TooManyPlaces {
         /// How many.
         places: usize,
     },
     /// A time is zero.
-    #[error("{setting} is no time at all; use more than 0 s")]
+    #[error("`{setting}` must be greater than zero")]
     NoTime {
         /// Which.
         setting: &'static str,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::{BoxError, ClassifyResponse, Effect, Resend, Tick, Verdict, WhenReady, judge};
+use sandtower_core::{
+    BoxError, ClassifyResponse, Effect, Resend, Spare, Tick, Verdict, WhenReady, judge,
+};
 use tower_service::Service;
 
 use super::handle::Journey;
@@ -13,19 +15,24 @@ use crate::error::{AlternativeFailed, First};
 use crate::when::is_harmless;
 
 pin_project! {
-    /// The answer of the first place that has one.
+    /// The response of the first place that has one.
     ///
-    /// A failed answer is given up before the next place is made ready. Dropping the future drops the
-    /// attempt that is under way; a lease that it holds is given back.
+    /// A failed response is dropped before the next place is made ready. Dropping the future drops the
+    /// attempt that is in flight; a lease that it holds is given back.
+    ///
+    /// # Panics
+    ///
+    /// When it is polled after it is done.
     #[project = Projection]
     #[must_use = "futures do nothing unless polled"]
-    pub struct FailoverFuture<S, Req, J, R>
+    pub struct FailoverFuture<S, Req, C, R>
     where
         S: Service<Req>,
     {
+        // `None` once it is done.
         #[pin]
-        attempt: WhenReady<S, Req>,
-        judge: J,
+        attempt: Option<WhenReady<S, Req>>,
+        classifier: C,
         // Never sent itself while another place may need it.
         template: Option<Req>,
         journey: Journey,
@@ -34,27 +41,32 @@ pin_project! {
     }
 }
 
-impl<S, Req, J, R> FailoverFuture<S, Req, J, R>
+impl<S, Req, C, R> FailoverFuture<S, Req, C, R>
 where
     S: Service<Req> + Clone,
     R: Resend<Req>,
 {
-    pub(super) fn new(first: &mut S, request: Req, judge: J, shared: Arc<Shared<S, R>>) -> Self {
+    pub(super) fn new(
+        first: &mut Spare<S>,
+        request: Req,
+        classifier: C,
+        shared: Arc<Shared<S, R>>,
+    ) -> Self {
         let journey = shared.handle.begin();
         let template = journey.next().and_then(|_| shared.resend.copy(&request));
         let attempt = match journey.place() {
             0 => WhenReady::start(first, request),
-            place => WhenReady::new(shared.services[place].service(), request),
+            place => WhenReady::new(shared.services[place].fresh(), request),
         };
-        Self { attempt, judge, template, journey, failed: None, shared }
+        Self { attempt: Some(attempt), classifier, template, journey, failed: None, shared }
     }
 }
 
-impl<S, Req, J, R> Future for FailoverFuture<S, Req, J, R>
+impl<S, Req, C, R> Future for FailoverFuture<S, Req, C, R>
 where
     S: Service<Req> + Clone,
     S::Error: Into<BoxError>,
-    J: ClassifyResponse<S::Response>,
+    C: ClassifyResponse<S::Response>,
     R: Resend<Req>,
 {
     type Output = Result<S::Response, BoxError>;
@@ -62,35 +74,39 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let answer = ready!(this.attempt.as_mut().poll(cx)).map_err(Into::into);
-            let mut verdict = judge(this.judge, answer.as_ref());
-            if !this.attempt.is_sent() {
+            let Some(mut attempt) = this.attempt.as_mut().as_pin_mut() else {
+                panic!("`FailoverFuture` polled after completion")
+            };
+            let result = ready!(attempt.as_mut().poll(cx)).map_err(Into::into);
+            let mut verdict = judge(this.classifier, result.as_ref());
+            if !attempt.is_sent() {
                 verdict = verdict.effect(Effect::None);
             }
             if !this.shared.handle.when().covers(verdict.outcome) {
                 this.journey.answered();
             } else if let Some(request) = this.next(&verdict) {
-                this.journey.go_on(this.judge.info(), &verdict);
-                *this.failed = Some(First { outcome: verdict.outcome, error: answer.err() });
-                let service = this.shared.services[this.journey.place()].service();
-                this.attempt.set(WhenReady::new(service, request));
+                this.journey.go_on(this.classifier.info(), &verdict);
+                *this.failed = Some(First { outcome: verdict.outcome, error: result.err() });
+                let service = this.shared.services[this.journey.place()].fresh();
+                this.attempt.set(Some(WhenReady::new(service, request)));
                 continue;
             }
-            return Poll::Ready(answer.map_err(|error| this.told(error)));
+            this.attempt.set(None);
+            return Poll::Ready(result.map_err(|error| this.describe(error)));
         }
     }
 }
 
-impl<S, Req, J, R> Projection<'_, S, Req, J, R>
+impl<S, Req, C, R> Projection<'_, S, Req, C, R>
 where
     S: Service<Req>,
-    J: ClassifyResponse<S::Response>,
+    C: ClassifyResponse<S::Response>,
     R: Resend<Req>,
 {
     /// The request for the next place, after a failure that is worth one.
     fn next(&mut self, verdict: &Verdict) -> Option<Req> {
         self.journey.next()?;
-        let info = self.judge.info();
+        let info = self.classifier.info();
         let is_late = || info.deadline.is_some_and(|deadline| Tick::now() >= deadline);
         let may_go_on = is_harmless(info, verdict) && !is_late();
         match self.template.take().filter(|_| may_go_on) {
@@ -105,7 +121,7 @@ where
         }
     }
 
-    fn told(&mut self, error: BoxError) -> BoxError {
+    fn describe(&mut self, error: BoxError) -> BoxError {
         match self.failed.take() {
             Some(first) => {
                 let name = self.journey.handle().shared_name(self.journey.place());
@@ -116,7 +132,7 @@ where
     }
 }
 
-impl<S, Req, J, R> std::fmt::Debug for FailoverFuture<S, Req, J, R>
+impl<S, Req, C, R> std::fmt::Debug for FailoverFuture<S, Req, C, R>
 where
     S: Service<Req>,
 {

@@ -33,7 +33,7 @@ struct Place {
 }
 
 /// A [`Failover`](crate::Failover) at one moment. Counters count since it was made; calls that were
-/// answered where they began are not counted.
+/// responded to where they began are not counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FailoverSnapshot {
@@ -43,8 +43,8 @@ pub struct FailoverSnapshot {
     pub current: String,
     /// How often that changed.
     pub moves: u64,
-    /// Calls that looked whether an earlier place is back.
-    pub looks: u64,
+    /// Calls that probed whether an earlier place is back.
+    pub probes: u64,
     /// The places, in order.
     pub places: Vec<PlaceSnapshot>,
 }
@@ -57,7 +57,7 @@ pub struct PlaceSnapshot {
     pub name: String,
     /// Failures here that another place was tried for, or would have been.
     pub failures: u64,
-    /// Calls that were answered here after they had failed elsewhere.
+    /// Calls that got their response here after they had failed elsewhere.
     pub took_over: u64,
 }
 
@@ -66,7 +66,8 @@ impl FailoverHandle {
         let place =
             |name| Place { name, failures: AtomicU64::new(0), took_over: AtomicU64::new(0) };
         let places: Box<[Place]> = names.map(place).collect();
-        let memory = Memory::new(places.len(), config.return_after, config.lease);
+        let memory =
+            Memory::new(places.len(), config.return_after, config.lease, config.seed.rng());
         let seat = AtomicU64::new(pack(memory.seat()));
         Self { state: Arc::new(State { config, places, memory: Mutex::new(memory), seat }) }
     }
@@ -89,7 +90,7 @@ impl FailoverHandle {
             name: self.state.config.name.to_string(),
             current: self.place(memory.seat().place).to_owned(),
             moves: memory.moves(),
-            looks: memory.looks(),
+            probes: memory.looks(),
             places: self.state.places.iter().map(place).collect(),
         }
     }
@@ -193,7 +194,7 @@ impl Journey {
         tracing::info!(target: TARGET, operation, outcome, from, to, "trying another place");
     }
 
-    /// Ends with an answer of the place where it is, good or bad.
+    /// Ends with a response of the place where it is, good or bad.
     pub(super) fn answered(&mut self) {
         self.ended = true;
         let (route, place) = (self.route, self.place());

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use sandtower_core::Tick;
+use sandtower_core::{Backoff, Rng, Tick};
 
 /// Remembers where calls begin.
 ///
-/// Calls begin at the current place. One that fails there and is answered elsewhere makes that the
+/// Calls begin at the current place. One that fails there and gets its response elsewhere makes that the
 /// current place, for all. Away from the first place, one call at a time, which holds a lease, goes
-/// through the places from the first on: where it is answered, all begin from then.
+/// through the places from the first on: where it gets its response, all begin from then.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
     places: usize,
-    return_after: Duration,
+    /// Drawn each time: processes that left together do not come back together.
+    return_after: Backoff,
+    rng: Rng,
     lease: Duration,
     seat: Seat,
     /// When the next call looks for a way back. Of no meaning at the first place.
@@ -53,10 +55,11 @@ pub(super) struct Move {
 }
 
 impl Memory {
-    pub(super) fn new(places: usize, return_after: Duration, lease: Duration) -> Self {
+    pub(super) fn new(places: usize, return_after: Duration, lease: Duration, rng: Rng) -> Self {
+        let return_after = Backoff::constant(return_after).jitter();
         let seat = Seat { place: 0, generation: 0 };
         let (look_at, look, looks, moves) = (Tick::MAX, None, 0, 0);
-        Self { places, return_after, lease, seat, look_at, look, looks, moves }
+        Self { places, return_after, rng, lease, seat, look_at, look, looks, moves }
     }
 
     pub(super) fn seat(&self) -> Seat {
@@ -83,7 +86,7 @@ impl Memory {
         Route { seat: self.seat, look: Some(self.looks) }
     }
 
-    /// A call was answered at `place`, and by none before it.
+    /// A call got its response at `place`, and at none before it.
     pub(super) fn answered(&mut self, route: &Route, place: usize, now: Tick) -> Option<Move> {
         if !self.settles(route, now) {
             return None;
@@ -145,7 +148,7 @@ impl Memory {
 
     fn end_look(&mut self, now: Tick) {
         self.look = None;
-        self.look_at = now + self.return_after;
+        self.look_at = now + self.return_after.delay(0, &mut self.rng);
     }
 }
 

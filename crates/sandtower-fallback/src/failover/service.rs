@@ -1,23 +1,23 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sandtower_core::{BoxError, ByResult, Classify, ClassifyResponse, CloneRequest, Resend};
+use sandtower_core::{BoxError, Classify, ClassifyResponse, CloneRequest, Resend, Spare};
 use tower_service::Service;
 
 use super::config::{FailoverConfig, FailoverConfigError};
 use super::future::FailoverFuture;
 use super::handle::FailoverHandle;
-use crate::alternative::Spare;
+use crate::pristine::Pristine;
 
 /// Services of one kind, such as regions, the preferred one first. Remembers which one works: see the
 /// [crate](crate).
 ///
 /// Always ready: which service a call needs is known only then. It is made ready in the future of the
 /// call, which holds nothing else meanwhile. In the common case, in which the first service is ready,
-/// nothing is cloned.
+/// nothing is cloned. An instance that fails to become ready is dropped.
 ///
-/// What belongs to one place, such as a request about a thing that was made there, must not come
-/// through here.
+/// Requests that belong to one place, such as those about a sandbox that was created there, must not
+/// go through it.
 ///
 /// # Events
 ///
@@ -35,16 +35,17 @@ use crate::alternative::Spare;
 /// let west = BoxCloneService::new(service_fn(|_: ()| async { Err("connection refused") }));
 /// let east = BoxCloneService::new(service_fn(|_: ()| async { Ok("from the east") }));
 ///
-/// let mut regions = Failover::new(FailoverConfig::new("regions"), [("west", west), ("east", east)])?
-///     .classify(ByResult::new(RequestInfo::default().replay(Replay::Safe)));
+/// let classify = ByResult::new(RequestInfo::default().replay(Replay::Safe));
+/// let regions = [("west", west), ("east", east)];
+/// let mut regions = Failover::new(FailoverConfig::new("regions"), regions, classify)?;
 /// assert_eq!(regions.ready().await?.call(()).await?, "from the east");
 /// assert_eq!(regions.handle().current(), "east");
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Failover<S, C = ByResult, R = CloneRequest> {
-    first: S,
+pub struct Failover<S, C, R = CloneRequest> {
+    first: Spare<S>,
     classify: C,
     shared: Arc<Shared<S, R>>,
 }
@@ -52,23 +53,23 @@ pub struct Failover<S, C = ByResult, R = CloneRequest> {
 #[derive(Debug)]
 pub(super) struct Shared<S, R> {
     pub(super) handle: FailoverHandle,
-    pub(super) services: Box<[Spare<S>]>,
+    pub(super) services: Box<[Pristine<S>]>,
     pub(super) resend: R,
 }
 
-impl<S: Clone> Failover<S> {
+impl<S: Clone, C> Failover<S, C> {
     /// The services of `places`, each with its name for logs, the preferred one first.
     ///
-    /// All requests are one operation, and every error is a failure, until
-    /// [`classify`](Self::classify) knows better; requests are cloned until
-    /// [`resend`](Self::resend) does.
+    /// `classify` says what responses mean, whether a request is safe to replay and when its caller
+    /// stops caring. Requests are cloned; see [`resend`](Self::resend).
     ///
     /// # Errors
     ///
-    /// There are no places, or the config makes no sense; the error says what would.
+    /// There are no places, or the config is invalid; the error says what would be right.
     pub fn new<N: Into<Arc<str>>>(
         config: FailoverConfig,
         places: impl IntoIterator<Item = (N, S)>,
+        classify: C,
     ) -> Result<Self, FailoverConfigError> {
         let (names, services): (Vec<Arc<str>>, Vec<S>) =
             places.into_iter().map(|(name, service)| (name.into(), service)).unzip();
@@ -77,22 +78,16 @@ impl<S: Clone> Failover<S> {
             return Err(FailoverConfigError::NoPlaces);
         };
         let handle = FailoverHandle::new(config, names.into_iter());
-        let services = services.into_iter().map(Spare::new).collect();
+        let services = services.into_iter().map(Pristine::new).collect();
         let shared = Shared { handle, services, resend: CloneRequest };
-        Ok(Self { first, classify: ByResult::default(), shared: Arc::new(shared) })
+        Ok(Self { first: Spare::new(first), classify, shared: Arc::new(shared) })
     }
 }
 
 impl<S: Clone, C, R> Failover<S, C, R> {
-    /// Judges answers with `classify`, which also tells whether a request is safe to replay and when
-    /// its caller stops caring.
-    pub fn classify<D>(self, classify: D) -> Failover<S, D, R> {
-        Failover { first: self.first, classify, shared: self.shared }
-    }
-
     /// Copies requests with `resend`.
     pub fn resend<P>(self, resend: P) -> Failover<S, C, P> {
-        let services = self.shared.services.iter().map(|spare| Spare::new(spare.service()));
+        let services = self.shared.services.iter().map(|pristine| Pristine::new(pristine.fresh()));
         let handle = self.shared.handle.clone();
         let shared = Shared { handle, services: services.collect(), resend };
         Failover { first: self.first, classify: self.classify, shared: Arc::new(shared) }
@@ -121,8 +116,8 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let judge = self.classify.classify(&request);
-        FailoverFuture::new(&mut self.first, request, judge, Arc::clone(&self.shared))
+        let classifier = self.classify.classify(&request);
+        FailoverFuture::new(&mut self.first, request, classifier, Arc::clone(&self.shared))
     }
 }
 

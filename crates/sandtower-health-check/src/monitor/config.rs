@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use sandtower_core::Seed;
 
-/// How a [`Monitor`](crate::Monitor) looks after a target.
+/// How a [`Monitor`](crate::Monitor) probes its service.
 ///
 /// | setting | default |
 /// |---|---|
@@ -25,7 +25,7 @@ pub struct MonitorConfig {
 }
 
 impl MonitorConfig {
-    /// Looks every 10 s. The `name` is for rejections and logs: whose health this is.
+    /// Probes every 10 s. The `name` is for rejections and logs: whose health this is.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),
@@ -98,21 +98,21 @@ impl MonitorConfig {
 #[non_exhaustive]
 pub enum MonitorConfigError {
     /// Probes without a pause in between would do nothing else.
-    #[error("an interval of zero would probe without end: it takes more than 0 s")]
+    #[error("`every` must be greater than zero")]
     NoInterval,
     /// A probe that may take no time never passes.
-    #[error("a probe cannot be done in no time: it takes more than 0 s")]
+    #[error("`probe_within` must be greater than zero")]
     NoTime,
     /// A state would change for nothing.
-    #[error("a threshold of 0 changes the state for nothing: it takes at least 1")]
+    #[error("`fall` and `rise` must be at least 1")]
     NoThreshold,
     /// A pause could be shorter than none.
-    #[error("a jitter of {percent} % makes no sense: it takes 0 to 100 %")]
+    #[error("`jitter` is {percent} %; it must be 0 to 100 %")]
     JitterTooWide {
         /// The jitter that was asked for.
         percent: u8,
     },
     /// Nothing would run the probes.
-    #[error("probes run in the background: start them inside of a tokio runtime")]
+    #[error("no Tokio runtime: probes run in the background of one")]
     NoRuntime,
 }

@@ -1,4 +1,4 @@
-//! Looks after a service on a schedule.
+//! Probes a service on a schedule.
 
 mod config;
 mod engine;
@@ -25,7 +25,8 @@ pub use engine::Health;
 /// [`Gate`] that rejects while the service is down. All clones are one.
 ///
 /// Each monitor is a task of its own, and each of its probes is another: a slow target delays no
-/// other, and a probe that panics has failed. Probes stop when the last handle is gone.
+/// other, and a probe that panics has failed. Probes stop when the last handle is gone, or the runtime
+/// in which they began has ended: it then rejects nothing, until it [begins](Self::begin) anew.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,12 +42,13 @@ pub use engine::Health;
 /// ```
 ///
 /// One that is made before there is anything to probe [begins](Self::begin) later; until then, and once
-/// it is [stopped](Self::stop), it knows of nothing and lets everything pass.
+/// it is [stopped](Self::stop), it knows nothing and lets everything pass.
 ///
 /// # Events
 ///
 /// With the target `sandtower::health_check`, when the state changes, `WARN` if for the worse and
-/// `INFO` if for the better: `name`, `health`, `was`, `last`.
+/// `INFO` if for the better: `name`, `health`, `was`, `last`; and when its runtime has ended, `WARN`:
+/// `name`.
 #[derive(Clone, Debug)]
 pub struct Monitor {
     /// With the last handle the task goes; it holds only the state.
@@ -56,33 +58,27 @@ pub struct Monitor {
 #[derive(Debug)]
 struct Running {
     state: Arc<State>,
-    task: Mutex<Option<AbortHandle>>,
+    /// The latest task, with its number.
+    task: Mutex<(u64, Option<AbortHandle>)>,
 }
 
 impl Running {
-    /// Begins anew, knowing nothing, with the task that `spawn` makes of its number.
-    fn renew(&self, spawn: impl FnOnce(u64) -> Option<AbortHandle>) {
-        let (before, was_down) = {
-            let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-            let (number, was_down) = self.state.renew();
-            let next = spawn(number);
-            self.state.lock().probing = next.is_some();
-            (std::mem::replace(&mut *task, next), was_down)
+    /// Keeps the task of this number in place of the one before, unless a later one is kept.
+    fn keep(&self, number: u64, task: Option<AbortHandle>) {
+        let before = {
+            let mut kept = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.0 > number { task } else { std::mem::replace(&mut *kept, (number, task)).1 }
         };
         if let Some(before) = before {
             before.abort();
-        }
-        if was_down {
-            self.state.subscribers.notify(Change::Opened);
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
-        }
+        let number = self.state.renew(None);
+        self.keep(number, None);
     }
 }
 
@@ -107,15 +103,29 @@ struct Seen {
     next: Tick,
 }
 
+impl Seen {
+    /// Whether probes come as they should. If not, its runtime is gone or idle, and what is known is
+    /// out of date.
+    fn is_current(&self, config: &MonitorConfig, now: Tick) -> bool {
+        // The next probe has begun by then, and taken as long as it may; and a pause more.
+        self.probing && now <= self.next + config.within + config.every
+    }
+
+    /// How the target is, as far as is known.
+    fn health(&self, config: &MonitorConfig, now: Tick) -> Health {
+        if self.is_current(config, now) { self.engine.health } else { Health::Healthy }
+    }
+}
+
 /// How a target is, and how it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MonitorSnapshot {
-    /// Whether it is being probed. If not, nothing is known of it.
+    /// Whether it is being probed. If not, nothing is known of it, and it counts as healthy.
     pub probing: bool,
     /// How it is.
     pub health: Health,
-    /// For how long it has been so; `None`: as long as it was looked after. Serializes as `since_ms`.
+    /// For how long it has been so; `None`: as long as it was probed. Serializes as `since_ms`.
     #[serde(rename = "since_ms", serialize_with = "millis")]
     pub since: Option<Duration>,
     /// What the latest probe that failed has found.
@@ -146,7 +156,7 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// The config makes no sense, or there is no tokio runtime here; the error says what is wrong.
+    /// The config is invalid, or there is no tokio runtime here; the error says what is wrong.
     pub fn start<P, F>(config: MonitorConfig, probe: P) -> Result<Self, MonitorConfigError>
     where
         P: FnMut() -> F + Send + 'static,
@@ -161,7 +171,7 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// The config makes no sense; the error says what is wrong.
+    /// The config is invalid; the error says what would be right.
     pub fn new(config: MonitorConfig) -> Result<Self, MonitorConfigError> {
         config.check()?;
         let engine = Engine::new(config.fall, config.rise);
@@ -170,7 +180,7 @@ impl Monitor {
             Seen { engine, task: 0, probing: false, probes: 0, failures: 0, last_error, next };
         let state =
             Arc::new(State { config, seen: Mutex::new(seen), subscribers: Subscribers::default() });
-        Ok(Self { handle: Arc::new(Running { state, task: Mutex::new(None) }) })
+        Ok(Self { handle: Arc::new(Running { state, task: Mutex::default() }) })
     }
 
     /// Begins to probe, at once and then as its config says, in place of what it probed before.
@@ -186,26 +196,27 @@ impl Monitor {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return Err(MonitorConfigError::NoRuntime);
         };
-        self.handle.renew(|number| {
-            let task = task::run(Arc::clone(&self.handle.state), number, probe);
-            Some(runtime.spawn(task).abort_handle())
-        });
+        let state = &self.handle.state;
+        let number = state.renew(Some(Tick::now()));
+        let task = task::run(Probing { state: Arc::clone(state), number }, probe);
+        self.handle.keep(number, Some(runtime.spawn(task).abort_handle()));
         Ok(())
     }
 
     /// Stops probing, and lets everything pass. What was counted stays. It can begin again.
     pub fn stop(&self) {
-        self.handle.renew(|_| None);
+        let number = self.handle.state.renew(None);
+        self.handle.keep(number, None);
     }
 
-    /// Whether it probes.
+    /// Whether it probes. It does not once its runtime has ended, nor while that is idle.
     pub fn is_probing(&self) -> bool {
-        self.state().lock().probing
+        self.state().lock().is_current(&self.state().config, Tick::now())
     }
 
-    /// How the target is.
+    /// How the target is. [`Health::Healthy`] if it is not being probed.
     pub fn health(&self) -> Health {
-        self.state().lock().engine.health
+        self.state().lock().health(&self.state().config, Tick::now())
     }
 
     /// All that is known of the target.
@@ -213,8 +224,8 @@ impl Monitor {
         let now = Tick::now();
         let seen = self.state().lock();
         MonitorSnapshot {
-            probing: seen.probing,
-            health: seen.engine.health,
+            probing: seen.is_current(&self.state().config, now),
+            health: seen.health(&self.state().config, now),
             since: seen.engine.since.map(|since| now.since(since)),
             last_error: seen.last_error.map(|(_, finding)| finding),
             last_error_ago: seen.last_error.map(|(at, _)| now.since(at)),
@@ -233,13 +244,47 @@ impl State {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Knows nothing from now on. Answers the number of the task that counts, and whether it was down.
-    fn renew(&self) -> (u64, bool) {
-        let mut seen = self.lock();
+    /// Begins anew, knowing nothing, and probing from `begin` on if that is given. Returns the number
+    /// of the task that counts from now on.
+    fn renew(&self, begin: Option<Tick>) -> u64 {
+        let (number, was_down) = {
+            let mut seen = self.lock();
+            seen.task += 1;
+            (seen.task, self.forget(&mut seen, begin))
+        };
+        self.tell_opened(was_down);
+        number
+    }
+
+    /// The task of that number is gone, with the runtime that ran it.
+    fn ended(&self, task: u64) {
+        let was_down = {
+            let mut seen = self.lock();
+            if seen.task != task {
+                return;
+            }
+            self.forget(&mut seen, None)
+        };
+        let name = &*self.config.name;
+        tracing::warn!(
+            target: "sandtower::health_check", name, "probing stopped: its runtime has ended"
+        );
+        self.tell_opened(was_down);
+    }
+
+    /// Whether it was down.
+    fn forget(&self, seen: &mut Seen, begin: Option<Tick>) -> bool {
         let was_down = seen.engine.health == Health::Down;
         seen.engine = Engine::new(self.config.fall, self.config.rise);
-        seen.task += 1;
-        (seen.task, was_down)
+        seen.probing = begin.is_some();
+        seen.next = begin.unwrap_or(Tick::ZERO);
+        was_down
+    }
+
+    fn tell_opened(&self, was_down: bool) {
+        if was_down {
+            self.subscribers.notify(Change::Opened);
+        }
     }
 
     /// A probe of the task of that number has ended, and the next begins at `next`.
@@ -264,12 +309,12 @@ impl State {
             Ok(()) => tracing::info!(
                 target: "sandtower::health_check",
                 name, health = health.label(), was = was.label(),
-                "a service that was unwell is healthy"
+                "service health improved"
             ),
             Err(last) => tracing::warn!(
                 target: "sandtower::health_check",
                 name, health = health.label(), was = was.label(), last = %last,
-                "a service is unwell"
+                "service health worsened"
             ),
         }
         let change = if health == Health::Down { Change::Closed } else { Change::Opened };
@@ -280,7 +325,7 @@ impl State {
     fn no(&self, now: &Now) -> Option<No> {
         let next = {
             let seen = self.lock();
-            if seen.engine.health != Health::Down {
+            if seen.engine.health != Health::Down || !seen.is_current(&self.config, now.tick()) {
                 return None;
             }
             seen.next
@@ -289,6 +334,18 @@ impl State {
         let wait = next.since(now.tick());
         let why = if wait.is_zero() { why } else { why.come_back_in(wait) };
         Some(No::Closed { until: (!wait.is_zero()).then_some(next), why })
+    }
+}
+
+/// The task that probes. Dropped with it: probing has ended, if nothing began anew.
+struct Probing {
+    state: Arc<State>,
+    number: u64,
+}
+
+impl Drop for Probing {
+    fn drop(&mut self) {
+        self.state.ended(self.number);
     }
 }
 

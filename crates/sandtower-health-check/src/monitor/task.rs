@@ -1,27 +1,26 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
-use sandtower_core::Sleep;
-use sandtower_core::{Outcome, Rng, Tick, Verdict};
+use sandtower_core::{Outcome, Rng, Sleep, Tick, Verdict};
 use tokio::task::JoinHandle;
 
-use super::State;
+use super::Probing;
 use crate::Finding;
 
-/// Probes until it is aborted, as the task of that number.
-pub(crate) async fn run<P, F>(state: Arc<State>, number: u64, mut probe: P)
+/// Probes until it is aborted.
+pub(super) async fn run<P, F>(probing: Probing, mut probe: P)
 where
     P: FnMut() -> F + Send + 'static,
     F: Future<Output = Verdict> + Send + 'static,
 {
+    let Probing { state, number } = &probing;
     let mut rng = state.config.seed.rng();
     loop {
         let found = once(&mut probe, state.config.within).await;
         let now = Tick::now();
         let next = now + pause(state.config.every, state.config.jitter, &mut rng);
-        state.probed(number, found, now, next);
+        state.probed(*number, found, now, next);
         Sleep::until(next).await;
     }
 }
@@ -38,7 +37,7 @@ where
         Err(_) => Err(Finding::TimedOut),
         Ok(Err(_)) => Err(Finding::Panicked),
         Ok(Ok(Verdict { outcome: Outcome::Success, .. })) => Ok(()),
-        Ok(Ok(Verdict { outcome, .. })) => Err(Finding::Said(outcome)),
+        Ok(Ok(Verdict { outcome, .. })) => Err(Finding::Failed(outcome)),
     }
 }
 

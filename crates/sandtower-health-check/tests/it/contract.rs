@@ -9,7 +9,7 @@ fn it_keeps_the_tower_contract_when_there_is_nothing_to_check() {
     Contract::of(|inner| {
         let never = check_fn(
             |_: Mock<u64, u64>, _: &u64| None::<std::future::Ready<Verdict>>,
-            |_: Mock<u64, u64>, _| std::future::ready(()),
+            |_: Mock<u64, u64>, _: &u64| std::future::ready(()),
         );
         HealthCheckLayer::classic(never.only(&[])).layer(inner)
     })
@@ -21,7 +21,7 @@ fn it_keeps_the_tower_contract_when_each_answer_passes() {
     Contract::of(|inner| {
         let passes = check_fn(
             |_: Mock<u64, u64>, _: &u64| Some(std::future::ready(Verdict::success())),
-            |_: Mock<u64, u64>, _| std::future::ready(()),
+            |_: Mock<u64, u64>, _: &u64| std::future::ready(()),
         );
         HealthCheckLayer::new(passes, Config::new("any")).unwrap().layer(inner)
     })
@@ -33,7 +33,7 @@ fn it_keeps_the_tower_contract_when_probes_go_through_the_service_below() {
     Contract::of(|inner| {
         let asks = check_fn(
             |inner: Mock<u64, u64>, answer: &u64| Some(classify(inner, *answer)),
-            |_: Mock<u64, u64>, _| std::future::ready(()),
+            |_: Mock<u64, u64>, _: &u64| std::future::ready(()),
         );
         HealthCheckLayer::new(asks, Config::new("any")).unwrap().layer(inner)
     })

@@ -15,7 +15,7 @@ fn config() -> Config {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_ten_thousand_creations_no_zombie_is_handed_out_and_all_are_released() {
+async fn of_ten_thousand_creations_no_zombie_is_returned_and_all_are_released() {
     let is_zombie = |sandbox: u64| sandbox.is_multiple_of(20);
     let (mock, _mock_handle) = sandboxes(move |sandbox| match is_zombie(sandbox) {
         true => Answer::err("dead"),
@@ -59,7 +59,7 @@ fn cancel(config: Config, probe: impl Fn() -> Answer<u64> + Clone + Send + 'stat
 }
 
 #[test]
-fn a_caller_who_goes_at_any_poll_leaves_nothing_unreleased() {
+fn a_caller_that_goes_at_any_poll_leaves_nothing_unreleased() {
     for on_failure in [OnFailure::Discard, OnFailure::Warn] {
         let config = || config().on_failure(on_failure);
         assert!(cancel(config(), || Answer::ok(YES).after(SECOND)) >= 3);
@@ -80,7 +80,7 @@ async fn a_probe_that_panics_hands_out_nothing_and_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_goes_on_a_thread_without_a_runtime_leaves_nothing() {
+async fn a_caller_that_goes_on_a_thread_without_a_runtime_leaves_nothing() {
     let (mock, _mock_handle) = sandboxes(|_| Answer::Hang);
     let (service, checks, alive) = checked(mock, config());
     let mut call = Box::pin(service.oneshot(CREATE));
@@ -93,11 +93,11 @@ async fn a_caller_who_goes_on_a_thread_without_a_runtime_leaves_nothing() {
 
 /// A layer whose every answer is unhealthy, and released by this.
 fn unhealthy<F: Future<Output = ()> + Send + 'static>(
-    release: impl Fn() -> F + Clone,
+    release: impl Fn() -> F + Clone + Send + Sync + 'static,
 ) -> HealthCheckLayer<impl sandtower_health_check::Check<Mock<u64, u64>, u64> + Clone> {
     let check = check_fn(
         |_: Mock<u64, u64>, _: &u64| Some(std::future::ready(Verdict::permanent())),
-        move |_: Mock<u64, u64>, _| release(),
+        move |_: Mock<u64, u64>, _: &u64| release(),
     );
     HealthCheckLayer::new(check, config()).unwrap()
 }
@@ -111,11 +111,11 @@ async fn draining_gives_up_in_time_and_says_how_many_are_left() {
         assert!(service.ready().await.unwrap().call(CREATE).await.is_err());
     }
     let error = layer.handle().drain(Duration::from_secs(5)).await.unwrap_err();
-    assert_eq!(error.to_string(), "3 discarded answers are not released yet");
+    assert_eq!(error.to_string(), "3 discarded responses are not released yet");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_caller_does_not_wait_for_the_release_but_who_drains_does() {
+async fn the_caller_does_not_wait_for_the_release_but_a_drain_does() {
     let layer = unhealthy(|| tokio::time::sleep(SECOND));
     let (mock, _handle) = Mock::always(1);
     assert!(layer.layer(mock).oneshot(CREATE).await.is_err());
@@ -134,14 +134,83 @@ async fn a_release_that_panics_is_counted_as_lost() {
     assert_eq!((&counts["discarded"], &counts["discards_lost"]), (&1.into(), &1.into()));
 }
 
+/// A runtime with a paused clock.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
+/// Creates a dead sandbox in a runtime of its own, of which `end` decides when it ends, then drains in
+/// another.
+fn drains_elsewhere(end: impl FnOnce(tokio::runtime::Runtime) -> Option<tokio::runtime::Runtime>) {
+    let (mock, _mock_handle) = sandboxes(|_| Answer::err("dead"));
+    let (service, checks, alive) = checked(mock, config());
+    let first = runtime();
+    assert!(first.block_on(service.oneshot(CREATE)).is_err());
+    assert_eq!(alive.numbers().len(), 1);
+    let _kept = end(first);
+    runtime().block_on(async {
+        checks.drain(SECOND * 2).await.unwrap();
+        assert!(alive.numbers().is_empty());
+    });
+    let counts = checks.counts();
+    assert_eq!((counts.discards_done, counts.discards_lost, counts.discards_under_way), (1, 0, 0));
+}
+
 #[test]
-fn a_release_that_its_runtime_did_not_outlive_is_counted_as_lost() {
-    let layer = unhealthy(std::future::pending);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let (mock, _handle) = Mock::always(1);
-    let service = layer.layer(mock);
-    assert!(runtime.block_on(service.oneshot(CREATE)).is_err());
-    drop(runtime);
-    let counts = layer.handle().counts();
-    assert_eq!((counts.discards_under_way, counts.discards_lost), (0, 1));
+fn whoever_drains_takes_over_from_a_runtime_that_has_ended() {
+    drains_elsewhere(|first| {
+        drop(first);
+        None
+    });
+    // Its release had begun, and hung in a timer of that runtime.
+    drains_elsewhere(|first| {
+        first.block_on(async { tokio::time::sleep(SECOND / 2).await });
+        drop(first);
+        None
+    });
+}
+
+#[test]
+fn whoever_drains_takes_over_from_a_runtime_that_is_idle() {
+    drains_elsewhere(Some);
+    drains_elsewhere(|first| {
+        first.block_on(async { tokio::time::sleep(SECOND / 2).await });
+        Some(first)
+    });
+}
+
+#[test]
+fn a_runtime_that_ends_while_another_drains_hands_its_releases_over() {
+    let (mock, _mock_handle) = sandboxes(|_| Answer::err("dead"));
+    let (service, checks, alive) = checked(mock, config());
+    let first = runtime();
+    runtime().block_on(async {
+        let draining = tokio::spawn({
+            let checks = checks.clone();
+            async move { checks.drain(SECOND * 60).await }
+        });
+        let created = std::thread::spawn(move || {
+            assert!(first.block_on(service.oneshot(CREATE)).is_err());
+            drop(first);
+        });
+        created.join().unwrap();
+        draining.await.unwrap().unwrap();
+        checks.drain(SECOND * 60).await.unwrap();
+    });
+    assert!(alive.numbers().is_empty());
+}
+
+#[test]
+fn what_is_discarded_without_any_runtime_waits_for_a_drain() {
+    let (mock, _mock_handle) = sandboxes(|_| Answer::Hang);
+    let (service, checks, alive) = checked(mock, config());
+    let (first, mut call) = (runtime(), Box::pin(service.oneshot(CREATE)));
+    first.block_on(async {
+        assert!(tokio::time::timeout(SECOND * 5, call.as_mut()).await.is_err());
+    });
+    drop(first);
+    drop(call);
+    assert_eq!(checks.counts().discards_under_way, 1);
+    runtime().block_on(checks.drain(SECOND * 2)).unwrap();
+    assert!(alive.numbers().is_empty());
 }

@@ -1,9 +1,10 @@
-//! The health check over a service that makes sandboxes, some of them dead.
+//! The health check over a service that creates sandboxes, some of them dead.
 #![cfg(test)]
 
 mod checks;
 mod contract;
 mod discards;
+mod kinds;
 mod monitor;
 mod world;
 

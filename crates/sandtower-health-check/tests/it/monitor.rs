@@ -5,14 +5,26 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandtower_core::{
-    BoxError, ByResult, Effect, Gate, GatedLayer, Reason, Rejection, RequestInfo, Seed, Subscriber,
-    Take, Tick, Verdict, find,
+    BoxError, ByResult, Change, Deferred, Effect, Gate, GatedLayer, No, Now, Reason, Rejection,
+    RequestInfo, Seed, Subscriber, Tick, Verdict, find,
 };
 use sandtower_health_check::{Finding, Health, Monitor, MonitorConfig, MonitorConfigError};
 use sandtower_testkit::{Contract, Mock};
 use tower::{Layer, ServiceExt};
 
 use crate::world::SECOND;
+
+/// Whether the gate lets a request through; both of its methods say the same.
+fn passes(monitor: &Monitor) -> bool {
+    let (info, now) = (RequestInfo::default(), Now::new());
+    let passes = monitor.try_acquire(&info, &now, &mut Deferred::new()).is_ok();
+    for request in [None, Some(&info)] {
+        let no = monitor.check(request, &now);
+        assert!(no.as_ref().is_none_or(|no| matches!(no, No::Closed { .. })), "{no:?}");
+        assert_eq!(no.is_none(), passes);
+    }
+    passes
+}
 
 /// Every ten seconds, without jitter.
 fn config() -> MonitorConfig {
@@ -45,7 +57,7 @@ async fn a_service_is_degraded_then_down_and_comes_back_by_its_thresholds() {
     let snapshot = monitor.snapshot();
     assert_eq!((snapshot.probes, snapshot.failures), (7, 3));
     assert_eq!(snapshot.since, Some(SECOND));
-    let last = Finding::Said(sandtower_core::Outcome::Transient);
+    let last = Finding::Failed(sandtower_core::Outcome::Transient);
     assert_eq!((snapshot.last_error, snapshot.last_error_ago), (Some(last), Some(SECOND * 21)));
     let json = serde_json::to_value(snapshot).unwrap();
     assert_eq!(
@@ -82,7 +94,7 @@ async fn museum_25_one_slow_target_stalls_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn museum_25_nonsense_is_rejected_when_it_is_made() {
+async fn museum_25_an_invalid_config_is_rejected_when_it_is_made() {
     let start = |config| {
         Monitor::start(config, || std::future::ready(Verdict::success())).map(drop).unwrap_err()
     };
@@ -122,10 +134,10 @@ async fn probes_stop_when_the_last_handle_goes_even_one_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn before_it_begins_and_once_it_is_stopped_it_knows_of_nothing_and_rejects_nothing() {
+async fn before_it_begins_and_once_it_is_stopped_it_knows_nothing_and_rejects_nothing() {
     let monitor = Monitor::new(config().fall(1)).unwrap();
     let knows_nothing = || {
-        assert!(matches!(monitor.take(&RequestInfo::default(), Tick::ZERO), Take::Open(())));
+        assert!(passes(&monitor));
         let snapshot = monitor.snapshot();
         assert_eq!((snapshot.probing, snapshot.health), (false, Health::Healthy));
         snapshot.probes
@@ -192,21 +204,21 @@ async fn as_a_gate_it_rejects_while_the_service_is_down_and_says_when_to_come_ba
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_is_told_when_the_state_changes() {
+async fn subscribers_are_told_when_the_state_changes() {
     #[derive(Default)]
     struct Told(AtomicU64);
     impl Subscriber for Told {
-        fn changed(&self) {
+        fn changed(&self, _change: Change) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
     let (monitor, says, _) = monitored(config().fall(1).rise(1));
     let told = Arc::new(Told::default());
     let weak = Arc::downgrade(&told);
-    monitor.watch(weak);
+    monitor.subscribe(weak);
     *says.lock().unwrap() = Verdict::unknown();
     tokio::time::sleep(SECOND * 25).await;
-    assert!(matches!(monitor.take(&RequestInfo::default(), Tick::ZERO), Take::Reject(_)));
+    assert!(!passes(&monitor));
     *says.lock().unwrap() = Verdict::success();
     tokio::time::sleep(SECOND * 25).await;
     assert_eq!(told.0.load(Ordering::Relaxed), 2);
@@ -219,4 +231,74 @@ fn a_gate_of_it_keeps_the_tower_contract() {
         GatedLayer::new(monitor, ByResult::default()).layer(inner)
     })
     .run();
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
+/// A monitor that found its service down in a runtime of its own.
+fn down(config: MonitorConfig) -> (Monitor, tokio::runtime::Runtime) {
+    let (runtime, monitor) = (runtime(), Monitor::new(config.fall(1)).unwrap());
+    runtime.block_on(async {
+        monitor.begin(|| std::future::ready(Verdict::unknown())).unwrap();
+        tokio::time::sleep(SECOND / 2).await;
+        assert!(!passes(&monitor));
+    });
+    (monitor, runtime)
+}
+
+fn probes_nothing_and_rejects_nothing(monitor: &Monitor) {
+    assert!(passes(monitor));
+    let snapshot = monitor.snapshot();
+    assert_eq!((snapshot.probing, snapshot.health), (false, Health::Healthy));
+    assert_eq!((monitor.is_probing(), monitor.health()), (false, Health::Healthy));
+}
+
+#[test]
+fn when_its_runtime_has_ended_it_does_not_probe_and_rejects_nothing_until_it_begins_again() {
+    #[derive(Default)]
+    struct Opened(AtomicU64);
+    impl Subscriber for Opened {
+        fn changed(&self, change: Change) {
+            self.0.fetch_add(u64::from(change == Change::Opened), Ordering::Relaxed);
+        }
+    }
+    let (monitor, first) = down(config());
+    let opened = Arc::new(Opened::default());
+    let weak = Arc::downgrade(&opened);
+    monitor.subscribe(weak);
+    drop(first);
+    probes_nothing_and_rejects_nothing(&monitor);
+    assert_eq!(opened.0.load(Ordering::Relaxed), 1, "callers that wait hear of it");
+    runtime().block_on(async {
+        probes_nothing_and_rejects_nothing(&monitor);
+        monitor.begin(|| std::future::ready(Verdict::unknown())).unwrap();
+        assert!(monitor.is_probing());
+        tokio::time::sleep(SECOND / 2).await;
+        assert_eq!((monitor.health(), passes(&monitor)), (Health::Down, false));
+    });
+}
+
+#[test]
+fn while_its_runtime_is_idle_what_it_knows_goes_out_of_date() {
+    let (monitor, _idle) = down(config());
+    runtime().block_on(async {
+        // The clocks of both runtimes begin at the same instant, and only this one moves.
+        tokio::time::advance(SECOND * 5).await;
+        assert_eq!((monitor.is_probing(), passes(&monitor)), (true, false));
+        tokio::time::advance(SECOND * 60).await;
+        probes_nothing_and_rejects_nothing(&monitor);
+    });
+}
+
+#[test]
+fn it_can_begin_in_a_runtime_that_ends_at_once() {
+    let monitor = Monitor::new(config()).unwrap();
+    let ended = runtime();
+    let handle = ended.handle().clone();
+    drop(ended);
+    let _guard = handle.enter();
+    monitor.begin(|| std::future::ready(Verdict::unknown())).unwrap();
+    probes_nothing_and_rejects_nothing(&monitor);
 }

@@ -1,4 +1,4 @@
-//! A service that makes, probes and kills sandboxes, and keeps the books of them.
+//! A service that creates, probes and kills sandboxes, and keeps account of them.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -28,7 +28,7 @@ impl Alive {
     }
 }
 
-/// Keeps the books of what was answered: what nobody was told of was not made.
+/// Keeps account of what was created and killed.
 fn keep(alive: &Alive, answer: u64) -> u64 {
     let mut alive = alive.0.lock().unwrap();
     match answer {
@@ -58,10 +58,13 @@ pub(crate) fn sandboxes(
 }
 
 /// Probes and kills by requests to the service below.
-pub(crate) fn by_request() -> impl Check<Below, u64, Probe: Send> + Clone + Send + Sync + 'static {
+pub(crate) fn by_request() -> impl Check<Below, u64, Probe: Send> + Clone {
     check_fn(
         |inner: Below, sandbox: &u64| Some(probe(inner, *sandbox)),
-        |inner: Below, sandbox| async move { drop(inner.oneshot(KILL + sandbox).await) },
+        |inner: Below, sandbox: &u64| {
+            let kill = inner.oneshot(KILL + sandbox);
+            async move { drop(kill.await) }
+        },
     )
 }
 

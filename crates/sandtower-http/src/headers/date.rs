@@ -16,9 +16,9 @@ const NONSENSE: u64 = EPOCH_MILLIS * 1_000;
 
 /// The time until an HTTP-date, by the clock of who sent it.
 ///
-/// It is measured from the `Date` of the same answer, so that the skew between two clocks falls
+/// It is measured from the `Date` of the same response, so that the skew between two clocks falls
 /// out. Without a `Date` nothing is known: our own clock may be hours off, and reading it would let
-/// an answer mean something else on each machine. What is past is now.
+/// a response mean something else on each machine. What is past is now.
 pub(super) fn until_date(fields: &HeaderMap, value: &str) -> Option<Duration> {
     until(fields, httpdate::parse_http_date(value).ok()?)
 }

@@ -1,7 +1,7 @@
 //! The header fields by which servers say "not now" and "so many are left".
 //!
-//! A value that makes no sense is taken for absent: what a peer sends can never make a client
-//! panic, nor wait for ever. No wall clock is read: dates count from the `Date` of the same answer.
+//! An invalid value is taken for absent: whatever a peer sends, it can never make a client
+//! panic, nor wait forever. No wall clock is read: dates count from the `Date` of the same response.
 //!
 //! | asked for | read, the first that makes sense counts | source |
 //! |---|---|---|
@@ -46,7 +46,7 @@ const TRIPLES: [[HeaderName; 3]; 2] = [
 /// How long the server asks to stay away, from `retry-after-ms` or `Retry-After`.
 ///
 /// Numbers are understood with decimals too, which some servers send. A date counts from the `Date`
-/// of the same answer, and says nothing without one. Servers round down, so come back up to a
+/// of the same response, and says nothing without one. Servers round down, so come back up to a
 /// second later than told.
 ///
 /// ```
@@ -74,7 +74,7 @@ pub fn retry_after(fields: &HeaderMap) -> Option<Duration> {
 /// `None` unless the limit, what remains and the reset are all there and agree: more remaining than
 /// the limit is nonsense. A `RateLimit-Policy` with a window stands in for a reset that is missing.
 /// Of several limits the tightest counts. A reset that can only be an instant of the UNIX epoch is
-/// taken for one. An answer out of a cache (its `Age` is above 0) tells of another time: `None`.
+/// taken for one. A response out of a cache (its `Age` is above 0) is about another time: `None`.
 ///
 /// ```
 /// use std::time::Duration;

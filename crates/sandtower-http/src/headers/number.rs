@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 /// The longest wait that is believed, in seconds: the 2^31 at which RFC 9111 section 1.2.2 lets
-/// caches stop counting. Nobody means more.
+/// caches stop counting. No server means more.
 pub(super) const LONGEST: u64 = 1 << 31;
 
 /// Digits only: no sign, no blanks, no exponent.

@@ -203,7 +203,7 @@ fn three_fields_have_to_be_there_and_to_agree() {
 #[test]
 fn a_reset_that_can_only_be_an_instant_is_taken_for_one() {
     assert_eq!(three("10", "3", "999999999"), told(10, 3, 999_999_999), "31 years, but seconds");
-    // The `Date` of these answers lies before: 1994.
+    // The `Date` of these responses lies before: 1994.
     assert_eq!(three("10", "3", "1000000000"), told(10, 3, 1_000_000_000 - 784_111_777));
     assert_eq!(three("10", "3", "1000000000000"), told(10, 3, 1_000_000_000 - 784_111_777));
     assert_eq!(three("10", "3", "1000000000000000"), None);

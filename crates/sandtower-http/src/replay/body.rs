@@ -5,9 +5,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use sandtower_core::BoxError;
+use sandtower_core::{BoxError, CallerError};
 
-use super::shared::{Next, Read, Shared};
+use super::shared::{Next, Read, Returned, Shared};
 use super::wakers::Wakers;
 use crate::DEFAULT_CAP;
 
@@ -20,8 +20,8 @@ use crate::DEFAULT_CAP;
 /// | | |
 /// |---|---|
 /// | longer than the cap, and known beforehand | nothing is kept: [`is_replayable`](Self::is_replayable) until the first frame is read |
-/// | longer than the cap, as it turned out | what was kept is let go, who reads it first gets it whole; other copies end with [`NotReplayable`] |
-/// | it failed | who read it gets the error; other copies end with [`NotReplayable`] |
+/// | longer than the cap, as it turned out | what was kept is let go, the copy that reads it first gets it whole; other copies end with [`NotReplayable`] |
+/// | it failed | the copy that read it gets the error, marked as the caller's own ([`CallerError`]); other copies end with [`NotReplayable`] |
 /// | no other copy is left | nothing is kept any more |
 ///
 /// Frames without data are passed on once and not repeated. Besides the cap at most 1,024 frames
@@ -98,13 +98,13 @@ impl<B: Body> ReplayBody<B> {
         // Before the body is polled: it may have something as soon as it has said that it has not.
         common.wakers.wait(self.reader, cx.waker());
         let mut borrowed = Borrowed { common, body: Some(body) };
-        let Some(body) = &mut borrowed.body else { return Poll::Pending };
+        let Some(body) = &mut borrowed.body else { unreachable!("it is given back below") };
         let waker = Waker::from(Arc::clone(&common.wakers));
-        let answer = match body.as_mut().poll_frame(&mut Context::from_waker(&waker)) {
-            Poll::Ready(answer) => answer,
+        let polled = match body.as_mut().poll_frame(&mut Context::from_waker(&waker)) {
+            Poll::Ready(polled) => polled,
             Poll::Pending => {
-                let is_awaited =
-                    borrowed.body.take().is_some_and(|body| common.lock().pending(body));
+                let rest = borrowed.take();
+                let is_awaited = rest.is_some_and(|rest| common.lock().pending(rest));
                 if is_awaited {
                     // They came while it was polled, so that it may not know of them.
                     common.wakers.wake_others(self.reader);
@@ -112,14 +112,13 @@ impl<B: Body> ReplayBody<B> {
                 return Poll::Pending;
             }
         };
-        let (read, error) = match Read::of(answer) {
+        let (read, error) = match Read::of(polled) {
             Ok(read) => (read, None),
-            Err(error) => (Read::Failed, Some(error.into())),
+            Err(error) => (Read::Failed, Some(CallerError::new(error).into())),
         };
         // Only this reader can make another, and it is busy here: who is alone stays alone.
         let else_reads = Arc::strong_count(&self.common) > 1;
-        let dropped =
-            borrowed.body.take().map(|body| common.lock().advance(body, &read, else_reads));
+        let dropped = borrowed.take().map(|rest| common.lock().advance(rest, &read, else_reads));
         drop(dropped);
         common.wakers.forget(self.reader);
         common.wakers.wake_others(self.reader);
@@ -144,6 +143,14 @@ impl<B: Body> ReplayBody<B> {
 struct Borrowed<'c, B: Body> {
     common: &'c Common<B>,
     body: Option<Pin<Box<B>>>,
+}
+
+impl<B: Body> Borrowed<'_, B> {
+    /// The body, to be given back: until then, one that panics is lost.
+    fn take(&mut self) -> Option<Returned<B>> {
+        let said = self.body.as_ref().map(|body| (body.size_hint(), body.is_end_stream()));
+        self.body.take().zip(said).map(|(body, (hint, is_empty))| Returned { body, hint, is_empty })
+    }
 }
 
 impl<B: Body> Drop for Borrowed<'_, B> {
@@ -171,16 +178,19 @@ where
         if this.is_over {
             return Poll::Ready(None);
         }
-        let mut shared = this.common.lock();
-        let next = shared.next(this.place);
+        let mut next = this.common.lock().next(this.place);
         if let Next::Wait = next {
-            // Under the lock: who polls puts the body back under it before it wakes.
             this.common.wakers.wait(this.reader, cx.waker());
+            // The body may have been given back before this reader was there to be woken.
+            next = this.common.lock().next(this.place);
+            if let Next::Wait = next {
+                return Poll::Pending;
+            }
+            this.common.wakers.forget(this.reader);
         }
-        drop(shared);
         Poll::Ready(match next {
             Next::Poll(body) => return this.poll_rest(body, cx),
-            Next::Wait => return Poll::Pending,
+            Next::Wait => unreachable!("it is waited for above"),
             Next::Data(data) => {
                 this.place += 1;
                 Some(Ok(Frame::data(data)))
@@ -240,7 +250,7 @@ impl<B: Body> std::fmt::Debug for ReplayBody<B> {
 
 /// A copy of a body could not be sent: its beginning was longer than what is kept, or it failed.
 ///
-/// An attempt that ends so is judged permanent: another would end the same way.
+/// An attempt that ends so is permanent: another would end the same way.
 #[derive(Clone, Copy, Debug)]
 pub struct NotReplayable(());
 

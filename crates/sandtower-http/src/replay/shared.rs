@@ -9,9 +9,9 @@ const MOST_FRAMES: usize = 1_024;
 
 /// What all copies of a body share: what was read of it, and the rest.
 ///
-/// Every reader has a place, the number of frames with data that it has read. Who stands where the
-/// reading ends borrows the rest and reads on; all others read what is kept. Nothing here is polled
-/// or woken under the lock.
+/// Every reader has a place, the number of frames with data that it has read. A reader that stands
+/// where the reading ends borrows the rest and reads on; all others read what is kept. No code of the
+/// body's or of a waker's runs under the lock.
 pub(super) struct Shared<B> {
     rest: Rest<B>,
     /// What was read, while it is kept.
@@ -26,7 +26,7 @@ pub(super) struct Shared<B> {
     /// What `rest` said of itself when it was last here.
     hint: SizeHint,
     is_empty: bool,
-    /// Somebody found the rest borrowed.
+    /// A reader found the rest borrowed.
     is_awaited: bool,
 }
 
@@ -47,13 +47,20 @@ pub(super) enum Next<B> {
     End,
     /// To be polled, and given back by [`Shared::pending`] or [`Shared::advance`].
     Poll(Pin<Box<B>>),
-    /// Another reader is polling; it wakes those who wait.
+    /// Another reader is polling; it wakes those that wait.
     Wait,
     /// Gone: it was not kept.
     Lost,
 }
 
-/// What the body answered.
+/// A body that was polled, and what it says of itself since: asked before the lock is taken.
+pub(super) struct Returned<B> {
+    pub(super) body: Pin<Box<B>>,
+    pub(super) hint: SizeHint,
+    pub(super) is_empty: bool,
+}
+
+/// What the body came to.
 pub(super) enum Read {
     Data(Bytes),
     Trailers(HeaderMap),
@@ -101,17 +108,17 @@ impl<B: Body> Shared<B> {
         }
     }
 
-    /// Takes the body back, which has nothing yet: whether somebody came for it meanwhile.
-    pub(super) fn pending(&mut self, body: Pin<Box<B>>) -> bool {
-        self.put_back(body);
+    /// Takes the body back, which has nothing yet: whether a reader came for it meanwhile.
+    pub(super) fn pending(&mut self, rest: Returned<B>) -> bool {
+        self.put_back(rest);
         std::mem::take(&mut self.is_awaited)
     }
 
-    /// Takes back the `body`, which has answered, and keeps the answer if anybody `else_reads` it.
-    /// What is handed out is to be dropped outside the lock.
+    /// Takes the body back, and keeps what it came to if another `else_reads` it. What is returned is
+    /// to be dropped outside the lock.
     pub(super) fn advance(
         &mut self,
-        body: Pin<Box<B>>,
+        rest: Returned<B>,
         read: &Read,
         else_reads: bool,
     ) -> (Option<Pin<Box<B>>>, Vec<Bytes>) {
@@ -137,7 +144,7 @@ impl<B: Body> Shared<B> {
                         self.frames.push(data.clone());
                     }
                 }
-                self.put_back(body);
+                self.put_back(rest);
                 return (None, dropped);
             }
             Read::Trailers(trailers) if self.is_kept => {
@@ -146,7 +153,7 @@ impl<B: Body> Shared<B> {
             Read::End => self.rest = Rest::Ended(None),
             Read::Trailers(_) | Read::Failed => self.rest = Rest::Lost,
         }
-        (Some(body), dropped)
+        (Some(rest.body), dropped)
     }
 
     /// The body is not coming back.
@@ -155,13 +162,13 @@ impl<B: Body> Shared<B> {
         self.is_kept = false;
     }
 
-    fn put_back(&mut self, body: Pin<Box<B>>) {
-        self.hint = body.size_hint();
-        self.is_empty = body.is_end_stream();
-        self.rest = Rest::Here(body);
+    fn put_back(&mut self, rest: Returned<B>) {
+        self.hint = rest.hint;
+        self.is_empty = rest.is_empty;
+        self.rest = Rest::Here(rest.body);
     }
 
-    /// Whether who begins now can read all of it, as far as can be told now.
+    /// Whether a reader that begins now can read all of it, as far as is known now.
     pub(super) fn is_replayable(&self) -> bool {
         (self.read == 0 || self.is_kept) && !matches!(self.rest, Rest::Lost)
     }
@@ -204,8 +211,8 @@ impl<B: Body> Shared<B> {
 }
 
 impl Read {
-    pub(super) fn of<D: Buf, E>(answer: Option<Result<Frame<D>, E>>) -> Result<Self, E> {
-        let frame = match answer {
+    pub(super) fn of<D: Buf, E>(polled: Option<Result<Frame<D>, E>>) -> Result<Self, E> {
+        let frame = match polled {
             None => return Ok(Self::End),
             Some(frame) => frame?,
         };

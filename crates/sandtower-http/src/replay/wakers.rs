@@ -1,8 +1,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
-/// Those who wait for one body. It is polled with a waker that wakes all of them: who was woken may
-/// never poll again, and nobody else would hear of the frame that came.
+/// The readers that wait for one body. It is polled with a waker that wakes all of them: the one that
+/// was woken may never poll again, and no other would hear of the frame that came.
 #[derive(Default)]
 pub(super) struct Wakers(Mutex<Vec<(u64, Waker)>>);
 
@@ -32,7 +32,7 @@ impl Wakers {
         drop(old);
     }
 
-    /// Wakes all who wait but for `reader`, who goes on waiting if it does.
+    /// Wakes all that wait but for `reader`, which goes on waiting if it does.
     pub(super) fn wake_others(&self, reader: u64) {
         let mut waiting = self.lock();
         let others: Vec<_> = waiting.extract_if(.., |(waiting, _)| *waiting != reader).collect();

@@ -7,36 +7,39 @@ mod tokens;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use sandtower_core::{Outcome, Scope};
+use sandtower_core::{Now, Outcome, Scope, Tick};
 use serde::Serialize;
 
 use self::scopes::Scopes;
 use self::tokens::Tokens;
 
-/// Retries are paid from what successes put in: while a service works, failures are cured; when it
+/// Retries are paid from what a living service puts in: while it works, failures are cured; when it
 /// is down, the budget is soon empty, and a call costs little more than one attempt.
 ///
-/// A budget starts full. Every success puts a share of a token in, every retry takes a token out
-/// before it is sent, and nothing comes back: a retry that failed or was cancelled has cost what it
-/// cost. Time puts nothing in, so that a long outage is not a slow storm.
+/// A budget starts full. Every response that [shows the service
+/// alive](sandtower_core::Verdict::shows_service_alive) puts a share of a token in, be it a success or
+/// a clear no such as 404. Every retry takes a token out before it is sent, and nothing comes back: a
+/// retry that failed or was cancelled has cost what it cost. Time puts nothing in, so that a long
+/// outage is not a slow storm.
 ///
-/// Clones share one budget; give it to several layers, and they pay from one purse. Each
-/// [`Scope`] has its own. The one of [`Scope::ALL`] is never forgotten; the others are kept only
-/// while they are not full, 1,024 of them at most. Beyond those, all share one.
+/// Clones share one budget, and several layers may. Each [`Scope`] has its own. The one of
+/// [`Scope::ALL`] is never forgotten; the others are kept while they are not full and their scope had
+/// a call within 10 minutes, 1,024 of them at most. When as many are active, further scopes share one
+/// budget, and an event says so (`WARN`, target `sandtower::retry`).
 ///
 /// ```
 /// use std::num::NonZeroU32;
-/// use sandtower_core::{Outcome, Scope};
+/// use sandtower_core::{Now, Outcome, Scope, Tick};
 /// use sandtower_retry::Budget;
 ///
 /// let budget = Budget::new(0.2, NonZeroU32::new(2).unwrap())?;
-/// assert!(budget.withdraw(Scope::ALL, Outcome::Transient));
-/// assert!(budget.withdraw(Scope::ALL, Outcome::Transient));
-/// assert!(!budget.withdraw(Scope::ALL, Outcome::Transient));
+/// let pay = || budget.withdraw(Scope::ALL, Outcome::Transient, Tick::now());
+/// assert!(pay() && pay());
+/// assert!(!pay());
 /// for _ in 0..5 {
-///     budget.deposit(Scope::ALL);
+///     budget.deposit(Scope::ALL, &Now::new());
 /// }
-/// assert!(budget.withdraw(Scope::ALL, Outcome::Transient));
+/// assert!(pay());
 /// # Ok::<(), sandtower_retry::BudgetError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -75,19 +78,19 @@ impl Terms {
 const TOKEN: u64 = 1_000;
 
 impl Budget {
-    /// A fifth of a token for each success, ten at most. In simulations of 1 to 100 calls a second
+    /// A fifth of a token for each response that shows the service alive, ten at most. In simulations of 1 to 100 calls a second
     /// this cures 99.8 % of calls when a tenth of attempts fail at random, and costs a call 1.03
     /// attempts in a total outage of five minutes.
     pub fn recommended() -> Self {
         Self::with(Terms { share: TOKEN / 5, cap: 10 * TOKEN, costs: [TOKEN; 3] })
     }
 
-    /// `share` of a token for each success, at most `cap` tokens.
+    /// `share` of a token for each response that shows the service alive, at most `cap` tokens.
     ///
     /// # Errors
     ///
     /// A share that is not between 0.001 and 1: less is nothing, and more would pay for more
-    /// retries than there are successes.
+    /// retries than there are responses.
     pub fn new(share: f64, cap: NonZeroU32) -> Result<Self, BudgetError> {
         if !(0.001..=1.0).contains(&share) {
             return Err(BudgetError::Share { share });
@@ -116,25 +119,34 @@ impl Budget {
         Ok(Self::with(Terms { costs, ..self.shared.terms }))
     }
 
-    /// A call succeeded. A full budget is only read.
+    /// A response showed the service alive. A full budget is only read; the clock is read for a scope
+    /// that has spent something.
     #[inline]
-    pub fn deposit(&self, scope: Scope) {
+    pub fn deposit(&self, scope: Scope, now: &Now) {
         let Shared { terms, all, scopes } = &*self.shared;
         match scope {
             Scope::ALL => {
                 all.deposit(terms.share, terms.cap);
             }
-            scope => scopes.deposit(scope),
+            scope => scopes.deposit(scope, now),
         }
     }
 
     /// Pays for one retry after `outcome`; `false` if there is not enough.
-    pub fn withdraw(&self, scope: Scope, outcome: Outcome) -> bool {
+    pub fn withdraw(&self, scope: Scope, outcome: Outcome, now: Tick) -> bool {
         let cost = self.shared.terms.cost(outcome);
-        match scope {
-            Scope::ALL => self.shared.all.withdraw(cost),
-            scope => self.shared.scopes.withdraw(scope, cost),
+        if scope == Scope::ALL {
+            return self.shared.all.withdraw(cost);
         }
+        let withdrawal = self.shared.scopes.withdraw(scope, cost, now);
+        if withdrawal.tell_overflow {
+            tracing::warn!(
+                target: crate::TARGET,
+                scopes = scopes::MOST,
+                "retry budgets are full of active scopes: further scopes share one"
+            );
+        }
+        withdrawal.paid
     }
 
     /// What is left.
@@ -157,11 +169,11 @@ impl Default for Budget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BudgetSnapshot {
-    /// What is left in the purse of [`Scope::ALL`], in thousandths of a token.
+    /// What is left in the budget of [`Scope::ALL`], in thousandths of a token.
     pub thousandths: u64,
     /// The most it holds, in tokens.
     pub cap: u64,
-    /// Other scopes whose purse is not full.
+    /// Other scopes whose budget is not full.
     pub scopes_in_use: usize,
 }
 
@@ -170,11 +182,11 @@ fn thousandths(tokens: f64) -> u64 {
     (tokens * TOKEN as f64).round() as u64
 }
 
-/// Terms that make no sense.
+/// Terms of a budget that are invalid.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum BudgetError {
-    /// The share of a token for each success.
+    /// The share of a token for each response.
     Share {
         /// What it was.
         share: f64,
@@ -190,10 +202,10 @@ impl std::fmt::Display for BudgetError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Share { share } => {
-                write!(f, "each success pays for {share} of a retry; it must be 0.001 to 1")
+                write!(f, "`share` is {share} of a token for each response; it must be 0.001 to 1")
             }
             Self::Cost { cost } => {
-                write!(f, "a retry costs {cost} tokens; it must be 0.001 to 1,000")
+                write!(f, "the cost of a retry is {cost} tokens; it must be 0.001 to 1,000")
             }
         }
     }

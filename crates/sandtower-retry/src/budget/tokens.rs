@@ -1,4 +1,4 @@
-//! A purse in one atomic word.
+//! A budget in one atomic word.
 
 use super::sync::{AtomicU64, Ordering};
 
@@ -12,7 +12,7 @@ impl Tokens {
         Self(AtomicU64::new(filled))
     }
 
-    /// Whether it is full afterwards. A full purse is read and not written: threads that only
+    /// Whether it is full afterwards. A full budget is read and not written: threads that only
     /// succeed share the cache line.
     #[inline]
     pub(crate) fn deposit(&self, share: u64, cap: u64) -> bool {

@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use sandtower_core::Seed;
+
 use super::*;
 
 const RETURN: Duration = Duration::from_secs(60);
@@ -10,7 +12,7 @@ fn at(seconds: u64) -> Tick {
 }
 
 fn memory() -> Memory {
-    Memory::new(3, RETURN, LEASE)
+    Memory::new(3, RETURN, LEASE, Seed::fixed(1).rng())
 }
 
 /// A memory that left the first place for the second at 0 s.
@@ -42,7 +44,7 @@ fn after_a_failure_calls_begin_where_it_was_answered() {
 #[test]
 fn one_call_at_a_time_looks_for_the_way_back_and_goes_from_the_first_on() {
     let mut memory = moved();
-    assert!(!memory.begin(at(59)).looks());
+    assert!(!memory.begin(at(44)).looks());
     let look = memory.begin(at(60));
     assert_eq!((look.looks(), way(&look)), (true, vec![0, 1, 2]));
     assert!(!memory.begin(at(60)).looks(), "there are two at a time");
@@ -55,8 +57,24 @@ fn a_look_in_vain_is_not_repeated_before_its_time() {
     let mut memory = moved();
     let look = memory.begin(at(60));
     assert_eq!(memory.answered(&look, 1, at(62)), None);
-    assert!(!memory.begin(at(121)).looks());
+    assert!(!memory.begin(at(106)).looks());
     assert!(memory.begin(at(122)).looks());
+}
+
+#[test]
+fn processes_that_left_together_do_not_come_back_together() {
+    let seed = Seed::fixed(1);
+    let mut due: Vec<_> = (0..1_000)
+        .map(|_| {
+            let mut memory = Memory::new(3, RETURN, LEASE, seed.rng());
+            let route = memory.begin(at(0));
+            memory.answered(&route, 1, at(0));
+            memory.look_at
+        })
+        .collect();
+    due.sort_unstable();
+    let nearest = due.windows(20).map(|near| near[19].since(near[0])).min();
+    assert!(nearest > Some(Duration::from_millis(10)), "20 within {nearest:?}");
 }
 
 #[test]
@@ -100,7 +118,7 @@ fn a_call_that_can_be_sent_nowhere_else_makes_the_next_begin_elsewhere() {
         let from = memory.seat().place;
         assert_eq!(memory.lost(&route, from, at(0)), Some(Move { from, to: next }));
     }
-    let mut alone = Memory::new(1, RETURN, LEASE);
+    let mut alone = Memory::new(1, RETURN, LEASE, Seed::fixed(1).rng());
     let route = alone.begin(at(0));
     assert_eq!(alone.lost(&route, 0, at(0)), None);
 }
@@ -142,8 +160,8 @@ fn event() -> impl Strategy<Value = Event> {
 #[derive(Default)]
 struct Model {
     place: usize,
-    /// Of the last move or the end of the last look.
-    since: u64,
+    /// When the next call looks, as it was drawn.
+    due: Tick,
     /// The looking call and when it began.
     looking: Option<(usize, u64)>,
     /// By call: whether nothing moved since it began.
@@ -155,7 +173,7 @@ impl Model {
         let call = self.present.len();
         self.present.push(true);
         let leased = self.looking.is_some_and(|(_, began)| now < began + LEASE.as_secs());
-        let looks = self.place != 0 && now >= self.since + RETURN.as_secs() && !leased;
+        let looks = self.place != 0 && at(now) >= self.due && !leased;
         if looks {
             self.looking = Some((call, now));
         }
@@ -167,14 +185,16 @@ impl Model {
         self.present[call] && (!looks || self.looking.is_some_and(holds))
     }
 
-    fn go(&mut self, place: usize, now: u64) {
+    fn go(&mut self, place: usize, memory: &Memory, now: u64) {
         self.place = place;
         self.present.iter_mut().for_each(|present| *present = false);
-        self.end_look(now);
+        self.end_look(memory, now);
     }
 
-    fn end_look(&mut self, now: u64) {
-        (self.looking, self.since) = (None, now);
+    fn end_look(&mut self, memory: &Memory, now: u64) {
+        (self.looking, self.due) = (None, memory.look_at);
+        let wait = self.due.since(at(now));
+        assert!(RETURN * 3 / 4 <= wait && wait <= RETURN, "{wait:?}");
     }
 }
 
@@ -194,7 +214,7 @@ proptest! {
                 Event::Reset => {
                     memory.reset(at(now));
                     if model.place != 0 {
-                        model.go(0, now);
+                        model.go(0, &memory, now);
                     }
                 }
                 Event::Answered(back, place) => {
@@ -202,9 +222,9 @@ proptest! {
                     let counts = model.counts(call, routes[call].looks(), now);
                     memory.answered(&routes[call], place, at(now));
                     if counts && place != model.place {
-                        model.go(place, now);
+                        model.go(place, &memory, now);
                     } else if counts && routes[call].looks() {
-                        model.end_look(now);
+                        model.end_look(&memory, now);
                     }
                 }
                 Event::Lost(back, place) => {
@@ -212,9 +232,9 @@ proptest! {
                     let counts = model.counts(call, routes[call].looks(), now);
                     memory.lost(&routes[call], place, at(now));
                     if counts && place == model.place {
-                        model.go((place + 1) % 3, now);
+                        model.go((place + 1) % 3, &memory, now);
                     } else if counts && routes[call].looks() {
-                        model.end_look(now);
+                        model.end_look(&memory, now);
                     }
                 }
                 Event::Over(back) => {
@@ -222,7 +242,7 @@ proptest! {
                     let looks = routes[call].looks();
                     memory.over(&routes[call], at(now));
                     if looks && model.counts(call, looks, now) {
-                        model.end_look(now);
+                        model.end_look(&memory, now);
                     }
                 }
             }

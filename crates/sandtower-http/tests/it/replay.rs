@@ -1,7 +1,5 @@
 //! Bodies that are sent a second time: whatever became of the first, the same bytes.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
-
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::marker::PhantomPinned;
@@ -17,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use pin_project_lite::pin_project;
 use proptest::prelude::*;
-use sandtower_core::Resend;
+use sandtower_core::{CallerError, Resend};
 use sandtower_http::{NotReplayable, ReplayBody, ReplayLayer, Replayed};
 use sandtower_testkit::Exchange;
 use tower::{Layer, ServiceExt, service_fn};
@@ -101,7 +99,10 @@ where
     answer.map(|frame| {
         Some(match frame? {
             Err(error) if error.is::<NotReplayable>() => data("cannot be sent again"),
-            Err(_) => Step::Fail,
+            Err(error) => {
+                assert!(error.is::<CallerError>(), "{error:?}");
+                Step::Fail
+            }
             Ok(frame) => match frame.into_data() {
                 Ok(data) => Step::Data(data.to_vec()),
                 Err(frame) => {
@@ -244,7 +245,7 @@ impl Wake for Count {
 }
 
 #[test]
-fn who_waits_is_woken_even_if_who_polled_last_never_polls_again() {
+fn a_reader_that_waits_is_woken_even_if_the_one_that_polled_last_never_polls_again() {
     let waits = Arc::new(Mutex::new(None));
     let mut script = Scripted::new([Step::Pending, Step::Pending, data("one")]);
     script.waits = Some(Arc::clone(&waits));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-#[path = "../../../fuzz/checks/header_fields.rs"]
+#[path = "../../../../fuzz/checks/header_fields.rs"]
 mod check;
 
 #[test]

@@ -26,18 +26,19 @@ fn dead<Res>() -> Answer<Res> {
 #[test]
 fn keep_the_tower_contract() {
     let dead = service_fn(|_: u64| async { Err::<u64, BoxError>("down".into()) });
-    Contract::of(move |inner| FallbackLayer::to("dead", dead).layer(inner)).run();
+    let plain = ByResult::default();
+    Contract::of(move |inner| FallbackLayer::to("dead", dead, plain).layer(inner)).run();
     let none = |_: &Failed<'_, u64>| None;
-    Contract::of(move |inner| FallbackLayer::answer("none", none).layer(inner)).run();
+    Contract::of(move |inner| FallbackLayer::respond("none", none, plain).layer(inner)).run();
     let safe = ByResult::new(safe());
     Contract::of(move |inner| {
         let again = |request: u64, _: &Failed<'_, u64>| Some(request + 1);
-        FallbackLayer::rewrite("another", again).classify(safe).layer(inner)
+        FallbackLayer::rewrite("another", again, safe).layer(inner)
     })
     .run();
     Contract::of(move |inner| {
         let spare = inner.clone();
-        FallbackLayer::to("spare", spare).classify(safe).layer(inner)
+        FallbackLayer::to("spare", spare, safe).layer(inner)
     })
     .skip(Scenario::AnswersPassThrough, "the alternative answers what failed")
     .run();
@@ -53,7 +54,7 @@ fn dropped_at_any_point_nothing_goes_on_at_either() {
             });
             let (second, second_handle) = slow();
             second_handle.set_readiness(|_| Readiness::After(Duration::from_secs(1)));
-            let service = FallbackLayer::to("second", second).layer(first);
+            let service = FallbackLayer::to("second", second, ByResult::default()).layer(first);
             (service.oneshot(1), (first_handle, second_handle))
         },
         async |cancelled, (first, second)| {
@@ -67,11 +68,11 @@ fn dropped_at_any_point_nothing_goes_on_at_either() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quick_failure_is_answered_at_once() {
+async fn a_quick_failure_goes_to_the_alternative_at_once() {
     let (first, _) = Mock::<u64, u64>::new(|_, _| dead());
     let (second, _) = Mock::always(7);
     let start = Tick::now();
-    let layer = FallbackLayer::to("second", second);
+    let layer = FallbackLayer::to("second", second, ByResult::default());
     assert_eq!(layer.layer(first).oneshot(1).await.unwrap(), 7);
     assert_eq!(Tick::now(), start);
     let snapshot = layer.handle().snapshot();
@@ -82,38 +83,19 @@ async fn a_quick_failure_is_answered_at_once() {
 struct Only(u64);
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_needs_no_clone_of_anything() {
+async fn a_response_needs_no_clone_of_requests_or_responses() {
     let (first, _) = Mock::<Only, Only>::new(|_, _| judged(Verdict::unknown()));
-    struct NoClone<S>(S);
-    impl<S: Service<Only>> Service<Only> for NoClone<S> {
-        type Response = S::Response;
-        type Error = S::Error;
-        type Future = S::Future;
-
-        fn poll_ready(
-            &mut self,
-            cx: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Result<(), S::Error>> {
-            self.0.poll_ready(cx)
-        }
-
-        fn call(&mut self, request: Only) -> S::Future {
-            self.0.call(request)
-        }
-    }
-    let layer = FallbackLayer::answer("a guess", |_: &Failed<'_, Only>| Some(Only(7)));
-    let answer = layer.layer(NoClone(first)).oneshot(Only(1)).await.unwrap();
-    assert_eq!(
-        answer.0, 7,
-        "an answer repeats nothing: it serves also what may have had an effect"
-    );
+    let respond = |_: &Failed<'_, Only>| Some(Only(7));
+    let layer = FallbackLayer::respond("a guess", respond, ByResult::default());
+    let response = layer.layer(first).oneshot(Only(1)).await.unwrap();
+    assert_eq!(response.0, 7, "it repeats nothing: it is for what may have had an effect, too");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_is_sent_once_needs_no_clone_of_requests() {
     let (first, _) = Mock::<Only, Only>::new(|_, _| judged(Verdict::transient(Effect::None)));
     let (second, second_handle) = Mock::<Only, Only>::new(|_, _| Answer::ok(Only(7)));
-    let layer = FallbackLayer::to("second", second).resend(SendOnce);
+    let layer = FallbackLayer::to("second", second, ByResult::default()).resend(SendOnce);
     assert!(layer.layer(first).oneshot(Only(1)).await.is_err());
     assert_eq!(second_handle.counts().calls, 0);
 }
@@ -124,7 +106,7 @@ async fn a_service_that_fails_to_become_ready_is_a_failure_like_any_other() {
     first_handle.set_readiness(|_| Readiness::Err("broken pipe".into()));
     let (second, _) = Mock::always(7);
     // Not safe to replay: but nothing was sent.
-    let mut service = FallbackLayer::to("second", second).layer(first);
+    let mut service = FallbackLayer::to("second", second, ByResult::default()).layer(first);
     assert_eq!(service.ready().await.unwrap().call(1).await.unwrap(), 7);
     first_handle.set_readiness(|_| Readiness::Ready);
     assert_eq!(service.ready().await.unwrap().call(1).await.unwrap(), 1, "it came back unseen");
@@ -135,7 +117,8 @@ async fn an_error_of_readiness_without_an_alternative_reaches_the_caller() {
     let (first, first_handle) = Mock::<u64, u64>::always(1);
     first_handle.set_readiness(|_| Readiness::Err("broken pipe".into()));
     let (second, _) = Mock::always(7);
-    let service = FallbackLayer::to("second", second).when(When::never()).layer(first);
+    let service =
+        FallbackLayer::to("second", second, ByResult::default()).when(When::never()).layer(first);
     let error = service.oneshot(1).await.unwrap_err();
     assert_eq!(error.to_string(), "broken pipe");
 }
@@ -146,13 +129,14 @@ async fn the_alternative_is_made_ready_before_it_is_called() {
     let (second, second_handle) = Mock::always(7);
     second_handle.set_readiness(|_| Readiness::After(Duration::from_secs(3)));
     let start = Tick::now();
-    let mut call = Box::pin(FallbackLayer::to("second", second).layer(first).oneshot(1));
+    let mut call =
+        Box::pin(FallbackLayer::to("second", second, ByResult::default()).layer(first).oneshot(1));
     tokio::select! {
         biased;
         _ = &mut call => panic!("it did not wait for the second to become ready"),
         () = tokio::task::yield_now() => {}
     }
-    assert_eq!(first_handle.counts().in_flight, 0, "who waits holds something");
+    assert_eq!(first_handle.counts().in_flight, 0, "a waiting call holds something");
     assert_eq!(call.await.unwrap(), 7);
     assert_eq!(Tick::now().since(start), Duration::from_secs(3));
 }
@@ -162,7 +146,7 @@ async fn what_may_have_had_an_effect_is_sent_elsewhere_only_if_that_is_safe() {
     for (info, served) in [(RequestInfo::default(), false), (safe(), true)] {
         let (first, _) = Mock::<u64, u64>::new(|_, _| judged(Verdict::transient(Effect::Maybe)));
         let (second, handle) = Mock::always(7);
-        let layer = FallbackLayer::to("second", second).classify(ByResult::new(info));
+        let layer = FallbackLayer::to("second", second, ByResult::new(info));
         assert_eq!(layer.layer(first).oneshot(1).await.is_ok(), served);
         assert_eq!(handle.counts().calls, u64::from(served));
         assert_eq!(layer.handle().snapshot().unsafe_to_replay, u64::from(!served));
@@ -182,7 +166,12 @@ async fn each_outcome_goes_to_the_alternative_as_configured() {
         let serves = async |when: When| {
             let (first, _) = Mock::<u64, u64>::new(move |_, _| judged(verdict));
             let (second, _) = Mock::always(7);
-            FallbackLayer::to("second", second).when(when).layer(first).oneshot(1).await.is_ok()
+            FallbackLayer::to("second", second, ByResult::default())
+                .when(when)
+                .layer(first)
+                .oneshot(1)
+                .await
+                .is_ok()
         };
         let outcome = verdict.outcome;
         assert_eq!(serves(When::recommended()).await, by_default, "{outcome}");
@@ -196,7 +185,14 @@ async fn a_rejection_of_a_layer_below_goes_to_the_alternative() {
     let open = || Rejection::new("circuit breaker", "E2B", Reason::Open { failed: 7, of: 7 });
     let (first, _) = Mock::<u64, u64>::new(move |_, _| Answer::err(open()));
     let (second, _) = Mock::always(7);
-    assert_eq!(FallbackLayer::to("second", second).layer(first).oneshot(1).await.unwrap(), 7);
+    assert_eq!(
+        FallbackLayer::to("second", second, ByResult::default())
+            .layer(first)
+            .oneshot(1)
+            .await
+            .unwrap(),
+        7
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,7 +203,7 @@ async fn after_the_deadline_nothing_is_sent_any_more() {
         judged(Verdict::transient(Effect::None)).after(Duration::from_secs(1))
     });
     let (second, second_handle) = Mock::always(7);
-    let layer = FallbackLayer::to("second", second).classify(ByResult::new(info));
+    let layer = FallbackLayer::to("second", second, ByResult::new(info));
     assert!(layer.layer(first).oneshot(1).await.is_err());
     assert_eq!(second_handle.counts().calls, 0);
     assert_eq!(layer.handle().snapshot().out_of_time, 1);
@@ -227,29 +223,27 @@ async fn a_request_is_rewritten_by_what_its_failure_says() {
         _ => Answer::ok(404),
     });
     let base = |request: &'static str, failed: &Failed<'_, u16>| {
-        (request != "base" && matches!(failed.answer, Ok(404))).then_some("base")
+        (request != "base" && matches!(failed.result, Ok(404))).then_some("base")
     };
-    let layer = FallbackLayer::rewrite("base", base)
-        .when(When::never().on(Outcome::Permanent))
-        .classify(classify);
+    let layer =
+        FallbackLayer::rewrite("base", base, classify).when(When::never().on(Outcome::Permanent));
     assert_eq!(layer.layer(service).oneshot("mine").await.unwrap(), 201);
     assert_eq!(handle.counts().calls, 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_alternative_fails_both_failures_are_told() {
+async fn when_the_alternative_fails_the_error_says_both_failures() {
     let (first, _) = Mock::<u64, u64>::new(|_, _| dead());
     let rejection = || Rejection::new("admission", "E2B", Reason::Draining);
     let (second, _) = Mock::<u64, u64>::new(move |_, _| Answer::err(rejection()));
-    let layer = FallbackLayer::to("second", second);
+    let layer = FallbackLayer::to("second", second, ByResult::default());
     let error = layer.layer(first).oneshot(1).await.unwrap_err();
     assert_eq!(find::<Rejection>(&*error), Some(&rejection()));
     let failed = find::<AlternativeFailed>(&*error).unwrap();
     assert_eq!((failed.name(), failed.first()), ("second", Outcome::Transient));
     assert_eq!(
         failed.to_string(),
-        "the alternative `second` failed as well, after what was transient: \
-         the attempt failed (transient)"
+        "the alternative `second` failed too: admission `E2B` is shutting down; before it: down"
     );
     let snapshot = layer.handle().snapshot();
     assert_eq!((snapshot.used, snapshot.cured), (1, 0));

@@ -1,7 +1,5 @@
 //! The interpreter, seen from both sides: what the hook is shown, and what the reader gets.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
-
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Future, ready};
@@ -16,12 +14,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use pin_project_lite::pin_project;
 use proptest::prelude::*;
+use sandtower_core::{Effect, EndOfStream, Verdict};
 use sandtower_http::{Excerpt, Interpret, InterpretLayer};
-use sandtower_testkit::{CountingAllocator, Exchange, allocations};
+use sandtower_testkit::{Exchange, allocations};
 use tower::{Layer, Service, ServiceExt, service_fn};
-
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator::system();
 
 /// One step of a scripted body.
 #[derive(Clone, Debug, PartialEq)]
@@ -296,6 +292,68 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         steps.extend(end);
         steps
     })
+}
+
+/// Reads every body along, and has nothing to say of it.
+#[derive(Clone, Copy)]
+struct Along;
+
+impl sandtower_http::ReadEnd for Along {
+    fn data(&mut self, _piece: &Bytes) {}
+
+    fn verdict(self: Box<Self>) -> Option<Verdict> {
+        None
+    }
+}
+
+impl Interpret for Along {
+    type Memo = ();
+
+    fn remember<B>(&self, _request: &Request<B>) {}
+
+    fn read(&self, (): &(), _head: &mut Parts, _body: Excerpt<'_>) {}
+
+    fn end(&self, (): &(), _head: &Parts) -> Option<Box<dyn sandtower_http::ReadEnd>> {
+        Some(Box::new(*self))
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_a_failure_that_gates_hear_of() {
+    for (body, verdict) in [
+        (vec![data("whole")], Verdict::success()),
+        (vec![data("half"), Step::Fail], Verdict::transient(Effect::Maybe)),
+        (vec![Step::Fail], Verdict::transient(Effect::Maybe)),
+    ] {
+        let script = body.clone();
+        let inner = service_fn(move |_: Request<()>| {
+            ready(Ok::<_, Infallible>(Response::new(Scripted::new(script.clone()))))
+        });
+        let service = InterpretLayer::new(Along).layer(inner);
+        let answer = service.oneshot(Request::new(())).await.unwrap();
+        let (told, verdicts) = std::sync::mpsc::channel();
+        let end = answer.extensions().get::<EndOfStream>().unwrap().clone();
+        end.then(move |verdict| told.send(verdict).unwrap());
+        drain(answer.into_body()).await;
+        assert_eq!(verdicts.recv(), Ok(verdict), "{body:?}");
+    }
+}
+
+#[tokio::test]
+async fn polled_after_it_is_done_it_panics() {
+    for status in [200, 503] {
+        let inner = service_fn(move |_: Request<()>| {
+            let mut answer = Response::new(Scripted::new([data("body")]));
+            *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+            ready(Ok::<_, Infallible>(answer))
+        });
+        let mut call = Box::pin(InterpretLayer::new(Plain).layer(inner).call(Request::new(())));
+        call.as_mut().await.unwrap();
+        let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        }));
+        assert!(again.is_err(), "{status}");
+    }
 }
 
 proptest! {

@@ -1,7 +1,5 @@
 //! Places that remember which of them works, on a paused clock.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
-
 use std::time::Duration;
 
 use sandtower_core::{
@@ -28,26 +26,27 @@ fn dead() -> Answer<u64> {
 }
 
 /// Places `0` and `1`, each answering with its number, with their handles.
-fn two() -> (Failover<Mock>, [Handle; 2], FailoverHandle) {
+fn two() -> (Failover<Mock, ByResult>, [Handle; 2], FailoverHandle) {
     let (first, first_handle) = Mock::<u64, u64>::always(0);
     let (second, second_handle) = Mock::<u64, u64>::always(1);
-    let places = Failover::new(config(), [("0", first), ("1", second)]).unwrap();
+    let places =
+        Failover::new(config(), [("0", first), ("1", second)], ByResult::default()).unwrap();
     let handle = places.handle().clone();
     (places, [first_handle, second_handle], handle)
 }
 
-async fn call(places: &mut Failover<Mock>) -> u64 {
+async fn call(places: &mut Failover<Mock, ByResult>) -> u64 {
     places.ready().await.unwrap().call(1).await.unwrap()
 }
 
 #[test]
 fn keeps_the_tower_contract() {
     let safe = ByResult::new(RequestInfo::default().replay(Replay::Safe));
-    let one = |inner| Failover::new(config(), [("one", inner)]).unwrap();
+    let one = |inner| Failover::new(config(), [("one", inner)], ByResult::default()).unwrap();
     Contract::of(one).run();
     Contract::of(move |inner: Mock| {
         let places = [("a", inner.clone()), ("b", inner.clone()), ("c", inner)];
-        Failover::new(config(), places).unwrap().classify(safe)
+        Failover::new(config(), places, safe).unwrap()
     })
     .skip(sandtower_testkit::Scenario::AnswersPassThrough, "another place answers what failed")
     .run();
@@ -64,7 +63,7 @@ async fn after_a_failure_the_one_that_worked_is_preferred() {
     assert_eq!(call(&mut places).await, 1);
     assert_eq!((first.counts().calls, second.counts().calls), (1, 2));
     let snapshot = handle.snapshot();
-    assert_eq!((snapshot.moves, snapshot.looks), (1, 0));
+    assert_eq!((snapshot.moves, snapshot.probes), (1, 0));
     assert_eq!((snapshot.places[0].failures, snapshot.places[1].took_over), (1, 1));
 }
 
@@ -86,7 +85,7 @@ async fn a_single_call_looks_for_the_way_back() {
     assert_eq!((looked, others), (0, vec![1; 10]));
     assert_eq!((first.counts().calls, second.counts().calls), (2, 11));
     assert_eq!(handle.current(), "0");
-    assert_eq!(handle.snapshot().looks, 1);
+    assert_eq!(handle.snapshot().probes, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,7 +180,7 @@ async fn another_limit_serves_what_is_throttled_if_so_configured() {
     let (first, _) = Mock::<u64, u64>::new(|_, _| judged(Verdict::throttled()));
     let (second, _) = Mock::always(1);
     let config = config().when(When::recommended().on(Outcome::Throttled));
-    let places = Failover::new(config, [("0", first), ("1", second)]).unwrap();
+    let places = Failover::new(config, [("0", first), ("1", second)], ByResult::default()).unwrap();
     assert_eq!(places.oneshot(1).await.unwrap(), 1);
 }
 
@@ -206,16 +205,19 @@ async fn an_operator_sends_calls_back_to_the_first() {
 }
 
 #[test]
-fn a_config_that_makes_no_sense_is_rejected_with_what_would() {
+fn an_invalid_config_is_rejected_with_what_would_be_right() {
     let rejected = |config: FailoverConfig, places: usize| {
         let (mock, _) = Mock::<u64, u64>::always(0);
         let places = std::iter::repeat_with(move || ("a", mock.clone())).take(places);
-        Failover::new(config, places).unwrap_err()
+        Failover::new(config, places, ByResult::default()).map(drop).unwrap_err()
     };
     assert_eq!(rejected(config(), 0), FailoverConfigError::NoPlaces);
-    assert_eq!(rejected(config(), 257).to_string(), "257 places are too many; use 256 at most");
+    assert_eq!(
+        rejected(config(), 257).to_string(),
+        "`places` has 257 places; it must have 1 to 256"
+    );
     assert_eq!(
         rejected(config().lease(Duration::ZERO), 1).to_string(),
-        "lease is no time at all; use more than 0 s"
+        "`lease` must be greater than zero"
     );
 }

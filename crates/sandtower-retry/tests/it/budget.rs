@@ -1,8 +1,6 @@
 //! What retries cost while everything fails, and what they cure while a little fails; beside tower's
 //! own budget.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
-
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
@@ -11,8 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sandtower_core::{
-    BoxError, ByResult, ClassifiedError, Effect, Outcome, Replay, RequestInfo, Rng, Scope, Seed,
-    Tick, Verdict,
+    BoxError, ByResult, ClassifiedError, Effect, Now, Outcome, Replay, RequestInfo, Rng, Scope,
+    Seed, Tick, Verdict,
 };
 use sandtower_retry::{Budget, Config, RetryLayer};
 use tokio::task::{JoinSet, LocalSet};
@@ -143,9 +141,8 @@ fn run(share: f64, rate: u64, ours: bool) -> Cost {
     LocalSet::new().block_on(&runtime, async {
         let failing = Failing::new(share, SEED);
         if ours {
-            let layer = RetryLayer::new(Config::recommended())
-                .classify(ByResult::new(RequestInfo::default().replay(Replay::Safe)))
-                .seed(Seed::fixed(SEED));
+            let classify = ByResult::new(RequestInfo::default().replay(Replay::Safe));
+            let layer = RetryLayer::new(Config::recommended(), classify).seed(Seed::fixed(SEED));
             drive(layer.layer(failing.clone()), failing, rate).await
         } else {
             let policy = Tower { budget: Default::default(), left: 3, seed: Seed::fixed(SEED) };
@@ -190,14 +187,16 @@ fn an_outage_costs_little_more_than_one_attempt_a_call_and_random_failures_are_c
     }
 }
 
+const NOW: Tick = Tick::from_nanos(1_000_000_000_000);
+
 #[test]
 fn a_success_pays_for_its_share_of_a_retry_and_no_share_is_rounded_away() {
     let budget = Budget::new(0.6, NonZeroU32::new(3).unwrap()).unwrap();
-    let pay = || budget.withdraw(Scope::ALL, Outcome::Transient);
+    let pay = || budget.withdraw(Scope::ALL, Outcome::Transient, NOW);
     while pay() {}
-    budget.deposit(Scope::ALL);
+    budget.deposit(Scope::ALL, &Now::at(NOW));
     assert!(!pay(), "0.6 was taken for a whole");
-    budget.deposit(Scope::ALL);
+    budget.deposit(Scope::ALL, &Now::at(NOW));
     assert!(pay(), "0.6 was taken for nothing");
     assert_eq!(budget.snapshot().thousandths, 200);
 }
@@ -205,33 +204,33 @@ fn a_success_pays_for_its_share_of_a_retry_and_no_share_is_rounded_away() {
 #[test]
 fn a_full_budget_holds_no_more_than_its_cap() {
     let budget = Budget::new(1.0, NonZeroU32::new(2).unwrap()).unwrap();
-    (0..100).for_each(|_| budget.deposit(Scope::ALL));
-    let paid = (0..100).filter(|_| budget.withdraw(Scope::ALL, Outcome::Transient)).count();
+    (0..100).for_each(|_| budget.deposit(Scope::ALL, &Now::at(NOW)));
+    let paid = (0..100).filter(|_| budget.withdraw(Scope::ALL, Outcome::Transient, NOW)).count();
     assert_eq!(paid, 2);
 }
 
 #[test]
-fn clones_share_one_purse_and_scopes_have_their_own() {
+fn clones_share_one_budget_and_scopes_have_their_own() {
     let budget = Budget::new(0.2, NonZeroU32::MIN).unwrap();
     let clone = budget.clone();
-    assert!(budget.withdraw(Scope::ALL, Outcome::Transient));
-    assert!(!clone.withdraw(Scope::ALL, Outcome::Transient));
-    assert!(clone.withdraw(Scope::of("eu"), Outcome::Transient));
-    assert!(!budget.withdraw(Scope::of("eu"), Outcome::Transient));
+    assert!(budget.withdraw(Scope::ALL, Outcome::Transient, NOW));
+    assert!(!clone.withdraw(Scope::ALL, Outcome::Transient, NOW));
+    assert!(clone.withdraw(Scope::of("eu"), Outcome::Transient, NOW));
+    assert!(!budget.withdraw(Scope::of("eu"), Outcome::Transient, NOW));
 }
 
 #[test]
 fn costs_differ_by_what_the_retry_follows() {
     let budget = Budget::new(0.2, NonZeroU32::new(2).unwrap()).unwrap();
     let budget = budget.costs(1.0, 0.5, 2.0).unwrap();
-    assert!(budget.withdraw(Scope::ALL, Outcome::Throttled));
-    assert!(!budget.withdraw(Scope::ALL, Outcome::Unknown));
-    assert!(budget.withdraw(Scope::ALL, Outcome::Transient));
+    assert!(budget.withdraw(Scope::ALL, Outcome::Throttled, NOW));
+    assert!(!budget.withdraw(Scope::ALL, Outcome::Unknown, NOW));
+    assert!(budget.withdraw(Scope::ALL, Outcome::Transient, NOW));
     assert_eq!(budget.snapshot().thousandths, 500);
 }
 
 #[test]
-fn terms_that_make_no_sense_are_rejected_with_what_would_be_right() {
+fn invalid_terms_are_rejected_with_what_would_be_right() {
     for share in [0.0, -1.0, 1.5, f64::NAN, f64::INFINITY] {
         let error = Budget::new(share, NonZeroU32::MIN).unwrap_err();
         assert!(error.to_string().contains("it must be 0.001 to 1"), "{error}");

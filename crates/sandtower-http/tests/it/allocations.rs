@@ -1,16 +1,11 @@
 //! Judging costs no allocation.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
-
 use std::hint::black_box;
 
 use http::{Request, Response};
 use sandtower_core::{Classify, ClassifyResponse, Outcome};
 use sandtower_http::{GrpcClassify, HttpClassify};
-use sandtower_testkit::{CountingAllocator, allocations};
-
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator::system();
+use sandtower_testkit::allocations;
 
 fn answer(status: u16, fields: &[(&'static str, &'static str)]) -> Response<()> {
     let mut answer = Response::builder().status(status);

@@ -1,8 +1,5 @@
-//! What becomes of answers: a failed one is read to its end if that is near, the last one tells how
-//! it was got.
-
-#![cfg(feature = "retry")]
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+//! What becomes of responses: a failed one is read to its end if that is near, the last one says which
+//! attempt got it.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -18,7 +15,7 @@ use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use sandtower_core::{Attempt, Outcome, Tick};
 use sandtower_http::Http;
-use sandtower_retry::Answers;
+use sandtower_retry::ResponseHooks;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 

@@ -1,17 +1,17 @@
 //! What users know about requests and answers, and what callers hear in the end.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
-
 use std::future::{Ready, pending, ready};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandtower_core::{
-    Attempt, BoxError, ClassifiedError, Effect, Outcome, Reason, Rejection, RequestInfo, Resend,
-    Tick, Verdict, classify_fn, find,
+    Attempt, BoxError, ByResult, ClassifiedError, Effect, Outcome, Reason, Rejection, RequestInfo,
+    Resend, Tick, Verdict, classify_fn, find,
 };
-use sandtower_retry::{Answers, Found, GaveUp, Reconcile, RetryLayer, Stop};
+use sandtower_retry::{
+    Config, Found, Reconcile, ResponseHooks, RetriesExhausted, RetryLayer, Stop,
+};
 use sandtower_testkit::{Answer, Mock, Readiness, cancel_at_every_poll};
 use tower::{Layer, Service, ServiceExt};
 
@@ -55,7 +55,8 @@ impl<S> Reconcile<S, u64, u64> for Finds {
 #[tokio::test(start_paused = true)]
 async fn work_that_was_done_after_all_is_adopted_and_not_repeated() {
     let (mock, handle) = Mock::<u64, u64>::in_turn([lost()]);
-    let layer = RetryLayer::classic().reconcile(Finds::new(Found::Adopt(42)));
+    let layer = RetryLayer::new(Config::classic(), ByResult::default())
+        .reconcile(Finds::new(Found::Adopt(42)));
     assert_eq!(layer.layer(mock).oneshot(1).await.unwrap(), 42);
     assert_eq!(handle.counts().calls, 1);
     assert_eq!(layer.handle().snapshot().adopted, 1);
@@ -64,13 +65,14 @@ async fn work_that_was_done_after_all_is_adopted_and_not_repeated() {
 #[tokio::test(start_paused = true)]
 async fn work_that_was_never_begun_is_tried_again() {
     let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Answer::ok(7)]);
-    let layer = RetryLayer::classic().reconcile(Finds::new(Found::Nothing));
+    let layer = RetryLayer::new(Config::classic(), ByResult::default())
+        .reconcile(Finds::new(Found::Nothing));
     assert_eq!(layer.layer(mock).oneshot(1).await.unwrap(), 7);
     assert_eq!(handle.counts().calls, 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_looks_asks_the_service_below_and_is_not_retried() {
+async fn what_is_sent_to_look_passes_the_service_below_and_is_not_retried() {
     #[derive(Clone)]
     struct HasInfo;
     impl<S> Reconcile<S, u64, u64> for HasInfo
@@ -85,28 +87,29 @@ async fn who_looks_asks_the_service_below_and_is_not_retried() {
         }
     }
     let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Answer::ok(7), lost(), lost()]);
-    let service = RetryLayer::classic().reconcile(HasInfo).layer(mock);
+    let service =
+        RetryLayer::new(Config::classic(), ByResult::default()).reconcile(HasInfo).layer(mock);
     assert_eq!(service.clone().oneshot(1).await.unwrap(), 7);
     assert!(service.oneshot(2).await.is_err());
     assert_eq!(handle.counts().calls, 4);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_can_find_out_ends_the_call_with_the_answer_it_has() {
+async fn what_cannot_be_found_out_ends_the_call_with_the_response_it_has() {
     let (mock, handle) = Mock::<u64, u64>::in_turn([lost()]);
     let finds = Finds::new(Found::Unknown);
-    let layer = RetryLayer::classic().reconcile(finds.clone());
+    let layer = RetryLayer::new(Config::classic(), ByResult::default()).reconcile(finds.clone());
     let error = layer.layer(mock).oneshot(1).await.unwrap_err();
-    assert!(error.to_string().contains("transient"), "{error}");
+    assert_eq!(error.to_string(), "scripted");
     assert_eq!((handle.counts().calls, finds.looks()), (1, 1));
     assert_eq!(layer.handle().snapshot().unsafe_to_replay, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_looks_when_it_is_known_that_nothing_happened() {
+async fn nothing_is_looked_for_when_it_is_known_that_nothing_happened() {
     let (mock, _handle) = Mock::<u64, u64>::in_turn([passing(), Answer::ok(7)]);
     let finds = Finds::new(Found::Unknown);
-    let layer = RetryLayer::classic().reconcile(finds.clone());
+    let layer = RetryLayer::new(Config::classic(), ByResult::default()).reconcile(finds.clone());
     layer.layer(mock).oneshot(1).await.unwrap();
     assert_eq!(finds.looks(), 0);
 }
@@ -116,16 +119,20 @@ async fn a_rejection_ends_the_call_with_the_last_real_failure_beside_it() {
     let rejected = || Answer::err(Rejection::new("circuit breaker", "E2B", Reason::Probing));
     let (mock, _handle) = Mock::<u64, u64>::in_turn([passing(), rejected()]);
 
-    let error = RetryLayer::classic().layer(mock).oneshot(1).await.unwrap_err();
+    let error = RetryLayer::new(Config::classic(), ByResult::default())
+        .layer(mock)
+        .oneshot(1)
+        .await
+        .unwrap_err();
 
     assert!(find::<Rejection>(&*error).is_some(), "{error}");
-    let gave_up = find::<GaveUp>(&*error).unwrap();
-    assert_eq!((gave_up.why(), gave_up.attempts()), (Stop::Rejected, 1));
-    assert_eq!(gave_up.last(), Outcome::Transient);
-    assert!(gave_up.last_error().is_some());
+    let exhausted = find::<RetriesExhausted>(&*error).unwrap();
+    assert_eq!((exhausted.why(), exhausted.attempts()), (Stop::Rejected, 1));
+    assert_eq!(exhausted.last(), Outcome::Transient);
+    assert!(exhausted.last_error().is_some());
     assert_eq!(
         error.to_string(),
-        "rejected a retry after an attempt that was transient: the attempt failed (transient)",
+        "a retry was rejected after an attempt that was transient: scripted",
     );
 }
 
@@ -142,9 +149,10 @@ async fn a_service_that_is_not_ready_for_the_retry_is_awaited_no_longer_than_the
         |_: Result<&u64, &BoxError>| Verdict::unknown(),
     );
 
-    let error = RetryLayer::classic().classify(classify).layer(mock).oneshot(1).await.unwrap_err();
+    let error =
+        RetryLayer::new(Config::classic(), classify).layer(mock).oneshot(1).await.unwrap_err();
 
-    assert_eq!(find::<GaveUp>(&*error).unwrap().why(), Stop::OutOfTime);
+    assert_eq!(find::<RetriesExhausted>(&*error).unwrap().why(), Stop::OutOfTime);
     assert_eq!(Tick::now().since(start), 10 * SECOND);
     assert_eq!(handle.counts().reservations_held, 0);
 }
@@ -170,7 +178,7 @@ impl Resend<Noted> for Notes {
 #[derive(Clone)]
 struct Stamps;
 
-impl Answers<u64> for Stamps {
+impl ResponseHooks<u64> for Stamps {
     type Discard = Ready<()>;
 
     fn discard(&self, _: u64) -> Ready<()> {
@@ -186,7 +194,9 @@ impl Answers<u64> for Stamps {
 async fn the_service_and_the_caller_hear_which_attempt_it_is_and_why() {
     let (mock, _handle) = Mock::<Noted, u64>::in_turn([passing(), passing(), Answer::ok(0)]);
     let (request, start) = (Noted::default(), Tick::now());
-    let layer = RetryLayer::classic().resend(Notes).answers(Stamps);
+    let layer = RetryLayer::new(Config::classic(), ByResult::default())
+        .resend(Notes)
+        .response_hooks(Stamps);
     assert_eq!(layer.layer(mock).oneshot(request.clone()).await.unwrap(), 3);
     let second = Attempt::first(start).next(Outcome::Transient);
     assert_eq!(*request.0.lock().unwrap(), [second, second.next(Outcome::Transient)]);
@@ -197,7 +207,7 @@ async fn what_is_not_given_up_when_the_next_attempt_is_due_is_dropped() {
     #[derive(Clone)]
     struct Slow(Arc<()>);
     type Giving = std::pin::Pin<Box<dyn Future<Output = ()>>>;
-    impl Answers<u64> for Slow {
+    impl ResponseHooks<u64> for Slow {
         type Discard = Giving;
 
         fn discard(&self, _: u64) -> Giving {
@@ -217,7 +227,8 @@ async fn what_is_not_given_up_when_the_next_attempt_is_due_is_dropped() {
         },
     );
     let (mock, _handle) = Mock::<u64, u64>::in_turn([Answer::ok(0), Answer::ok(7)]);
-    let layer = RetryLayer::classic().classify(classify).answers(Slow(Arc::clone(&held)));
+    let layer =
+        RetryLayer::new(Config::classic(), classify).response_hooks(Slow(Arc::clone(&held)));
     let call = layer.layer(mock).oneshot(1);
     assert_eq!(call.await.unwrap(), 7);
     drop(layer);
@@ -241,7 +252,13 @@ fn dropped_while_it_looks_it_leaves_nothing_behind() {
     cancel_at_every_poll(
         || {
             let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Answer::ok(7)]);
-            (RetryLayer::classic().reconcile(Looks).layer(mock).oneshot(1), handle)
+            (
+                RetryLayer::new(Config::classic(), ByResult::default())
+                    .reconcile(Looks)
+                    .layer(mock)
+                    .oneshot(1),
+                handle,
+            )
         },
         async |cancelled, handle| {
             let counts = handle.counts();

@@ -2,13 +2,13 @@ use sandtower_core::{BoxError, Outcome};
 
 use crate::decide::Stop;
 
-/// A call that ended after its last real answer was given up: a layer below rejected the next
-/// attempt, or its time was over before it could be sent.
+/// A call that ended after its last response was discarded: a layer below rejected the next attempt,
+/// or its time was over before it could be sent.
 ///
 /// A rejection is the [`source`](std::error::Error::source), so that
 /// [`find`](sandtower_core::find) sees it; the failure that led to it stands beside it.
 #[derive(Debug)]
-pub struct GaveUp {
+pub struct RetriesExhausted {
     why: Stop,
     attempts: u32,
     last: Outcome,
@@ -16,7 +16,7 @@ pub struct GaveUp {
     rejection: Option<BoxError>,
 }
 
-impl GaveUp {
+impl RetriesExhausted {
     pub(crate) fn rejected(
         rejection: BoxError,
         attempts: u32,
@@ -35,7 +35,7 @@ impl GaveUp {
         self.why
     }
 
-    /// Attempts that were sent and answered.
+    /// Attempts that were made.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
@@ -45,17 +45,17 @@ impl GaveUp {
         self.last
     }
 
-    /// The error of the last of them; `None` if it got a response, which was given up.
+    /// The error of the last of them; `None` if it got a response, which was discarded.
     pub fn last_error(&self) -> Option<&BoxError> {
         self.last_error.as_ref()
     }
 }
 
-impl std::fmt::Display for GaveUp {
+impl std::fmt::Display for RetriesExhausted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { attempts, last, .. } = self;
         f.write_str(match self.why {
-            Stop::Rejected => "rejected a retry",
+            Stop::Rejected => "a retry was rejected",
             _ => "no time for a retry",
         })?;
         match attempts {
@@ -69,7 +69,7 @@ impl std::fmt::Display for GaveUp {
     }
 }
 
-impl std::error::Error for GaveUp {
+impl std::error::Error for RetriesExhausted {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match (&self.rejection, &self.last_error) {
             (Some(rejection), _) => Some(&**rejection),

@@ -1,7 +1,5 @@
 //! A rejection as an answer, for those who call a service that stands on our layers.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
-
 use std::future::ready;
 use std::time::Duration;
 
@@ -9,7 +7,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use sandtower_core::{BoxError, ClassifiedError, Operation, Reason, Rejection, Verdict};
-use sandtower_http::{RejectionResponseLayer, rejection_response};
+use sandtower_http::{RejectionResponseLayer, rejection_head, rejection_response};
 use sandtower_testkit::Exchange;
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
@@ -53,7 +51,7 @@ fn each_reason_has_its_status() {
 }
 
 #[test]
-fn who_comes_back_when_told_does_not_come_too_early() {
+fn a_caller_that_comes_back_when_told_does_not_come_too_early() {
     let told = |wait| {
         let rejection = rejection(Reason::Probing).come_back_in(wait);
         rejection_response(&rejection).headers()[header::RETRY_AFTER].to_str().unwrap().to_owned()
@@ -86,6 +84,17 @@ async fn the_body_says_who_why_and_what_comes_next() {
             "retry_after_ms": 1_200,
         }),
     );
+}
+
+#[test]
+fn a_body_of_ones_own_begins_with_a_head_that_names_no_type() {
+    let rejected = rejection(Reason::Throttled).come_back_in(Duration::from_secs(2));
+    let text = rejection_head(&rejected).map(|()| rejected.to_string());
+    assert!(!text.headers().contains_key(header::CONTENT_TYPE));
+    let json = rejection_response(&rejected);
+    assert_eq!(json.headers()[header::CONTENT_TYPE], "application/json");
+    assert_eq!(text.status(), json.status());
+    assert_eq!(text.headers()[header::RETRY_AFTER], json.headers()[header::RETRY_AFTER]);
 }
 
 #[tokio::test]
@@ -153,7 +162,8 @@ mod grpc {
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/grpc");
         let judge = GrpcClassify::default().classify(&Request::new(()));
         let wait = Duration::from_millis(1_201);
-        assert_eq!(judge.classify(Ok(&answer)), Verdict::throttled().retry_after(wait));
+        let throttled = Verdict::throttled().effect(sandtower_core::Effect::Maybe);
+        assert_eq!(judge.classify(Ok(&answer)), throttled.retry_after(wait));
     }
 
     #[test]
@@ -169,7 +179,7 @@ mod grpc {
         for (code, verdict) in [
             (Code::Ok, Verdict::success()),
             (Code::NotFound, Verdict::permanent()),
-            (Code::ResourceExhausted, Verdict::throttled()),
+            (Code::ResourceExhausted, Verdict::throttled().effect(sandtower_core::Effect::Maybe)),
             (Code::Unavailable, Verdict::transient(sandtower_core::Effect::Maybe)),
             (Code::Internal, Verdict::unknown()),
         ] {

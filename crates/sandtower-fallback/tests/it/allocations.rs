@@ -5,13 +5,10 @@ use std::future::{Future, Ready, ready};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use sandtower_core::BoxError;
+use sandtower_core::{BoxError, ByResult};
 use sandtower_fallback::{Failed, Failover, FailoverConfig, FallbackLayer};
-use sandtower_testkit::{CountingAllocator, allocations};
+use sandtower_testkit::allocations;
 use tower::{Layer, Service};
-
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator::system();
 
 /// Answers with the request.
 #[derive(Clone, Copy)]
@@ -45,11 +42,13 @@ where
 
 #[test]
 fn a_call_that_succeeds_at_first_allocates_nothing() {
-    let answer = FallbackLayer::answer("none", |_: &Failed<'_, u64>| Some(0));
-    assert_eq!(allocated(answer.layer(Echo)), 0);
-    assert_eq!(allocated(FallbackLayer::to("spare", Echo).layer(Echo)), 0);
+    let classify = ByResult::default();
+    let respond = FallbackLayer::respond("none", |_: &Failed<'_, u64>| Some(0), classify);
+    assert_eq!(allocated(respond.layer(Echo)), 0);
+    assert_eq!(allocated(FallbackLayer::to("spare", Echo, classify).layer(Echo)), 0);
     let again = |request: u64, _: &Failed<'_, u64>| Some(request);
-    assert_eq!(allocated(FallbackLayer::rewrite("again", again).layer(Echo)), 0);
-    let places = Failover::new(FailoverConfig::new("places"), [("a", Echo), ("b", Echo)]);
+    assert_eq!(allocated(FallbackLayer::rewrite("again", again, classify).layer(Echo)), 0);
+    let places = [("a", Echo), ("b", Echo)];
+    let places = Failover::new(FailoverConfig::new("places"), places, classify);
     assert_eq!(allocated(places.expect("two places")), 0);
 }

@@ -1,8 +1,5 @@
 //! Streaming requests under a retry: museum pieces of body and retry together.
 
-#![cfg(feature = "retry")]
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
-
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -12,8 +9,8 @@ use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty};
 use sandtower_core::{Attempt, BoxError};
-use sandtower_http::{Http, HttpClassify, ReplayBody, ReplayLayer, Replayed};
-use sandtower_retry::RetryLayer;
+use sandtower_http::{ReplayBody, ReplayLayer, Replayed, retry_layer};
+use sandtower_retry::Config;
 use tower::{Layer, ServiceExt, service_fn};
 
 /// A body that is there once, in pieces, and cannot be cloned.
@@ -57,8 +54,7 @@ async fn upload(pieces: u32) -> (Response<Empty<Bytes>>, Vec<usize>) {
             }
         }
     });
-    let retry =
-        RetryLayer::classic().classify(HttpClassify::default()).resend(Replayed).answers(Http);
+    let retry = retry_layer(Config::classic()).resend(Replayed);
     let service = ReplayLayer::new().cap(100).layer(retry.layer(service));
     let response = service.oneshot(Request::put("/file").body(Upload(pieces)).unwrap()).await;
     let received = received.lock().unwrap().clone();
@@ -74,7 +70,7 @@ async fn a_streaming_upload_is_retried_with_its_whole_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upload_beyond_the_cap_is_sent_once_and_its_real_answer_passed_on() {
+async fn an_upload_beyond_the_cap_is_sent_once_and_its_response_passed_on() {
     let (response, received) = upload(1_000).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(received, [5_000]);

@@ -1,7 +1,4 @@
-//! The errors of hyper's clients, over real sockets: did the request leave?
-
-#![cfg(feature = "hyper")]
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+//! The errors of hyper's clients, over real sockets: was the request sent?
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -14,8 +11,11 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use sandtower_core::{BoxError, ClassifyResponse, Effect, Resend, Verdict};
-use sandtower_http::{HttpClassifier, ReplayBody, Replayed, verdict_of_transport};
+use sandtower_core::{BoxError, Classify, ClassifyResponse, Effect, Outcome, Resend, Verdict};
+use sandtower_http::{
+    CallerBody, HttpClassifier, HttpClassify, ReplayBody, Replayed, TransportFault,
+    verdict_of_transport,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service;
@@ -55,14 +55,14 @@ fn client() -> Client<HttpConnector, Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn a_rejected_port_means_that_nothing_left() {
+async fn a_refused_connection_means_that_nothing_was_sent() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error = client().request(post(&format!("http://{free}/"))).await.unwrap_err();
     assert_eq!(effect(error), Effect::None);
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_found_means_that_nothing_left() {
+async fn a_name_that_is_not_found_means_that_nothing_was_sent() {
     let error = client().request(post("http://nobody.invalid/")).await.unwrap_err();
     assert_eq!(effect(error), Effect::None);
 }
@@ -87,7 +87,7 @@ impl Service<Uri> for Handshake {
 }
 
 #[tokio::test]
-async fn whatever_fails_while_connecting_means_that_nothing_left() {
+async fn whatever_fails_while_connecting_means_that_nothing_was_sent() {
     let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(Handshake);
     let error = client.request(post("https://127.0.0.1/")).await.unwrap_err();
     assert_eq!(effect(error), Effect::None);
@@ -110,7 +110,7 @@ async fn a_reset_after_the_request_may_have_had_an_effect() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_is_an_answer_to_what_was_done() {
+async fn a_response_that_cannot_be_read_is_one_to_what_was_done() {
     let uri = server(|mut stream| async move {
         read_head(&mut stream).await;
         stream.write_all(b"SSH-2.0-OpenSSH\r\n\r\n").await.unwrap();
@@ -120,7 +120,7 @@ async fn an_answer_that_cannot_be_read_is_an_answer_to_what_was_done() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_may_have_had_an_effect() {
+async fn a_response_that_breaks_off_may_have_had_an_effect() {
     let uri = server(|mut stream| async move {
         read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
@@ -214,7 +214,7 @@ async fn a_rejected_stream_had_no_effect_and_any_other_reset_may_have() {
 }
 
 #[tokio::test]
-async fn the_default_judge_tells_them_apart_too() {
+async fn the_default_classifier_tells_them_apart_too() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error: BoxError =
         client().request(post(&format!("http://{free}/"))).await.unwrap_err().into();
@@ -256,5 +256,139 @@ async fn museum_15_a_body_that_came_over_the_network_is_sent_again() {
     let mut read = Vec::new();
     while !read.ends_with(b"to be done once") {
         assert_ne!(their_end.read_buf(&mut read).await.unwrap(), 0);
+    }
+}
+
+/// A body whose own source fails after its first piece.
+struct Broken(u32);
+
+impl http_body::Body for Broken {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
+        self.0 += 1;
+        Poll::Ready(Some(match self.0 {
+            1 => Ok(http_body::Frame::data(Bytes::from_static(b"half"))),
+            _ => Err(std::io::ErrorKind::ConnectionRefused.into()),
+        }))
+    }
+}
+
+/// The error of hyper-util's client for a request with `body`, whose source was refused a connection.
+async fn error_of<B>(body: B) -> BoxError
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let uri = server(|mut stream| async move {
+        read_head(&mut stream).await;
+        std::future::pending().await
+    })
+    .await;
+    let client = Client::builder(TokioExecutor::new()).build_http::<B>();
+    client.request(Request::post(uri).body(body).unwrap()).await.unwrap_err().into()
+}
+
+#[tokio::test]
+async fn a_request_body_that_fails_midway_is_a_cancelled_call_and_no_refused_connection() {
+    let errors = [
+        error_of(CallerBody::new(Broken(0))).await,
+        error_of(ReplayBody::new(Broken(0))).await,
+        error_of(Broken(0)).await,
+        std::io::Error::other(error_of(CallerBody::new(Broken(0))).await).into(),
+    ];
+    for error in errors {
+        let verdict = verdict_of_transport(&*error);
+        assert_eq!(
+            (verdict.outcome, verdict.effect),
+            (Outcome::Cancelled, Effect::Maybe),
+            "{error:?}"
+        );
+        assert!(!verdict.is_failure());
+    }
+}
+
+/// What an HTTP library may wrap hyper's errors in, for instance one that follows redirects.
+#[derive(Debug)]
+struct Library(BoxError);
+
+impl std::fmt::Display for Library {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("error sending request")
+    }
+}
+
+impl std::error::Error for Library {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+#[tokio::test]
+async fn where_redirects_may_be_followed_a_refused_connection_may_have_had_an_effect() {
+    let refused = async || {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        client().request(post(&format!("http://{free}/"))).await.unwrap_err()
+    };
+    assert_eq!(effect(refused().await), Effect::None);
+    assert_eq!(effect(std::io::Error::other(refused().await)), Effect::None);
+    assert_eq!(effect(Library(refused().await.into())), Effect::Maybe);
+    assert_eq!(effect(std::io::Error::other(Library(refused().await.into()))), Effect::Maybe);
+    let classifier = HttpClassify::default().follows_redirects().classify(&post("/"));
+    let error = refused().await.into();
+    let verdict = ClassifyResponse::<Response<()>>::classify(&classifier, Err(&error));
+    assert_eq!(verdict, Verdict::transient(Effect::Maybe));
+}
+
+/// Fails to connect by `error`.
+async fn connecting(error: fn() -> std::io::Error) -> BoxError {
+    #[derive(Clone)]
+    struct Fails(fn() -> std::io::Error);
+    impl Service<Uri> for Fails {
+        type Response = TokioIo<TcpStream>;
+        type Error = std::io::Error;
+        type Future = Ready<Result<Self::Response, std::io::Error>>;
+
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), std::io::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _uri: Uri) -> Self::Future {
+            ready(Err((self.0)()))
+        }
+    }
+    let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(Fails(error));
+    client.request(post("https://127.0.0.1/")).await.unwrap_err().into()
+}
+
+#[tokio::test]
+async fn an_untrusted_certificate_is_permanent_and_no_outage() {
+    let error = connecting(|| {
+        let text = "invalid peer certificate: UnknownIssuer";
+        std::io::Error::new(std::io::ErrorKind::InvalidData, text)
+    })
+    .await;
+    assert_eq!(TransportFault::of(&*error), Some(TransportFault::UntrustedCertificate));
+    assert_eq!(verdict_of_transport(&*error), Verdict::permanent().about_caller());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_machine_that_is_out_of_something_sent_nothing_and_blames_no_service() {
+    let errors: [fn() -> std::io::Error; 4] = [
+        || std::io::Error::from_raw_os_error(24),
+        || std::io::Error::from_raw_os_error(23),
+        || std::io::Error::from_raw_os_error(12),
+        || std::io::ErrorKind::AddrNotAvailable.into(),
+    ];
+    for error in errors {
+        let error = connecting(error).await;
+        let verdict = verdict_of_transport(&*error);
+        assert_eq!(verdict, Verdict::transient(Effect::None).about_caller(), "{error:?}");
+        assert!(!verdict.is_failure());
     }
 }

@@ -1,0 +1,18 @@
+//! What HTTP means, over scripted bodies and over real sockets.
+#![cfg(test)]
+
+mod allocations;
+#[cfg(feature = "retry")]
+mod discard;
+mod fuzz;
+#[cfg(feature = "hyper")]
+mod hyper;
+mod interpreter;
+mod rejections;
+mod replay;
+#[cfg(feature = "retry")]
+mod retried;
+
+#[global_allocator]
+static ALLOCATOR: sandtower_testkit::CountingAllocator =
+    sandtower_testkit::CountingAllocator::system();
