@@ -39,7 +39,12 @@ where
     S: Service<Req> + Clone,
     R: Resend<Req>,
 {
-    pub(super) fn new(first: &mut S, request: Req, judge: J, shared: Arc<Shared<S, R>>) -> Self {
+    pub(super) fn new(
+        first: &mut sandtower_core::Spare<S>,
+        request: Req,
+        judge: J,
+        shared: Arc<Shared<S, R>>,
+    ) -> Self {
         let journey = shared.handle.begin();
         let template = journey.next().and_then(|_| shared.resend.copy(&request));
         let attempt = match journey.place() {

@@ -44,7 +44,7 @@ use crate::alternative::Spare;
 /// ```
 #[derive(Debug)]
 pub struct Failover<S, C = ByResult, R = CloneRequest> {
-    first: S,
+    first: sandtower_core::Spare<S>,
     classify: C,
     shared: Arc<Shared<S, R>>,
 }
@@ -79,6 +79,7 @@ impl<S: Clone> Failover<S> {
         let handle = FailoverHandle::new(config, names.into_iter());
         let services = services.into_iter().map(Spare::new).collect();
         let shared = Shared { handle, services, resend: CloneRequest };
+        let first = sandtower_core::Spare::new(first);
         Ok(Self { first, classify: ByResult::default(), shared: Arc::new(shared) })
     }
 }
