@@ -1,22 +1,28 @@
 mod code;
 mod commands;
 mod create;
+mod default_template;
 mod exchange;
+mod executing;
 mod files;
 mod health;
 mod kill_on_drop;
 mod lifecycle;
 mod listing;
 mod pages;
+mod running;
 mod sweep;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::{Config, Creations, Error};
+use crate::{Config, Error, SandboxTracker};
 
+pub use default_template::{DefaultTemplate, TemplateNotFound};
+pub use executing::Executing;
 pub use kill_on_drop::KillOnDrop;
 pub use pages::Pages;
+pub use running::Running;
 
 /// A typed client of E2B over any HTTP service: a bare connection pool, or a stack of layers over
 /// one.
@@ -54,7 +60,7 @@ pub struct Client<S> {
     config: Arc<Config>,
     /// The server is known to have only the older way to make a sandbox.
     older_creation: Arc<AtomicBool>,
-    creations: Option<Creations>,
+    creations: Option<SandboxTracker>,
 }
 
 impl<S> Client<S> {
@@ -67,7 +73,7 @@ impl<S> Client<S> {
     /// tells of all, and can be drained. The client of a stack has its stack's. Without this each
     /// holder has one of its own.
     #[must_use]
-    pub fn creations(self, creations: Creations) -> Self {
+    pub fn creations(self, creations: SandboxTracker) -> Self {
         Self { creations: Some(creations), ..self }
     }
 
@@ -80,8 +86,8 @@ impl<S> Client<S> {
         Self { service, config, older_creation: Arc::default(), creations: None }
     }
 
-    fn account(&self) -> Creations {
-        self.creations.clone().unwrap_or_else(|| Creations::new(&self.config))
+    fn account(&self) -> SandboxTracker {
+        self.creations.clone().unwrap_or_else(|| SandboxTracker::new(&self.config))
     }
 
     /// The service that requests are sent by.
