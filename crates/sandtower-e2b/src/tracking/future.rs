@@ -135,7 +135,7 @@ impl Attempt {
     }
 
     fn sent_at(&self) -> Tick {
-        self.sent.at().unwrap_or_else(|| Tick::now())
+        self.sent.at().unwrap_or_else(Tick::now)
     }
 
     /// Before when nothing of it is killed. The server makes all attempts under one key into one

@@ -139,7 +139,10 @@ async fn a_rejection_of_our_own_is_found_in_the_error() {
     assert_eq!(error.rejection(), Some(&rejection));
     let id = error.call().id.unwrap();
     assert_eq!(last_request(&client).extensions().get::<CallId>(), Some(&id));
-    assert_eq!(error.to_string(), format!("`sandbox_create` (call {id}) got no answer"));
+    assert_eq!(
+        error.to_string(),
+        format!("`sandbox_create` (call {id}) was not sent: {rejection}")
+    );
 }
 
 #[tokio::test]

@@ -52,18 +52,18 @@ fn sandbox() -> Sandbox {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_is_given_up_after_as_long_as_an_attempt_may_take() {
+async fn a_response_is_given_up_after_as_long_as_an_attempt_may_take() {
     let start = Tick::now();
     let error = client(200, &"[".into()).list(&ListSandboxes::default()).await.unwrap_err();
     let silent = find::<Silent>(&error).copied().unwrap();
     assert_eq!(silent.after, Duration::from_secs(7));
     assert_eq!(error.hint(), Hint::Again { after: None }, "listing again is safe");
-    assert!(Tick::now().since(start) < Duration::from_secs(8));
+    assert!((21..27).contains(&Tick::now().since(start).as_secs()), "three times");
 
     let start = Tick::now();
     let error = client(200, &"half a f".into()).read_file(&sandbox(), "/tmp/x").await.unwrap_err();
     assert!(find::<Silent>(&error).is_some(), "{error:?}");
-    assert!(Tick::now().since(start) < Duration::from_secs(4), "3 s, as for reading a file");
+    assert!((9..15).contains(&Tick::now().since(start).as_secs()), "3 s each, as for a file");
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,7 +39,8 @@ async fn a_call_that_cannot_find_out_ends_with_its_error_and_its_sandbox_is_kill
     let error = client.create(&NewSandbox::new("base")).await.unwrap_err();
     let Error::NoResponse { source, .. } = &error else { panic!("{error}") };
     assert!(is_lost(source), "{error}");
-    assert_eq!((error.hint(), fake.world().listed), (Hint::Look, 3));
+    assert_eq!((error.hint(), fake.world().listed), (Hint::Again { after: None }, 3));
+    assert!(error.to_string().ends_with("it is removed in the background"), "{error}");
     assert!(error.to_string().contains(&error.call().id.unwrap().to_string()), "{error}");
     fake.world().is_blind = false;
     creations.drain_within(LONG).await.unwrap();
