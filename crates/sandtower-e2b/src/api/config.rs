@@ -7,6 +7,8 @@ use crate::{CallId, Events, Owner, Sandbox, Timeouts};
 
 /// The domain of E2B itself.
 const DEFAULT_DOMAIN: &str = "e2b.app";
+/// How an error names a key that did not come from the environment.
+const KEY: &str = "the API key";
 
 /// Where E2B is, and the key to it.
 ///
@@ -37,20 +39,23 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// There is no key.
-    #[error("`E2B_API_KEY` is not set: it has to be the api key of an e2b team")]
+    /// The environment has no key.
+    #[error("`E2B_API_KEY` is not set: it must be the API key of an E2B team")]
     NoKey,
+    /// The key that was given is empty.
+    #[error("the API key is empty: it must be that of an E2B team, such as e2b_0123..")]
+    EmptyKey,
     /// The key cannot be sent.
-    #[error("`{0}` cannot be sent in a header: it has to be visible ascii, without blanks")]
+    #[error("{0} cannot be sent in a header: it must be visible ASCII, without blanks")]
     Key(&'static str),
     /// A URL is not of the kind that is needed.
-    #[error("`{0}` has to be a scheme and a host, such as https://api.e2b.app, without a path")]
+    #[error("`{0}` must be a scheme and a host, such as https://api.e2b.app, without a path")]
     Url(&'static str),
     /// A domain is none.
-    #[error("`{0}` has to be a domain, such as e2b.app")]
+    #[error("`{0}` must be a domain, such as e2b.app")]
     Domain(&'static str),
     /// A variable of the environment is no text.
-    #[error("`{0}` is not utf-8")]
+    #[error("`{0}` is not UTF-8")]
     NotText(&'static str),
 }
 
@@ -63,12 +68,12 @@ impl Config {
     pub fn new(key: impl AsRef<str>) -> Result<Self, ConfigError> {
         let key = key.as_ref();
         if key.is_empty() {
-            return Err(ConfigError::NoKey);
+            return Err(ConfigError::EmptyKey);
         }
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(ConfigError::Key("E2B_API_KEY"));
+            return Err(ConfigError::Key(KEY));
         }
-        let mut header = HeaderValue::from_str(key).map_err(|_| ConfigError::Key("E2B_API_KEY"))?;
+        let mut header = HeaderValue::from_str(key).map_err(|_| ConfigError::Key(KEY))?;
         header.set_sensitive(true);
         let seed = Seed::random();
         Ok(Self {
@@ -105,7 +110,11 @@ impl Config {
             Err(VarError::NotPresent) => Ok(None),
             Err(VarError::NotUnicode(_)) => Err(ConfigError::NotText(name)),
         };
-        let mut config = Self::new(text("E2B_API_KEY")?.ok_or(ConfigError::NoKey)?)?;
+        let key = text("E2B_API_KEY")?.ok_or(ConfigError::NoKey)?;
+        let mut config = Self::new(key).map_err(|error| match error {
+            ConfigError::Key(_) => ConfigError::Key("`E2B_API_KEY`"),
+            other => other,
+        })?;
         if let Some(domain) = text("E2B_DOMAIN")? {
             config = config.domain(&domain)?;
         }
@@ -344,7 +353,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_and_not_repeated() {
         assert_eq!(from(&[]).unwrap_err(), ConfigError::NoKey);
-        assert_eq!(from(&[("E2B_API_KEY", "a\nb")]).unwrap_err(), ConfigError::Key("E2B_API_KEY"));
+        let error = from(&[("E2B_API_KEY", "a\nb")]).unwrap_err();
+        assert_eq!(error, ConfigError::Key("`E2B_API_KEY`"));
         for url in ["127.0.0.1:3000", "ftp://a", "http://a/v1", "https://u:p@a", "http://a/?b", "é"]
         {
             let error = from(&[("E2B_API_KEY", "k"), ("E2B_API_URL", url)]).unwrap_err();
@@ -353,6 +363,16 @@ mod tests {
         }
         let error = from(&[("E2B_API_KEY", "k"), ("E2B_DOMAIN", "a/b")]).unwrap_err();
         assert_eq!(error, ConfigError::Domain("E2B_DOMAIN"));
+    }
+
+    #[test]
+    fn a_key_that_was_handed_in_is_not_blamed_on_the_environment() {
+        for key in ["", "a b", "e2b_\u{e9}", "a\n"] {
+            let error = Config::new(key).unwrap_err().to_string();
+            assert!(error.starts_with("the API key ") && !error.contains("E2B_API_KEY"), "{error}");
+        }
+        assert!(from(&[]).unwrap_err().to_string().contains("`E2B_API_KEY` is not set"));
+        assert!(from(&[("E2B_API_KEY", "a b")]).unwrap_err().to_string().contains("`E2B_API_KEY`"));
     }
 
     #[test]

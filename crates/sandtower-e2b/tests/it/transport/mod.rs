@@ -1,6 +1,8 @@
 //! The transport, over loopback: TLS, HTTP/2, proxies, reuse, and whether the request left.
 
 mod net;
+mod silent;
+mod upload;
 
 use std::time::Duration;
 
@@ -130,6 +132,43 @@ async fn who_does_not_shake_hands_is_given_up_after_the_connect_time_out() {
     assert_eq!(verdict_of_transport(&*error).effect, Effect::None);
     let waited = Tick::now().since(started);
     assert!(waited >= after && waited < after + Duration::from_millis(10), "{waited:?}");
+}
+
+#[test]
+fn no_duration_overflows_when_the_transport_is_used() {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let server = Server::plain().await;
+        for exponent in 0..=64 {
+            let seconds = u64::MAX.checked_shr(64 - exponent).unwrap_or(0);
+            for limit in
+                [Duration::from_secs(seconds), Duration::MAX, Duration::from_nanos(seconds)]
+            {
+                // It is rejected when it is set, or works.
+                if let Ok(transport) = straight().idle_timeout(limit).build() {
+                    version(&transport, &server.uri).await;
+                }
+                if let Ok(transport) = straight().connect_timeout(limit).build()
+                    && limit > Duration::from_secs(1)
+                {
+                    version(&transport, &server.uri).await;
+                }
+            }
+        }
+        // Panics of background tasks would be missed: the pool's is polled once more.
+        tokio::task::yield_now().await;
+        let error = straight().idle_timeout(Duration::MAX).build().unwrap_err();
+        assert_eq!(error.to_string(), "`idle_timeout` must be at most 365 days");
+    });
+}
+
+#[test]
+fn the_hosts_of_a_configuration_are_checked_without_sending_anything() {
+    let config = Config::new("e2b_key").unwrap();
+    straight().build().unwrap().check(&config).unwrap();
+    let proxied = HttpTransport::builder().proxy("http://proxy.test:3128", "").build().unwrap();
+    proxied.check(&config).unwrap();
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -54,6 +55,8 @@ impl Authority {
     }
 }
 
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
 #[derive(Clone, Default)]
 struct Counts {
     connections: Arc<AtomicUsize>,
@@ -80,6 +83,49 @@ impl Server {
                     serve(stream, counts).await;
                 }
             }
+        })
+        .await
+    }
+
+    /// Answers on each of its first `connections`, after which these fall silent; what comes later is
+    /// answered as ever.
+    pub(crate) async fn whose_first_connections_die(connections: usize) -> Self {
+        let seen = Arc::new(AtomicUsize::new(0));
+        Self::start("http", move |mut stream, counts| {
+            let dies = seen.fetch_add(1, SeqCst) < connections;
+            async move {
+                if !dies {
+                    return serve(stream, counts).await;
+                }
+                let _ = read_head(&mut stream).await;
+                counts.requests.fetch_add(1, SeqCst);
+                // The others are begun meanwhile, so that each has a connection of its own.
+                while counts.requests.load(SeqCst) < connections {
+                    tokio::task::yield_now().await;
+                }
+                let _ = stream.write_all(OK).await;
+                // Dead: nothing is read, nothing is said, and it is not closed.
+                std::future::pending::<()>().await;
+            }
+        })
+        .await
+    }
+
+    /// Reads a request of this length at this pace, and responds at its end.
+    pub(crate) async fn that_reads_slowly(length: usize, piece: usize, every: Duration) -> Self {
+        Self::start("http", move |mut stream, counts| async move {
+            let head = read_head(&mut stream).await.unwrap();
+            counts.requests.fetch_add(1, SeqCst);
+            let begins = head.find("\r\n\r\n").unwrap() + 4;
+            let (mut read, mut buffer) = (head.len() - begins, vec![0; piece]);
+            while read < length {
+                tokio::time::sleep(every).await;
+                match stream.read(&mut buffer).await {
+                    Ok(more) if more > 0 => read += more,
+                    _ => return,
+                }
+            }
+            let _ = stream.write_all(OK).await;
         })
         .await
     }
