@@ -88,7 +88,6 @@ pub fn encode(message: &[u8]) -> Result<Bytes, EnvelopeError> {
 /// assert_eq!(decoder.message()?.map(|envelope| envelope.message), Some("{}".into()));
 /// # Ok::<(), sandtower_e2b::envelope::EnvelopeError>(())
 /// ```
-#[derive(Debug)]
 pub struct Decoder {
     buffer: BytesMut,
     longest: usize,
@@ -173,6 +172,18 @@ impl Decoder {
     }
 }
 
+/// Messages may hold secrets: only how much is there is shown.
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder")
+            .field("buffered", &self.buffer.len())
+            .field("longest", &self.longest)
+            .field("ended", &self.ended)
+            .field("failed", &self.failed)
+            .finish()
+    }
+}
+
 impl Default for Decoder {
     fn default() -> Self {
         Self::new()
@@ -238,6 +249,17 @@ mod tests {
         assert_eq!(decode(&whole, &[]), Err(EnvelopeError::Unfinished));
         assert_eq!(decode(&whole[..4], &[]), Err(EnvelopeError::Unfinished));
         assert_eq!(Decoder::new().finish(), Err(EnvelopeError::Unfinished));
+    }
+
+    #[test]
+    fn what_was_pushed_is_not_shown() {
+        let mut decoder = Decoder::new();
+        decoder.push(&encode(b"tok_secret").unwrap());
+        let shown = format!("{decoder:?}");
+        let message = decoder.message().unwrap().unwrap();
+        for shown in [shown, format!("{message:?}")] {
+            assert!(!shown.contains("secret") && !shown.contains("116"), "{shown}");
+        }
     }
 
     #[test]

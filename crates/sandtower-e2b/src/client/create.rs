@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Extensions, Method, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use sandtower_core::{BoxError, Tick};
@@ -14,7 +14,7 @@ use crate::{
     Call, Creation, Error, NewSandbox, Sandbox,
     api::request,
     strings::{NO_SUCH_CALL, mentions},
-    tracking::Claim,
+    tracking::Unclaimed,
     tracking::events::Failure,
     transport::{exchange::read_json, within::Limit},
 };
@@ -62,28 +62,36 @@ where
             _ => error.tracked(),
         });
         let took = Tick::now().since(began);
-        match &made {
-            Ok(sandbox) => {
+        match made {
+            Ok((sandbox, response)) => {
                 let attempt = creation.attempts().max(1);
                 events.succeeded(creation.about(), sandbox.id(), attempt, took);
+                // Last: whoever listens to events may panic.
+                Unclaimed::take(&response);
+                Ok(sandbox)
             }
-            Err(error) => tell(&creation, error, took),
+            Err(error) => {
+                tell(&creation, &error, took);
+                Err(error)
+            }
         }
-        made
     }
 
-    async fn made(&self, call: &Call, limit: Limit, creation: &Creation) -> Result<Sandbox, Error> {
+    /// The sandbox, and the extensions of its response: whoever drops them without taking it leaves it
+    /// to the tracker.
+    async fn made(
+        &self,
+        call: &Call,
+        limit: Limit,
+        creation: &Creation,
+    ) -> Result<(Sandbox, Extensions), Error> {
         let response = self.creation(call, limit, creation).await?;
-        // Nothing is awaited between here and the caller: it cannot go without what was created.
-        if let Some(sandbox) = response.extensions().get::<Sandbox>() {
-            Claim::take(response.extensions());
-            return Ok(sandbox.clone());
-        }
-        // A caller that goes while the body is read leaves the sandbox to the tracker.
-        let made = response.extensions().clone();
-        let (sandbox, _) = read_json(call, response, self.patience(call)).await?;
-        Claim::take(&made);
-        Ok(sandbox)
+        let extensions = response.extensions().clone();
+        let sandbox = match extensions.get::<Sandbox>() {
+            Some(sandbox) => sandbox.clone(),
+            None => read_json(call, response, self.patience(call)).await?.0,
+        };
+        Ok((sandbox, extensions))
     }
 
     /// By the newer call if the server has it, else by the older.

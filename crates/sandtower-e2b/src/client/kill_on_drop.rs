@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use crate::{
     Error, Sandbox, SandboxId, SandboxTracker,
-    tracking::{Reaping, Requests},
+    tracking::{CleanUp, Requests},
 };
 
 use super::Client;
@@ -29,7 +29,7 @@ pub struct KillOnDrop {
     sandbox: Sandbox,
     kill: Kill,
     creations: SandboxTracker,
-    by: Reaping,
+    by: CleanUp,
     /// Whether there is anything left to do.
     held: bool,
 }
@@ -77,7 +77,7 @@ where
             Box::pin(async move { client.kill(&id).await })
         });
         let spare = Requests::new(self.service.clone(), Arc::clone(&self.config));
-        let by = Reaping::here(Arc::new(spare));
+        let by = CleanUp::here(Arc::new(spare));
         KillOnDrop { sandbox, kill, creations: self.account(), by, held: true }
     }
 }

@@ -10,7 +10,7 @@ use sandtower_core::{BoxError, RequestInfo, Verdict};
 use sandtower_health_check::Check;
 use tower_service::Service;
 
-use super::{Reaping, Requests};
+use super::{CleanUp, Requests};
 use crate::{Config, Sandbox, SandboxTracker, operation as op};
 
 /// Checks new sandboxes by running a command in them, and kills those that fail.
@@ -90,7 +90,7 @@ where
         let sandbox = answer.extensions().get::<Sandbox>().map(|sandbox| sandbox.id().clone());
         if let Some(sandbox) = &sandbox {
             let spare = Arc::new(Requests::new(inner, Arc::clone(&self.config)));
-            creations.release(sandbox.clone(), &Reaping::here(spare));
+            creations.release(sandbox.clone(), &CleanUp::here(spare));
         }
         Box::pin(async move {
             if let Some(sandbox) = sandbox {

@@ -9,8 +9,8 @@ use sandtower_core::{BoxError, Classify, Effect, HasInfo, Tick, Verdict, find, j
 use sandtower_health_check::Unhealthy;
 use sandtower_http::HttpClassifier;
 
-use super::tracker::{Reaping, SandboxTracker};
-use super::unclaimed::Claim;
+use super::tracker::{CleanUp, SandboxTracker};
+use super::unclaimed::Unclaimed;
 use crate::api::sent::Sent;
 use crate::{
     Creation, E2bClassify, ErrorBody, ErrorResponse, Marks, Sandbox, api::error::Causes,
@@ -69,7 +69,7 @@ pub(super) struct Attempt {
     began: Tick,
     sent: Sent,
     /// `None` once it has ended.
-    account: Option<(SandboxTracker, Reaping)>,
+    account: Option<(SandboxTracker, CleanUp)>,
 }
 
 impl Attempt {
@@ -80,7 +80,7 @@ impl Attempt {
         marks: Marks,
         sent: Sent,
         creations: SandboxTracker,
-        by: Reaping,
+        by: CleanUp,
     ) -> Self {
         let judge = E2bClassify.classify(request);
         let (began, account) = (Tick::now(), Some((creations, by)));
@@ -88,19 +88,17 @@ impl Attempt {
     }
 
     fn ended<B>(mut self, result: &mut Result<Response<B>, BoxError>) {
-        let Some((creations, by)) = self.account.take() else { return };
+        let Some((tracker, by)) = self.account.take() else { return };
         let verdict = judge(&self.judge, result.as_ref());
-        if !verdict.is_success() {
-            self.tell(verdict, result);
-        }
         match result {
-            Ok(answer) if verdict.is_success() => {
-                creations.settle(&self.marks);
-                let claim = match answer.extensions().get::<Sandbox>() {
-                    Some(sandbox) => Claim::sandbox(sandbox.id().clone(), creations, by),
-                    None => Claim::of(self.marks, self.sent_at(), creations, by),
+            Ok(response) if verdict.is_success() => {
+                tracker.settle(&self.marks);
+                let unclaimed = match response.extensions().get::<Sandbox>() {
+                    Some(sandbox) => Unclaimed::sandbox(sandbox.id().clone(), tracker, by),
+                    None => Unclaimed::of(self.marks, self.sent_at(), tracker, by),
                 };
-                answer.extensions_mut().insert(claim);
+                response.extensions_mut().insert(unclaimed);
+                return;
             }
             Err(error) if find::<Unhealthy>(&**error).is_some() => self.creation.was_released(),
             _ if verdict.effect == Effect::None => {
@@ -111,10 +109,12 @@ impl Attempt {
             _ => {
                 self.creation.left_unknown();
                 // Its call looks for it first.
-                let look = Tick::now() + creations.look_within();
-                creations.watch(self.marks, self.sent_at(), self.not_before(look), &by);
+                let look = Tick::now() + tracker.look_within();
+                tracker.watch(self.marks, self.sent_at(), self.not_before(look), &by);
             }
         }
+        // Last: whoever listens to events may panic.
+        self.tell(verdict, result);
     }
 
     fn tell<B>(&self, verdict: Verdict, result: &Result<Response<B>, BoxError>) {

@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use super::future::{Attempt, TrackingFuture};
 use super::requests::{Below, Requests};
-use super::tracker::{Reaping, SandboxTracker};
+use super::tracker::{CleanUp, SandboxTracker};
 use crate::api::sent::Sent;
 use crate::{Creation, Marks};
 
@@ -115,7 +115,7 @@ where
     let sent = Sent::default();
     request.extensions_mut().insert(sent.clone());
     let marks = Marks { call: creation.call(), attempt: (!creation.is_keyed()).then_some(number) };
-    let by = Reaping::here(Arc::clone(spare) as _);
+    let by = CleanUp::here(Arc::clone(spare) as _);
     Some(Attempt::new(request, creation, number, marks, sent, creations.clone(), by))
 }
 
@@ -125,7 +125,7 @@ mod tests {
     use sandtower_testkit::{Contract, Exchange, Mock, Scenario};
 
     use super::*;
-    use crate::{CallId, Config, NewSandbox, tracking::Claim};
+    use crate::{CallId, Config, NewSandbox, tracking::Unclaimed};
 
     type Req = Request<Full<Bytes>>;
     type Res = Response<Full<Bytes>>;
@@ -145,7 +145,7 @@ mod tests {
         Exchange::new(request, answer).contract(
             move |inner| TrackingLayer::new(SandboxTracker::new(&config)).layer(inner),
             |answer| {
-                Claim::take(answer.extensions());
+                Unclaimed::take(answer.extensions());
                 *answer.extensions().get().unwrap()
             },
         )

@@ -57,5 +57,5 @@ pub use timing::{Timing, TimingError};
 pub use tracker::SandboxTracker;
 
 pub(crate) use requests::Requests;
-pub(crate) use tracker::Reaping;
-pub(crate) use unclaimed::Claim;
+pub(crate) use tracker::CleanUp;
+pub(crate) use unclaimed::Unclaimed;

@@ -11,8 +11,8 @@ use sandtower_retry::{Found, Reconcile};
 use tower_service::Service;
 
 use super::requests::Requests;
-use super::tracker::{Reaping, SandboxTracker};
-use super::unclaimed::Claim;
+use super::tracker::{CleanUp, SandboxTracker};
+use super::unclaimed::Unclaimed;
 use crate::transport::within::within;
 use crate::{Creation, Error, Marks, Sandbox, SandboxId};
 
@@ -56,7 +56,7 @@ where
         let (creations, config) = (self.creations.clone(), &self.creations.shared.config);
         let requests = Requests::new(inner, Arc::clone(config));
         let looks = Looks {
-            by: Reaping::here(Arc::new(requests.clone())),
+            by: CleanUp::here(Arc::new(requests.clone())),
             requests,
             creations: creations.clone(),
             creation,
@@ -70,7 +70,7 @@ where
 struct Looks<S> {
     requests: Requests<S>,
     creations: SandboxTracker,
-    by: Reaping,
+    by: CleanUp,
     creation: Creation,
 }
 
@@ -116,7 +116,7 @@ where
             return Ok(None);
         }
         // From here on it is killed unless it is handed out.
-        let claim = Claim::sandbox(sandbox.clone(), self.creations.clone(), self.by.clone());
+        let claim = Unclaimed::sandbox(sandbox.clone(), self.creations.clone(), self.by.clone());
         let mut answer = match self.connect(&sandbox).await {
             Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {
                 return Ok(None);

@@ -167,7 +167,7 @@ impl SandboxTracker {
     }
 
     /// An attempt ended, and nobody knows what it made.
-    pub(super) fn watch(&self, attempt: Marks, sent: Tick, not_before: Tick, by: &Reaping) {
+    pub(super) fn watch(&self, attempt: Marks, sent: Tick, not_before: Tick, by: &CleanUp) {
         self.start(by, |ledger, now| ledger.watch(attempt, sent, not_before, now));
     }
 
@@ -193,11 +193,11 @@ impl SandboxTracker {
     }
 
     /// Nobody holds `sandbox`.
-    pub(crate) fn release(&self, sandbox: SandboxId, by: &Reaping) {
+    pub(crate) fn release(&self, sandbox: SandboxId, by: &CleanUp) {
         self.start(by, |ledger, now| ledger.release(sandbox, now));
     }
 
-    fn start(&self, by: &Reaping, change: impl FnOnce(&mut Ledger, Tick) -> Option<Abandoned>) {
+    fn start(&self, by: &CleanUp, change: impl FnOnce(&mut Ledger, Tick) -> Option<Abandoned>) {
         let now = Tick::now();
         let (abandoned, starts, before) = {
             let mut state = self.shared.state();
@@ -248,13 +248,13 @@ impl State {
 
 /// How the reaper is started: by which service it sends, and where it runs.
 #[derive(Clone)]
-pub(crate) struct Reaping {
+pub(crate) struct CleanUp {
     pub(super) below: Arc<dyn Below>,
     /// Where the call was made: its future may be dropped anywhere.
     pub(super) runtime: Option<runtime::Handle>,
 }
 
-impl Reaping {
+impl CleanUp {
     pub(crate) fn here(below: Arc<dyn Below>) -> Self {
         Self { below, runtime: runtime::Handle::try_current().ok() }
     }

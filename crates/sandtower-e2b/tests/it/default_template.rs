@@ -11,6 +11,8 @@ use sandtower_fallback::Snapshot;
 use sandtower_http::InterpretLayer;
 use tower::{Layer, service_fn};
 
+use super::support::{Reply, client, data};
+
 const MADE: &str = r#"{"sandboxID":"i0123456789abcdefghij","templateID":"t0","clientID":"c0","envdVersion":"0.2.0"}"#;
 const NOT_FOUND: &str = r#"{"code":404,"message":"template 'mine' not found"}"#;
 const NO_SUCH_CALL: &str = r#"{"code":404,"message":"no matching operation was found"}"#;
@@ -78,4 +80,26 @@ async fn another_404_is_no_word_about_a_template() {
     assert_eq!(made.unwrap_err().status().unwrap(), 404);
     // The second goes to the older creation call.
     assert_eq!((bodies.len(), counted.used), (2, 0));
+}
+
+#[tokio::test]
+async fn an_unknown_template_costs_one_creation_and_an_unknown_call_is_made_the_older_way() {
+    for (status, said, requests) in [
+        (404, NOT_FOUND, 1),
+        (404, r#"{"code":404,"message":"env 'nope' does not exist"}"#, 1),
+        (404, r#"{"code":404,"message":"","error_code":"template_not_found"}"#, 1),
+        (403, r#"{"code":403,"message":"template is not accessible"}"#, 1),
+        (400, r#"{"code":400,"message":"no such template"}"#, 1),
+        (404, NO_SUCH_CALL, 2),
+        (404, "404 page not found", 2),
+        (404, "", 2),
+        (405, r#"{"code":405,"message":"method not allowed"}"#, 2),
+    ] {
+        let reply = Reply::Responds(status, vec![data(said)]);
+        let client = client([reply]);
+        for call in 1..=3 {
+            client.create(&NewSandbox::new("nope")).await.unwrap_err();
+            assert_eq!(client.service().sent(), call * requests, "{status} {said}");
+        }
+    }
 }

@@ -3,7 +3,6 @@
 use bytes::{Bytes, BytesMut};
 
 /// Takes lines out of a stream, however it was cut; no more than `longest` bytes in all.
-#[derive(Debug)]
 pub(super) struct Lines {
     buffer: BytesMut,
     /// Up to where there is no end of a line.

@@ -9,7 +9,6 @@ use super::line::{Lines, TooLong};
 ///
 /// It ends with `end_of_execution`: nothing that comes after it is waited for, and a body that ends
 /// without it is broken.
-#[derive(Debug)]
 pub(crate) struct CodeStream {
     lines: Lines,
     ended: bool,

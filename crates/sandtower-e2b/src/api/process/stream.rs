@@ -12,7 +12,7 @@ use super::event::{Message, Nonsense, ProcessEvent, read, read_last};
 /// Reads the envelopes of `Process/Start` and `Process/Connect`.
 ///
 /// It ends with its last envelope: nothing that comes after it is waited for.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct ProcessStream {
     decoder: Decoder,
     stdout: WholeCharacters,
@@ -113,7 +113,7 @@ impl ProcessStream {
 
 /// Holds back the beginning of a character of UTF-8 until the rest of it is there, so that each piece
 /// can be decoded by itself. Bytes that are no UTF-8 pass as they are.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct WholeCharacters {
     held: BytesMut,
 }

@@ -169,7 +169,7 @@ impl Future for TransportFuture {
         if let Some(watch) = this.watch.take() {
             watch.disarm();
         }
-        Poll::Ready(response.map(|response| response.map(TransportBody::new)).map_err(Into::into))
+        Poll::Ready(response.map(TransportBody::response).map_err(Into::into))
     }
 }
 

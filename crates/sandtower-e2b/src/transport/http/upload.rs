@@ -12,7 +12,6 @@ use crate::Progress;
 const PIECE: usize = 64 * 1_024;
 
 /// The body of a request, which tells how far it was taken.
-#[derive(Debug)]
 pub(super) struct Upload {
     body: Full<Bytes>,
     /// What of it is still to be handed over.

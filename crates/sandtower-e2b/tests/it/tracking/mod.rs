@@ -5,4 +5,6 @@ mod cleanup;
 mod drain;
 mod fake;
 mod left_behind;
+mod panics;
 mod reconcile;
+mod storm;

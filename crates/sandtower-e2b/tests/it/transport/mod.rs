@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use net::{Authority, Proxy, Server};
-use sandtower_core::{BoxError, Effect, Outcome, Tick, find};
+use sandtower_core::{BoxError, Effect, EndOfStream, Outcome, Tick, Verdict, find};
 use sandtower_e2b::{
     Client, Config, ConnectTimedOut, Error, Hint, HttpTransport, HttpTransportBuilder, NewSandbox,
     TransportBody,
@@ -169,6 +169,21 @@ fn the_hosts_of_a_configuration_are_checked_without_sending_anything() {
     straight().build().unwrap().check(&config).unwrap();
     let proxied = HttpTransport::builder().proxy("http://proxy.test:3128", "").build().unwrap();
     proxied.check(&config).unwrap();
+}
+
+#[tokio::test]
+async fn a_long_body_that_breaks_off_is_reported_at_its_end() {
+    let (server, transport) =
+        (Server::whose_bodies_break(200_000).await, straight().build().unwrap());
+    let response = get(&transport, &server.uri).await.unwrap();
+    let end = response.extensions().get::<EndOfStream>().unwrap().clone();
+    let (tell, told) = std::sync::mpsc::channel();
+    end.then(move |verdict| tell.send(verdict).unwrap());
+    assert!(told.try_recv().is_err(), "it is not over");
+    assert!(response.into_body().collect().await.is_err());
+    assert_eq!(told.try_recv(), Ok(Verdict::transient(Effect::Maybe)));
+    let short = get(&transport, &Server::plain().await.uri).await.unwrap();
+    assert!(short.extensions().get::<EndOfStream>().is_none(), "it costs nothing");
 }
 
 #[tokio::test]

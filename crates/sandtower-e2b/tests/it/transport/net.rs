@@ -130,6 +130,17 @@ impl Server {
         .await
     }
 
+    /// Responds with half of the body that it announces.
+    pub(crate) async fn whose_bodies_break(length: usize) -> Self {
+        Self::start("http", move |mut stream, _| async move {
+            let _ = read_head(&mut stream).await;
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+            let _ = stream.write_all(head.as_bytes()).await;
+            let _ = stream.write_all(&vec![b'x'; length / 2]).await;
+        })
+        .await
+    }
+
     /// Reads a request and goes away.
     pub(crate) async fn that_hangs_up() -> Self {
         Self::start("http", async |mut stream, _| drop(read_head(&mut stream).await)).await
