@@ -11,7 +11,7 @@
 //!   the call again;
 //! - [`Events`] tell what becomes of creations, and count it;
 //! - `HttpTransport` is such a service, with feature `transport`: HTTP/1.1 and 2 over rustls;
-//! - [`Tracking`], [`E2bReconcile`] and [`SandboxTracker`] see to it that a lost answer leaves no
+//! - [`Tracking`], [`E2bReconcile`] and [`SandboxTracker`] see to it that a lost response leaves no
 //!   sandbox behind, nor makes two; after a crash, [`Client::sweep`] does;
 //! - [`SandboxCheck`] finds out whether a new sandbox is alive, and kills it if not;
 //! - [`envelope`] is the framing of envd's streams.
@@ -19,7 +19,7 @@
 //! # Secrets
 //!
 //! Keys, tokens, the values of environment variables, commands and code are in no `Debug`, no error
-//! and no event, also where the service repeats them in its answer. Nor does a `Debug` show what
+//! and no event, also where the service repeats them in its response. Nor does a `Debug` show what
 //! commands and code print. Metadata and the names of files are no secrets.
 
 mod api;

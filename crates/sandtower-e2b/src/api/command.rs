@@ -29,11 +29,11 @@ pub struct Command {
 }
 
 impl Command {
-    /// How long a command may run unless told otherwise: 60 s, as in the official SDKs.
+    /// How long a command may run by default: 60 s, as in the official SDKs.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-    /// How long a command that [builds](Self::build) may run unless told otherwise: 120 s.
+    /// How long a command that [builds](Self::build) may run by default: 120 s.
     pub const BUILD_TIMEOUT: Duration = Duration::from_secs(120);
-    /// The most output that is collected unless told otherwise: 16 MiB.
+    /// The most output that is collected by default: 16 MiB.
     pub const DEFAULT_LONGEST_OUTPUT: usize = 16 * 1_024 * 1_024;
 
     /// The command `text`, by the default user in the default directory.
@@ -76,7 +76,7 @@ impl Command {
         self
     }
 
-    /// How long it may run; `None`: for ever. The sandbox kills it then.
+    /// How long it may run; `None`: forever. The sandbox kills it then.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();

@@ -210,7 +210,7 @@ impl Config {
         self
     }
 
-    /// How long operations may take: what a stack makes its time-outs from.
+    /// How long operations may take: what a stack makes its timeouts from.
     pub fn operation_timeouts(&self) -> &Timeouts {
         &self.timeouts
     }

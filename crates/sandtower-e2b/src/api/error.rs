@@ -32,12 +32,12 @@ pub enum Error {
         source: BoxError,
     },
     /// The service said no.
-    #[error("{call} failed with status {answer}")]
+    #[error("{call} failed with status {response}")]
     Status {
         /// Which call.
         call: Call,
         /// What it said.
-        answer: Box<ErrorResponse>,
+        response: Box<ErrorResponse>,
     },
     /// The call did not end within its time, waits and retries included: the caller's own
     /// [timeout](crate::Command::timeout), or the [default](crate::Timeouts).
@@ -57,27 +57,27 @@ pub enum Error {
         source: BoxError,
     },
     /// The sandbox could not run the command.
-    #[error("{call} failed: {}", .said.message)]
+    #[error("{call} failed: {}", .body.message)]
     Process {
         /// Which call.
         call: Call,
         /// What its envd said.
-        said: Box<ErrorBody>,
+        body: Box<ErrorBody>,
     },
-    /// The command outlived its own time-out and was killed.
+    /// The command outlived its own timeout and was killed.
     #[error("{call} ran for longer than its timeout of {} s", .after.as_secs_f64())]
     CommandTimedOut {
         /// Which call.
         call: Call,
-        /// The time-out.
+        /// The timeout.
         after: Duration,
     },
-    /// The code outlived its own time-out. Whether it was stopped is up to the interpreter.
+    /// The code outlived its own timeout. Whether it was stopped is up to the interpreter.
     #[error("{call} ran for longer than its timeout of {} s", .after.as_secs_f64())]
     CodeTimedOut {
         /// Which call.
         call: Call,
-        /// The time-out.
+        /// The timeout.
         after: Duration,
     },
     /// The file is longer than was to be read.
@@ -144,14 +144,14 @@ impl std::fmt::Display for Call {
     }
 }
 
-/// An answer that is no success.
+/// A response that is no success.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorResponse {
     /// Its status.
     pub status: StatusCode,
     /// What it said.
-    pub said: ErrorBody,
+    pub body: ErrorBody,
     /// What it means.
     pub verdict: Verdict,
     /// Which attempt of its call got it: 1, unless a layer below has sent the request again.
@@ -161,10 +161,10 @@ pub struct ErrorResponse {
 impl std::fmt::Display for ErrorResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.status.as_u16())?;
-        if let Some(code) = &self.said.code {
+        if let Some(code) = &self.body.code {
             write!(f, " {code}")?;
         }
-        match self.said.message.as_str() {
+        match self.body.message.as_str() {
             "" => Ok(()),
             message => write!(f, ": {message}"),
         }
@@ -227,24 +227,24 @@ impl Error {
     /// Which attempt of its call it was, as far as the response says.
     pub(crate) fn attempt(&self) -> u32 {
         match self {
-            Self::Status { answer, .. } => answer.attempt,
+            Self::Status { response, .. } => response.attempt,
             _ => 1,
         }
     }
 
-    /// The status of the answer, if the service said no.
+    /// The status of the response, if the service said no.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
-            Self::Status { answer, .. } => Some(answer.status),
+            Self::Status { response, .. } => Some(response.status),
             _ => None,
         }
     }
 
     /// What the service said, in its own words.
-    pub fn said(&self) -> Option<&ErrorBody> {
+    pub fn body(&self) -> Option<&ErrorBody> {
         match self {
-            Self::Status { answer, .. } => Some(&answer.said),
-            Self::Process { said, .. } => Some(said),
+            Self::Status { response, .. } => Some(&response.body),
+            Self::Process { body, .. } => Some(body),
             _ => None,
         }
     }
@@ -265,10 +265,10 @@ impl Error {
             Self::NoResponse { source, .. } => {
                 verdict_of_error(&**source).unwrap_or_else(|| verdict_of_transport(&**source))
             }
-            Self::Status { answer, .. } => answer.verdict,
+            Self::Status { response, .. } => response.verdict,
             Self::DeadlineExceeded { .. } => Verdict::transient(Effect::Maybe),
             Self::BrokenResponse { .. } => Verdict::unknown(),
-            Self::Process { said, .. } => verdict_of_stream_error(said),
+            Self::Process { body, .. } => verdict_of_stream_error(body),
             Self::Request { .. } => Verdict::permanent(),
             Self::CommandTimedOut { .. }
             | Self::CodeTimedOut { .. }

@@ -3,7 +3,7 @@ use serde_json::Value;
 /// The most of a message that is kept, in characters. The messages of E2B are below 300.
 const LONGEST: usize = 512;
 
-/// What the service said in the body of an answer that is no success.
+/// What the service said in the body of a response that is no success.
 ///
 /// E2B's API and envd say `{"code", "message", "error_code"?}`, envd's remote calls
 /// `{"code": "not_found", "message"}`, the proxy before the sandboxes adds `sandboxId`; balancers

@@ -31,9 +31,9 @@ impl Hidden {
     }
 
     /// `said` without any of it.
-    pub(crate) fn hide(&self, said: ErrorBody) -> ErrorBody {
+    pub(crate) fn hide(&self, body: ErrorBody) -> ErrorBody {
         let fields = self.fields.iter().flatten().filter_map(|field| field.to_str().ok());
-        fields.chain(self.texts.iter().map(String::as_str)).fold(said, ErrorBody::without)
+        fields.chain(self.texts.iter().map(String::as_str)).fold(body, ErrorBody::without)
     }
 }
 
@@ -51,8 +51,8 @@ mod tests {
     fn what_is_hidden_is_not_shown_and_short_words_stay() {
         let request = Request::get("/").header("x-api-key", "e2b_key").body(()).unwrap();
         let hidden = Hidden::of(&request).and([&"s3cr3t".to_owned(), &"1".to_owned()]);
-        let said = hidden.hide(ErrorBody::parse(b"e2b_key may not use s3cr3t 1 time"));
-        assert_eq!(said.message, "*** may not use *** 1 time");
+        let body = hidden.hide(ErrorBody::parse(b"e2b_key may not use s3cr3t 1 time"));
+        assert_eq!(body.message, "*** may not use *** 1 time");
         assert!(!format!("{hidden:?}").contains("e2b_key"));
     }
 }

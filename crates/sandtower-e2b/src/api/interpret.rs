@@ -11,13 +11,13 @@ use crate::{
     verdict_of_response,
 };
 
-/// Says what E2B's answers mean: the hook of [`InterpretLayer`](sandtower_http::InterpretLayer).
+/// Says what E2B's responses mean: the hook of [`InterpretLayer`](sandtower_http::InterpretLayer).
 ///
-/// - An answer that is no success gets the [`Verdict`] of [`verdict_of_response`].
-/// - An answer that hands out a sandbox (create, connect, resume) gets the [`Sandbox`] itself as an
+/// - A response that is no success gets the [`Verdict`] of [`verdict_of_response`].
+/// - A response that hands out a sandbox (create, connect, resume) gets the [`Sandbox`] itself as an
 ///   extension, so that layers above can look after it without touching the body. If it cannot be
 ///   made out, the verdict is unknown: there is a sandbox, and nobody knows which.
-/// - An answer to a creation that knows no such template gets a [`TemplateNotFound`].
+/// - A response to a creation that knows no such template gets a [`TemplateNotFound`].
 /// - A listing, or another short message that is safe to ask for again, is read before it is handed on:
 ///   one that breaks off is a transient failure. That goes by the [`DEFAULT_CAP`] of the layer: do not
 ///   lower it.
@@ -27,7 +27,7 @@ use crate::{
 /// It is the last to see a request, and notes on those that make a sandbox that they were sent: see
 /// [`Tracking`](crate::Tracking).
 ///
-/// Compressed bodies are not read; their answers are judged by their status.
+/// Compressed bodies are not read; their responses are judged by their status.
 ///
 /// ```
 /// use sandtower_e2b::E2bInterpret;
@@ -42,7 +42,7 @@ pub struct E2bInterpret {
 }
 
 impl E2bInterpret {
-    /// Recognises answers by `rules`: for providers that speak E2B's API in other words.
+    /// Recognises responses by `rules`: for providers that speak E2B's API in other words.
     pub const fn new(rules: &'static [Rule]) -> Self {
         Self { rules }
     }
@@ -93,15 +93,15 @@ impl Interpret for E2bInterpret {
                 Err(_) => drop(head.extensions.insert(Verdict::unknown())),
             }
         } else {
-            let said = ErrorBody::parse(body.bytes);
+            let body = ErrorBody::parse(body.bytes);
             let verdict =
-                verdict_of_response(self.rules, *operation, head.status, &head.headers, &said);
+                verdict_of_response(self.rules, *operation, head.status, &head.headers, &body);
             head.extensions.insert(verdict);
-            if is_template_not_found(*operation, head.status.as_u16(), &said) {
+            if is_template_not_found(*operation, head.status.as_u16(), &body) {
                 head.extensions.insert(TemplateNotFound);
             }
             if *operation == op::SANDBOX_CREATE {
-                head.extensions.insert(said);
+                head.extensions.insert(body);
             }
         }
     }

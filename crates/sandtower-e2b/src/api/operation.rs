@@ -5,7 +5,7 @@ use std::time::Duration;
 use sandtower_core::{Operation, Replay, Scope};
 
 /// One table of all operations, so that numbers stay dense and no operation is without a word on
-/// whether it may be replayed, and how many seconds may pass until the head of its answer.
+/// whether it may be replayed, and how many seconds may pass until the head of its response.
 macro_rules! operations {
     ($($index:literal $constant:ident $name:literal $replay:ident $seconds:tt $doc:literal)*) => {
         $(
@@ -25,7 +25,7 @@ macro_rules! operations {
             }
         }
 
-        /// How long an attempt at `operation` may take, until the head of its answer is there.
+        /// How long an attempt at `operation` may take, until the head of its response is there.
         pub(crate) const fn timeout(operation: Operation) -> Option<Duration> {
             match operation.index() {
                 $($index => operations!(@ $seconds),)*
@@ -49,7 +49,7 @@ operations! {
     3 SANDBOX_LIST "sandbox_list" safe 30 "`GET /sandboxes`."
     4 SANDBOX_INFO "sandbox_info" safe 30 "`GET /sandboxes/{id}`."
     5 SANDBOX_KILL "sandbox_kill" safe 30 "`DELETE /sandboxes/{id}`: a repeat finds it gone."
-    6 SANDBOX_TIMEOUT "sandbox_timeout" safe 30 "`POST /sandboxes/{id}/timeout`: the time-out is absolute."
+    6 SANDBOX_TIMEOUT "sandbox_timeout" safe 30 "`POST /sandboxes/{id}/timeout`: the timeout is absolute."
     7 SANDBOX_PAUSE "sandbox_pause" safe 60 "`POST /sandboxes/{id}/pause`: a repeat finds it paused."
     8 SANDBOX_RESUME "sandbox_resume" safe 60 "`POST /sandboxes/{id}/resume`: a repeat finds it running."
     9 SANDBOX_REFRESH "sandbox_refresh" safe 30 "`POST /sandboxes/{id}/refreshes`."
@@ -130,8 +130,9 @@ mod tests {
     fn what_a_sandbox_answers_itself_is_of_another_scope_than_the_control_plane() {
         let of_sandboxes = ["envd_", "file_", "process_", "code_", "sandbox_traffic"];
         for operation in ALL {
-            let answers = of_sandboxes.iter().any(|start| operation.name().starts_with(start));
-            let expected = if answers { SANDBOXES } else { CONTROL_PLANE };
+            let is_of_sandboxes =
+                of_sandboxes.iter().any(|start| operation.name().starts_with(start));
+            let expected = if is_of_sandboxes { SANDBOXES } else { CONTROL_PLANE };
             assert_eq!(scope(*operation), expected, "{operation}");
         }
         assert_eq!(scope(Operation::CALL), CONTROL_PLANE);

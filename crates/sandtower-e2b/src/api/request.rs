@@ -28,7 +28,7 @@ const USER_AGENT: HeaderValue =
 /// the minute after which balancers cut silent connections.
 const KEEPALIVE_SECONDS: u16 = 50;
 
-/// The most digits that Connect allows in its time-out: 10, which is 115 days.
+/// The most digits that Connect allows in its timeout: 10, which is 115 days.
 const LONGEST_TIMEOUT_MS: u128 = 9_999_999_999;
 
 /// A request to the control plane; a body is JSON.
@@ -126,7 +126,7 @@ fn milliseconds(timeout: Duration) -> HeaderValue {
     HeaderValue::from(u64::try_from(milliseconds).unwrap_or(u64::MAX))
 }
 
-/// What of a request its answer must not be quoted with.
+/// What of a request its response must not be quoted with.
 pub(crate) fn secrets<B>(request: &Request<B>) -> [Option<HeaderValue>; 3] {
     [API_KEY, ACCESS_TOKEN, TRAFFIC_TOKEN].map(|name| request.headers().get(name).cloned())
 }

@@ -20,8 +20,8 @@ const END: u8 = 0b10;
 /// | `unavailable`, `aborted` | transient, effect maybe |
 /// | `unknown`, `internal`, `data_loss`, a code that nobody knows | unknown, effect maybe |
 /// | any other | permanent: it is about the request, or about this one sandbox |
-pub(crate) fn verdict_of_stream_error(said: &ErrorBody) -> Verdict {
-    match said.code.as_deref() {
+pub(crate) fn verdict_of_stream_error(body: &ErrorBody) -> Verdict {
+    match body.code.as_deref() {
         Some("deadline_exceeded" | "canceled") => Verdict::success(),
         Some("unavailable" | "aborted") => Verdict::transient(Effect::Maybe),
         Some(
@@ -96,8 +96,8 @@ impl ReadEnd for StreamEnd {
 
     fn verdict(self: Box<Self>) -> Option<Verdict> {
         let last: Last = serde_json::from_slice(self.last.as_deref()?).ok()?;
-        let said = ErrorBody::parse(last.error?.to_string().as_bytes());
-        Some(verdict_of_stream_error(&said))
+        let body = ErrorBody::parse(last.error?.to_string().as_bytes());
+        Some(verdict_of_stream_error(&body))
     }
 }
 

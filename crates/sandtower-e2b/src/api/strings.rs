@@ -4,7 +4,7 @@ use sandtower_core::{Effect, Operation, Verdict};
 
 use crate::{ErrorBody, operation as op};
 
-/// One row: answers of these statuses that say this mean that.
+/// One row: responses of these statuses that say this mean that.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     statuses: &'static [u16],
@@ -12,7 +12,7 @@ pub struct Rule {
     verdict: Verdict,
 }
 
-/// How an answer is recognised by its words. Case is ignored in messages, not in codes.
+/// How a response is recognised by its words. Case is ignored in messages, not in codes.
 #[derive(Clone, Copy, Debug)]
 enum Says {
     /// Its message begins so.
@@ -24,27 +24,27 @@ enum Says {
 }
 
 impl Rule {
-    /// Answers of `statuses` whose message begins with `text` mean `verdict`.
+    /// Responses of `statuses` whose message begins with `text` mean `verdict`.
     pub const fn begins(statuses: &'static [u16], text: &'static str, verdict: Verdict) -> Self {
         Self { statuses, says: Says::Begins(text), verdict }
     }
 
-    /// Answers of `statuses` whose message has `text` in it mean `verdict`.
+    /// Responses of `statuses` whose message has `text` in it mean `verdict`.
     pub const fn mentions(statuses: &'static [u16], text: &'static str, verdict: Verdict) -> Self {
         Self { statuses, says: Says::Mentions(text), verdict }
     }
 
-    /// Answers of `statuses` whose error code is `code` mean `verdict`.
+    /// Responses of `statuses` whose error code is `code` mean `verdict`.
     pub const fn code(statuses: &'static [u16], code: &'static str, verdict: Verdict) -> Self {
         Self { statuses, says: Says::Code(code), verdict }
     }
 
-    /// What an answer means that this row is about.
-    pub(crate) fn verdict(&self, status: u16, said: &ErrorBody) -> Option<Verdict> {
+    /// What a response means that this row is about.
+    pub(crate) fn verdict(&self, status: u16, body: &ErrorBody) -> Option<Verdict> {
         let recognised = match self.says {
-            Says::Begins(text) => begins(&said.message, text),
-            Says::Mentions(text) => mentions(&said.message, text),
-            Says::Code(code) => said.code.as_deref() == Some(code),
+            Says::Begins(text) => begins(&body.message, text),
+            Says::Mentions(text) => mentions(&body.message, text),
+            Says::Code(code) => body.code.as_deref() == Some(code),
         };
         (recognised && self.statuses.contains(&status)).then_some(self.verdict)
     }
@@ -60,10 +60,10 @@ pub(crate) fn mentions(message: &str, text: &str) -> bool {
     message.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text))
 }
 
-/// Whether an answer to a creation says that there is no such template. A server that does not know
-/// the call at all answers 404 too, but speaks of no template.
-pub(crate) fn is_template_not_found(operation: Operation, status: u16, said: &ErrorBody) -> bool {
-    operation == op::SANDBOX_CREATE && status == 404 && mentions(&said.message, "template")
+/// Whether a response to a creation says that there is no such template. A server that does not know
+/// the call at all returns 404 too, but speaks of no template.
+pub(crate) fn is_template_not_found(operation: Operation, status: u16, body: &ErrorBody) -> bool {
+    operation == op::SANDBOX_CREATE && status == 404 && mentions(&body.message, "template")
 }
 
 /// What E2B's API says to a call that it does not have.
@@ -72,17 +72,17 @@ pub(crate) const NO_SUCH_CALL: &str = "no matching operation";
 /// What a pause of a sandbox that is paused is answered.
 const ALREADY_PAUSED: &str = "already paused";
 
-/// Whether an answer says that what was asked for is so already: to a kill, that there is no such
+/// Whether a response says that what was asked for is so already: to a kill, that there is no such
 /// sandbox; to a pause, that it is paused.
-pub(crate) fn is_so_already(operation: Operation, status: u16, said: &ErrorBody) -> bool {
+pub(crate) fn is_so_already(operation: Operation, status: u16, body: &ErrorBody) -> bool {
     match status {
         404 => operation == op::SANDBOX_KILL,
-        409 => operation == op::SANDBOX_PAUSE && mentions(&said.message, ALREADY_PAUSED),
+        409 => operation == op::SANDBOX_PAUSE && mentions(&body.message, ALREADY_PAUSED),
         _ => false,
     }
 }
 
-/// Whether an answer says that the sandbox is busy with something else, which passes: it is being
+/// Whether a response says that the sandbox is busy with something else, which passes: it is being
 /// killed, paused, snapshotted.
 pub(crate) fn is_busy(operation: Operation, status: u16) -> bool {
     let waits = [op::SANDBOX_KILL, op::SANDBOX_CONNECT, op::SANDBOX_PAUSE];
@@ -112,7 +112,7 @@ pub const E2B: &[Rule] = &[
         "The sandbox has too many concurrent incoming connections",
         PASSING_OF_ONE,
     ),
-    // Creation. The API says these once it has given up, with nothing left running; a time-out can
+    // Creation. The API says these once it has given up, with nothing left running; a timeout can
     // leave a sandbox that starts late.
     Rule::code(&[500], "sandbox_create_failed", PASSING),
     Rule::code(&[500], "sandbox_create_refused", Verdict::permanent()),

@@ -16,7 +16,7 @@ const ENDLESS: [Operation; 6] = [
     op::FILE_WRITE,
 ];
 
-/// How long each operation of E2B may take: an attempt until the head of its answer, and a whole
+/// How long each operation of E2B may take: an attempt until the head of its response, and a whole
 /// call with its waits and retries.
 ///
 /// The [client](crate::Client) holds calls to it, and gives up a response whose body stands still for as
@@ -26,7 +26,7 @@ const ENDLESS: [Operation; 6] = [
 /// |---|---|---|
 /// | create, connect, resume, fork, snapshot, pause, template builds | 60 | E2B's API gives up after 70 s, its official clients after 60 |
 /// | reading a file | 3 | it is read within the sandbox's host, and may be read again |
-/// | writing a file | 60 | all of it goes before the head of the answer comes |
+/// | writing a file | 60 | all of it goes before the head of the response comes |
 /// | health | 5 | what takes longer is not well |
 /// | other calls of a sandbox's envd | 10 or 30 | |
 /// | other calls of the control plane; starting a command; anything unknown | 30 | |
@@ -65,7 +65,7 @@ impl Row {
 }
 
 impl Timeouts {
-    /// Another time-out for attempts at `operation`; `None`: endless. Operations that are not
+    /// Another timeout for attempts at `operation`; `None`: endless. Operations that are not
     /// [E2B's](crate::operation::ALL) have that of [`Operation::CALL`].
     #[must_use]
     pub fn attempt(mut self, operation: Operation, limit: impl Into<Option<Duration>>) -> Self {
@@ -73,19 +73,19 @@ impl Timeouts {
         self
     }
 
-    /// Another time-out for calls of `operation`; `None`: endless.
+    /// Another timeout for calls of `operation`; `None`: endless.
     #[must_use]
     pub fn call(mut self, operation: Operation, limit: impl Into<Option<Duration>>) -> Self {
         self.row_mut(operation).call = limit.into();
         self
     }
 
-    /// The time-out of attempts at `operation`.
+    /// The timeout of attempts at `operation`.
     pub fn attempt_of(&self, operation: Operation) -> Option<Duration> {
         self.row(operation).attempt
     }
 
-    /// The time-out of calls of `operation`.
+    /// The timeout of calls of `operation`.
     pub fn call_of(&self, operation: Operation) -> Option<Duration> {
         self.row(operation).call
     }

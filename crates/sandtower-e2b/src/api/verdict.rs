@@ -8,10 +8,10 @@ use crate::{
     strings::{Rule, is_busy, is_so_already},
 };
 
-/// What an answer that is no success means: by what it said if `rules` know it, else by its status
+/// What a response that is no success means: by what it said if `rules` know it, else by its status
 /// and header fields as HTTP has it.
 ///
-/// | answer | verdict |
+/// | response | verdict |
 /// |---|---|
 /// | 429, all sandboxes or template builds of the plan in use | exhausted |
 /// | 429, connections of one sandbox | transient, effect none, about one |
@@ -27,22 +27,22 @@ use crate::{
 /// | 404 to a kill, 409 "already paused" to a pause | success: it is so |
 /// | 400, 401, 403, 404, any other 409 | permanent |
 ///
-/// What the user's own program answers on its own port is a success of the service, whatever its
+/// What the user's own program returns on its own port is a success of the service, whatever its
 /// status, but for 502, 503 and 504, which balancers send too.
 pub fn verdict_of_response(
     rules: &[Rule],
     operation: Operation,
     status: StatusCode,
     fields: &HeaderMap,
-    said: &ErrorBody,
+    body: &ErrorBody,
 ) -> Verdict {
     let by_status = verdict_of_status(status, fields);
-    if is_so_already(operation, status.as_u16(), said) {
+    if is_so_already(operation, status.as_u16(), body) {
         let mut success = Verdict::success();
         success.allowance = by_status.allowance;
         return success;
     }
-    let known = rules.iter().find_map(|rule| rule.verdict(status.as_u16(), said));
+    let known = rules.iter().find_map(|rule| rule.verdict(status.as_u16(), body));
     let meant = match known {
         Some(verdict) => verdict,
         None if is_busy(operation, status.as_u16()) => Verdict::transient(Effect::None).about_one(),

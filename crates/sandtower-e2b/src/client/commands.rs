@@ -33,7 +33,7 @@ where
     /// Runs a command and collects what it prints, until it ends. An exit code that is not 0 is no
     /// error.
     ///
-    /// Dropping the future does not stop the command: its time-out does.
+    /// Dropping the future does not stop the command: its timeout does.
     ///
     /// # Errors
     ///

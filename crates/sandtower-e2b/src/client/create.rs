@@ -155,10 +155,10 @@ fn tell(creation: &Creation, error: &Error, took: Duration) {
 /// Whether the server does not have the call at all. One that has it knows no such template, and says so
 /// in the words of the API: sending that creation once more would cost a second place in the queue.
 fn is_unknown_call(error: &Error) -> bool {
-    let Error::Status { answer, .. } = error else { return false };
-    match answer.status.as_u16() {
+    let Error::Status { response, .. } = error else { return false };
+    match response.status.as_u16() {
         405 => true,
-        404 => !answer.said.is_json || mentions(&answer.said.message, NO_SUCH_CALL),
+        404 => !response.body.is_json || mentions(&response.body.message, NO_SUCH_CALL),
         _ => false,
     }
 }

@@ -8,7 +8,7 @@ use sandtower_fallback::{Failed, FallbackLayer, Rewrite, Rewritten, When};
 
 use crate::{Creation, E2bClassify, EVENTS};
 
-/// The service knows no template of the name that a creation asked for: an extension of its answer,
+/// The service knows no template of the name that a creation asked for: an extension of its response,
 /// written by [`E2bInterpret`](crate::E2bInterpret).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TemplateNotFound;
@@ -59,8 +59,8 @@ impl<B> Rewrite<Request<Full<Bytes>>, Response<B>> for DefaultTemplate {
         (creation, mut request): Self::Kept,
         failed: &Failed<'_, Response<B>>,
     ) -> Option<Request<Full<Bytes>>> {
-        let answer = failed.answer.ok()?;
-        answer.extensions().get::<TemplateNotFound>()?;
+        let response = failed.answer.ok()?;
+        response.extensions().get::<TemplateNotFound>()?;
         creation.with_template(&*self.template, &mut request);
         tracing::info!(
             target: EVENTS,

@@ -25,7 +25,7 @@ use crate::{
 
 use super::{Client, is_already_there, is_not_found};
 
-/// The longest file that is read unless told otherwise: 16 MiB.
+/// The longest file that is read by default: 16 MiB.
 const LONGEST_FILE: usize = 16 * 1_024 * 1_024;
 
 /// In bytes a second: what goes slower does not arrive.

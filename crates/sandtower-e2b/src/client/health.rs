@@ -27,7 +27,7 @@ where
     ///
     /// # Errors
     ///
-    /// It did not answer, or not with a success.
+    /// It did not respond, or not with a success.
     pub async fn health(&self) -> Result<(), Error> {
         let call = Call::new(op::HEALTH, None);
         self.control(&call, Method::GET, "/health", Bytes::new()).await.map(drop)

@@ -19,7 +19,7 @@ use super::Client;
 
 /// A sandbox that is killed when this is dropped: see [`Client::kill_on_drop`].
 ///
-/// Dropping waits for nothing. The sandbox is handed to the client's [account](Client::creations),
+/// Dropping waits for nothing. The sandbox is handed to the client's [account](Client::tracker),
 /// which kills it in the background: it tries again for up to 15 minutes, counts what came of it, and
 /// tells by a `WARN` event with the target `sandtower::e2b` if nothing did. Until that is settled the
 /// account can be [drained](SandboxTracker::drain), as a stack's `drain` does; without one, whatever is about
@@ -28,7 +28,7 @@ use super::Client;
 pub struct KillOnDrop {
     sandbox: Sandbox,
     kill: Kill,
-    creations: SandboxTracker,
+    tracker: SandboxTracker,
     by: CleanUp,
     /// Whether there is anything left to do.
     held: bool,
@@ -78,7 +78,7 @@ where
         });
         let spare = Requests::new(self.service.clone(), Arc::clone(&self.config));
         let by = CleanUp::here(Arc::new(spare));
-        KillOnDrop { sandbox, kill, creations: self.account(), by, held: true }
+        KillOnDrop { sandbox, kill, tracker: self.account(), by, held: true }
     }
 }
 
@@ -116,7 +116,7 @@ impl Drop for KillOnDrop {
         if !self.held {
             return;
         }
-        self.creations.release(self.sandbox.id().clone(), &self.by.or_here());
+        self.tracker.release(self.sandbox.id().clone(), &self.by.or_here());
     }
 }
 

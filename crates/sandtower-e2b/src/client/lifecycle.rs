@@ -28,7 +28,7 @@ where
     B::Error: Into<BoxError>,
 {
     /// Ends a sandbox. `false`: it was gone already. One that a repeated attempt finds gone was ended
-    /// by an attempt before it, whose answer was lost or said otherwise.
+    /// by an attempt before it, whose response was lost or said otherwise.
     ///
     /// # Errors
     ///
@@ -38,8 +38,8 @@ where
         let path = format!("/sandboxes/{id}");
         match self.control(&call, Method::DELETE, &path, Bytes::new()).await {
             Ok(_) => Ok(true),
-            Err(Error::Status { answer, .. }) if answer.status == StatusCode::NOT_FOUND => {
-                Ok(answer.attempt > 1)
+            Err(Error::Status { response, .. }) if response.status == StatusCode::NOT_FOUND => {
+                Ok(response.attempt > 1)
             }
             Err(error) => Err(error),
         }
@@ -136,6 +136,6 @@ fn lifetime_body(lifetime: Option<Duration>) -> Bytes {
 }
 
 fn is_so_already(error: &Error) -> bool {
-    let Error::Status { call, answer } = error else { return false };
-    strings::is_so_already(call.operation, answer.status.as_u16(), &answer.said)
+    let Error::Status { call, response } = error else { return false };
+    strings::is_so_already(call.operation, response.status.as_u16(), &response.body)
 }

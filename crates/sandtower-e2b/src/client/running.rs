@@ -146,7 +146,7 @@ where
         match broken {
             Broken::Reported(body) => match (body.code.as_deref(), self.limit.timeout()) {
                 (Some("deadline_exceeded"), Some(after)) => Error::CommandTimedOut { call, after },
-                _ => Error::Process { call, said: Box::new(self.hidden.hide(body)) },
+                _ => Error::Process { call, body: Box::new(self.hidden.hide(body)) },
             },
             broken => Error::BrokenResponse { call, source: broken.into() },
         }

@@ -17,14 +17,14 @@ use crate::{Config, Sandbox, SandboxTracker, operation as op};
 ///
 /// For a [`HealthCheckLayer`](sandtower_health_check::HealthCheckLayer) above an
 /// [`InterpretLayer`](sandtower_http::InterpretLayer) with [`E2bInterpret`](crate::E2bInterpret),
-/// which finds the sandbox in the answer. The [probe](Probe) is an operation of its own,
+/// which finds the sandbox in the response. The [probe](Probe) is an operation of its own,
 /// [`PROCESS_START`](crate::operation::PROCESS_START) or
 /// [`ENVD_HEALTH`](crate::operation::ENVD_HEALTH). What is to be killed is handed to
 /// [`SandboxTracker`], which try until it has ended.
 #[derive(Clone, Debug)]
 pub struct SandboxCheck {
     config: Arc<Config>,
-    creations: SandboxTracker,
+    tracker: SandboxTracker,
     by: Probe,
 }
 
@@ -32,25 +32,25 @@ pub struct SandboxCheck {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Probe {
-    /// It runs `echo 'health_check'` and has to print that. It finds zombies whose daemon answers but
+    /// It runs `echo 'health_check'` and has to print that. It finds zombies whose daemon responds but
     /// that can do nothing, and costs a process in the sandbox: a quarter of a second.
     #[default]
     Command,
-    /// Its daemon answers `GET /health`: one round trip, which says no more than that.
+    /// Its daemon responds to `GET /health`: one round trip, which says no more than that.
     Health,
 }
 
 impl SandboxCheck {
     /// Talks to sandboxes, and kills them, as `config` says.
     pub fn new(config: Config) -> Self {
-        let creations = SandboxTracker::new(&config);
-        Self { config: Arc::new(config), creations, by: Probe::default() }
+        let tracker = SandboxTracker::new(&config);
+        Self { config: Arc::new(config), tracker, by: Probe::default() }
     }
 
-    /// Hands what is to be killed to `creations`, so that one account tells of all.
+    /// Hands what is to be killed to `tracker`, so that one tracker has them all.
     #[must_use]
-    pub fn creations(self, creations: SandboxTracker) -> Self {
-        Self { creations, ..self }
+    pub fn tracker(self, tracker: SandboxTracker) -> Self {
+        Self { tracker, ..self }
     }
 
     /// Finds out by this whether a sandbox is alive: by a [command](Probe::Command) unless told.
@@ -76,8 +76,8 @@ where
         info.operation == op::SANDBOX_CREATE
     }
 
-    fn probe(&self, inner: S, answer: &Response<B>) -> Option<Self::Probe> {
-        let sandbox = answer.extensions().get::<Sandbox>()?.clone();
+    fn probe(&self, inner: S, response: &Response<B>) -> Option<Self::Probe> {
+        let sandbox = response.extensions().get::<Sandbox>()?.clone();
         let requests = Requests::new(inner, Arc::clone(&self.config));
         Some(match self.by {
             Probe::Command => Box::pin(async move { requests.probe(&sandbox).await }),
@@ -85,16 +85,16 @@ where
         })
     }
 
-    fn discard(&self, inner: S, answer: Response<B>) -> Self::Discard {
-        let creations = self.creations.clone();
-        let sandbox = answer.extensions().get::<Sandbox>().map(|sandbox| sandbox.id().clone());
+    fn discard(&self, inner: S, response: Response<B>) -> Self::Discard {
+        let tracker = self.tracker.clone();
+        let sandbox = response.extensions().get::<Sandbox>().map(|sandbox| sandbox.id().clone());
         if let Some(sandbox) = &sandbox {
             let spare = Arc::new(Requests::new(inner, Arc::clone(&self.config)));
-            creations.release(sandbox.clone(), &CleanUp::here(spare));
+            tracker.release(sandbox.clone(), &CleanUp::here(spare));
         }
         Box::pin(async move {
             if let Some(sandbox) = sandbox {
-                creations.released(&sandbox).await;
+                tracker.released(&sandbox).await;
             }
         })
     }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 pin_project! {
-    /// The answer of one attempt. Dropped after the attempt was sent, what it may have made is
+    /// The response of one attempt. Dropped after the attempt was sent, what it may have made is
     /// looked for in the background.
     #[must_use = "futures do nothing unless polled"]
     pub struct TrackingFuture<F> {
@@ -79,11 +79,11 @@ impl Attempt {
         number: u32,
         marks: Marks,
         sent: Sent,
-        creations: SandboxTracker,
+        tracker: SandboxTracker,
         by: CleanUp,
     ) -> Self {
         let judge = E2bClassify.classify(request);
-        let (began, account) = (Tick::now(), Some((creations, by)));
+        let (began, account) = (Tick::now(), Some((tracker, by)));
         Self { judge, creation, marks, number, began, sent, account }
     }
 
@@ -124,11 +124,11 @@ impl Attempt {
             self.creation.events().attempt_failed(self.creation.about(), &failure);
         };
         match result {
-            Ok(answer) => {
-                let status = answer.status();
-                let said = answer.extensions().get::<ErrorBody>().cloned().unwrap_or_default();
-                let said = self.creation.hidden().hide(said);
-                tell(status.as_u16(), &ErrorResponse { status, said, verdict, attempt });
+            Ok(response) => {
+                let status = response.status();
+                let body = response.extensions().get::<ErrorBody>().cloned().unwrap_or_default();
+                let body = self.creation.hidden().hide(body);
+                tell(status.as_u16(), &ErrorResponse { status, body, verdict, attempt });
             }
             Err(error) => tell(0, &Causes(&**error)),
         }
@@ -139,7 +139,7 @@ impl Attempt {
     }
 
     /// Before when nothing of it is killed. The server makes all attempts under one key into one
-    /// sandbox, so while the call goes on that may yet be its answer.
+    /// sandbox, so while the call goes on that may yet be its response.
     fn not_before(&self, otherwise: Tick) -> Tick {
         match self.marks.attempt {
             Some(_) => otherwise,
@@ -150,9 +150,9 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        let (Some((creations, by)), Some(sent)) = (self.account.take(), self.sent.at()) else {
+        let (Some((tracker, by)), Some(sent)) = (self.account.take(), self.sent.at()) else {
             return;
         };
-        creations.watch(self.marks, sent, self.not_before(Tick::ZERO), &by);
+        tracker.watch(self.marks, sent, self.not_before(Tick::ZERO), &by);
     }
 }

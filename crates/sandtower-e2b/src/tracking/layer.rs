@@ -19,18 +19,18 @@ use crate::{Creation, Marks};
 /// [`Tracking`].
 #[derive(Clone, Debug)]
 pub struct TrackingLayer {
-    creations: SandboxTracker,
+    tracker: SandboxTracker,
 }
 
 impl TrackingLayer {
-    /// What is left behind is `creations`' business.
-    pub fn new(creations: SandboxTracker) -> Self {
-        Self { creations }
+    /// What is left behind is the business of `tracker`.
+    pub fn new(tracker: SandboxTracker) -> Self {
+        Self { tracker }
     }
 
     /// Reads and drains what is left behind.
-    pub fn creations(&self) -> &SandboxTracker {
-        &self.creations
+    pub fn tracker(&self) -> &SandboxTracker {
+        &self.tracker
     }
 }
 
@@ -38,9 +38,9 @@ impl<S: Clone> Layer<S> for TrackingLayer {
     type Service = Tracking<S>;
 
     fn layer(&self, inner: S) -> Tracking<S> {
-        let config = Arc::clone(&self.creations.shared.config);
+        let config = Arc::clone(&self.tracker.shared.config);
         let spare = Arc::new(Requests::new(inner.clone(), config));
-        Tracking { inner, spare, creations: self.creations.clone() }
+        Tracking { inner, spare, tracker: self.tracker.clone() }
     }
 }
 
@@ -54,9 +54,9 @@ impl<S: Clone> Layer<S> for TrackingLayer {
 ///   the next;
 /// - one that ends without a known result, or whose future is dropped after it was sent, is handed
 ///   to the [`SandboxTracker`];
-/// - the sandbox of one that succeeds goes up with its answer, and is released unless the client
-///   takes it: whoever drops the answer on the way leaves nothing behind. A layer above that builds
-///   its answers anew without their extensions drops it.
+/// - the sandbox of one that succeeds goes up with its response, and is released unless the client
+///   takes it: whoever drops the response on the way leaves nothing behind. A layer above that builds
+///   its responses anew without their extensions drops it.
 ///
 /// Whether and when an attempt was sent is noted by [`E2bInterpret`](crate::E2bInterpret), so that
 /// layer has to be below; without it a dropped attempt counts as not sent.
@@ -66,13 +66,13 @@ impl<S: Clone> Layer<S> for TrackingLayer {
 pub struct Tracking<S> {
     inner: S,
     spare: Arc<Requests<S>>,
-    creations: SandboxTracker,
+    tracker: SandboxTracker,
 }
 
 impl<S: Clone> Clone for Tracking<S> {
     fn clone(&self) -> Self {
         let spare = Arc::clone(&self.spare);
-        Self { inner: self.inner.clone(), spare, creations: self.creations.clone() }
+        Self { inner: self.inner.clone(), spare, tracker: self.tracker.clone() }
     }
 }
 
@@ -93,7 +93,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Full<Bytes>>) -> Self::Future {
-        let attempt = begin(&mut request, &self.creations, &self.spare);
+        let attempt = begin(&mut request, &self.tracker, &self.spare);
         TrackingFuture::new(self.inner.call(request), attempt)
     }
 }
@@ -101,7 +101,7 @@ where
 /// `None`: this is no request of a client that makes a sandbox.
 fn begin<T>(
     request: &mut Request<Full<Bytes>>,
-    creations: &SandboxTracker,
+    tracker: &SandboxTracker,
     spare: &Arc<T>,
 ) -> Option<Attempt>
 where
@@ -116,7 +116,7 @@ where
     request.extensions_mut().insert(sent.clone());
     let marks = Marks { call: creation.call(), attempt: (!creation.is_keyed()).then_some(number) };
     let by = CleanUp::here(Arc::clone(spare) as _);
-    Some(Attempt::new(request, creation, number, marks, sent, creations.clone(), by))
+    Some(Attempt::new(request, creation, number, marks, sent, tracker.clone(), by))
 }
 
 #[cfg(test)]
@@ -132,21 +132,21 @@ mod tests {
 
     const UNTAKEN: &str = "what nobody takes is seen to by a task, which keeps an instance";
 
-    /// Over answers that are taken as the client takes them.
+    /// Over responses that are taken as the client takes them.
     fn contract(
         request: impl Fn(u64) -> Req + 'static,
     ) -> Contract<Req, Res, Tracking<Mock<Req, Res>>> {
         let config = Config::new("e2b_key").unwrap();
-        let answer = |number: u64| {
-            let mut answer = Response::new(Full::default());
-            answer.extensions_mut().insert(number);
-            answer
+        let response = |number: u64| {
+            let mut response = Response::new(Full::default());
+            response.extensions_mut().insert(number);
+            response
         };
-        Exchange::new(request, answer).contract(
+        Exchange::new(request, response).contract(
             move |inner| TrackingLayer::new(SandboxTracker::new(&config)).layer(inner),
-            |answer| {
-                Unclaimed::take(answer.extensions());
-                *answer.extensions().get().unwrap()
+            |response| {
+                Unclaimed::take(response.extensions());
+                *response.extensions().get().unwrap()
             },
         )
     }
@@ -166,7 +166,7 @@ mod tests {
             request.extensions_mut().insert(creation);
             request
         })
-        // In these, answers are dropped unread; `tests/creation` drops calls at every poll.
+        // In these, responses are dropped unread; `tests/creation` drops calls at every poll.
         .skip(Scenario::CancelledCallsGiveBack, UNTAKEN)
         .skip(Scenario::UncalledServicesGiveBack, UNTAKEN)
         .run();

@@ -180,7 +180,7 @@ impl Ledger {
     }
 
     /// Makes all that waits for its time due at `now`; with `takes_over` also what was handed out to a
-    /// task that will not answer any more.
+    /// task that will not response any more.
     pub(super) fn hurry(&mut self, takes_over: bool, now: Tick) {
         let waits = |release: &Release| takes_over || !release.is_killing;
         let waiting: Vec<SandboxId> =
@@ -267,7 +267,7 @@ impl Ledger {
     pub(super) fn snapshot(&self) -> TrackerSnapshot {
         TrackerSnapshot {
             open: self.open.len() as u64,
-            releasing: self.releases.len() as u64,
+            killing: self.releases.len() as u64,
             last_abandoned: self.last_abandoned.iter().cloned().collect(),
             ..self.counts.clone()
         }

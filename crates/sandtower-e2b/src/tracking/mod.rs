@@ -21,13 +21,13 @@
 //! use sandtower_retry::RetryLayer;
 //!
 //! let config = Config::new("e2b_0123")?;
-//! let creations = SandboxTracker::new(&config);
+//! let tracker = SandboxTracker::new(&config);
 //! let retry = RetryLayer::recommended()
 //!     .classify(E2bClassify)
 //!     .resend(Http)
-//!     .reconcile(E2bReconcile::new(creations.clone()));
+//!     .reconcile(E2bReconcile::new(tracker.clone()));
 //! // retry above, this right below it, admission control and the interpreter further down.
-//! let safe_create = TrackingLayer::new(creations.clone());
+//! let safe_create = TrackingLayer::new(tracker.clone());
 //! # let _ = (retry, safe_create);
 //! # Ok::<(), sandtower_e2b::ConfigError>(())
 //! ```

@@ -30,13 +30,13 @@ const TRIES: usize = 3;
 /// [`look_within`](super::Timing::look_within); whoever cannot find out says so.
 #[derive(Clone, Debug)]
 pub struct E2bReconcile {
-    creations: SandboxTracker,
+    tracker: SandboxTracker,
 }
 
 impl E2bReconcile {
-    /// Looks by the config of `creations`.
-    pub fn new(creations: SandboxTracker) -> Self {
-        Self { creations }
+    /// Looks by the config of `tracker`.
+    pub fn new(tracker: SandboxTracker) -> Self {
+        Self { tracker }
     }
 }
 
@@ -53,23 +53,23 @@ where
 
     fn look(&self, inner: S, request: &Request<Full<Bytes>>, _: &Attempt) -> Option<Self::Look> {
         let creation = request.extensions().get::<Creation>()?.clone();
-        let (creations, config) = (self.creations.clone(), &self.creations.shared.config);
+        let (tracker, config) = (self.tracker.clone(), &self.tracker.shared.config);
         let requests = Requests::new(inner, Arc::clone(config));
         let looks = Looks {
             by: CleanUp::here(Arc::new(requests.clone())),
             requests,
-            creations: creations.clone(),
+            tracker: tracker.clone(),
             creation,
         };
         Some(Box::pin(async move {
-            within(Some(creations.look_within()), looks.look()).await.unwrap_or(Found::Unknown)
+            within(Some(tracker.look_within()), looks.look()).await.unwrap_or(Found::Unknown)
         }))
     }
 }
 
 struct Looks<S> {
     requests: Requests<S>,
-    creations: SandboxTracker,
+    tracker: SandboxTracker,
     by: CleanUp,
     creation: Creation,
 }
@@ -93,7 +93,7 @@ where
         let mut adopted = None;
         for (sandbox, marks) in listed {
             if adopted.is_some() {
-                self.creations.release(sandbox, &self.by);
+                self.tracker.release(sandbox, &self.by);
                 continue;
             }
             adopted = match self.adopt(sandbox, marks).await {
@@ -102,9 +102,9 @@ where
             };
         }
         match adopted {
-            Some(answer) => {
-                self.creations.count_adopted();
-                Found::Adopt(answer)
+            Some(response) => {
+                self.tracker.count_adopted();
+                Found::Adopt(response)
             }
             None => Found::Nothing,
         }
@@ -112,25 +112,25 @@ where
 
     /// `None`: it is being killed, or it is dead. After an error nobody can tell, and it is killed.
     async fn adopt(&self, sandbox: SandboxId, marks: Marks) -> Result<Option<Response<B>>, Error> {
-        if !self.creations.adopt(marks, &sandbox) {
+        if !self.tracker.adopt(marks, &sandbox) {
             return Ok(None);
         }
         // From here on it is killed unless it is handed out.
-        let claim = Unclaimed::sandbox(sandbox.clone(), self.creations.clone(), self.by.clone());
-        let mut answer = match self.connect(&sandbox).await {
+        let claim = Unclaimed::sandbox(sandbox.clone(), self.tracker.clone(), self.by.clone());
+        let mut response = match self.connect(&sandbox).await {
             Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {
                 return Ok(None);
             }
-            answer => answer?,
+            response => response?,
         };
-        if let Some(sandbox) = answer.extensions().get::<Sandbox>().cloned()
+        if let Some(sandbox) = response.extensions().get::<Sandbox>().cloned()
             && !self.is_alive(&sandbox).await
         {
             return Ok(None);
         }
-        *answer.status_mut() = StatusCode::CREATED;
-        answer.extensions_mut().insert(claim);
-        Ok(Some(answer))
+        *response.status_mut() = StatusCode::CREATED;
+        response.extensions_mut().insert(claim);
+        Ok(Some(response))
     }
 
     async fn connect(&self, sandbox: &SandboxId) -> Result<Response<B>, Error> {

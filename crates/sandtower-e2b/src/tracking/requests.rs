@@ -164,7 +164,7 @@ where
         let mut body = Box::pin(self.send(&call, request).await?.into_body());
         let (mut stream, mut output) = (ProcessStream::default(), Vec::new());
         let broken = |broken| match broken {
-            Broken::Reported(body) => Error::Process { call: call.clone(), said: Box::new(body) },
+            Broken::Reported(body) => Error::Process { call: call.clone(), body: Box::new(body) },
             broken => Error::BrokenResponse { call: call.clone(), source: broken.into() },
         };
         while output.len() <= LONGEST_OUTPUT {

@@ -2,14 +2,14 @@ use serde::Serialize;
 
 use crate::{CallId, Marks, SandboxId};
 
-/// What became of creations whose answer was lost, and of sandboxes that nobody got.
+/// What became of creations whose response was lost, and of sandboxes that nobody got.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TrackerSnapshot {
     /// Attempts that may still turn out to have made a sandbox.
     pub open: u64,
     /// Sandboxes that are being killed.
-    pub releasing: u64,
+    pub killing: u64,
     /// Attempts that were ever watched.
     pub watched: u64,
     /// Sandboxes that were found and handed to their caller.

@@ -35,7 +35,7 @@ pub enum TimingError {
 }
 
 impl Timing {
-    /// How long after its send an attempt whose answer is lost may still make its sandbox.
+    /// How long after its send an attempt whose response is lost may still make its sandbox.
     pub fn commit_within(mut self, within: Duration) -> Self {
         self.commit_within = within;
         self

@@ -13,7 +13,7 @@ pub(crate) struct Unclaimed(Arc<Orphan>);
 
 struct Orphan {
     what: Mutex<Option<What>>,
-    creations: SandboxTracker,
+    tracker: SandboxTracker,
     by: CleanUp,
 }
 
@@ -24,16 +24,16 @@ enum What {
 }
 
 impl Unclaimed {
-    pub(super) fn sandbox(sandbox: SandboxId, creations: SandboxTracker, by: CleanUp) -> Self {
-        Self::new(What::Sandbox(sandbox), creations, by)
+    pub(super) fn sandbox(sandbox: SandboxId, tracker: SandboxTracker, by: CleanUp) -> Self {
+        Self::new(What::Sandbox(sandbox), tracker, by)
     }
 
-    pub(super) fn of(attempt: Marks, sent: Tick, creations: SandboxTracker, by: CleanUp) -> Self {
-        Self::new(What::Of(attempt, sent), creations, by)
+    pub(super) fn of(attempt: Marks, sent: Tick, tracker: SandboxTracker, by: CleanUp) -> Self {
+        Self::new(What::Of(attempt, sent), tracker, by)
     }
 
-    fn new(what: What, creations: SandboxTracker, by: CleanUp) -> Self {
-        Self(Arc::new(Orphan { what: Mutex::new(Some(what)), creations, by }))
+    fn new(what: What, tracker: SandboxTracker, by: CleanUp) -> Self {
+        Self(Arc::new(Orphan { what: Mutex::new(Some(what)), tracker, by }))
     }
 
     /// From here on the sandbox of the response is its caller's.
@@ -48,9 +48,9 @@ impl Drop for Orphan {
     fn drop(&mut self) {
         let what = self.what.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         match what {
-            Some(What::Sandbox(sandbox)) => self.creations.release(sandbox, &self.by),
+            Some(What::Sandbox(sandbox)) => self.tracker.release(sandbox, &self.by),
             Some(What::Of(attempt, sent)) => {
-                self.creations.watch(attempt, sent, Tick::ZERO, &self.by);
+                self.tracker.watch(attempt, sent, Tick::ZERO, &self.by);
             }
             None => {}
         }

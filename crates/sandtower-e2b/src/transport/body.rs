@@ -1,4 +1,4 @@
-//! Reading the body of an answer.
+//! Reading the body of a response.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -91,7 +91,7 @@ where
         if first.len() + whole.len() + piece.len() > longest {
             return Err(Unread::TooLong(longest));
         }
-        // Most answers come in one piece, which need not be copied.
+        // Most responses come in one piece, which need not be copied.
         if whole.is_empty() && first.is_empty() {
             first = piece;
         } else {

@@ -47,14 +47,14 @@ where
     let (head, body) = response.into_parts();
     // An error is told even if its body cannot be read.
     let body = read(body, DEFAULT_CAP, patience).await.unwrap_or_default();
-    let said = ErrorBody::parse(&body);
+    let body = ErrorBody::parse(&body);
     let verdict = head.extensions.get::<Verdict>().copied().unwrap_or_else(|| {
-        verdict_of_response(E2B, call.operation, head.status, &head.headers, &said)
+        verdict_of_response(E2B, call.operation, head.status, &head.headers, &body)
     });
-    let said = hidden.hide(said);
+    let body = hidden.hide(body);
     let attempt = head.extensions.get::<Attempt>().map_or(1, |attempt| attempt.number);
-    let answer = Box::new(ErrorResponse { status: head.status, said, verdict, attempt });
-    Err(Error::Status { call: call.clone(), answer })
+    let response = Box::new(ErrorResponse { status: head.status, body, verdict, attempt });
+    Err(Error::Status { call: call.clone(), response })
 }
 
 /// The body of `response` as JSON, with its header fields.

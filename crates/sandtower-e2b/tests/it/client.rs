@@ -127,7 +127,7 @@ async fn the_two_429s_are_told_apart_without_an_interpreter_too() {
 
     let error = client.create(&NewSandbox::new("base")).await.unwrap_err();
     assert_eq!(error.status(), Some(StatusCode::TOO_MANY_REQUESTS));
-    assert_eq!(error.said().unwrap().message, "Rate limit exceeded");
+    assert_eq!(error.body().unwrap().message, "Rate limit exceeded");
     assert_eq!(error.hint(), Hint::Again { after: Some(Duration::from_secs(3)) });
 }
 

@@ -137,7 +137,7 @@ impl std::fmt::Debug for Exception {
     }
 }
 
-/// A line of the interpreter's answer.
+/// A line of the interpreter's response.
 pub(super) enum Told {
     Event(CodeEvent),
     /// Nothing comes after it.

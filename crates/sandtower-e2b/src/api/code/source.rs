@@ -29,9 +29,9 @@ pub struct Code {
 }
 
 impl Code {
-    /// How long code may run unless told otherwise: 300 s, as in the official SDKs.
+    /// How long code may run by default: 300 s, as in the official SDKs.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
-    /// How much an execution may answer unless told otherwise: 16 MiB.
+    /// How much an execution may return by default: 16 MiB.
     pub const DEFAULT_LONGEST: usize = 16 * 1_024 * 1_024;
 
     /// The code `text`, in Python and in the default context.
@@ -69,14 +69,14 @@ impl Code {
         self
     }
 
-    /// How long it may run; `None`: for ever.
+    /// How long it may run; `None`: forever.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
         self
     }
 
-    /// How many bytes an execution may answer, with output, results and charts. More is an error.
+    /// How many bytes an execution may return, with output, results and charts. More is an error.
     #[must_use]
     pub fn longest(mut self, bytes: usize) -> Self {
         self.longest = bytes;

@@ -11,10 +11,10 @@ fn unanswered(operation: Operation, source: impl Into<BoxError>) -> Error {
 }
 
 fn answered(verdict: Verdict) -> Error {
-    let said = ErrorBody::parse(br#"{"code":503,"message":"no room","error_code":"full"}"#);
-    let answer =
-        ErrorResponse { status: StatusCode::SERVICE_UNAVAILABLE, said, verdict, attempt: 1 };
-    Error::Status { call: Call::new(op::SANDBOX_CREATE, None), answer: Box::new(answer) }
+    let body = ErrorBody::parse(br#"{"code":503,"message":"no room","error_code":"full"}"#);
+    let response =
+        ErrorResponse { status: StatusCode::SERVICE_UNAVAILABLE, body, verdict, attempt: 1 };
+    Error::Status { call: Call::new(op::SANDBOX_CREATE, None), response: Box::new(response) }
 }
 
 #[test]
@@ -64,14 +64,14 @@ fn each_kind_says_which_call_it_was_what_happened_and_what_to_do() {
     let id = CallId::new(&sandtower_core::Seed::fixed(1));
     let of = |operation, id| Call { id, ..Call::new(operation, "i0abc".parse().ok()) };
     let (start, read) = (of(op::PROCESS_START, Some(id)), of(op::FILE_READ, None));
-    let (said, after) =
+    let (body, after) =
         (ErrorBody::parse(br#"{"code":"not_found","message":"no bash"}"#), Duration::from_secs(9));
     let started = format!("`process_start` of sandbox `i0abc` (call {id})");
     let file = "`file_read` of sandbox `i0abc`";
     let reset = || BoxError::from(io::Error::from(io::ErrorKind::ConnectionReset));
-    let answer = ErrorResponse {
+    let response = ErrorResponse {
         status: StatusCode::NOT_FOUND,
-        said: said.clone(),
+        body: body.clone(),
         verdict: Verdict::permanent(),
         attempt: 1,
     };
@@ -88,7 +88,7 @@ fn each_kind_says_which_call_it_was_what_happened_and_what_to_do() {
             again,
         ),
         (
-            Error::Status { call: read.clone(), answer: answer.into() },
+            Error::Status { call: read.clone(), response: response.into() },
             format!("{file} failed with status 404 not_found: no bash"),
             stop,
         ),
@@ -113,7 +113,7 @@ fn each_kind_says_which_call_it_was_what_happened_and_what_to_do() {
             again,
         ),
         (
-            Error::Process { call: start.clone(), said: said.into() },
+            Error::Process { call: start.clone(), body: body.into() },
             format!("{started} failed: no bash"),
             stop,
         ),
@@ -147,7 +147,7 @@ fn each_kind_says_which_call_it_was_what_happened_and_what_to_do() {
         assert_eq!((error.to_string(), error.hint()), (says, hint), "{error:?}");
         assert!(error.call() == &start || error.call() == &read);
         let quotes = matches!(error, Error::Status { .. } | Error::Process { .. });
-        assert_eq!(error.said().map(|said| said.message.as_str()), quotes.then_some("no bash"));
+        assert_eq!(error.body().map(|body| body.message.as_str()), quotes.then_some("no bash"));
         let has_source = matches!(
             error,
             Error::NoResponse { .. } | Error::BrokenResponse { .. } | Error::Request { .. }

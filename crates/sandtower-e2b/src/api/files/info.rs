@@ -58,13 +58,13 @@ pub enum FileKind {
     Other,
 }
 
-/// An answer about one file.
+/// A response about one file.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) entry: FileInfo,
 }
 
-/// An answer about what is in a directory. Without anything in it, the field is not there.
+/// A response about what is in a directory. Without anything in it, the field is not there.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Entries {
     #[serde(default, deserialize_with = "null_is_empty")]

@@ -181,9 +181,9 @@ mod tests {
     fn the_last_message_says_what_went_wrong() {
         assert_eq!(read_last(b"{}").unwrap(), None);
         let error = br#"{"error":{"code":"invalid_argument","message":"no such cwd"}}"#;
-        let said = read_last(error).unwrap().unwrap();
+        let body = read_last(error).unwrap().unwrap();
         assert_eq!(
-            (said.message.as_str(), said.code.as_deref()),
+            (body.message.as_str(), body.code.as_deref()),
             ("no such cwd", Some("invalid_argument")),
         );
     }

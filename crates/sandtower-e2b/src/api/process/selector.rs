@@ -53,7 +53,7 @@ pub struct ProcessInfo {
     pub tag: Option<String>,
 }
 
-/// The answer of `Process/List`.
+/// The response of `Process/List`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Processes {
     #[serde(default, deserialize_with = "null_is_empty")]

@@ -11,7 +11,7 @@ pub(super) struct Kind {
     pub(super) event: &'static str,
     /// How the attempt or the call ended.
     pub(super) outcome: &'static str,
-    /// The status of its answer; 0: there was none.
+    /// The status of its response; 0: there was none.
     pub(super) status: u16,
 }
 

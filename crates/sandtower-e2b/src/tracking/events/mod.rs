@@ -1,4 +1,4 @@
-//! What becomes of creations, as events.
+//! What becomes of tracker, as events.
 
 mod limiter;
 
@@ -14,7 +14,7 @@ use crate::{CallId, SandboxId};
 
 use self::limiter::{Kind, Limiter};
 
-/// The target of all events about creations: one filter finds them all.
+/// The target of all events about tracker: one filter finds them all.
 pub const EVENTS: &str = "sandtower::e2b::events";
 
 /// How often the same warning is told at most.
@@ -87,7 +87,7 @@ pub(crate) struct About<'a> {
 pub(crate) struct Failure<'a> {
     pub(crate) attempt: u32,
     pub(crate) verdict: Verdict,
-    /// 0: there was no answer.
+    /// 0: there was no response.
     pub(crate) status: u16,
     pub(crate) error: &'a dyn Display,
     pub(crate) took: Duration,

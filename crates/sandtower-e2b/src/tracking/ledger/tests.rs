@@ -60,7 +60,7 @@ fn a_listing_that_broke_off_settles_nothing_but_what_it_showed_is_killed() {
     ledger.watch(attempt(1, 1), at(0), at(0), at(0));
     let half = Listed { complete: false, ..all([("late", attempt(1, 1))]) };
     ledger.listed(half, at(200), at(201));
-    assert_eq!((ledger.snapshot().open, ledger.snapshot().releasing), (1, 1));
+    assert_eq!((ledger.snapshot().open, ledger.snapshot().killing), (1, 1));
 }
 
 #[test]
@@ -68,10 +68,10 @@ fn what_its_call_may_still_adopt_is_left_alone_and_what_is_being_killed_is_not_a
     let mut ledger = ledger();
     ledger.watch(attempt(1, 1), at(0), at(20), at(0));
     ledger.listed(all([("mine", attempt(1, 1))]), at(5), at(6));
-    assert_eq!(ledger.snapshot().releasing, 0);
+    assert_eq!(ledger.snapshot().killing, 0);
     assert!(ledger.adopt(attempt(1, 1), &id("mine")));
     ledger.listed(all([("mine", attempt(1, 1))]), at(25), at(26));
-    assert_eq!(ledger.snapshot().releasing, 0, "it is held");
+    assert_eq!(ledger.snapshot().killing, 0, "it is held");
 
     ledger.watch(attempt(2, 1), at(30), at(0), at(30));
     ledger.listed(all([("late", attempt(2, 1))]), at(35), at(36));
@@ -91,7 +91,7 @@ fn kills_are_tried_until_one_succeeds_and_a_404_after_a_failed_one_was_that_one(
     ledger.release(id("gone"), at(300));
     ledger.killed(&id("gone"), false);
     let seen = ledger.snapshot();
-    assert_eq!((seen.killed, seen.gone, seen.releasing), (1, 1, 0));
+    assert_eq!((seen.killed, seen.gone, seen.killing), (1, 1, 0));
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn memory_is_bounded() {
         ledger.release(id(&format!("i{call}")), at(call));
     }
     let seen = ledger.snapshot();
-    assert_eq!((seen.open, seen.releasing), (MOST as u64, MOST as u64));
+    assert_eq!((seen.open, seen.killing), (MOST as u64, MOST as u64));
     assert_eq!((seen.abandoned, seen.last_abandoned.len()), (600, MOST_GIVEN_UP));
 }
 
@@ -228,7 +228,7 @@ proptest! {
                 Step::Wait(seconds) => now += Duration::from_secs(seconds),
             }
             let seen = ledger.snapshot();
-            prop_assert_eq!((seen.open, seen.releasing), (open.len() as u64, doomed.len() as u64));
+            prop_assert_eq!((seen.open, seen.killing), (open.len() as u64, doomed.len() as u64));
             prop_assert_eq!(ledger.is_idle(), open.is_empty() && doomed.is_empty());
             prop_assert_eq!(ledger.due.len(), ledger.releases.len());
         }

@@ -15,7 +15,7 @@ use super::pools::Pools;
 use super::route::{Route, speaks_http};
 use super::{HttpTransport, connect::Connector};
 
-/// Answers within a round trip or two, or is not there. Nothing was sent yet, so trying again is
+/// Responses within a round trip or two, or is not there. Nothing was sent yet, so trying again is
 /// safe: better early.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Below the minute after which many balancers drop a silent connection.
@@ -148,7 +148,7 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// How long a connection is kept that nobody uses. 45 s unless told otherwise, at most a year: longer,
+    /// How long a connection is kept that nobody uses. 45 s by default, at most a year: longer,
     /// and a balancer on the way has dropped it when it is needed.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;

@@ -22,7 +22,7 @@ pub struct ConnectTimedOut {
 }
 
 /// Makes connections: finds the name, connects, goes through the proxy, and shakes hands for TLS,
-/// all of it within one time-out.
+/// all of it within one timeout.
 #[derive(Clone)]
 pub(super) struct Connector {
     pub(super) https: HttpsConnector<Route>,
