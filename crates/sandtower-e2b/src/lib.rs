@@ -6,7 +6,7 @@
 //! - [`E2bInterpret`] reads what E2B's errors say, so that "too many a second" and "all slots are
 //!   taken", both 429, are told apart by all layers above; [`verdict_of_response`] is its table,
 //!   [`strings`] the words it goes by;
-//! - [`Client`] makes sandboxes, runs commands and code in them, reads and writes their files, and
+//! - [`Client`] creates sandboxes, runs commands and code in them, reads and writes their files, and
 //!   ends them, over any HTTP service; each of its [errors](Error) has a [`Hint`] on whether to make
 //!   the call again;
 //! - [`Events`] tell what becomes of creations, and count it;

@@ -43,7 +43,7 @@ use crate::operation as op;
 pub struct E2bClassify;
 
 impl E2bClassify {
-    /// Classifies `request` anew and puts the result on it, in place of any before. Deadline and arrival
+    /// Classifies `request` again and puts the result on it, in place of any before. Deadline and arrival
     /// are not part of it: they keep their own extensions.
     pub fn put_info<B>(request: &mut Request<B>) -> RequestInfo {
         let info = inspect(request);
@@ -90,7 +90,7 @@ impl<B> SetDeadline<Request<B>> for E2bClassify {
     }
 }
 
-/// Whether the attempt before this one was answered so.
+/// Whether the attempt before this one found no slot.
 fn found_no_slot<B>(request: &Request<B>) -> bool {
     let last = request.extensions().get::<Attempt>().and_then(|attempt| attempt.last);
     last == Some(Outcome::Exhausted)
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_classified_once_and_a_rewritten_one_anew() {
+    fn a_request_is_classified_once_and_a_rewritten_one_again() {
         let mut request =
             Request::post("/v2/sandboxes").extension(Tenant::of("a")).body(()).unwrap();
         E2bClassify.set_deadline(&mut request, Tick::ZERO, Tick::MAX);

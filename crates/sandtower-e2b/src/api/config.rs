@@ -161,20 +161,20 @@ impl Config {
         Ok(self)
     }
 
-    /// Writes this name on all sandboxes that are made. Without it, it is random: another one for
-    /// each config that is made anew, the same for clones.
+    /// Writes this name on all sandboxes that are created. Without it, it is random: another one for
+    /// each new config, the same for clones.
     #[must_use]
     pub fn owner(self, owner: Owner) -> Self {
         Self { owner, owner_is_given: true, ..self }
     }
 
-    /// The name that is written on all sandboxes that are made.
+    /// The name that is written on all sandboxes that are created.
     pub fn owner_name(&self) -> &Owner {
         &self.owner
     }
 
     /// Sends an `Idempotency-Key` with each creation, which may then be replayed. Only for services
-    /// known to honour it: elsewhere a replay makes a second sandbox.
+    /// known to honour it: elsewhere a replay creates a second sandbox.
     #[must_use]
     pub fn idempotency_keys(self, sent: bool) -> Self {
         Self { idempotency_keys: sent, ..self }
@@ -216,7 +216,7 @@ impl Config {
     }
 
     /// Tells what becomes of creations by `events`. Without it, by events of its own: other ones for
-    /// each config that is made anew, the same for clones.
+    /// each new config, the same for clones.
     #[must_use]
     pub fn events(mut self, events: Events) -> Self {
         self.events = events;

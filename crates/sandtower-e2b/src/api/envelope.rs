@@ -42,7 +42,7 @@ pub enum EnvelopeError {
         /// What is allowed.
         longest: usize,
     },
-    /// A message is compressed, which nobody asked for.
+    /// A message is compressed, which was not asked for.
     #[error("a message is compressed")]
     Compressed,
     /// A message has flags that the protocol does not define.

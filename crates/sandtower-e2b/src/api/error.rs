@@ -125,7 +125,7 @@ impl Call {
         Self { operation, sandbox, id: None, tracked: false }
     }
 
-    /// The call that makes a sandbox.
+    /// The call that creates a sandbox.
     pub(crate) fn creation(id: CallId) -> Self {
         Self { id: Some(id), ..Self::new(SANDBOX_CREATE, None) }
     }

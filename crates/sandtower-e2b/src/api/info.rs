@@ -13,7 +13,7 @@ pub struct SandboxInfo {
     /// Its id.
     #[serde(rename = "sandboxID")]
     pub id: SandboxId,
-    /// The id of the template it was made from.
+    /// The id of the template it was created from.
     #[serde(default, rename = "templateID", deserialize_with = "odd_is_absent")]
     pub template: String,
     /// Another name of the template.
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_nobody_knows_does_not_fail_the_listing() {
+    fn an_unknown_state_does_not_fail_the_listing() {
         assert_eq!(serde_json::from_str::<State>(r#""snapshotting""#).unwrap(), State::Other);
     }
 }

@@ -14,9 +14,9 @@ use crate::{
 /// Says what E2B's responses mean: the hook of [`InterpretLayer`](sandtower_http::InterpretLayer).
 ///
 /// - A response that is no success gets the [`Verdict`] of [`verdict_of_response`].
-/// - A response that hands out a sandbox (create, connect, resume) gets the [`Sandbox`] itself as an
+/// - A response that returns a sandbox (create, connect, resume) gets the [`Sandbox`] itself as an
 ///   extension, so that layers above can look after it without touching the body. If it cannot be
-///   made out, the verdict is unknown: there is a sandbox, and nobody knows which.
+///   made out, the verdict is unknown: there is a sandbox, but not known which.
 /// - A response to a creation that knows no such template gets a [`TemplateNotFound`].
 /// - A listing, or another short message that is safe to ask for again, is read before it is handed on:
 ///   one that breaks off is a transient failure. That goes by the [`DEFAULT_CAP`] of the layer: do not
@@ -24,7 +24,7 @@ use crate::{
 /// - A stream of envd that ends in an error has an [ending](sandtower_core::Classifier::ending) that says
 ///   what it means: a breaker hears of it.
 ///
-/// It is the last to see a request, and notes on those that make a sandbox that they were sent: see
+/// It is the last to see a request, and notes on those that create a sandbox that they were sent: see
 /// [`Tracking`](crate::Tracking).
 ///
 /// Compressed bodies are not read; their responses are judged by their status.

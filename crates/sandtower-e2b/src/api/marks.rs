@@ -9,15 +9,15 @@ use crate::CallId;
 /// What the keys of our own begin with. No caller may use such keys.
 pub(crate) const PREFIX: &str = "sandtower_";
 
-/// The metadata that names the call a sandbox was made for: a [`CallId`].
+/// The metadata that names the call a sandbox was created for: a [`CallId`].
 pub const CALL_KEY: &str = "sandtower_call";
 /// The metadata that says which attempt of its call made a sandbox: a number from 1. Not there where
 /// an `Idempotency-Key` is sent, since then all attempts have to be the same to the byte.
 pub const ATTEMPT_KEY: &str = "sandtower_attempt";
-/// The metadata that names who made a sandbox: an [`Owner`].
+/// The metadata that names who created a sandbox: an [`Owner`].
 pub const OWNER_KEY: &str = "sandtower_owner";
 
-/// Names who makes sandboxes, so that one listing finds all that one process made, and an operator
+/// Names who creates sandboxes, so that one listing finds all that one process made, and an operator
 /// finds what it left behind when it crashed.
 ///
 /// 1 to 64 of the characters `[a-z0-9-]`. Random unless it is given.
@@ -70,7 +70,7 @@ impl std::fmt::Display for Owner {
     }
 }
 
-/// What was written on a sandbox when it was made: for which call, and by which attempt of it.
+/// What was written on a sandbox when it was created: for which call, and by which attempt of it.
 ///
 /// Read from the metadata of a [`SandboxInfo`](crate::SandboxInfo), where these keys are left beside
 /// the caller's own.

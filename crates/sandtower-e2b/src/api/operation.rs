@@ -44,7 +44,7 @@ macro_rules! operations {
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(30);
 
 operations! {
-    1 SANDBOX_CREATE "sandbox_create" never 60 "`POST /sandboxes`: a repeat makes a second sandbox."
+    1 SANDBOX_CREATE "sandbox_create" never 60 "`POST /sandboxes`: a repeat creates a second sandbox."
     2 SANDBOX_CONNECT "sandbox_connect" safe 60 "`POST /sandboxes/{id}/connect`: joins a start in flight."
     3 SANDBOX_LIST "sandbox_list" safe 30 "`GET /sandboxes`."
     4 SANDBOX_INFO "sandbox_info" safe 30 "`GET /sandboxes/{id}`."
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_sandbox_answers_itself_is_of_another_scope_than_the_control_plane() {
+    fn what_a_sandbox_responds_to_itself_is_of_another_scope_than_the_control_plane() {
         let of_sandboxes = ["envd_", "file_", "process_", "code_", "sandbox_traffic"];
         for operation in ALL {
             let is_of_sandboxes =

@@ -75,7 +75,7 @@ pub(crate) fn inside(
     Ok(request)
 }
 
-/// A remote call of envd that is answered by one message.
+/// A remote call of envd whose response is one message.
 pub(crate) fn unary(
     config: &Config,
     sandbox: &Sandbox,
@@ -89,7 +89,7 @@ pub(crate) fn unary(
     Ok(as_user(request, user).body(Full::new(serde_json::to_vec(message)?.into()))?)
 }
 
-/// A remote call of envd that is answered by a stream of messages, for at most `timeout`.
+/// A remote call of envd whose response is a stream of messages, for at most `timeout`.
 pub(crate) fn stream(
     config: &Config,
     sandbox: &Sandbox,

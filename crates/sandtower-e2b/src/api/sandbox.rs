@@ -102,7 +102,7 @@ impl Sandbox {
         &self.id
     }
 
-    /// The id of the template it was made from.
+    /// The id of the template it was created from.
     pub fn template(&self) -> Option<&str> {
         self.template.as_deref()
     }

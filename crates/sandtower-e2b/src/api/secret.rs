@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-/// A key or a token. Its value is in no `Debug`, error or log; whoever needs it says so by
+/// A key or a token. Its value is in no `Debug`, error or log; code that needs it says so by
 /// [`expose`](Secret::expose).
 ///
 /// ```

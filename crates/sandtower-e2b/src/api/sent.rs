@@ -10,7 +10,7 @@ use sandtower_core::Tick;
 pub(crate) struct Sent(Arc<AtomicU64>);
 
 impl Sent {
-    /// Notes on a request that makes a sandbox that it leaves now.
+    /// Notes on a request that creates a sandbox that it leaves now.
     pub(crate) fn mark(extensions: &Extensions) {
         if let Some(sent) = extensions.get::<Self>() {
             let now = Tick::now().as_nanos().max(1);

@@ -18,7 +18,7 @@ const END: u8 = 0b10;
 /// |---|---|
 /// | `deadline_exceeded`, `canceled` | success: it did what it was asked for, for as long as that was wanted |
 /// | `unavailable`, `aborted` | transient, effect maybe |
-/// | `unknown`, `internal`, `data_loss`, a code that nobody knows | unknown, effect maybe |
+/// | `unknown`, `internal`, `data_loss`, any unknown code | unknown, effect maybe |
 /// | any other | permanent: it is about the request, or about this one sandbox |
 pub(crate) fn verdict_of_stream_error(body: &ErrorBody) -> Verdict {
     match body.code.as_deref() {

@@ -69,7 +69,7 @@ pub(crate) fn is_template_not_found(operation: Operation, status: u16, body: &Er
 /// What E2B's API says to a call that it does not have.
 pub(crate) const NO_SUCH_CALL: &str = "no matching operation";
 
-/// What a pause of a sandbox that is paused is answered.
+/// What the service says to the pause of a paused sandbox.
 const ALREADY_PAUSED: &str = "already paused";
 
 /// Whether a response says that what was asked for is so already: to a kill, that there is no such
@@ -90,7 +90,7 @@ pub(crate) fn is_busy(operation: Operation, status: u16) -> bool {
 }
 
 const PASSING: Verdict = Verdict::transient(Effect::None);
-/// Of one sandbox, or of one call: the service is well.
+/// Of one sandbox, or of one call: the service is healthy.
 const PASSING_OF_ONE: Verdict = PASSING.about_one();
 const PERHAPS_DONE: Verdict = Verdict::transient(Effect::Maybe);
 

@@ -38,7 +38,7 @@ where
         self.start_code(sandbox, code).await?.execution().await
     }
 
-    /// Runs code, and hands out the stream of what it does.
+    /// Runs code, and returns the stream of what it does.
     ///
     /// # Errors
     ///
@@ -100,12 +100,12 @@ where
         self.about_context(sandbox, Method::DELETE, &path).await
     }
 
-    /// Begins a context anew: nothing of what was set in it is left. `false`: there is none of this
+    /// Restarts a context: nothing of what was set in it is left. `false`: there is none of this
     /// id.
     ///
     /// # Errors
     ///
-    /// It may have begun anew all the same.
+    /// It may have restarted all the same.
     pub async fn restart_context(&self, sandbox: &Sandbox, id: &str) -> Result<bool, Error> {
         let path = format!("/contexts/{}/restart", encode(id));
         self.about_context(sandbox, Method::POST, &path).await

@@ -44,7 +44,7 @@ where
         self.start(sandbox, command).await?.output(command.longest_output).await
     }
 
-    /// Starts a command, and hands out the stream of what it does as soon as it runs.
+    /// Starts a command, and returns the stream of what it does as soon as it runs.
     ///
     /// ```no_run
     /// # use bytes::Bytes;

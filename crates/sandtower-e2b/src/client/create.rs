@@ -1,4 +1,4 @@
-//! Making sandboxes.
+//! Creating sandboxes.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -33,7 +33,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Makes a sandbox.
+    /// Creates a sandbox.
     ///
     /// A server that does not have the newer creation call is asked by the older one, now and from
     /// then on.
@@ -46,7 +46,7 @@ where
     /// # Errors
     ///
     /// After an error whose [hint](Error::hint) is [`Look`](crate::Hint::Look) there may be a
-    /// sandbox that nobody holds: find it by the id of the [call](Call::id), which is its metadata
+    /// orphaned sandbox: find it by the id of the [call](Call::id), which is its metadata
     /// [`CALL_KEY`](crate::CALL_KEY).
     pub async fn create(&self, new: &NewSandbox) -> Result<Sandbox, Error> {
         let id = self.config.next_call();
@@ -66,7 +66,7 @@ where
             Ok((sandbox, response)) => {
                 let attempt = creation.attempts().max(1);
                 events.succeeded(creation.about(), sandbox.id(), attempt, took);
-                // Last: whoever listens to events may panic.
+                // Last: a `tracing` subscriber may panic.
                 Unclaimed::take(&response);
                 Ok(sandbox)
             }
@@ -77,7 +77,7 @@ where
         }
     }
 
-    /// The sandbox, and the extensions of its response: whoever drops them without taking it leaves it
+    /// The sandbox, and the extensions of its response: dropped without taking it, it is left
     /// to the tracker.
     async fn made(
         &self,

@@ -13,7 +13,7 @@ use crate::{Creation, E2bClassify, EVENTS};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TemplateNotFound;
 
-/// Makes a sandbox of a default template where the one that was asked for is not found.
+/// Creates a sandbox of a default template where the one that was asked for is not found.
 ///
 /// The other creation belongs to the same call: it has its [`CallId`](crate::CallId), its metadata
 /// and its environment. Each use is told by the `INFO` event `sandbox_create_default_template` with the

@@ -23,7 +23,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Whether the control plane is well: an error if not.
+    /// Whether the control plane is healthy: an error if not.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ where
     ///
     /// # Errors
     ///
-    /// Nobody can tell.
+    /// It cannot be told.
     pub async fn envd_health(&self, sandbox: &Sandbox) -> Result<bool, Error> {
         let call = Call::new(op::ENVD_HEALTH, Some(sandbox.id().clone()));
         let request = request::inside(&self.config, sandbox, ENVD_PORT, Method::GET, "/health")

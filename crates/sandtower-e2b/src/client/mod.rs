@@ -58,7 +58,7 @@ pub use running::Running;
 pub struct Client<S> {
     service: S,
     config: Arc<Config>,
-    /// The server is known to have only the older way to make a sandbox.
+    /// The server is known to have only the older way to create a sandbox.
     older_creation: Arc<AtomicBool>,
     tracker: Option<SandboxTracker>,
 }

@@ -18,7 +18,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Kills the sandboxes that `owner` made and that are not `held`, running or paused: what a
+    /// Kills the sandboxes that `owner` created and that are not `held`, running or paused: what a
     /// process of that [name](crate::Config::owner) left behind when it crashed. Returns which it
     /// killed.
     ///

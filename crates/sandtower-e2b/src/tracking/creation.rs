@@ -12,8 +12,8 @@ use crate::{
     tracking::events::About,
 };
 
-/// What a request to make a sandbox asks for, and for which call: an extension of the requests of
-/// [`Client::create`](crate::Client::create), from which layers write its body anew without having
+/// What a request to create a sandbox asks for, and for which call: an extension of the requests of
+/// [`Client::create`](crate::Client::create), from which layers rewrite its body without having
 /// to read it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Creation {
@@ -32,7 +32,7 @@ struct Begun {
     attempts: AtomicU32,
     /// How often the key was changed.
     keys: AtomicU32,
-    /// Whether an attempt under the key of now may have made a sandbox.
+    /// Whether an attempt under the key of now may have created a sandbox.
     unknown: AtomicBool,
 }
 
@@ -87,7 +87,7 @@ impl Creation {
         self.begun.attempts.load(Ordering::Relaxed)
     }
 
-    /// Writes `request` anew to make a sandbox of another template, for the same call.
+    /// Rewrites `request` to create a sandbox of another template, for the same call.
     pub fn with_template(&self, template: impl Into<String>, request: &mut Request<Full<Bytes>>) {
         let new = NewSandbox::clone(&self.new).with_template(template);
         let other = Self { new: Arc::new(new), ..self.clone() };
@@ -110,7 +110,7 @@ impl Creation {
         self.begun.attempts.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
-    /// Nobody knows what an attempt made: the next one has to have the same key.
+    /// It is unknown what an attempt created: the next one has to have the same key.
     pub(crate) fn left_unknown(&self) {
         self.begun.unknown.store(true, Ordering::Relaxed);
     }

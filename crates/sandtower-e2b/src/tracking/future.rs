@@ -60,7 +60,7 @@ impl<F> std::fmt::Debug for TrackingFuture<F> {
     }
 }
 
-/// One attempt to make a sandbox. Dropped, it is abandoned if it was sent.
+/// One attempt to create a sandbox. Dropped, it is abandoned if it was sent.
 pub(super) struct Attempt {
     judge: HttpClassifier,
     creation: Creation,
@@ -113,7 +113,7 @@ impl Attempt {
                 tracker.watch(self.marks, self.sent_at(), self.not_before(look), &by);
             }
         }
-        // Last: whoever listens to events may panic.
+        // Last: a `tracing` subscriber may panic.
         self.tell(verdict, result);
     }
 

@@ -15,7 +15,7 @@ use super::tracker::{CleanUp, SandboxTracker};
 use crate::api::sent::Sent;
 use crate::{Creation, Marks};
 
-/// Sees to it that no attempt to make a sandbox leaves one behind that nobody holds: see
+/// Tracks each attempt to create a sandbox, so that none leaves an orphan behind: see
 /// [`Tracking`].
 #[derive(Clone, Debug)]
 pub struct TrackingLayer {
@@ -44,7 +44,7 @@ impl<S: Clone> Layer<S> for TrackingLayer {
     }
 }
 
-/// A service under which each attempt to make a sandbox is numbered and accounted for: made by a
+/// A service under which each attempt to create a sandbox is numbered and accounted for: made by a
 /// [`TrackingLayer`].
 ///
 /// It stands below retries and above all that makes attempts wait, and looks only at requests of
@@ -55,8 +55,8 @@ impl<S: Clone> Layer<S> for TrackingLayer {
 /// - one that ends without a known result, or whose future is dropped after it was sent, is handed
 ///   to the [`SandboxTracker`];
 /// - the sandbox of one that succeeds goes up with its response, and is released unless the client
-///   takes it: whoever drops the response on the way leaves nothing behind. A layer above that builds
-///   its responses anew without their extensions drops it.
+///   takes it: dropping the response on the way leaves nothing behind. A layer above that builds
+///   its responses again without their extensions drops it.
 ///
 /// Whether and when an attempt was sent is noted by [`E2bInterpret`](crate::E2bInterpret), so that
 /// layer has to be below; without it a dropped attempt counts as not sent.
@@ -98,7 +98,7 @@ where
     }
 }
 
-/// `None`: this is no request of a client that makes a sandbox.
+/// `None`: this is no request of a client that creates a sandbox.
 fn begin<T>(
     request: &mut Request<Full<Bytes>>,
     tracker: &SandboxTracker,
@@ -130,7 +130,7 @@ mod tests {
     type Req = Request<Full<Bytes>>;
     type Res = Response<Full<Bytes>>;
 
-    const UNTAKEN: &str = "what nobody takes is seen to by a task, which keeps an instance";
+    const UNTAKEN: &str = "orphans are cleaned up by a task, which keeps an instance";
 
     /// Over responses that are taken as the client takes them.
     fn contract(

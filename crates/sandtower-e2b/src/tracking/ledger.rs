@@ -15,7 +15,7 @@ use crate::{Marks, SandboxId};
 pub(super) const MOST: usize = 10_000;
 /// The most that is remembered of what was given up.
 const MOST_GIVEN_UP: usize = 256;
-/// After this long a listing or a kill that was handed out and never came back is done again: its
+/// After this long a listing or a kill that was begun and never came back is done again: its
 /// task was lost.
 const LEASE: Duration = Duration::from_secs(180);
 const SLOWEST_SWEEP: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ pub(super) struct Ledger {
     /// Attempts that may still turn out to have made a sandbox.
     open: BTreeMap<Marks, Open>,
     releases: BTreeMap<SandboxId, Release>,
-    /// A listing was handed out.
+    /// A listing has begun.
     lists: bool,
     /// The releases by when they are next tried.
     due: BTreeSet<(Tick, SandboxId)>,
@@ -49,7 +49,7 @@ struct Open {
 #[derive(Clone, Copy, Debug)]
 struct Release {
     next: Tick,
-    /// Its kill was handed out.
+    /// Its kill has begun.
     is_killing: bool,
     failures: u32,
     gives_up: Tick,
@@ -90,7 +90,7 @@ impl Ledger {
         }
     }
 
-    /// An attempt that was sent at `sent` ended without anybody knowing what it made. Nothing of it
+    /// An attempt that was sent at `sent` ended without a known result. Nothing of it
     /// is released before `not_before`.
     ///
     /// Returns what had to be given up for it.
@@ -134,7 +134,7 @@ impl Ledger {
         self.open.remove(attempt);
     }
 
-    /// Nobody holds `sandbox`.
+    /// `sandbox` is an orphan.
     pub(super) fn release(&mut self, sandbox: SandboxId, now: Tick) -> Option<Abandoned> {
         if self.releases.contains_key(&sandbox) {
             return None;
@@ -157,7 +157,7 @@ impl Ledger {
         self.releases.contains_key(sandbox)
     }
 
-    /// What to do at `now`. What is handed out is to be answered by one of the methods below.
+    /// What to do at `now`. What it returns is to be reported by one of the methods below.
     pub(super) fn next(&mut self, now: Tick) -> Next {
         let due = self.due.first().cloned();
         if let Some((at, sandbox)) = &due

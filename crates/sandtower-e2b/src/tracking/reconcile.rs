@@ -19,7 +19,7 @@ use crate::{Creation, Error, Marks, Sandbox, SandboxId};
 /// How often each step of a look is tried.
 const TRIES: usize = 3;
 
-/// Looks what became of an attempt to make a sandbox whose result is unknown: the hook of a
+/// Looks what became of an attempt to create a sandbox whose result is unknown: the hook of a
 /// [`RetryLayer`](sandtower_retry::RetryLayer) above a [`TrackingLayer`](super::TrackingLayer)
 /// with the same [`SandboxTracker`].
 ///
@@ -27,7 +27,7 @@ const TRIES: usize = 3;
 /// fetches its access token again, and probed; a dead one is killed, and counts as nothing. Of more
 /// than one the others are killed. If nothing is found the call may be tried again: should a
 /// latecomer turn up, the [`SandboxTracker`] kill it. All of it takes at most
-/// [`look_within`](super::Timing::look_within); whoever cannot find out says so.
+/// [`look_within`](super::Timing::look_within); after that its result stays unknown.
 #[derive(Clone, Debug)]
 pub struct E2bReconcile {
     tracker: SandboxTracker,
@@ -110,12 +110,12 @@ where
         }
     }
 
-    /// `None`: it is being killed, or it is dead. After an error nobody can tell, and it is killed.
+    /// `None`: it is being killed, or it is dead. After an error it is unknown which, and it is killed.
     async fn adopt(&self, sandbox: SandboxId, marks: Marks) -> Result<Option<Response<B>>, Error> {
         if !self.tracker.adopt(marks, &sandbox) {
             return Ok(None);
         }
-        // From here on it is killed unless it is handed out.
+        // From here on it is killed unless it is returned.
         let claim = Unclaimed::sandbox(sandbox.clone(), self.tracker.clone(), self.by.clone());
         let mut response = match self.connect(&sandbox).await {
             Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {

@@ -2,7 +2,7 @@ use serde::Serialize;
 
 use crate::{CallId, Marks, SandboxId};
 
-/// What became of creations whose response was lost, and of sandboxes that nobody got.
+/// What became of creations whose response was lost, and of orphaned sandboxes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TrackerSnapshot {
@@ -14,7 +14,7 @@ pub struct TrackerSnapshot {
     pub watched: u64,
     /// Sandboxes that were found and handed to their caller.
     pub adopted: u64,
-    /// Sandboxes that were killed since nobody held them.
+    /// Orphaned sandboxes that were killed.
     pub killed: u64,
     /// Sandboxes that had ended by themselves when they were to be killed.
     pub gone: u64,

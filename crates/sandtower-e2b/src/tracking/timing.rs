@@ -8,7 +8,7 @@ use std::time::Duration;
 /// | [`listing_lag`](Timing::listing_lag) | 20 s | so long a new sandbox may be missing from the listing |
 /// | [`look_within`](Timing::look_within) | 20 s | a caller waits for it: a listing, a connect and a probe take 2 s when all is well |
 /// | [`sweep_every`](Timing::sweep_every) | 5 s | a latecomer holds a slot of the plan until it is seen |
-/// | [`abandon_after`](Timing::abandon_after) | 15 min | longer than an outage that somebody is not called for |
+/// | [`abandon_after`](Timing::abandon_after) | 15 min | longer than most outages |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "it does nothing by itself"]
 pub struct Timing {

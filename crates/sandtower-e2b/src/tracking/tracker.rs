@@ -166,7 +166,7 @@ impl SandboxTracker {
         }
     }
 
-    /// An attempt ended, and nobody knows what it made.
+    /// An attempt ended, and what it created is unknown.
     pub(super) fn watch(&self, attempt: Marks, sent: Tick, not_before: Tick, by: &CleanUp) {
         self.start(by, |ledger, now| ledger.watch(attempt, sent, not_before, now));
     }
@@ -192,7 +192,7 @@ impl SandboxTracker {
         adopts
     }
 
-    /// Nobody holds `sandbox`.
+    /// `sandbox` is an orphan.
     pub(crate) fn release(&self, sandbox: SandboxId, by: &CleanUp) {
         self.start(by, |ledger, now| ledger.release(sandbox, now));
     }

@@ -7,7 +7,7 @@ use super::tracker::{CleanUp, SandboxTracker};
 use crate::{Marks, SandboxId};
 
 /// A sandbox that was created for a client that has not taken it yet: an extension of the response.
-/// Dropped unclaimed, with its response, it is an orphan and is killed, whoever dropped it.
+/// Dropped unclaimed, with its response, it is an orphan and is killed.
 #[derive(Clone)]
 pub(crate) struct Unclaimed(Arc<Orphan>);
 

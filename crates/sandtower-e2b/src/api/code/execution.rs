@@ -142,7 +142,7 @@ pub(super) enum Told {
     Event(CodeEvent),
     /// Nothing comes after it.
     End,
-    /// Something that nobody knows.
+    /// Something unknown.
     Nothing,
 }
 

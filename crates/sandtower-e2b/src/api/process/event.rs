@@ -53,16 +53,16 @@ pub(super) enum Message {
         pid: u32,
     },
     Event(ProcessEvent),
-    /// Nothing but that it is alive, or something that nobody knows.
+    /// Nothing but that it is alive, or something unknown.
     Alive,
 }
 
 /// A message that makes no sense.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Nonsense {
-    #[error("envd sent an event that is no json")]
+    #[error("envd sent an event that is not JSON")]
     Json(#[from] serde_json::Error),
-    #[error("envd sent output that is no base64")]
+    #[error("envd sent output that is not base64")]
     Base64,
 }
 

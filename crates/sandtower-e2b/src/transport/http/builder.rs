@@ -67,19 +67,19 @@ enum Proxy {
 #[non_exhaustive]
 pub enum TransportError {
     /// What was given as certificates is none.
-    #[error("`root_certificates` has to be one or more certificates in PEM")]
+    #[error("`root_certificates` must be one or more certificates in PEM")]
     NotACertificate,
     /// A certificate cannot be a root.
     #[error("`root_certificates` has a certificate that cannot be a root")]
     NotARoot(#[source] rustls::Error),
     /// No server could be trusted.
     #[error(
-        "no server can be trusted: with `only_own_roots` there has to be one of `root_certificates`"
+        "no server can be trusted: with `only_own_roots` there must be one of `root_certificates`"
     )]
     NoRoots,
     /// The proxy that was given is none.
     #[error(
-        "`proxy` has to be a url such as http://user:password@proxy.test:3128; socks is not spoken"
+        "`proxy` must be a URL such as http://user:password@proxy.test:3128; socks is not spoken"
     )]
     Proxy,
     /// The proxy that the environment names for this host is none.
@@ -97,7 +97,7 @@ pub enum TransportError {
     #[error("`idle_timeout` must be at most {} days", LONGEST_IDLE.as_secs() / 86_400)]
     IdleTimeout,
     /// TLS cannot be set up.
-    #[error("tls cannot be set up")]
+    #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
 }
 
@@ -148,14 +148,14 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// How long a connection is kept that nobody uses. 45 s by default, at most a year: longer,
+    /// How long an unused connection is kept. 45 s by default, at most a year: longer,
     /// and a balancer on the way has dropped it when it is needed.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
         self
     }
 
-    /// How many connections over HTTP/1.1 to one host are kept that nobody uses. 16 unless told
+    /// How many unused connections over HTTP/1.1 to one host are kept. 16 unless told
     /// otherwise.
     pub fn idle_per_host(mut self, connections: usize) -> Self {
         self.idle_per_host = connections;

@@ -76,7 +76,7 @@ impl Pools {
         let before = {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
             let before = match own.iter().position(|own| own.host == *host) {
-                // Its pool is new since then: others who waited as long have seen to it.
+                // Its pool is new since then: a request that waited as long has seen to it.
                 Some(at) if own[at].since > sent => return,
                 Some(at) => Some(std::mem::replace(&mut own[at], new)),
                 None => {
