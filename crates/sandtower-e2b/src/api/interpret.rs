@@ -21,7 +21,7 @@ use crate::{
 /// - A listing, or another short message that is safe to ask for again, is read before it is handed on:
 ///   one that breaks off is a transient failure. That goes by the [`DEFAULT_CAP`] of the layer: do not
 ///   lower it.
-/// - A stream of envd that ends in an error has an [ending](sandtower_core::Classifier::ending) that says
+/// - A stream of envd that ends in an error has an [end](sandtower_core::ClassifyResponse::end_of_stream) that says
 ///   what it means: a breaker hears of it.
 ///
 /// It is the last to see a request, and notes on those that create a sandbox that they were sent: see

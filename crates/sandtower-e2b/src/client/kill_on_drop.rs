@@ -22,7 +22,7 @@ use super::Client;
 /// Dropping waits for nothing. The sandbox is handed to the client's [account](Client::tracker),
 /// which kills it in the background: it tries again for up to 15 minutes, counts what came of it, and
 /// tells by a `WARN` event with the target `sandtower::e2b` if nothing did. Until that is settled the
-/// account can be [drained](SandboxTracker::drain), as a stack's `drain` does; without one, whatever is about
+/// account can be [drained](SandboxTracker::drain_within), as a stack's `drain` does; without one, whatever is about
 /// to end the program should [`close`](Self::close) instead.
 #[must_use = "dropped at once, it is killed at once"]
 pub struct KillOnDrop {
