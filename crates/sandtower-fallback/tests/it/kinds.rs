@@ -58,11 +58,9 @@ async fn over_a_service_that_cannot_be_made_each_call_goes_to_the_alternative_an
 async fn an_instance_whose_readiness_failed_is_neither_polled_nor_cloned_again() {
     for alternative in [true, false] {
         let (mock, handle) = Mock::<u64, u64>::always(1);
-        // Whatever comes of the first instance after its failure fails too: only others are ready.
-        let mut asked = 0;
-        handle.set_readiness(move |_| {
-            asked += 1;
-            if asked == 1 { Readiness::Err("broken pipe".into()) } else { Readiness::Ready }
+        handle.set_readiness(|instance| match instance.is_original() {
+            true => Readiness::Err("broken pipe".into()),
+            false => Readiness::Ready,
         });
         let respond = move |_: &Failed<'_, u64>| alternative.then_some(7);
         let mut service = FallbackLayer::respond("seven", respond, safe()).layer(mock);
@@ -123,10 +121,38 @@ async fn a_busy_probe_cannot_keep_its_lease() {
     probe.abort();
 }
 
+/// Its future can be polled on for ever, unlike most.
+#[derive(Clone)]
+struct Fused;
+
+impl Service<u64> for Fused {
+    type Response = u64;
+    type Error = BoxError;
+    type Future = FusedFuture;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: u64) -> FusedFuture {
+        FusedFuture(request)
+    }
+}
+
+struct FusedFuture(u64);
+
+impl Future for FusedFuture {
+    type Output = Result<u64, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(if self.0 == 0 { Err("failed".into()) } else { Ok(self.0) })
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn polled_after_it_is_done_it_panics() {
     async fn panics<S: Service<u64, Response = u64, Error = BoxError>>(mut service: S) {
-        let mut call = Box::pin(service.ready().await.unwrap().call(1));
+        let mut call = Box::pin(service.ready().await.unwrap().call(0));
         let _ = call.as_mut().await;
         let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -134,15 +160,12 @@ async fn polled_after_it_is_done_it_panics() {
         assert!(again.is_err());
     }
     let respond = |_: &Failed<'_, u64>| Some(7);
-    for answers in [true, false] {
-        let (mock, handle) = Mock::<u64, u64>::always(1);
-        if !answers {
-            handle.set_readiness(|_| Readiness::Err("broken pipe".into()));
-        }
-        panics(FallbackLayer::respond("seven", respond, safe()).layer(mock.clone())).await;
-        let config = FailoverConfig::new("places");
-        panics(Failover::new(config, [("one", mock)], safe()).unwrap()).await;
-    }
+    panics(FallbackLayer::respond("seven", respond, safe()).layer(Fused)).await;
+    panics(FallbackLayer::to("itself", Fused, safe()).layer(Fused)).await;
+    panics(FallbackLayer::respond("seven", respond, safe()).layer(unmakeable())).await;
+    let config = || FailoverConfig::new("places");
+    panics(Failover::new(config(), [("one", Fused)], safe()).unwrap()).await;
+    panics(Failover::new(config(), [("one", Fused), ("two", Fused)], safe()).unwrap()).await;
 }
 
 fn extreme() -> impl Strategy<Value = Duration> {

@@ -269,12 +269,39 @@ async fn a_failure_of_the_callers_own_request_ends_the_call() {
     assert_eq!((handle.counts().calls, layer.handle().snapshot().cancelled), (1, 1));
 }
 
+/// Its future can be polled on for ever, unlike most.
+#[derive(Clone)]
+struct Fused;
+
+impl Service<u64> for Fused {
+    type Response = u64;
+    type Error = BoxError;
+    type Future = FusedFuture;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: u64) -> FusedFuture {
+        FusedFuture(request)
+    }
+}
+
+struct FusedFuture(u64);
+
+impl Future for FusedFuture {
+    type Output = Result<u64, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(if self.0 == 0 { Err("failed".into()) } else { Ok(self.0) })
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn polled_after_it_is_done_it_panics() {
-    for answer in [Answer::ok(7), failed(Verdict::permanent())] {
-        let (mock, _handle) = Mock::<u64, u64>::in_turn([answer]);
-        let mut service = classic().layer(mock);
-        let mut call = Box::pin(service.ready().await.unwrap().call(1));
+    for request in [0, 7] {
+        let mut service = classic().layer(Fused);
+        let mut call = Box::pin(service.ready().await.unwrap().call(request));
         let _ = call.as_mut().await;
         let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
