@@ -89,7 +89,7 @@ impl Handles {
         say(&format!("\nretry: {} retries, {} calls cured", retry.retries, retry.cured));
         say(&format!("health check: {} checked, {} failed", check.checked, check.failed));
         say(&format!("rate limit: {creations} creations sent within the hour"));
-        say(&format!("circuit breaker: {}", self.breaker.state()));
+        say(&format!("circuit breaker: {}", self.breaker.snapshot().state));
     }
 }
 

@@ -109,7 +109,7 @@ impl Seen {
     }
 }
 
-/// Every two seconds a user comes, who wants a sandbox, runs code in it and ends it. Creations go by
+/// Every two seconds a user comes, who wants a sandbox, runs code in it and ends it. SandboxTracker go by
 /// way of `creates`; what is done in a sandbox by way of `rest`.
 pub(crate) async fn users<C, S, B>(sim: &Sim, creates: C, rest: Client<S>) -> Result<Seen, BoxError>
 where

@@ -1,4 +1,4 @@
-//! Creations in bad weather, and whether anything is left behind: the table in
+//! SandboxTracker in bad weather, and whether anything is left behind: the table in
 //! `docs/safe-creation.md`.
 //!
 //! ```sh

@@ -71,7 +71,7 @@ async fn main() -> Result<(), BoxError> {
     for _ in 0..3 {
         say(&call(client.clone()).await);
     }
-    say(&format!("calls that came in: {}; the breaker is {}", work.info(), breaker.state()));
+    say(&format!("calls that came in: {}; the breaker is {}", work.info(), breaker.snapshot().state));
     Ok(())
 }
 

@@ -44,11 +44,11 @@ async fn retries_do_not_hammer_an_open_breaker() {
     });
     let breaker = CircuitBreaker::classic("E2B");
     let service =
-        RetryLayer::classic().layer(CircuitBreakerLayer::new(breaker.clone()).layer(mock));
+        RetryLayer::classic().layer(CircuitBreakerLayer::from_breaker(breaker.clone()).layer(mock));
     for _ in 0..2 {
         service.clone().oneshot(1).await.unwrap_err();
     }
-    assert_eq!(breaker.state().to_string(), "open");
+    assert_eq!(breaker.snapshot().state.to_string(), "open");
     let (calls, start) = (handle.counts().calls, Tick::now());
 
     let error = service.oneshot(1).await.unwrap_err();

@@ -155,7 +155,8 @@ impl RateLimit {
         self.handle.shared.saving.as_ref().map_or(0, |saving| saving.cleanup(self.name()))
     }
 
-    fn name(&self) -> &str {
+    /// The name in rejections, events and snapshots.
+    pub fn name(&self) -> &str {
         &self.config().name
     }
 

@@ -75,11 +75,11 @@ impl E2b {
         self.handles.snapshot()
     }
 
-    /// Closes for good: see [`Handles::drain`].
+    /// Shuts down within 5 minutes: see [`Handles::drain_within`].
     ///
     /// # Errors
     ///
-    /// Something that nobody holds is not ended yet.
+    /// Something was left when the time was over.
     ///
     /// # Panics
     ///
@@ -112,7 +112,7 @@ impl E2b {
     pub fn watched(&self, progress: Progress) -> Self {
         let service = self.client.service().clone().watched(progress);
         let client = Client::new(service, self.config.clone());
-        let client = client.creations(self.handles.creations.clone());
+        let client = client.tracker(self.handles.tracker.clone());
         Self { client, ..self.clone() }
     }
 }

@@ -48,7 +48,7 @@
 //!
 //! The default feature `transport` is `e2b` with an HTTP client. One layer alone, with
 //! `default-features = false`, brings neither HTTP nor TLS. [`Message`] says what a
-//! user reads while waiting, or after a failure; [`ServiceBuilderExt`] puts layers into a chain.
+//! user reads while waiting, or after a failure.
 //!
 //! In the repository, `docs/guide.md` says how to choose layers and put them together,
 //! `docs/settings.md` what each setting does, `docs/migration.md` how to come here from retries of one's
@@ -57,7 +57,8 @@
 #[cfg(feature = "e2b")]
 mod client;
 mod message;
-mod service_builder;
+#[cfg(all(feature = "admission", feature = "rate-limit"))]
+mod queue;
 #[cfg(feature = "e2b")]
 pub mod stack;
 #[cfg(feature = "transport")]
@@ -66,7 +67,8 @@ mod start;
 #[cfg(feature = "e2b")]
 pub use client::E2b;
 pub use message::Message;
-pub use service_builder::ServiceBuilderExt;
+#[cfg(all(feature = "admission", feature = "rate-limit"))]
+pub use queue::rate_limit_queue;
 #[cfg(feature = "transport")]
 pub use start::{StartError, e2b};
 

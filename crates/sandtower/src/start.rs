@@ -18,35 +18,32 @@ use crate::stack::{BuildError, Stack};
 /// # Errors
 ///
 /// The key cannot be one, or the environment names a proxy that cannot be used.
-pub fn e2b(api_key: impl AsRef<str>) -> Result<E2b<HttpTransport>, StartError> {
+pub fn e2b(api_key: impl AsRef<str>) -> Result<E2b, StartError> {
     Stack::builder(Config::new(api_key)?).build()?.connect()
 }
 
-impl<F> Stack<F> {
+impl Stack {
     /// A client with this stack around the default transport.
     ///
     /// # Errors
     ///
     /// The environment names a proxy that cannot be used.
-    pub fn connect(&self) -> Result<E2b<HttpTransport, F>, StartError>
-    where
-        F: tower_layer::Layer<crate::stack::Templated<HttpTransport>>,
-    {
+    pub fn connect(&self) -> Result<E2b, StartError> {
         Ok(E2b::new(self, HttpTransport::new()?))
     }
 }
 
-/// A client that cannot be made.
+/// Why a client cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The key, or where E2B is, makes no sense.
+    /// The key, or an address of E2B, is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The stack makes no sense.
+    /// A setting of the stack is invalid.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// There is no way to connect.
+    /// The transport cannot be set up.
     #[error(transparent)]
     Transport(#[from] TransportError),
 }

@@ -15,10 +15,10 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use sandtower::admission::{CallState, Progress};
 use sandtower::core::{BoxError, Seed, Tick};
-use sandtower::e2b::{Config, NewSandbox, Sandbox, Timeouts, operation as op};
+use sandtower::e2b::{Config, E2bClassify, NewSandbox, Sandbox, Timeouts, operation as op};
 use sandtower::fallback::{Failed, FallbackLayer};
 use sandtower::stack::{Component, Plan, Preset, Stack};
-use sandtower::{E2b, Message, ServiceBuilderExt as _};
+use sandtower::{E2b, Message};
 use sandtower_testkit::{Answer, Exchange, Mock, Scenario};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
@@ -50,7 +50,7 @@ fn the_whole_stack_keeps_the_tower_contract() {
 
 #[test]
 fn without_any_of_its_parts_it_keeps_the_tower_contract() {
-    for &part in Component::ALL {
+    for &component in Component::ALL {
         keeps_the_contract(move || {
             let stack = Stack::builder(config()).default_template("base").disable(component);
             stack.seed(Seed::fixed(1)).build().expect("a stack without a part")
@@ -210,9 +210,13 @@ async fn a_breaker_that_was_dropped_never_opens() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fallback_stands_above_all_attempts() {
-    let fallback = FallbackLayer::answer("no list", |failed: &Failed<'_, _>| {
-        failed.answer.is_err().then(|| unreachable!("the service answers"))
-    });
+    let fallback = FallbackLayer::respond(
+        "no list",
+        |failed: &Failed<'_, _>| {
+            failed.result.is_err().then(|| unreachable!("the service responds"))
+        },
+        E2bClassify,
+    );
     let stack = Stack::builder(config()).fallback(fallback).build().unwrap();
     let client = stack.client(always(StatusCode::SERVICE_UNAVAILABLE));
     assert!(client.list(&Default::default()).await.is_err());
@@ -224,11 +228,11 @@ async fn its_parts_stack_in_any_order() {
     let parts = Stack::builder(config()).build().unwrap().into_parts();
     let service = ServiceBuilder::new()
         .layer(parts.deadline)
-        .layer(parts.health_check)
+        .option_layer(parts.health_check)
         .layer(parts.timeout)
         .layer(parts.admission)
-        .layer(parts.retry)
-        .layer(parts.safe_create)
+        .option_layer(parts.retry)
+        .layer(parts.tracking)
         .layer(parts.interpret)
         .service(always(StatusCode::OK));
     let request = Request::get("https://api.e2b.app/health").body(Full::default()).unwrap();
@@ -275,7 +279,7 @@ async fn who_waits_can_be_watched() {
 #[tokio::test(start_paused = true)]
 async fn a_stack_stands_in_a_chain() {
     let stack = Stack::builder(config()).build().unwrap();
-    let service = ServiceBuilder::new().e2b_stack(stack).service(always(StatusCode::OK));
+    let service = ServiceBuilder::new().layer(stack).service(always(StatusCode::OK));
     let request = Request::get("https://api.e2b.app/health").body(Full::default()).unwrap();
     assert_eq!(service.oneshot(request).await.unwrap().status(), StatusCode::OK);
 }
@@ -295,10 +299,10 @@ async fn what_runs_in_sandboxes_is_to_be_had_while_the_control_plane_is_down() {
         assert!(client.create(&NewSandbox::new("base")).await.is_err());
     }
     let handles = stack.handles();
-    assert_eq!(handles.control_plane_breaker.state().label(), "open");
+    assert_eq!(handles.control_plane_breaker.snapshot().state.label(), "open");
     let sandbox = Sandbox::new("i0abc".parse().unwrap(), None);
     assert_eq!(client.read_file(&sandbox, "a").await.unwrap(), "content");
-    assert_eq!(handles.data_plane_breaker.state().label(), "closed");
+    assert_eq!(handles.data_plane_breaker.snapshot().state.label(), "closed");
 
     handles.control_plane_breaker.reset();
     handles.data_plane_breaker.force_open();

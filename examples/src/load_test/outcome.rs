@@ -53,9 +53,9 @@ pub struct Outcome {
     pub retries: u64,
     /// Requests of any kind.
     pub requests: u64,
-    /// Creations that the application asked for.
+    /// SandboxTracker that the application asked for.
     pub info: u64,
-    /// Creations that were sent.
+    /// SandboxTracker that were sent.
     pub creates: u64,
     /// Sandboxes that were never killed: nobody held them.
     pub left: u64,
@@ -117,7 +117,7 @@ impl Outcome {
         self.answers.iter().map(|answer| answer.failures).sum()
     }
 
-    /// Creations sent over creations asked for.
+    /// SandboxTracker sent over creations asked for.
     pub fn amplification(&self) -> f64 {
         self.creates as f64 / self.info.max(1) as f64
     }

@@ -1,4 +1,4 @@
-//! Creations in bad weather: whose answers are lost, whose callers go, whose listing lags.
+//! SandboxTracker in bad weather: whose answers are lost, whose callers go, whose listing lags.
 //!
 //! The simulator knows what really happened, and is asked at the end: is anything alive that nobody
 //! holds?

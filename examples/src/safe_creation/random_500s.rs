@@ -16,7 +16,7 @@ use super::weather;
 /// What users see of 500s that come by chance, with the stack and without.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Random500s {
-    /// Creations of each of the two.
+    /// SandboxTracker of each of the two.
     pub creations: u32,
     /// How many a bare client saw fail with a 500.
     pub bare: u32,
@@ -53,7 +53,7 @@ impl Random500s {
                 seen.stack += u32::from(failed == Some(Some(StatusCode::INTERNAL_SERVER_ERROR)));
                 seen.stack_failed += u32::from(failed.is_some());
             }
-            stack.handles().creations.drain(Duration::from_secs(3_600)).await?;
+            stack.handles().tracker.drain(Duration::from_secs(3_600)).await?;
             sleep(Duration::from_secs(200)).await;
             seen.leaked = sim.ledger().active;
             Ok(seen)

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use sandtower::core::{BoxError, Rejection, Rng, Seed};
-use sandtower::e2b::{Client, Config, CreationsSnapshot, Error, NewSandbox, Sandbox, operation};
+use sandtower::e2b::{Client, Config, TrackerSnapshot, Error, NewSandbox, Sandbox, operation};
 use sandtower::stack::{Plan, Stack, StackService};
 use sandtower_sim::{ConnectionError, ConnectionErrorKind, Fault, Limits, Sim, World};
 use tokio::task::JoinSet;
@@ -16,7 +16,7 @@ use tower::ServiceExt;
 
 use super::weather;
 
-/// Creations, and what they meet with.
+/// SandboxTracker, and what they meet with.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
     /// How many.
@@ -53,7 +53,7 @@ pub struct Report {
     /// Sandboxes that were made.
     pub made: u64,
     /// What the stack did about it.
-    pub creations: CreationsSnapshot,
+    pub creations: TrackerSnapshot,
     /// Time on the simulator's clock.
     pub virtual_time: Duration,
 }
@@ -69,7 +69,7 @@ impl Report {
 
 /// Callers at a time.
 const CALLERS: u32 = 16;
-/// Creations in flight.
+/// SandboxTracker in flight.
 const IN_FLIGHT: u32 = 10;
 /// Callers who keep their sandbox until the end.
 const KEEPERS: usize = 5;
@@ -116,7 +116,7 @@ impl Storm {
         while let Some(ended) = callers.join_next().await {
             ended?;
         }
-        stack.handles().creations.drain(Duration::from_secs(3_600)).await?;
+        stack.handles().tracker.drain(Duration::from_secs(3_600)).await?;
         // Whatever could still commit has done so.
         sleep(Duration::from_secs(200)).await;
         let kept = std::mem::take(&mut lock(&seen).kept);
@@ -133,7 +133,7 @@ impl Storm {
             attempts: ledger.creates.received,
             unknown: unknown.iter().filter_map(|name| ledger.faulted.get(name)).sum(),
             made: ledger.creates.created,
-            creations: stack.handles().creations.snapshot(),
+            creations: stack.handles().tracker.snapshot(),
             virtual_time: sim.elapsed(),
             ..report
         })

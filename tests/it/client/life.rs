@@ -9,7 +9,7 @@ use sandtower::E2b;
 use sandtower::admission::Progress;
 use sandtower::core::{BoxError, Seed, Tick};
 use sandtower::e2b::{
-    Client, Code, Command, Creations, ListSandboxes, NewSandbox, ProcessEvent, SandboxId, State,
+    Client, Code, Command, SandboxTracker, ListSandboxes, NewSandbox, ProcessEvent, SandboxId, State,
 };
 use sandtower::stack::{Plan, Stack};
 use sandtower_sim::{End, Fault, FaultAnswer, FaultKind, Sim};
@@ -255,20 +255,20 @@ async fn what_a_dropped_holder_leaves_is_accounted_for_and_waited_for_at_the_end
 
     drop(holders);
 
-    assert_eq!(e2b.snapshot().creations.releasing, 3);
+    assert_eq!(e2b.snapshot().tracker.releasing, 3);
     sleep(15 * SECOND).await;
-    assert_eq!((sim.active(), e2b.snapshot().creations.releasing), (3, 3));
+    assert_eq!((sim.active(), e2b.snapshot().tracker.releasing), (3, 3));
     e2b.drain().await.unwrap();
     assert_eq!(sim.active(), 0);
-    let seen = e2b.snapshot().creations;
+    let seen = e2b.snapshot().tracker;
     assert_eq!((seen.releasing, seen.killed, seen.given_up), (0, 3, 0));
 }
 
 #[test]
 fn a_holder_that_is_made_and_dropped_without_a_runtime_is_killed_once_there_is_one() {
     let sim = sandtower_sim::Config::new().build().unwrap();
-    let creations = Creations::new(&config());
-    let client = Client::new(sim.clone(), config()).creations(creations.clone());
+    let creations = SandboxTracker::new(&config());
+    let client = Client::new(sim.clone(), config()).tracker(creations.clone());
     let runtime = || {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_time().start_paused(true).build().unwrap()

@@ -14,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// After the first attempt, as the stack has it.
 pub(super) fn retry(info: &RequestInfo, verdict: &Verdict) -> String {
-    let config = retry::Config::recommended().when_throttled(WhenThrottled::WaitBelow);
+    let config = retry::Config::recommended().when_throttled(WhenThrottled::Requeue);
     let mut rng = Seed::fixed(1).rng();
     match Progress::default().decide(&config, info, verdict, Tick::ZERO, &mut rng) {
         Decision::Again => String::from("back to the line"),

@@ -35,7 +35,7 @@ pub(super) fn retry() -> Case {
 }
 
 pub(super) fn circuit_breaker() -> Case {
-    let layer = CircuitBreakerLayer::new(breaker()).classify(classify());
+    let layer = CircuitBreakerLayer::from_breaker(breaker()).classify(classify());
     Case::shared("sandtower/circuit-breaker", layer.layer(Bare))
 }
 
@@ -43,9 +43,9 @@ pub(super) fn circuit_breaker() -> Case {
 /// that does not ask how long they go on already.
 pub(super) fn circuit_breaker_open() -> Case {
     let breaker = built(BreakerConfig::new(NAME).trip(Trip::ConsecutiveFailures(5)));
-    let mut service = CircuitBreakerLayer::new(breaker.clone()).classify(classify()).layer(Bare);
+    let mut service = CircuitBreakerLayer::from_breaker(breaker.clone()).classify(classify()).layer(Bare);
     let mut tries = 0;
-    while breaker.state() != State::Open {
+    while breaker.snapshot().state != State::Open {
         assert!(tries < 1_000, "the breaker does not open");
         let _failed = bare::call(&mut service, FAILS);
         tries += 1;
@@ -98,7 +98,7 @@ pub(super) fn timeout() -> Case {
 
 /// Four layers, each with its own shell.
 pub(super) fn layers() -> Case {
-    let breaker = CircuitBreakerLayer::new(breaker()).classify(classify()).layer(Bare);
+    let breaker = CircuitBreakerLayer::from_breaker(breaker()).classify(classify()).layer(Bare);
     let limited = RateLimitLayer::new(tracking(ENDLESS)).classify(classify()).layer(breaker);
     let retry = RetryLayer::recommended().classify(classify()).layer(admitted(limited));
     Case::shared("sandtower/layers", retry)

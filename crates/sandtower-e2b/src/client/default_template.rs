@@ -40,9 +40,8 @@ impl DefaultTemplate {
 
     /// The layer that does so.
     pub fn layer(self) -> FallbackLayer<Rewritten<Self>, E2bClassify> {
-        FallbackLayer::rewrite("default template", self)
+        FallbackLayer::rewrite("default template", self, E2bClassify)
             .when(When::never().on(Outcome::Permanent))
-            .classify(E2bClassify)
     }
 }
 
@@ -59,7 +58,7 @@ impl<B> Rewrite<Request<Full<Bytes>>, Response<B>> for DefaultTemplate {
         (creation, mut request): Self::Kept,
         failed: &Failed<'_, Response<B>>,
     ) -> Option<Request<Full<Bytes>>> {
-        let response = failed.answer.ok()?;
+        let response = failed.result.ok()?;
         response.extensions().get::<TemplateNotFound>()?;
         creation.with_template(&*self.template, &mut request);
         tracing::info!(

@@ -85,7 +85,7 @@ where
         })
     }
 
-    fn discard(&self, inner: S, response: Response<B>) -> Self::Discard {
+    fn discard(&self, inner: S, response: &Response<B>) -> Self::Discard {
         let tracker = self.tracker.clone();
         let sandbox = response.extensions().get::<Sandbox>().map(|sandbox| sandbox.id().clone());
         if let Some(sandbox) = &sandbox {

@@ -61,7 +61,7 @@ fn happened(error: &Error) -> Option<String> {
             String::from("E2B does not know the template; choose another")
         }
         (_, Outcome::Permanent, Some(404 | 502)) if error.call().sandbox.is_some() => {
-            String::from("the sandbox is gone, or nothing answers in it; make a new one")
+            String::from("the sandbox is gone, or nothing answers in it; create a new one")
         }
         _ => return None,
     })
@@ -74,15 +74,15 @@ fn went_wrong(error: &Error) -> String {
     }
     match (error.verdict().outcome, error) {
         (Outcome::Throttled, _) => String::from("E2B takes no more requests for now"),
-        (_, Error::Unanswered { .. }) => format!("E2B did not answer when it was to {doing}"),
-        (Outcome::Permanent, _) => format!("E2B rejected to {doing}"),
+        (_, Error::NoResponse { .. }) => format!("E2B did not respond when asked to {doing}"),
+        (Outcome::Permanent, _) => format!("E2B refused to {doing}"),
         _ => format!("E2B failed to {doing}"),
     }
 }
 
 fn doing(operation: Operation) -> &'static str {
     match operation {
-        op::SANDBOX_CREATE => "make a sandbox",
+        op::SANDBOX_CREATE => "create a sandbox",
         op::SANDBOX_CONNECT | op::SANDBOX_RESUME => "bring the sandbox back",
         op::SANDBOX_KILL => "end the sandbox",
         op::SANDBOX_PAUSE => "pause the sandbox",

@@ -6,16 +6,16 @@ use tower::util::{Either, option_layer};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::fallback::{BelowFallback, StackFallback};
 use super::gates::Gates;
 use super::service::{StackService, WatchExtension};
 use super::transport::{Body, Erased, Transport, transport};
-use super::fallback::{BelowFallback, StackFallback};
 use super::{Builder, Handles, Plan};
 use crate::admission::{Admission, AdmissionLayer};
 use crate::core::{BoxError, Seed};
 use crate::e2b::{
-    self, Client, DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, SafeCreate,
-    SafeCreateLayer, SandboxCheck,
+    self, Client, DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, SandboxCheck, Tracking,
+    TrackingLayer,
 };
 use crate::fallback::{Fallback, FallbackLayer, RewriteAlternative, Rewritten};
 use crate::health_check::{HealthCheck, HealthCheckLayer};
@@ -24,10 +24,10 @@ use crate::retry::{Retry, RetryLayer};
 use crate::timeout::{Deadline, DeadlineLayer, Timeout, TimeoutLayer};
 
 // From the inside out. The types that users name stand for them: `StackService` and `BelowFallback`.
-type Attempt = Timeout<Interpreter<Transport, E2bInterpret>, E2bClassify>;
+pub(crate) type Attempt = Timeout<Interpreter<Transport, E2bInterpret>, E2bClassify>;
 type Admitted = Admission<Attempt, Gates, E2bClassify, WatchExtension>;
 type Checked = Either<HealthCheck<Admitted, SandboxCheck, E2bClassify>, Admitted>;
-type Tracked = SafeCreate<Checked>;
+type Tracked = Tracking<Checked>;
 type Retried = Either<Retry<Tracked, E2bClassify, Http, Http, E2bReconcile>, Tracked>;
 pub(super) type Templated =
     Either<Fallback<Retried, RewriteAlternative<Retried, DefaultTemplate>, E2bClassify>, Retried>;
@@ -61,7 +61,7 @@ pub struct Stack {
 ///     .layer(parts.deadline)
 ///     .option_layer(parts.health_check)
 ///     .option_layer(parts.retry)
-///     .layer(parts.safe_create)
+///     .layer(parts.tracking)
 ///     .layer(parts.timeout)
 ///     .layer(parts.admission)
 ///     .layer(parts.interpret)
@@ -83,7 +83,7 @@ pub struct Parts {
     /// Further attempts.
     pub retry: Option<RetryLayer<E2bClassify, Http, Http, E2bReconcile>>,
     /// Safe creation: it sees each attempt, so keep it right below retry.
-    pub safe_create: SafeCreateLayer,
+    pub tracking: TrackingLayer,
     /// The check of new sandboxes.
     pub health_check: Option<HealthCheckLayer<SandboxCheck, E2bClassify>>,
     /// Admission control, with quota, rate limit and breakers as its gates.
@@ -159,7 +159,7 @@ impl Stack {
     }
 
     pub(crate) fn client_of(&self, service: StackService) -> Client<StackService> {
-        Client::new(service, self.e2b.clone()).creations(self.handles.creations.clone())
+        Client::new(service, self.e2b.clone()).tracker(self.handles.tracker.clone())
     }
 
     /// A client over `http` with nothing around it that rejects, or waits: for probes.
@@ -193,7 +193,7 @@ where
         let parts = &self.parts;
         let admitted = parts.admission.layer(self.attempt(transport(http)));
         let checked = option_layer(parts.health_check.clone()).layer(admitted);
-        let retried = option_layer(parts.retry.clone()).layer(parts.safe_create.layer(checked));
+        let retried = option_layer(parts.retry.clone()).layer(parts.tracking.layer(checked));
         let templated = option_layer(parts.default_template.clone()).layer(retried);
         let below = BelowFallback::new(templated);
         let whole = match &parts.fallback {

@@ -11,8 +11,8 @@ use crate::admission::{self, AdmissionLayer, Quota};
 use crate::circuit_breaker;
 use crate::core::{Operation, Seed};
 use crate::e2b::{
-    Creations, DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, SafeCreateLayer,
-    SandboxCheck, Timeouts, operation as op,
+    DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, SandboxCheck, SandboxTracker,
+    Timeouts, TrackingLayer, operation as op,
 };
 use crate::health_check::{HealthCheckLayer, Monitor, MonitorConfig};
 use crate::http::{Http, InterpretLayer};
@@ -38,24 +38,23 @@ impl Builder {
         let e2b = e2b.timeouts(configs.timeouts.clone());
         let retries = retries(&configs, &disabled);
         let gates = gates(&configs, &disabled, &seed)?;
-        let breaker = disabled.unless(Component::CircuitBreaker, gates.breakers.control_plane.clone());
+        let breaker =
+            disabled.unless(Component::CircuitBreaker, gates.breakers.control_plane.clone());
         if let Some(breaker) = breaker {
-            e2b.creation_events().circuit_breaker_state(move || breaker.state().label());
+            e2b.creation_events().circuit_breaker_state(move || breaker.snapshot().state.label());
         }
         let room = disabled.unless(Component::Admission, configs.admission);
         let admission = AdmissionLayer::with_gates(room.unwrap_or_else(open_room), gates.enforced)
             .map_err(|error| BuildError::of(Component::Admission, error))?
             .classify(E2bClassify)
             .watch(WatchExtension);
-        let creations = Creations::new(&e2b);
-        let retry = RetryLayer::new(retries)
-            .classify(E2bClassify)
+        let tracker = SandboxTracker::new(&e2b);
+        let retry = RetryLayer::new(retries, E2bClassify)
             .resend(Http)
-            .answers(Http)
-            .reconcile(E2bReconcile::new(creations.clone()))
+            .response_hooks(Http)
+            .reconcile(E2bReconcile::new(tracker.clone()))
             .seed(seed.clone());
-        let check =
-            SandboxCheck::new(e2b.clone()).creations(creations.clone()).probe_by(self.probe);
+        let check = SandboxCheck::new(e2b.clone()).tracker(tracker.clone()).probe_by(self.probe);
         let health_check = HealthCheckLayer::new(check, configs.health_check)
             .map_err(|error| BuildError::of(Component::HealthCheck, error))?
             .classify(E2bClassify);
@@ -63,9 +62,12 @@ impl Builder {
         let template = disabled.unless(Component::DefaultTemplate, template).flatten();
         let default_template = template.map(|name| DefaultTemplate::new(name).layer());
         let handles = Handles {
-            monitor: monitor(disabled.unless(Component::Monitor, configs.monitor).flatten(), &seed)?,
+            monitor: monitor(
+                disabled.unless(Component::Monitor, configs.monitor).flatten(),
+                &seed,
+            )?,
             retry: retry.handle().clone(),
-            creations: creations.clone(),
+            tracker: tracker.clone(),
             events: e2b.creation_events().clone(),
             health_check: health_check.handle().clone(),
             admission: admission.control().clone(),
@@ -81,7 +83,7 @@ impl Builder {
             fallback: self.fallback,
             default_template,
             retry: disabled.unless(Component::Retry, retry),
-            safe_create: SafeCreateLayer::new(creations),
+            tracking: TrackingLayer::new(tracker),
             health_check: disabled.unless(Component::HealthCheck, health_check),
             admission,
             timeout: timeout(disabled.unless(Component::Timeout, &configs.timeouts)),
@@ -129,7 +131,11 @@ struct BuiltGates {
     enforced: Gates,
 }
 
-fn gates(configs: &Configs, disabled: &Disabled<'_>, seed: &Seed) -> Result<BuiltGates, BuildError> {
+fn gates(
+    configs: &Configs,
+    disabled: &Disabled<'_>,
+    seed: &Seed,
+) -> Result<BuiltGates, BuildError> {
     let quota = Quota::new(configs.quota.clone().seed(seed.clone()))
         .map_err(|error| BuildError::of(Component::Quota, error))?;
     let rate_limit = RateLimit::new(configs.rate_limit.clone().seed(seed.clone()))

@@ -6,9 +6,9 @@ use http_body_util::Full;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::preset::{Configs, NAME};
-use super::fallback::{BelowFallback, StackFallback};
 use super::assembly::LayersBody;
+use super::fallback::{BelowFallback, StackFallback};
+use super::preset::{Configs, NAME};
 use super::{Component, Plan, Preset};
 use crate::admission::QuotaConfig;
 use crate::core::{BoxError, Seed};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use self::parts::{
     AdmissionPart, BackoffPart, BetweenPart, BudgetPart, CircuitBreakerPart, CustomPlan,
     EvidencePart, HealthCheckPart, Mode, MonitorPart, OnFailure, PlanName, ProbeBy, QuotaPart,
-    RateLimitPart, RetryPart, WhenOpen,
+    RateLimitPart, RetryPart,
 };
 pub use self::values::{Limit, OperationName, Time};
 

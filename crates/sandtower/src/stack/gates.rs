@@ -2,9 +2,7 @@ use std::sync::Weak;
 
 use crate::admission::Quota;
 use crate::circuit_breaker::CircuitBreaker;
-use crate::core::{
-    Completion, Deferred, Gate, No, Now, RequestInfo, Subscriber, Verdict,
-};
+use crate::core::{Completion, Deferred, Gate, No, Now, RequestInfo, Subscriber, Verdict};
 use crate::e2b::operation::SANDBOXES;
 use crate::rate_limit::RateLimit;
 

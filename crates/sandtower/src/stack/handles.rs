@@ -1,4 +1,7 @@
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -6,10 +9,11 @@ use serde::Serialize;
 use super::{Component, Gates};
 use crate::admission::{AdmissionControl, AdmissionSnapshot, Quota, QuotaSnapshot};
 use crate::circuit_breaker::CircuitBreaker;
-use crate::e2b::{Creations, CreationsSnapshot, EventCounts, Events};
+use crate::core::{Sleep, Tick};
+use crate::e2b::{EventCounts, Events, SandboxTracker, TrackerSnapshot};
 use crate::health_check::{Monitor, MonitorSnapshot};
 use crate::rate_limit::RateLimit;
-use crate::{circuit_breaker, fallback, health_check, rate_limit, retry};
+use crate::{circuit_breaker, e2b, fallback, health_check, rate_limit, retry};
 
 /// The handles of all layers of one stack: to read, and to steer. Those of components that were
 /// disabled are there too, and count nothing.
@@ -19,7 +23,7 @@ pub struct Handles {
     /// What was tried again, and why not.
     pub retry: retry::Handle,
     /// What was made, or may have been, and is held by nobody: drain it before the program ends.
-    pub creations: Creations,
+    pub tracker: SandboxTracker,
     /// What becomes of creations: how many began, succeeded, failed.
     pub events: Events,
     /// What was checked and released.
@@ -50,7 +54,7 @@ impl Handles {
             disabled: self.disabled.to_vec(),
             default_template: self.default_template.as_ref().map(fallback::Handle::snapshot),
             retry: self.retry.snapshot(),
-            creations: self.creations.snapshot(),
+            tracker: self.tracker.snapshot(),
             events: self.events.counts(),
             health_check: self.health_check.counts(),
             admission: self.admission.snapshot(),
@@ -62,49 +66,95 @@ impl Handles {
         }
     }
 
-    /// Closes for good, for the end of a program: calls that wait or come from now on are rejected, and
-    /// those that were sent are waited for; then what nobody holds is ended. Sandboxes that callers
-    /// hold are theirs: they can be listed and killed until the rest is done.
-    ///
-    /// It takes as long as the calls do, and at most 5 minutes more. What was sent or is being killed
-    /// goes on if it is dropped; nothing opens again.
+    /// Shuts down within 5 minutes: see [`drain_within`](Self::drain_within).
     ///
     /// # Errors
     ///
-    /// Something that nobody holds is not ended yet.
+    /// Something was left when the time was over.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime with its timer enabled.
     pub async fn drain(&self) -> Result<(), Undrained> {
+        self.drain_within(Duration::from_secs(300)).await
+    }
+
+    /// Shuts down for good, for the end of a program: calls that wait or arrive from now on are
+    /// rejected, and those in flight are waited for; then orphaned sandboxes are cleaned up. Sandboxes
+    /// that callers own are theirs: they can be listed and killed until the rest is done.
+    ///
+    /// It returns when all is done, or after `duration`. Dropped, it opens nothing again; what was sent
+    /// or is being killed goes on.
+    ///
+    /// # Errors
+    ///
+    /// Something was left when the time was over; the error names it.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its timer enabled.
+    pub async fn drain_within(&self, duration: Duration) -> Result<(), Undrained> {
+        let until = Tick::now() + duration;
+        let left = || until.since(Tick::now());
         if let Some(monitor) = &self.monitor {
             monitor.stop();
         }
-        self.admission.begin_shutdown().await;
-        let checks = self.health_check.drain(LONGEST_RELEASE).await;
-        let creations = self.creations.drain(LONGEST_RELEASE).await;
-        self.admission.drain().await;
-        match (checks, creations) {
-            (Ok(()), Ok(())) => Ok(()),
-            (checks, creations) => {
-                let left = checks.err().map_or(0, |undrained| undrained.left);
-                Err(Undrained { left: left + creations.err().map_or(0, |open| open.left) })
-            }
+        let calls = ends_by(until, self.admission.begin_shutdown()).await;
+        let releases = self.health_check.drain(left()).await;
+        let tracked = self.tracker.drain_within(left()).await;
+        let last = ends_by(until, self.admission.drain()).await;
+        if calls && last && releases.is_ok() && tracked.is_ok() {
+            return Ok(());
+        }
+        let queues = self.admission.snapshot().queues;
+        Err(Undrained {
+            in_flight: queues.iter().map(|queue| queue.in_flight).sum(),
+            releases: releases.err().map_or(0, |undrained| undrained.left),
+            tracked: tracked.err(),
+        })
+    }
+}
+
+/// Whether `ended` does so in time.
+async fn ends_by(until: Tick, ended: impl Future<Output = ()>) -> bool {
+    let mut ended = pin!(ended);
+    let mut late = pin!(Sleep::until(until));
+    poll_fn(|cx| {
+        if ended.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        late.as_mut().poll(cx).map(|()| false)
+    })
+    .await
+}
+
+/// What was left when a stack had to be shut down.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Undrained {
+    /// Calls in flight.
+    pub in_flight: u32,
+    /// Sandboxes that failed their check and are not killed yet.
+    pub releases: u64,
+    /// What the tracker still cleans up.
+    pub tracked: Option<e2b::Undrained>,
+}
+
+impl std::fmt::Display for Undrained {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { in_flight, releases, tracked } = self;
+        write!(f, "shut down before all was done: {in_flight} calls in flight")?;
+        if *releases > 0 {
+            write!(f, ", {releases} failed sandboxes being killed")?;
+        }
+        match tracked {
+            Some(tracked) => write!(f, "; {tracked}"),
+            None => Ok(()),
         }
     }
 }
 
-/// An attempt without a known result is settled after about 2 minutes; a kill is tried for longer.
-const LONGEST_RELEASE: Duration = Duration::from_secs(150);
-
-/// A stack was closed before all that nobody holds was ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{left} things that nobody holds are not ended yet")]
-#[non_exhaustive]
-pub struct Undrained {
-    /// How many.
-    pub left: u64,
-}
+impl std::error::Error for Undrained {}
 
 /// A whole stack at one moment. Components that are disabled count nothing.
 #[derive(Clone, Debug, Serialize)]
@@ -117,7 +167,7 @@ pub struct Snapshot {
     /// Of the retry layer.
     pub retry: retry::Snapshot,
     /// Of what nobody holds.
-    pub creations: CreationsSnapshot,
+    pub tracker: TrackerSnapshot,
     /// What became of creations.
     pub events: EventCounts,
     /// Of the health check.

@@ -16,7 +16,7 @@ pub enum Plan {
         create_every: Duration,
         /// Sandboxes that may exist at once.
         sandboxes: NonZeroU32,
-        /// Creations in flight at once.
+        /// SandboxTracker in flight at once.
         concurrent_creates: NonZeroU32,
     },
 }

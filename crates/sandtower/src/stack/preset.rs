@@ -52,14 +52,14 @@ impl Preset {
                 timeouts,
                 default_template: None,
                 // The rate limit below holds what was throttled.
-                retry: retry::Config::recommended().when_throttled(WhenThrottled::WaitBelow),
+                retry: retry::Config::recommended().when_throttled(WhenThrottled::Requeue),
                 health_check: health_check::Config::new(NAME),
                 admission: admission(plan),
                 quota: quota(plan),
                 rate_limit: rate_limit::Config::new(NAME)
                     .mode(Mode::Enforce)
                     .pace(op::SANDBOX_CREATE, Pace::every(plan.create_every())),
-                circuit_breaker: circuit_breaker::Config::new(NAME).lease(LEASE),
+                circuit_breaker: circuit_breaker::Config::recommended(NAME).lease(LEASE),
                 monitor: None,
             },
             Self::Classic => Configs {

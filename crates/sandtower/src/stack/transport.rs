@@ -22,7 +22,7 @@ type Answering<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> +
 /// It names no error in its type, so that calls over any transport can be spawned: the compiler loses
 /// the lifetime of a `BoxError` among the arguments of a type
 /// ([rust-lang/rust#130596](https://github.com/rust-lang/rust/issues/130596)).
-pub(super) struct Erased<B>(Arc<dyn Send_<B>>);
+pub(crate) struct Erased<B>(Arc<dyn Send_<B>>);
 
 trait Send_<B>: Send + Sync {
     fn send(&self, request: Request<Full<Bytes>>) -> Answering<B>;
@@ -63,7 +63,7 @@ impl<B: 'static> Erased<B> {
 }
 
 /// What the stack sends requests by: a [`Transport`] answers with one body, whatever the client.
-pub(super) type Transport = Erased<Body>;
+pub(crate) type Transport = Erased<Body>;
 
 pub(super) fn transport<S, B>(http: S) -> Transport
 where

@@ -61,7 +61,7 @@ impl<S: Transport> Original<S> {
         let retry =
             RetryLayer::new(retry).classify(Blind).resend(Http).answers(Http).seed(seed.clone());
         let breaker = circuit_breaker::Config::classic("E2B").seed(seed).build()?;
-        let broken = CircuitBreakerLayer::new(breaker.clone()).classify(E2bClassify);
+        let broken = CircuitBreakerLayer::from_breaker(breaker.clone()).classify(E2bClassify);
         let check = HealthCheckLayer::classic(SandboxCheck::new(config.clone()));
         let validated = check.classify(E2bClassify).layer(attempt);
         let creates = Client::new(broken.layer(retry.layer(validated)), config);
@@ -78,7 +78,7 @@ impl<S: Transport> Execute for Original<S> {
         let retry = self.retry.snapshot();
         Look {
             retries: retry.retries + retry.returns,
-            breaker: Some(self.breaker.state().label()),
+            breaker: Some(self.breaker.snapshot().state.label()),
             ..Look::default()
         }
     }

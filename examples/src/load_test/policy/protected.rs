@@ -37,7 +37,7 @@ impl<S: Transport> Execute for Protected<S> {
         let creates = lanes.iter().find(|lane| lane.operation == op::SANDBOX_CREATE.name());
         Look {
             retries: retry.retries + retry.returns,
-            breaker: Some(self.handles.control_plane_breaker.state().label()),
+            breaker: Some(self.handles.control_plane_breaker.snapshot().state.label()),
             limit: creates.map(|lane| u64::from(lane.limit)),
             waiting: lanes.iter().map(|lane| u64::from(lane.waiting)).sum(),
         }

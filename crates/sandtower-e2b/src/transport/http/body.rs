@@ -43,7 +43,7 @@ impl Body for TransportBody {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         let broke = matches!(frame, Some(Err(_)));
         if let Some(reporter) = self.reporter.take_if(|_| frame.is_none() || broke) {
-            reporter.tell(match broke {
+            reporter.report(match broke {
                 true => Verdict::transient(Effect::Maybe),
                 false => Verdict::success(),
             });

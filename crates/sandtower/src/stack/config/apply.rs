@@ -1,4 +1,4 @@
-use super::parts::{Mode, OnFailure, ProbeBy, WhenOpen};
+use super::parts::{Mode, OnFailure, ProbeBy};
 use super::{
     AdmissionPart, BackoffPart, CircuitBreakerPart, HealthCheckPart, MonitorPart, OperationName,
     PlanName, QuotaPart, RateLimitPart, RetryPart, StackConfig, StackConfigError, Time,
@@ -209,12 +209,6 @@ impl CircuitBreakerPart {
         let config = with(config, self.probes, circuit_breaker::Config::probes);
         let config = with(config, self.successes, circuit_breaker::Config::successes);
         let config = with(config, self.ramp, circuit_breaker::Config::ramp);
-        let config = with(config, self.lease, |config, Time(lease)| config.lease(lease));
-        with(config, self.when_open, |config, when_open| {
-            config.when_open(match when_open {
-                WhenOpen::Reject => circuit_breaker::WhenOpen::Reject,
-                WhenOpen::Hold => circuit_breaker::WhenOpen::Hold,
-            })
-        })
+        with(config, self.lease, |config, Time(lease)| config.lease(lease))
     }
 }

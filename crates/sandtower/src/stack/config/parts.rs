@@ -25,7 +25,7 @@ pub struct CustomPlan {
     pub create_every: Time,
     /// Sandboxes that may exist at once.
     pub sandboxes: NonZeroU32,
-    /// Creations in flight at once.
+    /// SandboxTracker in flight at once.
     pub concurrent_creates: NonZeroU32,
 }
 
@@ -211,17 +211,6 @@ pub struct RateLimitPart {
     pub longest_hold: Option<Time>,
 }
 
-/// What a breaker does with a call while it is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum WhenOpen {
-    /// It rejects it.
-    Reject,
-    /// It holds it until the next probe is due.
-    Hold,
-}
-
 /// Of the circuit breaker: see [`circuit_breaker::Config`](crate::circuit_breaker::Config).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -257,9 +246,6 @@ pub struct CircuitBreakerPart {
     /// How long a probe may take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<Time>,
-    /// What happens to a call while it is open.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub when_open: Option<WhenOpen>,
 }
 
 /// Of the look after the service on a schedule, which is off without this section: see

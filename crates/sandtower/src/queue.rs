@@ -1,0 +1,28 @@
+use crate::admission::{AdmissionLayer, Config};
+use crate::rate_limit::RateLimit;
+
+/// A layer whose callers wait for `limit` instead of being rejected by it: admission control with no
+/// limit on the calls in flight, and the rate limit as its gate.
+///
+/// Callers wait in the order in which they came, 1,024 of an operation at most, each for two minutes at
+/// most once calls have waited for a second. One that cannot be served before its deadline is rejected
+/// at once. Every layer made of one [`RateLimit`] has a queue of its own.
+///
+/// ```
+/// use sandtower::core::{BoxError, ByResult, Operation};
+/// use sandtower::rate_limit::{Config, Pace, RateLimit};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+/// let limit = RateLimit::new(Config::new("E2B").pace(Operation::CALL, Pace::PRO_CREATIONS))?;
+/// let service = sandtower::rate_limit_queue(limit)
+///     .classify(ByResult::default())
+///     .layer(service_fn(async |name: &str| Ok::<_, BoxError>(name.len())));
+/// assert_eq!(service.oneshot("a sandbox").await?, 9);
+/// # Ok(()) }
+/// ```
+pub fn rate_limit_queue(limit: RateLimit) -> AdmissionLayer<RateLimit> {
+    let config = Config::new(limit.name()).concurrency(u32::MAX);
+    #[expect(clippy::expect_used, reason = "a constant that a test builds")]
+    AdmissionLayer::with_gates(config, limit).expect("a limit above 0 is valid")
+}
