@@ -2,7 +2,7 @@ use http::Request;
 use sandtower_core::{
     Attempt, Classify, Outcome, RequestInfo, Resource, SetDeadline, Tenant, Tick,
 };
-use sandtower_http::{Http, HttpClassifier, request_info};
+use sandtower_http::{HttpClassifier, request_info};
 
 use crate::api::route::{recognise, sandbox_of};
 use crate::operation as op;
@@ -12,8 +12,8 @@ use crate::operation as op;
 ///
 /// The control plane is one [scope](op::scope), what runs in sandboxes another; of the latter, each
 /// request names its sandbox as [`Resource`]. The tenant is the extension [`Tenant`] of the request, if
-/// there is one. The deadline and the call's arrival come from the request's extensions, as for
-/// [`HttpClassify`](sandtower_http::HttpClassify). A response means the
+/// there is one. The deadline and the call's arrival are part of the info, or come from the request's
+/// extensions, as for [`HttpClassify`](sandtower_http::HttpClassify). A response means the
 /// [`Verdict`](sandtower_core::Verdict) that an [`E2bInterpret`](crate::E2bInterpret) below found,
 /// else what its status says.
 ///
@@ -43,10 +43,11 @@ use crate::operation as op;
 pub struct E2bClassify;
 
 impl E2bClassify {
-    /// Classifies `request` again and puts the result on it, in place of any before. Deadline and arrival
-    /// are not part of it: they keep their own extensions.
+    /// Classifies `request` again and puts the result on it, in place of any before; deadline and
+    /// arrival stay.
     pub fn put_info<B>(request: &mut Request<B>) -> RequestInfo {
-        let info = inspect(request);
+        let before = request.extensions().get::<RequestInfo>().copied().unwrap_or_default();
+        let info = inspect(request).deadline(before.deadline).arrived(before.arrived);
         request.extensions_mut().insert(info);
         info
     }
@@ -75,18 +76,30 @@ impl<B> Classify<Request<B>> for E2bClassify {
         if info.operation == op::SANDBOX_CONNECT && found_no_slot(request) {
             info.operation = op::SANDBOX_RESUME;
         }
-        let now = request_info(info.operation, request);
-        HttpClassifier::new(info.deadline(now.deadline).arrived(now.arrived))
+        let own = request_info(info.operation, request);
+        let deadline = earlier(info.deadline, own.deadline);
+        HttpClassifier::new(info.deadline(deadline).arrived(info.arrived.or(own.arrived)))
     }
 }
 
 impl<B> SetDeadline<Request<B>> for E2bClassify {
-    /// As [`Http`] does, and classifies the request, if that was not done before.
+    /// Writes both into the [`RequestInfo`] of the request, and classifies it, if that was not done
+    /// before. A deadline that is there stays if it is the earlier one.
     fn set_deadline(&self, request: &mut Request<B>, arrived: Tick, deadline: Tick) {
-        if request.extensions().get::<RequestInfo>().is_none() {
-            Self::put_info(request);
-        }
-        Http.set_deadline(request, arrived, deadline);
+        let known = request.extensions().get::<RequestInfo>().copied();
+        let info = known.unwrap_or_else(|| inspect(request));
+        let before = request_info(info.operation, request);
+        let arrived = info.arrived.or(before.arrived).unwrap_or(arrived);
+        let set = (deadline != Tick::MAX).then_some(deadline);
+        let info = info.arrived(Some(arrived)).deadline(earlier(info.deadline, set));
+        request.extensions_mut().insert(info);
+    }
+}
+
+fn earlier(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 

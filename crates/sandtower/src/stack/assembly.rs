@@ -32,7 +32,7 @@ type Retried = Either<Retry<Tracked, E2bClassify, Http, Http, E2bReconcile>, Tra
 pub(super) type Templated =
     Either<Fallback<Retried, RewriteAlternative<Retried, DefaultTemplate>, E2bClassify>, Retried>;
 type WithFallback = Either<Erased<LayersBody>, BelowFallback>;
-pub(super) type Layers = Deadline<WithFallback, E2bClassify, Http>;
+pub(super) type Layers = Deadline<WithFallback, E2bClassify, E2bClassify>;
 pub(super) type LayersBody = Interpreted<Body>;
 
 /// The recommended stack: a layer for HTTP services that talk to E2B, and the handles of all layers
@@ -75,7 +75,7 @@ pub struct Stack {
 #[non_exhaustive]
 pub struct Parts {
     /// The deadline of calls, written on requests.
-    pub deadline: DeadlineLayer<E2bClassify, Http>,
+    pub deadline: DeadlineLayer<E2bClassify, E2bClassify>,
     /// The [fallback](Builder::fallback), if there is one.
     pub fallback: Option<StackFallback>,
     /// A default template in place of one that is not found, if one was named.

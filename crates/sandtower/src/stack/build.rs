@@ -109,9 +109,9 @@ fn open_room() -> admission::Config {
     ADMIT_DURING_SHUTDOWN.into_iter().fold(open, admission::Config::admit_during_shutdown)
 }
 
-fn deadline(timeouts: Option<&Timeouts>) -> DeadlineLayer<E2bClassify, Http> {
+fn deadline(timeouts: Option<&Timeouts>) -> DeadlineLayer<E2bClassify, E2bClassify> {
     let layer = DeadlineLayer::new(limits(timeouts, Timeouts::call_of));
-    layer.classify(E2bClassify).set_deadline(Http)
+    layer.classify(E2bClassify).set_deadline(E2bClassify)
 }
 
 fn timeout(timeouts: Option<&Timeouts>) -> TimeoutLayer<E2bClassify> {
