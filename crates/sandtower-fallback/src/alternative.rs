@@ -26,7 +26,8 @@ pub trait Alternative<Req, Res> {
     type Future: Future<Output = Result<Res, BoxError>>;
 
     /// Whether it may do again what the failed attempt may have done: it is then left out unless the
-    /// request is safe to replay. Whatever sends a request does.
+    /// request is safe to replay, and if the failure is [about the
+    /// caller](sandtower_core::About::Caller). Whatever sends a request does.
     fn repeats(&self) -> bool {
         true
     }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::{BoxError, ClassifyResponse, Effect, Tick, Verdict, judge, verdict_of_error};
+use sandtower_core::{
+    About, BoxError, ClassifyResponse, Effect, Tick, Verdict, judge, verdict_of_error,
+};
 
 use crate::alternative::Alternative;
 use crate::error::{AlternativeFailed, First};
@@ -132,6 +134,10 @@ where
         let (info, kept) = (*self.classifier.info(), self.kept.take()?);
         let Shared { alternative, handle, .. } = &**self.shared;
         if alternative.repeats() {
+            // It would meet the same caller there.
+            if verdict.about == About::Caller {
+                return None;
+            }
             if !is_harmless(&info, &verdict) {
                 handle.unsafe_to_replay();
                 return None;

@@ -76,4 +76,4 @@ pub use rejection_response::{RejectionResponse, RejectionResponseBody, Rejection
 pub use replay::{NotReplayable, ReplayBody, ReplayLayer, Replayable, Replayed};
 pub use request::{Deadline, Http, is_idempotent};
 pub use status::verdict_of_status;
-pub use transport::{Resource, TransportFault, verdict_of_transport};
+pub use transport::{LocalResource, TransportFault, verdict_of_transport};

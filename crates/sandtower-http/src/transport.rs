@@ -50,7 +50,7 @@ pub enum TransportFault {
     /// This machine or process ran short of something.
     Exhausted {
         /// Of what.
-        resource: Resource,
+        resource: LocalResource,
         /// Whether something of the request may have been sent.
         effect: Effect,
     },
@@ -63,7 +63,7 @@ pub enum TransportFault {
 /// What a machine or process can run short of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Resource {
+pub enum LocalResource {
     /// File descriptors of the process: `EMFILE`.
     FileDescriptors,
     /// File descriptors of the machine: `ENFILE`.
@@ -88,7 +88,7 @@ impl TransportFault {
             if is_untrusted_certificate(error) {
                 return Some(Self::UntrustedCertificate);
             }
-            if let Some(resource) = Resource::of(error) {
+            if let Some(resource) = LocalResource::of(error) {
                 return Some(Self::Exhausted { resource, effect });
             }
             if is_direct && is_not_sent(error) {
@@ -117,12 +117,12 @@ impl std::fmt::Display for TransportFault {
             Self::NotSent => "the request was not sent: no connection",
             Self::UntrustedCertificate => "the server's certificate is not trusted",
             Self::Exhausted { resource, .. } => match resource {
-                Resource::FileDescriptors => {
+                LocalResource::FileDescriptors => {
                     "this process is out of file descriptors; raise its limit (`ulimit -n`)"
                 }
-                Resource::SystemFileDescriptors => "this machine is out of file descriptors",
-                Resource::Memory => "this machine is out of memory",
-                Resource::LocalAddresses => "this machine is out of local ports",
+                LocalResource::SystemFileDescriptors => "this machine is out of file descriptors",
+                LocalResource::Memory => "this machine is out of memory",
+                LocalResource::LocalAddresses => "this machine is out of local ports",
             },
             Self::RequestBody => "the request body failed",
             Self::NotReplayable => "the request body cannot be sent a second time",
@@ -130,7 +130,7 @@ impl std::fmt::Display for TransportFault {
     }
 }
 
-impl Resource {
+impl LocalResource {
     fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         // The numbers of Linux, macOS and the BSDs: std has no stable kinds for them.
         const ENOMEM: i32 = 12;

@@ -83,7 +83,7 @@ where
         let arrived = info.arrived.unwrap_or(now);
         self.set.set_deadline(&mut request, arrived, until.unwrap_or(Tick::MAX));
         let after = until.map_or(std::time::Duration::ZERO, |until| until.since(now));
-        let elapsed = Elapsed::new(Bound::Call, info.operation, after);
+        let elapsed = Elapsed::new(Bound::Call, &info, after);
         ResponseFuture::new(self.inner.call(request), until, elapsed)
     }
 }

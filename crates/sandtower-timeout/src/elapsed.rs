@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sandtower_core::{BoxError, ClassifiedError, Effect, Operation, Verdict};
+use sandtower_core::{BoxError, ClassifiedError, Effect, Operation, RequestInfo, Verdict};
 
 /// What a limit is set for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,11 +17,12 @@ pub struct Elapsed {
     bound: Bound,
     operation: Operation,
     after: Duration,
+    open_ended: bool,
 }
 
 impl Elapsed {
-    pub(crate) fn new(bound: Bound, operation: Operation, after: Duration) -> Self {
-        Self { bound, operation, after }
+    pub(crate) fn new(bound: Bound, info: &RequestInfo, after: Duration) -> Self {
+        Self { bound, operation: info.operation, after, open_ended: info.open_ended }
     }
 
     /// Which limit it was.
@@ -39,9 +40,12 @@ impl Elapsed {
         self.after
     }
 
-    /// With its verdict: the request was sent, so something may have happened.
+    /// With its verdict: the request was sent, so something may have happened. That a call without an end
+    /// of its own came to its limit says nothing about the service.
     pub(crate) fn classified(self) -> BoxError {
-        ClassifiedError::new(Verdict::transient(Effect::Maybe), self).into()
+        let verdict = Verdict::transient(Effect::Maybe);
+        let verdict = if self.open_ended { verdict.about_caller() } else { verdict };
+        ClassifiedError::new(verdict, self).into()
     }
 }
 

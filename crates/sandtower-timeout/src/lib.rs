@@ -5,7 +5,8 @@
 //! [`TimeoutLayer`] stands innermost: it limits one attempt, by operation, from the moment it is sent.
 //!
 //! Both fail with an [`Elapsed`], which says which limit passed. An attempt that timed out may have
-//! had an effect.
+//! had an effect; of a call [without an end of its own](sandtower_core::RequestInfo::open_ended) that
+//! says nothing about the service.
 //!
 //! Their timers fire whatever the service does: a future that uses up tokio's cooperative budget on
 //! each poll is ended all the same.

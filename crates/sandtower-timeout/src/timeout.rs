@@ -80,9 +80,9 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let operation = self.classify.classify(&request).info().operation;
-        let limit = self.limits.of(operation);
-        let elapsed = Elapsed::new(Bound::Attempt, operation, limit.unwrap_or_default());
+        let classifier = self.classify.classify(&request);
+        let limit = self.limits.of(classifier.info().operation);
+        let elapsed = Elapsed::new(Bound::Attempt, classifier.info(), limit.unwrap_or_default());
         let Some(limit) = limit else {
             return ResponseFuture::new(self.inner.call(request), None, elapsed);
         };

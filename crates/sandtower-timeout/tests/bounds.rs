@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sandtower_core::{
-    BoxError, Effect, RequestInfo, SetDeadline, Tick, Verdict, classify_fn, find, verdict_of_error,
+    BoxError, ByResult, Effect, RequestInfo, SetDeadline, Tick, Verdict, classify_fn, find,
+    verdict_of_error,
 };
 use sandtower_testkit::{Answer, Contract, Mock, cancel_at_every_poll};
 use sandtower_timeout::{Bound, DeadlineLayer, Elapsed, Limits, TimeoutLayer};
@@ -37,7 +38,19 @@ async fn an_attempt_that_takes_too_long_ends_and_may_have_had_an_effect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_in_time_passes() {
+async fn that_a_call_without_an_end_of_its_own_came_to_its_limit_says_nothing_of_the_service() {
+    for open_ended in [false, true] {
+        let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
+        let classify = ByResult::new(RequestInfo::default().open_ended(open_ended));
+        let layer = TimeoutLayer::new(Limits::all(LIMIT)).classify(classify);
+        let error = layer.layer(mock).oneshot(1).await.unwrap_err();
+        let verdict = verdict_of_error(&*error).unwrap();
+        assert_eq!((verdict.is_failure(), verdict.effect), (!open_ended, Effect::Maybe));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_in_time_passes() {
     let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Answer::ok(7).after(LIMIT / 2));
     let service = TimeoutLayer::new(Limits::all(LIMIT)).layer(mock);
     assert_eq!(service.oneshot(1).await.unwrap(), 7);

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use sandtower_core::{
-    BoxError, ClassifyResponse, Effect, Resend, Spare, Tick, Verdict, WhenReady, judge,
+    About, BoxError, ClassifyResponse, Effect, Resend, Spare, Tick, Verdict, WhenReady, judge,
 };
 use tower_service::Service;
 
@@ -82,7 +82,9 @@ where
             if !attempt.is_sent() {
                 verdict = verdict.effect(Effect::None);
             }
-            if !this.shared.handle.when().covers(verdict.outcome) {
+            if verdict.about == About::Caller {
+                // Neither for a place nor against it.
+            } else if !this.shared.handle.when().covers(verdict.outcome) {
                 this.journey.answered();
             } else if let Some(request) = this.next(&verdict) {
                 this.journey.go_on(this.classifier.info(), &verdict);

@@ -72,6 +72,31 @@ async fn an_instance_whose_readiness_failed_is_neither_polled_nor_cloned_again()
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_about_the_caller_goes_to_no_other_service_and_moves_no_calls() {
+    for verdict in [
+        Verdict::transient(Effect::None).about_caller(),
+        Verdict::transient(Effect::Maybe).about_caller(),
+        Verdict::unknown().about_caller(),
+    ] {
+        let exhausted = move || Answer::err(ClassifiedError::new(verdict, "out of files"));
+        for classify in [safe(), ByResult::default()] {
+            let (first, _handle) = Mock::<u64, u64>::new(move |_, _| exhausted());
+            let (second, handle) = Mock::<u64, u64>::always(7);
+            let fallback = FallbackLayer::to("second", second.clone(), classify);
+            assert!(fallback.layer(first.clone()).oneshot(1).await.is_err());
+            let config = FailoverConfig::new("places");
+            let places = [("0", first.clone()), ("1", second)];
+            let places = Failover::new(config, places, classify).unwrap();
+            assert!(places.clone().oneshot(1).await.is_err());
+            assert_eq!((handle.counts().calls, places.handle().current()), (0, "0"));
+            let respond = |_: &Failed<'_, u64>| Some(7);
+            let respond = FallbackLayer::respond("seven", respond, classify);
+            assert_eq!(respond.layer(first).oneshot(1).await.unwrap(), 7);
+        }
+    }
+}
+
 /// Its first call uses up tokio's cooperative budget on each poll, and is never done.
 struct BusyOnce(bool);
 

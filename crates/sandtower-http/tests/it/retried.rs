@@ -75,3 +75,43 @@ async fn an_upload_beyond_the_cap_is_sent_once_and_its_response_passed_on() {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(received, [5_000]);
 }
+
+/// A body whose source is refused a connection after its first piece.
+struct Broken(bool);
+
+impl Body for Broken {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        Poll::Ready(Some(match std::mem::replace(&mut self.0, true) {
+            false => Ok(Frame::data(Bytes::from_static(b"piece"))),
+            true => Err(std::io::ErrorKind::ConnectionRefused.into()),
+        }))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_whose_body_fails_midway_is_placed_once() {
+    for method in [http::Method::POST, http::Method::PUT] {
+        let orders = Arc::new(Mutex::new(0));
+        let service = service_fn({
+            let orders = Arc::clone(&orders);
+            move |request: Request<ReplayBody<Broken>>| {
+                *orders.lock().unwrap() += 1;
+                async move {
+                    let body = request.into_body().collect().await;
+                    Err::<Response<Empty<Bytes>>, BoxError>(body.map(drop).unwrap_err())
+                }
+            }
+        });
+        let retry = retry_layer(Config::recommended()).resend(Replayed);
+        let service = ReplayLayer::new().layer(retry.layer(service));
+        let order = Request::builder().method(method).uri("/order").body(Broken(false)).unwrap();
+        assert!(service.oneshot(order).await.is_err());
+        assert_eq!(*orders.lock().unwrap(), 1);
+    }
+}
