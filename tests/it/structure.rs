@@ -261,6 +261,8 @@ fn members() -> Vec<Member> {
                 .dependencies
                 .iter()
                 .filter(|dependency| is_member(&dependency.name))
+                // A crate's own tests may turn on its features.
+                .filter(|dependency| dependency.name != *package.name)
                 .map(|dependency| Use {
                     name: dependency.name.clone(),
                     in_tests_only: dependency.kind == DependencyKind::Development,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sandtower_core::{Allowance, Backoff, Completion, Outcome, Reason, Rng, Tick};
 
 use self::headers::Form;
-use self::pacing::Pacing;
+use self::pacing::{Pacing, STEERABLE};
 use crate::window::nanos;
 
 /// The wait after a 429 that does not say how long: as the retry crate's for the same case.
@@ -21,6 +21,10 @@ const WHOLE_SECOND: u64 = 1_000_000_000;
 /// A pace is slower than the server's own by this part of it. Attempts that are sent one interval
 /// apart arrive closer than that whenever the second one travels faster: 16 ms of a second.
 const MARGIN: u64 = 64;
+
+/// The longest pace, in emission intervals, where what remains says nothing to steer by. A client
+/// that slows down without a bound never finds the gap that one that has the whole limit leaves.
+const PERSISTENT: u64 = 4;
 
 /// The estimate of the server's limit: until when to hold, and at what pace to send. Pure.
 ///
@@ -224,8 +228,12 @@ impl Estimate {
     /// The shortest and the longest time between two attempts.
     fn bounds(&self) -> (u64, u64) {
         let longest = nanos(self.longest_hold).max(1);
-        let emission = self.form.emission().unwrap_or(1);
-        (emission.saturating_add(emission / MARGIN).min(longest), longest)
+        let Some(emission) = self.form.emission() else { return (1, longest) };
+        let shortest = emission.saturating_add(emission / MARGIN).min(longest);
+        match self.told.is_some_and(|told| told.limit < STEERABLE) {
+            true => (shortest, emission.saturating_mul(PERSISTENT).min(longest)),
+            false => (shortest, longest),
+        }
     }
 
     /// What the responses have told, if any did.

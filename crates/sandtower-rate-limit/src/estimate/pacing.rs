@@ -12,7 +12,7 @@ const DECREASE: f64 = 0.7;
 const INCREASE: f64 = 0.01;
 
 /// The least burst of which what remains says enough to steer by.
-const STEERABLE: u64 = 3;
+pub(super) const STEERABLE: u64 = 3;
 
 /// How far one response moves the next attempt, in emission intervals for each unit that remains
 /// beyond half of the burst. All clients see the same number and move alike: at 1, they would take

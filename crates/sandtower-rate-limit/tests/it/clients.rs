@@ -128,6 +128,8 @@ struct Run {
     clients: Vec<Client>,
     agenda: Agenda,
     waits: Vec<u64>,
+    /// How many of each client passed.
+    passed: Vec<u64>,
     every: f64,
 }
 
@@ -136,6 +138,8 @@ struct Seen {
     throttled: f64,
     used: f64,
     wait: f64,
+    /// What the client got that got least, of an equal share.
+    least: f64,
 }
 
 impl Run {
@@ -154,7 +158,15 @@ impl Run {
         (0..of_them.len()).for_each(|client| agenda.add(0, client, Event::Arrive));
         let every = of.interval as f64 * of_them.len() as f64 / demand;
         let server = Server::new(of.interval, of.burst);
-        Self { way, server, clients: of_them, agenda, waits: Vec::new(), every }
+        Self {
+            way,
+            server,
+            clients: of_them,
+            agenda,
+            waits: Vec::new(),
+            passed: vec![0; clients],
+            every,
+        }
     }
 
     fn until(&mut self, end: u64) {
@@ -169,7 +181,7 @@ impl Run {
     }
 
     fn step(&mut self, now: u64, client: usize, event: Event) {
-        let Self { way, server, clients, agenda, waits, every } = self;
+        let Self { way, server, clients, agenda, waits, passed, every } = self;
         let of = &mut clients[client];
         let rng = &mut of.rng;
         match event {
@@ -202,6 +214,7 @@ impl Run {
                 if verdict.is_success() {
                     if call.arrived > WARM_UP {
                         waits.push(sent - call.arrived);
+                        passed[client] += 1;
                     }
                 } else if *way == Way::RateLimit {
                     of.queue.push_front(call);
@@ -259,7 +272,10 @@ fn run(way: Way, of: Limit, clients: usize, demand: f64, seed: u64) -> Seen {
     run.until(WARM_UP + LASTS);
     let (sent, passed) = (run.server.sent - before.0, run.server.passed - before.1);
     run.waits.sort_unstable();
+    let fair = run.waits.len() as f64 / clients as f64;
+    let least = run.passed.iter().copied().min().unwrap_or(0) as f64;
     Seen {
+        least: 100.0 * least / fair,
         throttled: 100.0 * (1.0 - passed as f64 / sent as f64),
         used: 100.0 * passed as f64 * of.interval as f64 / LASTS as f64,
         wait: run.waits[run.waits.len() / 2] as f64 / SECOND as f64,
@@ -274,6 +290,7 @@ fn worst(way: Way, of: Limit, clients: usize, demand: f64) -> Seen {
         throttled: worst.throttled.max(seen.throttled),
         used: worst.used.min(seen.used),
         wait: worst.wait.max(seen.wait),
+        least: worst.least.min(seen.least),
     })
     .unwrap()
 }
@@ -282,31 +299,34 @@ fn worst(way: Way, of: Limit, clients: usize, demand: f64) -> Seen {
 fn ten_clients_share_a_limit_without_knowing_of_each_other() {
     let bursty = Limit { interval: SECOND / 5, burst: 10 };
     let one_by_one = Limit { interval: SECOND, burst: 1 };
-    println!("limit         demand  way                429     used   wait p50");
+    println!("limit         demand  way                429     used   wait p50  least share");
     let mut before = BEFORE.iter();
     for (name, of) in [("5/s burst 10", bursty), ("1/s burst 1", one_by_one)] {
         for demand in [1.1, 2.0, 5.0] {
-            let row = |way: &str, throttled, used, wait| {
+            let row = |way: &str, throttled, used, wait, least: f64| {
                 println!(
-                    "{name:13} {demand:<7} {way:14} {throttled:5.1} %  {used:5.1} %  {wait:5.2} s"
+                    "{name:13} {demand:<7} {way:14} {throttled:5.1} %  {used:5.1} %  {wait:5.2} s  {least:5.1} %"
                 );
             };
             for way in [Way::RateLimit, Way::ObeyRetryAfter, Way::BackOff] {
                 let seen = worst(way, of, CLIENTS, demand);
-                row(&format!("{way:?}"), seen.throttled, seen.used, seen.wait);
+                row(&format!("{way:?}"), seen.throttled, seen.used, seen.wait, seen.least);
+                assert!(way != Way::RateLimit || seen.least >= 30.0, "a client starves: {seen:?}");
                 if way == Way::RateLimit && of.burst > 1 {
                     assert!(seen.throttled <= 5.0 && seen.used >= 97.0, "{seen:?}");
                 }
             }
             let (throttled, used, wait) = before.next().unwrap();
-            row("rule before", *throttled, *used, *wait);
+            println!(
+                "{name:13} {demand:<7} rule before    {throttled:5.1} %  {used:5.1} %  {wait:5.2} s"
+            );
         }
     }
 }
 
 #[test]
 fn any_number_of_clients_shares_a_limit() {
-    println!("limit         clients demand    429     used");
+    println!("limit         clients demand    429     used    least share");
     for (name, interval, burst) in [
         ("5/s burst 10", SECOND / 5, 10),
         ("1/s burst 1", SECOND, 1),
@@ -316,12 +336,13 @@ fn any_number_of_clients_shares_a_limit() {
             for demand in [1.1, 3.0] {
                 let seen = run(Way::RateLimit, Limit { interval, burst }, clients, demand, 1);
                 println!(
-                    "{name:13} {clients:<7} {demand:<7} {:5.1} %  {:5.1} %",
-                    seen.throttled, seen.used
+                    "{name:13} {clients:<7} {demand:<7} {:5.1} %  {:5.1} %  {:5.1} %",
+                    seen.throttled, seen.used, seen.least
                 );
                 if burst > 1 || clients == 1 {
                     assert!(seen.throttled <= 5.0 && seen.used >= 97.0, "{seen:?}");
                 }
+                assert!(seen.least >= 10.0, "a client starves: {seen:?}");
             }
         }
     }

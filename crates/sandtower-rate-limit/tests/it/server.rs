@@ -282,7 +282,7 @@ proptest! {
         steps in prop::collection::vec((0..3_000_u64, 0..4_u32), 2..100),
     ) {
         let (gate, mut server) = (seeded(1), Server::new(millis * 1_000_000, burst));
-        let mut now = Tick::now();
+        let (mut now, mut was_known) = (Tick::now(), false);
         for (wait, others) in steps {
             now += Duration::from_millis(wait);
             for _ in 0..others {
@@ -292,6 +292,8 @@ proptest! {
             send(&gate, CREATE, now, server.respond(now.as_nanos()));
             let known = gate.server_limit(CREATE, Scope::ALL).unwrap();
             prop_assert!(known.emission_interval.is_none_or(|t| t >= Duration::from_millis(millis)));
+            prop_assert!(!was_known || known.emission_interval.is_some(), "taken for a window");
+            was_known = known.emission_interval.is_some();
         }
     }
 
