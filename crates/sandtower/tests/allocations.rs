@@ -20,9 +20,9 @@ use tower::{Layer, Service};
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator::system();
 
-/// The future of the erased transport, the body that it answers with, and that body once more, since it
-/// is read along for how it ends.
-const TRANSPORT: u64 = 3;
+/// The future of the erased transport, and the body that it answers with; and where the end of a body
+/// counts, what reads it along.
+const TRANSPORT: std::ops::RangeInclusive<u64> = 2..=3;
 
 const SOON: Tick = Tick::from_nanos(1);
 
@@ -93,7 +93,7 @@ async fn a_call_that_succeeds_allocates_what_its_request_and_a_copy_of_it_do() {
         let telling = allocations(|| E2bClassify.set_deadline(&mut told, Tick::ZERO, ends));
         let copying = allocations(|| Http.copy(&told));
         let calling = allocations(|| call(&mut service, sent));
-        assert_eq!(calling, telling + copying + TRANSPORT, "{method} {uri}");
+        assert!(TRANSPORT.contains(&(calling - telling - copying)), "{calling}: {method} {uri}");
         assert!(calling <= 13, "{calling} in all: {method} {uri}");
         assert_eq!(allocations(|| call(&mut Api, told)), 0);
     }
