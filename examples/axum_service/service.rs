@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use sandtower::admission::{CallState, Progress};
 use sandtower::core::BoxError;
-use sandtower::e2b::{Code, Error, HttpTransport, NewSandbox};
+use sandtower::e2b::{Code, Error, NewSandbox};
 use sandtower::http::rejection_response;
 use sandtower::{E2b, Message};
 use serde::{Deserialize, Serialize};

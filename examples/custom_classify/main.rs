@@ -18,10 +18,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response, response::Parts};
 use http_body_util::{BodyExt, Full};
-use sandtower::ServiceBuilderExt;
-use sandtower::circuit_breaker::CircuitBreaker;
+use sandtower::circuit_breaker::{CircuitBreaker, CircuitBreakerLayer};
 use sandtower::core::{Backoff, BoxError, Classify, Effect, Operation, Replay, Verdict};
-use sandtower::http::{Excerpt, Http, HttpClassifier, Interpret, is_idempotent, request_info};
+use sandtower::http::{
+    Excerpt, Http, HttpClassifier, Interpret, InterpretLayer, is_idempotent, request_info,
+};
 use sandtower::retry::{Config, RetryLayer};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
@@ -88,12 +89,12 @@ async fn main() -> Result<(), BoxError> {
         let sent = Arc::new(AtomicUsize::new(0));
         let breaker = CircuitBreaker::classic("the ticket office");
         let quick = Backoff::constant(Duration::from_millis(1));
-        let retry = RetryLayer::new(Config::recommended().transient(quick));
+        let retry = RetryLayer::new(Config::recommended().transient(quick), Tickets);
         let service = ServiceBuilder::new()
             // `Http` copies requests, and reads the rest of answers that are given up.
-            .retry_by_verdict(retry.resend(Http).answers(Http), Tickets)
-            .break_circuit(breaker.clone(), Tickets)
-            .interpret(Says)
+            .layer(retry.resend(Http).response_hooks(Http))
+            .layer(CircuitBreakerLayer::from_breaker(breaker.clone()).classify(Tickets))
+            .layer(InterpretLayer::new(Says))
             .service(office(answers, Arc::clone(&sent)));
 
         let mut request = Request::post("http://tickets.test/");

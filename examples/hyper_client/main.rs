@@ -16,13 +16,12 @@ use std::time::Duration;
 use examples::simulated;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use sandtower::ServiceBuilderExt;
-use sandtower::circuit_breaker::{self, CircuitBreaker};
+use sandtower::circuit_breaker::{self, CircuitBreaker, CircuitBreakerLayer};
 use sandtower::core::{Backoff, BoxError};
 use sandtower::e2b::{self, Command, E2bClassify, E2bInterpret, NewSandbox, SandboxCheck};
 use sandtower::health_check::{self, HealthCheckLayer};
-use sandtower::http::Http;
-use sandtower::rate_limit::{self, RateLimit};
+use sandtower::http::{Http, InterpretLayer};
+use sandtower::rate_limit::{self, RateLimit, RateLimitLayer};
 use sandtower::retry::{self, RetryLayer};
 use sandtower_sim::{Fault, FaultAnswer, FaultKind, Plan, Sim};
 use tower::ServiceBuilder;
@@ -34,14 +33,15 @@ async fn main() -> Result<(), BoxError> {
 
     // Retries in quick steps, so that this is over soon; 0.25 s doubling to 8 s is recommended.
     let steps = Backoff::exponential(Duration::from_millis(20), Duration::from_millis(200));
-    let retry = RetryLayer::new(retry::Config::recommended().transient(steps.full_jitter()));
+    let retry = retry::Config::recommended().transient(steps.full_jitter());
+    let retry = RetryLayer::new(retry, E2bClassify);
     // A new sandbox has to print what it is told within this time; else it is killed, and the retry
     // above makes another.
     let check = health_check::Config::new("E2B").tries(1).probe_within(Duration::from_secs(1));
     let check = HealthCheckLayer::new(SandboxCheck::new(config.clone()), check)?;
     // Counts what is sent within an hour, by operation; rejects nothing unless told to.
     let rate_limit = RateLimit::new(rate_limit::Config::new("E2B"))?;
-    let breaker = circuit_breaker::Config::new("E2B").build()?;
+    let breaker = circuit_breaker::Config::recommended("E2B").build()?;
 
     // The handles stay here, to be read while the layers work.
     let handles = Handles {
@@ -52,12 +52,12 @@ async fn main() -> Result<(), BoxError> {
     };
     let service = ServiceBuilder::new()
         // `Http` copies requests for the next attempt, and gives up failed answers cleanly.
-        .retry_by_verdict(retry.resend(Http).answers(Http), E2bClassify)
-        .check_answers(check, E2bClassify)
-        .limit_rate(handles.rate_limit.clone(), E2bClassify)
-        .break_circuit(handles.breaker.clone(), E2bClassify)
+        .layer(retry.resend(Http).response_hooks(Http))
+        .layer(check.classify(E2bClassify))
+        .layer(RateLimitLayer::new(handles.rate_limit.clone(), E2bClassify))
+        .layer(CircuitBreakerLayer::from_breaker(handles.breaker.clone()).classify(E2bClassify))
         // Innermost: tells all of them what the body of a failed answer says.
-        .interpret(E2bInterpret::default())
+        .layer(InterpretLayer::new(E2bInterpret::default()))
         .service(Client::builder(TokioExecutor::new()).build_http());
 
     // Any HTTP request can go through it; the typed client makes those of E2B.

@@ -1,12 +1,11 @@
 //! What the application becomes, step by step: `docs/migration.md` explains each of them.
 
-use sandtower::ServiceBuilderExt;
-use sandtower::circuit_breaker::{self, WhenOpen};
+use sandtower::circuit_breaker::{self, CircuitBreakerLayer};
 use sandtower::core::BoxError;
 use sandtower::e2b::{Client, Config, E2bClassify, E2bInterpret, SandboxCheck};
 use sandtower::health_check::{self, HealthCheckLayer};
-use sandtower::http::Http as Resend;
-use sandtower::retry::RetryLayer;
+use sandtower::http::{Http as Resend, InterpretLayer};
+use sandtower::retry::{self, RetryLayer};
 use sandtower::stack::{Preset, Stack};
 use tower::ServiceBuilder;
 
@@ -21,14 +20,16 @@ pub(crate) async fn step_0(http: Http, config: Config) -> Result<Seen, BoxError>
 
 /// The same pattern in the same order, of layers.
 pub(crate) async fn step_1(http: Http, config: Config) -> Result<Seen, BoxError> {
-    let breaker = circuit_breaker::Config::new("E2B").build()?;
-    let retry = RetryLayer::classic().resend(Resend).answers(Resend);
+    let breaker = circuit_breaker::Config::recommended("E2B").build()?;
+    let retry = RetryLayer::new(retry::Config::classic(), E2bClassify)
+        .resend(Resend)
+        .response_hooks(Resend);
     let check = HealthCheckLayer::classic(SandboxCheck::new(config.clone()));
     let service = ServiceBuilder::new()
-        .break_circuit(breaker, E2bClassify)
-        .retry_by_verdict(retry, E2bClassify)
-        .check_answers(check, E2bClassify)
-        .interpret(E2bInterpret::default())
+        .layer(CircuitBreakerLayer::from_breaker(breaker).classify(E2bClassify))
+        .layer(retry)
+        .layer(check.classify(E2bClassify))
+        .layer(InterpretLayer::new(E2bInterpret::default()))
         .service(http.clone());
     let client = Client::new(service, config.clone());
     let rest = Client::new(http.clone(), config);
@@ -37,15 +38,17 @@ pub(crate) async fn step_1(http: Http, config: Config) -> Result<Seen, BoxError>
 
 /// The breaker sees attempts, and what is dead is made anew.
 pub(crate) async fn step_2(http: Http, config: Config) -> Result<Seen, BoxError> {
-    let breaker = circuit_breaker::Config::new("E2B").build()?;
-    let retry = RetryLayer::classic().resend(Resend).answers(Resend);
+    let breaker = circuit_breaker::Config::recommended("E2B").build()?;
+    let retry = RetryLayer::new(retry::Config::classic(), E2bClassify)
+        .resend(Resend)
+        .response_hooks(Resend);
     let check = SandboxCheck::new(config.clone());
     let check = HealthCheckLayer::new(check, health_check::Config::new("E2B"))?;
     let service = ServiceBuilder::new()
-        .retry_by_verdict(retry, E2bClassify)
-        .check_answers(check, E2bClassify)
-        .break_circuit(breaker, E2bClassify)
-        .interpret(E2bInterpret::default())
+        .layer(retry)
+        .layer(check.classify(E2bClassify))
+        .layer(CircuitBreakerLayer::from_breaker(breaker).classify(E2bClassify))
+        .layer(InterpretLayer::new(E2bInterpret::default()))
         .service(http.clone());
     let client = Client::new(service, config.clone());
     let rest = Client::new(http.clone(), config);
@@ -56,7 +59,7 @@ pub(crate) async fn step_2(http: Http, config: Config) -> Result<Seen, BoxError>
 pub(crate) async fn step_3(http: Http, config: Config) -> Result<Seen, BoxError> {
     let stack = Stack::builder(config)
         .preset(Preset::Classic)
-        .circuit_breaker(|_| circuit_breaker::Config::new("E2B"))
+        .circuit_breaker(|_| circuit_breaker::Config::recommended("E2B"))
         .health_check(|_| health_check::Config::new("E2B"))
         .build()?;
     let client = stack.client(http.clone());
@@ -73,7 +76,7 @@ pub(crate) async fn step_4(http: Http, config: Config) -> Result<Seen, BoxError>
 /// Callers wait out an outage instead of being rejected.
 pub(crate) async fn step_5(http: Http, config: Config) -> Result<Seen, BoxError> {
     let stack = Stack::builder(config)
-        .circuit_breaker(|breaker| breaker.when_open(WhenOpen::Hold))
+        .admission(|admission| admission.hold_through_outage(true))
         .build()?;
     let client = stack.client(http.clone());
     users_who_hold(&http, client).await

@@ -33,8 +33,9 @@ async fn main() -> Result<(), BoxError> {
 
     // Opens after 5 failures in a row, for a minute. Clones of the handle are the same breaker.
     let breaker = CircuitBreaker::classic("the weather service");
-    let mut service =
-        ServiceBuilder::new().layer(CircuitBreakerLayer::from_breaker(breaker.clone())).service(weather);
+    let mut service = ServiceBuilder::new()
+        .layer(CircuitBreakerLayer::from_breaker(breaker.clone()))
+        .service(weather);
 
     for _ in 0..6 {
         ask(&mut service, "Prague").await;

@@ -12,12 +12,11 @@ mod server;
 use std::time::Duration;
 
 use http::{Request, Response};
-use sandtower::ServiceBuilderExt;
-use sandtower::circuit_breaker::CircuitBreaker;
+use sandtower::circuit_breaker::{CircuitBreaker, CircuitBreakerLayer};
 use sandtower::core::{Backoff, BoxError, Operation, Replay};
 use sandtower::http::{
-    GrpcClassify, GrpcInterpret, GrpcMethod, Http, RejectionResponseLayer, ReplayBody, ReplayLayer,
-    Replayed,
+    GrpcClassify, GrpcInterpret, GrpcMethod, Http, InterpretLayer, RejectionResponseLayer,
+    ReplayBody, ReplayLayer, Replayed,
 };
 use sandtower::retry::{Config, RetryLayer};
 use tokio::net::TcpListener;
@@ -71,7 +70,11 @@ async fn main() -> Result<(), BoxError> {
     for _ in 0..3 {
         say(&call(client.clone()).await);
     }
-    say(&format!("calls that came in: {}; the breaker is {}", work.info(), breaker.snapshot().state));
+    say(&format!(
+        "calls that came in: {}; the breaker is {}",
+        work.info(),
+        breaker.snapshot().state
+    ));
     Ok(())
 }
 
@@ -89,7 +92,7 @@ fn layered(channel: Channel, breaker: &CircuitBreaker) -> HealthClient<Layered> 
     let classify = GrpcClassify::new(METHODS);
     // In quick steps, so that this is over soon; 0.25 s doubling to 8 s is recommended.
     let steps = Backoff::exponential(Duration::from_millis(10), Duration::from_millis(100));
-    let retry = RetryLayer::new(Config::recommended().transient(steps.full_jitter()));
+    let retry = RetryLayer::new(Config::recommended().transient(steps.full_jitter()), classify);
     let service = ServiceBuilder::new()
         .map_err(Status::from_error)
         .map_response(|answer: Response<_>| answer.map(Body::new))
@@ -97,10 +100,10 @@ fn layered(channel: Channel, breaker: &CircuitBreaker) -> HealthClient<Layered> 
         .layer(RejectionResponseLayer::grpc())
         // Tonic's bodies are streams: what was sent of one is kept for the next attempt.
         .layer(ReplayLayer::new())
-        .retry_by_verdict(retry.resend(Replayed).answers(Http), classify)
-        .break_circuit(breaker.clone(), classify)
+        .layer(retry.resend(Replayed).response_hooks(Http))
+        .layer(CircuitBreakerLayer::from_breaker(breaker.clone()).classify(classify))
         // Tells the breaker of calls that fail at their end, in trailers.
-        .interpret(GrpcInterpret)
+        .layer(InterpretLayer::new(GrpcInterpret))
         .map_request(|request: Request<ReplayBody<Body>>| request.map(Body::new))
         .service(channel);
     HealthClient::new(BoxCloneService::new(service))

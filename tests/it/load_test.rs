@@ -24,7 +24,7 @@ fn success(scenario: &str, policy: Policy) -> f64 {
 
 /// Whether any request for it was sent. A rejected connection takes no time; what follows it does.
 fn was_sent(answer: &Answer) -> bool {
-    answer.spent.iter().any(|spent| matches!(spent.what, Component::Attempt | Component::Backoff))
+    answer.spent.iter().any(|spent| matches!(spent.what, Part::Attempt | Part::Backoff))
 }
 
 #[test]

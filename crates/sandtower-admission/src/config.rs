@@ -28,6 +28,7 @@ pub struct Config {
     longest_wait: Duration,
     pub(crate) admit_during_shutdown: Operations,
     pub(crate) slots_to_the_end: bool,
+    pub(crate) hold_through_outage: bool,
 }
 
 impl Config {
@@ -44,6 +45,7 @@ impl Config {
             longest_wait: Duration::from_secs(120),
             admit_during_shutdown: Operations::default(),
             slots_to_the_end: false,
+            hold_through_outage: false,
         }
     }
 
@@ -109,6 +111,16 @@ impl Config {
     #[must_use]
     pub fn slots_to_the_end(mut self, kept: bool) -> Self {
         self.slots_to_the_end = kept;
+        self
+    }
+
+    /// Whether calls wait while a gate is closed and says until when, as an open circuit breaker does,
+    /// instead of being rejected at once: off by default. A call waits until the gate may open, if its
+    /// deadline allows it; no attempt is spent meanwhile. A gate that does not know when it opens, since
+    /// an operator closed it, rejects calls either way.
+    #[must_use]
+    pub fn hold_through_outage(mut self, hold: bool) -> Self {
+        self.hold_through_outage = hold;
         self
     }
 

@@ -188,6 +188,21 @@ impl<G> AdmissionControl<G> {
 }
 
 impl<G: Gate> AdmissionControl<G> {
+    /// What the gates say of `info`; see [`Inner::or_hold`].
+    pub(crate) fn check_gates(&self, info: &RequestInfo, now: &Now) -> Option<No> {
+        self.inner.gates.check(Some(info), now).map(|no| self.inner.or_hold(no))
+    }
+
+    /// Acquires what the gates give for `info`; see [`Inner::or_hold`].
+    pub(crate) fn acquire(
+        &self,
+        info: &RequestInfo,
+        now: &Now,
+        later: &mut Deferred,
+    ) -> Result<G::Permit, No> {
+        self.inner.gates.try_acquire(info, now, later).map_err(|no| self.inner.or_hold(no))
+    }
+
     /// Admits a newcomer at once, or rejects it at once; `None`: it has to join the queue.
     pub(crate) fn enter(
         &self,
@@ -203,17 +218,12 @@ impl<G: Gate> AdmissionControl<G> {
         if !queue.is_open() {
             return None;
         }
-        match self.inner.gates.try_acquire(info, now, later) {
+        match self.acquire(info, now, later) {
             Ok(permit) => {
                 let taken = queue.admit(now.tick());
                 Some(Ok(Slot { gates: Some(permit), place: SlotPlace::Taken(taken) }))
             }
-            Err(No::Wait { earliest, .. })
-                if self.longest_queue() > 0
-                    && info.deadline.is_none_or(|deadline| earliest <= deadline) =>
-            {
-                None
-            }
+            Err(no) if self.longest_queue() > 0 && !no.is_hopeless(info.deadline) => None,
             Err(no) => {
                 let rejection = no.into_rejection();
                 queue.rejected(&rejection.reason());
@@ -270,6 +280,16 @@ impl<G> Inner<G> {
 }
 
 impl<G: Gate> Inner<G> {
+    /// A gate that is closed for some time is waited for, where calls are to be held.
+    fn or_hold(&self, no: No) -> No {
+        match no {
+            No::Closed { until: Some(until), why } if self.config.hold_through_outage => {
+                No::Wait { earliest: until, look_again: until, why }
+            }
+            no => no,
+        }
+    }
+
     /// A slot is free again.
     #[inline]
     fn release(
@@ -313,7 +333,10 @@ impl<G: Gate> Subscriber for Inner<G> {
                 Change::Opened => queue.gate_opened(now.tick(), &mut later),
                 // Calls that can only be rejected do not wait for their turn to be told so.
                 Change::Closed => queue.wake_those(
-                    |info| matches!(self.gates.check(Some(info), &now), Some(No::Closed { .. })),
+                    |info| {
+                        let no = self.gates.check(Some(info), &now).map(|no| self.or_hold(no));
+                        no.is_some_and(|no| no.is_hopeless(info.deadline))
+                    },
                     &mut later,
                 ),
             }

@@ -118,19 +118,19 @@ fn decide<G: Gate>(
     }
     queue.looks(here, now.tick());
     if !queue.is_turn_of(here, now.tick()) {
-        return match control.gates().check(Some(info), now) {
-            Some(No::Closed { why, .. }) => by_gate(why),
+        return match control.check_gates(info, now) {
+            Some(no) if no.is_hopeless(Some(deadline)) => by_gate(no.into_rejection()),
             _ => (Look::Wait(deadline), None),
         };
     }
-    match control.gates().try_acquire(info, now, later) {
+    match control.acquire(info, now, later) {
         Ok(permit) => {
             let taken = queue.admit(now.tick());
             let slot = Slot { gates: Some(permit), place: SlotPlace::Taken(taken) };
             (Look::Admitted(slot), Some(Leaving::Admitted))
         }
+        Err(no) if no.is_hopeless(Some(deadline)) => by_gate(no.into_rejection()),
         Err(No::Closed { why, .. }) => by_gate(why),
-        Err(No::Wait { earliest, why, .. }) if earliest > deadline => by_gate(why),
         Err(No::Wait { look_again, why, .. }) => {
             let until = look_again.max(now.tick() + SHORTEST_HOLD);
             queue.hold(here, until, why);

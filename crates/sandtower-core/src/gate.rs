@@ -110,6 +110,14 @@ impl No {
         }
     }
 
+    /// Whether a call that has to be sent by `deadline` may as well be rejected now.
+    pub fn is_hopeless(&self, deadline: Option<Tick>) -> bool {
+        match self {
+            Self::Closed { .. } => true,
+            Self::Wait { earliest, .. } => deadline.is_some_and(|deadline| *earliest > deadline),
+        }
+    }
+
     /// What two gates say together, both of which an attempt needs: `Closed` if one is closed, else
     /// the longer wait.
     pub(crate) fn and(self, other: Option<Self>) -> Self {

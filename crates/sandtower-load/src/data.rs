@@ -224,7 +224,7 @@ mod tests {
             median: figures.clone(),
             worst: SeedFigures { seed: 7, figures },
             slowest: vec![SlowCall {
-                parts: vec![Spent { what: Component::InLine, ms: 1.5 }],
+                parts: vec![Spent { what: Part::InLine, ms: 1.5 }],
                 ..SlowCall::default()
             }],
             ..PolicyReport::default()

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sandtower_core::Tick;
 
-use crate::data::{Component, Spent};
+use crate::data::{Part, Spent};
 
 /// Notes of one call on what it spends its time. A clone writes into the same notes.
 ///

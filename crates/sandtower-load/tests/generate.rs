@@ -126,21 +126,21 @@ async fn the_time_of_a_call_is_told_by_what_it_went_into() {
     let timeline = Timeline::default();
     assert!(Timeline::current().is_none());
     let call = async {
-        spend(Component::InLine);
+        spend(Part::InLine);
         sleep(secs(3)).await;
-        spend(Component::Attempt);
+        spend(Part::Attempt);
         sleep(secs(2)).await;
-        spend(Component::Attempt);
+        spend(Part::Attempt);
         sleep(secs(1)).await;
-        spend(Component::Backoff);
+        spend(Part::Backoff);
         // A task of its own is not the call.
-        tokio::spawn(async { spend(Component::Check) }).await.unwrap();
+        tokio::spawn(async { spend(Part::Check) }).await.unwrap();
     };
     timeline.of(call).await;
     let spent = timeline.spent(Tick::now() + secs(4));
     let spent: Vec<_> = spent.into_iter().map(|spent| (spent.what, spent.ms)).collect();
     let expected =
-        [(Component::InLine, 3), (Component::Attempt, 3), (Component::Backoff, 4)].map(|(p, s)| (p, ms(secs(s))));
+        [(Part::InLine, 3), (Part::Attempt, 3), (Part::Backoff, 4)].map(|(p, s)| (p, ms(secs(s))));
     assert_eq!(spent, expected);
 }
 

@@ -88,7 +88,7 @@ impl<E: Execute> App<E> {
     async fn run(&self) -> Result<(), Failure> {
         let books = &self.job.books;
         let waits = books.waits();
-        spend(Component::InLine);
+        spend(Part::InLine);
         // The semaphore is never closed.
         let _kept = self.places.acquire().await;
         drop(waits);
@@ -115,6 +115,6 @@ impl Answered {
 
 /// A language model takes its time, give or take a fifth.
 async fn think(about: Duration, rng: &mut Rng) {
-    spend(Component::Thinking);
+    spend(Part::Thinking);
     tokio::time::sleep(about.mul_f64(0.8 + 0.4 * rng.f64())).await;
 }

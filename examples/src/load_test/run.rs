@@ -113,7 +113,7 @@ async fn measure<E: Execute>(
         retries: look.retries,
         requests: meter.requests(),
         info: books.info,
-        creates: meter.tracker(),
+        creates: meter.creations(),
         left: 0,
         zombies: 0,
         fault_ends: test.setup.fault_ends(),

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use pin_project_lite::pin_project;
 use sandtower::core::{BoxError, ClassifiedError, Operation, Verdict};
 use sandtower::e2b::{operation as op, recognise};
-use sandtower_load::{Component, Timeline};
+use sandtower_load::{Part, Timeline};
 use tower_service::Service;
 
 /// What went over a wire.
@@ -152,9 +152,9 @@ impl Sent {
             timeline = Timeline::current();
         }
         if let Some(timeline) = &timeline {
-            timeline.spend(Component::Attempt);
+            timeline.spend(Part::Attempt);
         }
-        Self { meter, operation, timeline, after: Component::Backoff }
+        Self { meter, operation, timeline, after: Part::Backoff }
     }
 
     fn answered(mut self, status: Option<StatusCode>) {
@@ -169,10 +169,10 @@ impl Sent {
                 self.meter.release();
             }
             self.after = match status {
-                status if status.is_success() => Component::Check,
+                status if status.is_success() => Part::Check,
                 // It is told to come back, and stands in line until then.
-                StatusCode::TOO_MANY_REQUESTS => Component::InLine,
-                _ => Component::Backoff,
+                StatusCode::TOO_MANY_REQUESTS => Part::InLine,
+                _ => Part::Backoff,
             };
         }
     }

@@ -99,7 +99,7 @@ pub(crate) type Stack = Deadline<Retry<Admitted, OnCall, OnCall>, OnCall, OnCall
 
 pub(crate) fn stack(server: Server, without: Without, seed: u64) -> Result<Stack, BoxError> {
     let is_out = |part| without == part || without == Without::All;
-    let breaker = circuit_breaker::Config::new("server").seed(Seed::fixed(seed));
+    let breaker = circuit_breaker::Config::recommended("server").seed(Seed::fixed(seed));
     let breaker = match is_out(Without::Breaker) {
         true => breaker.trip(Trip::ConsecutiveFailures(u32::MAX)),
         false => breaker,
@@ -117,7 +117,7 @@ pub(crate) fn stack(server: Server, without: Without, seed: u64) -> Result<Stack
     let retry = if is_out(Without::Budget) { retry.budget(None) } else { retry };
     let attempt = TimeoutLayer::new(Limits::all(TIMEOUT)).classify(OnCall).layer(server);
     let admission = AdmissionLayer::with_gates(room, breaker.build()?)?.classify(OnCall);
-    let retry = RetryLayer::new(retry).classify(OnCall).resend(OnCall).seed(Seed::fixed(seed));
+    let retry = RetryLayer::new(retry, OnCall).resend(OnCall).seed(Seed::fixed(seed));
     let deadline = DeadlineLayer::new(Limits::all(DEADLINE)).classify(OnCall).set_deadline(OnCall);
     Ok(deadline.layer(retry.layer(admission.layer(attempt))))
 }

@@ -53,7 +53,7 @@ impl Random500s {
                 seen.stack += u32::from(failed == Some(Some(StatusCode::INTERNAL_SERVER_ERROR)));
                 seen.stack_failed += u32::from(failed.is_some());
             }
-            stack.handles().tracker.drain(Duration::from_secs(3_600)).await?;
+            stack.handles().tracker.drain_within(Duration::from_secs(3_600)).await?;
             sleep(Duration::from_secs(200)).await;
             seen.leaked = sim.ledger().active;
             Ok(seen)

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use sandtower::core::{BoxError, Rejection, Rng, Seed};
-use sandtower::e2b::{Client, Config, TrackerSnapshot, Error, NewSandbox, Sandbox, operation};
+use sandtower::e2b::{Client, Config, Error, NewSandbox, Sandbox, TrackerSnapshot, operation};
 use sandtower::stack::{Plan, Stack, StackService};
 use sandtower_sim::{ConnectionError, ConnectionErrorKind, Fault, Limits, Sim, World};
 use tokio::task::JoinSet;
@@ -116,7 +116,7 @@ impl Storm {
         while let Some(ended) = callers.join_next().await {
             ended?;
         }
-        stack.handles().tracker.drain(Duration::from_secs(3_600)).await?;
+        stack.handles().tracker.drain_within(Duration::from_secs(3_600)).await?;
         // Whatever could still commit has done so.
         sleep(Duration::from_secs(200)).await;
         let kept = std::mem::take(&mut lock(&seen).kept);

@@ -9,7 +9,8 @@ use sandtower::E2b;
 use sandtower::admission::Progress;
 use sandtower::core::{BoxError, Seed, Tick};
 use sandtower::e2b::{
-    Client, Code, Command, SandboxTracker, ListSandboxes, NewSandbox, ProcessEvent, SandboxId, State,
+    Client, Code, Command, ListSandboxes, NewSandbox, ProcessEvent, SandboxId, SandboxTracker,
+    State,
 };
 use sandtower::stack::{Plan, Stack};
 use sandtower_sim::{End, Fault, FaultAnswer, FaultKind, Sim};

@@ -68,17 +68,17 @@ fn slow(at: u32, naive: bool) -> SlowCall {
     let spent = |what, share: f64| Spent { what, ms: scale * share };
     let parts = match naive {
         true => vec![
-            spent(Component::Thinking, 0.2),
-            spent(Component::Attempt, 1.5),
-            spent(Component::Backoff, 0.5),
-            spent(Component::Attempt, 1.5),
-            spent(Component::Running, 0.8),
+            spent(Part::Thinking, 0.2),
+            spent(Part::Attempt, 1.5),
+            spent(Part::Backoff, 0.5),
+            spent(Part::Attempt, 1.5),
+            spent(Part::Running, 0.8),
         ],
         false => vec![
-            spent(Component::InLine, 0.5),
-            spent(Component::Attempt, 0.3),
-            spent(Component::Check, 0.1),
-            spent(Component::Other, 0.1),
+            spent(Part::InLine, 0.5),
+            spent(Part::Attempt, 0.3),
+            spent(Part::Check, 0.1),
+            spent(Part::Other, 0.1),
         ],
     };
     let outcome = match at % 3 {
@@ -130,7 +130,7 @@ pub(crate) fn hardly_anything() -> Report {
     one.slowest = vec![SlowCall {
         took_ms: 0.4,
         outcome: "succeeded".into(),
-        parts: vec![Spent { what: Component::Attempt, ms: 0.4 }],
+        parts: vec![Spent { what: Part::Attempt, ms: 0.4 }],
         ..SlowCall::default()
     }];
     Report { policies: vec![nothing, one] }

@@ -335,3 +335,58 @@ async fn two_controls_that_share_a_gate_pass_on_what_either_gives_back() {
     drop(admitted);
     assert!(waits.is_woken(), "what was given back was told to nobody else");
 }
+
+/// Closed until an instant; then it lets one through each tenth of a second.
+struct Outage {
+    until: Tick,
+    pace: Arc<Pace>,
+    acquired: std::sync::Mutex<Vec<Tick>>,
+}
+
+impl Gate for Outage {
+    type Permit = ();
+
+    fn check(&self, _: Option<&RequestInfo>, now: &Now) -> Option<No> {
+        let why = Rejection::new("breaker", "test", Reason::ForcedOpen);
+        (now.tick() < self.until).then(|| No::Closed { until: Some(self.until), why })
+    }
+
+    fn try_acquire(&self, info: &RequestInfo, now: &Now, later: &mut Deferred) -> Result<(), No> {
+        self.check(None, now).map_or(Ok(()), Err)?;
+        self.pace.try_acquire(info, now, later)?;
+        self.acquired.lock().unwrap().push(now.tick());
+        Ok(())
+    }
+
+    fn record(&self, _: &RequestInfo, (): (), _: &Completion, _: &mut Deferred) -> Option<()> {
+        None
+    }
+
+    fn not_ready(&self, _: &Verdict, _: &Now, _: &mut Deferred) {}
+
+    fn subscribe(&self, _: std::sync::Weak<dyn Subscriber>) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_wait_out_an_outage_if_they_are_to_and_are_rejected_at_once_if_not() {
+    for hold in [true, false] {
+        let start = Tick::now();
+        let until = start + 20 * SECOND;
+        let pace = Pace::new(SECOND / 10);
+        let gate = Arc::new(Outage { until, pace, acquired: std::sync::Mutex::default() });
+        let config = Config::new("test").hold_through_outage(hold);
+        let (mut service, _control) = admission(config, Arc::clone(&gate));
+        let deadline = |seconds| RequestInfo::default().deadline(Some(start + seconds * SECOND));
+        let patient: Vec<_> = (0..30).map(|_| tokio::spawn(service.call(deadline(60)))).collect();
+        let hasty = service.call(deadline(10)).await;
+        assert!(hasty.is_err(), "it cannot wait so long");
+        assert_eq!(Tick::now(), start);
+        let mut served = 0;
+        for call in patient {
+            served += u32::from(call.await.unwrap().is_ok());
+        }
+        assert_eq!(served, if hold { 30 } else { 0 });
+        let acquired = gate.acquired.lock().unwrap();
+        assert!(acquired.iter().all(|at| *at >= until), "an attempt was spent in the outage");
+    }
+}

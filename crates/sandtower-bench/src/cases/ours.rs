@@ -11,7 +11,7 @@ use sandtower_core::{ByResult, Operation, RequestInfo, Verdict};
 use sandtower_fallback::FallbackLayer;
 use sandtower_health_check::{Config as CheckConfig, HealthCheckLayer, check_fn};
 use sandtower_rate_limit::{Config as RateConfig, Mode, Pace, RateLimit, RateLimitLayer};
-use sandtower_retry::RetryLayer;
+use sandtower_retry::{Config as RetryConfig, RetryLayer};
 use sandtower_timeout::{Limits, TimeoutLayer};
 use tower::{Layer, Service};
 
@@ -31,7 +31,10 @@ fn classify() -> ByResult {
 }
 
 pub(super) fn retry() -> Case {
-    Case::shared("sandtower/retry", RetryLayer::recommended().classify(classify()).layer(Bare))
+    Case::shared(
+        "sandtower/retry",
+        RetryLayer::new(RetryConfig::recommended(), classify()).layer(Bare),
+    )
 }
 
 pub(super) fn circuit_breaker() -> Case {
@@ -42,8 +45,9 @@ pub(super) fn circuit_breaker() -> Case {
 /// Opened by real failures, so that its rejections have all the numbers that a user sees; by the rule
 /// that does not ask how long they go on already.
 pub(super) fn circuit_breaker_open() -> Case {
-    let breaker = built(BreakerConfig::new(NAME).trip(Trip::ConsecutiveFailures(5)));
-    let mut service = CircuitBreakerLayer::from_breaker(breaker.clone()).classify(classify()).layer(Bare);
+    let breaker = built(BreakerConfig::recommended(NAME).trip(Trip::ConsecutiveFailures(5)));
+    let mut service =
+        CircuitBreakerLayer::from_breaker(breaker.clone()).classify(classify()).layer(Bare);
     let mut tries = 0;
     while breaker.snapshot().state != State::Open {
         assert!(tries < 1_000, "the breaker does not open");
@@ -55,7 +59,7 @@ pub(super) fn circuit_breaker_open() -> Case {
 
 /// Counts, and warns at parts of a limit that is far away.
 pub(super) fn rate_limit() -> Case {
-    let layer = RateLimitLayer::new(tracking(ENDLESS)).classify(classify());
+    let layer = RateLimitLayer::new(tracking(ENDLESS), classify());
     Case::shared("sandtower/rate-limit", layer.layer(Bare))
 }
 
@@ -63,7 +67,7 @@ pub(super) fn rate_limit() -> Case {
 /// through and says that they are too many.
 pub(super) fn rate_limit_over() -> Case {
     let limit = tracking(100);
-    let mut service = RateLimitLayer::new(limit.clone()).classify(classify()).layer(Bare);
+    let mut service = RateLimitLayer::new(limit.clone(), classify()).layer(Bare);
     for _ in 0..200 {
         let _answer = bare::call(&mut service, 1);
     }
@@ -87,7 +91,7 @@ pub(super) fn health_check_other() -> Case {
 
 /// Around a service that works.
 pub(super) fn fallback() -> Case {
-    let layer = FallbackLayer::answer("bench", |_| Some(0)).classify(classify());
+    let layer = FallbackLayer::respond("bench", |_| Some(0), classify());
     Case::shared("sandtower/fallback", layer.layer(Bare))
 }
 
@@ -99,8 +103,8 @@ pub(super) fn timeout() -> Case {
 /// Four layers, each with its own shell.
 pub(super) fn layers() -> Case {
     let breaker = CircuitBreakerLayer::from_breaker(breaker()).classify(classify()).layer(Bare);
-    let limited = RateLimitLayer::new(tracking(ENDLESS)).classify(classify()).layer(breaker);
-    let retry = RetryLayer::recommended().classify(classify()).layer(admitted(limited));
+    let limited = RateLimitLayer::new(tracking(ENDLESS), classify()).layer(breaker);
+    let retry = RetryLayer::new(RetryConfig::recommended(), classify()).layer(admitted(limited));
     Case::shared("sandtower/layers", retry)
 }
 
@@ -127,7 +131,7 @@ fn stacked(limit: RateLimit) -> impl Service<Request, Future: Send> + Clone + Se
     let gates = (limit, breaker());
     let room = AdmissionLayer::with_gates(AdmissionConfig::new(NAME), gates);
     let room = room.expect("its own defaults").classify(classify()).layer(Bare);
-    RetryLayer::recommended().classify(classify()).layer(room)
+    RetryLayer::new(RetryConfig::recommended(), classify()).layer(room)
 }
 
 #[expect(clippy::expect_used, reason = "its own defaults")]
@@ -136,14 +140,14 @@ fn checked(
 ) -> impl Service<Request, Future: Send> + Clone + Send + 'static {
     let check = check_fn(
         |_: Bare, _: &Request| Some(ready(Verdict::success())),
-        |_: Bare, _: Request| ready(()),
+        |_: Bare, _: &Request| ready(()),
     );
     let layer = HealthCheckLayer::new(check.only(operations), CheckConfig::new(NAME));
     layer.expect("its own defaults").classify(classify()).layer(Bare)
 }
 
 fn breaker() -> CircuitBreaker {
-    built(BreakerConfig::new(NAME))
+    built(BreakerConfig::recommended(NAME))
 }
 
 /// Once open, it stays so for as long as any run takes.

@@ -69,7 +69,8 @@ async fn each_transition_is_one_event_with_its_numbers() {
     let event = |level: &str, what: &str, fields: &str| {
         format!("{level} sandtower::circuit_breaker: {what} name=\"E2B\" {fields}")
     };
-    let opened = "from=\"closed\" to=\"open\" forced=false failed=5 of=5 retry_in_ms=60000 rejected=0";
+    let opened =
+        "from=\"closed\" to=\"open\" forced=false failed=5 of=5 retry_in_ms=60000 rejected=0";
     let probing = "from=\"open\" to=\"half_open\" forced=false failed=5 of=5 rejected=1";
     let closed = "from=\"half_open\" to=\"closed\" forced=false failed=0 of=0 rejected=0";
     let events: Vec<_> =

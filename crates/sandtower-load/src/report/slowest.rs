@@ -4,7 +4,7 @@ use super::legend::{Entry, Swatch};
 use super::scale::{Scale, time_tick};
 use super::svg::{Anchor, Svg, WIDTH};
 use super::text::{duration, finite, share, shortened};
-use crate::{Component, PolicyReport, SlowCall};
+use crate::{Part, PolicyReport, SlowCall};
 
 /// The slowest of all tell enough.
 const MOST: usize = 12;
@@ -26,7 +26,7 @@ pub(super) fn legend<'a>(policies: impl Iterator<Item = &'a PolicyReport>) -> Ve
         .filter(|spent| spent.ms > 0.0)
         .map(|spent| spent.what)
         .collect();
-    let parts = Component::ALL.into_iter().filter(|part| used.contains(part));
+    let parts = Part::ALL.into_iter().filter(|part| used.contains(part));
     parts.map(|part| Entry { label: part.label(), swatch: Swatch::Fill(class(part)) }).collect()
 }
 
@@ -97,7 +97,7 @@ fn parts_told(call: &SlowCall) -> String {
     let spent_on = |part: Part| -> f64 {
         call.parts.iter().filter(|spent| spent.what == part).map(|spent| finite(spent.ms)).sum()
     };
-    let told: Vec<_> = Component::ALL
+    let told: Vec<_> = Part::ALL
         .into_iter()
         .filter(|part| spent_on(*part) > 0.0)
         .map(|part| format!("{} {}", duration(spent_on(part)), part.label()))
@@ -112,7 +112,7 @@ fn described(calls: &[SlowCall]) -> String {
         let spent = calls.iter().flat_map(|call| &call.parts);
         spent.filter(|spent| spent.what == part).map(|spent| finite(spent.ms)).sum()
     };
-    let shares: Vec<_> = Component::ALL
+    let shares: Vec<_> = Part::ALL
         .into_iter()
         .filter(|part| spent_on(*part) > 0.0)
         .map(|part| format!("{:.0} % {}", share(spent_on(part), all) * 100.0, part.label()))
@@ -122,13 +122,13 @@ fn described(calls: &[SlowCall]) -> String {
 
 fn class(part: Part) -> &'static str {
     match part {
-        Component::Thinking => "thinking",
-        Component::InLine => "in-line",
-        Component::Attempt => "attempt",
-        Component::Backoff => "backoff",
-        Component::Check => "check",
-        Component::Running => "running",
-        Component::Other => "other",
+        Part::Thinking => "thinking",
+        Part::InLine => "in-line",
+        Part::Attempt => "attempt",
+        Part::Backoff => "backoff",
+        Part::Check => "check",
+        Part::Running => "running",
+        Part::Other => "other",
     }
 }
 
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_bar_is_as_long_as_its_call_and_its_pieces_follow_each_other() {
-        let pieces = [(Component::InLine, 6e3), (Component::Attempt, 3e3), (Component::Backoff, 1e3)];
+        let pieces = [(Part::InLine, 6e3), (Part::Attempt, 3e3), (Part::Backoff, 1e3)];
         let picture = plot(&policy(vec![call(&pieces)]), "x");
         for piece in [
             "whole\" x=\"0\" y=\"21\" width=\"352\"",
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn pieces_of_a_kind_are_told_together() {
-        let twice = call(&[(Component::Attempt, 1e3), (Component::Backoff, 2e3), (Component::Attempt, 1e3)]);
+        let twice = call(&[(Part::Attempt, 1e3), (Part::Backoff, 2e3), (Part::Attempt, 1e3)]);
         assert_eq!(parts_told(&twice), "2 s attempt, 2 s backoff");
         assert_eq!(parts_told(&call(&[])), "nothing is known of it");
     }
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn only_parts_that_occur_are_in_the_legend() {
         let policy =
-            policy(vec![call(&[(Component::Check, 1.0), (Component::InLine, 1.0), (Component::Other, 0.0)])]);
+            policy(vec![call(&[(Part::Check, 1.0), (Part::InLine, 1.0), (Part::Other, 0.0)])]);
         let labels: Vec<_> =
             legend([&policy].into_iter()).iter().map(|entry| entry.label).collect();
         assert_eq!(labels, ["in line", "check"]);
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn many_slow_calls_are_cut_to_the_slowest() {
-        let policy = policy(vec![call(&[(Component::Attempt, 1e3)]); 500]);
+        let policy = policy(vec![call(&[(Part::Attempt, 1e3)]); 500]);
         let picture = plot(&policy, "x");
         assert_eq!(picture.matches("mark whole").count(), MOST);
     }

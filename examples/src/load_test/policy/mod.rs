@@ -14,7 +14,7 @@ use http_body::Body;
 use http_body_util::Full;
 use sandtower::core::BoxError;
 use sandtower::e2b::{Client, Command, NewSandbox, Sandbox};
-use sandtower_load::{Component, spend};
+use sandtower_load::{Part, spend};
 use tower_service::Service;
 
 use super::books::{Books, Counted};
@@ -175,7 +175,7 @@ async fn make<'a, S: Transport>(
     client: &Client<S>,
     job: &'a Job,
 ) -> Result<(Sandbox, Counted<'a>), Failure> {
-    spend(Component::InLine);
+    spend(Part::InLine);
     let sandbox = client.create(&job.new).await?;
     let held = job.books.holds(sandbox.id().as_str());
     Ok((sandbox, held))
@@ -186,9 +186,9 @@ async fn compute<S: Transport>(
     sandbox: &Sandbox,
     job: &Job,
 ) -> Result<(), Failure> {
-    spend(Component::Running);
+    spend(Part::Running);
     let output = client.run(sandbox, &job.command).await;
-    spend(Component::Other);
+    spend(Part::Other);
     match output? {
         output if output.is_success() => Ok(()),
         output => Err(Failure::new(format!("exit code {}", output.exit_code))),

@@ -4,10 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::Request;
-use sandtower::circuit_breaker::{
-    self, CircuitBreaker, CircuitBreakerLayer, CircuitBreakerService,
-};
-use sandtower::core::{BoxError, Classify, HasInfo, Replay, Seed};
+use sandtower::circuit_breaker::{self, CircuitBreaker, CircuitBreakerLayer};
+use sandtower::core::{BoxError, Classify, Gated, HasInfo, Replay, Seed};
 use sandtower::e2b::{Client, Config, E2bClassify, E2bInterpret, SandboxCheck};
 use sandtower::health_check::{HealthCheck, HealthCheckLayer};
 use sandtower::http::{Http, HttpClassifier, InterpretLayer, Interpreter};
@@ -30,7 +28,7 @@ pub(crate) struct Original<S> {
     breaker: CircuitBreaker,
 }
 
-type Fixed<S> = CircuitBreakerService<Retry<Validated<S>, Blind, Http, Http>, E2bClassify>;
+type Fixed<S> = Gated<Retry<Validated<S>, Blind, Http, Http>, CircuitBreaker, E2bClassify>;
 type Validated<S> = HealthCheck<Attempt<S>, SandboxCheck, E2bClassify>;
 type Attempt<S> = Timeout<Interpreter<S, E2bInterpret>, E2bClassify>;
 
@@ -59,7 +57,7 @@ impl<S: Transport> Original<S> {
         let attempt = timeout.layer(InterpretLayer::new(E2bInterpret::default()).layer(transport));
         let retry = retry::Config::classic().attempts(ATTEMPTS).budget(None);
         let retry =
-            RetryLayer::new(retry).classify(Blind).resend(Http).answers(Http).seed(seed.clone());
+            RetryLayer::new(retry, Blind).resend(Http).response_hooks(Http).seed(seed.clone());
         let breaker = circuit_breaker::Config::classic("E2B").seed(seed).build()?;
         let broken = CircuitBreakerLayer::from_breaker(breaker.clone()).classify(E2bClassify);
         let check = HealthCheckLayer::classic(SandboxCheck::new(config.clone()));

@@ -8,19 +8,19 @@ use super::{Execute, Failure, Job, Look, Transport, compute, make};
 
 /// It retries nothing itself.
 #[derive(Debug)]
-pub(crate) struct Protected<S: Clone> {
+pub(crate) struct Protected {
     client: Client<StackService>,
     handles: Handles,
 }
 
-impl<S: Clone> Protected<S> {
-    pub(crate) fn new(transport: S, config: Config, plan: Plan, seed: u64) -> Self {
+impl Protected {
+    pub(crate) fn new(transport: impl Transport, config: Config, plan: Plan, seed: u64) -> Self {
         let stack = Stack::seeded(config, plan, Seed::fixed(seed));
         Self { client: stack.client(transport), handles: stack.handles().clone() }
     }
 }
 
-impl<S: Transport> Execute for Protected<S> {
+impl Execute for Protected {
     async fn execute(&self, job: &Job) -> Result<(), Failure> {
         let (sandbox, held) = make(&self.client, job).await?;
         let sandbox = self.client.kill_on_drop(sandbox);
@@ -33,13 +33,13 @@ impl<S: Transport> Execute for Protected<S> {
 
     fn look(&self) -> Look {
         let retry = self.handles.retry.snapshot();
-        let lanes = self.handles.admission.snapshot().queues;
-        let creates = lanes.iter().find(|lane| lane.operation == op::SANDBOX_CREATE.name());
+        let queues = self.handles.admission.snapshot().queues;
+        let creates = queues.iter().find(|queue| queue.operation == op::SANDBOX_CREATE.name());
         Look {
             retries: retry.retries + retry.returns,
             breaker: Some(self.handles.control_plane_breaker.snapshot().state.label()),
-            limit: creates.map(|lane| u64::from(lane.limit)),
-            waiting: lanes.iter().map(|lane| u64::from(lane.waiting)).sum(),
+            limit: creates.map(|queue| u64::from(queue.limit)),
+            waiting: queues.iter().map(|queue| u64::from(queue.waiting)).sum(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sandtower::e2b::{Client, Config};
-use sandtower_load::{Component, spend};
+use sandtower_load::{Part, spend};
 
 use super::{Execute, Failure, Job, Look, Transport, run_once};
 
@@ -41,7 +41,7 @@ impl<S: Transport> Execute for Unprotected<S> {
             }
             left -= 1;
             self.retries.fetch_add(1, Ordering::Relaxed);
-            spend(Component::Backoff);
+            spend(Part::Backoff);
             tokio::time::sleep(BLIND_PAUSE).await;
         }
     }
