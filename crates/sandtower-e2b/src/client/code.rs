@@ -4,14 +4,17 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::{BoxError, Tick};
+use sandtower_core::BoxError;
 use serde::Serialize;
 use tower_service::Service;
 
 use crate::{
-    Call, Code, Context, Error, Executing, Execution, INTERPRETER_PORT, Sandbox, hidden::Hidden,
-    list::encode, operation as op, request, within::within,
+    Call, Code, Context, Error, Executing, Execution, INTERPRETER_PORT, Sandbox,
+    api::hidden::Hidden, api::list::encode, api::request, operation as op,
 };
+
+use crate::api::lenient::List;
+use crate::transport::within::Limit;
 
 use super::Client;
 
@@ -35,21 +38,20 @@ where
         self.start_code(sandbox, code).await?.execution().await
     }
 
-    /// Runs code, and hands out the stream of what it does.
+    /// Runs code, and returns the stream of what it does.
     ///
     /// # Errors
     ///
     /// As for [`run_code`](Self::run_code).
     pub async fn start_code(&self, sandbox: &Sandbox, code: &Code) -> Result<Executing<B>, Error> {
         let call = Call::new(op::CODE_EXECUTE, Some(sandbox.id().clone()));
-        let request = self.interpreter(&call, sandbox, Method::POST, "/execute", Some(code))?;
-        let until = code.timeout.map(|timeout| Tick::now() + timeout);
-        let hidden = Hidden::of(&request).and(code.secrets());
-        let answer = self.successful_hiding(&call, request, &hidden);
-        let Some(answer) = within(code.timeout, answer).await else {
-            return Err(Error::CodeTimedOut { call, after: code.timeout.unwrap_or_default() });
-        };
-        Ok(Executing::new(call, code.timeout, until, code.longest, answer?.into_body()))
+        let request = self.interpreter(sandbox, Method::POST, "/execute", Some(code));
+        let request = request.map_err(|error| request::failed(&call, error))?;
+        let (limit, hidden) =
+            (Limit::from_now(code.timeout), Hidden::of(&request).and(code.secrets()));
+        let response =
+            self.in_time(&call, limit, self.send_hiding(&call, limit, request, &hidden)).await?;
+        Ok(Executing::new(call, limit, code.longest, response.into_body()))
     }
 
     /// Makes a context, of this language (`None`: Python) and in this directory (`None`: the user's
@@ -73,8 +75,8 @@ where
         }
         let call = Call::new(op::CODE_OTHER, Some(sandbox.id().clone()));
         let new = Some(&New { language, cwd });
-        let request = self.interpreter(&call, sandbox, Method::POST, "/contexts", new)?;
-        self.json(&call, request).await.map(|(context, _)| context)
+        let build = || self.interpreter(sandbox, Method::POST, "/contexts", new);
+        self.json(&call, build).await.map(|(context, _)| context)
     }
 
     /// The contexts there are.
@@ -84,8 +86,8 @@ where
     /// As for every call.
     pub async fn contexts(&self, sandbox: &Sandbox) -> Result<Vec<Context>, Error> {
         let call = Call::new(op::CODE_OTHER, Some(sandbox.id().clone()));
-        let request = self.interpreter(&call, sandbox, Method::GET, "/contexts", None::<&()>)?;
-        self.json(&call, request).await.map(|(contexts, _)| contexts)
+        let build = || self.interpreter(sandbox, Method::GET, "/contexts", None::<&()>);
+        self.json(&call, build).await.map(|(List(contexts), _)| contexts)
     }
 
     /// Removes a context, with all that was set in it. `false`: there is none of this id.
@@ -98,12 +100,12 @@ where
         self.about_context(sandbox, Method::DELETE, &path).await
     }
 
-    /// Begins a context anew: nothing of what was set in it is left. `false`: there is none of this
+    /// Restarts a context: nothing of what was set in it is left. `false`: there is none of this
     /// id.
     ///
     /// # Errors
     ///
-    /// It may have begun anew all the same.
+    /// It may have restarted all the same.
     pub async fn restart_context(&self, sandbox: &Sandbox, id: &str) -> Result<bool, Error> {
         let path = format!("/contexts/{}/restart", encode(id));
         self.about_context(sandbox, Method::POST, &path).await
@@ -116,8 +118,9 @@ where
         path: &str,
     ) -> Result<bool, Error> {
         let call = Call::new(op::CODE_OTHER, Some(sandbox.id().clone()));
-        let request = self.interpreter(&call, sandbox, method, path, None::<&()>)?;
-        match self.successful(&call, request).await {
+        let request = self.interpreter(sandbox, method, path, None::<&()>);
+        let limit = self.limit(&call);
+        match self.in_time(&call, limit, self.send(&call, limit, request)).await {
             Ok(_) => Ok(true),
             Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(false),
             Err(error) => Err(error),
@@ -126,18 +129,14 @@ where
 
     fn interpreter(
         &self,
-        call: &Call,
         sandbox: &Sandbox,
         method: Method,
         path: &str,
         body: Option<&impl Serialize>,
-    ) -> Result<Request<Full<Bytes>>, Error> {
-        let request = || {
-            let request = request::inside(&self.config, sandbox, INTERPRETER_PORT, method, path)?;
-            let Some(body) = body else { return Ok(request.body(Full::default())?) };
-            let body = Full::new(serde_json::to_vec(body)?.into());
-            Ok(request.header(header::CONTENT_TYPE, "application/json").body(body)?)
-        };
-        request().map_err(|error: BoxError| request::failed(call, error))
+    ) -> Result<Request<Full<Bytes>>, BoxError> {
+        let request = request::inside(&self.config, sandbox, INTERPRETER_PORT, method, path)?;
+        let Some(body) = body else { return Ok(request.body(Full::default())?) };
+        let body = Full::new(serde_json::to_vec(body)?.into());
+        Ok(request.header(header::CONTENT_TYPE, "application/json").body(body)?)
     }
 }

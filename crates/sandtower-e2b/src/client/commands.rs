@@ -11,11 +11,13 @@ use tower_service::Service;
 
 use crate::{
     Call, Command, Error, Output, ProcessInfo, Running, Sandbox, Selector,
-    hidden::Hidden,
+    api::hidden::Hidden,
+    api::process::{self, Processes, Signal},
+    api::request,
     operation as op,
-    process::{self, Processes, Signal},
-    request,
 };
+
+use crate::transport::within::Limit;
 
 use super::{Client, is_not_found};
 
@@ -31,7 +33,7 @@ where
     /// Runs a command and collects what it prints, until it ends. An exit code that is not 0 is no
     /// error.
     ///
-    /// Dropping the future does not stop the command: its time-out does.
+    /// Dropping the future does not stop the command: its timeout does.
     ///
     /// # Errors
     ///
@@ -42,7 +44,7 @@ where
         self.start(sandbox, command).await?.output(command.longest_output).await
     }
 
-    /// Starts a command, and hands out the stream of what it does as soon as it runs.
+    /// Starts a command, and returns the stream of what it does as soon as it runs.
     ///
     /// ```no_run
     /// # use bytes::Bytes;
@@ -84,8 +86,7 @@ where
         );
         let request = request.map_err(|error| request::failed(&call, error))?;
         let hidden = Hidden::of(&request).and(command.secrets());
-        let body = self.successful_hiding(&call, request, &hidden).await?.into_body();
-        Running::new(call, command.timeout, hidden, body).await
+        self.listen(call, Limit::from_now(command.timeout), request, hidden).await
     }
 
     /// Listens to a process that runs already, from now on: what it printed before is not told.
@@ -106,8 +107,22 @@ where
         let request = request::stream(&self.config, sandbox, path, None, None, &message)
             .map_err(|error| request::failed(&call, error))?;
         let hidden = Hidden::of(&request);
-        let body = self.successful_hiding(&call, request, &hidden).await?.into_body();
-        Running::new(call, None, hidden, body).await
+        let limit = self.limit(&call);
+        self.listen(call, limit, request, hidden).await
+    }
+
+    async fn listen(
+        &self,
+        call: Call,
+        limit: Limit,
+        request: Request<Full<Bytes>>,
+        hidden: Hidden,
+    ) -> Result<Running<B>, Error> {
+        let started = async {
+            let response = self.send_hiding(&call, limit, request, &hidden).await?;
+            Running::new(call.clone(), limit, hidden, response.into_body()).await
+        };
+        self.in_time(&call, limit, started).await
     }
 
     /// The processes that run in a sandbox.

@@ -1,10 +1,10 @@
-//! Making sandboxes.
+//! Creating sandboxes.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Extensions, Method, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use sandtower_core::{BoxError, Tick};
@@ -12,10 +12,11 @@ use tower_service::Service;
 
 use crate::{
     Call, Creation, Error, NewSandbox, Sandbox,
-    creation::Claim,
-    events::{Chain, Failure},
-    request,
-    strings::is_template_not_found,
+    api::request,
+    strings::{NO_SUCH_CALL, mentions},
+    tracking::Unclaimed,
+    tracking::events::Failure,
+    transport::{exchange::read_json, within::Limit},
 };
 
 use super::Client;
@@ -32,7 +33,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Makes a sandbox.
+    /// Creates a sandbox.
     ///
     /// A server that does not have the newer creation call is asked by the older one, now and from
     /// then on.
@@ -45,7 +46,7 @@ where
     /// # Errors
     ///
     /// After an error whose [hint](Error::hint) is [`Look`](crate::Hint::Look) there may be a
-    /// sandbox that nobody holds: find it by the id of the [call](Call::id), which is its metadata
+    /// orphaned sandbox: find it by the id of the [call](Call::id), which is its metadata
     /// [`CALL_KEY`](crate::CALL_KEY).
     pub async fn create(&self, new: &NewSandbox) -> Result<Sandbox, Error> {
         let id = self.config.next_call();
@@ -54,55 +55,73 @@ where
         let creation = creation.map_err(|error| request::failed(&call, error))?;
         let (began, events) = (Tick::now(), creation.events());
         events.started(creation.about());
-        let made = self.made(&call, &creation).await;
+        let limit = self.limit(&call);
+        let made = self.in_time(&call, limit, self.made(&call, limit, &creation)).await;
+        let made = made.map_err(|error| match creation.attempts() {
+            0 => error,
+            _ => error.tracked(),
+        });
         let took = Tick::now().since(began);
-        match &made {
-            Ok(sandbox) => {
+        match made {
+            Ok((sandbox, response)) => {
                 let attempt = creation.attempts().max(1);
                 events.succeeded(creation.about(), sandbox.id(), attempt, took);
+                // Last: a `tracing` subscriber may panic.
+                Unclaimed::take(&response);
+                Ok(sandbox)
             }
-            Err(error) => tell(&creation, error, took),
+            Err(error) => {
+                tell(&creation, &error, took);
+                Err(error)
+            }
         }
-        made
     }
 
-    async fn made(&self, call: &Call, creation: &Creation) -> Result<Sandbox, Error> {
-        let response = self.creation(call, creation).await?;
-        // Nothing is awaited between here and the caller: it cannot go without what was made.
-        if let Some(sandbox) = response.extensions().get::<Sandbox>() {
-            Claim::take(response.extensions());
-            return Ok(sandbox.clone());
-        }
-        // Whoever goes while the body is read leaves the claim to those who made it.
-        let made = response.extensions().clone();
-        let (sandbox, _) = self.read_json(call, response).await?;
-        Claim::take(&made);
-        Ok(sandbox)
+    /// The sandbox, and the extensions of its response: dropped without taking it, it is left
+    /// to the tracker.
+    async fn made(
+        &self,
+        call: &Call,
+        limit: Limit,
+        creation: &Creation,
+    ) -> Result<(Sandbox, Extensions), Error> {
+        let response = self.creation(call, limit, creation).await?;
+        let extensions = response.extensions().clone();
+        let sandbox = match extensions.get::<Sandbox>() {
+            Some(sandbox) => sandbox.clone(),
+            None => read_json(call, response, self.patience(call)).await?.0,
+        };
+        Ok((sandbox, extensions))
     }
 
     /// By the newer call if the server has it, else by the older.
-    async fn creation(&self, call: &Call, creation: &Creation) -> Result<Response<B>, Error> {
+    async fn creation(
+        &self,
+        call: &Call,
+        limit: Limit,
+        creation: &Creation,
+    ) -> Result<Response<B>, Error> {
         let send = async |path| {
             let request = self.creation_at(path, creation);
             let request = request.map_err(|error| request::failed(call, error))?;
-            self.successful_hiding(call, request, creation.hidden()).await
+            self.send_hiding(call, limit, request, creation.hidden()).await
         };
         if self.older_creation.load(Ordering::Relaxed) {
             return send(OLDER).await;
         }
         match send(NEWER).await {
             Err(error) if is_unknown_call(&error) => {}
-            answer => return answer,
+            response => return response,
         }
-        let answer = send(OLDER).await;
-        if !answer.as_ref().is_err_and(is_unknown_call) {
+        let response = send(OLDER).await;
+        if !response.as_ref().is_err_and(is_unknown_call) {
             tracing::info!(
                 target: "sandtower::e2b",
-                "the server has no `POST {NEWER}`: sandboxes are made by `POST {OLDER}`"
+                "the server has no `POST {NEWER}`: sandboxes are created by `POST {OLDER}`"
             );
             self.older_creation.store(true, Ordering::Relaxed);
         }
-        answer
+        response
     }
 
     fn creation_at(
@@ -123,7 +142,7 @@ fn tell(creation: &Creation, error: &Error, took: Duration) {
         attempt: creation.attempts().max(1),
         verdict: error.verdict(),
         status: error.status().map_or(0, |status| status.as_u16()),
-        error: &Chain(error),
+        error,
         took,
     };
     if creation.attempts() == 0 {
@@ -133,9 +152,13 @@ fn tell(creation: &Creation, error: &Error, took: Duration) {
     creation.events().failed(creation.about(), &failure);
 }
 
-/// Whether the server does not have the call at all. One that does may know no such template.
+/// Whether the server does not have the call at all. One that has it knows no such template, and says so
+/// in the words of the API: sending that creation once more would cost a second place in the queue.
 fn is_unknown_call(error: &Error) -> bool {
-    let Error::Answered { call, answer } = error else { return false };
-    let status = answer.status.as_u16();
-    status == 405 || status == 404 && !is_template_not_found(call.operation, status, &answer.said)
+    let Error::Status { response, .. } = error else { return false };
+    match response.status.as_u16() {
+        405 => true,
+        404 => !response.body.is_json || mentions(&response.body.message, NO_SUCH_CALL),
+        _ => false,
+    }
 }

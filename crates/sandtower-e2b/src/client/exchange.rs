@@ -1,27 +1,32 @@
-//! Sending one request, and reading its answer.
+//! Typed calls: within their deadline, and again where a body broke off.
 
-use std::future::poll_fn;
+use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::{Attempt, BoxError, Verdict};
-use sandtower_http::DEFAULT_CAP;
+use sandtower_core::{Backoff, BoxError, Replay, Sleep, Tick, Verdict};
+use sandtower_http::Deadline;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tower_service::Service;
 
-use crate::{
-    Answer, Call, Error, Said, Sandbox, body::read, hidden::Hidden, request, strings::E2B,
-    verdict_of_answer,
-};
+use crate::api::hidden::Hidden;
+use crate::api::request;
+use crate::transport::body::{Unread, read};
+use crate::transport::exchange::{LONGEST_RESPONSE, parse, send};
+use crate::transport::within::{Limit, within};
+use crate::{Call, E2bClassify, Error, Sandbox};
 
 use super::Client;
 
-/// The most of an answer that is read: 4 MiB. A page of 100 sandboxes is below 1.
-const LONGEST_ANSWER: usize = 4 * 1_024 * 1_024;
+/// How often a call that is safe to repeat is made if the body of its response breaks off. What fails
+/// before its body begins is repeated by the layers of the service.
+const TRIES: u32 = 3;
+const AGAIN: Backoff =
+    Backoff::exponential(Duration::from_millis(250), Duration::from_secs(2)).full_jitter();
 
 impl<S, B> Client<S>
 where
@@ -30,18 +35,29 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    pub(crate) fn control(
+    /// A call of the control plane, and its response.
+    pub(super) async fn control(
         &self,
         call: &Call,
         method: Method,
         path: &str,
         body: Bytes,
-    ) -> Result<Request<Full<Bytes>>, Error> {
-        request::control(&self.config, method, path, body)
-            .map_err(|error| request::failed(call, error))
+    ) -> Result<Response<B>, Error> {
+        let build = || request::control(&self.config, method, path, body);
+        let limit = self.limit(call);
+        self.in_time(call, limit, self.send(call, limit, build())).await
     }
 
-    /// A remote call of the envd of `sandbox`, as `user`, that is answered by one message.
+    /// A call that reads from the control plane.
+    pub(super) async fn read_control<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        path: &str,
+    ) -> Result<(T, HeaderMap), Error> {
+        self.json(call, || request::control(&self.config, Method::GET, path, Bytes::new())).await
+    }
+
+    /// A remote call of the envd of `sandbox`, as `user`, whose response is one message.
     pub(super) async fn unary<T: DeserializeOwned>(
         &self,
         call: &Call,
@@ -50,76 +66,110 @@ where
         user: Option<&str>,
         message: &impl Serialize,
     ) -> Result<T, Error> {
-        let request = request::unary(&self.config, sandbox, path, user, message)
-            .map_err(|error| request::failed(call, error))?;
-        self.json(call, request).await.map(|(answer, _)| answer)
+        let build = || request::unary(&self.config, sandbox, path, user, message);
+        self.json(call, build).await.map(|(value, _)| value)
     }
 
-    /// The answer as JSON, with its header fields.
+    /// The response as JSON, with its header fields.
     pub(super) async fn json<T: DeserializeOwned>(
         &self,
         call: &Call,
-        request: Request<Full<Bytes>>,
+        build: impl Fn() -> Result<Request<Full<Bytes>>, BoxError>,
     ) -> Result<(T, HeaderMap), Error> {
-        let response = self.successful(call, request).await?;
-        self.read_json(call, response).await
+        let unreadable =
+            |unread: Unread| Error::BrokenResponse { call: call.clone(), source: unread.into() };
+        self.collect(call, self.limit(call), LONGEST_RESPONSE, build, |body| parse(&body))
+            .await?
+            .map_err(unreadable)
     }
 
-    pub(super) async fn read_json<T: DeserializeOwned>(
+    /// The response, its body collected and read by `parse`, with its header fields: of a call that is
+    /// safe to repeat it is asked for again if the body breaks off.
+    pub(super) async fn collect<T>(
         &self,
         call: &Call,
-        response: Response<B>,
-    ) -> Result<(T, HeaderMap), Error> {
-        let (head, body) = response.into_parts();
-        let unreadable = |source| Error::Unreadable { call: call.clone(), source };
-        let body = read(body, LONGEST_ANSWER, self.patience(call)).await;
-        match serde_json::from_slice(&body.map_err(|error| unreadable(error.into()))?) {
-            Ok(value) => Ok((value, head.headers)),
-            // Its place in the text is said, not the text: that may hold a token.
-            Err(error) => Err(unreadable(
-                format!("no such json at line {} column {}", error.line(), error.column()).into(),
-            )),
-        }
+        limit: Limit,
+        longest: usize,
+        build: impl Fn() -> Result<Request<Full<Bytes>>, BoxError>,
+        parse: impl Fn(Bytes) -> Result<T, Unread>,
+    ) -> Result<Result<(T, HeaderMap), Unread>, Error> {
+        let collected = async {
+            let mut tried = 0;
+            loop {
+                let mut request = build().map_err(|error| request::failed(call, error))?;
+                let is_safe = E2bClassify::put_info(&mut request).replay == Replay::Safe;
+                let (head, body) = self.send(call, limit, Ok(request)).await?.into_parts();
+                // Seen below, it was repeated there.
+                let is_known = head.extensions.get::<Verdict>().is_some_and(Verdict::is_failure);
+                let body = read(body, longest, self.patience(call)).await;
+                let unread = match body.and_then(&parse) {
+                    Ok(value) => return Ok(Ok((value, head.headers))),
+                    Err(unread) => unread,
+                };
+                tried += 1;
+                let again = Tick::now() + AGAIN.delay(tried - 1, &mut self.config.rng());
+                let is_broken = matches!(unread, Unread::Broken(_));
+                let may_repeat = is_broken && is_safe && !is_known && tried < TRIES;
+                if !may_repeat || again >= limit.until() {
+                    return Ok(Err(unread));
+                }
+                tracing::debug!(
+                    target: "sandtower::e2b",
+                    operation = %call.operation, tried, "a response broke off: it is asked for again"
+                );
+                Sleep::until(again).await;
+            }
+        };
+        self.in_time(call, limit, collected).await
     }
 
-    /// The answer, if it is a success.
-    pub(crate) async fn successful(
+    /// The response, if its status is a success.
+    pub(super) async fn send(
         &self,
         call: &Call,
-        request: Request<Full<Bytes>>,
+        limit: Limit,
+        request: Result<Request<Full<Bytes>>, BoxError>,
     ) -> Result<Response<B>, Error> {
+        let request = request.map_err(|error| request::failed(call, error))?;
         let hidden = Hidden::of(&request);
-        self.successful_hiding(call, request, &hidden).await
+        self.send_hiding(call, limit, request, &hidden).await
     }
 
-    /// The answer, if it is a success; what is `hidden` is not repeated if it is not.
-    pub(super) async fn successful_hiding(
+    /// The response, if its status is a success; nothing `hidden` is in the error if it is not.
+    pub(super) async fn send_hiding(
         &self,
         call: &Call,
-        request: Request<Full<Bytes>>,
+        limit: Limit,
+        mut request: Request<Full<Bytes>>,
         hidden: &Hidden,
     ) -> Result<Response<B>, Error> {
-        let unanswered = |source| Error::Unanswered { call: call.clone(), source };
-        let mut service = self.service.clone();
-        poll_fn(|cx| service.poll_ready(cx)).await.map_err(|e| unanswered(e.into()))?;
-        let response = service.call(request).await.map_err(|e| unanswered(e.into()))?;
-        if response.status().is_success() {
-            return Ok(response);
+        if limit.until() < Tick::MAX {
+            // The layers below learn it: none of them begins what cannot end in time.
+            request.extensions_mut().insert(Deadline(limit.until()));
         }
-        let (head, body) = response.into_parts();
-        // An error is told even if its body cannot be read.
-        let body = read(body, DEFAULT_CAP, self.patience(call)).await.unwrap_or_default();
-        let said = Said::parse(&body);
-        let verdict = head.extensions.get::<Verdict>().copied().unwrap_or_else(|| {
-            verdict_of_answer(E2B, call.operation, head.status, &head.headers, &said)
-        });
-        let said = hidden.hide(said);
-        let attempt = head.extensions.get::<Attempt>().map_or(1, |attempt| attempt.number);
-        let answer = Box::new(Answer { status: head.status, said, verdict, attempt });
-        Err(Error::Answered { call: call.clone(), answer })
+        send(self.service.clone(), call, request, hidden, self.patience(call)).await
     }
 
-    /// How long an answer to `call` may stand still.
+    /// What `future` comes to within the time of its `call`.
+    pub(super) async fn in_time<T>(
+        &self,
+        call: &Call,
+        limit: Limit,
+        future: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let late = || Error::DeadlineExceeded {
+            call: call.clone(),
+            after: limit.timeout().unwrap_or_default(),
+        };
+        within(limit.left(), future).await.unwrap_or_else(|| Err(late()))
+    }
+
+    /// How long `call` may take by default, from now on.
+    pub(super) fn limit(&self, call: &Call) -> Limit {
+        Limit::from_now(self.config.operation_timeouts().call_of(call.operation))
+    }
+
+    /// How long the body of a response to `call` may stand still.
     pub(super) fn patience(&self, call: &Call) -> Option<Duration> {
         self.config.operation_timeouts().attempt_of(call.operation)
     }

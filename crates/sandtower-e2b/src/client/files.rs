@@ -1,5 +1,7 @@
 //! Files in a sandbox.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body::Body;
@@ -10,16 +12,34 @@ use serde::de::IgnoredAny;
 use tower_service::Service;
 
 use crate::{
-    Call, ENVD_PORT, Error, FileInfo, RemotePath, Sandbox,
-    body::{Unread, read},
-    files::{Entries, Entry},
-    operation as op, request,
+    Call, Config, ENVD_PORT, Error, FileInfo, RemotePath, Sandbox,
+    api::files::{Entries, Entry},
+    api::request,
+    operation as op,
+    transport::{
+        body::Unread,
+        exchange::{LONGEST_RESPONSE, parse},
+        within::Limit,
+    },
 };
 
 use super::{Client, is_already_there, is_not_found};
 
-/// The longest file that is read unless told otherwise: 16 MiB.
+/// The longest file that is read by default: 16 MiB.
 const LONGEST_FILE: usize = 16 * 1_024 * 1_024;
+
+/// In bytes a second: what goes slower does not arrive.
+const SLOWEST_UPLOAD: u64 = 64 * 1_024;
+
+/// How long an upload of `length` bytes may take, unless the configuration says otherwise: the time of
+/// any other call, and that of the slowest way that is worth using.
+fn upload_limit(config: &Config, length: usize) -> Option<Duration> {
+    let timeouts = config.operation_timeouts();
+    timeouts.call_of(op::FILE_WRITE).or_else(|| {
+        let moving = Duration::from_secs(length as u64 / SLOWEST_UPLOAD);
+        Some(timeouts.call_of(op::FILE_STAT)?.saturating_add(moving))
+    })
+}
 
 #[derive(Serialize)]
 struct At<'a> {
@@ -27,7 +47,7 @@ struct At<'a> {
 }
 
 /// Every method fails with an [`Error`] that says which call, what happened and whether to make it
-/// again. One that envd itself rejects is [`Answered`](Error::Answered), with envd's words.
+/// again. One that envd itself rejects is [`Status`](Error::Status), with envd's words.
 impl<S, B> Client<S>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -65,16 +85,14 @@ where
         let path = path.into().query();
         // Compressed, it could not be told how long it is.
         let identity = HeaderValue::from_static("identity");
-        let request = request::inside(&self.config, sandbox, ENVD_PORT, Method::GET, &path)
-            .and_then(|request| {
-                Ok(request.header(header::ACCEPT_ENCODING, identity).body(Full::default())?)
-            })
-            .map_err(|error| request::failed(&call, error))?;
-        let body = self.successful(&call, request).await?.into_body();
-        match read(body, longest, self.patience(&call)).await {
-            Ok(content) => Ok(content),
+        let build = || {
+            let request = request::inside(&self.config, sandbox, ENVD_PORT, Method::GET, &path)?;
+            Ok(request.header(header::ACCEPT_ENCODING, &identity).body(Full::default())?)
+        };
+        match self.collect(&call, self.limit(&call), longest, build, Ok).await? {
+            Ok((content, _)) => Ok(content),
             Err(Unread::TooLong(longest)) => Err(Error::FileTooLong { call, longest }),
-            Err(Unread::Broken(source)) => Err(Error::Unreadable { call, source }),
+            Err(unread) => Err(Error::BrokenResponse { call, source: unread.into() }),
         }
     }
 
@@ -93,11 +111,16 @@ where
         let call = Call::new(op::FILE_WRITE, Some(sandbox.id().clone()));
         let path = path.into().query();
         let raw = HeaderValue::from_static("application/octet-stream");
-        let content = Full::new(content.into());
-        let request = request::inside(&self.config, sandbox, ENVD_PORT, Method::POST, &path)
-            .and_then(|request| Ok(request.header(header::CONTENT_TYPE, raw).body(content)?))
-            .map_err(|error| request::failed(&call, error))?;
-        self.json::<IgnoredAny>(&call, request).await.map(drop)
+        let content = content.into();
+        let limit = Limit::from_now(upload_limit(&self.config, content.len()));
+        let build = || {
+            let request = request::inside(&self.config, sandbox, ENVD_PORT, Method::POST, &path)?;
+            Ok(request.header(header::CONTENT_TYPE, &raw).body(Full::new(content.clone()))?)
+        };
+        match self.collect(&call, limit, LONGEST_RESPONSE, build, |body| parse(&body)).await? {
+            Ok((IgnoredAny, _)) => Ok(()),
+            Err(unread) => Err(Error::BrokenResponse { call, source: unread.into() }),
+        }
     }
 
     /// What is known of a file or directory; `None`: there is none.

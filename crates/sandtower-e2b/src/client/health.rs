@@ -10,7 +10,7 @@ use http_body_util::Full;
 use sandtower_core::{BoxError, Verdict};
 use tower_service::Service;
 
-use crate::{Call, ENVD_PORT, Error, Sandbox, operation as op, request};
+use crate::{Call, ENVD_PORT, Error, Sandbox, api::request, operation as op};
 
 use super::Client;
 
@@ -23,15 +23,14 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Whether the control plane is well: an error if not.
+    /// Whether the control plane is healthy: an error if not.
     ///
     /// # Errors
     ///
-    /// It did not answer, or not with a success.
+    /// It did not respond, or not with a success.
     pub async fn health(&self) -> Result<(), Error> {
         let call = Call::new(op::HEALTH, None);
-        let request = self.control(&call, Method::GET, "/health", Bytes::new())?;
-        self.successful(&call, request).await.map(drop)
+        self.control(&call, Method::GET, "/health", Bytes::new()).await.map(drop)
     }
 
     /// Whether a sandbox is alive, by its envd's own word: `false` if the proxy before it does not
@@ -39,13 +38,13 @@ where
     ///
     /// # Errors
     ///
-    /// Nobody can tell.
+    /// It cannot be told.
     pub async fn envd_health(&self, sandbox: &Sandbox) -> Result<bool, Error> {
         let call = Call::new(op::ENVD_HEALTH, Some(sandbox.id().clone()));
         let request = request::inside(&self.config, sandbox, ENVD_PORT, Method::GET, "/health")
-            .and_then(|request| Ok(request.body(Full::default())?))
-            .map_err(|error| request::failed(&call, error))?;
-        match self.successful(&call, request).await {
+            .and_then(|request| Ok(request.body(Full::default())?));
+        let limit = self.limit(&call);
+        match self.in_time(&call, limit, self.send(&call, limit, request)).await {
             Ok(_) => Ok(true),
             Err(error) if error.status() == Some(StatusCode::BAD_GATEWAY) => Ok(false),
             Err(error) => Err(error),

@@ -11,25 +11,25 @@ use sandtower_core::BoxError;
 use tower_service::Service;
 
 use crate::{
-    Creations, Error, Sandbox, SandboxId,
-    creation::{Reaping, Spare},
+    Error, Sandbox, SandboxId, SandboxTracker,
+    tracking::{CleanUp, Requests},
 };
 
 use super::Client;
 
 /// A sandbox that is killed when this is dropped: see [`Client::kill_on_drop`].
 ///
-/// Dropping waits for nothing. The sandbox is handed to the client's [account](Client::creations),
+/// Dropping waits for nothing. The sandbox is handed to the client's [account](Client::tracker),
 /// which kills it in the background: it tries again for up to 15 minutes, counts what came of it, and
 /// tells by a `WARN` event with the target `sandtower::e2b` if nothing did. Until that is settled the
-/// account can be [drained](Creations::drain), as a stack's `drain` does; without one, whatever is about
+/// account can be [drained](SandboxTracker::drain_within), as a stack's `drain` does; without one, whatever is about
 /// to end the program should [`close`](Self::close) instead.
 #[must_use = "dropped at once, it is killed at once"]
 pub struct KillOnDrop {
     sandbox: Sandbox,
     kill: Kill,
-    creations: Creations,
-    by: Reaping,
+    tracker: SandboxTracker,
+    by: CleanUp,
     /// Whether there is anything left to do.
     held: bool,
 }
@@ -76,9 +76,9 @@ where
             let client = client.clone();
             Box::pin(async move { client.kill(&id).await })
         });
-        let spare = Spare::new(self.service.clone(), Arc::clone(&self.config));
-        let by = Reaping::here(Arc::new(spare));
-        KillOnDrop { sandbox, kill, creations: self.account(), by, held: true }
+        let spare = Requests::new(self.service.clone(), Arc::clone(&self.config));
+        let by = CleanUp::here(Arc::new(spare));
+        KillOnDrop { sandbox, kill, tracker: self.account(), by, held: true }
     }
 }
 
@@ -116,7 +116,7 @@ impl Drop for KillOnDrop {
         if !self.held {
             return;
         }
-        self.creations.release(self.sandbox.id().clone(), &self.by.or_here());
+        self.tracker.release(self.sandbox.id().clone(), &self.by.or_here());
     }
 }
 

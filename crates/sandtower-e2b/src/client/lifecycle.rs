@@ -10,8 +10,11 @@ use sandtower_core::{BoxError, Operation};
 use tower_service::Service;
 
 use crate::{
-    Call, Error, Sandbox, SandboxId, new_sandbox::whole_seconds, operation as op, strings,
+    Call, Error, Sandbox, SandboxId, api::new_sandbox::whole_seconds, operation as op, strings,
 };
+
+use crate::api::request;
+use crate::transport::exchange::read_json;
 
 use super::Client;
 
@@ -25,7 +28,7 @@ where
     B::Error: Into<BoxError>,
 {
     /// Ends a sandbox. `false`: it was gone already. One that a repeated attempt finds gone was ended
-    /// by an attempt before it, whose answer was lost or said otherwise.
+    /// by an attempt before it, whose response was lost or said otherwise.
     ///
     /// # Errors
     ///
@@ -33,11 +36,10 @@ where
     pub async fn kill(&self, id: &SandboxId) -> Result<bool, Error> {
         let call = Call::new(op::SANDBOX_KILL, Some(id.clone()));
         let path = format!("/sandboxes/{id}");
-        let request = self.control(&call, Method::DELETE, &path, Bytes::new())?;
-        match self.successful(&call, request).await {
+        match self.control(&call, Method::DELETE, &path, Bytes::new()).await {
             Ok(_) => Ok(true),
-            Err(Error::Answered { answer, .. }) if answer.status == StatusCode::NOT_FOUND => {
-                Ok(answer.attempt > 1)
+            Err(Error::Status { response, .. }) if response.status == StatusCode::NOT_FOUND => {
+                Ok(response.attempt > 1)
             }
             Err(error) => Err(error),
         }
@@ -82,8 +84,7 @@ where
     pub async fn pause(&self, id: &SandboxId) -> Result<bool, Error> {
         let call = Call::new(op::SANDBOX_PAUSE, Some(id.clone()));
         let path = format!("/sandboxes/{id}/pause");
-        let request = self.control(&call, Method::POST, &path, Bytes::from_static(b"{}"))?;
-        match self.successful(&call, request).await {
+        match self.control(&call, Method::POST, &path, Bytes::from_static(b"{}")).await {
             Ok(_) => Ok(true),
             Err(error) if is_so_already(&error) => Ok(false),
             Err(error) => Err(error),
@@ -100,8 +101,7 @@ where
         let call = Call::new(op::SANDBOX_TIMEOUT, Some(id.clone()));
         let path = format!("/sandboxes/{id}/timeout");
         let body = lifetime_body(Some(lifetime));
-        let request = self.control(&call, Method::POST, &path, body)?;
-        self.successful(&call, request).await.map(drop)
+        self.control(&call, Method::POST, &path, body).await.map(drop)
     }
 
     async fn opened(
@@ -113,12 +113,18 @@ where
     ) -> Result<Sandbox, Error> {
         let call = Call::new(operation, Some(id.clone()));
         let path = format!("/sandboxes/{id}/{verb}");
-        let request = self.control(&call, Method::POST, &path, lifetime_body(lifetime))?;
-        let response = self.successful(&call, request).await?;
-        if let Some(sandbox) = response.extensions().get::<Sandbox>() {
-            return Ok(sandbox.clone());
-        }
-        self.read_json(&call, response).await.map(|(sandbox, _)| sandbox)
+        let (build, limit) = (
+            request::control(&self.config, Method::POST, &path, lifetime_body(lifetime)),
+            self.limit(&call),
+        );
+        let connected = async {
+            let response = self.send(&call, limit, build).await?;
+            if let Some(sandbox) = response.extensions().get::<Sandbox>() {
+                return Ok(sandbox.clone());
+            }
+            read_json(&call, response, self.patience(&call)).await.map(|(sandbox, _)| sandbox)
+        };
+        self.in_time(&call, limit, connected).await
     }
 }
 
@@ -130,6 +136,6 @@ fn lifetime_body(lifetime: Option<Duration>) -> Bytes {
 }
 
 fn is_so_already(error: &Error) -> bool {
-    let Error::Answered { call, answer } = error else { return false };
-    strings::is_so_already(call.operation, answer.status.as_u16(), &answer.said)
+    let Error::Status { call, response } = error else { return false };
+    strings::is_so_already(call.operation, response.status.as_u16(), &response.body)
 }

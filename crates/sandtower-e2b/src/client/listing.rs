@@ -1,13 +1,15 @@
 //! What sandboxes there are, and what is known of one.
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use sandtower_core::BoxError;
 use tower_service::Service;
 
 use crate::{Call, Error, ListSandboxes, Page, SandboxId, SandboxInfo, operation as op};
+
+use crate::api::lenient::List;
 
 use super::Client;
 
@@ -28,8 +30,7 @@ where
     pub async fn info(&self, id: &SandboxId) -> Result<SandboxInfo, Error> {
         let call = Call::new(op::SANDBOX_INFO, Some(id.clone()));
         let path = format!("/sandboxes/{id}");
-        let request = self.control(&call, Method::GET, &path, Bytes::new())?;
-        self.json(&call, request).await.map(|(info, _)| info)
+        self.read_control(&call, &path).await.map(|(info, _)| info)
     }
 
     /// One page of the sandboxes there are.
@@ -39,13 +40,7 @@ where
     /// As for every call.
     pub async fn list(&self, which: &ListSandboxes) -> Result<Page, Error> {
         let call = Call::new(op::SANDBOX_LIST, None);
-        let request = self.control(&call, Method::GET, &which.path(), Bytes::new())?;
-        let (sandboxes, fields) = self.json(&call, request).await?;
-        let text = |name: &str| fields.get(name)?.to_str().ok().filter(|text| !text.is_empty());
-        Ok(Page {
-            sandboxes,
-            next: text("x-next-token").map(str::to_owned),
-            running: text("x-total-running").and_then(|running| running.parse().ok()),
-        })
+        let (List(sandboxes), fields) = self.read_control(&call, &which.path()).await?;
+        Ok(Page::new(sandboxes, &fields))
     }
 }

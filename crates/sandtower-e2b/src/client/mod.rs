@@ -1,31 +1,37 @@
 mod code;
 mod commands;
 mod create;
+mod default_template;
 mod exchange;
+mod executing;
 mod files;
 mod health;
 mod kill_on_drop;
 mod lifecycle;
 mod listing;
 mod pages;
+mod running;
 mod sweep;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::{Config, Creations, Error};
+use crate::{Config, Error, SandboxTracker};
 
+pub use default_template::{DefaultTemplate, TemplateNotFound};
+pub use executing::Executing;
 pub use kill_on_drop::KillOnDrop;
 pub use pages::Pages;
+pub use running::Running;
 
 /// A typed client of E2B over any HTTP service: a bare connection pool, or a stack of layers over
 /// one.
 ///
 /// Each call clones the service, makes the clone ready and sends one request (a creation may try two
 /// paths); whether more are sent is up to the layers of the service. How long it takes until the head
-/// of the answer is there is theirs, too. What they do not see is given up by the client: a body that
+/// of the response is there is theirs, too. What they do not see is given up by the client: a body that
 /// stands still for as long as an [attempt](crate::Timeouts) may take, a stream whose envd has fallen
-/// silent, code that outlives its own time-out. That needs a tokio runtime with its timer enabled.
+/// silent, code that outlives its own timeout. That needs a tokio runtime with its timer enabled.
 ///
 /// Dropping the future of a call drops its request: what it asked for may still be done.
 ///
@@ -52,9 +58,9 @@ pub use pages::Pages;
 pub struct Client<S> {
     service: S,
     config: Arc<Config>,
-    /// The server is known to have only the older way to make a sandbox.
+    /// The server is known to have only the older way to create a sandbox.
     older_creation: Arc<AtomicBool>,
-    creations: Option<Creations>,
+    tracker: Option<SandboxTracker>,
 }
 
 impl<S> Client<S> {
@@ -63,12 +69,12 @@ impl<S> Client<S> {
         Self::shared(service, Arc::new(config))
     }
 
-    /// Hands what [`kill_on_drop`](Self::kill_on_drop) is to kill to `creations`, so that one account
+    /// Hands what [`kill_on_drop`](Self::kill_on_drop) is to kill to `tracker`, so that one account
     /// tells of all, and can be drained. The client of a stack has its stack's. Without this each
     /// holder has one of its own.
     #[must_use]
-    pub fn creations(self, creations: Creations) -> Self {
-        Self { creations: Some(creations), ..self }
+    pub fn tracker(self, tracker: SandboxTracker) -> Self {
+        Self { tracker: Some(tracker), ..self }
     }
 
     /// What it talks to.
@@ -77,11 +83,11 @@ impl<S> Client<S> {
     }
 
     pub(crate) fn shared(service: S, config: Arc<Config>) -> Self {
-        Self { service, config, older_creation: Arc::default(), creations: None }
+        Self { service, config, older_creation: Arc::default(), tracker: None }
     }
 
-    fn account(&self) -> Creations {
-        self.creations.clone().unwrap_or_else(|| Creations::new(&self.config))
+    fn account(&self) -> SandboxTracker {
+        self.tracker.clone().unwrap_or_else(|| SandboxTracker::new(&self.config))
     }
 
     /// The service that requests are sent by.
@@ -102,7 +108,7 @@ fn is_already_there(error: &Error) -> bool {
 }
 
 fn has_code(error: &Error, code: &str) -> bool {
-    error.status().is_some() && error.said().is_some_and(|said| said.code.as_deref() == Some(code))
+    error.status().is_some() && error.body().is_some_and(|body| body.code.as_deref() == Some(code))
 }
 
 impl<S> std::fmt::Debug for Client<S> {

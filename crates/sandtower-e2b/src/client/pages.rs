@@ -76,7 +76,7 @@ where
             self.next = None;
             let call = Call::new(op::SANDBOX_LIST, None);
             let source = format!("it has more than {MOST_PAGES} pages").into();
-            return Some(Err(Error::Unreadable { call, source }));
+            return Some(Err(Error::BrokenResponse { call, source }));
         }
         match self.client.list(query).await {
             Ok(page) => {

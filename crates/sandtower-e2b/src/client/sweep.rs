@@ -18,8 +18,8 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Kills the sandboxes that `owner` made and that are not `held`, running or paused: what a
-    /// process of that [name](crate::Config::owner) left behind when it crashed. Answers which it
+    /// Kills the sandboxes that `owner` created and that are not `held`, running or paused: what a
+    /// process of that [name](crate::Config::owner) left behind when it crashed. Returns which it
     /// killed.
     ///
     /// What was on its way when the process ended can turn up for about two minutes more: sweep

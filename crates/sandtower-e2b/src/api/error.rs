@@ -1,0 +1,302 @@
+use std::time::Duration;
+
+use http::StatusCode;
+use sandtower_core::{
+    Advice, BoxError, Effect, Operation, Outcome, Rejection, Replay, Verdict, find,
+    verdict_of_error,
+};
+use sandtower_http::verdict_of_transport;
+
+use crate::api::stream_end::verdict_of_stream_error;
+use crate::operation::{SANDBOX_CREATE, replay};
+use crate::{CallId, ErrorBody, SandboxId};
+
+use self::cause::{Aftermath, NoResponse};
+
+pub(crate) use self::cause::Causes;
+
+/// What went wrong with a call.
+///
+/// It says which operation it was and of which sandbox; [`hint`](Error::hint) says whether to try
+/// again. Neither keys nor tokens are in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no response: one of our own layers rejected the call, or the connection failed. The
+    /// message says which, and whether the request was sent.
+    #[error("{call} {}{}", NoResponse(&**.source), Aftermath(.call, self))]
+    NoResponse {
+        /// Which call.
+        call: Call,
+        /// What happened to it.
+        source: BoxError,
+    },
+    /// The service said no.
+    #[error("{call} failed with status {response}")]
+    Status {
+        /// Which call.
+        call: Call,
+        /// What it said.
+        response: Box<ErrorResponse>,
+    },
+    /// The call did not end within its time, waits and retries included: the caller's own
+    /// [timeout](crate::Command::timeout), or the [default](crate::Timeouts).
+    #[error("{call} did not end within {} s{}", .after.as_secs_f64(), Aftermath(.call, self))]
+    DeadlineExceeded {
+        /// Which call.
+        call: Call,
+        /// The time that it had.
+        after: Duration,
+    },
+    /// The response broke off or makes no sense. What was asked for may have been done.
+    #[error("the response to {call} cannot be read: {}{}", Causes(&**.source), Aftermath(.call, self))]
+    BrokenResponse {
+        /// Which call.
+        call: Call,
+        /// What is wrong with it.
+        source: BoxError,
+    },
+    /// The sandbox could not run the command.
+    #[error("{call} failed: {}", .body.message)]
+    Process {
+        /// Which call.
+        call: Call,
+        /// What its envd said.
+        body: Box<ErrorBody>,
+    },
+    /// The command outlived its own timeout and was killed.
+    #[error("{call} ran for longer than its timeout of {} s", .after.as_secs_f64())]
+    CommandTimedOut {
+        /// Which call.
+        call: Call,
+        /// The timeout.
+        after: Duration,
+    },
+    /// The code outlived its own timeout. Whether it was stopped is up to the interpreter.
+    #[error("{call} ran for longer than its timeout of {} s", .after.as_secs_f64())]
+    CodeTimedOut {
+        /// Which call.
+        call: Call,
+        /// The timeout.
+        after: Duration,
+    },
+    /// The file is longer than was to be read.
+    #[error("{call} found a file longer than {longest} bytes")]
+    FileTooLong {
+        /// Which call.
+        call: Call,
+        /// What is read at most.
+        longest: usize,
+    },
+    /// The command, or the code, told more than is collected. It was left running.
+    #[error("{call} printed more than {longest} bytes")]
+    OutputTooLong {
+        /// Which call.
+        call: Call,
+        /// What is collected at most.
+        longest: usize,
+    },
+    /// The request could not be made.
+    #[error("{call} could not be put into a request: {}", Causes(&**.source))]
+    Request {
+        /// Which call.
+        call: Call,
+        /// Why.
+        source: BoxError,
+    },
+}
+
+/// Which call it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Call {
+    /// The kind of call.
+    pub operation: Operation,
+    /// The sandbox it was about, if there was one.
+    pub sandbox: Option<SandboxId>,
+    /// The id that is written on what the call makes, if it makes something.
+    pub id: Option<CallId>,
+    /// Whether what it may have left behind is found and removed by a [tracker](crate::SandboxTracker).
+    pub(crate) tracked: bool,
+}
+
+impl Call {
+    pub(crate) fn new(operation: Operation, sandbox: Option<SandboxId>) -> Self {
+        Self { operation, sandbox, id: None, tracked: false }
+    }
+
+    /// The call that creates a sandbox.
+    pub(crate) fn creation(id: CallId) -> Self {
+        Self { id: Some(id), ..Self::new(SANDBOX_CREATE, None) }
+    }
+}
+
+impl std::fmt::Display for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}`", self.operation)?;
+        if let Some(sandbox) = &self.sandbox {
+            write!(f, " of sandbox `{sandbox}`")?;
+        }
+        match self.id {
+            Some(id) => write!(f, " (call {id})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A response that is no success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ErrorResponse {
+    /// Its status.
+    pub status: StatusCode,
+    /// What it said.
+    pub body: ErrorBody,
+    /// What it means.
+    pub verdict: Verdict,
+    /// Which attempt of its call got it: 1, unless a layer below has sent the request again.
+    pub attempt: u32,
+}
+
+impl std::fmt::Display for ErrorResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.status.as_u16())?;
+        if let Some(code) = &self.body.code {
+            write!(f, " {code}")?;
+        }
+        match self.body.message.as_str() {
+            "" => Ok(()),
+            message => write!(f, ": {message}"),
+        }
+    }
+}
+
+/// Whether to make a call again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hint {
+    /// It may be made again, not before this time has passed if one is given.
+    Again {
+        /// How long to wait, if anybody said so.
+        after: Option<Duration>,
+    },
+    /// It may have been done although it failed: look before making it again.
+    Look,
+    /// It would end the same.
+    Stop,
+}
+
+impl Error {
+    /// Which call it was.
+    pub fn call(&self) -> &Call {
+        match self {
+            Self::NoResponse { call, .. }
+            | Self::Status { call, .. }
+            | Self::DeadlineExceeded { call, .. }
+            | Self::BrokenResponse { call, .. }
+            | Self::Process { call, .. }
+            | Self::CommandTimedOut { call, .. }
+            | Self::CodeTimedOut { call, .. }
+            | Self::FileTooLong { call, .. }
+            | Self::OutputTooLong { call, .. }
+            | Self::Request { call, .. } => call,
+        }
+    }
+
+    fn call_mut(&mut self) -> &mut Call {
+        match self {
+            Self::NoResponse { call, .. }
+            | Self::Status { call, .. }
+            | Self::DeadlineExceeded { call, .. }
+            | Self::BrokenResponse { call, .. }
+            | Self::Process { call, .. }
+            | Self::CommandTimedOut { call, .. }
+            | Self::CodeTimedOut { call, .. }
+            | Self::FileTooLong { call, .. }
+            | Self::OutputTooLong { call, .. }
+            | Self::Request { call, .. } => call,
+        }
+    }
+
+    /// The same, of a call whose attempts are tracked.
+    pub(crate) fn tracked(mut self) -> Self {
+        self.call_mut().tracked = true;
+        self
+    }
+
+    /// Which attempt of its call it was, as far as the response says.
+    pub(crate) fn attempt(&self) -> u32 {
+        match self {
+            Self::Status { response, .. } => response.attempt,
+            _ => 1,
+        }
+    }
+
+    /// The status of the response, if the service said no.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { response, .. } => Some(response.status),
+            _ => None,
+        }
+    }
+
+    /// What the service said, in its own words.
+    pub fn body(&self) -> Option<&ErrorBody> {
+        match self {
+            Self::Status { response, .. } => Some(&response.body),
+            Self::Process { body, .. } => Some(body),
+            _ => None,
+        }
+    }
+
+    /// The rejection, if one of our own layers said no.
+    pub fn rejection(&self) -> Option<&Rejection> {
+        find(self)
+    }
+
+    /// Whether one of our own layers said no: the service was not asked.
+    pub fn is_rejection(&self) -> bool {
+        self.rejection().is_some()
+    }
+
+    /// What the last attempt said.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::NoResponse { source, .. } => {
+                verdict_of_error(&**source).unwrap_or_else(|| verdict_of_transport(&**source))
+            }
+            Self::Status { response, .. } => response.verdict,
+            Self::DeadlineExceeded { .. } => Verdict::transient(Effect::Maybe),
+            Self::BrokenResponse { .. } => Verdict::unknown(),
+            Self::Process { body, .. } => verdict_of_stream_error(body),
+            Self::Request { .. } => Verdict::permanent(),
+            Self::CommandTimedOut { .. }
+            | Self::CodeTimedOut { .. }
+            | Self::FileTooLong { .. }
+            | Self::OutputTooLong { .. } => Verdict::success(),
+        }
+    }
+
+    /// Whether to make the call again.
+    pub fn hint(&self) -> Hint {
+        let verdict = self.verdict();
+        if verdict.advice == Some(Advice::Stop) {
+            return Hint::Stop;
+        }
+        // What a tracker removes by itself is not for the caller to look for.
+        let is_safe = self.call().tracked || replay(self.call().operation) == Some(Replay::Safe);
+        match (verdict.outcome, verdict.effect) {
+            (Outcome::Success, _) | (Outcome::Permanent, Effect::None) => Hint::Stop,
+            (Outcome::Rejected, _) => {
+                Hint::Again { after: self.rejection().and_then(Rejection::retry_after) }
+            }
+            (Outcome::Permanent, Effect::Maybe) => Hint::Look,
+            (_, Effect::Maybe) if !is_safe => Hint::Look,
+            _ => Hint::Again { after: verdict.retry_after },
+        }
+    }
+}
+
+mod cause;
+#[cfg(test)]
+mod tests;

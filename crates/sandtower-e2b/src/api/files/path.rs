@@ -1,0 +1,59 @@
+use std::fmt::Write as _;
+
+use crate::api::list::encode;
+
+/// A path in a sandbox, and in whose name it is used.
+///
+/// A path that does not begin with `/` begins at the user's home.
+///
+/// ```
+/// use sandtower_e2b::RemotePath;
+///
+/// let mine = RemotePath::from("notes.txt");
+/// let theirs = RemotePath::from("/etc/hosts").user("root");
+/// # let _ = (mine, theirs);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemotePath {
+    pub(crate) path: String,
+    pub(crate) user: Option<String>,
+}
+
+impl RemotePath {
+    /// In the name of this user, instead of the sandbox's default one.
+    #[must_use]
+    pub fn user(mut self, name: impl Into<String>) -> Self {
+        self.user = Some(name.into());
+        self
+    }
+
+    /// Of a request for the whole file.
+    pub(crate) fn query(&self) -> String {
+        let mut query = format!("/files?path={}", encode(&self.path));
+        if let Some(user) = &self.user {
+            // Writing to a `String` cannot fail.
+            let _ = write!(query, "&username={}", encode(user));
+        }
+        query
+    }
+}
+
+impl<T: Into<String>> From<T> for RemotePath {
+    fn from(path: T) -> Self {
+        Self { path: path.into(), user: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_encoded_whatever_is_in_it() {
+        assert_eq!(
+            RemotePath::from("/tmp/a b&c?.txt").query(),
+            "/files?path=%2Ftmp%2Fa%20b%26c%3F.txt"
+        );
+        assert_eq!(RemotePath::from("é").user("a&b").query(), "/files?path=%C3%A9&username=a%26b",);
+    }
+}

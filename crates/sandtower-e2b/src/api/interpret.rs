@@ -1,0 +1,134 @@
+use http::{Request, header, response::Parts};
+use sandtower_core::{Effect, Operation, RequestInfo, Verdict};
+use sandtower_http::{DEFAULT_CAP, Excerpt, Interpret, ReadEnd};
+
+use crate::{
+    ErrorBody, Sandbox, TemplateNotFound,
+    api::sent::Sent,
+    api::stream_end::StreamEnd,
+    operation as op, recognise,
+    strings::{E2B, Rule, is_template_not_found},
+    verdict_of_response,
+};
+
+/// Says what E2B's responses mean: the hook of [`InterpretLayer`](sandtower_http::InterpretLayer).
+///
+/// - A response that is no success gets the [`Verdict`] of [`verdict_of_response`].
+/// - A response that returns a sandbox (create, connect, resume) gets the [`Sandbox`] itself as an
+///   extension, so that layers above can look after it without touching the body. If it cannot be
+///   made out, the verdict is unknown: there is a sandbox, but not known which.
+/// - A response to a creation that knows no such template gets a [`TemplateNotFound`].
+/// - A listing, or another short message that is safe to ask for again, is read before it is handed on:
+///   one that breaks off is a transient failure. That goes by the [`DEFAULT_CAP`] of the layer: do not
+///   lower it.
+/// - A stream of envd that ends in an error has an [end](sandtower_core::ClassifyResponse::end_of_stream) that says
+///   what it means: a breaker hears of it.
+///
+/// It is the last to see a request, and notes on those that create a sandbox that they were sent: see
+/// [`Tracking`](crate::Tracking).
+///
+/// Compressed bodies are not read; their responses are judged by their status.
+///
+/// ```
+/// use sandtower_e2b::E2bInterpret;
+/// use sandtower_http::InterpretLayer;
+///
+/// let layer = InterpretLayer::new(E2bInterpret::default());
+/// # let _ = layer;
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct E2bInterpret {
+    rules: &'static [Rule],
+}
+
+impl E2bInterpret {
+    /// Recognises responses by `rules`: for providers that speak E2B's API in other words.
+    pub const fn new(rules: &'static [Rule]) -> Self {
+        Self { rules }
+    }
+}
+
+impl Default for E2bInterpret {
+    /// Recognises what E2B says: [`strings::E2B`](crate::strings::E2B).
+    fn default() -> Self {
+        Self::new(E2B)
+    }
+}
+
+impl Interpret for E2bInterpret {
+    type Memo = Operation;
+
+    fn remember<B>(&self, request: &Request<B>) -> Operation {
+        let known = request.extensions().get::<RequestInfo>();
+        let operation = known.map_or_else(|| recognise(request).0, |info| info.operation);
+        if operation == op::SANDBOX_CREATE {
+            Sent::mark(request.extensions());
+        }
+        operation
+    }
+
+    fn reads(&self, operation: &Operation, head: &Parts) -> bool {
+        let wanted = match head.status.as_u16() {
+            200..=299 => hands_out_a_sandbox(*operation) || is_collected(*operation),
+            status => status >= 400,
+        };
+        wanted && !is_encoded(head)
+    }
+
+    /// The streams of envd say success in their head, and what came of them in their last envelope.
+    fn end(&self, _operation: &Operation, head: &Parts) -> Option<Box<dyn ReadEnd>> {
+        let kind = head.headers.get(header::CONTENT_TYPE)?;
+        (kind == "application/connect+json").then(|| Box::new(StreamEnd::default()) as _)
+    }
+
+    fn read(&self, operation: &Operation, head: &mut Parts, body: Excerpt<'_>) {
+        if head.status.is_success() && is_collected(*operation) {
+            // Longer ones are not read to their end here.
+            if !body.complete && body.bytes.len() < DEFAULT_CAP {
+                head.extensions.insert(BROKEN_OFF);
+            }
+        } else if head.status.is_success() {
+            match serde_json::from_slice::<Sandbox>(body.bytes) {
+                Ok(sandbox) => drop(head.extensions.insert(sandbox)),
+                Err(_) => drop(head.extensions.insert(Verdict::unknown())),
+            }
+        } else {
+            let body = ErrorBody::parse(body.bytes);
+            let verdict =
+                verdict_of_response(self.rules, *operation, head.status, &head.headers, &body);
+            head.extensions.insert(verdict);
+            if is_template_not_found(*operation, head.status.as_u16(), &body) {
+                head.extensions.insert(TemplateNotFound);
+            }
+            if *operation == op::SANDBOX_CREATE {
+                head.extensions.insert(body);
+            }
+        }
+    }
+}
+
+fn hands_out_a_sandbox(operation: Operation) -> bool {
+    [op::SANDBOX_CREATE, op::SANDBOX_CONNECT, op::SANDBOX_RESUME].contains(&operation)
+}
+
+/// What broke off is worth another attempt, and is counted: these are safe to repeat.
+const BROKEN_OFF: Verdict = Verdict::transient(Effect::Maybe);
+
+/// Whether a success is one short message, which is read as a whole before it is handed on, so that the
+/// layers above learn of one that breaks off.
+fn is_collected(operation: Operation) -> bool {
+    [
+        op::SANDBOX_LIST,
+        op::SANDBOX_INFO,
+        op::SANDBOX_METRICS,
+        op::SNAPSHOT_LIST,
+        op::FILE_STAT,
+        op::FILE_LIST,
+        op::PROCESS_LIST,
+    ]
+    .contains(&operation)
+}
+
+fn is_encoded(head: &Parts) -> bool {
+    head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity")
+}

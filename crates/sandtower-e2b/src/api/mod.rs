@@ -1,0 +1,30 @@
+//! What E2B's protocol says: requests are built here and responses parsed, without a runtime, a clock or
+//! a connection.
+
+pub(crate) mod call_id;
+pub(crate) mod classify;
+pub(crate) mod code;
+pub(crate) mod command;
+pub(crate) mod config;
+pub mod envelope;
+pub(crate) mod error;
+pub(crate) mod error_body;
+pub(crate) mod files;
+pub(crate) mod hidden;
+pub(crate) mod info;
+pub(crate) mod interpret;
+pub(crate) mod lenient;
+pub(crate) mod list;
+pub(crate) mod marks;
+pub(crate) mod new_sandbox;
+pub mod operation;
+pub(crate) mod process;
+pub(crate) mod request;
+pub(crate) mod route;
+pub(crate) mod sandbox;
+pub(crate) mod secret;
+pub(crate) mod sent;
+pub(crate) mod stream_end;
+pub mod strings;
+pub(crate) mod timeouts;
+pub(crate) mod verdict;

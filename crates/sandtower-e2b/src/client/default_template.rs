@@ -1,0 +1,74 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use sandtower_core::Outcome;
+use sandtower_fallback::{Failed, FallbackLayer, Rewrite, Rewritten, When};
+
+use crate::{Creation, E2bClassify, EVENTS};
+
+/// The service knows no template of the name that a creation asked for: an extension of its response,
+/// written by [`E2bInterpret`](crate::E2bInterpret).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TemplateNotFound;
+
+/// Creates a sandbox of a default template where the one that was asked for is not found.
+///
+/// The other creation belongs to the same call: it has its [`CallId`](crate::CallId), its metadata
+/// and its environment. Each use is told by the `INFO` event `sandbox_create_default_template` with the
+/// target [`EVENTS`] and the fields `template`, `default_template` and `call_id`.
+///
+/// For requests of [`Client::create`](crate::Client::create), above an interpreter; best above retry.
+///
+/// ```
+/// use sandtower_e2b::DefaultTemplate;
+///
+/// let layer = DefaultTemplate::new("base").layer();
+/// assert_eq!(layer.handle().name(), "default template");
+/// ```
+#[derive(Clone, Debug)]
+pub struct DefaultTemplate {
+    template: Arc<str>,
+}
+
+impl DefaultTemplate {
+    /// `template`, by id or alias, in place of those that are not found.
+    pub fn new(template: impl Into<Arc<str>>) -> Self {
+        Self { template: template.into() }
+    }
+
+    /// The layer that does so.
+    pub fn layer(self) -> FallbackLayer<Rewritten<Self>, E2bClassify> {
+        FallbackLayer::rewrite("default template", self)
+            .when(When::never().on(Outcome::Permanent))
+            .classify(E2bClassify)
+    }
+}
+
+impl<B> Rewrite<Request<Full<Bytes>>, Response<B>> for DefaultTemplate {
+    type Kept = (Creation, Request<Full<Bytes>>);
+
+    fn keep(&self, request: &Request<Full<Bytes>>) -> Option<Self::Kept> {
+        let creation = request.extensions().get::<Creation>()?;
+        (creation.template() != &*self.template).then(|| (creation.clone(), request.clone()))
+    }
+
+    fn rewrite(
+        &self,
+        (creation, mut request): Self::Kept,
+        failed: &Failed<'_, Response<B>>,
+    ) -> Option<Request<Full<Bytes>>> {
+        let response = failed.answer.ok()?;
+        response.extensions().get::<TemplateNotFound>()?;
+        creation.with_template(&*self.template, &mut request);
+        tracing::info!(
+            target: EVENTS,
+            template = creation.template(),
+            default_template = &*self.template,
+            call_id = %creation.call(),
+            "sandbox_create_default_template"
+        );
+        Some(request)
+    }
+}

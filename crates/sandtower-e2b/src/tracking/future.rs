@@ -1,0 +1,158 @@
+use std::fmt::Display;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use sandtower_core::{BoxError, Classify, Effect, HasInfo, Tick, Verdict, find, judge};
+use sandtower_health_check::Unhealthy;
+use sandtower_http::HttpClassifier;
+
+use super::tracker::{CleanUp, SandboxTracker};
+use super::unclaimed::Unclaimed;
+use crate::api::sent::Sent;
+use crate::{
+    Creation, E2bClassify, ErrorBody, ErrorResponse, Marks, Sandbox, api::error::Causes,
+    tracking::events::Failure,
+};
+
+pin_project! {
+    /// The response of one attempt. Dropped after the attempt was sent, what it may have made is
+    /// looked for in the background.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct TrackingFuture<F> {
+        // Drops before the attempt: what is below lets go first.
+        #[pin]
+        future: F,
+        attempt: Option<Attempt>,
+    }
+}
+
+impl<F> TrackingFuture<F> {
+    pub(super) fn new(future: F, attempt: Option<Attempt>) -> Self {
+        Self { future, attempt }
+    }
+}
+
+impl<F, B, E> Future for TrackingFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<B>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut result = ready!(this.future.poll(cx)).map_err(Into::into);
+        if let Some(attempt) = this.attempt.take() {
+            attempt.ended(&mut result);
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl<F> std::fmt::Debug for TrackingFuture<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TrackingFuture")
+            .field("makes_a_sandbox", &self.attempt.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One attempt to create a sandbox. Dropped, it is abandoned if it was sent.
+pub(super) struct Attempt {
+    judge: HttpClassifier,
+    creation: Creation,
+    marks: Marks,
+    number: u32,
+    began: Tick,
+    sent: Sent,
+    /// `None` once it has ended.
+    account: Option<(SandboxTracker, CleanUp)>,
+}
+
+impl Attempt {
+    pub(super) fn new<B>(
+        request: &Request<B>,
+        creation: Creation,
+        number: u32,
+        marks: Marks,
+        sent: Sent,
+        tracker: SandboxTracker,
+        by: CleanUp,
+    ) -> Self {
+        let judge = E2bClassify.classify(request);
+        let (began, account) = (Tick::now(), Some((tracker, by)));
+        Self { judge, creation, marks, number, began, sent, account }
+    }
+
+    fn ended<B>(mut self, result: &mut Result<Response<B>, BoxError>) {
+        let Some((tracker, by)) = self.account.take() else { return };
+        let verdict = judge(&self.judge, result.as_ref());
+        match result {
+            Ok(response) if verdict.is_success() => {
+                tracker.settle(&self.marks);
+                let unclaimed = match response.extensions().get::<Sandbox>() {
+                    Some(sandbox) => Unclaimed::sandbox(sandbox.id().clone(), tracker, by),
+                    None => Unclaimed::of(self.marks, self.sent_at(), tracker, by),
+                };
+                response.extensions_mut().insert(unclaimed);
+                return;
+            }
+            Err(error) if find::<Unhealthy>(&**error).is_some() => self.creation.was_released(),
+            _ if verdict.effect == Effect::None => {
+                if self.sent.at().is_some() {
+                    self.creation.left_nothing();
+                }
+            }
+            _ => {
+                self.creation.left_unknown();
+                // Its call looks for it first.
+                let look = Tick::now() + tracker.look_within();
+                tracker.watch(self.marks, self.sent_at(), self.not_before(look), &by);
+            }
+        }
+        // Last: a `tracing` subscriber may panic.
+        self.tell(verdict, result);
+    }
+
+    fn tell<B>(&self, verdict: Verdict, result: &Result<Response<B>, BoxError>) {
+        let (attempt, took) = (self.number, Tick::now().since(self.began));
+        let tell = |status, error: &dyn Display| {
+            let failure = Failure { attempt, verdict, status, error, took };
+            self.creation.events().attempt_failed(self.creation.about(), &failure);
+        };
+        match result {
+            Ok(response) => {
+                let status = response.status();
+                let body = response.extensions().get::<ErrorBody>().cloned().unwrap_or_default();
+                let body = self.creation.hidden().hide(body);
+                tell(status.as_u16(), &ErrorResponse { status, body, verdict, attempt });
+            }
+            Err(error) => tell(0, &Causes(&**error)),
+        }
+    }
+
+    fn sent_at(&self) -> Tick {
+        self.sent.at().unwrap_or_else(Tick::now)
+    }
+
+    /// Before when nothing of it is killed. The server makes all attempts under one key into one
+    /// sandbox, so while the call goes on that may yet be its response.
+    fn not_before(&self, otherwise: Tick) -> Tick {
+        match self.marks.attempt {
+            Some(_) => otherwise,
+            None => self.judge.info().deadline.unwrap_or(otherwise),
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let (Some((tracker, by)), Some(sent)) = (self.account.take(), self.sent.at()) else {
+            return;
+        };
+        tracker.watch(self.marks, sent, self.not_before(Tick::ZERO), &by);
+    }
+}

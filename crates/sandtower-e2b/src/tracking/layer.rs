@@ -1,0 +1,174 @@
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower_core::BoxError;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::future::{Attempt, TrackingFuture};
+use super::requests::{Below, Requests};
+use super::tracker::{CleanUp, SandboxTracker};
+use crate::api::sent::Sent;
+use crate::{Creation, Marks};
+
+/// Tracks each attempt to create a sandbox, so that none leaves an orphan behind: see
+/// [`Tracking`].
+#[derive(Clone, Debug)]
+pub struct TrackingLayer {
+    tracker: SandboxTracker,
+}
+
+impl TrackingLayer {
+    /// What is left behind is the business of `tracker`.
+    pub fn new(tracker: SandboxTracker) -> Self {
+        Self { tracker }
+    }
+
+    /// Reads and drains what is left behind.
+    pub fn tracker(&self) -> &SandboxTracker {
+        &self.tracker
+    }
+}
+
+impl<S: Clone> Layer<S> for TrackingLayer {
+    type Service = Tracking<S>;
+
+    fn layer(&self, inner: S) -> Tracking<S> {
+        let config = Arc::clone(&self.tracker.shared.config);
+        let spare = Arc::new(Requests::new(inner.clone(), config));
+        Tracking { inner, spare, tracker: self.tracker.clone() }
+    }
+}
+
+/// A service under which each attempt to create a sandbox is numbered and accounted for: made by a
+/// [`TrackingLayer`].
+///
+/// It stands below retries and above all that makes attempts wait, and looks only at requests of
+/// [`Client::create`](crate::Client::create):
+///
+/// - each gets a number of its own, so that a latecomer of one attempt is told from the sandbox of
+///   the next;
+/// - one that ends without a known result, or whose future is dropped after it was sent, is handed
+///   to the [`SandboxTracker`];
+/// - the sandbox of one that succeeds goes up with its response, and is released unless the client
+///   takes it: dropping the response on the way leaves nothing behind. A layer above that builds
+///   its responses again without their extensions drops it.
+///
+/// Whether and when an attempt was sent is noted by [`E2bInterpret`](crate::E2bInterpret), so that
+/// layer has to be below; without it a dropped attempt counts as not sent.
+///
+/// Ready when the service below is; the instance made ready is the one that is called.
+#[derive(Debug)]
+pub struct Tracking<S> {
+    inner: S,
+    spare: Arc<Requests<S>>,
+    tracker: SandboxTracker,
+}
+
+impl<S: Clone> Clone for Tracking<S> {
+    fn clone(&self) -> Self {
+        let spare = Arc::clone(&self.spare);
+        Self { inner: self.inner.clone(), spare, tracker: self.tracker.clone() }
+    }
+}
+
+impl<S, B> Service<Request<Full<Bytes>>> for Tracking<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<B>;
+    type Error = BoxError;
+    type Future = TrackingFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<Full<Bytes>>) -> Self::Future {
+        let attempt = begin(&mut request, &self.tracker, &self.spare);
+        TrackingFuture::new(self.inner.call(request), attempt)
+    }
+}
+
+/// `None`: this is no request of a client that creates a sandbox.
+fn begin<T>(
+    request: &mut Request<Full<Bytes>>,
+    tracker: &SandboxTracker,
+    spare: &Arc<T>,
+) -> Option<Attempt>
+where
+    T: Below + 'static,
+{
+    let creation = request.extensions().get::<Creation>()?.clone();
+    let number = creation.begin();
+    if number > 1 {
+        creation.write(request, number);
+    }
+    let sent = Sent::default();
+    request.extensions_mut().insert(sent.clone());
+    let marks = Marks { call: creation.call(), attempt: (!creation.is_keyed()).then_some(number) };
+    let by = CleanUp::here(Arc::clone(spare) as _);
+    Some(Attempt::new(request, creation, number, marks, sent, tracker.clone(), by))
+}
+
+#[cfg(test)]
+mod tests {
+    use sandtower_core::Seed;
+    use sandtower_testkit::{Contract, Exchange, Mock, Scenario};
+
+    use super::*;
+    use crate::{CallId, Config, NewSandbox, tracking::Unclaimed};
+
+    type Req = Request<Full<Bytes>>;
+    type Res = Response<Full<Bytes>>;
+
+    const UNTAKEN: &str = "orphans are cleaned up by a task, which keeps an instance";
+
+    /// Over responses that are taken as the client takes them.
+    fn contract(
+        request: impl Fn(u64) -> Req + 'static,
+    ) -> Contract<Req, Res, Tracking<Mock<Req, Res>>> {
+        let config = Config::new("e2b_key").unwrap();
+        let response = |number: u64| {
+            let mut response = Response::new(Full::default());
+            response.extensions_mut().insert(number);
+            response
+        };
+        Exchange::new(request, response).contract(
+            move |inner| TrackingLayer::new(SandboxTracker::new(&config)).layer(inner),
+            |response| {
+                Unclaimed::take(response.extensions());
+                *response.extensions().get().unwrap()
+            },
+        )
+    }
+
+    #[test]
+    fn it_keeps_the_tower_contract_for_calls_that_make_nothing() {
+        contract(|_| Request::get("/v2/sandboxes").body(Full::default()).unwrap()).run();
+    }
+
+    #[test]
+    fn it_keeps_the_tower_contract_for_creations() {
+        let config = Config::new("e2b_key").unwrap();
+        contract(move |number| {
+            let call = CallId::new(&Seed::fixed(number));
+            let creation = Creation::new(&config, call, &NewSandbox::new("base")).unwrap();
+            let mut request = Request::post("/v2/sandboxes").body(Full::default()).unwrap();
+            request.extensions_mut().insert(creation);
+            request
+        })
+        // In these, responses are dropped unread; `tests/creation` drops calls at every poll.
+        .skip(Scenario::CancelledCallsGiveBack, UNTAKEN)
+        .skip(Scenario::UncalledServicesGiveBack, UNTAKEN)
+        .run();
+    }
+}

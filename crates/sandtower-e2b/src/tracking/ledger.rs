@@ -1,0 +1,301 @@
+//! The ledger of sandboxes that were created, or may have been, and that no caller owns: a pure engine.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use sandtower_core::{Backoff, Rng, Tick};
+
+use super::snapshot::{Abandoned, TrackerSnapshot};
+use super::timing::Timing;
+use crate::{Marks, SandboxId};
+
+/// The most attempts that are watched, and the most sandboxes that are being released. Beyond, what
+/// has been watched for the longest is given up: memory is bounded, and an account that long is an
+/// outage.
+pub(super) const MOST: usize = 10_000;
+/// The most that is remembered of what was given up.
+const MOST_GIVEN_UP: usize = 256;
+/// After this long a listing or a kill that was begun and never came back is done again: its
+/// task was lost.
+const LEASE: Duration = Duration::from_secs(180);
+const SLOWEST_SWEEP: Duration = Duration::from_secs(60);
+const KILLS: Backoff = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(30));
+
+#[derive(Debug)]
+pub(super) struct Ledger {
+    timing: Timing,
+    /// Attempts that may still turn out to have made a sandbox.
+    open: BTreeMap<Marks, Open>,
+    releases: BTreeMap<SandboxId, Release>,
+    /// A listing has begun.
+    lists: bool,
+    /// The releases by when they are next tried.
+    due: BTreeSet<(Tick, SandboxId)>,
+    next_listing: Tick,
+    failed_listings: u32,
+    rng: Rng,
+    last_abandoned: VecDeque<Abandoned>,
+    counts: TrackerSnapshot,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    /// Whatever it made is on a listing that began at this time or later.
+    until: Tick,
+    /// Before this, its own call may still adopt it.
+    not_before: Tick,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Release {
+    next: Tick,
+    /// Its kill has begun.
+    is_killing: bool,
+    failures: u32,
+    gives_up: Tick,
+}
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Kill(SandboxId),
+    List,
+    /// Nothing before this instant.
+    At(Tick),
+    /// Nothing is open.
+    Idle,
+}
+
+/// What a listing found.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(super) sandboxes: Vec<(SandboxId, Marks)>,
+    /// Whether all pages could be read.
+    pub(super) complete: bool,
+}
+
+impl Ledger {
+    pub(super) fn new(timing: Timing, rng: Rng) -> Self {
+        Self {
+            timing,
+            open: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            lists: false,
+            due: BTreeSet::new(),
+            next_listing: Tick::ZERO,
+            failed_listings: 0,
+            rng,
+            last_abandoned: VecDeque::new(),
+            counts: TrackerSnapshot::default(),
+        }
+    }
+
+    /// An attempt that was sent at `sent` ended without a known result. Nothing of it
+    /// is released before `not_before`.
+    ///
+    /// Returns what had to be given up for it.
+    pub(super) fn watch(
+        &mut self,
+        attempt: Marks,
+        sent: Tick,
+        not_before: Tick,
+        now: Tick,
+    ) -> Option<Abandoned> {
+        if self.open.is_empty() {
+            self.next_listing = now + self.timing.sweep_every;
+        }
+        let until = (sent + self.timing.watched_for()).max(not_before);
+        if self.open.insert(attempt, Open { until, not_before }).is_none() {
+            self.counts.watched += 1;
+        }
+        if self.open.len() <= MOST {
+            return None;
+        }
+        let (&oldest, _) = self.open.iter().min_by_key(|(_, open)| open.until)?;
+        self.open.remove(&oldest);
+        Some(self.give_up(Abandoned::attempt(oldest)))
+    }
+
+    /// Takes a sandbox that `attempt` has made for its own call. `false`: it is being released.
+    pub(super) fn adopt(&mut self, attempt: Marks, sandbox: &SandboxId) -> bool {
+        if self.releases.contains_key(sandbox) {
+            return false;
+        }
+        self.open.remove(&attempt);
+        true
+    }
+
+    pub(super) fn adopted(&mut self) {
+        self.counts.adopted += 1;
+    }
+
+    /// It is known what `attempt` made.
+    pub(super) fn settle(&mut self, attempt: &Marks) {
+        self.open.remove(attempt);
+    }
+
+    /// `sandbox` is an orphan.
+    pub(super) fn release(&mut self, sandbox: SandboxId, now: Tick) -> Option<Abandoned> {
+        if self.releases.contains_key(&sandbox) {
+            return None;
+        }
+        let mut abandoned = None;
+        if self.releases.len() >= MOST
+            && let Some((_, oldest)) = self.due.first().cloned()
+        {
+            self.forget(&oldest);
+            abandoned = Some(self.give_up(Abandoned::sandbox(&oldest)));
+        }
+        let gives_up = now + self.timing.abandon_after;
+        self.due.insert((now, sandbox.clone()));
+        self.releases
+            .insert(sandbox, Release { next: now, is_killing: false, failures: 0, gives_up });
+        abandoned
+    }
+
+    pub(super) fn is_releasing(&self, sandbox: &SandboxId) -> bool {
+        self.releases.contains_key(sandbox)
+    }
+
+    /// What to do at `now`. What it returns is to be reported by one of the methods below.
+    pub(super) fn next(&mut self, now: Tick) -> Next {
+        let due = self.due.first().cloned();
+        if let Some((at, sandbox)) = &due
+            && *at <= now
+        {
+            self.reschedule(sandbox, now + LEASE, true);
+            return Next::Kill(sandbox.clone());
+        }
+        let listing = (!self.open.is_empty()).then_some(self.next_listing);
+        if listing.is_some_and(|at| at <= now) {
+            self.next_listing = now + LEASE;
+            self.lists = true;
+            return Next::List;
+        }
+        match (due.map(|(at, _)| at), listing) {
+            (Some(kill), Some(list)) => Next::At(kill.min(list)),
+            (Some(at), None) | (None, Some(at)) => Next::At(at),
+            (None, None) => Next::Idle,
+        }
+    }
+
+    /// Makes all that waits for its time due at `now`; with `takes_over` also what was handed out to a
+    /// task that will not response any more.
+    pub(super) fn hurry(&mut self, takes_over: bool, now: Tick) {
+        let waits = |release: &Release| takes_over || !release.is_killing;
+        let waiting: Vec<SandboxId> =
+            self.releases.iter().filter(|(_, it)| waits(it)).map(|(id, _)| id.clone()).collect();
+        waiting.iter().for_each(|sandbox| self.reschedule(sandbox, now, false));
+        if takes_over || !self.lists {
+            self.next_listing = now;
+        }
+    }
+
+    /// What is not settled.
+    pub(super) fn orphans(&self) -> (Vec<Marks>, Vec<SandboxId>) {
+        (self.open.keys().copied().collect(), self.releases.keys().cloned().collect())
+    }
+
+    /// A listing that began at `began` came back.
+    pub(super) fn listed(&mut self, listed: Listed, began: Tick, now: Tick) -> Vec<Abandoned> {
+        self.lists = false;
+        let mut abandoned = Vec::new();
+        for (sandbox, marks) in listed.sandboxes {
+            if self.open.get(&marks).is_some_and(|open| open.not_before <= now) {
+                abandoned.extend(self.release(sandbox, now));
+            }
+        }
+        if !listed.complete {
+            abandoned.extend(self.listing_failed(now));
+            return abandoned;
+        }
+        self.failed_listings = 0;
+        self.next_listing = now + self.timing.sweep_every;
+        self.open.retain(|_, open| began < open.until);
+        abandoned
+    }
+
+    /// No listing came back. Those that were watched in vain for too long are given up.
+    pub(super) fn listing_failed(&mut self, now: Tick) -> Vec<Abandoned> {
+        let sweeps = Backoff::exponential(self.timing.sweep_every, SLOWEST_SWEEP);
+        self.failed_listings = self.failed_listings.saturating_add(1);
+        let wait = sweeps.full_jitter().delay(self.failed_listings, &mut self.rng);
+        self.next_listing = now + self.timing.sweep_every.max(wait);
+        let patience = self.timing.abandon_after;
+        let too_long = |open: &Open| open.until + patience <= now;
+        let lost: Vec<Marks> =
+            self.open.iter().filter(|(_, open)| too_long(open)).map(|(a, _)| *a).collect();
+        lost.into_iter()
+            .map(|attempt| {
+                self.open.remove(&attempt);
+                self.give_up(Abandoned::attempt(attempt))
+            })
+            .collect()
+    }
+
+    /// A sandbox has ended. `was_there`: by this kill.
+    pub(super) fn killed(&mut self, sandbox: &SandboxId, was_there: bool) {
+        let Some(release) = self.forget(sandbox) else { return };
+        // An earlier kill may have ended it and said otherwise.
+        match was_there || release.failures > 0 {
+            true => self.counts.killed += 1,
+            false => self.counts.gone += 1,
+        }
+    }
+
+    /// A kill failed. It is tried again, or given up.
+    pub(super) fn kill_failed(&mut self, sandbox: &SandboxId, now: Tick) -> Option<Abandoned> {
+        let release = self.releases.get_mut(sandbox)?;
+        if release.gives_up <= now {
+            self.forget(sandbox);
+            return Some(self.give_up(Abandoned::sandbox(sandbox)));
+        }
+        let wait = KILLS.full_jitter().delay(release.failures, &mut self.rng);
+        release.failures = release.failures.saturating_add(1);
+        self.reschedule(sandbox, now + wait, false);
+        None
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.is_empty() && self.releases.is_empty()
+    }
+
+    pub(super) fn left(&self) -> u64 {
+        (self.open.len() + self.releases.len()) as u64
+    }
+
+    pub(super) fn snapshot(&self) -> TrackerSnapshot {
+        TrackerSnapshot {
+            open: self.open.len() as u64,
+            killing: self.releases.len() as u64,
+            last_abandoned: self.last_abandoned.iter().cloned().collect(),
+            ..self.counts.clone()
+        }
+    }
+
+    fn forget(&mut self, sandbox: &SandboxId) -> Option<Release> {
+        let release = self.releases.remove(sandbox)?;
+        self.due.remove(&(release.next, sandbox.clone()));
+        Some(release)
+    }
+
+    fn reschedule(&mut self, sandbox: &SandboxId, next: Tick, is_killing: bool) {
+        if let Some(release) = self.releases.get_mut(sandbox) {
+            self.due.remove(&(release.next, sandbox.clone()));
+            (release.next, release.is_killing) = (next, is_killing);
+            self.due.insert((next, sandbox.clone()));
+        }
+    }
+
+    fn give_up(&mut self, what: Abandoned) -> Abandoned {
+        self.counts.abandoned += 1;
+        if self.last_abandoned.len() >= MOST_GIVEN_UP {
+            self.last_abandoned.pop_front();
+        }
+        self.last_abandoned.push_back(what.clone());
+        what
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! What is asked of the service below a layer: listings, kills, connects and probes.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower_core::{BoxError, Effect, Verdict};
+use tower_service::Service;
+
+use super::ledger::Listed;
+use crate::api::hidden::Hidden;
+use crate::api::lenient::List;
+use crate::api::process::{self, Broken, ProcessStream, Step};
+use crate::api::request;
+use crate::transport::body::{drain_ready, piece};
+use crate::transport::exchange::{read_json, send};
+use crate::transport::within::within;
+use crate::{
+    Call, CallId, Command, Config, ENVD_PORT, Error, ListSandboxes, Marks, OWNER_KEY, Owner, Page,
+    ProcessEvent, Sandbox, SandboxId, operation as op,
+};
+
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// No single request of the cleanup takes longer, whatever the layers below allow.
+const REQUEST: Duration = Duration::from_secs(60);
+/// The most pages of a listing: more sandboxes than the largest plan has.
+const PAGES: usize = 100;
+/// The words that the probe prints, as the application did for which this was first made.
+const PROBE: &str = "echo 'health_check'";
+const PRINTS: &str = "health_check";
+/// The probe prints less.
+const LONGEST_OUTPUT: usize = 1_024;
+
+/// Lists and kills, by a service of any type.
+pub(crate) trait Below: Send + Sync {
+    /// All sandboxes of `owner`; what was read until it failed.
+    fn list(&self, owner: &Owner) -> BoxFuture<Listed>;
+
+    /// Ends a sandbox; `None`: it may not have ended, else whether it was there.
+    fn kill(&self, sandbox: SandboxId) -> BoxFuture<Option<bool>>;
+}
+
+/// An instance of a service, for requests that no caller waits for.
+#[derive(Clone, Debug)]
+pub(crate) struct Requests<S> {
+    service: S,
+    config: Arc<Config>,
+}
+
+impl<S> Requests<S> {
+    pub(crate) fn new(service: S, config: Arc<Config>) -> Self {
+        Self { service, config }
+    }
+}
+
+impl<S, B> Requests<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    async fn control(
+        &self,
+        call: &Call,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<B>, Error> {
+        let request = request::control(&self.config, method, path, body);
+        self.send(call, request).await
+    }
+
+    async fn send(
+        &self,
+        call: &Call,
+        request: Result<Request<Full<Bytes>>, BoxError>,
+    ) -> Result<Response<B>, Error> {
+        let request = request.map_err(|error| request::failed(call, error))?;
+        let hidden = Hidden::of(&request);
+        send(self.service.clone(), call, request, &hidden, self.patience(call)).await
+    }
+
+    fn patience(&self, call: &Call) -> Option<Duration> {
+        self.config.operation_timeouts().attempt_of(call.operation)
+    }
+
+    async fn page(&self, which: &ListSandboxes) -> Result<Page, Error> {
+        let call = Call::new(op::SANDBOX_LIST, None);
+        let response = self.control(&call, Method::GET, &which.path(), Bytes::new()).await?;
+        let (List(sandboxes), fields) = read_json(&call, response, self.patience(&call)).await?;
+        Ok(Page::new(sandboxes, &fields))
+    }
+
+    async fn list_all(self, mut which: ListSandboxes) -> Listed {
+        let mut sandboxes = Vec::new();
+        for _ in 0..PAGES {
+            let Some(Ok(page)) = within(Some(REQUEST), self.page(&which)).await else { break };
+            sandboxes.extend(marked(page.sandboxes));
+            match page.next {
+                Some(next) => which = which.after(next),
+                None => return Listed { sandboxes, complete: true },
+            }
+        }
+        Listed { sandboxes, complete: false }
+    }
+
+    /// The sandboxes that were created for one call, as far as the listing shows.
+    pub(super) async fn list_call(&self, call: CallId) -> Result<Vec<(SandboxId, Marks)>, Error> {
+        let which = ListSandboxes::default().metadata(crate::CALL_KEY, call.to_string());
+        let listed = self.page(&which.in_all_states()).await?.sandboxes;
+        // Services that take no filter list everything.
+        Ok(marked(listed).filter(|(_, marks)| marks.call == call).collect())
+    }
+
+    async fn end(self, sandbox: SandboxId) -> Option<bool> {
+        let path = format!("/sandboxes/{sandbox}");
+        let call = Call::new(op::SANDBOX_KILL, Some(sandbox));
+        match within(Some(REQUEST), self.control(&call, Method::DELETE, &path, Bytes::new()))
+            .await?
+        {
+            Ok(_) => Some(true),
+            Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {
+                Some(error.attempt() > 1)
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Fetches the tokens of a sandbox again. It joins a start in flight, and resumes what is paused.
+    pub(super) async fn connect(
+        &self,
+        sandbox: &SandboxId,
+        lifetime: u64,
+    ) -> Result<Response<B>, Error> {
+        let call = Call::new(op::SANDBOX_CONNECT, Some(sandbox.clone()));
+        let path = format!("/sandboxes/{sandbox}/connect");
+        let body = format!(r#"{{"timeout":{lifetime}}}"#);
+        self.control(&call, Method::POST, &path, body.into()).await
+    }
+
+    /// Whether a sandbox does what it is told: runs a command in it.
+    pub(crate) async fn probe(&self, sandbox: &Sandbox) -> Verdict {
+        match self.print(sandbox).await {
+            Ok(output) if output.trim_ascii() == PRINTS.as_bytes() => Verdict::success(),
+            Ok(_) => Verdict::permanent(),
+            Err(error) => error.verdict(),
+        }
+    }
+
+    async fn print(&self, sandbox: &Sandbox) -> Result<Vec<u8>, Error> {
+        let call = Call::new(op::PROCESS_START, Some(sandbox.id().clone()));
+        let tag = self.config.next_call().to_string();
+        let command = Command::new(PROBE);
+        let message = process::start(&command, &tag);
+        let (path, timeout) = ("/process.Process/Start", Some(Command::DEFAULT_TIMEOUT));
+        let request = request::stream(&self.config, sandbox, path, None, timeout, &message);
+        let mut body = Box::pin(self.send(&call, request).await?.into_body());
+        let (mut stream, mut output) = (ProcessStream::default(), Vec::new());
+        let broken = |broken| match broken {
+            Broken::Reported(body) => Error::Process { call: call.clone(), body: Box::new(body) },
+            broken => Error::BrokenResponse { call: call.clone(), source: broken.into() },
+        };
+        while output.len() <= LONGEST_OUTPUT {
+            match stream.next().map_err(broken)? {
+                Some(Step::End) => {
+                    drain_ready(body.as_mut()).await;
+                    break;
+                }
+                Some(Step::Event(ProcessEvent::Stdout(piece))) => output.extend_from_slice(&piece),
+                Some(_) => {}
+                None => match piece(body.as_mut(), timeout).await {
+                    Some(Ok(piece)) => stream.push(&piece),
+                    Some(Err(source)) => return Err(Error::BrokenResponse { call, source }),
+                    None => return Err(broken(stream.cut_off())),
+                },
+            }
+        }
+        Ok(output)
+    }
+
+    /// Whether the daemon of a sandbox says that it is healthy.
+    pub(crate) async fn health(&self, sandbox: &Sandbox) -> Verdict {
+        let call = Call::new(op::ENVD_HEALTH, Some(sandbox.id().clone()));
+        let request = request::inside(&self.config, sandbox, ENVD_PORT, Method::GET, "/health")
+            .and_then(|request| Ok(request.body(Full::default())?));
+        match self.send(&call, request).await {
+            Ok(_) => Verdict::success(),
+            // The way to a new sandbox can be a moment late: worth another try.
+            Err(error) if error.status() == Some(StatusCode::BAD_GATEWAY) => {
+                Verdict::transient(Effect::None)
+            }
+            Err(error) => error.verdict(),
+        }
+    }
+}
+
+fn marked(listed: Vec<crate::SandboxInfo>) -> impl Iterator<Item = (SandboxId, Marks)> {
+    listed.into_iter().filter_map(|info| Some((info.id, Marks::read(&info.metadata)?)))
+}
+
+impl<S, B> Below for Requests<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    fn list(&self, owner: &Owner) -> BoxFuture<Listed> {
+        let all = ListSandboxes::default().metadata(OWNER_KEY, owner.as_str());
+        let (requests, all) = (self.clone(), all.in_all_states().limit(100));
+        Box::pin(async move { requests.list_all(all).await })
+    }
+
+    fn kill(&self, sandbox: SandboxId) -> BoxFuture<Option<bool>> {
+        let requests = self.clone();
+        Box::pin(async move { requests.end(sandbox).await })
+    }
+}

@@ -1,0 +1,279 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sandtower_core::Tick;
+use tokio::{runtime, sync::Notify};
+
+use super::cleanup::{clean_up, warn};
+use super::ledger::Ledger;
+use super::requests::Below;
+use super::snapshot::{Abandoned, TrackerSnapshot, Undrained};
+use super::timing::{Timing, TimingError};
+use crate::transport::within::within;
+use crate::{Config, Marks, SandboxId};
+
+/// Tracks sandboxes that were created, or may have been, and that no caller owns, and has them killed.
+/// Cheap to clone; one for each stack, shared by its layers.
+///
+/// - An attempt to create a sandbox that ended without a known result is watched for as long as its
+///   sandbox may still turn up; whatever turns up is killed, unless its call has adopted it.
+/// - An orphaned sandbox is killed, and the kill is tried again until it succeeds.
+///
+/// One task does so, started when there is something to do and ended when there is not. It outlives
+/// callers, and sends its requests through the service below the layer that started it. It runs in the
+/// tokio runtime of the call that it was started for; if that runtime ends, or is no longer driven, the
+/// work is taken over by the runtime of the next call that has something for it, and by that of
+/// [`drain_within`](Self::drain_within). What cannot be settled is given up in the end, with a warning
+/// and an entry in the [snapshot](SandboxTracker::snapshot).
+///
+/// # Events
+///
+/// With the target `sandtower::e2b`: something was given up (`WARN`; `call_id`, `sandbox_id`), the
+/// runtime of the task ended (`WARN`; `left`), and how a drain goes on (`INFO`, every 5 s; `left`).
+#[derive(Clone)]
+pub struct SandboxTracker {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) config: Arc<Config>,
+    pub(super) timing: Timing,
+    state: Mutex<State>,
+    /// There is something new to do.
+    pub(super) work: Notify,
+    /// Something was settled or released.
+    pub(super) settled: Notify,
+}
+
+pub(super) struct State {
+    pub(super) ledger: Ledger,
+    pub(super) task: Option<Task>,
+    /// The number of the task that was started last.
+    tasks: u64,
+    /// By which the task sends; of the last call that had something for it. Not kept once all is
+    /// settled, for it may hold this tracker itself.
+    pub(super) below: Option<Arc<dyn Below>>,
+}
+
+/// The task that works.
+#[derive(Clone, Copy)]
+pub(super) struct Task {
+    pub(super) number: u64,
+    pub(super) runtime: runtime::Id,
+    /// When it looks again at the latest, if its runtime is driven.
+    pub(super) looks_again: Tick,
+}
+
+/// A task that is later than this does not run any more.
+const STALLED: Duration = Duration::from_secs(5);
+/// How often a drain says how it goes on.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+impl SandboxTracker {
+    /// The account of what clients of `config` make, with the default [`Timing`].
+    pub fn new(config: &Config) -> Self {
+        Self::checked(config, Timing::default())
+    }
+
+    /// The account of what clients of `config` make.
+    ///
+    /// # Errors
+    ///
+    /// The timing makes no sense; the error says what would.
+    pub fn with_timing(config: &Config, timing: Timing) -> Result<Self, TimingError> {
+        timing.check()?;
+        Ok(Self::checked(config, timing))
+    }
+
+    fn checked(config: &Config, timing: Timing) -> Self {
+        let ledger = Ledger::new(timing, config.rng());
+        let state = State { ledger, task: None, tasks: 0, below: None };
+        let shared = Shared {
+            config: Arc::new(config.clone()),
+            timing,
+            state: Mutex::new(state),
+            work: Notify::new(),
+            settled: Notify::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// What became of it all so far.
+    pub fn snapshot(&self) -> TrackerSnapshot {
+        self.shared.state().ledger.snapshot()
+    }
+
+    /// Cleans up, for at most `duration`: for the end of a program, once it creates no more sandboxes.
+    ///
+    /// What waits for its time is tried at once, and what another runtime has left undone is taken over
+    /// by this one. An attempt without a known result is watched for about 2 minutes. Every 5 s an event
+    /// says what is left. Dropped, the work goes on in the background.
+    ///
+    /// # Errors
+    ///
+    /// The time was over first; the error names what is left.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its timer enabled.
+    pub async fn drain_within(&self, duration: Duration) -> Result<(), Undrained> {
+        let until = Tick::now() + duration;
+        self.take_over();
+        loop {
+            let slice = until.since(Tick::now()).min(PROGRESS);
+            if within(Some(slice), self.settled_when(Ledger::is_idle)).await.is_some() {
+                return Ok(());
+            }
+            let (attempts, sandboxes) = self.shared.state().ledger.orphans();
+            let left = attempts.len() + sandboxes.len();
+            if Tick::now() >= until {
+                let mut calls: Vec<_> = attempts.into_iter().map(|marks| marks.call).collect();
+                calls.dedup();
+                return Err(Undrained { calls, sandboxes });
+            }
+            tracing::info!(target: "sandtower::e2b", left, "cleaning up orphaned sandboxes");
+        }
+    }
+
+    /// Goes on with what is left in the runtime of now, at once.
+    fn take_over(&self) {
+        let here = runtime::Handle::current();
+        let starts = {
+            let mut state = self.shared.state();
+            let is_here = state.task.is_some_and(|task| task.runtime == here.id());
+            state.ledger.hurry(!is_here, Tick::now());
+            if is_here || state.ledger.is_idle() { None } else { Some(state.begin(&here)) }
+        };
+        match starts {
+            Some(number) => drop(here.spawn(clean_up(Arc::clone(&self.shared), number))),
+            None => self.shared.work.notify_one(),
+        }
+    }
+
+    /// Waits until `sandbox` is no longer being killed: it has ended, or was given up.
+    pub(crate) async fn released(&self, sandbox: &SandboxId) {
+        self.settled_when(|ledger| !ledger.is_releasing(sandbox)).await;
+    }
+
+    async fn settled_when(&self, holds: impl Fn(&Ledger) -> bool) {
+        loop {
+            // Before the ledger is read, or the last change could be missed in between.
+            let settled = self.shared.settled.notified();
+            if holds(&self.shared.state().ledger) {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    /// An attempt ended, and what it created is unknown.
+    pub(super) fn watch(&self, attempt: Marks, sent: Tick, not_before: Tick, by: &CleanUp) {
+        self.start(by, |ledger, now| ledger.watch(attempt, sent, not_before, now));
+    }
+
+    /// It is known what `attempt` made.
+    pub(super) fn settle(&self, attempt: &Marks) {
+        self.shared.state().ledger.settle(attempt);
+        self.shared.settled.notify_waiters();
+    }
+
+    pub(super) fn look_within(&self) -> Duration {
+        self.shared.timing.look_within
+    }
+
+    pub(super) fn count_adopted(&self) {
+        self.shared.state().ledger.adopted();
+    }
+
+    /// Takes a sandbox that `attempt` has made for its own call. `false`: it is being released.
+    pub(super) fn adopt(&self, attempt: Marks, sandbox: &SandboxId) -> bool {
+        let adopts = self.shared.state().ledger.adopt(attempt, sandbox);
+        self.shared.settled.notify_waiters();
+        adopts
+    }
+
+    /// `sandbox` is an orphan.
+    pub(crate) fn release(&self, sandbox: SandboxId, by: &CleanUp) {
+        self.start(by, |ledger, now| ledger.release(sandbox, now));
+    }
+
+    fn start(&self, by: &CleanUp, change: impl FnOnce(&mut Ledger, Tick) -> Option<Abandoned>) {
+        let now = Tick::now();
+        let (abandoned, starts, before) = {
+            let mut state = self.shared.state();
+            let abandoned = change(&mut state.ledger, now);
+            let before = state.below.replace(Arc::clone(&by.below));
+            let is_stalled = state.task.is_some_and(|task| {
+                let elsewhere = by.runtime.as_ref().is_some_and(|here| here.id() != task.runtime);
+                elsewhere && task.looks_again + STALLED < now
+            });
+            if is_stalled {
+                state.ledger.hurry(true, now);
+            }
+            let starts = match &by.runtime {
+                Some(runtime) if state.task.is_none() || is_stalled => {
+                    Some((runtime, state.begin(runtime)))
+                }
+                _ => None,
+            };
+            (abandoned, starts, before)
+        };
+        // A service of the user: not under the lock.
+        drop(before);
+        abandoned.iter().for_each(warn);
+        match starts {
+            Some((runtime, number)) => {
+                drop(runtime.spawn(clean_up(Arc::clone(&self.shared), number)));
+            }
+            None => self.shared.work.notify_one(),
+        }
+        if by.runtime.is_none() && self.shared.state().task.is_none() {
+            tracing::warn!(
+                target: "sandtower::e2b",
+                "orphaned sandboxes will not be cleaned up before the next drain: no Tokio runtime"
+            );
+        }
+    }
+}
+
+impl State {
+    /// The number of a task that begins now in `runtime`, in place of any before.
+    fn begin(&mut self, runtime: &runtime::Handle) -> u64 {
+        self.tasks += 1;
+        let (number, runtime) = (self.tasks, runtime.id());
+        self.task = Some(Task { number, runtime, looks_again: Tick::now() });
+        number
+    }
+}
+
+/// How the reaper is started: by which service it sends, and where it runs.
+#[derive(Clone)]
+pub(crate) struct CleanUp {
+    pub(super) below: Arc<dyn Below>,
+    /// Where the call was made: its future may be dropped anywhere.
+    pub(super) runtime: Option<runtime::Handle>,
+}
+
+impl CleanUp {
+    pub(crate) fn here(below: Arc<dyn Below>) -> Self {
+        Self { below, runtime: runtime::Handle::try_current().ok() }
+    }
+
+    /// The same; where the call was made in no runtime, in that of now.
+    pub(crate) fn or_here(&self) -> Self {
+        let runtime = self.runtime.clone().or_else(|| runtime::Handle::try_current().ok());
+        Self { below: Arc::clone(&self.below), runtime }
+    }
+}
+
+impl Shared {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for SandboxTracker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SandboxTracker").field("snapshot", &self.snapshot()).finish_non_exhaustive()
+    }
+}

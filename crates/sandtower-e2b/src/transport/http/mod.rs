@@ -1,0 +1,179 @@
+//! A transport to give to the client: HTTP over the network.
+
+mod body;
+mod builder;
+mod connect;
+mod pools;
+mod route;
+mod upload;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::Authority;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper_util::client::legacy;
+use pin_project_lite::pin_project;
+use sandtower_core::{BoxError, RequestInfo, Tick};
+use tower_service::Service;
+
+use self::pools::Pools;
+use self::upload::Upload;
+use crate::api::sent::Sent;
+use crate::{Config, Progress};
+
+pub use body::TransportBody;
+pub use builder::{HttpTransportBuilder, TransportError};
+pub use connect::ConnectTimedOut;
+
+/// Sends requests over HTTP/1.1 and HTTP/2, with and without TLS: hyper-util's client over rustls
+/// with ring.
+///
+/// All clones share one pool of connections. A server that offers HTTP/2 in its TLS handshake gets
+/// it, and one connection carries all requests to its host; others get HTTP/1.1. Each sandbox is a
+/// host of its own, so its first request always connects.
+///
+/// Certificates are checked against Mozilla's roots, which are compiled in: a container without a
+/// certificate store works like any other machine. [`HttpTransportBuilder::root_certificates`] adds
+/// others. Proxies are those of the environment, as with `curl`, unless the
+/// [builder](Self::builder) says otherwise; only one that is used for a host has to be usable.
+///
+/// It is always ready, and limits nothing: put the layers above it. Its errors tell
+/// [whether the request left](sandtower_http::verdict_of_transport). A connection is made in a task
+/// of its own: dropping the future of a call keeps it for the next.
+///
+/// ```no_run
+/// use sandtower_e2b::{Client, Config, HttpTransport};
+///
+/// # fn main() -> Result<(), sandtower_core::BoxError> {
+/// let client = Client::new(HttpTransport::new()?, Config::from_env()?);
+/// # let _ = client;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct HttpTransport {
+    pools: Arc<Pools>,
+    route: route::Route,
+}
+
+impl HttpTransport {
+    /// The transport that the [builder](Self::builder) makes when nothing else is said.
+    ///
+    /// # Errors
+    ///
+    /// TLS cannot be set up.
+    pub fn new() -> Result<Self, TransportError> {
+        Self::builder().build()
+    }
+
+    /// Checks that the hosts of `config` can be reached in the way that is set up: through the proxy that
+    /// is used for each, if there is one. Sends nothing.
+    ///
+    /// For the start of a program; a request to such a host fails with the same error.
+    ///
+    /// # Errors
+    ///
+    /// The environment names a proxy for one of them that cannot be used.
+    pub fn check(&self, config: &Config) -> Result<(), TransportError> {
+        config.origins().iter().try_for_each(|host| self.route.check(host))
+    }
+
+    /// To change how connections are made and kept.
+    pub fn builder() -> HttpTransportBuilder {
+        HttpTransportBuilder::default()
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for HttpTransport {
+    type Response = Response<TransportBody>;
+    type Error = BoxError;
+    type Future = TransportFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> TransportFuture {
+        let host = request.uri().authority();
+        let is_open_ended =
+            request.extensions().get::<RequestInfo>().is_some_and(|info| info.open_ended);
+        let watch = host.filter(|_| !is_open_ended).map(|host| Watch {
+            pools: Arc::clone(&self.pools),
+            host: host.clone(),
+            sent: Tick::now(),
+        });
+        let progress = request.extensions().get::<Progress>().cloned();
+        Sent::mark(request.extensions());
+        let request = request.map(|body| Upload::new(body, progress));
+        TransportFuture { future: self.pools.send(request), watch }
+    }
+}
+
+/// A request that was given up sooner says nothing of its connection: its caller went.
+const SILENT: Duration = Duration::from_secs(1);
+
+/// Sees to it that after a request that was given up no other waits for the same dead connections.
+struct Watch {
+    pools: Arc<Pools>,
+    host: Authority,
+    sent: Tick,
+}
+
+impl Watch {
+    /// There is a response, or an error.
+    fn disarm(mut self) {
+        self.sent = Tick::MAX;
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if Tick::now().since(self.sent) >= SILENT {
+            self.pools.silent(&self.host, self.sent);
+        }
+    }
+}
+
+impl std::fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpTransport").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The response to a request that was sent by an [`HttpTransport`].
+    ///
+    /// Dropped after 1 s or more without a response, later requests to the same host take new
+    /// connections, unless the request has [no end of its own](RequestInfo::open_ended).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct TransportFuture {
+        #[pin]
+        future: legacy::ResponseFuture,
+        watch: Option<Watch>,
+    }
+}
+
+impl Future for TransportFuture {
+    type Output = Result<Response<TransportBody>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = std::task::ready!(this.future.poll(cx));
+        if let Some(watch) = this.watch.take() {
+            watch.disarm();
+        }
+        Poll::Ready(response.map(TransportBody::response).map_err(Into::into))
+    }
+}
+
+impl std::fmt::Debug for TransportFuture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TransportFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,51 @@
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use sandtower_core::{Sleep, Tick};
+
+/// The time that a call was given, and when it is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    timeout: Option<Duration>,
+    until: Tick,
+}
+
+impl Limit {
+    /// `timeout` from now on; `None`: endless.
+    pub(crate) fn from_now(timeout: Option<Duration>) -> Self {
+        let until = timeout.map_or(Tick::MAX, |timeout| Tick::now() + timeout);
+        Self { timeout, until }
+    }
+
+    pub(crate) fn timeout(self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// When it is over; [`Tick::MAX`]: never.
+    pub(crate) fn until(self) -> Tick {
+        self.until
+    }
+
+    /// What is left of it; `None`: it is endless.
+    pub(crate) fn left(self) -> Option<Duration> {
+        self.timeout.map(|_| self.until.since(Tick::now()))
+    }
+}
+
+/// What `future` comes to within `limit`; `None`: the time was over first. Without a limit there is
+/// no timer.
+pub(crate) async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
+    let Some(limit) = limit else { return Some(future.await) };
+    let mut future = pin!(future);
+    let mut sleep = pin!(Sleep::until(Tick::now() + limit));
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        ready!(sleep.as_mut().poll(cx));
+        Poll::Ready(None)
+    })
+    .await
+}
