@@ -48,7 +48,7 @@ async fn museum_17_a_creation_that_hangs_and_was_made_is_not_made_again() {
     let (client, stack) = stack(&sim, config());
     let sandbox = client.create(&NewSandbox::new("base").timeout(LONG)).await.unwrap();
     assert_eq!(sim.elapsed().as_secs(), 60, "the time-out, and not a second to find it");
-    stack.handles().creations.drain(LONG).await.unwrap();
+    stack.handles().creations.drain_within(LONG).await.unwrap();
     let ledger = sim.ledger();
     assert_eq!((ledger.creates.created, ledger.active), (1, 1));
     assert_eq!(ledger.sandboxes[0].id, sandbox.id().as_str());
@@ -65,7 +65,7 @@ async fn museum_17_of_a_creation_that_commits_after_all_were_gone_nothing_is_lef
     let (client, stack) = stack(&sim, config());
     let sandbox = client.create(&NewSandbox::new("base").timeout(LONG)).await.unwrap();
     assert!(sim.elapsed() < Duration::from_secs(70), "nobody waits for the late one");
-    stack.handles().creations.drain(LONG).await.unwrap();
+    stack.handles().creations.drain_within(LONG).await.unwrap();
     let ledger = sim.ledger();
     assert_eq!((ledger.creates.created, ledger.creates.created_late), (2, 1));
     let alive: Vec<_> = ledger.sandboxes.iter().filter(|s| s.ended_at.is_none()).collect();
@@ -88,7 +88,7 @@ async fn where_the_server_takes_keys_a_lost_answer_is_asked_for_again() {
             assert!(client.kill(sandbox.id()).await.unwrap());
         }
     }
-    stack.handles().creations.drain(LONG).await.unwrap();
+    stack.handles().creations.drain_within(LONG).await.unwrap();
     let ledger = sim.ledger();
     assert_eq!((ledger.active, stack.handles().creations.snapshot().adopted), (0, 0));
     // Nothing is made twice: what is made beyond is in place of the dead ones.
