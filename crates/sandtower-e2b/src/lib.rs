@@ -63,3 +63,4 @@ pub use transport::http::{
     TransportFuture,
 };
 pub use transport::progress::Progress;
+pub use transport::service::HttpService;

@@ -34,7 +34,7 @@ async fn a_silent_command_is_kept_alive_for_longer_than_a_stream_may_be_silent()
     let command = Command::new("sleep 1000; echo done").timeout(None);
     let output = client.run(&sandbox, &command).await;
     // The sandbox's own lifetime ends before: the connection is reset.
-    assert!(matches!(output, Err(Error::Unreadable { .. })), "{output:?}");
+    assert!(matches!(output, Err(Error::BrokenResponse { .. })), "{output:?}");
     let (_, client, sandbox) = super::sandbox().await;
     client.set_timeout(sandbox.id(), 3_000 * SECOND).await.unwrap();
     let output = client.run(&sandbox, &command).await.unwrap();
@@ -70,7 +70,7 @@ async fn a_command_whose_starter_is_gone_is_found_again_and_killed() {
     assert!(exit.code < 0, "{exit:?}");
     assert!(!client.kill_process(&sandbox, pid).await.unwrap());
     let error = client.connect_process(&sandbox, pid).await.unwrap_err();
-    assert_eq!(error.said().unwrap().code.as_deref(), Some("not_found"));
+    assert_eq!(error.body().unwrap().code.as_deref(), Some("not_found"));
 }
 
 #[tokio::test(start_paused = true)]

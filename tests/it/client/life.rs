@@ -9,8 +9,7 @@ use sandtower::E2b;
 use sandtower::admission::Progress;
 use sandtower::core::{BoxError, Seed, Tick};
 use sandtower::e2b::{
-    Client, Code, Command, ListSandboxes, NewSandbox, ProcessEvent, SandboxId, SandboxTracker,
-    State,
+    Client, Code, Command, SandboxTracker, ListSandboxes, NewSandbox, ProcessEvent, SandboxId, State,
 };
 use sandtower::stack::{Plan, Stack};
 use sandtower_sim::{End, Fault, FaultAnswer, FaultKind, Sim};
@@ -256,13 +255,13 @@ async fn what_a_dropped_holder_leaves_is_accounted_for_and_waited_for_at_the_end
 
     drop(holders);
 
-    assert_eq!(e2b.snapshot().tracker.releasing, 3);
+    assert_eq!(e2b.snapshot().creations.killing, 3);
     sleep(15 * SECOND).await;
-    assert_eq!((sim.active(), e2b.snapshot().tracker.releasing), (3, 3));
+    assert_eq!((sim.active(), e2b.snapshot().creations.killing), (3, 3));
     e2b.drain().await.unwrap();
     assert_eq!(sim.active(), 0);
-    let seen = e2b.snapshot().tracker;
-    assert_eq!((seen.releasing, seen.killed, seen.given_up), (0, 3, 0));
+    let seen = e2b.snapshot().creations;
+    assert_eq!((seen.killing, seen.killed, seen.abandoned), (0, 3, 0));
 }
 
 #[test]
@@ -281,12 +280,12 @@ fn a_holder_that_is_made_and_dropped_without_a_runtime_is_killed_once_there_is_o
     });
 
     drop(client.kill_on_drop(first));
-    assert_eq!((sim.active(), creations.snapshot().releasing), (2, 1));
+    assert_eq!((sim.active(), creations.snapshot().killing), (2, 1));
 
     let second = client.kill_on_drop(second);
     runtime().block_on(async {
         drop(second);
-        creations.drain(60 * SECOND).await.unwrap();
+        creations.drain_within(60 * SECOND).await.unwrap();
     });
     assert_eq!((sim.active(), creations.snapshot().killed), (0, 2));
 }

@@ -225,13 +225,13 @@ const GIVEN: &[&str] = &["Code", "Command", "Config", "Error", "NewSandbox", "Sa
 
 /// Types of `sandtower_e2b` that never hold a secret, or only what they were given to say.
 const HARMLESS: &[&str] = &[
-    "Answer",
+    "ErrorResponse",
     "Call",
     "CallId",
     "ConfigError",
     "ConnectTimedOut",
     "Context",
-    "Creating",
+    "TrackingFuture",
     "SandboxTracker",
     "TrackerSnapshot",
     "DefaultTemplate",
@@ -243,7 +243,7 @@ const HARMLESS: &[&str] = &[
     "Exit",
     "FileInfo",
     "FileKind",
-    "GivenUp",
+    "Abandoned",
     "Hint",
     "HttpTransport",
     "ListSandboxes",
@@ -256,10 +256,11 @@ const HARMLESS: &[&str] = &[
     "Pages",
     "Probe",
     "ProcessInfo",
+    "Progress",
     "RemotePath",
     "Tracking",
     "TrackingLayer",
-    "Said",
+    "ErrorBody",
     "SandboxCheck",
     "SandboxId",
     "SandboxInfo",
@@ -273,7 +274,7 @@ const HARMLESS: &[&str] = &[
     "TransportBody",
     "TransportError",
     "TransportFuture",
-    "Unsettled",
+    "Undrained",
 ];
 
 /// A type that is new is put into a test above, or into the list.

@@ -18,10 +18,10 @@ const TYPES: &[(&str, &str)] = &[
     ("health_check::Config", "sandtower-health-check/src/config.rs"),
     ("health_check::MonitorConfig", "sandtower-health-check/src/monitor/config.rs"),
     ("fallback::FailoverConfig", "sandtower-fallback/src/failover/config.rs"),
-    ("e2b::Timeouts", "sandtower-e2b/src/timeouts.rs"),
-    ("e2b::Config", "sandtower-e2b/src/config.rs"),
-    ("e2b::Timing", "sandtower-e2b/src/creation/timing.rs"),
-    ("e2b::HttpTransportBuilder", "sandtower-e2b/src/transport/builder.rs"),
+    ("e2b::Timeouts", "sandtower-e2b/src/api/timeouts.rs"),
+    ("e2b::Config", "sandtower-e2b/src/api/config.rs"),
+    ("e2b::Timing", "sandtower-e2b/src/tracking/timing.rs"),
+    ("e2b::HttpTransportBuilder", "sandtower-e2b/src/transport/http/builder.rs"),
 ];
 
 #[test]

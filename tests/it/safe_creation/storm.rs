@@ -16,7 +16,7 @@ fn pass(callers_go: bool, listing_lags: bool) {
         assert_eq!(report.got + report.went + errors, 1_000, "{storm:?}: {report:#?}");
         assert!(report.unknown * 6 > report.attempts, "too fair: {report:#?}");
         assert!(report.creations.adopted > 10 && report.creations.killed > 10, "{report:#?}");
-        assert_eq!(report.creations.given_up, 0, "{report:#?}");
+        assert_eq!(report.creations.abandoned, 0, "{report:#?}");
         // Of those who stayed, nearly all got theirs.
         assert!(errors * 10 < report.got, "{storm:?}: {report:#?}");
     }

@@ -1,14 +1,13 @@
 //! Commands in a sandbox.
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
+use http::Request;
 use http_body_util::Full;
-use sandtower_core::{BoxError, Operation};
+use sandtower_core::Operation;
 use serde::Serialize;
 use serde::de::IgnoredAny;
-use tower_service::Service;
 
+use crate::HttpService;
 use crate::{
     Call, Command, Error, Output, ProcessInfo, Running, Sandbox, Selector,
     api::hidden::Hidden,
@@ -23,13 +22,7 @@ use super::{Client, is_not_found};
 
 /// Every method fails with an [`Error`] that says which call, what happened and whether to make it
 /// again.
-impl<S, B> Client<S>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
-    S::Error: Into<BoxError>,
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
+impl<S: HttpService> Client<S> {
     /// Runs a command and collects what it prints, until it ends. An exit code that is not 0 is no
     /// error.
     ///
@@ -70,7 +63,11 @@ where
     ///
     /// [`Process`](Error::Process): it cannot be started. After any other it may be running, under
     /// the name that is the id of the error's [call](Call::id): listen to it, or kill it, by that.
-    pub async fn start(&self, sandbox: &Sandbox, command: &Command) -> Result<Running<B>, Error> {
+    pub async fn start(
+        &self,
+        sandbox: &Sandbox,
+        command: &Command,
+    ) -> Result<Running<S::Body>, Error> {
         let id = self.config.next_call();
         let mut call = Call::new(op::PROCESS_START, Some(sandbox.id().clone()));
         call.id = Some(id);
@@ -99,7 +96,7 @@ where
         &self,
         sandbox: &Sandbox,
         process: impl Into<Selector>,
-    ) -> Result<Running<B>, Error> {
+    ) -> Result<Running<S::Body>, Error> {
         let call = Call::new(op::PROCESS_CONNECT, Some(sandbox.id().clone()));
         let process = process.into();
         let message = process::connect(&process);
@@ -117,7 +114,7 @@ where
         limit: Limit,
         request: Request<Full<Bytes>>,
         hidden: Hidden,
-    ) -> Result<Running<B>, Error> {
+    ) -> Result<Running<S::Body>, Error> {
         let started = async {
             let response = self.send_hiding(&call, limit, request, &hidden).await?;
             Running::new(call.clone(), limit, hidden, response.into_body()).await

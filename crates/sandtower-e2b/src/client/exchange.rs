@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
-use http_body::Body;
 use http_body_util::Full;
 use sandtower_core::{Backoff, BoxError, Replay, Sleep, Tick, Verdict};
 use sandtower_http::Deadline;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tower_service::Service;
 
+use crate::HttpService;
 use crate::api::hidden::Hidden;
 use crate::api::request;
 use crate::transport::body::{Unread, read};
@@ -28,13 +27,7 @@ const TRIES: u32 = 3;
 const AGAIN: Backoff =
     Backoff::exponential(Duration::from_millis(250), Duration::from_secs(2)).full_jitter();
 
-impl<S, B> Client<S>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
-    S::Error: Into<BoxError>,
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
+impl<S: HttpService> Client<S> {
     /// A call of the control plane, and its response.
     pub(super) async fn control(
         &self,
@@ -42,7 +35,7 @@ where
         method: Method,
         path: &str,
         body: Bytes,
-    ) -> Result<Response<B>, Error> {
+    ) -> Result<Response<S::Body>, Error> {
         let build = || request::control(&self.config, method, path, body);
         let limit = self.limit(call);
         self.in_time(call, limit, self.send(call, limit, build())).await
@@ -129,7 +122,7 @@ where
         call: &Call,
         limit: Limit,
         request: Result<Request<Full<Bytes>>, BoxError>,
-    ) -> Result<Response<B>, Error> {
+    ) -> Result<Response<S::Body>, Error> {
         let request = request.map_err(|error| request::failed(call, error))?;
         let hidden = Hidden::of(&request);
         self.send_hiding(call, limit, request, &hidden).await
@@ -142,7 +135,7 @@ where
         limit: Limit,
         mut request: Request<Full<Bytes>>,
         hidden: &Hidden,
-    ) -> Result<Response<B>, Error> {
+    ) -> Result<Response<S::Body>, Error> {
         if limit.until() < Tick::MAX {
             // The layers below learn it: none of them begins what cannot end in time.
             request.extensions_mut().insert(Deadline(limit.until()));

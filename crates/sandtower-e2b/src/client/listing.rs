@@ -1,12 +1,6 @@
 //! What sandboxes there are, and what is known of one.
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use http_body_util::Full;
-use sandtower_core::BoxError;
-use tower_service::Service;
-
+use crate::HttpService;
 use crate::{Call, Error, ListSandboxes, Page, SandboxId, SandboxInfo, operation as op};
 
 use crate::api::lenient::List;
@@ -15,13 +9,7 @@ use super::Client;
 
 /// Every method fails with an [`Error`] that says which call, what happened and whether to make it
 /// again.
-impl<S, B> Client<S>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
-    S::Error: Into<BoxError>,
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
+impl<S: HttpService> Client<S> {
     /// What the service knows of a sandbox.
     ///
     /// # Errors

@@ -1,10 +1,4 @@
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use http_body_util::Full;
-use sandtower_core::BoxError;
-use tower_service::Service;
-
+use crate::HttpService;
 use crate::{Call, Error, ListSandboxes, Page, SandboxInfo, operation as op};
 
 use super::Client;
@@ -33,13 +27,7 @@ impl<S> Client<S> {
     }
 }
 
-impl<S, B> Client<S>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
-    S::Error: Into<BoxError>,
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
+impl<S: HttpService> Client<S> {
     /// All the sandboxes there are: every page, each sandbox once.
     ///
     /// # Errors
@@ -57,13 +45,7 @@ where
     }
 }
 
-impl<S, B> Pages<'_, S>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
-    S::Error: Into<BoxError>,
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
+impl<S: HttpService> Pages<'_, S> {
     /// The next page; `None`: there are no more. After an error the same page can be asked for
     /// again.
     ///

@@ -1,23 +1,11 @@
 //! What a process left behind.
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use http_body_util::Full;
-use sandtower_core::BoxError;
-use tower_service::Service;
-
+use crate::HttpService;
 use crate::{Error, ListSandboxes, OWNER_KEY, Owner, SandboxId, SandboxInfo};
 
 use super::Client;
 
-impl<S, B> Client<S>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
-    S::Error: Into<BoxError>,
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
+impl<S: HttpService> Client<S> {
     /// Kills the sandboxes that `owner` created and that are not `held`, running or paused: what a
     /// process of that [name](crate::Config::owner) left behind when it crashed. Returns which it
     /// killed.

@@ -101,7 +101,6 @@ impl Service<Request<Full<Bytes>>> for HttpTransport {
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> TransportFuture {
         let host = request.uri().authority();
-        let pool = self.pools.of(host);
         let is_open_ended =
             request.extensions().get::<RequestInfo>().is_some_and(|info| info.open_ended);
         let watch = host.filter(|_| !is_open_ended).map(|host| Watch {
@@ -112,7 +111,7 @@ impl Service<Request<Full<Bytes>>> for HttpTransport {
         let progress = request.extensions().get::<Progress>().cloned();
         Sent::mark(request.extensions());
         let request = request.map(|body| Upload::new(body, progress));
-        TransportFuture { future: pool.request(request), watch }
+        TransportFuture { future: self.pools.send(request), watch }
     }
 }
 

@@ -2,8 +2,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::Request;
 use http::uri::Authority;
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::{Client, ResponseFuture};
 use sandtower_core::Tick;
 
 use super::connect::Connector;
@@ -45,12 +46,15 @@ impl Pools {
         Arc::new(Self { shared, make, idle, len, own })
     }
 
-    /// The pool for `host`.
-    pub(super) fn of(&self, host: Option<&Authority>) -> Pool {
+    /// Sends `request` by the pool for its host.
+    pub(super) fn send(&self, request: Request<Upload>) -> ResponseFuture {
         if self.len.load(Ordering::Relaxed) == 0 {
-            return self.shared.clone();
+            return self.shared.request(request);
         }
-        self.own_of(host).unwrap_or_else(|| self.shared.clone())
+        match self.own_of(request.uri().authority()) {
+            Some(own) => own.request(request),
+            None => self.shared.request(request),
+        }
     }
 
     #[cold]

@@ -52,12 +52,13 @@ async fn many_that_time_out_together_make_one_new_pool() {
     let server = Server::whose_first_connections_die(POOLED).await;
     let transport = poisoned(&server).await;
     let mut waiting = JoinSet::new();
-    for _ in 0..POOLED {
+    for number in 0..POOLED as u64 {
         let (transport, uri) = (transport.clone(), server.uri.clone());
-        waiting.spawn(async move { gives_up(&transport, &uri, Duration::from_secs(5)).await });
+        let after = Duration::from_secs(5 + number);
+        waiting.spawn(async move { gives_up(&transport, &uri, after).await });
     }
-    waiting.join_all().await;
-    for _ in 0..3 {
+    while let Some(gave_up) = waiting.join_next().await {
+        gave_up.unwrap();
         assert_eq!(get(&transport, &server.uri).await.unwrap().status(), StatusCode::OK);
     }
     assert_eq!(server.connections(), POOLED + 1, "one connection serves them all");
