@@ -63,4 +63,3 @@ pub use transport::http::{
     TransportFuture,
 };
 pub use transport::progress::Progress;
-pub use transport::service::HttpService;

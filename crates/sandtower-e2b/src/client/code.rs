@@ -1,12 +1,13 @@
 //! Code in a sandbox's code interpreter.
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body::Body;
 use http_body_util::Full;
 use sandtower_core::BoxError;
 use serde::Serialize;
+use tower_service::Service;
 
-use crate::HttpService;
 use crate::{
     Call, Code, Context, Error, Executing, Execution, INTERPRETER_PORT, Sandbox,
     api::hidden::Hidden, api::list::encode, api::request, operation as op,
@@ -19,7 +20,13 @@ use super::Client;
 
 /// Every method fails with an [`Error`] that says which call, what happened and whether to make it
 /// again.
-impl<S: HttpService> Client<S> {
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     /// Runs code and collects what comes of it, until it ends. An exception that it raises is no
     /// error: it is told in the [execution](Execution::error).
     ///
@@ -36,11 +43,7 @@ impl<S: HttpService> Client<S> {
     /// # Errors
     ///
     /// As for [`run_code`](Self::run_code).
-    pub async fn start_code(
-        &self,
-        sandbox: &Sandbox,
-        code: &Code,
-    ) -> Result<Executing<S::Body>, Error> {
+    pub async fn start_code(&self, sandbox: &Sandbox, code: &Code) -> Result<Executing<B>, Error> {
         let call = Call::new(op::CODE_EXECUTE, Some(sandbox.id().clone()));
         let request = self.interpreter(sandbox, Method::POST, "/execute", Some(code));
         let request = request.map_err(|error| request::failed(&call, error))?;

@@ -1,13 +1,14 @@
 //! Commands in a sandbox.
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
+use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::Operation;
+use sandtower_core::{BoxError, Operation};
 use serde::Serialize;
 use serde::de::IgnoredAny;
+use tower_service::Service;
 
-use crate::HttpService;
 use crate::{
     Call, Command, Error, Output, ProcessInfo, Running, Sandbox, Selector,
     api::hidden::Hidden,
@@ -22,7 +23,13 @@ use super::{Client, is_not_found};
 
 /// Every method fails with an [`Error`] that says which call, what happened and whether to make it
 /// again.
-impl<S: HttpService> Client<S> {
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     /// Runs a command and collects what it prints, until it ends. An exit code that is not 0 is no
     /// error.
     ///
@@ -63,11 +70,7 @@ impl<S: HttpService> Client<S> {
     ///
     /// [`Process`](Error::Process): it cannot be started. After any other it may be running, under
     /// the name that is the id of the error's [call](Call::id): listen to it, or kill it, by that.
-    pub async fn start(
-        &self,
-        sandbox: &Sandbox,
-        command: &Command,
-    ) -> Result<Running<S::Body>, Error> {
+    pub async fn start(&self, sandbox: &Sandbox, command: &Command) -> Result<Running<B>, Error> {
         let id = self.config.next_call();
         let mut call = Call::new(op::PROCESS_START, Some(sandbox.id().clone()));
         call.id = Some(id);
@@ -96,7 +99,7 @@ impl<S: HttpService> Client<S> {
         &self,
         sandbox: &Sandbox,
         process: impl Into<Selector>,
-    ) -> Result<Running<S::Body>, Error> {
+    ) -> Result<Running<B>, Error> {
         let call = Call::new(op::PROCESS_CONNECT, Some(sandbox.id().clone()));
         let process = process.into();
         let message = process::connect(&process);
@@ -114,7 +117,7 @@ impl<S: HttpService> Client<S> {
         limit: Limit,
         request: Request<Full<Bytes>>,
         hidden: Hidden,
-    ) -> Result<Running<S::Body>, Error> {
+    ) -> Result<Running<B>, Error> {
         let started = async {
             let response = self.send_hiding(&call, limit, request, &hidden).await?;
             Running::new(call.clone(), limit, hidden, response.into_body()).await

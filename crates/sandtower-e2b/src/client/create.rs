@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Extensions, Method, Request, Response};
+use http_body::Body;
 use http_body_util::Full;
 use sandtower_core::{BoxError, Tick};
+use tower_service::Service;
 
-use crate::HttpService;
 use crate::{
     Call, Creation, Error, NewSandbox, Sandbox,
     api::request,
@@ -25,7 +26,13 @@ const OLDER: &str = "/sandboxes";
 
 /// Every method fails with an [`Error`] that says which call, what happened and whether to make it
 /// again.
-impl<S: HttpService> Client<S> {
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     /// Creates a sandbox.
     ///
     /// A server that does not have the newer creation call is asked by the older one, now and from
@@ -93,7 +100,7 @@ impl<S: HttpService> Client<S> {
         call: &Call,
         limit: Limit,
         creation: &Creation,
-    ) -> Result<Response<S::Body>, Error> {
+    ) -> Result<Response<B>, Error> {
         let send = async |path| {
             let request = self.creation_at(path, creation);
             let request = request.map_err(|error| request::failed(call, error))?;

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
+use http_body::Body;
 use http_body_util::Full;
 use sandtower_core::{Backoff, BoxError, Replay, Sleep, Tick, Verdict};
 use sandtower_http::Deadline;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tower_service::Service;
 
-use crate::HttpService;
 use crate::api::hidden::Hidden;
 use crate::api::request;
 use crate::transport::body::{Unread, read};
@@ -27,7 +28,13 @@ const TRIES: u32 = 3;
 const AGAIN: Backoff =
     Backoff::exponential(Duration::from_millis(250), Duration::from_secs(2)).full_jitter();
 
-impl<S: HttpService> Client<S> {
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     /// A call of the control plane, and its response.
     pub(super) async fn control(
         &self,
@@ -35,7 +42,7 @@ impl<S: HttpService> Client<S> {
         method: Method,
         path: &str,
         body: Bytes,
-    ) -> Result<Response<S::Body>, Error> {
+    ) -> Result<Response<B>, Error> {
         let build = || request::control(&self.config, method, path, body);
         let limit = self.limit(call);
         self.in_time(call, limit, self.send(call, limit, build())).await
@@ -122,7 +129,7 @@ impl<S: HttpService> Client<S> {
         call: &Call,
         limit: Limit,
         request: Result<Request<Full<Bytes>>, BoxError>,
-    ) -> Result<Response<S::Body>, Error> {
+    ) -> Result<Response<B>, Error> {
         let request = request.map_err(|error| request::failed(call, error))?;
         let hidden = Hidden::of(&request);
         self.send_hiding(call, limit, request, &hidden).await
@@ -135,7 +142,7 @@ impl<S: HttpService> Client<S> {
         limit: Limit,
         mut request: Request<Full<Bytes>>,
         hidden: &Hidden,
-    ) -> Result<Response<S::Body>, Error> {
+    ) -> Result<Response<B>, Error> {
         if limit.until() < Tick::MAX {
             // The layers below learn it: none of them begins what cannot end in time.
             request.extensions_mut().insert(Deadline(limit.until()));

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body::Body;
 use http_body_util::Full;
+use sandtower_core::BoxError;
 use serde::Serialize;
 use serde::de::IgnoredAny;
+use tower_service::Service;
 
-use crate::HttpService;
 use crate::{
     Call, Config, ENVD_PORT, Error, FileInfo, RemotePath, Sandbox,
     api::files::{Entries, Entry},
@@ -46,7 +48,13 @@ struct At<'a> {
 
 /// Every method fails with an [`Error`] that says which call, what happened and whether to make it
 /// again. One that envd itself rejects is [`Status`](Error::Status), with envd's words.
-impl<S: HttpService> Client<S> {
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     /// The content of a file of at most 16 MiB.
     ///
     /// # Errors

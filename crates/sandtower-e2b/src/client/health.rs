@@ -4,18 +4,25 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::Verdict;
+use sandtower_core::{BoxError, Verdict};
+use tower_service::Service;
 
-use crate::HttpService;
 use crate::{Call, ENVD_PORT, Error, Sandbox, api::request, operation as op};
 
 use super::Client;
 
 /// Every method fails with an [`Error`] that says which call, what happened and whether to make it
 /// again.
-impl<S: HttpService> Client<S> {
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     /// Whether the control plane is healthy: an error if not.
     ///
     /// # Errors
@@ -45,9 +52,13 @@ impl<S: HttpService> Client<S> {
     }
 }
 
-impl<S> Client<S>
+impl<S, B> Client<S>
 where
-    S: HttpService<Future: Send, Body: Send> + Send + Sync + 'static,
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
 {
     /// A probe of the control plane's [health](Self::health), for a
     /// [`Monitor`](sandtower_health_check::Monitor), which looks after it on a schedule.

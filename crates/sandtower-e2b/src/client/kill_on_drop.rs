@@ -3,7 +3,13 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::HttpService;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower_core::BoxError;
+use tower_service::Service;
+
 use crate::{
     Error, Sandbox, SandboxId, SandboxTracker,
     tracking::{CleanUp, Requests},
@@ -32,9 +38,13 @@ pub struct KillOnDrop {
 type Kill = Box<dyn Fn(SandboxId) -> Killing + Send + Sync>;
 type Killing = Pin<Box<dyn Future<Output = Result<bool, Error>> + Send>>;
 
-impl<S> Client<S>
+impl<S, B> Client<S>
 where
-    S: HttpService<Future: Send, Body: Send> + Send + Sync + 'static,
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
 {
     /// Holds `sandbox` so that it is killed when the holder is gone: dropped, returned from, or
     /// unwound by a panic. A [`Sandbox`] alone is a plain handle, and dropping it does nothing.

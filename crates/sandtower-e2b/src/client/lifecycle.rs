@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
-use sandtower_core::Operation;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower_core::{BoxError, Operation};
+use tower_service::Service;
 
-use crate::HttpService;
 use crate::{
     Call, Error, Sandbox, SandboxId, api::new_sandbox::whole_seconds, operation as op, strings,
 };
@@ -18,7 +20,13 @@ use super::Client;
 
 /// Every method fails with an [`Error`] that says which call, what happened and whether to make it
 /// again.
-impl<S: HttpService> Client<S> {
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     /// Ends a sandbox. `false`: it was gone already. One that a repeated attempt finds gone was ended
     /// by an attempt before it, whose response was lost or said otherwise.
     ///

@@ -1,6 +1,12 @@
 //! What sandboxes there are, and what is known of one.
 
-use crate::HttpService;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower_core::BoxError;
+use tower_service::Service;
+
 use crate::{Call, Error, ListSandboxes, Page, SandboxId, SandboxInfo, operation as op};
 
 use crate::api::lenient::List;
@@ -9,7 +15,13 @@ use super::Client;
 
 /// Every method fails with an [`Error`] that says which call, what happened and whether to make it
 /// again.
-impl<S: HttpService> Client<S> {
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     /// What the service knows of a sandbox.
     ///
     /// # Errors

@@ -1,4 +1,10 @@
-use crate::HttpService;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower_core::BoxError;
+use tower_service::Service;
+
 use crate::{Call, Error, ListSandboxes, Page, SandboxInfo, operation as op};
 
 use super::Client;
@@ -27,7 +33,13 @@ impl<S> Client<S> {
     }
 }
 
-impl<S: HttpService> Client<S> {
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     /// All the sandboxes there are: every page, each sandbox once.
     ///
     /// # Errors
@@ -45,7 +57,13 @@ impl<S: HttpService> Client<S> {
     }
 }
 
-impl<S: HttpService> Pages<'_, S> {
+impl<S, B> Pages<'_, S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     /// The next page; `None`: there are no more. After an error the same page can be asked for
     /// again.
     ///

@@ -1,11 +1,23 @@
 //! What a process left behind.
 
-use crate::HttpService;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower_core::BoxError;
+use tower_service::Service;
+
 use crate::{Error, ListSandboxes, OWNER_KEY, Owner, SandboxId, SandboxInfo};
 
 use super::Client;
 
-impl<S: HttpService> Client<S> {
+impl<S, B> Client<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     /// Kills the sandboxes that `owner` created and that are not `held`, running or paused: what a
     /// process of that [name](crate::Config::owner) left behind when it crashed. Returns which it
     /// killed.

@@ -13,7 +13,6 @@ use tower_service::Service;
 use super::requests::Requests;
 use super::tracker::{CleanUp, SandboxTracker};
 use super::unclaimed::Unclaimed;
-use crate::HttpService;
 use crate::transport::within::within;
 use crate::{Creation, Error, Marks, Sandbox, SandboxId};
 
@@ -75,8 +74,14 @@ struct Looks<S> {
     creation: Creation,
 }
 
-impl<S: HttpService> Looks<S> {
-    async fn look(&self) -> Found<Response<S::Body>> {
+impl<S, B> Looks<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    async fn look(&self) -> Found<Response<B>> {
         let mut listed = None;
         for _ in 0..TRIES {
             listed = self.requests.list_call(self.creation.call()).await.ok();
@@ -106,11 +111,7 @@ impl<S: HttpService> Looks<S> {
     }
 
     /// `None`: it is being killed, or it is dead. After an error it is unknown which, and it is killed.
-    async fn adopt(
-        &self,
-        sandbox: SandboxId,
-        marks: Marks,
-    ) -> Result<Option<Response<S::Body>>, Error> {
+    async fn adopt(&self, sandbox: SandboxId, marks: Marks) -> Result<Option<Response<B>>, Error> {
         if !self.tracker.adopt(marks, &sandbox) {
             return Ok(None);
         }
@@ -132,7 +133,7 @@ impl<S: HttpService> Looks<S> {
         Ok(Some(response))
     }
 
-    async fn connect(&self, sandbox: &SandboxId) -> Result<Response<S::Body>, Error> {
+    async fn connect(&self, sandbox: &SandboxId) -> Result<Response<B>, Error> {
         // What the service gives a sandbox that asks for nothing, as `NewSandbox` does.
         let lifetime = self.creation.lifetime().unwrap_or(300);
         let mut tries = 0;

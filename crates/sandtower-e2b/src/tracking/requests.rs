@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::Full;
 use sandtower_core::{BoxError, Effect, Verdict};
+use tower_service::Service;
 
 use super::ledger::Listed;
-use crate::HttpService;
 use crate::api::hidden::Hidden;
 use crate::api::lenient::List;
 use crate::api::process::{self, Broken, ProcessStream, Step};
@@ -58,14 +59,20 @@ impl<S> Requests<S> {
     }
 }
 
-impl<S: HttpService> Requests<S> {
+impl<S, B> Requests<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     async fn control(
         &self,
         call: &Call,
         method: Method,
         path: &str,
         body: Bytes,
-    ) -> Result<Response<S::Body>, Error> {
+    ) -> Result<Response<B>, Error> {
         let request = request::control(&self.config, method, path, body);
         self.send(call, request).await
     }
@@ -74,7 +81,7 @@ impl<S: HttpService> Requests<S> {
         &self,
         call: &Call,
         request: Result<Request<Full<Bytes>>, BoxError>,
-    ) -> Result<Response<S::Body>, Error> {
+    ) -> Result<Response<B>, Error> {
         let request = request.map_err(|error| request::failed(call, error))?;
         let hidden = Hidden::of(&request);
         send(self.service.clone(), call, request, &hidden, self.patience(call)).await
@@ -131,7 +138,7 @@ impl<S: HttpService> Requests<S> {
         &self,
         sandbox: &SandboxId,
         lifetime: u64,
-    ) -> Result<Response<S::Body>, Error> {
+    ) -> Result<Response<B>, Error> {
         let call = Call::new(op::SANDBOX_CONNECT, Some(sandbox.clone()));
         let path = format!("/sandboxes/{sandbox}/connect");
         let body = format!(r#"{{"timeout":{lifetime}}}"#);
@@ -198,9 +205,13 @@ fn marked(listed: Vec<crate::SandboxInfo>) -> impl Iterator<Item = (SandboxId, M
     listed.into_iter().filter_map(|info| Some((info.id, Marks::read(&info.metadata)?)))
 }
 
-impl<S> Below for Requests<S>
+impl<S, B> Below for Requests<S>
 where
-    S: HttpService<Future: Send, Body: Send> + Send + Sync + 'static,
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
 {
     fn list(&self, owner: &Owner) -> BoxFuture<Listed> {
         let all = ListSandboxes::default().metadata(OWNER_KEY, owner.as_str());

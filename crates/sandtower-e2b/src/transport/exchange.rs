@@ -10,8 +10,8 @@ use http_body_util::Full;
 use sandtower_core::{Attempt, BoxError, RequestInfo, Verdict};
 use sandtower_http::DEFAULT_CAP;
 use serde::de::DeserializeOwned;
+use tower_service::Service;
 
-use crate::HttpService;
 use crate::api::hidden::Hidden;
 use crate::strings::E2B;
 use crate::transport::body::{Unread, read};
@@ -22,13 +22,19 @@ pub(crate) const LONGEST_RESPONSE: usize = 4 * 1_024 * 1_024;
 
 /// The response to `request`, if its status is a success. Nothing `hidden` is in the error if it is not,
 /// nor does the body of that error stand still for longer than `patience`.
-pub(crate) async fn send<S: HttpService>(
+pub(crate) async fn send<S, B>(
     mut service: S,
     call: &Call,
     mut request: Request<Full<Bytes>>,
     hidden: &Hidden,
     patience: Option<Duration>,
-) -> Result<Response<S::Body>, Error> {
+) -> Result<Response<B>, Error>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     if request.extensions().get::<RequestInfo>().is_none() {
         E2bClassify::put_info(&mut request);
     }

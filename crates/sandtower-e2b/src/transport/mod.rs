@@ -6,5 +6,4 @@ pub(crate) mod exchange;
 #[cfg(feature = "transport")]
 pub(crate) mod http;
 pub(crate) mod progress;
-pub(crate) mod service;
 pub(crate) mod within;
