@@ -7,7 +7,7 @@ use sandtower::core::{
     ByResult, ClassifiedError, Effect, Rejection, Replay, RequestInfo, Tick, Verdict, find,
     verdict_of_error,
 };
-use sandtower::retry::RetryLayer;
+use sandtower::retry::{self, RetryLayer};
 use sandtower::timeout::{Limits, TimeoutLayer};
 use sandtower_testkit::{Answer, Mock};
 use tower::{Layer, ServiceExt};
@@ -19,7 +19,11 @@ async fn a_creation_that_hangs_is_not_made_a_second_time() {
     let (mock, handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
     let attempt = TimeoutLayer::new(Limits::all(60 * SECOND)).layer(mock);
 
-    let error = RetryLayer::recommended().layer(attempt).oneshot(1).await.unwrap_err();
+    let error = RetryLayer::new(retry::Config::recommended(), ByResult::default())
+        .layer(attempt)
+        .oneshot(1)
+        .await
+        .unwrap_err();
 
     assert_eq!(verdict_of_error(&*error), Some(Verdict::transient(Effect::Maybe)));
     assert_eq!(handle.counts().calls, 1);
@@ -31,7 +35,7 @@ async fn a_read_that_hangs_is_made_again() {
     let attempt = TimeoutLayer::new(Limits::all(3 * SECOND)).layer(mock);
     let safe = ByResult::new(RequestInfo::default().replay(Replay::Safe));
 
-    let retry = RetryLayer::recommended().classify(safe).layer(attempt);
+    let retry = RetryLayer::new(retry::Config::recommended(), safe).layer(attempt);
 
     assert_eq!(retry.oneshot(1).await.unwrap(), 7);
     assert_eq!(handle.counts().calls, 2);
@@ -43,8 +47,8 @@ async fn retries_do_not_hammer_an_open_breaker() {
         Answer::err(ClassifiedError::new(Verdict::transient(Effect::None), "down"))
     });
     let breaker = CircuitBreaker::classic("E2B");
-    let service =
-        RetryLayer::classic().layer(CircuitBreakerLayer::from_breaker(breaker.clone()).layer(mock));
+    let service = RetryLayer::new(retry::Config::classic(), ByResult::default())
+        .layer(CircuitBreakerLayer::from_breaker(breaker.clone()).layer(mock));
     for _ in 0..2 {
         service.clone().oneshot(1).await.unwrap_err();
     }

@@ -110,7 +110,7 @@ async fn two_hundred_creations(seed: u64, known: Option<u32>, killed: bool) -> O
     let room = Config::new("E2B").concurrency_for(CREATE, 4);
     let admission = AdmissionLayer::with_gates(room, quota).unwrap().classify(Literal);
     let retry = retry::Config::recommended().when_throttled(WhenThrottled::Requeue);
-    let stack = RetryLayer::new(retry).classify(Literal).layer(admission.layer(mock));
+    let stack = RetryLayer::new(retry, Literal).layer(admission.layer(mock));
     let start = Tick::now();
     let mut callers = JoinSet::new();
     for _ in 0..CALLS {

@@ -9,7 +9,8 @@ use sandtower::E2b;
 use sandtower::admission::Progress;
 use sandtower::core::{BoxError, Seed, Tick};
 use sandtower::e2b::{
-    Client, Code, Command, SandboxTracker, ListSandboxes, NewSandbox, ProcessEvent, SandboxId, State,
+    Client, Code, Command, ListSandboxes, NewSandbox, ProcessEvent, SandboxId, SandboxTracker,
+    State,
 };
 use sandtower::stack::{Plan, Stack};
 use sandtower_sim::{End, Fault, FaultAnswer, FaultKind, Sim};
@@ -255,12 +256,12 @@ async fn what_a_dropped_holder_leaves_is_accounted_for_and_waited_for_at_the_end
 
     drop(holders);
 
-    assert_eq!(e2b.snapshot().creations.killing, 3);
+    assert_eq!(e2b.snapshot().tracker.killing, 3);
     sleep(15 * SECOND).await;
-    assert_eq!((sim.active(), e2b.snapshot().creations.killing), (3, 3));
+    assert_eq!((sim.active(), e2b.snapshot().tracker.killing), (3, 3));
     e2b.drain().await.unwrap();
     assert_eq!(sim.active(), 0);
-    let seen = e2b.snapshot().creations;
+    let seen = e2b.snapshot().tracker;
     assert_eq!((seen.killing, seen.killed, seen.abandoned), (0, 3, 0));
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sandtower::admission::{self, Adaptive, AdmissionControl};
 use sandtower::circuit_breaker::{self, CircuitBreaker, State};
-use sandtower::core::{Completion, Effect, Gate, RequestInfo, Seed, Take, Tick, Verdict};
+use sandtower::core::{Completion, Deferred, Effect, Gate, Now, RequestInfo, Seed, Tick, Verdict};
 use sandtower::e2b::operation::SANDBOX_CREATE;
 use sandtower::rate_limit::{self, Mode, RateLimit};
 use sandtower::retry::{self, Decision, Progress, Stop, WhenThrottled};
@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(super) fn retry(info: &RequestInfo, verdict: &Verdict) -> String {
     let config = retry::Config::recommended().when_throttled(WhenThrottled::Requeue);
     let mut rng = Seed::fixed(1).rng();
-    match Progress::default().decide(&config, info, verdict, Tick::ZERO, &mut rng) {
+    match Progress::default().decide(&config, info, verdict, Tick::ZERO, &mut rng, || true) {
         Decision::Again => String::from("back to the line"),
         Decision::After(_) => String::from("again"),
         // What may have made a sandbox is looked for; nothing else is.
@@ -30,7 +30,7 @@ pub(super) fn retry(info: &RequestInfo, verdict: &Verdict) -> String {
 /// Whether a run of such answers trips it, else what one of them does to it while it probes.
 pub(super) async fn breaker(info: &RequestInfo, verdict: &Verdict) -> String {
     let breaker = || {
-        let config = circuit_breaker::Config::new("E2B").seed(Seed::fixed(1));
+        let config = circuit_breaker::Config::recommended("E2B").seed(Seed::fixed(1));
         CircuitBreaker::new(config).unwrap()
     };
     if trips(&breaker(), info, verdict).await {
@@ -41,7 +41,7 @@ pub(super) async fn breaker(info: &RequestInfo, verdict: &Verdict) -> String {
     sleep(120 * SECOND).await;
     let probe = taken(&probing, info).unwrap();
     settle(&probing, info, probe, verdict, SECOND).await;
-    String::from(if probing.state() == State::Open { "fails a probe" } else { "alive" })
+    String::from(if probing.snapshot().state == State::Open { "fails a probe" } else { "alive" })
 }
 
 async fn trips(breaker: &CircuitBreaker, info: &RequestInfo, verdict: &Verdict) -> bool {
@@ -83,7 +83,12 @@ async fn round(room: &AdmissionControl<()>, info: &RequestInfo, verdict: &Verdic
     let sent = Tick::now();
     sleep(took).await;
     for token in tokens {
-        room.settle(info, token, &Completion::new(*verdict, sent, Tick::now()));
+        room.record(
+            info,
+            token,
+            &Completion::new(*verdict, sent, Tick::now()),
+            &mut Deferred::new(),
+        );
     }
 }
 
@@ -91,21 +96,18 @@ fn limit(room: &AdmissionControl<()>) -> u32 {
     room.snapshot().queues[0].limit
 }
 
-fn taken<G: Gate>(gate: &G, info: &RequestInfo) -> Option<G::Token> {
-    match gate.take(info, Tick::now()) {
-        Take::Open(token) => Some(token),
-        Take::NotBefore(..) | Take::Reject(_) => None,
-    }
+fn taken<G: Gate>(gate: &G, info: &RequestInfo) -> Option<G::Permit> {
+    gate.try_acquire(info, &Now::new(), &mut Deferred::new()).ok()
 }
 
 async fn settle<G: Gate>(
     gate: &G,
     info: &RequestInfo,
-    token: G::Token,
+    token: G::Permit,
     verdict: &Verdict,
     took: Duration,
 ) {
     let sent = Tick::now();
     sleep(took).await;
-    gate.settle(info, token, &Completion::new(*verdict, sent, Tick::now()));
+    gate.record(info, token, &Completion::new(*verdict, sent, Tick::now()), &mut Deferred::new());
 }

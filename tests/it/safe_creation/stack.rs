@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sandtower::core::Seed;
 use sandtower::e2b::{CALL_KEY, Client, Config, NewSandbox, OWNER_KEY};
-use sandtower::stack::{Plan, Recommended, Stack};
+use sandtower::stack::{Plan, Stack, StackService};
 use sandtower_sim::{Fault, FaultKind, Sim};
 use tokio::time::sleep;
 
@@ -32,7 +32,7 @@ fn config() -> Config {
     config.sandbox_url("http://e2b.test").unwrap()
 }
 
-fn stack(sim: &Sim, config: Config) -> (Client<Recommended<Sim>>, Stack) {
+fn stack(sim: &Sim, config: Config) -> (Client<StackService>, Stack) {
     let stack = Stack::seeded(config, Plan::Pro, Seed::fixed(1));
     (stack.client(sim.clone()), stack)
 }
@@ -48,7 +48,7 @@ async fn museum_17_a_creation_that_hangs_and_was_made_is_not_made_again() {
     let (client, stack) = stack(&sim, config());
     let sandbox = client.create(&NewSandbox::new("base").timeout(LONG)).await.unwrap();
     assert_eq!(sim.elapsed().as_secs(), 60, "the time-out, and not a second to find it");
-    stack.handles().creations.drain_within(LONG).await.unwrap();
+    stack.handles().tracker.drain_within(LONG).await.unwrap();
     let ledger = sim.ledger();
     assert_eq!((ledger.creates.created, ledger.active), (1, 1));
     assert_eq!(ledger.sandboxes[0].id, sandbox.id().as_str());
@@ -65,13 +65,13 @@ async fn museum_17_of_a_creation_that_commits_after_all_were_gone_nothing_is_lef
     let (client, stack) = stack(&sim, config());
     let sandbox = client.create(&NewSandbox::new("base").timeout(LONG)).await.unwrap();
     assert!(sim.elapsed() < Duration::from_secs(70), "nobody waits for the late one");
-    stack.handles().creations.drain_within(LONG).await.unwrap();
+    stack.handles().tracker.drain_within(LONG).await.unwrap();
     let ledger = sim.ledger();
     assert_eq!((ledger.creates.created, ledger.creates.created_late), (2, 1));
     let alive: Vec<_> = ledger.sandboxes.iter().filter(|s| s.ended_at.is_none()).collect();
     assert_eq!(alive.len(), 1);
     assert_eq!(alive[0].id, sandbox.id().as_str());
-    assert_eq!(stack.handles().creations.snapshot().killed, 1);
+    assert_eq!(stack.handles().tracker.snapshot().killed, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,9 +88,9 @@ async fn where_the_server_takes_keys_a_lost_answer_is_asked_for_again() {
             assert!(client.kill(sandbox.id()).await.unwrap());
         }
     }
-    stack.handles().creations.drain_within(LONG).await.unwrap();
+    stack.handles().tracker.drain_within(LONG).await.unwrap();
     let ledger = sim.ledger();
-    assert_eq!((ledger.active, stack.handles().creations.snapshot().adopted), (0, 0));
+    assert_eq!((ledger.active, stack.handles().tracker.snapshot().adopted), (0, 0));
     // Nothing is made twice: what is made beyond is in place of the dead ones.
     let dead = ledger.faulted["dead"];
     let made = ledger.creates.created;

@@ -223,7 +223,9 @@ pub(crate) fn retried(fake: &Fake) -> (Client<Retried>, SandboxTracker) {
     let (config, mock) = (config(), fake.mock());
     let creations = SandboxTracker::new(&config);
     let below = InterpretLayer::new(E2bInterpret::default()).layer(mock);
-    let retry = RetryLayer::recommended().classify(E2bClassify).resend(Http).answers(Http);
+    let retry = RetryLayer::new(sandtower_retry::Config::recommended(), E2bClassify)
+        .resend(Http)
+        .response_hooks(Http);
     let retry = retry.reconcile(E2bReconcile::new(creations.clone())).seed(Seed::fixed(1));
     let service = retry.layer(TrackingLayer::new(creations.clone()).layer(below));
     (Client::new(service, config), creations)
