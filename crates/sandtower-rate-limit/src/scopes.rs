@@ -133,6 +133,18 @@ mod tests {
     }
 
     #[test]
+    fn the_scope_that_was_silent_for_longest_makes_room() {
+        let mut scopes = scopes();
+        for id in 0..MOST as u64 {
+            hear(&mut scopes, id, Verdict::success(), at(id + 10));
+        }
+        hear(&mut scopes, 0, Verdict::success(), at(100));
+        hear(&mut scopes, 5_000, Verdict::success(), at(101));
+        let mut is_known = |id| scopes.known(Scope::new(id), at(101)).is_some();
+        assert!(is_known(0) && is_known(5_000) && is_known(2) && !is_known(1));
+    }
+
+    #[test]
     fn a_scope_that_is_held_stays_held_however_many_others_are_heard_of() {
         let throttled = Verdict::throttled().retry_after(Duration::from_secs(30));
         for verdict in [Verdict::success(), throttled] {

@@ -133,4 +133,31 @@ mod tests {
         assert!(matches!(after(&[(10, 0, 2)]), Form::Unproven { .. }));
         assert!(matches!(after(&[(10, 9, 1), (10, 8, 1), (50, 1, 9)]), Form::Unproven { .. }));
     }
+
+    #[test]
+    fn the_same_response_twice_proves_nothing() {
+        for told in [(10, 9, 1), (10, 0, 2), (5_000, 4_990, 3_590)] {
+            assert!(matches!(after(&[told, told, told]), Form::Unproven { .. }), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_limit_of_one_a_429_tells_what_is_left_of_an_interval_and_not_a_shorter_one() {
+        let mut form = after(&[(1, 0, 5)]);
+        for reset in [5, 3, 1] {
+            form.hear(&Allowance::new(1, 0, Duration::from_secs(reset)), true);
+        }
+        assert_eq!(form.emission(), Some(5_000_000_000));
+        let mut form = Form::default();
+        form.hear(&Allowance::new(1, 0, Duration::from_secs(3)), true);
+        assert_eq!(form.emission(), None, "it has only begun");
+    }
+
+    #[test]
+    fn one_is_back_no_later_than_all() {
+        let form = after(&[(10, 9, 1), (10, 4, 2)]);
+        let until = |reset| form.until_more(&Allowance::new(10, 0, Duration::from_millis(reset)));
+        assert_eq!(until(50), 50_000_000);
+        assert_eq!(Some(until(2_000)), form.emission());
+    }
 }

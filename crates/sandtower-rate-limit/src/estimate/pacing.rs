@@ -144,3 +144,108 @@ const FALL: f64 = 0.1;
 fn clamped(period: f64, (shortest, longest): (u64, u64)) -> f64 {
     period.clamp(shortest as f64, longest as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use sandtower_core::Verdict;
+
+    use super::*;
+
+    const BOUNDS: (u64, u64) = (1, 60_000_000_000);
+    const INTERVAL: u64 = 200_000_000;
+
+    fn at(millis: u64) -> Tick {
+        Tick::ZERO + Duration::from_millis(100_000 + millis)
+    }
+
+    fn pacing() -> Pacing {
+        Pacing::new(at(0), BOUNDS)
+    }
+
+    /// A success at `now`, of one of ten that are under way for `took`.
+    fn hear(pacing: &mut Pacing, remaining: u64, now: Tick, took: Duration) {
+        let told = Allowance::new(10, remaining, Duration::from_secs(1));
+        let sent = Tick::ZERO + now.since(Tick::ZERO).saturating_sub(took);
+        let done = Completion::new(Verdict::success(), sent, now);
+        pacing.passed(Some((told, INTERVAL)), &done, BOUNDS);
+    }
+
+    #[test]
+    fn an_attempt_takes_a_period_unless_it_went_too_soon_or_was_never_sent() {
+        let mut pacing = pacing();
+        assert_eq!(pacing.opens(), at(0));
+        assert!(pacing.took(at(0)));
+        assert_eq!(pacing.opens(), at(1_000));
+        // Let through although it is too soon, where limits are only watched.
+        assert!((1..100).all(|millis| !pacing.took(at(millis))));
+        assert_eq!(pacing.opens(), at(1_000));
+        pacing.give_back();
+        assert_eq!(pacing.opens(), at(0));
+    }
+
+    #[test]
+    fn a_rest_saves_up_half_an_attempt() {
+        let mut pacing = pacing();
+        assert!(pacing.took(at(60_000)));
+        assert_eq!(pacing.opens(), at(60_500));
+    }
+
+    #[test]
+    fn a_pace_that_is_not_made_use_of_does_not_rise() {
+        let mut pacing = pacing();
+        for second in 1..100 {
+            pacing.took(at(second * 1_000));
+            let done = Completion::new(Verdict::success(), at(second * 1_000), at(second * 1_000));
+            pacing.passed(None, &done, BOUNDS);
+        }
+        // It doubled once or twice, and then there was no more use.
+        assert!(pacing.period() >= Duration::from_millis(250), "{pacing:?}");
+    }
+
+    #[test]
+    fn above_half_of_the_burst_it_rises_and_below_half_it_falls() {
+        for (remaining, rises) in [(9, true), (5, true), (4, false), (0, false)] {
+            let mut pacing = pacing();
+            pacing.throttled(BOUNDS);
+            pacing.took(at(0));
+            let (period, opens) = (pacing.period(), pacing.opens());
+            hear(&mut pacing, remaining, at(500), Duration::ZERO);
+            assert_eq!(pacing.period() < period, rises, "{remaining}");
+            assert_eq!(pacing.opens() < opens, rises, "{remaining}");
+        }
+    }
+
+    #[test]
+    fn below_half_of_the_burst_it_doubles_no_more() {
+        let mut pacing = pacing();
+        hear(&mut pacing, 0, at(0), Duration::ZERO);
+        let period = pacing.period();
+        hear(&mut pacing, 9, at(0), Duration::ZERO);
+        assert!(pacing.period() > period * 9 / 10, "{pacing:?}");
+    }
+
+    #[test]
+    fn however_many_responses_push_it_away_the_next_goes_a_period_from_now_at_the_latest() {
+        let mut pacing = pacing();
+        for _ in 0..1_000 {
+            pacing.took(at(0));
+            hear(&mut pacing, 0, at(0), Duration::ZERO);
+            assert!(pacing.opens() <= at(0) + pacing.period());
+        }
+        assert!(pacing.period() <= Duration::from_secs(60));
+    }
+
+    #[test]
+    fn what_is_under_way_moves_it_once_together() {
+        let moved = |took| {
+            let mut pacing = pacing();
+            pacing.throttled(BOUNDS);
+            pacing.took(at(0));
+            let opens = pacing.opens();
+            hear(&mut pacing, 9, at(900), took);
+            opens.since(pacing.opens())
+        };
+        let (alone, among_eleven) = (moved(Duration::ZERO), moved(Duration::from_secs(14)));
+        assert!(among_eleven > Duration::ZERO && among_eleven < alone / 8);
+    }
+}

@@ -218,7 +218,7 @@ fn times_of_a_snapshot_are_milliseconds_and_it_says_whether_it_is_enforced() {
 }
 
 #[derive(Default)]
-struct Told(AtomicU32);
+pub(crate) struct Told(AtomicU32);
 
 impl Subscriber for Told {
     fn changed(&self, change: Change) {
@@ -228,14 +228,14 @@ impl Subscriber for Told {
 }
 
 impl Told {
-    fn of(gate: &RateLimit) -> Arc<Self> {
+    pub(crate) fn of(gate: &RateLimit) -> Arc<Self> {
         let told = Arc::new(Self::default());
         let weak: std::sync::Weak<Self> = Arc::downgrade(&told);
         gate.subscribe(weak);
         told
     }
 
-    fn times(&self) -> u32 {
+    pub(crate) fn times(&self) -> u32 {
         self.0.swap(0, Ordering::Relaxed)
     }
 }

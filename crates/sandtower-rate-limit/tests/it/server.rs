@@ -197,6 +197,44 @@ fn a_pace_falls_by_a_factor_at_a_429_and_rises_slowly_with_successes() {
 }
 
 #[test]
+fn a_backoff_is_drawn_at_random_and_begins_anew_after_a_success() {
+    let wait = |seed, before: &[Verdict]| {
+        let (gate, mut now) = (seeded(seed), at(100));
+        for verdict in before {
+            now = opens_after(&gate, now, *verdict);
+        }
+        opens_after(&gate, now, Verdict::throttled()).since(now)
+    };
+    let (throttled, success) = (Verdict::throttled(), Verdict::success());
+    let waits = |before: &[Verdict]| {
+        let waits: Vec<_> = (0..200).map(|seed| wait(seed, before)).collect();
+        (*waits.iter().min().unwrap(), *waits.iter().max().unwrap())
+    };
+    // Half of a second, up to half of one more, and up to one for what servers cut off.
+    let (least, most) = waits(&[]);
+    assert!(least >= seconds(1) / 2 && least < seconds(4) / 5, "{least:?}");
+    assert!(most <= seconds(2) && most > seconds(3) / 2, "{most:?}");
+    // A fourth in a row waits for 4 s at least; the pace of three is 2 s.
+    assert!(waits(&[throttled, throttled, throttled]).0 >= seconds(4));
+    assert!(waits(&[throttled, throttled, throttled, success]).1 < seconds(4));
+}
+
+#[test]
+fn successes_of_attempts_that_were_sent_before_a_429_do_not_quicken_the_pace() {
+    let gate = seeded(3);
+    let request = RequestInfo::new(CREATE);
+    let start = Tick::now();
+    let permits: Vec<_> = (0..50).map(|_| take(&gate, CREATE, start).unwrap()).collect();
+    for (number, permit) in permits.into_iter().enumerate() {
+        let now = start + seconds(if number < 25 { 1 } else { 3 });
+        let verdict = if number < 25 { Verdict::throttled() } else { Verdict::success() };
+        record(&gate, &request, permit, &Completion::new(verdict, start, now));
+    }
+    let paced = gate.server_limit(CREATE, Scope::ALL).unwrap().paced_every;
+    assert!(paced.unwrap() >= seconds(1), "{paced:?}");
+}
+
+#[test]
 fn many_429s_of_attempts_that_were_sent_together_count_once() {
     let gate = seeded(3);
     let request = RequestInfo::new(CREATE);

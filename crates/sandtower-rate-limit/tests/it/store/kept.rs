@@ -1,6 +1,7 @@
 use sandtower_core::Scope;
 
 use super::*;
+use crate::gate::Told;
 use crate::support::{acquire, give_back, seconds, take};
 
 #[test]
@@ -68,9 +69,17 @@ fn what_is_given_back_after_it_was_saved_is_not_counted() {
     limit.sync();
     other.sync();
     assert_eq!(count(&other), 3);
+    let enforced = {
+        let store = std::sync::Arc::new(SqliteStore::new(folder.file(), HOUR));
+        RateLimit::with_store(Config::new("E2B").limit(CREATE, 3), store).unwrap()
+    };
+    let told = Told::of(&enforced);
+    assert!(take(&enforced, CREATE, Tick::now()).is_err());
     give_back(&limit, CREATE, permit, Tick::now());
     limit.sync();
     other.sync();
+    enforced.sync();
+    assert_eq!(told.times(), 1, "another process made room");
     assert_eq!((count(&limit), count(&other), found(&folder.file())), (2, 2, 2));
 }
 
@@ -91,14 +100,14 @@ fn what_expired_is_removed_in_batches_of_a_hundred_and_five_hundred_a_run() {
 #[test]
 fn rows_grow_with_time_and_not_with_traffic_scopes_or_restarts() {
     let folder = Folder::new("grows");
-    for millis in 0..2_000 {
-        let now = NOW + millis * HOUR_MS / 1_000;
+    for step in 0..400 {
+        let now = NOW + step * HOUR_MS / 200;
         // A restart each time, and a scope that is held each time.
         let store = SqliteStore::new(folder.file(), HOUR);
-        let held = Entry::Held { operation: 1, scope: millis, until: now + 1_000 };
+        let held = Entry::Held { operation: 1, scope: step, until: now + 1_000 };
         let many: Vec<_> = (0..5).map(|_| sent(now, 1_000)).chain([held]).collect();
         store.exchange(&many, now).unwrap();
-        if millis % 17 == 0 {
+        if step % 17 == 0 {
             store.cleanup(now).unwrap();
         }
     }
@@ -107,7 +116,7 @@ fn rows_grow_with_time_and_not_with_traffic_scopes_or_restarts() {
     let now = NOW + 2 * HOUR_MS;
     let counted = read(&folder.file(), HOUR, now);
     // An hour of them, and a part more at most.
-    assert!((5_000_000..=5_200_000).contains(&counted), "{counted}");
+    assert!((1_000_000..=1_060_000).contains(&counted), "{counted}");
 }
 
 #[test]
