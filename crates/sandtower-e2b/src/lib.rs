@@ -52,9 +52,9 @@ pub use client::{
     Client, DefaultTemplate, Executing, KillOnDrop, Pages, Running, TemplateNotFound,
 };
 pub use tracking::{
-    Abandoned, Creation, E2bReconcile, EVENTS, EventCounts, Events, Probe, SandboxCheck,
-    SandboxTracker, Timing, TimingError, TrackerSnapshot, Tracking, TrackingFuture, TrackingLayer,
-    Undrained,
+    Abandoned, Creation, E2bReconcile, EVENTS, EventCounts, Events, OrphansLeft, Probe,
+    SandboxCheck, SandboxTracker, Timing, TimingError, TrackerSnapshot, Tracking, TrackingFuture,
+    TrackingLayer,
 };
 pub use transport::body::Silent;
 #[cfg(feature = "transport")]
