@@ -1,20 +1,19 @@
 //! What E2B means to the layers of sandtower, and a typed client.
 //!
-//! - [`operation`] names what can be asked of E2B, and [`recognise`] tells it from a request;
-//! - [`Timeouts`] is how long each may take;
-//! - [`E2bClassify`] is the classifier for layers;
-//! - [`E2bInterpret`] reads what E2B's errors say, so that "too many a second" and "all slots are
+//! It has four parts, each of which uses those before it:
+//!
+//! - what the protocol says, without a runtime: [`operation`] names the operations, [`recognise`] tells
+//!   them from a request, [`Timeouts`] is how long each may take, [`E2bClassify`] is the classifier for
+//!   layers, [`E2bInterpret`] reads what E2B's errors say (so that "too many a second" and "all slots are
 //!   taken", both 429, are told apart by all layers above; [`verdict_of_response`] is its table,
-//!   [`strings`] the words it goes by;
-//! - [`Client`] creates sandboxes, runs commands and code in them, reads and writes their files, and
-//!   ends them, over any HTTP service; each of its [errors](Error) has a [`Hint`] on whether to make
-//!   the call again;
-//! - [`Events`] tell what becomes of creations, and count it;
-//! - `HttpTransport` is such a service, with feature `transport`: HTTP/1.1 and 2 over rustls;
-//! - [`Tracking`], [`E2bReconcile`] and [`SandboxTracker`] see to it that a lost response leaves no
-//!   sandbox behind, nor makes two; after a crash, [`Client::sweep`] does;
-//! - [`SandboxCheck`] finds out whether a new sandbox is alive, and kills it if not;
-//! - [`envelope`] is the framing of envd's streams.
+//!   [`strings`] the words it goes by), [`envelope`] is the framing of envd's streams;
+//! - how requests are sent: over any [`HttpService`], such as `HttpTransport` (feature `transport`:
+//!   HTTP/1.1 and 2 over rustls);
+//! - creation tracking: with [`Tracking`], [`E2bReconcile`] and a [`SandboxTracker`] a lost response
+//!   leaves no sandbox behind, nor a second one; [`SandboxCheck`] kills new sandboxes that are dead;
+//!   [`Events`] tell what becomes of creations, and count it;
+//! - the [`Client`], which creates sandboxes, runs commands and code in them, reads and writes their
+//!   files, and ends them; each of its [errors](Error) has a [`Hint`] on whether to make the call again.
 //!
 //! # Secrets
 //!
@@ -52,9 +51,9 @@ pub use client::{
     Client, DefaultTemplate, Executing, KillOnDrop, Pages, Running, TemplateNotFound,
 };
 pub use tracking::{
-    Abandoned, Creation, E2bReconcile, EVENTS, EventCounts, Events, Probe, SandboxCheck,
-    SandboxTracker, Timing, TimingError, TrackerSnapshot, Tracking, TrackingFuture, TrackingLayer,
-    Undrained,
+    Abandoned, Creation, E2bReconcile, EVENTS, EventCounts, Events, OrphansLeft, Probe,
+    SandboxCheck, SandboxTracker, Timing, TimingError, TrackerSnapshot, Tracking, TrackingFuture,
+    TrackingLayer,
 };
 pub use transport::body::Silent;
 #[cfg(feature = "transport")]

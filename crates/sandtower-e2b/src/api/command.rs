@@ -76,7 +76,8 @@ impl Command {
         self
     }
 
-    /// How long it may run; `None`: forever. The sandbox kills it then.
+    /// How long the call may take, time in a queue included; `None`: forever. The sandbox kills the command
+    /// once it has run for so long; a call that waited before it was sent returns sooner than that.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();

@@ -28,10 +28,16 @@ pub use running::Running;
 /// one.
 ///
 /// Each call clones the service, makes the clone ready and sends one request (a creation may try two
-/// paths); whether more are sent is up to the layers of the service. How long it takes until the head
-/// of the response is there is theirs, too. What they do not see is given up by the client: a body that
-/// stands still for as long as an [attempt](crate::Timeouts) may take, a stream whose envd has fallen
-/// silent, code that outlives its own timeout. That needs a tokio runtime with its timer enabled.
+/// paths); whether more are sent is up to the layers of the service. What those do not see, the client
+/// does:
+///
+/// - every call ends within its [time](crate::Timeouts), waits and retries included, and the layers below
+///   are told the deadline; a [command](crate::Command::timeout) or code brings its own;
+/// - a body that stands still for as long as an attempt may take is given up, and so is a stream whose
+///   envd has fallen silent;
+/// - a call that is safe to repeat and whose body breaks off is made again, at most three times in all.
+///
+/// That needs a tokio runtime with its timer enabled.
 ///
 /// Dropping the future of a call drops its request: what it asked for may still be done.
 ///
@@ -66,12 +72,12 @@ pub struct Client<S> {
 impl<S> Client<S> {
     /// Talks to what `config` names, by way of `service`.
     pub fn new(service: S, config: Config) -> Self {
-        Self::shared(service, Arc::new(config))
+        Self { service, config: Arc::new(config), older_creation: Arc::default(), tracker: None }
     }
 
-    /// Hands what [`kill_on_drop`](Self::kill_on_drop) is to kill to `tracker`, so that one account
-    /// tells of all, and can be drained. The client of a stack has its stack's. Without this each
-    /// holder has one of its own.
+    /// Has `tracker` kill what [`kill_on_drop`](Self::kill_on_drop) leaves, so that one snapshot shows all
+    /// of it and one drain waits for it. The client of a stack has its stack's; without this each holder
+    /// has one of its own.
     #[must_use]
     pub fn tracker(self, tracker: SandboxTracker) -> Self {
         Self { tracker: Some(tracker), ..self }
@@ -80,10 +86,6 @@ impl<S> Client<S> {
     /// What it talks to.
     pub fn config(&self) -> &Config {
         &self.config
-    }
-
-    pub(crate) fn shared(service: S, config: Arc<Config>) -> Self {
-        Self { service, config, older_creation: Arc::default(), tracker: None }
     }
 
     fn account(&self) -> SandboxTracker {

@@ -52,7 +52,7 @@ pub use events::{EVENTS, EventCounts, Events};
 pub use future::TrackingFuture;
 pub use layer::{Tracking, TrackingLayer};
 pub use reconcile::E2bReconcile;
-pub use snapshot::{Abandoned, TrackerSnapshot, Undrained};
+pub use snapshot::{Abandoned, OrphansLeft, TrackerSnapshot};
 pub use timing::{Timing, TimingError};
 pub use tracker::SandboxTracker;
 

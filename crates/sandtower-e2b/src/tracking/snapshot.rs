@@ -53,19 +53,26 @@ impl Abandoned {
 /// next process ends them sooner.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub struct Undrained {
+pub struct OrphansLeft {
     /// The calls whose attempts may still turn out to have created a sandbox.
     pub calls: Vec<CallId>,
     /// The sandboxes that could not be killed yet.
     pub sandboxes: Vec<SandboxId>,
 }
 
+impl OrphansLeft {
+    /// How many they are.
+    pub fn left(&self) -> usize {
+        self.calls.len() + self.sandboxes.len()
+    }
+}
+
 /// The most that a message names.
 const NAMED: usize = 10;
 
-impl std::fmt::Display for Undrained {
+impl std::fmt::Display for OrphansLeft {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let left = self.calls.len() + self.sandboxes.len();
+        let left = self.left();
         write!(f, "{left} orphaned sandboxes are still being cleaned up")?;
         let sandboxes = self.sandboxes.iter().map(|sandbox| format!("sandbox {sandbox}"));
         let calls = self.calls.iter().map(|call| format!("of call {call}"));

@@ -7,7 +7,7 @@ use tokio::{runtime, sync::Notify};
 use super::cleanup::{clean_up, warn};
 use super::ledger::Ledger;
 use super::requests::Below;
-use super::snapshot::{Abandoned, TrackerSnapshot, Undrained};
+use super::snapshot::{Abandoned, OrphansLeft, TrackerSnapshot};
 use super::timing::{Timing, TimingError};
 use crate::transport::within::within;
 use crate::{Config, Marks, SandboxId};
@@ -116,7 +116,7 @@ impl SandboxTracker {
     /// # Panics
     ///
     /// Outside a tokio runtime with its timer enabled.
-    pub async fn drain_within(&self, duration: Duration) -> Result<(), Undrained> {
+    pub async fn drain_within(&self, duration: Duration) -> Result<(), OrphansLeft> {
         let until = Tick::now() + duration;
         self.take_over();
         loop {
@@ -129,7 +129,7 @@ impl SandboxTracker {
             if Tick::now() >= until {
                 let mut calls: Vec<_> = attempts.into_iter().map(|marks| marks.call).collect();
                 calls.dedup();
-                return Err(Undrained { calls, sandboxes });
+                return Err(OrphansLeft { calls, sandboxes });
             }
             tracing::info!(target: "sandtower::e2b", left, "cleaning up orphaned sandboxes");
         }

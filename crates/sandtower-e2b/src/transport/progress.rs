@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sandtower_core::Tick;
 
 /// When the body of a request last moved: an extension of the request, written by
-/// [`HttpTransport`](crate::HttpTransport) each time the connection takes a piece of the body.
+/// `HttpTransport` each time the connection takes a piece of the body.
 ///
 /// For a timeout of attempts that counts standing still, not moving: it puts one on the request, and
 /// when its time is over asks when the body last moved. Cheap to clone; all clones are one.

@@ -69,7 +69,7 @@ impl Code {
         self
     }
 
-    /// How long it may run; `None`: forever.
+    /// How long the call may take, time in a queue included; `None`: forever.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();

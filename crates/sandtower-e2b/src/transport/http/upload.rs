@@ -58,3 +58,41 @@ impl Body for Upload {
         SizeHint::with_exact(left)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use sandtower_core::Tick;
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_handed_over_piece_by_piece_and_each_says_when_it_moved() {
+        for length in [0, 1, PIECE, PIECE + 1, 24 << 20] {
+            let progress = Progress::default();
+            let body = Full::new(Bytes::from(vec![7; length]));
+            let mut upload = Upload::new(body, Some(progress.clone()));
+            let mut left = length as u64;
+            loop {
+                assert_eq!(upload.size_hint().exact(), Some(left));
+                assert_eq!(upload.is_end_stream(), left == 0);
+                advance(Duration::from_secs(1)).await;
+                let before = progress.last_moved();
+                assert!(before.is_none_or(|moved| moved < Tick::now()), "it stands still");
+                let cx = &mut Context::from_waker(Waker::noop());
+                let Poll::Ready(frame) = Pin::new(&mut upload).poll_frame(cx) else {
+                    panic!("all of it is there")
+                };
+                let Some(Ok(frame)) = frame else { break };
+                let piece = frame.into_data().unwrap();
+                assert!(piece.len() <= PIECE);
+                left -= piece.len() as u64;
+                assert_eq!(progress.last_moved(), Some(Tick::now()), "it moved");
+            }
+            assert_eq!(left, 0);
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use sandtower_core::Tick;
 use std::time::Duration;
 
-use sandtower_e2b::{NewSandbox, SandboxTracker, Timing, TimingError, Undrained};
+use sandtower_e2b::{NewSandbox, OrphansLeft, SandboxTracker, Timing, TimingError};
 use tokio::time::{sleep, timeout};
 
 use super::fake::{Fake, Fate, attempts, config};
@@ -65,7 +65,7 @@ async fn who_drains_waits_no_longer_than_told_and_hears_what_is_left() {
     client.create(&NewSandbox::new("base")).await.unwrap_err();
     let start = Tick::now();
     let drained = creations.drain_within(10 * SECOND).await;
-    assert!(matches!(&drained, Err(Undrained { calls, .. }) if calls.len() == 1), "{drained:?}");
+    assert!(matches!(&drained, Err(OrphansLeft { calls, .. }) if calls.len() == 1), "{drained:?}");
     assert_eq!(Tick::now().since(start), 10 * SECOND);
 }
 

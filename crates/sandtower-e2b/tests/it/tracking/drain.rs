@@ -4,7 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use sandtower_core::Tick;
-use sandtower_e2b::{NewSandbox, Undrained};
+use sandtower_e2b::{NewSandbox, OrphansLeft};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{sleep, timeout};
 
@@ -120,7 +120,7 @@ async fn a_drain_names_the_sandboxes_that_cannot_be_killed() {
     let (client, tracker) = attempts(&fake);
     client.create(&NewSandbox::new("base")).await.unwrap_err();
     sleep(120 * SECOND).await;
-    let Undrained { sandboxes, .. } = tracker.drain_within(25 * SECOND).await.unwrap_err();
+    let OrphansLeft { sandboxes, .. } = tracker.drain_within(25 * SECOND).await.unwrap_err();
     assert_eq!(sandboxes.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["i1"]);
 }
 

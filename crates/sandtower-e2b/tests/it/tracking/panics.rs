@@ -1,14 +1,14 @@
 //! Code of the user that panics.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use sandtower_e2b::NewSandbox;
 use tokio::task::JoinHandle;
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::set_default;
+use tracing::subscriber::set_global_default;
 use tracing::{Event, Metadata, Subscriber};
 
 use super::fake::{Fake, Fate, attempts};
@@ -38,9 +38,15 @@ impl Subscriber for All {
     fn exit(&self, _: &Id) {}
 }
 
+/// For the whole binary: where one thread wants none, another may find that they are not asked for.
+fn want_all_events() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| set_global_default(All).unwrap());
+}
+
 /// What is asked for by events panics at the event of this number.
 async fn panics_at(event: usize, fates: &[Fate]) -> (Fake, bool, bool) {
-    let _all = set_default(All);
+    want_all_events();
     let fake = Fake::with(fates);
     let (client, tracker) = attempts(&fake);
     let seen = Arc::new(AtomicUsize::new(0));
@@ -73,7 +79,7 @@ async fn a_panic_of_the_user_at_any_event_leaves_no_sandbox_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn what_tells_the_state_of_the_breaker_may_ask_for_anything() {
-    let _all = set_default(All);
+    want_all_events();
     let fake = Fake::with([Fate::Lost]);
     let (client, tracker) = attempts(&fake);
     let (events, asked) = (client.config().creation_events().clone(), tracker.clone());

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -17,6 +16,7 @@ use hyper_util::server::conn::auto;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
 
@@ -111,21 +111,28 @@ impl Server {
         .await
     }
 
-    /// Reads a request of this length at this pace, and responds at its end.
-    pub(crate) async fn that_reads_slowly(length: usize, piece: usize, every: Duration) -> Self {
-        Self::start("http", move |mut stream, counts| async move {
-            let head = read_head(&mut stream).await.unwrap();
-            counts.requests.fetch_add(1, SeqCst);
-            let begins = head.find("\r\n\r\n").unwrap() + 4;
-            let (mut read, mut buffer) = (head.len() - begins, vec![0; piece]);
-            while read < length {
-                tokio::time::sleep(every).await;
-                match stream.read(&mut buffer).await {
-                    Ok(more) if more > 0 => read += more,
-                    _ => return,
+    /// Reads a request of this length, its body once it is told to, and responds at its end.
+    pub(crate) async fn that_reads_when_told(
+        length: usize,
+        begun: Arc<Notify>,
+        reads: Arc<Notify>,
+    ) -> Self {
+        Self::start("http", move |mut stream, _| {
+            let (begun, reads) = (Arc::clone(&begun), Arc::clone(&reads));
+            async move {
+                let head = read_head(&mut stream).await.unwrap();
+                let begins = head.find("\r\n\r\n").unwrap() + 4;
+                let (mut read, mut buffer) = (head.len() - begins, vec![0; 64 << 10]);
+                begun.notify_one();
+                reads.notified().await;
+                while read < length {
+                    match stream.read(&mut buffer).await {
+                        Ok(more) if more > 0 => read += more,
+                        _ => return,
+                    }
                 }
+                let _ = stream.write_all(OK).await;
             }
-            let _ = stream.write_all(OK).await;
         })
         .await
     }
