@@ -137,7 +137,7 @@ pub struct Undrained {
     /// Sandboxes that failed their check and are not killed yet.
     pub releases: u64,
     /// What the tracker still cleans up.
-    pub tracked: Option<e2b::Undrained>,
+    pub tracked: Option<e2b::OrphansLeft>,
 }
 
 impl std::fmt::Display for Undrained {
