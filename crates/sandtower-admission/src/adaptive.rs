@@ -5,7 +5,7 @@ mod tests;
 
 use std::time::Duration;
 
-use sandtower_core::{Completion, Effect, Outcome, Tick};
+use sandtower_core::{About, Completion, Effect, Outcome, Tick};
 
 /// A concurrency limit that follows the service.
 ///
@@ -169,7 +169,9 @@ impl Learner {
                 return self.granted(in_flight.saturating_sub(1), done.now());
             }
             // A caller that went says something only if it had waited longer than is normal.
-            Outcome::Cancelled if self.is_slow(seconds) => self.round.failed += 1,
+            Outcome::Cancelled if self.is_slow(seconds) && verdict.about != About::Caller => {
+                self.round.failed += 1;
+            }
             // A rejection of the service takes no time, and says nothing about how long its work does.
             _ => return,
         }

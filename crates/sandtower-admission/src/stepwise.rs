@@ -5,7 +5,7 @@ mod tests;
 
 use std::time::Duration;
 
-use sandtower_core::{Completion, Outcome, Tick};
+use sandtower_core::{About, Completion, Outcome, Tick};
 
 /// A concurrency limit for calls that are few, slow and dear, such as creations of sandboxes.
 ///
@@ -192,7 +192,9 @@ impl Stepper {
             Outcome::Transient | Outcome::Unknown if self.is_quick(seconds) => Answer::Neither,
             Outcome::Transient | Outcome::Unknown if done.verdict.is_failure() => Answer::Bad,
             // A caller that went says something only if it had waited longer than is normal.
-            Outcome::Cancelled if self.is_slow(seconds) => Answer::Bad,
+            Outcome::Cancelled if self.is_slow(seconds) && done.verdict.about != About::Caller => {
+                Answer::Bad
+            }
             _ => Answer::Neither,
         }
     }

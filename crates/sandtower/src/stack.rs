@@ -45,6 +45,7 @@ mod plan;
 mod preset;
 mod service;
 mod transport;
+mod uploads;
 
 pub use assembly::{Parts, Stack};
 pub use builder::Builder;
@@ -58,3 +59,4 @@ pub use plan::Plan;
 pub use preset::Preset;
 pub use service::{StackFuture, StackService, WatchExtension};
 pub use transport::Body;
+pub use uploads::{Upload, Uploads};

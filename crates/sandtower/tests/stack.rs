@@ -79,7 +79,7 @@ fn what_makes_no_sense_is_rejected_by_its_part_with_what_would() {
     let builder = || Stack::builder(config());
     assert_eq!(
         rejected(builder().circuit_breaker(|breaker| breaker.probes(0))),
-        "circuit_breaker: probes is 0: with none an open breaker never closes; use 1 or more"
+        "circuit_breaker: `probes` must be at least 1: with 0 an open breaker never closes"
     );
     assert_eq!(
         rejected(builder().health_check(|check| check.tries(0))),

@@ -6,6 +6,7 @@ use super::builder::Builder;
 use super::gates::{Breakers, Gates};
 use super::preset::{ADMIT_DURING_SHUTDOWN, Configs, NAME, PROXY_NAME};
 use super::service::WatchExtension;
+use super::uploads::Uploads;
 use super::{BuildError, Component, Handles};
 use crate::admission::{self, AdmissionLayer, Quota};
 use crate::circuit_breaker;
@@ -114,8 +115,9 @@ fn deadline(timeouts: Option<&Timeouts>) -> DeadlineLayer<E2bClassify, E2bClassi
     layer.classify(E2bClassify).set_deadline(E2bClassify)
 }
 
-fn timeout(timeouts: Option<&Timeouts>) -> TimeoutLayer<E2bClassify> {
-    TimeoutLayer::new(limits(timeouts, Timeouts::attempt_of)).classify(E2bClassify)
+fn timeout(timeouts: Option<&Timeouts>) -> TimeoutLayer<E2bClassify, Uploads> {
+    let layer = TimeoutLayer::new(limits(timeouts, Timeouts::attempt_of));
+    layer.classify(E2bClassify).moves(Uploads)
 }
 
 fn monitor(config: Option<MonitorConfig>, seed: &Seed) -> Result<Option<Monitor>, BuildError> {
