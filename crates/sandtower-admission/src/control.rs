@@ -329,17 +329,16 @@ impl<G: Gate> Subscriber for Inner<G> {
         let (now, mut later) = (Now::new(), Deferred::new());
         for queue in self.seen() {
             let mut queue = lock(queue);
-            match change {
-                Change::Opened => queue.gate_opened(now.tick(), &mut later),
+            if change == Change::Closed {
                 // Calls that can only be rejected do not wait for their turn to be told so.
-                Change::Closed => queue.wake_those(
-                    |info| {
-                        let no = self.gates.check(Some(info), &now).map(|no| self.or_hold(no));
-                        no.is_some_and(|no| no.is_hopeless(info.deadline))
-                    },
-                    &mut later,
-                ),
+                let is_rejected = |info: &RequestInfo| {
+                    let no = self.gates.check(Some(info), &now).map(|no| self.or_hold(no));
+                    no.is_some_and(|no| no.is_hopeless(info.deadline))
+                };
+                queue.wake_those(is_rejected, &mut later);
             }
+            // Either way, what a gate said before may not hold any more.
+            queue.gate_changed(now.tick(), &mut later);
         }
         later.notify(&self.subscribers, change);
     }

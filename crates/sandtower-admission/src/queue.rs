@@ -140,8 +140,8 @@ impl OperationQueue {
         self.waiters.hold(place, until, why);
     }
 
-    /// A gate may say yes now.
-    pub(crate) fn gate_opened(&mut self, now: Tick, later: &mut Deferred) {
+    /// What a gate said before may not hold any more: the next call asks it again.
+    pub(crate) fn gate_changed(&mut self, now: Tick, later: &mut Deferred) {
         if self.waiters.release_holds() {
             self.advance(now, later);
         }
