@@ -1,8 +1,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sandtower_core::settings::duration;
+use serde::{Deserialize, Serialize};
+
 /// What becomes of a response that fails its check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnFailure {
     /// It is released, and its caller gets [`Unhealthy`](crate::Unhealthy), which a retry may try
@@ -21,13 +25,17 @@ pub enum OnFailure {
 /// | [`tries`](Config::tries) | 3 | 1 |
 /// | [`probe_within`](Config::probe_within) | 10 s | 10 s |
 /// | [`pause`](Config::pause) | 250 ms | 250 ms |
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[must_use = "a config does nothing by itself"]
 pub struct Config {
+    #[serde(skip)]
     pub(crate) name: Arc<str>,
     pub(crate) on_failure: OnFailure,
     pub(crate) tries: u32,
+    #[serde(with = "duration")]
     pub(crate) probe_within: Duration,
+    #[serde(with = "duration")]
     pub(crate) pause: Duration,
 }
 
@@ -71,6 +79,11 @@ impl Config {
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
+    }
+
+    /// Takes from `base` what no file has: its name.
+    pub fn inherit(self, base: &Self) -> Self {
+        Self { name: Arc::clone(&base.name), ..self }
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {

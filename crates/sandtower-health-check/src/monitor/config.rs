@@ -2,6 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandtower_core::Seed;
+use sandtower_core::settings::duration;
+use serde::{Deserialize, Serialize};
 
 /// How a [`Monitor`](crate::Monitor) probes its service.
 ///
@@ -12,15 +14,20 @@ use sandtower_core::Seed;
 /// | [`probe_within`](MonitorConfig::probe_within) | 5 s |
 /// | [`fall`](MonitorConfig::fall) | down after 3 failures in a row |
 /// | [`rise`](MonitorConfig::rise) | healthy after 2 successes in a row |
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[must_use = "a config does nothing by itself"]
 pub struct MonitorConfig {
+    #[serde(skip)]
     pub(crate) name: Arc<str>,
+    #[serde(with = "duration")]
     pub(crate) every: Duration,
     pub(crate) jitter: u8,
+    #[serde(with = "duration", rename = "probe_within")]
     pub(crate) within: Duration,
     pub(crate) fall: u32,
     pub(crate) rise: u32,
+    #[serde(skip)]
     pub(crate) seed: Seed,
 }
 
@@ -74,6 +81,11 @@ impl MonitorConfig {
     pub fn seed(mut self, seed: Seed) -> Self {
         self.seed = seed;
         self
+    }
+
+    /// Takes from `base` what no file has: its name and seed.
+    pub fn inherit(self, base: &Self) -> Self {
+        Self { name: Arc::clone(&base.name), seed: base.seed.clone(), ..self }
     }
 
     pub(crate) fn check(&self) -> Result<(), MonitorConfigError> {
