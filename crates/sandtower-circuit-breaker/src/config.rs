@@ -385,4 +385,27 @@ mod tests {
         assert_eq!(Config::recommended("E2B").check(), Ok(()));
         assert_eq!(Config::classic("E2B").check(), Ok(()));
     }
+
+    #[test]
+    fn what_is_written_is_read_again_as_it_was_and_what_no_file_has_is_inherited() {
+        for config in [
+            Config::recommended("any"),
+            Config::classic("any"),
+            Config::classic("any")
+                .trip(Trip::Cusum(Cusum::new(0.15, 0.6).threshold(7.5).half_life(DAY)))
+                .open_for(Duration::from_millis(1_500))
+                .probes(2)
+                .successes(3)
+                .lease(DAY)
+                .expected(Duration::MAX),
+            Config::recommended("any")
+                .trip(Trip::Cusum(Cusum::default().at_least(Duration::ZERO)))
+                .open_between(Duration::from_secs(1), Duration::from_secs(1)),
+        ] {
+            let text = serde_json::to_string(&config).unwrap();
+            let again: Config = serde_json::from_str(&text).unwrap();
+            let again = again.inherit(&config);
+            assert_eq!(format!("{again:?}"), format!("{config:?}"), "{text}");
+        }
+    }
 }

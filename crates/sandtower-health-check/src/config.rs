@@ -121,4 +121,17 @@ mod tests {
         assert_eq!(new().tries(0).check(), Err(ConfigError::NoTries));
         assert_eq!(new().probe_within(Duration::ZERO).check(), Err(ConfigError::NoTime));
     }
+
+    #[test]
+    fn what_is_written_is_read_again_as_it_was_and_what_no_file_has_is_inherited() {
+        for config in [
+            Config::new("any").probe_within(Duration::MAX),
+            Config::classic().pause(Duration::ZERO),
+        ] {
+            let text = serde_json::to_string(&config).unwrap();
+            let again: Config = serde_json::from_str(&text).unwrap();
+            let again = again.inherit(&config);
+            assert_eq!(format!("{again:?}"), format!("{config:?}"), "{text}");
+        }
+    }
 }

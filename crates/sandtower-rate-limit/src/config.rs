@@ -313,4 +313,43 @@ mod tests {
         assert_eq!(config.limit_of(CALL), Some(2));
         assert_eq!(config.limit_of(other), Some(9));
     }
+
+    #[test]
+    fn what_is_written_is_read_again_as_it_was_and_what_no_file_has_is_inherited() {
+        for config in [
+            Config::classic(),
+            Config::new("any")
+                .window(Duration::MAX)
+                .limit(CALL, u64::MAX)
+                .pace(CALL, Pace::every(Duration::from_micros(1)).burst(3))
+                .pace(Operation::new(1, "other"), Pace::every(Duration::MAX))
+                .exempt(CALL)
+                .warn_at([])
+                .warn_margin(9)
+                .longest_hold(Duration::ZERO)
+                .believed_for(Duration::MAX),
+        ] {
+            let text = serde_json::to_string(&config).unwrap();
+            let again: Config = serde_json::from_str(&text).unwrap();
+            let again = again.inherit(&config);
+            assert_eq!(format!("{again:?}"), format!("{config:?}"), "{text}");
+        }
+    }
+
+    #[test]
+    fn levels_are_read_in_any_order_and_a_pace_with_or_without_a_burst() {
+        let mut all = serde_json::to_value(Config::new("any")).unwrap();
+        all["warn_at"] = serde_json::json!([90, 50, 90]);
+        all["paces"] = serde_json::json!({"call": "2s", "other": {"every": "1ms", "burst": 4}});
+        let config: Config = serde_json::from_value(all.clone()).unwrap();
+        assert_eq!(config.warn_at, [50, 90]);
+        assert_eq!(config.pace_of(CALL), Some(Pace::every(Duration::from_secs(2))));
+        let other = Operation::new(9, "other");
+        assert_eq!(config.pace_of(other), Some(Pace::every(Duration::from_millis(1)).burst(4)));
+        for wrong in [serde_json::json!(5), serde_json::json!({"every": "1s"})] {
+            all["paces"]["call"] = wrong;
+            let told = serde_json::from_value::<Config>(all.clone()).unwrap_err().to_string();
+            assert!(told.contains("expected a time such as"), "{told}");
+        }
+    }
 }

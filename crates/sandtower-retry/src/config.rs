@@ -177,3 +177,58 @@ mod backoff {
         Form { first, most, jitter: *backoff == backoff.full_jitter() }.serialize(to)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, serde_json::Error> {
+        let mut all = serde_json::to_value(Config::recommended()).unwrap();
+        let set: serde_json::Map<_, _> = serde_json::from_str(text)?;
+        all.as_object_mut().unwrap().extend(set);
+        serde_json::from_value(all)
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_as_it_was() {
+        let budget = Budget::new(0.3, NonZeroU32::MAX).unwrap().costs(0.5, 2.0, 3.0).unwrap();
+        let second = Duration::from_secs(1);
+        for config in [
+            Config::recommended(),
+            Config::classic(),
+            Config::recommended().when_throttled(WhenThrottled::Requeue).budget(None),
+            Config::classic()
+                .budget(Some(budget))
+                .attempts(NonZeroU32::MAX)
+                .longest_retry_after(Duration::MAX)
+                .transient(Backoff::constant(second).full_jitter())
+                .unknown(Backoff::exponential(Duration::from_nanos(1), Duration::MAX)),
+        ] {
+            let text = serde_json::to_string(&config).unwrap();
+            let again: Config = serde_json::from_str(&text).unwrap();
+            assert_eq!(format!("{again:?}"), format!("{config:?}"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_not_read() {
+        for (text, why) in [
+            (r#"{"attempts": 0}"#, "nonzero"),
+            (
+                r#"{"transient": {"first": "2s", "most": "1s"}}"#,
+                "`first` is 2s; it must be at most `most`, 1s",
+            ),
+            (r#"{"transient": {"first": "2s"}}"#, "missing field `most`"),
+            (r#"{"budget": {"ratio": 0, "cap": 1}}"#, "`ratio` is 0 of a token"),
+            (r#"{"budget": {"ratio": 1, "cap": 0}}"#, "nonzero"),
+            (
+                r#"{"budget": {"ratio": 1, "cap": 1, "costs": [1, 0, 1]}}"#,
+                "the cost of a retry is 0",
+            ),
+            (r#"{"name": "any"}"#, "unknown field `name`"),
+        ] {
+            let told = read(text).unwrap_err().to_string();
+            assert!(told.contains(why), "{text}: {told}");
+        }
+    }
+}

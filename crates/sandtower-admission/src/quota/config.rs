@@ -163,3 +163,26 @@ pub enum QuotaConfigError {
     #[error("the `lease` of a probe must be greater than zero")]
     NoLease,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again_as_it_was_and_what_no_file_has_is_inherited() {
+        for config in [
+            QuotaConfig::new("any").seed(Seed::fixed(1)),
+            QuotaConfig::new("any")
+                .takes(Operation::CALL)
+                .releases(Operation::new(1, "kill"))
+                .limit(7)
+                .probe(Duration::from_nanos(1), Duration::MAX)
+                .lease(Duration::MAX),
+        ] {
+            let text = serde_json::to_string(&config).unwrap();
+            let again: QuotaConfig = serde_json::from_str(&text).unwrap();
+            let again = again.inherit(&config);
+            assert_eq!(format!("{again:?}"), format!("{config:?}"), "{text}");
+        }
+    }
+}

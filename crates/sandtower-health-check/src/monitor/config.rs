@@ -128,3 +128,21 @@ pub enum MonitorConfigError {
     #[error("no Tokio runtime: probes run in the background of one")]
     NoRuntime,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again_as_it_was_and_what_no_file_has_is_inherited() {
+        for config in [
+            MonitorConfig::new("any").every(Duration::MAX),
+            MonitorConfig::new("any").jitter(0).probe_within(Duration::ZERO).fall(1).rise(7),
+        ] {
+            let text = serde_json::to_string(&config).unwrap();
+            let again: MonitorConfig = serde_json::from_str(&text).unwrap();
+            let again = again.inherit(&config);
+            assert_eq!(format!("{again:?}"), format!("{config:?}"), "{text}");
+        }
+    }
+}

@@ -31,43 +31,37 @@ impl StackConfig {
     /// Lays the settings of this file over `configs`.
     pub(in crate::stack) fn lay_over(&self, configs: &mut Configs) -> Result<(), BuildError> {
         for (name, section) in &self.sections {
-            let Some(section) = section.as_object() else {
-                return Err(BuildError::of(
-                    name,
-                    format!("it is {section}, and must be a section"),
-                ));
-            };
             let component = Component::ALL.iter().find(|component| component.name() == name);
+            let component = component.ok_or_else(|| unknown(name))?;
+            let not_one =
+                || BuildError::of(name, format!("it is {section}, and must be a section"));
+            let section = section.as_object().ok_or_else(not_one)?;
+            let Configs { timeouts, retry, admission, quota, rate_limit, .. } = configs;
             match component {
-                Some(Component::Deadline) => limit(name, section, configs, Timeouts::call)?,
-                Some(Component::Timeout) => limit(name, section, configs, Timeouts::attempt)?,
-                Some(Component::Retry) => lay(name, section, &mut configs.retry, |new, _| new)?,
-                Some(Component::HealthCheck) => {
+                Component::Deadline => limit(name, section, timeouts, Timeouts::call)?,
+                Component::Timeout => limit(name, section, timeouts, Timeouts::attempt)?,
+                Component::Retry => lay(name, section, retry, |new, _| new)?,
+                Component::HealthCheck => {
                     // How a sandbox is found to be alive is no setting of the layer.
                     self.probe()?;
                     let mut section = section.clone();
                     section.remove("probe");
-                    let check = &mut configs.health_check;
-                    lay(name, &section, check, health_check::Config::inherit)?;
+                    lay(name, &section, &mut configs.health_check, health_check::Config::inherit)?;
                 }
-                Some(Component::Admission) => {
-                    lay(name, section, &mut configs.admission, admission::Config::inherit)?;
+                Component::Admission => lay(name, section, admission, admission::Config::inherit)?,
+                Component::Quota => lay(name, section, quota, QuotaConfig::inherit)?,
+                Component::RateLimit => {
+                    lay(name, section, rate_limit, rate_limit::Config::inherit)?;
                 }
-                Some(Component::Quota) => {
-                    lay(name, section, &mut configs.quota, QuotaConfig::inherit)?;
-                }
-                Some(Component::RateLimit) => {
-                    lay(name, section, &mut configs.rate_limit, rate_limit::Config::inherit)?;
-                }
-                Some(Component::CircuitBreaker) => {
+                Component::CircuitBreaker => {
                     let breaker = &mut configs.circuit_breaker;
                     lay(name, section, breaker, circuit_breaker::Config::inherit)?;
                 }
-                Some(Component::Monitor) => {
+                Component::Monitor => {
                     let monitor = configs.monitor.get_or_insert_with(|| MonitorConfig::new(NAME));
                     lay(name, section, monitor, MonitorConfig::inherit)?;
                 }
-                Some(Component::DefaultTemplate) | None => return Err(unknown(name)),
+                Component::DefaultTemplate => return Err(unknown(name)),
             }
         }
         Ok(())
@@ -117,7 +111,7 @@ fn lay<T: Serialize + DeserializeOwned>(
 fn limit(
     name: &str,
     section: &Map<String, Value>,
-    configs: &mut Configs,
+    timeouts: &mut Timeouts,
     set: fn(Timeouts, Operation, Option<Duration>) -> Timeouts,
 ) -> Result<(), BuildError> {
     let limits: BTreeMap<String, Time> = read(name, Value::Object(section.clone()))?;
@@ -128,7 +122,7 @@ fn limit(
             return Err(BuildError::of(format_args!("{name}.{operation}"), why));
         }
         let limit = (limit != Duration::MAX).then_some(limit);
-        configs.timeouts = set(std::mem::take(&mut configs.timeouts), of, limit);
+        *timeouts = set(std::mem::take(timeouts), of, limit);
     }
     Ok(())
 }
