@@ -261,11 +261,11 @@ fn a_file_that_says_one_thing_twice_is_rejected_by_both_names() {
         from_json(&format!("{{{set}, {of_others}}}")).unwrap();
     }
     let told = from_json(&format!(r#"{{"plan": "pro", {custom}}}"#)).unwrap_err();
-    assert_eq!(told, "plan: `custom_plan` is set as well; remove `plan` to use its numbers");
+    assert_eq!(told, "plan: `custom_plan` is set as well; remove `plan` to have those numbers");
 
     let twice = [
-        (r#"{"plan": "pro", "plan": "hobby"}"#, "duplicate field `plan`"),
-        (r#"{"retry": {}, "retry": {}}"#, "`retry` is set twice"),
+        (r#"{"plan": "pro", "plan": "hobby"}"#, "the file: duplicate field `plan`"),
+        (r#"{"retry": {}, "retry": {}}"#, "the file: `retry` is set twice; remove one of them"),
         (r#"{"retry": {"attempts": 1, "attempts": 2}}"#, "`retry.attempts` is set twice"),
         (
             r#"{"timeout": {"file_read": "1s", "file_read": "2s"}}"#,

@@ -100,7 +100,7 @@ impl StackConfig {
     /// one thing: the error names it as a whole, such as `retry.transient.first`.
     pub fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, BuildError> {
         let config: Self = serde_path_to_error::deserialize(from)
-            .map_err(|error| BuildError::of(error.path(), error.inner().to_string().trim_end()))?;
+            .map_err(|error| sections::invalid(None, &error))?;
         config.check()?;
         Ok(config)
     }
@@ -118,7 +118,7 @@ impl StackConfig {
             (Some(_), None) => "plan",
             (None, Some(_)) => "custom_plan",
             (Some(_), Some(_)) => {
-                let why = "`custom_plan` is set as well; remove `plan` to use its numbers";
+                let why = "`custom_plan` is set as well; remove `plan` to have those numbers";
                 return Err(BuildError::of("plan", why));
             }
         };
@@ -130,15 +130,11 @@ impl StackConfig {
         // No plan sets a pace there.
         let paced = self.preset != Some(Preset::Classic);
         let mut planned = PLANNED.iter().filter(|name| paced || !name.contains("paces"));
-        match planned.find(|name| is_set(name)) {
-            None => Ok(()),
-            Some(name) => {
-                let why = format!(
-                    "`{plan}` sets it as well; remove `{name}` and have a `custom_plan` with your numbers, or remove `{plan}`"
-                );
-                Err(BuildError::of(name, why))
-            }
-        }
+        let Some(name) = planned.find(|name| is_set(name)) else { return Ok(()) };
+        let why = format!(
+            "`{plan}` sets it as well; remove `{name}`: numbers of your own belong in a `custom_plan`"
+        );
+        Err(BuildError::of(name, why))
     }
 }
 

@@ -138,13 +138,18 @@ fn named(setting: &str, name: &str) -> Result<Operation, BuildError> {
 }
 
 fn read<T: DeserializeOwned>(name: &str, value: Value) -> Result<T, BuildError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = match error.path().to_string() {
-            root if root == "." => name.to_owned(),
-            path => format!("{name}.{path}"),
-        };
-        BuildError::of(path, error.inner().to_string())
-    })
+    serde_path_to_error::deserialize(value).map_err(|error| invalid(Some(name), &error))
+}
+
+/// What cannot be read in a section, or in a whole file.
+pub(super) fn invalid<E: std::fmt::Display>(
+    section: Option<&str>,
+    error: &serde_path_to_error::Error<E>,
+) -> BuildError {
+    let path = Some(error.path().to_string()).filter(|path| path != ".");
+    let name: Vec<_> = section.into_iter().chain(path.as_deref()).collect();
+    let name = if name.is_empty() { String::from("the file") } else { name.join(".") };
+    BuildError::of(name, error.inner().to_string().trim_end())
 }
 
 /// Reads sections in which no key is there twice: the last one would win in silence.
@@ -203,7 +208,7 @@ impl<'de> Visitor<'de> for Once<'_> {
         while let Some(key) = from.next_key::<String>()? {
             let path = if self.0.is_empty() { key.clone() } else { format!("{}.{key}", self.0) };
             if all.insert(key, from.next_value_seed(Once(&path))?).is_some() {
-                return Err(A::Error::custom(format!("`{path}` is set twice; remove one")));
+                return Err(A::Error::custom(format!("`{path}` is set twice; remove one of them")));
             }
         }
         Ok(Value::Object(all))
