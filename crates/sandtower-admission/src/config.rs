@@ -120,7 +120,7 @@ impl Config {
         self
     }
 
-    /// Takes from `base` what no file has: its name.
+    /// Takes the name from `base`: a file does not set it.
     #[must_use]
     pub fn inherit(self, base: &Self) -> Self {
         Self { name: Arc::clone(&base.name), ..self }

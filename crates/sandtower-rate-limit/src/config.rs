@@ -173,7 +173,7 @@ impl Config {
         self
     }
 
-    /// Takes from `base` what no file has: its name and seed.
+    /// Takes the name and seed from `base`: a file does not set them.
     pub fn inherit(self, base: &Self) -> Self {
         Self { name: Arc::clone(&base.name), seed: base.seed.clone(), ..self }
     }

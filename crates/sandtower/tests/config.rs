@@ -176,8 +176,7 @@ fn configured(builder: Builder) -> Vec<String> {
         })
         .build()
         .unwrap();
-    let seen = std::mem::take(&mut *seen.lock().unwrap());
-    seen
+    std::mem::take(&mut *seen.lock().unwrap())
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn every_setting_is_in_its_table_and_no_other() {
         let listed: Vec<String> =
             table(&document, heading).into_iter().map(|mut row| row.swap_remove(0)).collect();
         let (setters, all) = functions(&read(format!("crates/{path}")));
-        // What `inherit` takes is what no file has.
+        // `inherit` sets what a file does not.
         for setter in setters.into_iter().filter(|setter| setter != "inherit") {
             assert!(listed.contains(&setter), "{name}: {setter} is not listed");
         }

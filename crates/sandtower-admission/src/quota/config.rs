@@ -110,7 +110,7 @@ impl QuotaConfig {
         self
     }
 
-    /// Takes from `base` what no file has: its name, the operations that take and release, and its seed.
+    /// Takes the name, the operations that take and release, and the seed from `base`: a file does not set them.
     pub fn inherit(self, base: &Self) -> Self {
         Self { limit: self.limit, probe: self.probe, lease: self.lease, ..base.clone() }
     }

@@ -214,3 +214,36 @@ impl<'de> Visitor<'de> for Once<'_> {
         Ok(Value::Object(all))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::{Plan, Preset};
+
+    #[test]
+    fn all_settings_by_operation_are_known_and_no_others() {
+        let configs = Preset::default().configs(Plan::default(), Timeouts::default());
+        let all = [
+            serde_json::to_value(configs.retry),
+            serde_json::to_value(configs.health_check),
+            serde_json::to_value(configs.admission),
+            serde_json::to_value(configs.quota),
+            serde_json::to_value(configs.rate_limit),
+            serde_json::to_value(configs.circuit_breaker),
+            serde_json::to_value(MonitorConfig::new(NAME)),
+        ];
+        let is_operation = |name: &str| named("any", name).is_ok();
+        let by_operation = |value: &Value| match value {
+            Value::Object(values) => values.keys().all(|name| is_operation(name)),
+            Value::Array(values) => {
+                values.iter().all(|value| value.as_str().is_some_and(is_operation))
+            }
+            _ => false,
+        };
+        let all = all.into_iter().flat_map(|all| all.unwrap().as_object().unwrap().clone());
+        let mut found: Vec<_> = all.filter(|(_, value)| by_operation(value)).collect();
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let found: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(found, BY_OPERATION);
+    }
+}
