@@ -4,7 +4,12 @@ use sandtower_core::settings::duration;
 use sandtower_core::{Rng, Seed};
 use serde::{Deserialize, Serialize};
 
-use crate::{CircuitBreaker, Cusum, Trip, engine::Settings, open_time::OpenTime, trip::Rule};
+use crate::{
+    CircuitBreaker, Cusum, Trip,
+    engine::Settings,
+    open_time::{OpenFor, OpenTime},
+    trip::Rule,
+};
 
 /// A breaker must not keep its service from being tried for longer than this.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -49,32 +54,6 @@ pub struct Config {
     lease: Duration,
     #[serde(with = "duration")]
     expected: Duration,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    deny_unknown_fields,
-    expecting = "expected a time such as \"60s\", or `{ first = \"1s\", most = \"10s\" }`"
-)]
-enum OpenFor {
-    Exactly(#[serde(with = "duration")] Duration),
-    /// Each time for longer, and drawn.
-    Between {
-        #[serde(with = "duration")]
-        first: Duration,
-        #[serde(with = "duration")]
-        most: Duration,
-    },
-}
-
-impl OpenFor {
-    fn bounds(self) -> (Duration, Duration) {
-        match self {
-            Self::Exactly(time) => (time, time),
-            Self::Between { first, most } => (first, most),
-        }
-    }
 }
 
 impl Config {

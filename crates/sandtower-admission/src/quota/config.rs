@@ -110,7 +110,8 @@ impl QuotaConfig {
         self
     }
 
-    /// Takes the name, the operations that take and release, and the seed from `base`: a file does not set them.
+    /// Takes the name, the operations that take and release a slot, and the seed from `base`: a file
+    /// does not set them.
     pub fn inherit(self, base: &Self) -> Self {
         Self { limit: self.limit, probe: self.probe, lease: self.lease, ..base.clone() }
     }
