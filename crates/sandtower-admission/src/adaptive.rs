@@ -6,6 +6,7 @@ mod tests;
 use std::time::Duration;
 
 use sandtower_core::{About, Completion, Effect, Outcome, Tick};
+use serde::{Deserialize, Serialize};
 
 /// A concurrency limit that follows the service.
 ///
@@ -29,9 +30,11 @@ use sandtower_core::{About, Completion, Effect, Outcome, Tick};
 ///   lowers the limit once.
 /// - Failures that come at once are left to a circuit breaker: they are no sign of overload.
 /// - Far below the limit that failed last it doubles from round to round; at that limit it waits.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Adaptive {
     pub(crate) initial: u32,
+    #[serde(skip)]
     pub(crate) floor: u32,
     pub(crate) ceiling: u32,
     pub(crate) tolerance: f64,

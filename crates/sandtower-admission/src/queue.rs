@@ -60,6 +60,11 @@ impl OperationQueue {
         self.limiter.limit()
     }
 
+    /// Its name.
+    pub(crate) fn operation(&self) -> &'static str {
+        self.counters.operation
+    }
+
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight
     }

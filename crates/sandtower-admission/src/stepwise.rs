@@ -6,6 +6,7 @@ mod tests;
 use std::time::Duration;
 
 use sandtower_core::{About, Completion, Outcome, Tick};
+use serde::{Deserialize, Serialize};
 
 /// A concurrency limit for calls that are few, slow and dear, such as creations of sandboxes.
 ///
@@ -22,7 +23,8 @@ use sandtower_core::{About, Completion, Outcome, Tick};
 ///   look normal: they may be slow since too many are in flight.
 /// - Failures that come at once are left to a circuit breaker, and "out of slots" to a
 ///   [`Quota`](crate::Quota): neither says how many calls may be in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Stepwise {
     pub(crate) initial: u32,
     pub(crate) ceiling: u32,

@@ -26,10 +26,13 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// The configuration of a part makes no sense: the error names the part and says what would.
+    /// The configuration of a component is invalid: the error names the component and says what would be
+    /// right.
     pub fn build(self) -> Result<Stack, BuildError> {
         let timeouts = self.e2b.operation_timeouts().clone();
-        let configs = self.changes.apply(self.preset.configs(self.plan, timeouts));
+        let mut configs = self.preset.configs(self.plan, timeouts);
+        self.files.iter().try_for_each(|file| file.lay_over(&mut configs))?;
+        let configs = self.changes.apply(configs);
         let disabled = Disabled(&self.disabled);
         let (e2b, seed) = match self.seed {
             Some(seed) => (self.e2b.seed(seed.clone()), seed),
