@@ -1,22 +1,20 @@
 //! How a simulator is set up.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use crate::{
-    Limits, Plan, Runner, Scenario, Shell, Sim, clock,
-    dice::{Subject, dice, letters, number_of},
-    fault::{Fault, Faults, InvalidFault},
-    sandbox::ENVD_VERSION,
-    world::{InvalidWorld, World},
-};
+use crate::dice::{Subject, dice, letters, number_of};
+use crate::fault::{Fault, InvalidFault};
+use crate::plan::{Limits, Plan};
+use crate::runner::Runner;
+use crate::scenario::Scenario;
+use crate::script::ScriptedRunner;
+use crate::world::{InvalidWorld, World};
 
-/// What a simulator is made from; [`Config::build`] makes it.
+/// What a simulator is created from, by [`Config::build`].
 ///
 /// ```
 /// use sandtower_sim::{Config, Plan, World};
@@ -40,6 +38,9 @@ pub struct Config {
     pub(crate) ledger_capacity: usize,
     pub(crate) runner: Arc<dyn Runner>,
 }
+
+/// The version of envd that is simulated, and that templates have unless they name another.
+pub(crate) const ENVD_VERSION: &str = "0.6.13";
 
 /// What sandboxes are started from.
 #[derive(Clone, Debug)]
@@ -65,7 +66,7 @@ impl Config {
             epoch: SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600),
             call_key: String::from("sandtower-call"),
             ledger_capacity: 10_000,
-            runner: Arc::new(Shell),
+            runner: Arc::new(ScriptedRunner),
         };
         config.template("base").template("code-interpreter-v1")
     }
@@ -166,21 +167,10 @@ impl Config {
         Self { ledger_capacity: sandboxes, ..self }
     }
 
-    /// What runs the commands, in place of the [`Shell`].
+    /// What runs commands and code, in place of the [`ScriptedRunner`].
     #[must_use]
     pub fn runner(self, runner: impl Runner) -> Self {
         Self { runner: Arc::new(runner), ..self }
-    }
-
-    /// The simulator. Its time begins now: build it inside the runtime whose clock it shall share.
-    ///
-    /// # Errors
-    ///
-    /// If the world has a constant that makes no sense, or if a fault does not.
-    pub fn build(mut self) -> Result<Sim, InvalidConfig> {
-        self.world.check()?;
-        let faults = Faults::new(std::mem::take(&mut self.faults), clock::now())?;
-        Ok(Sim::new(self, faults))
     }
 }
 

@@ -1,9 +1,7 @@
 //! The truth about what happened, as no client can know it.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -24,8 +22,8 @@ pub struct Ledger {
     pub requests: BTreeMap<&'static str, u64>,
     /// Connections that were refused or reset instead of giving an answer.
     pub broken_connections: u64,
-    /// Requests that a fault befell, by the fault's name.
-    pub faulted: BTreeMap<String, u64>,
+    /// How often each fault was injected, by its name.
+    pub injected: BTreeMap<String, u64>,
     /// Sandboxes that run, zombies included.
     pub active: u64,
     /// Sandboxes that are paused.
@@ -52,11 +50,11 @@ pub struct CreateCounts {
     pub created: u64,
     /// Of those, the ones that came to be after their caller was told that they had not.
     pub created_late: u64,
-    /// Refusals and failures by status.
-    pub refused: BTreeMap<u16, u64>,
-    /// The 429s for asking too often; they are in `refused` too.
+    /// Rejections and failures by status.
+    pub rejected: BTreeMap<u16, u64>,
+    /// The 429s for asking too often; they are in `rejected` too.
     pub rate_limited: u64,
-    /// The 429s for having too many sandboxes; they are in `refused` too.
+    /// The 429s for having too many sandboxes; they are in `rejected` too.
     pub over_quota: u64,
     /// Creations that are worked on, those that nobody waits for included.
     pub in_flight: u32,
@@ -95,10 +93,10 @@ pub struct SandboxRecord {
     pub paused: bool,
     /// Whether it is dead inside.
     pub zombie: bool,
-    /// Whether the answer that names it never reached its caller: nobody may know of it.
+    /// Whether the response that names it never reached its caller, who may not know of it.
     ///
-    /// Behind a socket, an answer that was handed to the connection counts as having reached.
-    pub answer_lost: bool,
+    /// Behind a socket, a response that was written to the connection counts as having reached it.
+    pub response_lost: bool,
 }
 
 /// How a sandbox ended.

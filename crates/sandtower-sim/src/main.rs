@@ -2,14 +2,11 @@
 
 mod args;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-    time::SystemTime,
-};
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::SystemTime;
 
-use sandtower_sim::{Config, Sim, serve};
-use tokio::net::TcpListener;
+use sandtower_sim::{Config, Sim};
 
 use args::{Args, Asked};
 
@@ -35,15 +32,22 @@ fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
 
 async fn listen(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let sim = simulator(&args)?;
-    let listener = TcpListener::bind(args.listen)
+    // Before the address is printed, so that its reader may end the program at once.
+    let mut signals = Signals::new()?;
+    let server = sim
+        .listen(args.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
-    // Before the address is told, so that whoever reads it may end the program at once.
-    let stopped = stopped()?;
+    // The readiness line: connections are accepted from here on.
     let mut stdout = io::stdout();
-    writeln!(stdout, "listening on http://{}", listener.local_addr()?)?;
+    writeln!(stdout, "listening on {}", server.url())?;
     stdout.flush()?;
-    serve(listener, sim, stopped).await?;
+    signals.next().await;
+    // The second signal does not wait for the requests in progress.
+    tokio::select! {
+        ended = server.shutdown() => ended?,
+        () = signals.next() => {}
+    }
     Ok(())
 }
 
@@ -63,27 +67,38 @@ fn today() -> SystemTime {
     SystemTime::now()
 }
 
-/// Done when the program is asked to end.
+/// What asks the program to end.
 #[cfg(unix)]
-fn stopped() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
+struct Signals(tokio::signal::unix::Signal, tokio::signal::unix::Signal);
 
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.0.recv() => {}
+            _ = self.1.recv() => {}
         }
-    })
+    }
 }
 
-/// Done when the program is asked to end.
+/// What asks the program to end.
 #[cfg(not(unix))]
-fn stopped() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
         drop(tokio::signal::ctrl_c().await);
-    })
+    }
 }
 
 fn complain(complaint: &str) -> ExitCode {

@@ -5,11 +5,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use http::StatusCode;
 
-use crate::{
-    answer::ApiError,
-    dice::{happens, normal},
-    world::World,
-};
+use crate::dice::{happens, normal};
+use crate::response::ApiError;
+use crate::world::World;
 
 /// The fate of one creation, decided when it starts.
 #[derive(Clone, Debug)]

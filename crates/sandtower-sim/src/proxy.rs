@@ -3,7 +3,8 @@
 use http::{Response, StatusCode, header::HOST, request::Parts};
 use serde::Serialize;
 
-use crate::{answer, body::Body};
+use crate::body::Body;
+use crate::response::{self, ApiError};
 
 const SANDBOX_ID: &str = "e2b-sandbox-id";
 const SANDBOX_PORT: &str = "e2b-sandbox-port";
@@ -80,7 +81,27 @@ pub(crate) fn port_closed(sandbox_id: &str, port: u16) -> Response<Body> {
 /// The sandbox is being paused or resumed.
 pub(crate) fn transitioning(sandbox_id: &str) -> Response<Body> {
     let message = "The sandbox is still transitioning. Try again in a moment.";
-    refusal(StatusCode::CONFLICT, sandbox_id, message)
+    rejection(StatusCode::CONFLICT, sandbox_id, message)
+}
+
+/// The sandbox takes no traffic without a token, and the request has none.
+pub(crate) fn no_traffic_token(sandbox_id: &str, header: &str) -> Response<Body> {
+    let problem = format!("Token header '{header}' is missing");
+    traffic_token(sandbox_id, &problem)
+}
+
+/// The sandbox takes no traffic without a token, and the request has another.
+pub(crate) fn wrong_traffic_token(sandbox_id: &str, header: &str) -> Response<Body> {
+    let problem = format!("Provided token in header '{header}' is invalid");
+    traffic_token(sandbox_id, &problem)
+}
+
+fn traffic_token(sandbox_id: &str, problem: &str) -> Response<Body> {
+    let message = format!("Sandbox is secured with traffic access token. {problem}");
+    let code = StatusCode::FORBIDDEN;
+    let body =
+        serde_json::json!({ "sandboxId": sandbox_id, "message": message, "code": code.as_u16() });
+    response::json(code, &body)
 }
 
 /// The most connections that the proxy lets into a sandbox.
@@ -98,21 +119,28 @@ pub(crate) fn too_many_connections(sandbox_id: &str) -> Response<Body> {
         "code": status.as_u16(),
         "connectionLimit": CONNECTION_LIMIT,
     });
-    answer::json(status, &body)
+    response::json(status, &body)
+}
+
+/// The simulator reads too many bodies at a time.
+pub(crate) fn too_many_bodies() -> Response<Body> {
+    let message =
+        "the bodies of all requests in progress take more than 256 MiB; try again shortly";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message).response()
 }
 
 /// The request says neither which sandbox nor that it means none.
 pub(crate) fn nowhere(message: &'static str) -> Response<Body> {
-    answer::text(StatusCode::BAD_REQUEST, message)
+    response::text(StatusCode::BAD_REQUEST, message)
 }
 
-fn refusal(status: StatusCode, sandbox_id: &str, message: &'static str) -> Response<Body> {
-    answer::json(status, &Unreachable { sandbox_id, message, port: None, code: status.as_u16() })
+fn rejection(status: StatusCode, sandbox_id: &str, message: &'static str) -> Response<Body> {
+    response::json(status, &Unreachable { sandbox_id, message, port: None, code: status.as_u16() })
 }
 
 fn unreachable(sandbox_id: &str, message: &'static str, port: Option<u16>) -> Response<Body> {
     let status = StatusCode::BAD_GATEWAY;
-    answer::json(status, &Unreachable { sandbox_id, message, port, code: status.as_u16() })
+    response::json(status, &Unreachable { sandbox_id, message, port, code: status.as_u16() })
 }
 
 #[cfg(test)]

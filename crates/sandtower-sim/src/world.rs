@@ -72,7 +72,7 @@ pub struct World {
     /// Probability that a connection is reset before the request was processed.
     pub connection_reset: f64,
     /// Probability that a connection is reset after the request was processed: its answer is lost.
-    pub answer_lost: f64,
+    pub response_lost: f64,
 }
 
 impl World {
@@ -99,7 +99,7 @@ impl World {
             command_latency: Duration::from_millis(5),
             connection_refused: 0.0,
             connection_reset: 0.0,
-            answer_lost: 0.0,
+            response_lost: 0.0,
         }
     }
 
@@ -157,7 +157,7 @@ impl World {
             ("zombie", self.zombie),
             ("connection_refused", self.connection_refused),
             ("connection_reset", self.connection_reset),
-            ("answer_lost", self.answer_lost),
+            ("response_lost", self.response_lost),
         ]
     }
 
@@ -235,7 +235,7 @@ const SCALED: &[(&str, Scale)] = &[
     ("command_latency", |w, by| w.command_latency = lasting(w.command_latency, by)),
     ("connection_refused", |w, by| w.connection_refused = (w.connection_refused * by).min(1.0)),
     ("connection_reset", |w, by| w.connection_reset = (w.connection_reset * by).min(1.0)),
-    ("answer_lost", |w, by| w.answer_lost = (w.answer_lost * by).min(1.0)),
+    ("response_lost", |w, by| w.response_lost = (w.response_lost * by).min(1.0)),
 ];
 
 const fn at_least_one(count: u32) -> NonZeroU32 {
@@ -283,7 +283,7 @@ mod tests {
             zombie: 0.25,
             connection_refused: 0.25,
             connection_reset: 0.25,
-            answer_lost: 0.25,
+            response_lost: 0.25,
             ..World::stress()
         };
         let before = constants(&world);

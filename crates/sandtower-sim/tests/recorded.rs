@@ -179,7 +179,7 @@ async fn the_sandbox_proxy_answers_as_recorded() {
     let sandbox = Created::new(&sim).await;
     for case in fixture(text) {
         let answer = serde_json::from_value(case["fault"].clone()).unwrap();
-        let fault = Fault { answer: Some(answer), ..Fault::new("x", FaultKind::Answer) };
+        let fault = Fault { response: Some(answer), ..Fault::new("x", FaultKind::Respond) };
         sim.set_faults(vec![Fault { on: vec![String::from("envd")], ..fault }]).unwrap();
         for asked in requests {
             let name = format!("{}: {asked}", case["name"]);

@@ -61,7 +61,8 @@ async fn requests_are_answered_over_a_socket() {
 
 #[tokio::test]
 async fn a_broken_connection_has_no_answer() {
-    let (address, sim, stop, _server) = serving(World { answer_lost: 1.0, ..World::calm() }).await;
+    let (address, sim, stop, _server) =
+        serving(World { response_lost: 1.0, ..World::calm() }).await;
     assert_eq!(exchange(address, &create()).await, "");
     assert_eq!(sim.active(), 1);
     drop(stop);
@@ -98,7 +99,7 @@ async fn each_fault_is_seen_through_a_socket() {
     let promised: usize = promised.lines().next().unwrap().parse().unwrap();
     assert!(head.starts_with("HTTP/1.1 201") && !body.is_empty(), "{cut}");
     assert!(body.len() < promised, "{cut}");
-    let plain = put(r#""kind": "answer", "answer": "balancer_502""#).await;
+    let plain = put(r#""kind": "respond", "response": "balancer_502""#).await;
     assert!(plain.starts_with("HTTP/1.1 502") && plain.ends_with("\r\n\r\nBad Gateway"), "{plain}");
     drop(stop);
 }
@@ -112,6 +113,107 @@ async fn a_silent_connection_does_not_hold_up_the_end() {
     stop.send(()).unwrap();
     time::timeout(secs(10), server).await.unwrap().unwrap();
     drop(silent);
+}
+
+#[tokio::test]
+async fn a_client_that_half_closes_after_its_request_gets_its_response() {
+    let (address, sim, stop, _server) = serving(World::calm()).await;
+    let keep_alive = create().replace("connection: close\r\n", "");
+    for request in [create(), keep_alive] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    }
+    // The stream of a command goes on too.
+    let id = sim.ledger().sandboxes[0].id.clone();
+    let script = r#"{"process":{"cmd":"bash","args":["-c","echo a; sleep 0.2; echo b"]}}"#;
+    let body = common::envelope(script);
+    let head = format!(
+        "POST /process.Process/Start HTTP/1.1\r\nhost: x\r\ne2b-sandbox-id: {id}\r\n\
+         e2b-sandbox-port: 49983\r\ncontent-type: application/connect+json\r\n\
+         x-access-token: {}\r\ncontent-length: {}\r\n\r\n",
+        token(&sim, &id).await,
+        body.len()
+    );
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.contains("exit status 0"), "{answer}");
+    // One that goes away in the middle of its request is gone.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&create().as_bytes()[..create().len() - 5]).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    time::timeout(secs(5), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    drop(stop);
+}
+
+async fn token(sim: &Sim, id: &str) -> String {
+    let info = common::send(sim, common::control("GET", &format!("/sandboxes/{id}"), "")).await;
+    info.json()["envdAccessToken"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_server_is_there_once_it_is_returned_and_goes_when_it_is_told_to() {
+    let sim = Config::new().build().unwrap();
+    let server = sim.listen("127.0.0.1:0").await.unwrap();
+    assert_eq!(server.url(), format!("http://{}", server.address()));
+    assert!(exchange(server.address(), &create()).await.starts_with("HTTP/1.1 201"));
+    let address = server.address();
+    server.shutdown().await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+    let address = sim.listen("127.0.0.1:0").await.unwrap().address();
+    time::timeout(secs(5), async {
+        while TcpStream::connect(address).await.is_ok() {
+            time::sleep(secs(1) / 100).await;
+        }
+    })
+    .await
+    .expect("a server that was dropped goes too");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_second_signal_ends_the_program_at_once() {
+    use std::process::Stdio;
+    use tokio::{
+        io::{AsyncBufReadExt as _, BufReader},
+        process::Command,
+    };
+
+    let mut program = Command::new(env!("CARGO_BIN_EXE_sandtower-sim"))
+        .args(["--listen", "127.0.0.1:0", "--scenario", "stress"])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(program.stdout.take().unwrap()).lines();
+    let told = time::timeout(secs(10), stdout.next_line()).await.unwrap().unwrap().unwrap();
+    let address: SocketAddr = told.strip_prefix("listening on http://").unwrap().parse().unwrap();
+    // A creation of that world is in progress for seconds.
+    let mut busy = TcpStream::connect(address).await.unwrap();
+    busy.write_all(create().as_bytes()).await.unwrap();
+    exchange(address, "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let pid = program.id().unwrap().to_string();
+    let began = time::Instant::now();
+    let signal = async || {
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    };
+    signal().await;
+    // The first one closes the listener; only then is the second one the second.
+    while TcpStream::connect(address).await.is_ok() {
+        time::sleep(secs(1) / 100).await;
+    }
+    signal().await;
+    let ended = time::timeout(secs(10), program.wait()).await.unwrap().unwrap();
+    assert!(ended.success(), "{ended}");
+    assert!(began.elapsed() < secs(2), "{:?}", began.elapsed());
 }
 
 #[cfg(unix)]

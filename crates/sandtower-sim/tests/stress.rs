@@ -177,7 +177,7 @@ fn report(seed: u64, sim: &Sim, seen: &Seen) {
         seen.gave_up,
         median(&seen.creations),
         ledger.creates.max_in_flight,
-        ledger.creates.refused,
+        ledger.creates.rejected,
         ledger.creates.created_late,
     );
 }

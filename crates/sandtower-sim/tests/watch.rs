@@ -67,16 +67,10 @@ async fn a_stream_tells_what_happens_as_it_happens() {
         let told = json!({"filesystem": {"name": name, "type": format!("EVENT_TYPE_{kind}")}});
         assert_eq!(next(&mut body).await, told);
     }
-    send(&sim, sandbox.start("echo x > /tmp/b; chmod 600 /tmp/b; mv /tmp/b /tmp/c; rm /tmp/c"))
-        .await;
-    for (name, kind) in [
-        ("b", "CREATE"),
-        ("b", "WRITE"),
-        ("b", "CHMOD"),
-        ("b", "RENAME"),
-        ("c", "CREATE"),
-        ("c", "REMOVE"),
-    ] {
+    send(&sim, sandbox.start("echo x > /tmp/b; mv /tmp/b /tmp/c; rm /tmp/c")).await;
+    for (name, kind) in
+        [("b", "CREATE"), ("b", "WRITE"), ("b", "RENAME"), ("c", "CREATE"), ("c", "REMOVE")]
+    {
         let told = json!({"filesystem": {"name": name, "type": format!("EVENT_TYPE_{kind}")}});
         assert_eq!(next(&mut body).await, told);
     }

@@ -1,13 +1,11 @@
 //! Errors of the Connect protocol, and the two ways to send one.
 
-use http::{
-    HeaderName, HeaderValue, Response, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_TYPE},
-};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use super::envelope;
-use crate::{answer, body::Body};
+use crate::{body::Body, response};
 
 const CONNECT_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("connect-accept-encoding");
 
@@ -57,7 +55,7 @@ impl Error {
 
     /// The answer of an RPC that is no stream: the error has an HTTP status.
     pub(super) fn unary(&self) -> Response<Body> {
-        let mut answer = answer::json(self.code.status(), self);
+        let mut answer = response::json(self.code.status(), self);
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.code != Code::Unauthenticated {
             answer.headers_mut().insert(ACCEPT_ENCODING, GZIP);

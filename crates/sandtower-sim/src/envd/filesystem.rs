@@ -3,17 +3,13 @@
 use http::{HeaderMap, Response};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    connect::{Code, Error},
-    rpc::{self, Empty},
-};
-use crate::{
-    body::Body,
-    date,
-    files::{Entry, FileError, Files, Kind},
-    service::Received,
-    sim::Shared,
-};
+use super::connect::{Code, Error};
+use super::rpc::{self, Empty};
+use crate::body::Body;
+use crate::date;
+use crate::files::{Entry, FileError, Files, Kind, Metadata};
+use crate::request::Received;
+use crate::state::Shared;
 
 /// How deep a list may go.
 const MAX_DEPTH: u32 = 64;
@@ -57,6 +53,8 @@ pub(super) struct Info {
     owner: String,
     group: String,
     modified_time: String,
+    #[serde(skip_serializing_if = "Metadata::is_empty")]
+    metadata: Metadata,
 }
 
 impl Info {
@@ -74,12 +72,13 @@ impl Info {
             modified_time: date::rfc3339(sim.date(entry.modified)),
             owner: entry.owner,
             path: entry.path,
+            metadata: entry.metadata,
         }
     }
 }
 
 /// Answers an RPC; `method` is the last part of its path.
-pub(super) fn answer(
+pub(super) fn respond(
     sim: &Shared,
     files: &Files,
     method: &str,
@@ -87,11 +86,11 @@ pub(super) fn answer(
 ) -> Response<Body> {
     let headers = &request.parts.headers;
     match method {
-        "Stat" => rpc::answer(request, stat(sim, files, headers, request)),
-        "MakeDir" => rpc::answer(request, make_dir(sim, files, headers, request)),
-        "ListDir" => rpc::answer(request, list_dir(sim, files, headers, request)),
-        "Move" => rpc::answer(request, rename(sim, files, headers, request)),
-        _ => rpc::answer(request, remove(files, headers, request)),
+        "Stat" => rpc::respond(request, stat(sim, files, headers, request)),
+        "MakeDir" => rpc::respond(request, make_dir(sim, files, headers, request)),
+        "ListDir" => rpc::respond(request, list_dir(sim, files, headers, request)),
+        "Move" => rpc::respond(request, rename(sim, files, headers, request)),
+        _ => rpc::respond(request, remove(files, headers, request)),
     }
 }
 

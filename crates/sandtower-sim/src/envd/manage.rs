@@ -8,18 +8,16 @@ use http::Response;
 use serde::{Deserialize, Serialize};
 use tokio::{select, sync::watch};
 
-use super::{
-    connect::{self, Code, Error},
-    process::{self, Config, Follow, Process, Signal},
-    rpc::{self, Empty, Times},
-    start,
-};
-use crate::{
-    body::Body,
-    sandbox::{self, Life},
-    service::Received,
-    sim::Shared,
-};
+use super::connect::{self, Code, Error};
+use super::process::{self, Follow};
+use super::rpc::{self, Empty, Times};
+use super::start::{self, Pty};
+use crate::body::Body;
+use crate::request::Received;
+use crate::runner::{Event, Signal};
+use crate::state::Shared;
+use crate::state::process::{Config, Process, TooMany};
+use crate::state::sandbox::{self, Life};
 
 /// The most that goes through a pipe at a time, as with Linux.
 const CHUNK: usize = 64 * 1024;
@@ -37,14 +35,14 @@ struct Request {
     process: Option<Selector>,
     input: Option<Written>,
     signal: Option<serde_json::Value>,
-    pty: Option<serde::de::IgnoredAny>,
+    pty: Option<Pty>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Written {
     stdin: Option<String>,
-    pty: Option<serde::de::IgnoredAny>,
+    pty: Option<String>,
 }
 
 /// A message of `StreamInput`.
@@ -112,11 +110,15 @@ pub(super) async fn unary(
                 let message = "error closing stdin: stdin not enabled or closed";
                 return Err(Error::new(Code::Internal, message));
             }
-            "SendSignal" => process.signal(signal(message.signal.as_ref())?),
-            "Update" if message.pty.is_some() => {
-                let message = "error resizing tty: tty not assigned to process";
-                return Err(Error::new(Code::Internal, message));
-            }
+            "SendSignal" => process.send(Event::Signal(signal(message.signal.as_ref())?)),
+            "Update" => match message.pty {
+                Some(pty) if process.has_terminal => process.send(Event::Resize(pty.size())),
+                Some(_) => {
+                    let message = "error resizing tty: tty not assigned to process";
+                    return Err(Error::new(Code::Internal, message));
+                }
+                None => {}
+            },
             _ => {}
         }
         Ok(Empty {})
@@ -126,7 +128,7 @@ pub(super) async fn unary(
         outcome = working => outcome,
         () = times.over() => Err(rpc::deadline_exceeded()),
     };
-    rpc::answer(request, outcome)
+    rpc::respond(request, outcome)
 }
 
 /// A request without fields that matter.
@@ -143,7 +145,7 @@ fn list(sim: &Shared, id: &str, request: &Received) -> Response<Body> {
         .iter()
         .map(|process| Info { config: &process.config, pid: process.pid, tag: &process.tag })
         .collect();
-    rpc::answer(request, Ok(Processes { processes }))
+    rpc::respond(request, Ok(Processes { processes }))
 }
 
 /// `Process/Connect`: follows a process that was started by another request.
@@ -152,8 +154,8 @@ pub(super) fn connect(sim: &Arc<Shared>, id: &str, request: &Received) -> Respon
         let times = Times::of(&request.parts.headers)?;
         let message: Request = rpc::first(request)?;
         let (process, life) = find(sim, id, message.process)?;
-        let events = process.listen().map_err(|process::TooMany| start::too_many())?;
-        Ok(Follow { process, events, times, life, kills: false })
+        let events = process.listen().map_err(|TooMany| start::too_many())?;
+        Ok(Follow { pid: process.pid, events, times, life })
     };
     match follow() {
         Ok(follow) => connect::stream(process::follow(Arc::clone(sim), follow)),
@@ -202,11 +204,15 @@ pub(super) async fn stream_input(
 }
 
 async fn write(process: &Process, input: Written) -> Result<(), Error> {
-    if input.pty.is_some() {
-        let message = "error writing to tty: tty not assigned to process";
+    if input.pty.is_some() != process.has_terminal {
+        let message = if process.has_terminal {
+            "error writing to stdin: tty assigned to process"
+        } else {
+            "error writing to tty: tty not assigned to process"
+        };
         return Err(Error::new(Code::Internal, message));
     }
-    let Some(encoded) = input.stdin else { return Ok(()) };
+    let Some(encoded) = input.stdin.or(input.pty) else { return Ok(()) };
     let Ok(decoded) = STANDARD.decode(encoded) else {
         let message = "unmarshal message: invalid value for bytes field stdin";
         return Err(Error::new(Code::InvalidArgument, message));

@@ -8,17 +8,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{self, Instant};
 
-use super::{
-    MAX_BODY,
-    connect::{Code, Error, GZIP},
-    envelope,
-};
-use crate::{
-    answer,
-    body::{Body, Reserve, Reserved},
-    clock, files, gzip, json,
-    service::{Received, Unreadable},
-};
+use super::connect::{Code, Error, GZIP};
+use super::{MAX_BODY, envelope};
+use crate::body::{Body, Reserve, Reserved};
+use crate::request::{Received, Unreadable};
+use crate::{clock, files, gzip, json, response};
 
 const UNARY: &str = "application/json";
 const STREAM_ENCODING: &str = "connect-content-encoding";
@@ -35,14 +29,14 @@ pub(super) fn wrong_format(request: &Received, streams: bool) -> Option<Response
     if given == Some(expected) {
         return None;
     }
-    let mut answer = answer::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let mut response = response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let accepted = HeaderValue::from_static(if streams {
         "application/connect+json"
     } else {
         "application/json, application/json; charset=utf-8"
     });
-    answer.headers_mut().insert(HeaderName::from_static("accept-post"), accepted);
-    Some(answer)
+    response.headers_mut().insert(HeaderName::from_static("accept-post"), accepted);
+    Some(response)
 }
 
 /// The message of an RPC that is no stream.
@@ -102,26 +96,26 @@ fn packed(headers: &HeaderMap, name: &str) -> Result<bool, Error> {
 }
 
 /// The answer of an RPC that is no stream; packed if the request takes that.
-pub(super) fn answer<T: Serialize>(
+pub(super) fn respond<T: Serialize>(
     request: &Received,
     outcome: Result<T, Error>,
 ) -> Response<Body> {
     let message = match outcome {
-        Ok(message) => answer::to_json(&message),
+        Ok(message) => response::to_json(&message),
         Err(error) => return error.unary(),
     };
     let accepted = request.parts.headers.get(header::ACCEPT_ENCODING);
     let accepted = accepted.and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
     let packs = accepted.split(',').any(|coding| coding.trim() == "gzip");
     let message = if packs { gzip::pack(&message) } else { message };
-    let mut answer = answer::json_text(StatusCode::OK, message);
-    let headers = answer.headers_mut();
+    let mut response = response::json_text(StatusCode::OK, message);
+    let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(UNARY));
     headers.insert(header::ACCEPT_ENCODING, GZIP);
     if packs {
         headers.insert(header::CONTENT_ENCODING, GZIP);
     }
-    answer
+    response
 }
 
 /// An answer without fields.
@@ -155,10 +149,15 @@ impl Times {
 
     /// Done when the time is over, if it ever is.
     pub(super) async fn over(self) {
-        match self.deadline {
-            Some(deadline) => time::sleep_until(deadline).await,
-            None => std::future::pending().await,
-        }
+        over(self.deadline).await;
+    }
+}
+
+/// Done at a deadline, if there is one.
+pub(super) async fn over(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

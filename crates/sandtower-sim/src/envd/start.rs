@@ -5,18 +5,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use http::Response;
 use serde::Deserialize;
 
-use super::{
-    connect::{self, Code, Error},
-    process::{self, Config, Follow, Process},
-    rpc::{self, Times},
-};
-use crate::{
-    body::Body,
-    files::{self, Files},
-    runner::Command,
-    service::Received,
-    sim::Shared,
-};
+use super::connect::{self, Code, Error};
+use super::process::{self, Follow, Started};
+use super::rpc::{self, Times};
+use crate::body::Body;
+use crate::files::{self, Files};
+use crate::request::Received;
+use crate::runner::{Command, Output, Size};
+use crate::state::Shared;
+use crate::state::process::{Config, Process, TooMany};
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -24,7 +21,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 #[serde(default)]
 struct StartRequest {
     process: Option<ConfigMessage>,
-    pty: Option<serde::de::IgnoredAny>,
+    pty: Option<Pty>,
     tag: Option<String>,
     stdin: Option<bool>,
 }
@@ -38,9 +35,31 @@ struct ConfigMessage {
     cwd: Option<String>,
 }
 
+/// The terminal of a process.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Pty {
+    size: Option<PtySize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+struct PtySize {
+    cols: u16,
+    rows: u16,
+}
+
+impl Pty {
+    pub(super) fn size(self) -> Size {
+        let PtySize { cols, rows } = self.size.unwrap_or_default();
+        Size { columns: cols, rows }
+    }
+}
+
 /// What is to be started.
 #[derive(Debug)]
 struct Draft {
+    terminal: Option<Size>,
     config: Config,
     tag: Option<String>,
     stdin: bool,
@@ -56,18 +75,18 @@ pub(super) fn start(
     files: &Files,
     request: &Received,
 ) -> Response<Body> {
-    match read(files, request).and_then(|draft| fork(sim, id, draft)) {
+    match read(sim, files, request).and_then(|draft| fork(sim, id, draft)) {
         Ok(follow) => connect::stream(process::follow(Arc::clone(sim), follow)),
         Err(error) => error.in_stream(),
     }
 }
 
-fn read(files: &Files, request: &Received) -> Result<Draft, Error> {
+fn read(sim: &Shared, files: &Files, request: &Received) -> Result<Draft, Error> {
     let headers = &request.parts.headers;
     let times = Times::of(headers)?;
     let message: StartRequest = rpc::first(request)?;
-    if message.pty.is_some() {
-        return Err(Error::new(Code::Unimplemented, "a pty is not simulated yet"));
+    if message.pty.is_some() && !sim.config.runner.has_terminals() {
+        return Err(Error::new(Code::Unimplemented, "not simulated: a pty"));
     }
     let user = rpc::user(headers)?;
     let process = message.process.unwrap_or_default();
@@ -81,6 +100,7 @@ fn read(files: &Files, request: &Received) -> Result<Draft, Error> {
         }
     };
     Ok(Draft {
+        terminal: message.pty.map(Pty::size),
         config: Config { cmd: process.cmd, args: process.args, envs: process.envs, cwd },
         tag: message.tag,
         // Clients from before the field write to every process.
@@ -93,7 +113,7 @@ fn read(files: &Files, request: &Received) -> Result<Draft, Error> {
 
 /// Makes a process of the sandbox, which may have ended meanwhile.
 fn fork(sim: &Arc<Shared>, id: &str, draft: Draft) -> Result<Follow, Error> {
-    let Draft { config, tag, stdin, directory, user, times } = draft;
+    let Draft { terminal, config, tag, stdin, directory, user, times } = draft;
     let mut state = sim.state();
     let sandbox = state.sandboxes.get_mut(id).ok_or_else(|| no_more(id))?;
     let Some(pid) = sandbox.next_pid() else {
@@ -104,7 +124,7 @@ fn fork(sim: &Arc<Shared>, id: &str, draft: Draft) -> Result<Follow, Error> {
     let own = [
         ("E2B_SANDBOX", "true"),
         ("E2B_SANDBOX_ID", id),
-        ("E2B_TEMPLATE_ID", &sandbox.template_id),
+        ("E2B_TEMPLATE_ID", sandbox.settings.template_id.as_str()),
         ("HOME", home),
         ("LOGNAME", &user),
         ("PATH", PATH),
@@ -113,7 +133,7 @@ fn fork(sim: &Arc<Shared>, id: &str, draft: Draft) -> Result<Follow, Error> {
     ];
     let mut environment: BTreeMap<_, _> =
         own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    environment.extend(sandbox.env_vars.clone());
+    environment.extend(sandbox.settings.env_vars.clone());
     environment.extend(config.envs.clone());
     let command = Command {
         program: config.cmd.clone(),
@@ -123,15 +143,19 @@ fn fork(sim: &Arc<Shared>, id: &str, draft: Draft) -> Result<Follow, Error> {
         user,
         pid,
         files: sandbox.files.clone(),
+        terminal,
     };
-    let (process, input) = Process::new(pid, tag, config, stdin);
+    let (output, chunks) = Output::new();
+    let (process, io) = Process::new(pid, tag, config, stdin, terminal.is_some(), output);
     let process = Arc::new(process);
     sandbox.processes.insert(pid, Arc::clone(&process));
     let life = sandbox.life.subscribe();
-    let events = process.listen().map_err(|process::TooMany| too_many())?;
-    let follow =
-        Follow { process: Arc::clone(&process), events, times, life: life.clone(), kills: true };
-    tokio::spawn(process::run(Arc::clone(sim), id.to_owned(), process, command, input, life));
+    let events = process.listen().map_err(|TooMany| too_many())?;
+    let follow = Follow { pid, events, times, life: life.clone() };
+    // The deadline is the server's: it ends the process though its client has gone.
+    let deadline = times.deadline;
+    let started = Started { sandbox: id.to_owned(), command, io, chunks, deadline, life };
+    tokio::spawn(process::run(Arc::clone(sim), process, started));
     Ok(follow)
 }
 

@@ -5,12 +5,10 @@ use std::{future::Future, sync::Arc};
 use bytes::Bytes;
 use tokio::{select, sync::watch};
 
-use crate::{
-    body::{Body, Sender},
-    error::ConnectionError,
-    sandbox::{self, Life},
-    sim::Shared,
-};
+use crate::body::{Body, Sender};
+use crate::error::ConnectionError;
+use crate::state::Shared;
+use crate::state::sandbox::{self, Life};
 
 /// The body of a stream that `write` writes, up to its last envelope, which it returns.
 ///

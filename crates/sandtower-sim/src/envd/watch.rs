@@ -6,19 +6,16 @@ use http::Response;
 use serde::{Deserialize, Serialize};
 use tokio::{select, time};
 
-use super::{
-    connect::{self, Code, Error},
-    envelope,
-    filesystem::Info,
-    rpc::{self, Empty, Times},
-    start, stream,
-};
+use super::connect::{self, Code, Error};
+use super::filesystem::Info;
+use super::rpc::{self, Empty, Times};
+use super::{envelope, start, stream};
 use crate::{
     body::{Body, Sender},
     dice::{Subject, dice, letters, number_of},
     files::{Change, Event, FileError, Files, Kind, Overflow, TooManyWatchers, Watched, Watcher},
-    service::Received,
-    sim::Shared,
+    request::Received,
+    state::Shared,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -139,9 +136,9 @@ pub(super) fn unary(
     request: &Received,
 ) -> Response<Body> {
     match method {
-        "CreateWatcher" => rpc::answer(request, create(sim, id, files, request)),
-        "GetWatcherEvents" => rpc::answer(request, events(sim, files, request)),
-        _ => rpc::answer(request, remove(files, request)),
+        "CreateWatcher" => rpc::respond(request, create(sim, id, files, request)),
+        "GetWatcherEvents" => rpc::respond(request, events(sim, files, request)),
+        _ => rpc::respond(request, remove(files, request)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is known of a file, and why something cannot be done with one.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use tokio::time::Instant;
 
@@ -28,6 +28,8 @@ pub struct Entry {
     pub mode: u32,
     /// Whose it is.
     pub owner: String,
+    /// Its own metadata, as it was uploaded with it.
+    pub metadata: BTreeMap<String, String>,
     /// When it was last changed.
     pub(crate) modified: Instant,
 }

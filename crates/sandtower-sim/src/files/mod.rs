@@ -5,20 +5,16 @@ mod path;
 mod tree;
 mod watcher;
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
 pub use entry::{Entry, FileError, Kind};
 pub(crate) use path::{home, is_user};
-pub(crate) use tree::Change;
+pub(crate) use tree::{Change, Metadata};
 use tree::{Owner, Tree};
 use watcher::Watchers;
 pub(crate) use watcher::{Event, Overflow, TooManyWatchers, Watched, Watcher};
@@ -43,7 +39,8 @@ struct Volume {
     /// Never locked before the tree.
     watchers: Mutex<Watchers>,
     budget: Budget,
-    ended: watch::Sender<bool>,
+    /// Counts what ends all that works in the sandbox: a boot, and its end.
+    stops: watch::Sender<u64>,
 }
 
 /// What the files of a simulator's sandboxes take of its memory.
@@ -52,9 +49,30 @@ pub(crate) struct Budget(Arc<AtomicU64>);
 
 impl Files {
     pub(crate) fn new(budget: Budget) -> Self {
-        let tree = Mutex::new(Tree::new());
-        let watchers = Mutex::default();
-        Self(Arc::new(Volume { tree, watchers, budget, ended: watch::Sender::new(false) }))
+        Self::of(Tree::new(), budget)
+    }
+
+    fn of(tree: Tree, budget: Budget) -> Self {
+        let (tree, watchers) = (Mutex::new(tree), Mutex::default());
+        Self(Arc::new(Volume { tree, watchers, budget, stops: watch::Sender::default() }))
+    }
+
+    /// A copy: neither sees what becomes of the other.
+    pub(crate) fn fork(&self) -> Result<Self, FileError> {
+        let mut tree = self.tree().clone();
+        tree.note_changes(false);
+        if tree.used() > self.0.budget.left() {
+            return Err(FileError::NoSpace);
+        }
+        self.0.budget.take(tree.used());
+        Ok(Self::of(tree, self.0.budget.clone()))
+    }
+
+    /// The sandbox boots: whatever works with its files ends.
+    pub(crate) fn boot(&self, id: &str) {
+        self.tree().boot(id);
+        *self.watchers() = Watchers::default();
+        self.0.stops.send_modify(|stops| *stops += 1);
     }
 
     /// What a file holds.
@@ -78,18 +96,22 @@ impl Files {
         owner: &str,
     ) -> Result<(), FileError> {
         let (path, owner) = (path::clean(path)?, Owner::maker(owner));
-        self.change(|tree| tree.make_parents(&path, owner)?.write(&path, content.into(), owner))
+        let content = content.into();
+        self.change(|tree| tree.make_parents(&path, owner)?.write(&path, content, owner, None))
     }
 
-    /// As [`write`](Self::write), the way envd does it: whose the file is is set afterwards.
+    /// As [`write`](Self::write), the way envd does it: the owner is set afterwards, and metadata
+    /// replaces what was there.
     pub(crate) fn upload(
         &self,
         path: &str,
-        content: impl Into<Bytes>,
+        content: Bytes,
         owner: &str,
+        metadata: Metadata,
     ) -> Result<(), FileError> {
         let (path, owner) = (path::clean(path)?, Owner::given(owner));
-        self.change(|tree| tree.make_parents(&path, owner)?.write(&path, content.into(), owner))
+        let metadata = Some(metadata);
+        self.change(|tree| tree.make_parents(&path, owner)?.write(&path, content, owner, metadata))
     }
 
     /// Adds to the end of a file that lies in a directory; makes it if it is not there.
@@ -109,7 +131,7 @@ impl Files {
     /// As for [`append`](Self::append).
     pub fn truncate(&self, path: &str, owner: &str) -> Result<(), FileError> {
         let (path, owner) = (path::clean(path)?, Owner::maker(owner));
-        self.change(|tree| tree.in_directory(&path)?.write(&path, Bytes::new(), owner))
+        self.change(|tree| tree.in_directory(&path)?.write(&path, Bytes::new(), owner, None))
     }
 
     /// Makes a directory, and those above it.
@@ -126,16 +148,6 @@ impl Files {
     pub(crate) fn provide_directory(&self, path: &str, owner: &str) -> Result<(), FileError> {
         let (path, owner) = (path::clean(path)?, Owner::given(owner));
         self.change(|tree| tree.make_parents(&path, owner)?.make_directory(&path, owner))
-    }
-
-    /// Sets the permissions of a file or a directory, of which only the last nine bits count.
-    ///
-    /// # Errors
-    ///
-    /// If it is not there.
-    pub fn set_mode(&self, path: &str, mode: u32) -> Result<(), FileError> {
-        let path = path::clean(path)?;
-        self.change(|tree| tree.set_mode(&path, mode))
     }
 
     /// Removes a file or a directory with all that is in it.
@@ -217,10 +229,13 @@ impl Files {
         self.watchers().remove(name)
     }
 
-    /// Done when the sandbox has ended.
-    pub(crate) async fn ended(&self) {
-        // An error means that the volume is gone, which it is not while this handle lives.
-        drop(self.0.ended.subscribe().wait_for(|ended| *ended).await);
+    /// Done when the sandbox has ended, or boots; from when this is called, not polled.
+    pub(crate) fn stopped(&self) -> impl Future<Output = ()> + use<> {
+        let mut stops = self.0.stops.subscribe();
+        async move {
+            // An error means that the sandbox is gone.
+            drop(stops.changed().await);
+        }
     }
 
     /// The sandbox has ended: what was in the files is forgotten.
@@ -230,7 +245,7 @@ impl Files {
         *tree = Tree::closed();
         *self.watchers() = Watchers::default();
         drop(tree);
-        self.0.ended.send_replace(true);
+        self.0.stops.send_modify(|stops| *stops += 1);
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {

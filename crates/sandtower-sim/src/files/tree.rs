@@ -5,11 +5,9 @@ use std::{collections::BTreeMap, ops::Bound};
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::{
-    SANDBOX_CAPACITY,
-    entry::{Entry, FileError, Kind},
-    path::parent,
-};
+use super::SANDBOX_CAPACITY;
+use super::entry::{Entry, FileError, Kind};
+use super::path::parent;
 use crate::clock;
 
 /// What an entry costs besides its path and its content.
@@ -23,6 +21,10 @@ const DIRECTORIES: &[(&str, &str)] = &[
     ("/home", "root"),
     ("/home/user", "user"),
     ("/opt", "root"),
+    ("/proc", "root"),
+    ("/proc/sys", "root"),
+    ("/proc/sys/kernel", "root"),
+    ("/proc/sys/kernel/random", "root"),
     ("/root", "root"),
     ("/tmp", "root"),
     ("/usr", "root"),
@@ -31,17 +33,24 @@ const DIRECTORIES: &[(&str, &str)] = &[
     ("/var", "root"),
 ];
 
-#[derive(Debug)]
+/// Where Linux tells which boot this is.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// A file's own metadata, which envd keeps in extended attributes.
+pub(crate) type Metadata = BTreeMap<String, String>;
+
+#[derive(Clone, Debug)]
 struct Node {
     /// `None` of a directory.
     content: Option<Bytes>,
     mode: u32,
     owner: String,
     modified: Instant,
+    metadata: Metadata,
 }
 
 /// The files of one sandbox, by their clean paths.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tree {
     nodes: BTreeMap<String, Node>,
     used: u64,
@@ -92,6 +101,13 @@ impl Tree {
             tree.nodes.insert((*path).to_owned(), Node::directory(owner));
         }
         tree
+    }
+
+    /// Sets which boot this is.
+    pub(super) fn boot(&mut self, id: &str) {
+        let content = Some(Bytes::from(format!("{id}\n")));
+        let node = Node { content, mode: 0o444, ..Node::file("root") };
+        self.nodes.insert(BOOT_ID.to_owned(), node);
     }
 
     /// The tree of a sandbox that has ended: nothing can be written to it.
@@ -194,29 +210,44 @@ impl Tree {
         }
     }
 
-    pub(super) fn write(&mut self, path: &str, content: Bytes, owner: Owner<'_>) -> Done {
-        let size = content.len() as u64;
-        let is_new = !self.nodes.contains_key(path);
-        match self.nodes.get(path) {
+    /// Replaces what a file holds, and its metadata if there is some given.
+    pub(super) fn write(
+        &mut self,
+        path: &str,
+        content: Bytes,
+        owner: Owner<'_>,
+        metadata: Option<Metadata>,
+    ) -> Done {
+        let before = match self.nodes.get(path) {
             Some(Node { content: None, .. }) => return Err(FileError::IsDirectory),
-            Some(Node { content: Some(before), .. }) => {
-                let before = before.len() as u64;
-                self.charge(size.saturating_sub(before))?;
-                self.used = self.used.saturating_sub(before.saturating_sub(size));
+            Some(node) => Some((node.held(), node.metadata.clone())),
+            None => None,
+        };
+        let is_new = before.is_none();
+        let (held, kept) = before.unwrap_or_default();
+        let node = Node {
+            // A slice would keep the whole request in memory that it came with.
+            content: Some(Bytes::copy_from_slice(&content)),
+            metadata: metadata.unwrap_or(kept),
+            ..Node::file(owner.name)
+        };
+        let needed = node.held() + if is_new { cost(path) } else { 0 };
+        self.charge(needed.saturating_sub(held))?;
+        self.used = self.used.saturating_sub(held.saturating_sub(needed));
+        match self.nodes.get_mut(path) {
+            Some(before) => {
+                (before.content, before.metadata) = (node.content, node.metadata);
+                before.modified = node.modified;
             }
-            None => self.charge(cost(path) + size)?,
+            None => drop(self.nodes.insert(path.to_owned(), node)),
         }
-        let node = self.nodes.entry(path.to_owned()).or_insert_with(|| Node::file(owner.name));
-        // A slice would keep the whole request in memory that it came with.
-        node.content = Some(Bytes::copy_from_slice(&content));
-        node.modified = clock::now();
         if is_new {
             self.note_made(path, owner);
         } else if owner.given {
             self.note(Change::Chmod, path);
         }
         // That what was there is gone is a change too.
-        if size > 0 || !is_new {
+        if !content.is_empty() || !is_new {
             self.note(Change::Write, path);
         }
         Ok(())
@@ -243,15 +274,6 @@ impl Tree {
         if !more.is_empty() {
             self.note(Change::Write, path);
         }
-        Ok(())
-    }
-
-    pub(super) fn set_mode(&mut self, path: &str, mode: u32) -> Done {
-        self.look(path)?;
-        if let Some(node) = self.nodes.get_mut(path) {
-            node.mode = mode & 0o777;
-        }
-        self.note(Change::Chmod, path);
         Ok(())
     }
 
@@ -343,9 +365,8 @@ impl Tree {
     }
 
     fn release(&mut self, path: &str, node: &Node) {
-        let size = node.content.as_ref().map_or(0, Bytes::len) as u64;
         // The directories that a sandbox begins with cost nothing.
-        self.used = self.used.saturating_sub(cost(path) + size);
+        self.used = self.used.saturating_sub(cost(path) + node.held());
     }
 }
 
@@ -360,12 +381,23 @@ fn inside(path: &str) -> String {
 
 impl Node {
     fn directory(owner: &str) -> Self {
-        Self { content: None, mode: 0o755, owner: owner.to_owned(), modified: clock::now() }
+        Self { content: None, mode: 0o755, ..Self::file(owner) }
     }
 
     fn file(owner: &str) -> Self {
-        let content = Some(Bytes::new());
-        Self { content, mode: 0o644, owner: owner.to_owned(), modified: clock::now() }
+        Self {
+            content: Some(Bytes::new()),
+            mode: 0o644,
+            owner: owner.to_owned(),
+            modified: clock::now(),
+            metadata: Metadata::new(),
+        }
+    }
+
+    /// How many bytes it holds.
+    fn held(&self) -> u64 {
+        let metadata = self.metadata.iter().map(|(key, value)| key.len() + value.len());
+        (self.content.as_ref().map_or(0, Bytes::len) + metadata.sum::<usize>()) as u64
     }
 
     fn entry(&self, path: &str) -> Entry {
@@ -374,6 +406,7 @@ impl Node {
             None => (Kind::Directory, 4_096),
         };
         let (mode, owner, modified) = (self.mode, self.owner.clone(), self.modified);
-        Entry { path: path.to_owned(), kind, size, mode, owner, modified }
+        let metadata = self.metadata.clone();
+        Entry { path: path.to_owned(), kind, size, mode, owner, metadata, modified }
     }
 }

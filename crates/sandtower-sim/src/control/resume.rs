@@ -1,0 +1,38 @@
+//! `POST /sandboxes/{id}/resume`: the old way to resume; 201, or 409 for a sandbox that runs.
+
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::{Call, Outcome, conflict, describe};
+use crate::response;
+use crate::state::owned;
+use crate::state::resume::{self, Resumption};
+
+const DEFAULT_TIMEOUT: i32 = 15;
+
+#[derive(Debug, Default, Deserialize)]
+struct Request {
+    timeout: Option<i32>,
+    memory: Option<bool>,
+}
+
+pub(super) async fn resume(call: Call<'_>) -> Outcome {
+    let request: Request = call.parse_optional()?;
+    let lifetime = call.new_lifetime(request.timeout.unwrap_or(DEFAULT_TIMEOUT))?;
+    let id = call.id;
+    {
+        let state = call.sim.state();
+        let sandbox = owned(&state, call.team, id)?;
+        if !sandbox.is_paused() {
+            return Err(conflict(format!("Sandbox \"{id}\" is already running")));
+        }
+        if sandbox.resuming {
+            let message = format!("Sandbox \"{id}\" is already being started");
+            return Err(conflict(message).code("sandbox_start_in_flight"));
+        }
+    }
+    let how = Resumption { lifetime, memory: request.memory.unwrap_or(true) };
+    resume::start(call.sim, Some(call.team), id, how).await?;
+    let state = call.sim.state();
+    Ok(response::json(StatusCode::CREATED, &describe::brief(owned(&state, call.team, id)?)))
+}

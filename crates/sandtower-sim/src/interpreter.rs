@@ -1,0 +1,234 @@
+//! The code interpreter: runs cells in contexts that remember their variables.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header::CONTENT_TYPE};
+use serde::{Deserialize, Serialize};
+use tokio::{select, sync::watch};
+
+use crate::body::{Body, Sender};
+use crate::error::ConnectionError;
+use crate::files::Files;
+use crate::request::Received;
+use crate::response::{self, not_simulated};
+use crate::runner::{Cell, Chunk, Exception, Kernel, Output};
+use crate::state::Shared;
+use crate::state::contexts::{Contexts, HOME, TooMany};
+use crate::state::sandbox::{self, Life};
+use crate::{clock, date, json, proxy};
+
+/// The port that the interpreter listens on.
+pub(crate) const PORT: u16 = 49999;
+
+#[derive(Debug, Deserialize)]
+struct Execute {
+    code: String,
+    context_id: Option<String>,
+    language: Option<String>,
+    env_vars: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct NewContext {
+    language: Option<String>,
+    cwd: Option<String>,
+}
+
+/// A line of the response.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line<'a> {
+    NumberOfExecutions { execution_count: u32 },
+    Stdout { text: &'a str, timestamp: String },
+    Stderr { text: &'a str, timestamp: String },
+    Result { text: &'a str, is_main_result: bool },
+    Error { name: &'a str, value: &'a str, traceback: &'a str },
+    EndOfExecution,
+}
+
+/// What the interpreter needs of the sandbox that it is in.
+#[derive(Debug)]
+pub(crate) struct Inside {
+    pub(crate) contexts: Arc<Mutex<Contexts>>,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) files: Files,
+    pub(crate) life: watch::Receiver<Life>,
+}
+
+/// Answers a request to the interpreter's port.
+pub(crate) fn respond(sim: &Arc<Shared>, inside: Inside, request: &Received) -> Response<Body> {
+    let (method, path) = (&request.parts.method, request.parts.uri.path());
+    let segments: Vec<_> = path.trim_matches('/').split('/').collect();
+    let (contexts, runner) = (|| locked(&inside.contexts), &*sim.config.runner);
+    let done = |found: bool, id: &str| {
+        if found { response::json(StatusCode::OK, &()) } else { no_context(id) }
+    };
+    match (method, segments.as_slice()) {
+        (&Method::GET, ["health"]) => response::json(StatusCode::OK, &"OK"),
+        (&Method::POST, ["execute"]) => execute(sim, inside, request),
+        (&Method::GET, ["contexts"]) => {
+            response::json(StatusCode::OK, &contexts().all().collect::<Vec<_>>())
+        }
+        (&Method::POST, ["contexts"]) => create(sim, &mut contexts(), request),
+        (&Method::DELETE, ["contexts", id]) => done(contexts().remove(id), id),
+        (&Method::POST, ["contexts", id, "restart"]) => done(contexts().restart(runner, id), id),
+        (_, ["health" | "execute" | "contexts", ..]) => {
+            let body = serde_json::json!({"detail": "Method Not Allowed"});
+            response::json(StatusCode::METHOD_NOT_ALLOWED, &body)
+        }
+        _ => response::json(StatusCode::NOT_FOUND, &serde_json::json!({"detail": "Not Found"})),
+    }
+}
+
+fn locked(contexts: &Mutex<Contexts>) -> MutexGuard<'_, Contexts> {
+    contexts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn no_context(id: &str) -> Response<Body> {
+    let id: String = id.chars().take(64).collect();
+    text(StatusCode::NOT_FOUND, format!("Context {id} not found"))
+}
+
+fn text(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = response::json_text(status, Bytes::from(text));
+    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+fn unprocessable(problem: &str) -> Response<Body> {
+    let detail = serde_json::json!([{"type": "json_invalid", "loc": ["body"], "msg": problem}]);
+    let body = serde_json::json!({ "detail": detail });
+    response::json(StatusCode::UNPROCESSABLE_ENTITY, &body)
+}
+
+/// A language by the name that the server has for it.
+fn normalized(language: &str) -> String {
+    match language.to_lowercase().as_str() {
+        "js" => String::from("javascript"),
+        "ts" => String::from("typescript"),
+        other => other.to_owned(),
+    }
+}
+
+fn unknown_language(language: &str) -> Response<Body> {
+    let language: String = language.chars().take(64).collect();
+    not_simulated(format_args!("code in {language}")).response()
+}
+
+fn create(sim: &Shared, contexts: &mut Contexts, request: &Received) -> Response<Body> {
+    let body = request.body.as_deref().unwrap_or_default();
+    let new: NewContext = match json::object(if body.is_empty() { b"{}" } else { body }) {
+        Ok(new) => new,
+        Err(error) => return unprocessable(&error.to_string()),
+    };
+    let language = normalized(new.language.as_deref().unwrap_or("python"));
+    let runner = &*sim.config.runner;
+    if runner.kernel(&language).is_none() {
+        return unknown_language(&language);
+    }
+    match contexts.create(runner, &language, new.cwd.unwrap_or_else(|| HOME.to_owned())) {
+        Ok(context) => response::json(StatusCode::OK, context),
+        Err(TooMany) => text(StatusCode::INTERNAL_SERVER_ERROR, String::from("too many contexts")),
+    }
+}
+
+fn execute(sim: &Arc<Shared>, inside: Inside, request: &Received) -> Response<Body> {
+    let Ok(body) = &request.body else { return proxy::nowhere("request body too large") };
+    let asked: Execute = match json::object(body) {
+        Ok(asked) => asked,
+        Err(error) => return unprocessable(&error.to_string()),
+    };
+    if asked.context_id.is_some() && asked.language.is_some() {
+        let message = "Only one of context_id or language can be provided".to_owned();
+        return text(StatusCode::BAD_REQUEST, message);
+    }
+    let (count, directory, kernel) = {
+        let mut contexts = locked(&inside.contexts);
+        let context = match (&asked.language, asked.context_id.as_deref().unwrap_or("default")) {
+            (Some(language), _) => match contexts.of_language(&normalized(language)) {
+                Some(context) => context,
+                None => return unknown_language(language),
+            },
+            (None, id) => match contexts.get(id) {
+                Some(context) => context,
+                None => return no_context(id),
+            },
+        };
+        let Some(kernel) = context.kernel.clone() else {
+            return unknown_language(&context.language);
+        };
+        context.executions += 1;
+        (context.executions, context.cwd.clone(), kernel)
+    };
+    let mut environment = inside.environment;
+    environment.extend(asked.env_vars.unwrap_or_default());
+    let cell = Cell { code: asked.code, environment, directory, files: inside.files };
+    let (to, body) = Body::stream();
+    let (sim, mut life) = (Arc::clone(sim), inside.life);
+    tokio::spawn(async move {
+        select! {
+            biased;
+            () = sandbox::stopped(&sim, &mut life) => {
+                // A reader that does not read finds the connection gone without this.
+                drop(to.try_send(Err(ConnectionError::reset(true))));
+            }
+            () = to.closed() => {}
+            () = run(&sim, &*kernel, cell, count, &to) => {}
+        }
+    });
+    let mut response = Response::new(body);
+    let content_type = HeaderValue::from_static("application/x-ndjson");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// Runs a cell and sends what it does, line by line.
+async fn run(sim: &Shared, kernel: &dyn Kernel, cell: Cell, count: u32, to: &Sender) {
+    send(to, &Line::NumberOfExecutions { execution_count: count }).await;
+    let (output, mut chunks) = Output::new();
+    let mut executing = pin!(kernel.execute(cell, output));
+    let outcome = loop {
+        select! {
+            biased;
+            Some(chunk) = chunks.recv() => print(sim, chunk, to).await,
+            outcome = &mut executing => break outcome,
+        }
+    };
+    chunks.close();
+    while let Some(chunk) = chunks.recv().await {
+        print(sim, chunk, to).await;
+    }
+    match outcome {
+        Ok(None) => {}
+        Ok(Some(text)) => {
+            // The real server takes a text's quotes off, and leaves what is escaped in it.
+            let bare = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
+            send(to, &Line::Result { text: bare.unwrap_or(&text), is_main_result: true }).await;
+        }
+        Err(Exception { name, value, traceback }) => {
+            send(to, &Line::Error { name: &name, value: &value, traceback: &traceback }).await;
+        }
+    }
+    send(to, &Line::EndOfExecution).await;
+}
+
+async fn print(sim: &Shared, chunk: Chunk, to: &Sender) {
+    let timestamp = date::rfc3339(sim.date(clock::now()));
+    let line = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    match chunk {
+        Chunk::Stdout(bytes) => send(to, &Line::Stdout { text: &line(&bytes), timestamp }).await,
+        Chunk::Stderr(bytes) => send(to, &Line::Stderr { text: &line(&bytes), timestamp }).await,
+    }
+}
+
+async fn send(to: &Sender, line: &Line<'_>) {
+    let mut json = response::to_json(line).to_vec();
+    json.push(b'\n');
+    // Without a reader the execution is about to be given up.
+    drop(to.send(Ok(json.into())).await);
+}

@@ -1,0 +1,370 @@
+//! The commands that are simulated: exactly, or not at all.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time;
+
+use super::io::Io;
+use super::shell::{Shell, say};
+use super::words::{self, Stop};
+use crate::files::{FileError, Kind, home};
+
+/// Each command with the flags that it takes; `*` takes whatever comes.
+const COMMANDS: &[&str] = &[
+    "[ *",
+    ": *",
+    "cat",
+    "cd",
+    "echo *",
+    "env",
+    "exit *",
+    "false *",
+    "ls -a -A",
+    "mkdir -p",
+    "mv",
+    "printf *",
+    "pwd",
+    "rm -f -r -rf",
+    "sleep",
+    "true *",
+    "wc -c -l -w",
+    "whoami",
+];
+
+/// Those that only a shell has.
+const OF_SHELL: &[&str] = &[":", "cd", "exit"];
+
+/// Where programs lie.
+const BINARIES: &[&str] = &["/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin"];
+
+fn not_simulated<T>(what: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::NotSimulated(what.into()))
+}
+
+/// Whether a path names what only a directory of programs can hold.
+pub(super) fn lies_among_binaries(path: &str) -> bool {
+    path.rsplit_once('/').is_none_or(|(directory, _)| BINARIES.contains(&directory))
+}
+
+/// Whether a command is simulated, as far as its words tell before they are expanded.
+pub(super) fn check(words: &[&str]) -> Result<(), Stop> {
+    let literal = |word: &&str| -> Result<Option<String>, Stop> {
+        if word.contains('$') { Ok(None) } else { words::text(word, &|_| String::new()).map(Some) }
+    };
+    let words: Result<Vec<_>, _> = words.iter().map(literal).collect();
+    match words?.as_slice() {
+        [] => Ok(()),
+        [None, ..] => not_simulated("a command whose name is in a variable"),
+        [Some(name), arguments @ ..] => {
+            let arguments: Vec<_> = arguments.iter().flatten().map(String::as_str).collect();
+            check_flags(name, &arguments).map(|_| ())
+        }
+    }
+}
+
+/// A command's name without its directory, if it takes these flags.
+pub(super) fn check_flags<'a>(path: &'a str, arguments: &[&str]) -> Result<&'a str, Stop> {
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("/bin", path));
+    let is_there = BINARIES.contains(&directory) && (path == name || !OF_SHELL.contains(&name));
+    let known = COMMANDS.iter().map(|command| command.split(' ').collect::<Vec<_>>());
+    let Some(known) = { known }.find(|known| is_there && known[0] == name) else {
+        return not_simulated(path);
+    };
+    let is_flag = |argument: &&&str| argument.len() > 1 && argument.starts_with('-');
+    match arguments.iter().filter(is_flag).find(|flag| !known.contains(flag)) {
+        Some(flag) if !known.contains(&"*") => not_simulated(format!("{path} {flag}")),
+        _ => Ok(name),
+    }
+}
+
+/// Runs a command; `prefix` is how the shell begins its own complaints.
+pub(super) async fn run(
+    shell: &mut Shell,
+    prefix: &str,
+    words: &[String],
+    io: &mut Io,
+) -> Result<u8, Stop> {
+    let all: Vec<&str> = words.iter().map(String::as_str).collect();
+    let Some((path, arguments)) = all.split_first() else { return Ok(0) };
+    let name = check_flags(path, arguments)?;
+    let (flags, paths): (Vec<&str>, Vec<&str>) =
+        arguments.iter().partition(|argument| argument.starts_with('-') && argument.len() > 1);
+    let has = |flag: char| flags.iter().any(|flags| flags.contains(flag));
+    Ok(match name {
+        "true" | ":" => 0,
+        "false" => 1,
+        "exit" => return exit(shell.last, prefix, arguments, io).await,
+        "[" => test(shell, arguments)?,
+        "echo" => echo(arguments, io).await,
+        "printf" => io.print(name, formatted(arguments)?).await,
+        "pwd" => io.print(name, format!("{}\n", shell.directory)).await,
+        "whoami" => io.print(name, format!("{}\n", shell.user)).await,
+        "env" if paths.is_empty() => {
+            let line = |(name, value): (&String, &String)| format!("{name}={value}\n");
+            io.print(name, shell.environment.iter().map(line).collect::<String>()).await
+        }
+        "sleep" => sleep(&paths, io).await,
+        "cd" => cd(shell, prefix, &paths, io).await,
+        "cat" => cat(shell, &paths, io).await,
+        "wc" if flags.len() == 1 && paths.len() <= 1 => wc(shell, flags[0], &paths, io).await,
+        "ls" if paths.len() <= 1 => ls(shell, &paths, has('a'), has('A'), io).await,
+        "mkdir" => each(&paths, io, |path| mkdir(shell, path, has('p'))).await,
+        "rm" => each(&paths, io, |path| rm(shell, path, has('r'), has('f'))).await,
+        "mv" if paths.len() == 2 => each(&paths[..1], io, |from| mv(shell, from, paths[1])).await,
+        _ => return not_simulated(format!("{name} with these arguments")),
+    })
+}
+
+/// Does something with each path and prints why it fails, where it does.
+async fn each(paths: &[&str], io: &Io, work: impl Fn(&str) -> Result<(), String>) -> u8 {
+    let mut code = 0;
+    for complaint in paths.iter().filter_map(|path| work(path).err()) {
+        io.complain(complaint + "\n").await;
+        code = 1;
+    }
+    code
+}
+
+async fn exit(last: u8, prefix: &str, arguments: &[&str], io: &Io) -> Result<u8, Stop> {
+    let Some(argument) = arguments.first() else { return Err(Stop::Exit(last)) };
+    // An exit code has eight bits.
+    let code = argument.parse::<i64>().map(|code| code.to_le_bytes()[0]);
+    if code.is_err() {
+        io.complain(format!("{prefix}: exit: {argument}: numeric argument required\n")).await;
+    }
+    Err(Stop::Exit(code.unwrap_or(2)))
+}
+
+async fn echo(mut arguments: &[&str], io: &Io) -> u8 {
+    let (mut end, mut escapes) = ("\n", false);
+    while let [flag @ ("-n" | "-e" | "-ne" | "-en"), rest @ ..] = arguments {
+        escapes |= flag.contains('e');
+        end = if flag.contains('n') { "" } else { end };
+        arguments = rest;
+    }
+    let text = arguments.join(" ");
+    io.print("echo", if escapes { unescaped(&text) } else { text } + end).await
+}
+
+/// The text without the escapes that `echo -e` and `printf` know.
+fn unescaped(text: &str) -> String {
+    let mut pieces =
+        text.split("\\\\").map(|piece| piece.replace("\\n", "\n").replace("\\t", "\t"));
+    let first = pieces.next().unwrap_or_default();
+    pieces.fold(first, |done, piece| done + "\\" + &piece)
+}
+
+/// The format as often as there are arguments for it.
+fn formatted(arguments: &[&str]) -> Result<String, Stop> {
+    let Some((format, mut left)) = arguments.split_first() else {
+        return not_simulated("printf without a format");
+    };
+    let mut text = String::new();
+    loop {
+        let before = left.len();
+        let mut rest = *format;
+        while let Some((plain, after)) = rest.split_once('%') {
+            text.push_str(&unescaped(plain));
+            let argument = left.first().copied();
+            match after.chars().next() {
+                Some('%') => text.push('%'),
+                Some('s') => text.push_str(argument.unwrap_or_default()),
+                Some('d') if argument.is_none_or(|number| number.parse::<i64>().is_ok()) => {
+                    text.push_str(argument.unwrap_or("0"));
+                }
+                _ => return not_simulated(format!("printf {format}")),
+            }
+            left = left.get(usize::from(!after.starts_with('%'))..).unwrap_or_default();
+            rest = &after[1..];
+        }
+        text.push_str(&unescaped(rest));
+        if left.is_empty() || left.len() == before {
+            return Ok(text);
+        }
+    }
+}
+
+async fn sleep(intervals: &[&str], io: &Io) -> u8 {
+    let help = "Try 'sleep --help' for more information.";
+    let mut total = Duration::ZERO;
+    for text in intervals {
+        let Some(interval) = interval(text) else {
+            io.complain(format!("sleep: invalid time interval ‘{text}’\n{help}\n")).await;
+            return 1;
+        };
+        total = total.saturating_add(interval);
+    }
+    if intervals.is_empty() {
+        io.complain(format!("sleep: missing operand\n{help}\n")).await;
+        return 1;
+    }
+    time::sleep(total).await;
+    0
+}
+
+fn interval(text: &str) -> Option<Duration> {
+    let units = [("s", 1.0), ("m", 60.0), ("h", 3_600.0), ("d", 86_400.0), ("", 1.0)];
+    let (number, unit) =
+        units.iter().find_map(|(unit, scale)| Some((text.strip_suffix(unit)?, scale)))?;
+    let seconds = number.parse::<f64>().ok().filter(|seconds| *seconds >= 0.0)? * unit;
+    // More than the clock can count is forever.
+    Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+/// `[ ... ]` of one condition, which `!` negates.
+fn test(shell: &Shell, arguments: &[&str]) -> Result<u8, Stop> {
+    let [words @ .., "]"] = arguments else { return not_simulated("[ without ]") };
+    let (negated, words) = match words {
+        ["!", rest @ ..] => (true, rest),
+        all => (false, all),
+    };
+    let kind = |path: &str| shell.files.entry(&shell.path(path)).map(|entry| entry.kind).ok();
+    let holds = match words {
+        [] => false,
+        [text] | ["-n", text] => !text.is_empty(),
+        ["-z", text] => text.is_empty(),
+        ["-e", path] => kind(path).is_some(),
+        ["-f", path] => kind(path) == Some(Kind::File),
+        ["-d", path] => kind(path) == Some(Kind::Directory),
+        [left, "=" | "==", right] => left == right,
+        [left, "!=", right] => left != right,
+        _ => return not_simulated(format!("[ {} ]", words.join(" "))),
+    };
+    Ok(u8::from(holds == negated))
+}
+
+async fn cd(shell: &mut Shell, prefix: &str, paths: &[&str], io: &Io) -> u8 {
+    let home = shell.environment.get("HOME").cloned().unwrap_or_else(|| home("user").to_owned());
+    let to = paths.first().map_or(home, |path| (*path).to_owned());
+    let problem = match shell.files.entry(&shell.path(&to)) {
+        _ if paths.len() > 1 => String::from("too many arguments"),
+        Ok(entry) if entry.kind == Kind::Directory => {
+            shell.environment.insert(String::from("PWD"), entry.path.clone());
+            shell.directory = entry.path;
+            return 0;
+        }
+        found => format!("{to}: {}", say(found.err().unwrap_or(FileError::NotDirectory))),
+    };
+    io.complain(format!("{prefix}: cd: {problem}\n")).await;
+    1
+}
+
+async fn cat(shell: &Shell, paths: &[&str], io: &mut Io) -> u8 {
+    let mut code = 0;
+    for path in if paths.is_empty() { &["-"] } else { paths } {
+        if *path == "-" {
+            while let Some(bytes) = io.input.read().await {
+                if io.print("cat", bytes).await > 0 {
+                    return 1;
+                }
+            }
+            continue;
+        }
+        match read(shell, path) {
+            Ok(content) => code |= io.print("cat", content).await,
+            Err(error) => {
+                io.complain(format!("cat: {path}: {}\n", say(error))).await;
+                code = 1;
+            }
+        }
+    }
+    code
+}
+
+pub(super) fn read(shell: &Shell, path: &str) -> Result<Bytes, FileError> {
+    if path == "/dev/null" { Ok(Bytes::new()) } else { shell.files.read(&shell.path(path)) }
+}
+
+/// `wc` of one count and one file: the real one does not align that.
+async fn wc(shell: &Shell, flag: &str, paths: &[&str], io: &mut Io) -> u8 {
+    let (mut count, mut in_word) = (0, false);
+    let mut add = |content: &[u8]| {
+        for byte in content {
+            let blank = byte.is_ascii_whitespace();
+            count += usize::from(match flag {
+                "-c" => true,
+                "-l" => *byte == b'\n',
+                _ => !blank && !in_word,
+            });
+            in_word = !blank;
+        }
+    };
+    let mut of = String::new();
+    match paths.first().map(|path| (path, read(shell, path))) {
+        Some((path, Ok(content))) => {
+            add(&content);
+            of = format!(" {path}");
+        }
+        Some((path, Err(error))) => {
+            io.complain(format!("wc: {path}: {}\n", say(error))).await;
+            return 1;
+        }
+        None => {
+            while let Some(bytes) = io.input.read().await {
+                add(&bytes);
+            }
+        }
+    }
+    io.print("wc", format!("{count}{of}\n")).await
+}
+
+async fn ls(shell: &Shell, paths: &[&str], all: bool, almost_all: bool, io: &Io) -> u8 {
+    let path = paths.first().unwrap_or(&".");
+    let listed = shell.files.entry(&shell.path(path)).and_then(|entry| match entry.kind {
+        Kind::File => Ok(format!("{path}\n")),
+        Kind::Directory => {
+            let entries = shell.files.list(&entry.path, 1)?;
+            let names = entries.iter().map(|entry| entry.name());
+            let names = names.filter(|name| all || almost_all || !name.starts_with('.'));
+            let own = if all { ".\n..\n" } else { "" };
+            Ok(names.fold(own.to_owned(), |lines, name| lines + name + "\n"))
+        }
+    });
+    match listed {
+        Ok(lines) => io.print("ls", lines).await,
+        Err(error) => {
+            io.complain(format!("ls: cannot access '{path}': {}\n", say(error))).await;
+            2
+        }
+    }
+}
+
+fn mkdir(shell: &Shell, path: &str, parents: bool) -> Result<(), String> {
+    let full = shell.path(path);
+    let above = full.trim_end_matches('/').rsplit_once('/').map_or("/", |(above, _)| above);
+    let done = if parents || shell.files.is_directory(above) {
+        shell.files.make_directory(&full, &shell.user)
+    } else {
+        Err(FileError::NotFound)
+    };
+    match done {
+        Err(FileError::Exists) if parents && shell.files.is_directory(&full) => Ok(()),
+        done => done.map_err(|e| format!("mkdir: cannot create directory ‘{path}’: {}", say(e))),
+    }
+}
+
+fn rm(shell: &Shell, path: &str, recursive: bool, force: bool) -> Result<(), String> {
+    let full = shell.path(path);
+    let done = if shell.files.is_directory(&full) && !recursive {
+        Err(FileError::IsDirectory)
+    } else {
+        shell.files.remove(&full)
+    };
+    match done {
+        Err(FileError::NotFound) if force => Ok(()),
+        done => done.map_err(|error| format!("rm: cannot remove '{path}': {}", say(error))),
+    }
+}
+
+fn mv(shell: &Shell, from: &str, to: &str) -> Result<(), String> {
+    let (source, mut target, mut shown) = (shell.path(from), shell.path(to), to.to_owned());
+    let cannot_stat = |error| format!("mv: cannot stat '{from}': {}", say(error));
+    shell.files.entry(&source).map_err(cannot_stat)?;
+    if shell.files.is_directory(&target) {
+        let base = source.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        (target, shown) = (format!("{target}/{base}"), format!("{to}/{base}"));
+    }
+    let moved = shell.files.rename(&source, &target, &shell.user);
+    moved.map_err(|error| format!("mv: cannot move '{from}' to '{shown}': {}", say(error)))
+}
