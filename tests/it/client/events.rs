@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sandtower::e2b::{Client, EVENTS, NewSandbox};
 use sandtower::stack::{Plan, Stack};
-use sandtower_sim::{Fault, FaultResponse, FaultKind};
+use sandtower_sim::{Fault, FaultKind, FaultResponse};
 use tokio::time::sleep;
 
 use super::config;

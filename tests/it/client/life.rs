@@ -13,7 +13,7 @@ use sandtower::e2b::{
 };
 use sandtower::stack::{Plan, Stack};
 use sandtower::time::TokioClock;
-use sandtower_sim::{End, Fault, FaultResponse, FaultKind, Sim};
+use sandtower_sim::{End, Fault, FaultKind, FaultResponse, Sim};
 use tokio::time::sleep;
 use tower::{ServiceExt, util::MapRequest};
 

@@ -39,7 +39,7 @@ pub(super) fn list(call: Call<'_>, version: Version) -> Outcome {
             && is_in_state
             && metadata.iter().all(|(key, value)| settings.metadata.get(key) == Some(value))
             && template.is_none_or(named)
-            && started_after.is_none_or(|after| sim.date(sandbox.started_at) > after)
+            && started_after.is_none_or(|after| sim.date(sandbox.started_at) >= after)
     };
     let mut wanted: Vec<_> = state.sandboxes.values().filter(is_wanted).collect();
     wanted.sort_by_key(|sandbox| std::cmp::Reverse(sandbox.record.create));
