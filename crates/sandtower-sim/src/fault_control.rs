@@ -1,6 +1,6 @@
 //! `/_sim/`: the ledger and the fault plan, over HTTP.
 
-use http::{Method, Response, StatusCode};
+use http::{Method, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::body::Body;
@@ -34,18 +34,16 @@ pub(crate) fn respond(sim: &Shared, request: &Received) -> Response<Body> {
     };
     *sim.state().requests.entry(name).or_default() += 1;
     match (&request.parts.method, path) {
-        (&Method::GET, "/_sim/ledger") => response::json(StatusCode::OK, &sim.ledger()),
+        (&Method::GET, "/_sim/ledger") => response::json(200, &sim.ledger()),
         (&Method::GET, "/_sim/faults") => {
-            response::json(StatusCode::OK, &Told { faults: sim.state().faults.rules() })
+            response::json(200, &Told { faults: sim.state().faults.rules() })
         }
         (&Method::PUT, "/_sim/faults") => match set(sim, request) {
-            Ok(()) => response::empty(StatusCode::NO_CONTENT),
+            Ok(()) => response::empty(204),
             Err(message) => ApiError::bad_request(message).response(),
         },
-        (_, "/_sim/ledger" | "/_sim/faults") => {
-            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed").response()
-        }
-        _ => ApiError::new(StatusCode::NOT_FOUND, "no matching operation was found").response(),
+        (_, "/_sim/ledger" | "/_sim/faults") => ApiError::new(405, "method not allowed").response(),
+        _ => ApiError::new(404, "no matching operation was found").response(),
     }
 }
 

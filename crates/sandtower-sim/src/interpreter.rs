@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header::CONTENT_TYPE};
-use serde::{Deserialize, Serialize};
+use http::{Method, Response, header::CONTENT_TYPE};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::{select, sync::watch};
 
 use crate::body::{Body, Sender};
 use crate::error::ConnectionError;
 use crate::files::Files;
 use crate::request::Received;
-use crate::response::{self, not_simulated};
+use crate::response::{self, With as _, not_simulated};
 use crate::runner::{Cell, Chunk, Exception, Kernel, Output};
 use crate::state::Shared;
 use crate::state::contexts::{Contexts, HOME, TooMany};
 use crate::state::sandbox::{self, Life};
-use crate::{clock, date, json, proxy};
+use crate::{clock, date, proxy};
 
 /// The port that the interpreter listens on.
 pub(crate) const PORT: u16 = 49999;
@@ -38,18 +38,6 @@ struct NewContext {
     cwd: Option<String>,
 }
 
-/// A line of the response.
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Line<'a> {
-    NumberOfExecutions { execution_count: u32 },
-    Stdout { text: &'a str, timestamp: String },
-    Stderr { text: &'a str, timestamp: String },
-    Result { text: &'a str, is_main_result: bool },
-    Error { name: &'a str, value: &'a str, traceback: &'a str },
-    EndOfExecution,
-}
-
 /// What the interpreter needs of the sandbox that it is in.
 #[derive(Debug)]
 pub(crate) struct Inside {
@@ -65,22 +53,20 @@ pub(crate) fn respond(sim: &Arc<Shared>, inside: Inside, request: &Received) -> 
     let segments: Vec<_> = path.trim_matches('/').split('/').collect();
     let (contexts, runner) = (|| locked(&inside.contexts), &*sim.config.runner);
     let done = |found: bool, id: &str| {
-        if found { response::json(StatusCode::OK, &()) } else { no_context(id) }
+        if found { response::json(200, &()) } else { no_context(id) }
     };
     match (method, segments.as_slice()) {
-        (&Method::GET, ["health"]) => response::json(StatusCode::OK, &"OK"),
+        (&Method::GET, ["health"]) => response::json(200, &"OK"),
         (&Method::POST, ["execute"]) => execute(sim, inside, request),
-        (&Method::GET, ["contexts"]) => {
-            response::json(StatusCode::OK, &contexts().all().collect::<Vec<_>>())
-        }
+        (&Method::GET, ["contexts"]) => response::json(200, &contexts().all().collect::<Vec<_>>()),
         (&Method::POST, ["contexts"]) => create(sim, &mut contexts(), request),
         (&Method::DELETE, ["contexts", id]) => done(contexts().remove(id), id),
         (&Method::POST, ["contexts", id, "restart"]) => done(contexts().restart(runner, id), id),
         (_, ["health" | "execute" | "contexts", ..]) => {
-            let body = serde_json::json!({"detail": "Method Not Allowed"});
-            response::json(StatusCode::METHOD_NOT_ALLOWED, &body)
+            let body = json!({"detail": "Method Not Allowed"});
+            response::json(405, &body)
         }
-        _ => response::json(StatusCode::NOT_FOUND, &serde_json::json!({"detail": "Not Found"})),
+        _ => response::json(404, &json!({"detail": "Not Found"})),
     }
 }
 
@@ -90,20 +76,13 @@ fn locked(contexts: &Mutex<Contexts>) -> MutexGuard<'_, Contexts> {
 
 fn no_context(id: &str) -> Response<Body> {
     let id: String = id.chars().take(64).collect();
-    text(StatusCode::NOT_FOUND, format!("Context {id} not found"))
-}
-
-fn text(status: StatusCode, text: String) -> Response<Body> {
-    let mut response = response::json_text(status, Bytes::from(text));
-    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
-    response
+    response::text(404, format!("Context {id} not found"))
 }
 
 fn unprocessable(problem: &str) -> Response<Body> {
-    let detail = serde_json::json!([{"type": "json_invalid", "loc": ["body"], "msg": problem}]);
-    let body = serde_json::json!({ "detail": detail });
-    response::json(StatusCode::UNPROCESSABLE_ENTITY, &body)
+    let detail = json!([{"type": "json_invalid", "loc": ["body"], "msg": problem}]);
+    let body = json!({ "detail": detail });
+    response::json(422, &body)
 }
 
 /// A language by the name that the server has for it.
@@ -122,7 +101,7 @@ fn unknown_language(language: &str) -> Response<Body> {
 
 fn create(sim: &Shared, contexts: &mut Contexts, request: &Received) -> Response<Body> {
     let body = request.body.as_deref().unwrap_or_default();
-    let new: NewContext = match json::object(if body.is_empty() { b"{}" } else { body }) {
+    let new: NewContext = match crate::json::object(if body.is_empty() { b"{}" } else { body }) {
         Ok(new) => new,
         Err(error) => return unprocessable(&error.to_string()),
     };
@@ -132,20 +111,20 @@ fn create(sim: &Shared, contexts: &mut Contexts, request: &Received) -> Response
         return unknown_language(&language);
     }
     match contexts.create(runner, &language, new.cwd.unwrap_or_else(|| HOME.to_owned())) {
-        Ok(context) => response::json(StatusCode::OK, context),
-        Err(TooMany) => text(StatusCode::INTERNAL_SERVER_ERROR, String::from("too many contexts")),
+        Ok(context) => response::json(200, context),
+        Err(TooMany) => response::text(500, String::from("too many contexts")),
     }
 }
 
 fn execute(sim: &Arc<Shared>, inside: Inside, request: &Received) -> Response<Body> {
     let Ok(body) = &request.body else { return proxy::nowhere("request body too large") };
-    let asked: Execute = match json::object(body) {
+    let asked: Execute = match crate::json::object(body) {
         Ok(asked) => asked,
         Err(error) => return unprocessable(&error.to_string()),
     };
     if asked.context_id.is_some() && asked.language.is_some() {
         let message = "Only one of context_id or language can be provided".to_owned();
-        return text(StatusCode::BAD_REQUEST, message);
+        return response::text(400, message);
     }
     let (count, directory, kernel) = {
         let mut contexts = locked(&inside.contexts);
@@ -181,15 +160,12 @@ fn execute(sim: &Arc<Shared>, inside: Inside, request: &Received) -> Response<Bo
             () = run(&sim, &*kernel, cell, count, &to) => {}
         }
     });
-    let mut response = Response::new(body);
-    let content_type = HeaderValue::from_static("application/x-ndjson");
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
-    response
+    Response::new(body).with(CONTENT_TYPE, "application/x-ndjson")
 }
 
 /// Runs a cell and sends what it does, line by line.
 async fn run(sim: &Shared, kernel: &dyn Kernel, cell: Cell, count: u32, to: &Sender) {
-    send(to, &Line::NumberOfExecutions { execution_count: count }).await;
+    send(to, json!({ "type": "number_of_executions", "execution_count": count })).await;
     let (output, mut chunks) = Output::new();
     let mut executing = pin!(kernel.execute(cell, output));
     let outcome = loop {
@@ -208,27 +184,29 @@ async fn run(sim: &Shared, kernel: &dyn Kernel, cell: Cell, count: u32, to: &Sen
         Ok(Some(text)) => {
             // The real server takes a text's quotes off, and leaves what is escaped in it.
             let bare = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
-            send(to, &Line::Result { text: bare.unwrap_or(&text), is_main_result: true }).await;
+            let text = bare.unwrap_or(&text);
+            send(to, json!({ "type": "result", "text": text, "is_main_result": true })).await;
         }
         Err(Exception { name, value, traceback }) => {
-            send(to, &Line::Error { name: &name, value: &value, traceback: &traceback }).await;
+            let error =
+                json!({ "type": "error", "name": name, "value": value, "traceback": traceback });
+            send(to, error).await;
         }
     }
-    send(to, &Line::EndOfExecution).await;
+    send(to, json!({ "type": "end_of_execution" })).await;
 }
 
 async fn print(sim: &Shared, chunk: Chunk, to: &Sender) {
+    let (kind, bytes) = match &chunk {
+        Chunk::Stdout(bytes) => ("stdout", bytes),
+        Chunk::Stderr(bytes) => ("stderr", bytes),
+    };
     let timestamp = date::rfc3339(sim.date(clock::now()));
-    let line = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-    match chunk {
-        Chunk::Stdout(bytes) => send(to, &Line::Stdout { text: &line(&bytes), timestamp }).await,
-        Chunk::Stderr(bytes) => send(to, &Line::Stderr { text: &line(&bytes), timestamp }).await,
-    }
+    let text = String::from_utf8_lossy(bytes);
+    send(to, json!({ "type": kind, "text": text, "timestamp": timestamp })).await;
 }
 
-async fn send(to: &Sender, line: &Line<'_>) {
-    let mut json = response::to_json(line).to_vec();
-    json.push(b'\n');
+async fn send(to: &Sender, line: Value) {
     // Without a reader the execution is about to be given up.
-    drop(to.send(Ok(json.into())).await);
+    drop(to.send(Ok(format!("{line}\n").into())).await);
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use http::StatusCode;
 
 use crate::dice::{happens, normal};
 use crate::response::ApiError;
@@ -69,18 +68,15 @@ impl Failure {
         match self {
             Self::CreateFailed => {
                 let message = "Failed to place sandbox: all nodes refused it";
-                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message)
-                    .code("sandbox_create_failed")
+                ApiError::new(500, message).code("sandbox_create_failed")
             }
             Self::NoCapacity => {
                 let message = "Failed to place sandbox: no capacity available, try again shortly";
-                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
-                    .code("sandbox_capacity_unavailable")
+                ApiError::new(503, message).code("sandbox_capacity_unavailable")
             }
             Self::PlacementTimeout => {
                 let message = "Failed to place sandbox: timed out";
-                ApiError::new(StatusCode::GATEWAY_TIMEOUT, message)
-                    .code("sandbox_placement_timeout")
+                ApiError::new(504, message).code("sandbox_placement_timeout")
             }
         }
     }

@@ -1,32 +1,46 @@
 //! Responses in E2B's forms.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_TYPE, IntoHeaderName, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use crate::body::Body;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+/// Setting headers in one expression.
+pub(crate) trait With {
+    /// This response with a header; a value that is no header's is left out.
+    fn with(self, name: impl IntoHeaderName, value: impl TryInto<HeaderValue>) -> Self;
+}
+
+impl With for Response<Body> {
+    fn with(mut self, name: impl IntoHeaderName, value: impl TryInto<HeaderValue>) -> Self {
+        if let Ok(value) = value.try_into() {
+            self.headers_mut().insert(name, value);
+        }
+        self
+    }
+}
+
+/// A response with this status.
+pub(crate) fn of(status: u16, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    response
+}
 
 /// A response without a body.
-pub(crate) fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
+pub(crate) fn empty(status: u16) -> Response<Body> {
+    of(status, Body::empty())
 }
 
 /// A response in plain text.
-pub(crate) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::whole(text.as_bytes()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, TEXT);
-    response
+pub(crate) fn text(status: u16, text: impl Into<Bytes>) -> Response<Body> {
+    of(status, Body::whole(text)).with(CONTENT_TYPE, "text/plain; charset=utf-8")
 }
 
 /// A response in JSON.
-pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+pub(crate) fn json(status: u16, value: &impl Serialize) -> Response<Body> {
     json_text(status, to_json(value))
 }
 
@@ -37,41 +51,30 @@ pub(crate) fn to_json(value: &impl Serialize) -> Bytes {
 }
 
 /// A response in JSON that is written already.
-pub(crate) fn json_text(status: StatusCode, json: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::whole(json));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
-    response
+pub(crate) fn json_text(status: u16, json: Bytes) -> Response<Body> {
+    of(status, Body::whole(json)).with(CONTENT_TYPE, "application/json; charset=utf-8")
 }
 
 /// The simulator does not do this, though E2B does.
 pub(crate) fn not_simulated(what: impl std::fmt::Display) -> ApiError {
-    ApiError::new(StatusCode::NOT_IMPLEMENTED, format!("not simulated: {what}"))
+    ApiError::new(501, format!("not simulated: {what}"))
 }
 
 /// An error of the control plane, or of envd's plain HTTP half: they look the same.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
-    status: StatusCode,
+    status: u16,
     message: String,
     error_code: Option<&'static str>,
 }
 
-#[derive(Serialize)]
-struct ApiErrorBody<'a> {
-    code: u16,
-    message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error_code: Option<&'static str>,
-}
-
 impl ApiError {
-    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: u16, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), error_code: None }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, message)
+        Self::new(400, message)
     }
 
     /// The same error with the code that programs tell it by.
@@ -79,21 +82,20 @@ impl ApiError {
         Self { error_code: Some(error_code), ..self }
     }
 
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let mut json = serde_json::json!({ "code": self.status, "message": self.message });
+        if let Some(error_code) = self.error_code {
+            json["error_code"] = error_code.into();
+        }
+        json
+    }
+
     pub(crate) fn response(&self) -> Response<Body> {
-        json(self.status, self)
+        json(self.status, &self.json())
     }
 
     /// The error as envd's plain HTTP half sends it.
     pub(crate) fn envd_response(&self) -> Response<Body> {
-        let mut response = self.response();
-        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        response
-    }
-}
-
-impl Serialize for ApiError {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self { status, message, error_code } = self;
-        ApiErrorBody { code: status.as_u16(), message, error_code: *error_code }.serialize(to)
+        self.response().with(X_CONTENT_TYPE_OPTIONS, "nosniff")
     }
 }

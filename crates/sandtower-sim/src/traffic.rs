@@ -92,9 +92,9 @@ fn admit(
     };
     match shown {
         _ if port == envd::PORT => Ok(()),
-        None => Err(proxy::no_traffic_token(id, TRAFFIC_TOKEN)),
+        None => Err(proxy::traffic_token(id, TRAFFIC_TOKEN, false)),
         Some(shown) if shown.as_bytes() == token.as_bytes() => Ok(()),
-        Some(_) => Err(proxy::wrong_traffic_token(id, TRAFFIC_TOKEN)),
+        Some(_) => Err(proxy::traffic_token(id, TRAFFIC_TOKEN, true)),
     }
 }
 

@@ -1,7 +1,6 @@
 //! `POST /sandboxes/{id}/connect`: 200, or 201 when it resumed the sandbox. It never shortens a
 //! lifetime; a time-out of zero is allowed, one above the plan's is a 400.
 
-use http::StatusCode;
 use serde::Deserialize;
 
 use super::{Call, Outcome, describe, route::Version};
@@ -34,8 +33,8 @@ pub(super) async fn connect(call: Call<'_>, version: Version) -> Outcome {
     let lifetime = call.lifetime(timeout)?;
     let how = Resumption { lifetime, memory: request.memory.unwrap_or(true) };
     let status = match resume::start(call.sim, Some(call.team), call.id, how).await? {
-        Started::Resumed => StatusCode::CREATED,
-        Started::Ran => StatusCode::OK,
+        Started::Resumed => 201,
+        Started::Ran => 200,
     };
     let mut state = call.sim.state();
     let sandbox = owned(&state, call.team, call.id)?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::sync::{oneshot, watch};
@@ -80,10 +80,10 @@ pub(super) async fn create(call: Call<'_>, version: Version) -> Outcome {
     if let Some(key) = &draft.key
         && let Some(earlier) = call.sim.state().keys.begin(key, keys::fingerprint(call.body))?
     {
-        return Ok(response::json_text(StatusCode::CREATED, earlier));
+        return Ok(response::json_text(201, earlier));
     }
     let (id, json) = launch(call.sim, draft).await?;
-    let mut response = response::json_text(StatusCode::CREATED, json);
+    let mut response = response::json_text(201, json);
     response.extensions_mut().insert(NamesSandbox(id));
     Ok(response)
 }
@@ -168,7 +168,7 @@ fn source(
     let state = sim.state();
     let Some((_, snapshot)) = state.snapshots.find(team, identifier) else {
         let message = format!("template '{identifier}' not found");
-        return Err(ApiError::new(StatusCode::NOT_FOUND, message));
+        return Err(ApiError::new(404, message));
     };
     let Ok(files) = snapshot.files.fork() else { return Err(Failure::NoCapacity.error()) };
     let settings = Settings {
@@ -313,6 +313,5 @@ impl Draft {
 }
 
 fn internal_error() -> ApiError {
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
-        .code("internal_server_error")
+    ApiError::new(500, "Internal server error").code("internal_server_error")
 }

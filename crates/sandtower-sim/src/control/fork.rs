@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -39,10 +38,10 @@ pub(super) async fn fork(call: Call<'_>) -> Outcome {
             Ok((_, sandbox)) => {
                 json!({ "sandbox": serde_json::from_slice::<Value>(&sandbox).unwrap_or_default() })
             }
-            Err(error) => json!({ "error": error }),
+            Err(error) => json!({ "error": error.json() }),
         })
         .collect();
-    Ok(response::json(StatusCode::CREATED, &results))
+    Ok(response::json(201, &results))
 }
 
 fn count(call: Call<'_>, asked: Option<i64>) -> Result<u32, ApiError> {

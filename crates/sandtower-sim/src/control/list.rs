@@ -1,7 +1,7 @@
 //! `GET /sandboxes`, `GET /v2/sandboxes`: the newest first, filtered by metadata, state, template and
 //! start; the first version knows no paused sandboxes and no pages.
 
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 
 use super::{Call, Outcome, describe, page::Page, route::Version};
 use crate::response::{self, ApiError};
@@ -55,7 +55,7 @@ pub(super) fn list(call: Call<'_>, version: Version) -> Outcome {
     let listed: Vec<_> = wanted.iter().map(|sandbox| describe::listed(sim, sandbox)).collect();
     let ids: Vec<_> = wanted.iter().map(|sandbox| sandbox.record.id.clone()).collect();
     ids.iter().for_each(|id| state.note_found(id, sim.since_began(now)));
-    let mut response = response::json(StatusCode::OK, &listed);
+    let mut response = response::json(200, &listed);
     response.headers_mut().extend(headers);
     Ok(response)
 }

@@ -3,7 +3,6 @@
 
 use std::time::SystemTime;
 
-use http::StatusCode;
 use serde_json::json;
 
 use super::{Call, Outcome, route::Version};
@@ -60,5 +59,5 @@ pub(super) fn logs(call: Call<'_>, version: Version) -> Outcome {
             json!({ "logs": lines, "logEntries": all })
         }
     };
-    Ok(response::json(StatusCode::OK, &body))
+    Ok(response::json(200, &body))
 }

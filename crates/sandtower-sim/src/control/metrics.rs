@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -45,7 +44,7 @@ pub(super) fn metrics(call: Call<'_>) -> Outcome {
     let all = [sandbox.started_at, clock::now()].map(|at| metric(call.sim, sandbox, at));
     let asked = all.into_iter().filter(|(unix, _)| (start..=end).contains(unix));
     let asked: Vec<_> = asked.map(|(_, metric)| metric).collect();
-    Ok(response::json(StatusCode::OK, &asked))
+    Ok(response::json(200, &asked))
 }
 
 /// Of several sandboxes; those that are not there are left out.
@@ -62,5 +61,5 @@ pub(super) fn all_metrics(call: Call<'_>) -> Outcome {
         Some((id, metric(call.sim, sandbox, clock::now()).1))
     });
     let sandboxes: BTreeMap<_, _> = owned.collect();
-    Ok(response::json(StatusCode::OK, &json!({ "sandboxes": sandboxes })))
+    Ok(response::json(200, &json!({ "sandboxes": sandboxes })))
 }

@@ -118,7 +118,7 @@ pub(crate) async fn respond(
 ) -> Response<Body> {
     let matched = match &arrival.matched {
         Ok(Matched { handler: Handler::Health, .. }) => {
-            return response::text(StatusCode::OK, "Health check successful");
+            return response::text(200, "Health check successful");
         }
         Ok(matched) => matched,
         Err(error) => return error.response(),
@@ -131,12 +131,12 @@ pub(crate) async fn respond(
         && !matches!(request.parts.method, Method::GET | Method::DELETE)
     {
         let message = "Team is blocked: its payment is overdue";
-        return ApiError::new(StatusCode::FORBIDDEN, message).response();
+        return ApiError::new(403, message).response();
     }
     let Ok(rate) = take(sim, &team, matched) else { return balancer_limit() };
     let outcome = match rate.retry_after {
         None => perform(sim, arrival.create, matched, &team, request).await,
-        Some(_) => Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded")),
+        Some(_) => Err(ApiError::new(429, "Rate limit exceeded")),
     };
     let mut response = outcome.unwrap_or_else(|error| error.response());
     rate.write(response.headers_mut());
@@ -145,11 +145,11 @@ pub(crate) async fn respond(
 
 /// What the balancer says in place of a response that takes too long.
 pub(crate) fn balancer_timeout() -> Response<Body> {
-    response::text(StatusCode::GATEWAY_TIMEOUT, "upstream request timeout")
+    response::text(504, "upstream request timeout")
 }
 
 fn balancer_limit() -> Response<Body> {
-    response::text(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests")
+    response::text(429, "Too Many Requests")
 }
 
 async fn perform(
@@ -230,7 +230,7 @@ impl Call<'_> {
 }
 
 fn conflict(message: String) -> ApiError {
-    ApiError::new(StatusCode::CONFLICT, message)
+    ApiError::new(409, message)
 }
 
 /// The team that a key stands for.
@@ -244,7 +244,7 @@ fn team(sim: &Shared, headers: &HeaderMap) -> Result<Arc<str>, ApiError> {
         Ok(key.into())
     } else {
         let message = if key.is_empty() { "Missing API key" } else { "Invalid API key" };
-        Err(ApiError::new(StatusCode::UNAUTHORIZED, message))
+        Err(ApiError::new(401, message))
     }
 }
 

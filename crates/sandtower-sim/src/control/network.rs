@@ -1,7 +1,6 @@
 //! `PUT /sandboxes/{id}/network`: 204; replaces the egress rules of a sandbox that runs. They are
 //! kept and returned; nothing in a simulated sandbox uses a network.
 
-use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::{Call, Outcome};
@@ -24,5 +23,5 @@ pub(super) fn update(call: Call<'_>) -> Outcome {
         }
         settings.network = Some(Value::Object(rules));
     }
-    Ok(response::empty(StatusCode::NO_CONTENT))
+    Ok(response::empty(204))
 }

@@ -1,7 +1,6 @@
 //! `POST /sandboxes/{id}/pause`: 204, and 409 for one that is paused already. `memory: false` keeps
 //! the disk only, so that the sandbox boots when it resumes.
 
-use http::StatusCode;
 use serde::Deserialize;
 
 use super::{Call, Outcome, conflict};
@@ -22,7 +21,7 @@ pub(super) fn pause(call: Call<'_>) -> Outcome {
     }
     if !state.pause(&call.sim.config, id, request.memory.unwrap_or(true)) {
         let message = "Failed to pause sandbox: node is busy, try again shortly";
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message));
+        return Err(ApiError::new(503, message));
     }
-    Ok(response::empty(StatusCode::NO_CONTENT))
+    Ok(response::empty(204))
 }

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use serde::Deserialize;
 
 use super::{Call, Outcome};
@@ -29,5 +28,5 @@ pub(super) fn refresh(call: Call<'_>) -> Outcome {
     let end_at = call.end_of(sandbox, Duration::from_secs(seconds.max(MIN_REFRESH)));
     let end_at = end_at.max(sandbox.end_at);
     state.live_until(call.id, end_at);
-    Ok(response::empty(StatusCode::NO_CONTENT))
+    Ok(response::empty(204))
 }

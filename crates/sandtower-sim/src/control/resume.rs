@@ -1,6 +1,5 @@
 //! `POST /sandboxes/{id}/resume`: the old way to resume; 201, or 409 for a sandbox that runs.
 
-use http::StatusCode;
 use serde::Deserialize;
 
 use super::{Call, Outcome, conflict, describe};
@@ -34,5 +33,5 @@ pub(super) async fn resume(call: Call<'_>) -> Outcome {
     let how = Resumption { lifetime, memory: request.memory.unwrap_or(true) };
     resume::start(call.sim, Some(call.team), id, how).await?;
     let state = call.sim.state();
-    Ok(response::json(StatusCode::CREATED, &describe::brief(owned(&state, call.team, id)?)))
+    Ok(response::json(201, &describe::brief(owned(&state, call.team, id)?)))
 }

@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use http::{Method, StatusCode};
+use http::Method;
 
 use super::{
     Call, Outcome, connect, fork, info, kill, list, logs, metrics, network, pause, refreshes,
@@ -132,9 +132,9 @@ impl Matched {
             return Ok(Self { handler: NotSimulated, name: "not_simulated", id });
         }
         if other_method {
-            return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"));
+            return Err(ApiError::new(405, "method not allowed"));
         }
-        Err(ApiError::new(StatusCode::NOT_FOUND, "no matching operation was found"))
+        Err(ApiError::new(404, "no matching operation was found"))
     }
 }
 

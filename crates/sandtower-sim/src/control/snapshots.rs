@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::{Call, Outcome, conflict, page::Page};
@@ -51,7 +50,7 @@ pub(super) fn create(call: Call<'_>) -> Outcome {
         let message = format!(
             "Sandbox '{id}' cannot be snapshotted right now because its node is busy, please retry"
         );
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
+        ApiError::new(503, message)
     };
     let files = sandbox.files.fork().map_err(|_| busy())?;
     let before = name.and_then(|name| state.snapshots.template_of(call.team, name));
@@ -71,7 +70,7 @@ pub(super) fn create(call: Call<'_>) -> Outcome {
     if !state.snapshots.add(snapshot) {
         return Err(busy());
     }
-    Ok(response::json(StatusCode::CREATED, &described))
+    Ok(response::json(201, &described))
 }
 
 fn is_name(name: &str) -> bool {
@@ -97,7 +96,7 @@ pub(super) fn list(call: Call<'_>) -> Outcome {
     let mut all: Vec<_> =
         snapshots.map(|(number, snapshot)| Described::new(number, snapshot)).collect();
     let headers = page.cut(&mut all, |snapshot| snapshot.number, false);
-    let mut response = response::json(StatusCode::OK, &all);
+    let mut response = response::json(200, &all);
     response.headers_mut().extend(headers);
     Ok(response)
 }

@@ -3,7 +3,6 @@
 //! snapshot. Templates are not built.
 //! `GET /volumes`, `GET /secrets`: there are none.
 
-use http::StatusCode;
 use serde_json::json;
 
 use super::{Call, Outcome, page::Page, route::Version};
@@ -15,14 +14,14 @@ pub(super) fn alias(call: Call<'_>) -> Outcome {
     let (alias, config) = (call.id, &call.sim.config);
     if let Some((_, snapshot)) = call.sim.state().snapshots.find(call.team, alias) {
         let body = json!({ "templateID": snapshot.template_id, "public": false });
-        return Ok(response::json(StatusCode::OK, &body));
+        return Ok(response::json(200, &body));
     }
     let name = alias.strip_suffix(":default").unwrap_or(alias);
     if config.templates.iter().any(|(known, template)| known == name || template.id == name) {
         let message = "You don't have access to this template alias";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, message));
+        return Err(ApiError::new(403, message));
     }
-    Err(ApiError::new(StatusCode::NOT_FOUND, format!("template '{alias}' not found")))
+    Err(ApiError::new(404, format!("template '{alias}' not found")))
 }
 
 pub(super) fn list(call: Call<'_>, version: Version) -> Outcome {
@@ -60,20 +59,20 @@ pub(super) fn list(call: Call<'_>, version: Version) -> Outcome {
         headers = Page::of(&query)?.cut(&mut all, |(_, number)| *number, true);
     }
     let all: Vec<_> = all.into_iter().map(|(template, _)| template).collect();
-    let mut response = response::json(StatusCode::OK, &all);
+    let mut response = response::json(200, &all);
     response.headers_mut().extend(headers);
     Ok(response)
 }
 
 pub(super) fn delete(call: Call<'_>) -> Outcome {
     if call.sim.state().snapshots.remove(call.team, call.id) {
-        return Ok(response::empty(StatusCode::NO_CONTENT));
+        return Ok(response::empty(204));
     }
-    Err(ApiError::new(StatusCode::NOT_FOUND, format!("template '{}' not found", call.id)))
+    Err(ApiError::new(404, format!("template '{}' not found", call.id)))
 }
 
 /// An empty list.
 pub(super) fn none(call: Call<'_>) -> Outcome {
     call.query(&["limit", "nextToken"])?;
-    Ok(response::json(StatusCode::OK, &[(); 0]))
+    Ok(response::json(200, &[(); 0]))
 }

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use serde::Deserialize;
 
 use super::{Call, Outcome};
@@ -23,5 +22,5 @@ pub(super) fn timeout(call: Call<'_>) -> Outcome {
     let mut state = call.sim.state();
     let end_at = call.end_of(call.running(&state)?, Duration::from_secs(seconds));
     state.live_until(call.id, end_at);
-    Ok(response::empty(StatusCode::NO_CONTENT))
+    Ok(response::empty(204))
 }

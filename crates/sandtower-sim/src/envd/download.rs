@@ -1,7 +1,7 @@
 //! `GET /files`: 200 or 206 with a file, as it is or in gzip.
 
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode,
+    HeaderMap, Response,
     header::{
         ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_RANGE,
         CONTENT_TYPE, LAST_MODIFIED, RANGE, VARY,
@@ -13,7 +13,7 @@ use crate::body::Body;
 use crate::files::{Entry, FileError, Files, Kind};
 use crate::gzip;
 use crate::query::Query;
-use crate::response::{self, ApiError};
+use crate::response::{self, ApiError, With as _};
 use crate::state::Shared;
 
 pub(super) fn read(
@@ -26,7 +26,7 @@ pub(super) fn read(
     let path = rpc::resolve(query.get("path").unwrap_or_default(), user);
     let entry = files.entry(&path).map_err(|error| match error {
         FileError::NotFound | FileError::NotDirectory => {
-            ApiError::new(StatusCode::NOT_FOUND, format!("path '{path}' does not exist"))
+            ApiError::new(404, format!("path '{path}' does not exist"))
         }
         error => failed(&path, error),
     })?;
@@ -35,51 +35,37 @@ pub(super) fn read(
     }
     let Some(coding) = accepted(headers) else {
         let message = "no acceptable encoding found, supported: [identity, gzip]";
-        return Err(ApiError::new(StatusCode::NOT_ACCEPTABLE, message));
+        return Err(ApiError::new(406, message));
     };
     let content = files.read(&path).map_err(|error| failed(&path, error))?;
     // A part of a file is always sent as it is.
     if coding == Coding::Gzip && !headers.contains_key(RANGE) {
-        let mut response = described(Body::whole(gzip::pack(&content)), &entry, &content);
-        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        return Ok(response);
+        let body = Body::whole(gzip::pack(&content));
+        return Ok(described(200, body, &entry, &content).with(CONTENT_ENCODING, "gzip"));
     }
-    let (status, range) = range(headers, content.len());
-    if status == StatusCode::RANGE_NOT_SATISFIABLE {
-        let mut response = response::text(status, "invalid range: failed to overlap\n");
-        let all = HeaderValue::try_from(format!("bytes */{}", content.len()));
-        all.into_iter().for_each(|all| drop(response.headers_mut().insert(CONTENT_RANGE, all)));
-        return Ok(response);
+    let length = content.len();
+    let (status, range) = range(headers, length);
+    if status == 416 {
+        return Ok(response::text(status, "invalid range: failed to overlap\n")
+            .with(CONTENT_RANGE, format!("bytes */{length}")));
     }
-    let mut response = described(Body::whole(content.slice(range.clone())), &entry, &content);
-    *response.status_mut() = status;
-    let mut set = |field, value: String| {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            response.headers_mut().insert(field, value);
-        }
-    };
-    set(ACCEPT_RANGES, String::from("bytes"));
-    set(LAST_MODIFIED, httpdate::fmt_http_date(sim.date(entry.modified)));
-    if status == StatusCode::PARTIAL_CONTENT {
-        let (first, end) = (range.start, range.end);
-        let last = end.saturating_sub(1);
-        set(CONTENT_RANGE, format!("bytes {first}-{last}/{}", content.len()));
-    }
-    Ok(response)
+    let response = described(status, Body::whole(content.slice(range.clone())), &entry, &content)
+        .with(ACCEPT_RANGES, "bytes")
+        .with(LAST_MODIFIED, httpdate::fmt_http_date(sim.date(entry.modified)));
+    let (first, last) = (range.start, range.end.saturating_sub(1));
+    Ok(match status {
+        206 => response.with(CONTENT_RANGE, format!("bytes {first}-{last}/{length}")),
+        _ => response,
+    })
 }
 
-/// An answer with what is said of a file in whatever form it is sent.
-fn described(body: Body, entry: &Entry, content: &[u8]) -> Response<Body> {
-    let mut response = Response::new(body);
+/// A response with what is said of a file in whatever form it is sent.
+fn described(status: u16, body: Body, entry: &Entry, content: &[u8]) -> Response<Body> {
     let name: String = entry.name().chars().filter(|c| c.is_ascii_graphic()).collect();
-    let headers = response.headers_mut();
-    if let Ok(name) = HeaderValue::try_from(format!("inline; filename={name}")) {
-        headers.insert(CONTENT_DISPOSITION, name);
-    }
-    let content_type = content_type(entry.name(), content);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    response
+    response::of(status, body)
+        .with(CONTENT_DISPOSITION, format!("inline; filename={name}"))
+        .with(CONTENT_TYPE, content_type(entry.name(), content))
+        .with(VARY, "Accept-Encoding")
 }
 
 /// How a file is sent.
@@ -116,8 +102,8 @@ fn accepted(headers: &HeaderMap) -> Option<Coding> {
 }
 
 /// The part of a file that a request wants: the first of its ranges, or all.
-fn range(headers: &HeaderMap, length: usize) -> (StatusCode, std::ops::Range<usize>) {
-    let whole = (StatusCode::OK, 0..length);
+fn range(headers: &HeaderMap, length: usize) -> (u16, std::ops::Range<usize>) {
+    let whole = (200, 0..length);
     let asked = headers.get(RANGE).and_then(|value| value.to_str().ok());
     let Some(asked) = asked.and_then(|asked| asked.strip_prefix("bytes=")) else { return whole };
     let first = asked.split(',').next().unwrap_or_default().trim();
@@ -129,9 +115,9 @@ fn range(headers: &HeaderMap, length: usize) -> (StatusCode, std::ops::Range<usi
         _ => return whole,
     };
     if found.start >= found.end {
-        return (StatusCode::RANGE_NOT_SATISFIABLE, 0..0);
+        return (416, 0..0);
     }
-    (StatusCode::PARTIAL_CONTENT, found)
+    (206, found)
 }
 
 fn content_type(name: &str, content: &[u8]) -> &'static str {

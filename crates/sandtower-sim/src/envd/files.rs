@@ -1,6 +1,6 @@
 //! `/files`: whole files over plain HTTP, for who shows the token or a signature.
 
-use http::{Method, Response, StatusCode};
+use http::{Method, Response};
 
 use super::{download, signature, upload};
 use crate::body::Body;
@@ -14,23 +14,18 @@ use crate::state::Shared;
 /// The longest body that is read of a file that is written: more would not fit.
 pub(crate) const MAX_BODY: usize = 17 * 1024 * 1024;
 
-/// Who may ask: `token` is the sandbox's, if it has one.
-#[derive(Debug)]
-pub(super) struct Access<'a> {
-    pub(super) token: Option<&'a str>,
-    pub(super) shown: bool,
-}
-
-/// Answers a request for files.
+/// Answers a request for files, which must be signed with the token if there is one.
 pub(super) fn respond(
     sim: &Shared,
     files: &Files,
-    access: &Access<'_>,
+    token: Option<&str>,
     request: &Received,
 ) -> Response<Body> {
     let outcome = signature::query(&request.parts).and_then(|query| {
         let writes = request.parts.method == Method::POST;
-        access.check(sim, &query, writes)?;
+        if let Some(token) = token {
+            check(sim, &query, writes, token)?;
+        }
         let user = user(&query)?;
         if writes {
             upload::write(files, &query, &user, request)
@@ -41,30 +36,27 @@ pub(super) fn respond(
     outcome.unwrap_or_else(|error| error.envd_response())
 }
 
-impl Access<'_> {
-    /// Lets in whoever shows the token, or what was signed with it.
-    fn check(&self, sim: &Shared, query: &Query, writes: bool) -> Result<(), ApiError> {
-        let Some(token) = self.token.filter(|_| !self.shown) else { return Ok(()) };
-        if query.get("signature").is_none() {
-            return Err(unauthorized("missing signature query parameter"));
+/// Lets in what was signed with the token.
+fn check(sim: &Shared, query: &Query, writes: bool, token: &str) -> Result<(), ApiError> {
+    if query.get("signature").is_none() {
+        return Err(unauthorized("missing signature query parameter"));
+    }
+    if !signature::is_signed(query, writes, token) {
+        return Err(unauthorized("invalid signature"));
+    }
+    let now = sim.date(clock::now()).duration_since(std::time::SystemTime::UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_secs();
+    match query.get("signature_expiration").map(str::parse::<u64>) {
+        Some(Err(_)) => Err(ApiError::bad_request("invalid signature expiration")),
+        Some(Ok(expiration)) if expiration < now => {
+            Err(unauthorized("signature is already expired"))
         }
-        if !signature::is_signed(query, writes, token) {
-            return Err(unauthorized("invalid signature"));
-        }
-        let now = sim.date(clock::now()).duration_since(std::time::SystemTime::UNIX_EPOCH);
-        let now = now.unwrap_or_default().as_secs();
-        match query.get("signature_expiration").map(str::parse::<u64>) {
-            Some(Err(_)) => Err(ApiError::bad_request("invalid signature expiration")),
-            Some(Ok(expiration)) if expiration < now => {
-                Err(unauthorized("signature is already expired"))
-            }
-            _ => Ok(()),
-        }
+        _ => Ok(()),
     }
 }
 
 fn unauthorized(message: &str) -> ApiError {
-    ApiError::new(StatusCode::UNAUTHORIZED, message)
+    ApiError::new(401, message)
 }
 
 fn user(query: &Query) -> Result<String, ApiError> {
@@ -76,7 +68,7 @@ fn user(query: &Query) -> Result<String, ApiError> {
 }
 
 pub(super) fn no_space() -> ApiError {
-    ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "not enough disk space available")
+    ApiError::new(507, "not enough disk space available")
 }
 
 pub(super) fn failed(path: &str, error: FileError) -> ApiError {

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use http::{HeaderValue, Response, StatusCode};
+use http::{Response, header::CACHE_CONTROL};
 use serde::Deserialize;
 
-use super::{MAX_BODY, Target, uncached};
-use crate::{body::Body, config::ENVD_VERSION, json, request::Received, response, state::Shared};
+use super::{MAX_BODY, Target};
+use crate::response::{self, With as _};
+use crate::{body::Body, config::ENVD_VERSION, json, request::Received, state::Shared};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -17,14 +18,14 @@ struct Init {
 }
 
 pub(super) fn init(sim: &Shared, id: &str, target: &Target, request: &Received) -> Response<Body> {
-    let garbled = || response::text(StatusCode::BAD_REQUEST, "Failed to decode request");
+    let garbled = || response::text(400, "Failed to decode request");
     let Ok(body) = &request.body else { return garbled() };
     let Ok(mut init) = json::object::<Init>(if body.is_empty() { b"{}" } else { body }) else {
         return garbled();
     };
     init.access_token.take_if(|token| token.is_empty());
     let is_allowed = target.token.is_none() || init.access_token == target.token;
-    let mut response = if is_allowed {
+    let response = if is_allowed {
         let mut state = sim.state();
         if let Some(sandbox) = state.sandboxes.get_mut(id) {
             if sandbox.access_token.is_none() {
@@ -37,10 +38,9 @@ pub(super) fn init(sim: &Shared, id: &str, target: &Target, request: &Received) 
                 variables.extend(init.env_vars.unwrap_or_default());
             }
         }
-        uncached(response::empty(StatusCode::NO_CONTENT))
+        response::empty(204).with(CACHE_CONTROL, "no-store")
     } else {
-        response::text(StatusCode::UNAUTHORIZED, "access token validation failed")
+        response::text(401, "access token validation failed")
     };
-    response.headers_mut().insert("x-envd-version", HeaderValue::from_static(ENVD_VERSION));
-    response
+    response.with("x-envd-version", ENVD_VERSION)
 }

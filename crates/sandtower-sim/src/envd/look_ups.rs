@@ -2,17 +2,19 @@
 
 use std::time::SystemTime;
 
-use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
-use super::{Target, uncached};
+use super::Target;
 use crate::body::Body;
+use crate::clock;
 use crate::files::Files;
+use crate::response::{self, With as _};
 use crate::state::Shared;
 use crate::state::sandbox::{CPU_COUNT, MEMORY_MB};
-use crate::{clock, response};
 
 pub(super) fn health() -> Response<Body> {
-    uncached(response::empty(StatusCode::NO_CONTENT))
+    response::empty(204).with(CACHE_CONTROL, "no-store")
 }
 
 pub(super) fn metrics(sim: &Shared, files: &Files) -> Response<Body> {
@@ -30,19 +32,19 @@ pub(super) fn metrics(sim: &Shared, files: &Files) -> Response<Body> {
         "disk_used": files.used(),
         "disk_total": files.capacity(),
     });
-    uncached(plain_json(&body))
+    plain_json(&body)
 }
 
 pub(super) fn environment(id: &str, target: &Target) -> Response<Body> {
     let mut all = target.environment.clone();
     all.insert(String::from("E2B_SANDBOX"), String::from("true"));
     all.insert(String::from("E2B_SANDBOX_ID"), id.to_owned());
-    uncached(plain_json(&all))
+    plain_json(&all)
 }
 
 /// JSON as these look-ups send it.
 fn plain_json(value: &impl serde::Serialize) -> Response<Body> {
-    let mut response = response::json(StatusCode::OK, value);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    response::json(200, value)
+        .with(CONTENT_TYPE, "application/json")
+        .with(CACHE_CONTROL, "no-store")
 }

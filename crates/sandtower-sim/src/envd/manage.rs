@@ -5,18 +5,19 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::Response;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::{select, sync::watch};
 
 use super::connect::{self, Code, Error};
 use super::process::{self, Follow};
-use super::rpc::{self, Empty, Times};
+use super::rpc::{self, Times};
 use super::start::{self, Pty};
 use crate::body::Body;
 use crate::request::Received;
 use crate::runner::{Event, Signal};
 use crate::state::Shared;
-use crate::state::process::{Config, Process, TooMany};
+use crate::state::process::{Process, TooMany};
 use crate::state::sandbox::{self, Life};
 
 /// The most that goes through a pipe at a time, as with Linux.
@@ -34,7 +35,7 @@ struct Selector {
 struct Request {
     process: Option<Selector>,
     input: Option<Written>,
-    signal: Option<serde_json::Value>,
+    signal: Option<Value>,
     pty: Option<Pty>,
 }
 
@@ -65,20 +66,6 @@ struct Data {
     input: Option<Written>,
 }
 
-#[derive(Debug, Serialize)]
-struct Processes<'a> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    processes: Vec<Info<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct Info<'a> {
-    config: &'a Config,
-    pid: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tag: &'a Option<String>,
-}
-
 /// Answers an RPC that is no stream; `method` is the last part of its path.
 pub(super) async fn unary(
     sim: &Arc<Shared>,
@@ -90,12 +77,11 @@ pub(super) async fn unary(
         Ok(times) => times,
         Err(error) => return error.unary(),
     };
-    if method == "List" {
-        return rpc::message::<Nothing>(request)
-            .map_or_else(|error| error.unary(), |_| list(sim, id, request));
-    }
     let working = async {
         let message: Request = rpc::message(request)?;
+        if method == "List" {
+            return Ok(list(sim, id));
+        }
         let (process, mut life) = find(sim, id, message.process)?;
         match method {
             "SendInput" => {
@@ -108,20 +94,20 @@ pub(super) async fn unary(
             }
             "CloseStdin" if !process.close_stdin() => {
                 let message = "error closing stdin: stdin not enabled or closed";
-                return Err(Error::new(Code::Internal, message));
+                return Err(Error::new(Code::INTERNAL, message));
             }
             "SendSignal" => process.send(Event::Signal(signal(message.signal.as_ref())?)),
             "Update" => match message.pty {
                 Some(pty) if process.has_terminal => process.send(Event::Resize(pty.size())),
                 Some(_) => {
                     let message = "error resizing tty: tty not assigned to process";
-                    return Err(Error::new(Code::Internal, message));
+                    return Err(Error::new(Code::INTERNAL, message));
                 }
                 None => {}
             },
             _ => {}
         }
-        Ok(Empty {})
+        Ok(json!({}))
     };
     let outcome = select! {
         biased;
@@ -131,21 +117,19 @@ pub(super) async fn unary(
     rpc::respond(request, outcome)
 }
 
-/// A request without fields that matter.
-#[derive(Debug, Deserialize)]
-struct Nothing {}
-
-fn list(sim: &Shared, id: &str, request: &Received) -> Response<Body> {
-    let processes: Vec<Arc<Process>> = {
-        let state = sim.state();
-        let sandbox = state.sandboxes.get(id);
-        sandbox.into_iter().flat_map(|sandbox| sandbox.processes.values().cloned()).collect()
-    };
-    let processes = processes
-        .iter()
-        .map(|process| Info { config: &process.config, pid: process.pid, tag: &process.tag })
+fn list(sim: &Shared, id: &str) -> Value {
+    let state = sim.state();
+    let processes = state.sandboxes.get(id).into_iter().flat_map(|one| one.processes.values());
+    let processes: Vec<_> = processes
+        .map(|process| {
+            let mut info = json!({ "config": process.config, "pid": process.pid });
+            if let Some(tag) = &process.tag {
+                info["tag"] = json!(tag);
+            }
+            info
+        })
         .collect();
-    rpc::respond(request, Ok(Processes { processes }))
+    if processes.is_empty() { json!({}) } else { json!({ "processes": processes }) }
 }
 
 /// `Process/Connect`: follows a process that was started by another request.
@@ -179,7 +163,7 @@ pub(super) async fn stream_input(
             let Some(data) = message.data else { continue };
             let Some((process, life)) = &mut process else {
                 let message = "input came before the process was named";
-                return Err(Error::new(Code::InvalidArgument, message));
+                return Err(Error::new(Code::INVALID_ARGUMENT, message));
             };
             select! {
                 biased;
@@ -198,7 +182,7 @@ pub(super) async fn stream_input(
         Err(error) => Err(error),
     };
     match outcome {
-        Ok(()) => connect::only(&Empty {}),
+        Ok(()) => connect::only(&json!({})),
         Err(error) => error.in_stream(),
     }
 }
@@ -210,16 +194,16 @@ async fn write(process: &Process, input: Written) -> Result<(), Error> {
         } else {
             "error writing to tty: tty not assigned to process"
         };
-        return Err(Error::new(Code::Internal, message));
+        return Err(Error::new(Code::INTERNAL, message));
     }
     let Some(encoded) = input.stdin.or(input.pty) else { return Ok(()) };
     let Ok(decoded) = STANDARD.decode(encoded) else {
         let message = "unmarshal message: invalid value for bytes field stdin";
-        return Err(Error::new(Code::InvalidArgument, message));
+        return Err(Error::new(Code::INVALID_ARGUMENT, message));
     };
     let Some(stdin) = process.stdin() else {
         let message = "error writing to stdin: stdin not enabled or closed";
-        return Err(Error::new(Code::Internal, message));
+        return Err(Error::new(Code::INTERNAL, message));
     };
     let mut left = Bytes::from(decoded);
     while !left.is_empty() {
@@ -230,19 +214,19 @@ async fn write(process: &Process, input: Written) -> Result<(), Error> {
 }
 
 fn broken_pipe() -> Error {
-    Error::new(Code::Internal, "error writing to stdin: write |1: broken pipe")
+    Error::new(Code::INTERNAL, "error writing to stdin: write |1: broken pipe")
 }
 
 /// The signal by its name or number.
-fn signal(asked: Option<&serde_json::Value>) -> Result<Signal, Error> {
-    let named = asked.and_then(serde_json::Value::as_str);
-    let number = asked.and_then(serde_json::Value::as_u64);
+fn signal(asked: Option<&Value>) -> Result<Signal, Error> {
+    let named = asked.and_then(Value::as_str);
+    let number = asked.and_then(Value::as_u64);
     match (named, number) {
         (Some("SIGNAL_SIGKILL"), _) | (_, Some(9)) => Ok(Signal::Kill),
         (Some("SIGNAL_SIGTERM"), _) | (_, Some(15)) => Ok(Signal::Terminate),
         _ => {
             let given = named.unwrap_or("SIGNAL_UNSPECIFIED");
-            Err(Error::new(Code::Unimplemented, format!("invalid signal: {given}")))
+            Err(Error::new(Code::UNIMPLEMENTED, format!("invalid signal: {given}")))
         }
     }
 }
@@ -267,11 +251,11 @@ fn find(
             (found, format!("process with tag {tag} not found"))
         }
         Selector { .. } => {
-            return Err(Error::new(Code::Unimplemented, "invalid input type for selector"));
+            return Err(Error::new(Code::UNIMPLEMENTED, "invalid input type for selector"));
         }
     };
     match (found, life) {
         (Some(process), Some(life)) => Ok((Arc::clone(process), life)),
-        _ => Err(Error::new(Code::NotFound, missing)),
+        _ => Err(Error::new(Code::NOT_FOUND, missing)),
     }
 }

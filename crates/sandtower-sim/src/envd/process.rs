@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 use tokio::select;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{self, Instant};
@@ -17,47 +17,8 @@ use crate::state::Shared;
 use crate::state::process::Process;
 use crate::state::sandbox::{self, Life};
 
-#[derive(Serialize)]
-struct Message {
-    event: Event,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Event {
-    Start {
-        pid: u32,
-    },
-    Data(Data),
-    Keepalive {},
-    End {
-        #[serde(rename = "exitCode", skip_serializing_if = "Option::is_none")]
-        exit_code: Option<i32>,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        exited: bool,
-        status: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        error: Option<String>,
-    },
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Data {
-    #[serde(serialize_with = "base64")]
-    Stdout(Bytes),
-    #[serde(serialize_with = "base64")]
-    Stderr(Bytes),
-    #[serde(serialize_with = "base64")]
-    Pty(Bytes),
-}
-
-fn base64<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&STANDARD.encode(bytes))
-}
-
-fn seal(event: Event) -> Bytes {
-    envelope::message(&Message { event })
+fn seal(event: Value) -> Bytes {
+    envelope::message(&json!({ "event": event }))
 }
 
 /// What a process is started with.
@@ -125,11 +86,12 @@ async fn work(
         sim.config.runner.run(command, io).await
     });
     let data = |chunk| {
-        seal(Event::Data(match chunk {
-            Chunk::Stdout(bytes) | Chunk::Stderr(bytes) if process.has_terminal => Data::Pty(bytes),
-            Chunk::Stdout(bytes) => Data::Stdout(bytes),
-            Chunk::Stderr(bytes) => Data::Stderr(bytes),
-        }))
+        let (stream, bytes) = match chunk {
+            Chunk::Stdout(bytes) | Chunk::Stderr(bytes) if process.has_terminal => ("pty", bytes),
+            Chunk::Stdout(bytes) => ("stdout", bytes),
+            Chunk::Stderr(bytes) => ("stderr", bytes),
+        };
+        seal(json!({ "data": { stream: STANDARD.encode(bytes) } }))
     };
     let exit = loop {
         select! {
@@ -146,14 +108,22 @@ async fn work(
     exit
 }
 
-fn end(exit: Exit) -> Event {
+/// How a process ended; as always in protobuf's JSON, what is zero is left out.
+fn end(exit: Exit) -> Value {
     let (code, status) = match exit {
         Exit::Code(code) => (i32::from(code), format!("exit status {code}")),
         Exit::Signal(Signal::Kill) => (-1, String::from("signal: killed")),
         Exit::Signal(Signal::Terminate) => (-1, String::from("signal: terminated")),
     };
-    let error = (code != 0).then(|| status.clone());
-    Event::End { exit_code: (code != 0).then_some(code), exited: code >= 0, status, error }
+    let mut end = json!({ "status": status });
+    if code >= 0 {
+        end["exited"] = json!(true);
+    }
+    if code != 0 {
+        end["exitCode"] = json!(code);
+        end["error"] = json!(status);
+    }
+    json!({ "end": end })
 }
 
 /// A stream that follows a process.
@@ -180,7 +150,7 @@ pub(super) fn follow(sim: Arc<Shared>, follow: Follow) -> Body {
 
 /// Everything but the last envelope.
 async fn forward(pid: u32, mut events: mpsc::Receiver<Bytes>, times: Times, to: &Sender) {
-    stream::send(to, seal(Event::Start { pid })).await;
+    stream::send(to, seal(json!({ "start": { "pid": pid } }))).await;
     let mut keepalive = time::interval(times.keepalive);
     keepalive.reset();
     loop {
@@ -190,7 +160,7 @@ async fn forward(pid: u32, mut events: mpsc::Receiver<Bytes>, times: Times, to: 
                 Some(event) => stream::send(to, event).await,
                 None => return,
             },
-            _ = keepalive.tick() => stream::send(to, seal(Event::Keepalive {})).await,
+            _ = keepalive.tick() => stream::send(to, seal(json!({ "keepalive": {} }))).await,
         }
     }
 }

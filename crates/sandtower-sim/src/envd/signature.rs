@@ -1,7 +1,7 @@
 //! Signed URLs: files without a token, and over one base URL without the name of a sandbox.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use http::{Method, StatusCode, request::Parts};
+use http::{Method, request::Parts};
 use sha2::{Digest as _, Sha256};
 
 use crate::{query::Query, response::ApiError, state::Shared};
@@ -41,7 +41,7 @@ pub(crate) fn sandbox(sim: &Shared, parts: &Parts) -> Result<String, ApiError> {
                 None => is_signed(&query, writes, token),
             })
         });
-        let invalid = || ApiError::new(StatusCode::UNAUTHORIZED, "invalid signature");
+        let invalid = || ApiError::new(401, "invalid signature");
         sandboxes.next().ok_or_else(invalid)?
     } else {
         let mut all = state.sandboxes.iter();

@@ -86,7 +86,7 @@ fn read(sim: &Shared, files: &Files, request: &Received) -> Result<Draft, Error>
     let times = Times::of(headers)?;
     let message: StartRequest = rpc::first(request)?;
     if message.pty.is_some() && !sim.config.runner.has_terminals() {
-        return Err(Error::new(Code::Unimplemented, "not simulated: a pty"));
+        return Err(Error::new(Code::UNIMPLEMENTED, "not simulated: a pty"));
     }
     let user = rpc::user(headers)?;
     let process = message.process.unwrap_or_default();
@@ -96,7 +96,7 @@ fn read(sim: &Shared, files: &Files, request: &Received) -> Result<Draft, Error>
         Ok(entry) if files.is_directory(&entry.path) => entry.path,
         _ => {
             let message = format!("cwd '{directory}' does not exist");
-            return Err(Error::new(Code::InvalidArgument, message));
+            return Err(Error::new(Code::INVALID_ARGUMENT, message));
         }
     };
     Ok(Draft {
@@ -118,7 +118,7 @@ fn fork(sim: &Arc<Shared>, id: &str, draft: Draft) -> Result<Follow, Error> {
     let sandbox = state.sandboxes.get_mut(id).ok_or_else(|| no_more(id))?;
     let Some(pid) = sandbox.next_pid() else {
         let message = "fork/exec: resource temporarily unavailable";
-        return Err(Error::new(Code::ResourceExhausted, message));
+        return Err(Error::new(Code::RESOURCE_EXHAUSTED, message));
     };
     let home = files::home(&user);
     let own = [
@@ -160,9 +160,9 @@ fn fork(sim: &Arc<Shared>, id: &str, draft: Draft) -> Result<Follow, Error> {
 }
 
 pub(super) fn too_many() -> Error {
-    Error::new(Code::ResourceExhausted, "too many streams follow this process")
+    Error::new(Code::RESOURCE_EXHAUSTED, "too many streams follow this process")
 }
 
 pub(super) fn no_more(id: &str) -> Error {
-    Error::new(Code::Internal, format!("sandbox {id} is shutting down"))
+    Error::new(Code::INTERNAL, format!("sandbox {id} is shutting down"))
 }

@@ -2,7 +2,7 @@
 //! metadata of each file, in place of what it had.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response};
 use serde::Serialize;
 
 use super::files::{failed, no_space};
@@ -12,7 +12,7 @@ use crate::files::{Files, Metadata};
 use crate::gzip;
 use crate::query::Query;
 use crate::request::{Received, Unreadable};
-use crate::response::{self, ApiError};
+use crate::response::{self, ApiError, With as _};
 
 const METADATA: &str = "x-metadata-";
 /// What the extended attributes of a file hold.
@@ -91,11 +91,8 @@ pub(super) fn write(
         let name = entry.name().to_owned();
         written.push(Written { name, path, r#type: "file", metadata: entry.metadata });
     }
-    let mut response = response::json(StatusCode::OK, &written);
     // So the real one says, though it is JSON.
-    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
-    Ok(response)
+    Ok(response::json(200, &written).with(CONTENT_TYPE, "text/plain; charset=utf-8"))
 }
 
 fn not_unpacked(why: &str) -> ApiError {
@@ -120,7 +117,7 @@ fn metadata(headers: &HeaderMap) -> Result<Metadata, ApiError> {
     let held: usize = metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
     if held > MAX_METADATA {
         let message = "not enough space for file metadata: no space left on device";
-        return Err(ApiError::new(StatusCode::INSUFFICIENT_STORAGE, message));
+        return Err(ApiError::new(507, message));
     }
     Ok(metadata)
 }

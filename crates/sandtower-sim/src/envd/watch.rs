@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use http::Response;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::{select, time};
 
 use super::connect::{self, Code, Error};
-use super::filesystem::Info;
-use super::rpc::{self, Empty, Times};
-use super::{envelope, start, stream};
+use super::rpc::{self, Times};
+use super::{envelope, filesystem, start, stream};
 use crate::{
     body::{Body, Sender},
     dice::{Subject, dice, letters, number_of},
@@ -34,46 +34,20 @@ struct WatcherRequest {
     watcher_id: String,
 }
 
-/// A message of the stream.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Message {
-    Start {},
-    Filesystem(Told),
-    Keepalive {},
-}
-
-#[derive(Debug, Serialize)]
-struct Told {
-    name: String,
-    r#type: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    entry: Option<Info>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Created {
-    watcher_id: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Events {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    events: Vec<Told>,
-}
-
-impl Told {
-    fn new(sim: &Shared, Event { change, name, entry }: Event) -> Self {
-        let r#type = match change {
-            Change::Create => "EVENT_TYPE_CREATE",
-            Change::Write => "EVENT_TYPE_WRITE",
-            Change::Remove => "EVENT_TYPE_REMOVE",
-            Change::Rename => "EVENT_TYPE_RENAME",
-            Change::Chmod => "EVENT_TYPE_CHMOD",
-        };
-        Self { name, r#type, entry: entry.map(|entry| Info::new(sim, entry)) }
+/// What happened, as it is sent.
+fn told(sim: &Shared, Event { change, name, entry }: Event) -> Value {
+    let kind = match change {
+        Change::Create => "EVENT_TYPE_CREATE",
+        Change::Write => "EVENT_TYPE_WRITE",
+        Change::Remove => "EVENT_TYPE_REMOVE",
+        Change::Rename => "EVENT_TYPE_RENAME",
+        Change::Chmod => "EVENT_TYPE_CHMOD",
+    };
+    let mut told = json!({ "name": name, "type": kind });
+    if let Some(entry) = entry {
+        told["entry"] = filesystem::info(sim, &entry);
     }
+    told
 }
 
 /// `Filesystem/WatchDir`: what happens in a directory, as it happens.
@@ -107,8 +81,7 @@ pub(super) fn watch_dir(
 }
 
 async fn forward(sim: &Shared, watcher: &Watcher, times: Times, to: &Sender) -> Overflow {
-    let seal = |message: Message| envelope::message(&message);
-    stream::send(to, seal(Message::Start {})).await;
+    stream::send(to, envelope::message(&json!({ "start": {} }))).await;
     let mut keepalive = time::interval(times.keepalive);
     keepalive.reset();
     loop {
@@ -117,13 +90,13 @@ async fn forward(sim: &Shared, watcher: &Watcher, times: Times, to: &Sender) -> 
             event = watcher.next() => match event {
                 Ok(event) => {
                     keepalive.reset();
-                    Message::Filesystem(Told::new(sim, event))
+                    json!({ "filesystem": told(sim, event) })
                 }
                 Err(overflow) => return overflow,
             },
-            _ = keepalive.tick() => Message::Keepalive {},
+            _ = keepalive.tick() => json!({ "keepalive": {} }),
         };
-        stream::send(to, seal(message)).await;
+        stream::send(to, envelope::message(&message)).await;
     }
 }
 
@@ -135,33 +108,35 @@ pub(super) fn unary(
     method: &str,
     request: &Received,
 ) -> Response<Body> {
-    match method {
-        "CreateWatcher" => rpc::respond(request, create(sim, id, files, request)),
-        "GetWatcherEvents" => rpc::respond(request, events(sim, files, request)),
-        _ => rpc::respond(request, remove(files, request)),
-    }
+    let outcome = match method {
+        "CreateWatcher" => create(sim, id, files, request),
+        "GetWatcherEvents" => events(sim, files, request),
+        _ => remove(files, request),
+    };
+    rpc::respond(request, outcome)
 }
 
-fn create(sim: &Shared, id: &str, files: &Files, request: &Received) -> Result<Created, Error> {
+fn create(sim: &Shared, id: &str, files: &Files, request: &Received) -> Result<Value, Error> {
     let watcher = open(files, rpc::message(request)?, request)?;
     let name = |number| {
         let number = number_of(id).wrapping_add(number);
         let mut dice = dice(sim.config.seed, Subject::Watcher, number);
         format!("w{}", letters(&mut dice, 20))
     };
-    Ok(Created { watcher_id: files.keep(watcher, name) })
+    Ok(json!({ "watcherId": files.keep(watcher, name) }))
 }
 
-fn events(sim: &Shared, files: &Files, request: &Received) -> Result<Events, Error> {
+fn events(sim: &Shared, files: &Files, request: &Received) -> Result<Value, Error> {
     let WatcherRequest { watcher_id } = rpc::message(request)?;
     let watcher = files.watcher(&watcher_id).ok_or_else(|| not_found(&watcher_id))?;
     let events = watcher.take().map_err(|Overflow| overflowed())?;
-    Ok(Events { events: events.into_iter().map(|event| Told::new(sim, event)).collect() })
+    let events: Vec<_> = events.into_iter().map(|event| told(sim, event)).collect();
+    Ok(if events.is_empty() { json!({}) } else { json!({ "events": events }) })
 }
 
-fn remove(files: &Files, request: &Received) -> Result<Empty, Error> {
+fn remove(files: &Files, request: &Received) -> Result<Value, Error> {
     let WatcherRequest { watcher_id } = rpc::message(request)?;
-    if files.forget_watcher(&watcher_id) { Ok(Empty {}) } else { Err(not_found(&watcher_id)) }
+    if files.forget_watcher(&watcher_id) { Ok(json!({})) } else { Err(not_found(&watcher_id)) }
 }
 
 fn open(files: &Files, asked: WatchRequest, request: &Received) -> Result<Arc<Watcher>, Error> {
@@ -169,11 +144,11 @@ fn open(files: &Files, asked: WatchRequest, request: &Received) -> Result<Arc<Wa
     let path = rpc::resolve(&asked.path, &user);
     let entry = files.entry(&path).map_err(|error| {
         let code = match error {
-            FileError::NotFound => Code::NotFound,
-            FileError::Invalid | FileError::NameTooLong => Code::InvalidArgument,
-            _ => Code::Internal,
+            FileError::NotFound => Code::NOT_FOUND,
+            FileError::Invalid | FileError::NameTooLong => Code::INVALID_ARGUMENT,
+            _ => Code::INTERNAL,
         };
-        let what = if code == Code::NotFound {
+        let what = if code == Code::NOT_FOUND {
             format!("path {path} not found")
         } else {
             format!("error statting path {path}")
@@ -183,7 +158,7 @@ fn open(files: &Files, asked: WatchRequest, request: &Received) -> Result<Arc<Wa
     if entry.kind != Kind::Directory {
         // The end of it is a slip of the real one's.
         let message = format!("path {path} not a directory: %!w(<nil>)");
-        return Err(Error::new(Code::InvalidArgument, message));
+        return Err(Error::new(Code::INVALID_ARGUMENT, message));
     }
     let watched = Watched {
         directory: entry.path,
@@ -191,14 +166,14 @@ fn open(files: &Files, asked: WatchRequest, request: &Received) -> Result<Arc<Wa
         with_entries: asked.include_entry,
     };
     files.watch(watched).map_err(|TooManyWatchers| {
-        Error::new(Code::Internal, "error creating watcher: too many open files")
+        Error::new(Code::INTERNAL, "error creating watcher: too many open files")
     })
 }
 
 fn not_found(watcher_id: &str) -> Error {
-    Error::new(Code::NotFound, format!("watcher with id {watcher_id} not found"))
+    Error::new(Code::NOT_FOUND, format!("watcher with id {watcher_id} not found"))
 }
 
 fn overflowed() -> Error {
-    Error::new(Code::Internal, "watcher error: fsnotify: queue or buffer overflow")
+    Error::new(Code::INTERNAL, "watcher error: fsnotify: queue or buffer overflow")
 }

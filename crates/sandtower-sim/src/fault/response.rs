@@ -1,12 +1,12 @@
 //! Responses in place of the right ones.
 
-use http::{HeaderValue, Response, StatusCode};
+use http::Response;
 use serde::{Deserialize, Serialize};
 
 use crate::body::Body;
 use crate::placement::Failure;
 use crate::proxy;
-use crate::response::{self, ApiError};
+use crate::response::{self, ApiError, With as _};
 
 /// A response in place of the right one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,26 +70,17 @@ impl FaultResponse {
     /// The response; `sandbox` is the one that the request was for, with its port, if it was for one.
     pub(crate) fn response(self, sandbox: Option<(&str, u16)>) -> Response<Body> {
         let (id, port) = sandbox.unwrap_or_default();
-        let internal = |message: &str| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message);
+        let internal = |message: &str| ApiError::new(500, message);
         match self {
-            Self::Unauthorized401 => {
-                ApiError::new(StatusCode::UNAUTHORIZED, "Invalid API key").response()
-            }
+            Self::Unauthorized401 => ApiError::new(401, "Invalid API key").response(),
             Self::Transitioning409 => proxy::transitioning(id),
-            Self::Rate429 => {
-                let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded");
-                let mut answer = error.response();
-                for (name, value) in [
-                    ("retry-after", "1"),
-                    ("ratelimit-limit", "1"),
-                    ("ratelimit-remaining", "0"),
-                    ("ratelimit-reset", "1"),
-                ] {
-                    answer.headers_mut().insert(name, HeaderValue::from_static(value));
-                }
-                answer
-            }
-            Self::Balancer429 => response::text(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
+            Self::Rate429 => ApiError::new(429, "Rate limit exceeded")
+                .response()
+                .with("retry-after", "1")
+                .with("ratelimit-limit", "1")
+                .with("ratelimit-remaining", "0")
+                .with("ratelimit-reset", "1"),
+            Self::Balancer429 => response::text(429, "Too Many Requests"),
             Self::Connections429 => proxy::too_many_connections(id),
             Self::Internal500 => {
                 internal("Internal server error").code("internal_server_error").response()
@@ -98,25 +89,19 @@ impl FaultResponse {
             Self::CreateRefused500 => internal("Failed to place sandbox: it was refused")
                 .code("sandbox_create_refused")
                 .response(),
-            Self::Balancer502 => response::text(StatusCode::BAD_GATEWAY, "Bad Gateway"),
-            Self::Route502 => {
-                response::text(StatusCode::BAD_GATEWAY, "Failed to route request to sandbox")
-            }
+            Self::Balancer502 => response::text(502, "Bad Gateway"),
+            Self::Route502 => response::text(502, "Failed to route request to sandbox"),
             Self::NotFound502 => proxy::not_found(id),
             Self::PortClosed502 => proxy::port_closed(id, port),
-            Self::Draining503 => {
-                response::text(StatusCode::SERVICE_UNAVAILABLE, "Service is unavailable")
-            }
+            Self::Draining503 => response::text(503, "Service is unavailable"),
             Self::Capacity503 => Failure::NoCapacity.error().response(),
             Self::NoCompatibleNode503 => {
                 let message = "Failed to place sandbox: no node is compatible with it";
-                let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message);
+                let error = ApiError::new(503, message);
                 error.code("sandbox_no_compatible_node").response()
             }
             Self::PlacementTimeout504 => Failure::PlacementTimeout.error().response(),
-            Self::Balancer504 => {
-                response::text(StatusCode::GATEWAY_TIMEOUT, "upstream request timeout")
-            }
+            Self::Balancer504 => response::text(504, "upstream request timeout"),
         }
     }
 }

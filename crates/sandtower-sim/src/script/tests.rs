@@ -3,10 +3,8 @@ use std::{collections::BTreeMap, time::Duration};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    clock,
-    runner::{Cell, Chunk, Events, Exception, Input, Output},
-};
+use crate::clock;
+use crate::runner::{Cell, Chunk, Events, Exception, Input, Output};
 
 fn command(program: &str, arguments: &[&str]) -> Command {
     Command {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 
 use crate::{dice::number_of, response::ApiError};
 
@@ -67,7 +67,7 @@ impl Keys {
         }
         if known.fingerprint != fingerprint {
             let message = "The idempotency key was used with a different request";
-            let error = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message);
+            let error = ApiError::new(422, message);
             return Err(error.code("idempotency_request_mismatch"));
         }
         match &known.outcome {
@@ -116,7 +116,7 @@ impl Keys {
 }
 
 fn conflict(message: &str) -> ApiError {
-    ApiError::new(StatusCode::CONFLICT, message)
+    ApiError::new(409, message)
 }
 
 #[cfg(test)]

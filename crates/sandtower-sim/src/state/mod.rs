@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::body::Reserve;
@@ -255,7 +254,7 @@ pub(crate) fn over_quota(limit: u32) -> ApiError {
         "you have reached the maximum number of concurrent E2B sandboxes ({limit}). \
          If you need more, please contact support"
     );
-    ApiError::new(StatusCode::TOO_MANY_REQUESTS, message)
+    ApiError::new(429, message)
 }
 
 /// The sandbox of a team.
@@ -266,5 +265,5 @@ pub(crate) fn owned<'a>(state: &'a State, team: &str, id: &str) -> Result<&'a Sa
 
 pub(crate) fn no_such(id: &str) -> ApiError {
     let message = format!("Sandbox \"{id}\" doesn't exist or you don't have access to it");
-    ApiError::new(StatusCode::NOT_FOUND, message)
+    ApiError::new(404, message)
 }
