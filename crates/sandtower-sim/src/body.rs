@@ -11,6 +11,7 @@ use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 
 use crate::error::ConnectionError;
+use crate::request::Unreadable;
 
 /// The body of a response: a whole one, or one that is written while it is read.
 #[derive(Debug)]
@@ -141,7 +142,6 @@ const ROOM: usize = 256 * 1024 * 1024;
 pub(crate) struct Reserve(Arc<AtomicUsize>);
 
 /// Room that a body takes.
-#[derive(Debug)]
 pub(crate) struct Reserved {
     all: Arc<AtomicUsize>,
     taken: usize,
@@ -168,23 +168,20 @@ impl Drop for Reserved {
     }
 }
 
-/// Why a request's body could not be read.
-#[derive(Debug)]
-pub(crate) enum ReadError {
-    /// It is longer than allowed.
-    TooLarge,
+/// Why a request has no body, not even one that is too long.
+pub(crate) enum Unread {
     /// Its sender went away.
     Aborted,
     /// All bodies together take too much.
     NoRoom,
 }
 
-/// Reads a request's body whole, at most `cap` bytes of it.
+/// Reads a request's body whole, at most `cap` bytes of it; it takes its room until that is dropped.
 pub(crate) async fn read<B>(
     body: B,
     cap: usize,
     reserve: &Reserve,
-) -> Result<(Bytes, Reserved), ReadError>
+) -> Result<(Result<Bytes, Unreadable>, Reserved), Unread>
 where
     B: http_body::Body<Data = Bytes>,
 {
@@ -193,11 +190,11 @@ where
     let mut rest = BytesMut::new();
     let (mut room, mut read, mut fits) = (reserve.begin(), 0, true);
     while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else { return Err(ReadError::Aborted) };
+        let Ok(frame) = frame else { return Err(Unread::Aborted) };
         let Ok(data) = frame.into_data() else { continue };
         read += data.remaining();
         if read > cap {
-            return Err(ReadError::TooLarge);
+            return Ok((Err(Unreadable::TooLong), reserve.begin()));
         }
         if !fits {
             // Read on and forget it: a sender that is not read does not see the response.
@@ -212,14 +209,14 @@ where
         }
     }
     if !fits {
-        return Err(ReadError::NoRoom);
+        return Err(Unread::NoRoom);
     }
     if rest.is_empty() {
-        return Ok((first, room));
+        return Ok((Ok(first), room));
     }
     let mut whole = BytesMut::from(first);
     whole.unsplit(rest);
-    Ok((whole.freeze(), room))
+    Ok((Ok(whole.freeze()), room))
 }
 
 #[cfg(test)]
@@ -235,9 +232,9 @@ mod tests {
         assert!(others.take(ROOM - 10));
         let body = |text: &'static str| Full::new(Bytes::from_static(text.as_bytes()));
         let full = read(body("more than ten bytes"), 1_000, &reserve).await;
-        assert!(matches!(full, Err(ReadError::NoRoom)));
+        assert!(matches!(full, Err(Unread::NoRoom)));
         assert!(read(body("ten bytes!"), 1_000, &reserve).await.is_ok(), "it left no trace");
-        assert!(matches!(read(body("long"), 3, &reserve).await, Err(ReadError::TooLarge)));
+        assert!(matches!(read(body("long"), 3, &reserve).await, Ok((Err(Unreadable::TooLong), _))));
         drop(others);
         assert!(read(body("more than ten bytes"), 1_000, &reserve).await.is_ok());
     }

@@ -39,7 +39,6 @@ struct NewContext {
 }
 
 /// What the interpreter needs of the sandbox that it is in.
-#[derive(Debug)]
 pub(crate) struct Inside {
     pub(crate) contexts: Arc<Mutex<Contexts>>,
     pub(crate) environment: BTreeMap<String, String>,

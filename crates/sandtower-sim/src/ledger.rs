@@ -116,7 +116,6 @@ pub enum End {
 }
 
 /// Sandboxes that ended, the newest up to a capacity.
-#[derive(Debug)]
 pub(crate) struct Ended {
     records: VecDeque<SandboxRecord>,
     capacity: usize,

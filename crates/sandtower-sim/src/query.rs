@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 use crate::response::ApiError;
 
 /// The parameters of a query, in order, decoded once.
-#[derive(Debug)]
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {

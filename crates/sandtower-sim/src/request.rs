@@ -4,7 +4,6 @@ use bytes::Bytes;
 use http::request::Parts;
 
 /// A request whose body was read.
-#[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) parts: Parts,
     pub(crate) body: Result<Bytes, Unreadable>,

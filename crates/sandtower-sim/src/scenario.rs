@@ -115,33 +115,16 @@ fn changed(base: &World, changes: &toml::Table) -> Result<World, serde_json::Err
 }
 
 macro_rules! shipped {
-    ($($name:literal),* $(,)?) => {
+    ($($name:literal)*) => {
         &[$(($name, include_str!(concat!("../scenarios/", $name, ".toml")))),*]
     };
 }
 
-const SHIPPED: &[(&str, &str)] = shipped![
-    "calm",
-    "stress",
-    "capacity-drop",
-    "cut-bodies",
-    "early-deaths",
-    "errors",
-    "kill-500",
-    "late-commits",
-    "listing-lag",
-    "lost-answers",
-    "no-rate-headers",
-    "outage",
-    "overload",
-    "quota",
-    "rate-limit",
-    "resets",
-    "sandbox-proxy",
-    "stalls",
-    "unauthorized-burst",
-    "zombies",
-];
+const SHIPPED: &[(&str, &str)] = shipped!(
+    "calm" "stress" "capacity-drop" "cut-bodies" "early-deaths" "errors" "kill-500" "late-commits"
+    "listing-lag" "lost-answers" "no-rate-headers" "outage" "overload" "quota" "rate-limit" "resets"
+    "sandbox-proxy" "stalls" "unauthorized-burst" "zombies"
+);
 
 #[cfg(test)]
 mod tests {

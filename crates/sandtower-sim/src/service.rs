@@ -13,11 +13,11 @@ use http::{Request, Response, request::Parts};
 use tokio::{sync::oneshot, time};
 use tower_service::Service;
 
-use crate::body::{self, Body, ReadError, Reserved};
+use crate::body::{self, Body, Reserved, Unread};
 use crate::dice::{Subject, dice, happens};
 use crate::error::ConnectionError;
 use crate::fault::{Break, Injected};
-use crate::gzip::{self, Unpacking};
+use crate::gzip;
 use crate::proxy::{self, Destination};
 use crate::request::{NamesSandbox, Received, Unreadable};
 use crate::sim::Sim;
@@ -146,15 +146,10 @@ where
     let (parts, body) = request.into_parts();
     if parts.uri.path().starts_with("/_sim/") {
         // The way out of a fault has none injected.
-        let body = read(&shared, body, fault_control::MAX_BODY);
-        let Ok(body) = time::timeout(BODY_TIMEOUT, body).await else {
-            return Err(ConnectionError::reset(false));
+        return match read_in_time(&shared, body, &parts, fault_control::MAX_BODY).await {
+            Ok((body, _room)) => Ok(fault_control::respond(&shared, &Received { parts, body })),
+            Err(unread) => unread.outcome(),
         };
-        return Ok(match body {
-            Ok(body) => fault_control::respond(&shared, &Received { parts, body: body.whole() }),
-            Err(Unread::Aborted) => return Err(ConnectionError::reset(false)),
-            Err(Unread::NoRoom) => proxy::too_many_bodies(),
-        });
     }
     let destination = match Destination::of(&parts) {
         // Signed URLs over one base URL say nothing of their sandbox.
@@ -235,20 +230,11 @@ where
     match to {
         Destination::ControlPlane => of_control_plane(shared, parts, body).await,
         Destination::Sandbox { id, port } => {
-            let body = async {
-                let body = read(shared, body, traffic::max_body(&parts)).await?;
-                body.unpacked(&parts)
-            };
-            let Ok(body) = time::timeout(BODY_TIMEOUT, body).await else {
-                return Err(ConnectionError::reset(false));
-            };
-            match body {
-                Ok(body) => {
-                    let request = Received { body: body.whole(), parts };
-                    Ok(traffic::respond(shared, id, *port, request).await)
+            match read_in_time(shared, body, &parts, traffic::max_body(&parts)).await {
+                Ok((body, _room)) => {
+                    Ok(traffic::respond(shared, id, *port, Received { parts, body }).await)
                 }
-                Err(Unread::Aborted) => Err(ConnectionError::reset(false)),
-                Err(Unread::NoRoom) => Ok(proxy::too_many_bodies()),
+                Err(unread) => unread.outcome(),
             }
         }
         Destination::Nowhere(message) => Ok(proxy::nowhere(message)),
@@ -262,13 +248,11 @@ where
 {
     let request = control::Arrival::note(shared, &parts);
     let responding = time::timeout(shared.config.world.api_deadline, async {
-        match read(shared, body, control::MAX_BODY).await {
-            Ok(body) => {
-                let received = Received { parts, body: body.whole() };
-                Ok(control::respond(shared, &request, received).await)
+        match body::read(body, control::MAX_BODY, &shared.bodies).await {
+            Ok((body, _room)) => {
+                Ok(control::respond(shared, &request, Received { parts, body }).await)
             }
-            Err(Unread::Aborted) => Err(ConnectionError::reset(false)),
-            Err(Unread::NoRoom) => Ok(proxy::too_many_bodies()),
+            Err(unread) => unread.outcome(),
         }
     });
     let response = match responding.await {
@@ -279,43 +263,33 @@ where
     Ok(response)
 }
 
-/// Why a request has no body, not even one that is too long.
-enum Unread {
-    Aborted,
-    NoRoom,
-}
-
-/// A body that was read, and the room that it takes until this is dropped.
-struct Whole(Result<(Bytes, Reserved), Unreadable>);
-
-impl Whole {
-    fn whole(&self) -> Result<Bytes, Unreadable> {
-        self.0.as_ref().map(|(bytes, _)| bytes.clone()).map_err(|unreadable| *unreadable)
-    }
-
-    /// The body as it was before it was packed for the way into a sandbox.
-    fn unpacked(self, parts: &Parts) -> Result<Self, Unread> {
-        let Self(Ok((packed, mut room))) = self else { return Ok(self) };
-        if !gzip::is_packed(&parts.headers) {
-            return Ok(Self(Ok((packed, room))));
-        }
-        match gzip::unpack(&packed, traffic::max_body(parts)) {
-            Ok(plain) if room.take(plain.len()) => Ok(Self(Ok((plain, room)))),
-            Ok(_) => Err(Unread::NoRoom),
-            Err(Unpacking::TooLong) => Ok(Self(Err(Unreadable::TooLong))),
-            Err(Unpacking::Malformed) => Ok(Self(Err(Unreadable::Malformed))),
-        }
-    }
-}
-
-async fn read<B>(shared: &Shared, body: B, cap: usize) -> Result<Whole, Unread>
+/// Reads a body on its way into a sandbox, and unpacks it.
+async fn read_in_time<B>(
+    shared: &Shared,
+    body: B,
+    parts: &Parts,
+    cap: usize,
+) -> Result<(Result<Bytes, Unreadable>, Reserved), Unread>
 where
     B: http_body::Body<Data = Bytes>,
 {
-    match body::read(body, cap, &shared.bodies).await {
-        Ok(body) => Ok(Whole(Ok(body))),
-        Err(ReadError::TooLarge) => Ok(Whole(Err(Unreadable::TooLong))),
-        Err(ReadError::Aborted) => Err(Unread::Aborted),
-        Err(ReadError::NoRoom) => Err(Unread::NoRoom),
+    let reading = time::timeout(BODY_TIMEOUT, body::read(body, cap, &shared.bodies));
+    let (body, mut room) = reading.await.unwrap_or(Err(Unread::Aborted))?;
+    let body = body.and_then(|body| match gzip::is_packed(&parts.headers) {
+        true => gzip::unpack(&body, cap),
+        false => Ok(body),
+    });
+    let is_packed = gzip::is_packed(&parts.headers);
+    let plain = body.as_ref().map_or(0, Bytes::len);
+    if is_packed && !room.take(plain) { Err(Unread::NoRoom) } else { Ok((body, room)) }
+}
+
+impl Unread {
+    /// The end of a request whose body could not be read.
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Aborted => Err(ConnectionError::reset(false)),
+            Self::NoRoom => Ok(proxy::too_many_bodies()),
+        }
     }
 }

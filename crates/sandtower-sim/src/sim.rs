@@ -1,5 +1,6 @@
 //! The handle to a simulator.
 
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::state::{Shared, State};
 ///
 /// A clone is another handle to the same simulator. Its clock is tokio's: in a current-thread
 /// runtime with a paused clock, hours pass in seconds.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sim {
     pub(crate) shared: Arc<Shared>,
 }
@@ -74,5 +75,11 @@ impl Sim {
         let faults = FaultPlan::new(faults, clock::now())?;
         self.shared.state().faults = faults;
         Ok(())
+    }
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim").field("config", &self.shared.config).finish_non_exhaustive()
     }
 }

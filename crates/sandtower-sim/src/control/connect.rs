@@ -1,12 +1,9 @@
 //! `POST /sandboxes/{id}/connect`: 200, or 201 when it resumed the sandbox. It never shortens a
 //! lifetime; a time-out of zero is allowed, one above the plan's is a 400.
 
-use serde::Deserialize;
-
-use super::{Call, Outcome, describe, route::Version};
-use crate::response::{self, ApiError};
-use crate::state::owned;
-use crate::state::resume::{self, Resumption, Started};
+use super::route::Version;
+use super::*;
+use crate::state::resume::{self, Started};
 
 /// The time-out of a connection that asks for none, in seconds; the first version has none.
 const DEFAULT_TIMEOUT: u32 = 300;

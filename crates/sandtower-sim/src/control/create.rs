@@ -1,31 +1,25 @@
 //! `POST /sandboxes`, `POST /v2/sandboxes`: 201 with a sandbox of a template or of a snapshot. The first
 //! version lives 15 s by default, the second 300 s, is secured, and takes an `Idempotency-Key`.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Mutex;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use serde::Deserialize;
-use serde_json::{Map, Value};
 use tokio::sync::{oneshot, watch};
 use tokio::time;
 
-use super::{Call, Outcome, describe, route::Version};
-use crate::clock;
+use super::route::Version;
+use super::*;
 use crate::config::Template;
-use crate::dice::{Subject, dice, letters};
 use crate::fault::InjectedCreation;
 use crate::files::Files;
 use crate::ledger::{End, SandboxRecord};
-use crate::placement::{Failure, Placement};
+use crate::placement::Placement;
 use crate::request::NamesSandbox;
-use crate::response::{self, ApiError};
 use crate::state::contexts::Contexts;
-use crate::state::keys::{self, Key};
-use crate::state::sandbox::{Life, Sandbox, Settings};
-use crate::state::{Shared, State, over_quota};
+use crate::state::keys::{self, Key, Outcome as KeyOutcome};
+use crate::state::sandbox::{Life, Settings};
+use crate::state::{State, over_quota};
 
 const DEFAULT_TIMEOUT_V1: i32 = 15;
 const DEFAULT_TIMEOUT_V2: i32 = 300;
@@ -60,7 +54,6 @@ enum AutoResume {
 }
 
 /// A creation that has been let in: what it will become if it succeeds.
-#[derive(Debug)]
 pub(super) struct Draft {
     pub(super) number: u64,
     pub(super) team: Arc<str>,
@@ -96,7 +89,8 @@ pub(super) async fn launch(sim: &Arc<Shared>, draft: Draft) -> Result<Created, A
     match outcome.await {
         Ok(Ok(created)) => Ok(created),
         Ok(Err(failure)) => Err(failure.error()),
-        Err(_) => Err(internal_error()),
+        // Its task has ended without a word: there is a bug in here.
+        Err(_) => Err(ApiError::new(500, "Internal server error").code("internal_server_error")),
     }
 }
 
@@ -185,7 +179,7 @@ fn admit(sim: &Shared, draft: &Draft) -> Result<(Placement, InjectedCreation), A
     let (config, mut state) = (&sim.config, sim.state());
     if !state.teams.reserve(&draft.team, &config.limits) {
         state.creates.over_quota += 1;
-        draft.failed(&mut state);
+        draft.complete(&mut state, KeyOutcome::Failed);
         return Err(over_quota(config.limits.concurrent_sandboxes));
     }
     let now = clock::now();
@@ -194,7 +188,7 @@ fn admit(sim: &Shared, draft: &Draft) -> Result<(Placement, InjectedCreation), A
     let taken = state.running() + state.creates.in_flight as usize;
     if taken >= slots as usize {
         state.teams.release(&draft.team);
-        draft.failed(&mut state);
+        draft.complete(&mut state, KeyOutcome::Failed);
         return Err(Failure::NoCapacity.error());
     }
     let injected = state.faults.inject_creation(config.seed, draft.number, now);
@@ -231,7 +225,7 @@ async fn place(
     let late = told.is_closed();
     if let Some(failure) = placement.failure {
         state.teams.release(&draft.team);
-        draft.failed(&mut state);
+        draft.complete(&mut state, KeyOutcome::Failed);
         // Nobody listens if the API has given up.
         drop(told.send(Err(failure)));
         return;
@@ -239,7 +233,7 @@ async fn place(
     let dropped = placement.latency > longest;
     if dropped || late && !placement.commits_late {
         state.teams.release(&draft.team);
-        draft.key.iter().for_each(|key| state.keys.unknown(key));
+        draft.complete(&mut state, KeyOutcome::Unknown);
         return;
     }
     state.creates.created += 1;
@@ -249,7 +243,7 @@ async fn place(
     sandbox.listed_from = clock::after(sandbox.started_at, injected.lags);
     let dies_at = injected.dies.map(|dies| clock::after(sandbox.started_at, dies));
     let (id, json) = (sandbox.record.id.clone(), response::to_json(&describe::brief(&sandbox)));
-    key.iter().for_each(|key| state.keys.created(key, json.clone()));
+    key.iter().for_each(|key| state.keys.complete(key, KeyOutcome::Created(json.clone())));
     state.run(sandbox);
     dies_at.into_iter().for_each(|at| state.doom(&id, at));
     drop(told.send(Ok((id, json))));
@@ -306,12 +300,10 @@ fn commit(sim: &Shared, state: &State, draft: Draft, zombie: bool, late: bool) -
 }
 
 impl Draft {
-    /// Its key may be used again.
-    fn failed(&self, state: &mut State) {
-        self.key.iter().for_each(|key| state.keys.failed(key));
+    /// Notes what became of it for its idempotency key.
+    fn complete(&self, state: &mut State, outcome: KeyOutcome) {
+        if let Some(key) = &self.key {
+            state.keys.complete(key, outcome);
+        }
     }
-}
-
-fn internal_error() -> ApiError {
-    ApiError::new(500, "Internal server error").code("internal_server_error")
 }

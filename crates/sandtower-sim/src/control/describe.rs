@@ -1,10 +1,8 @@
 //! How the control plane describes a sandbox.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::date;
-use crate::state::Shared;
-use crate::state::sandbox::{CPU_COUNT, DISK_SIZE_MB, MEMORY_MB, Sandbox};
+use super::*;
 
 const CLIENT_ID: &str = "6532622b";
 

@@ -1,16 +1,10 @@
 //! `POST /sandboxes/{id}/fork`: 201 with `count` sandboxes that start with the files and the settings of
 //! one that runs, each of which succeeds or fails alone. Processes and code contexts are not copied.
 
-use std::time::Duration;
-
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::{Call, Outcome, conflict, create};
-use crate::placement::Failure;
-use crate::response::{self, ApiError};
-use crate::state::owned;
+use super::*;
 
 const DEFAULT_TIMEOUT: i32 = 15;
 const MAX_COUNT: i64 = 100;

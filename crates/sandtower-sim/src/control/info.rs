@@ -1,7 +1,6 @@
 //! `GET /sandboxes/{id}`: 200 with the details of a sandbox that runs or is paused, else 404.
 
-use super::{Call, Outcome, describe};
-use crate::{clock, response, state::owned};
+use super::*;
 
 pub(super) fn info(call: Call<'_>) -> Outcome {
     let mut state = call.sim.state();

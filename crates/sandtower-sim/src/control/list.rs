@@ -1,12 +1,9 @@
 //! `GET /sandboxes`, `GET /v2/sandboxes`: the newest first, filtered by metadata, state, template and
 //! start; the first version knows no paused sandboxes and no pages.
 
-use http::HeaderValue;
-
-use super::{Call, Outcome, describe, page::Page, route::Version};
-use crate::response::{self, ApiError};
-use crate::state::sandbox::Sandbox;
-use crate::{clock, date, query};
+use super::page::Page;
+use super::route::Version;
+use super::*;
 
 const KNOWN: &[&str] =
     &["metadata", "state", "order", "startedAfter", "template", "limit", "nextToken"];

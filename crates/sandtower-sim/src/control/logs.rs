@@ -1,12 +1,10 @@
 //! `GET /sandboxes/{id}/logs` from `start`, `GET /v2/sandboxes/{id}/logs` from `cursor` in a
 //! `direction`, of a `level` and with a `search`: what happened to the sandbox, in milliseconds.
 
-use std::time::SystemTime;
-
 use serde_json::json;
 
-use super::{Call, Outcome, route::Version};
-use crate::{date, response, state::owned};
+use super::route::Version;
+use super::*;
 
 const MAX_LINES: u64 = 1_000;
 

@@ -1,16 +1,10 @@
 //! `GET /sandboxes/{id}/metrics` from `start` to `end`, `GET /sandboxes/metrics?sandbox_ids=..` as of
 //! now: nothing here costs any processor's time.
 
-use std::{collections::BTreeMap, time::SystemTime};
-
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Call, Outcome};
-use crate::response::{self, ApiError};
-use crate::state::sandbox::{CPU_COUNT, MEMORY_MB, Sandbox};
-use crate::state::{Shared, owned};
-use crate::{clock, date};
+use super::*;
 
 /// Sandboxes that one request may ask about.
 const MAX_SANDBOXES: usize = 100;

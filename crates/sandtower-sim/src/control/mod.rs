@@ -19,22 +19,30 @@ mod snapshots;
 mod templates;
 mod timeout;
 
-use std::{sync::Arc, time::Duration};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, Response, StatusCode, request::Parts};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use tokio::time::{self, Instant};
 
 use crate::body::Body;
+use crate::dice::{Subject, dice, letters};
 use crate::gcra::Answer as RateAnswer;
+use crate::placement::Failure;
 use crate::proxy::Destination;
 use crate::query::Query;
 use crate::request::Received;
 use crate::response::{self, ApiError, not_simulated};
-use crate::state::sandbox::Sandbox;
+use crate::state::resume::Resumption;
+use crate::state::sandbox::{CPU_COUNT, DISK_SIZE_MB, MEMORY_MB, Sandbox};
 use crate::state::teams::TooManyTeams;
 use crate::state::{Shared, State, no_such, owned};
-use crate::{clock, json};
+use crate::{clock, date, json, query};
 
 use route::{Handler, Matched};
 
@@ -47,7 +55,6 @@ const MAX_KEY: usize = 256;
 type Outcome = Result<Response<Body>, ApiError>;
 
 /// A request that has arrived and was counted.
-#[derive(Debug)]
 pub(crate) struct Arrival {
     matched: Result<Matched, ApiError>,
     /// Which creation this is, counted from 1, if it is one.
@@ -55,7 +62,7 @@ pub(crate) struct Arrival {
 }
 
 /// A request that its team may send.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 struct Call<'a> {
     sim: &'a Arc<Shared>,
     team: &'a Arc<str>,

@@ -1,10 +1,7 @@
 //! `PUT /sandboxes/{id}/network`: 204; replaces the egress rules of a sandbox that runs. They are
 //! kept and returned; nothing in a simulated sandbox uses a network.
 
-use serde_json::{Map, Value};
-
-use super::{Call, Outcome};
-use crate::response;
+use super::*;
 
 pub(super) fn update(call: Call<'_>) -> Outcome {
     let mut rules: Map<String, Value> = call.parse()?;

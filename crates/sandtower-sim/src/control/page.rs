@@ -1,9 +1,10 @@
 //! Pages of a list: where one ends and the next one begins.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::{HeaderMap, HeaderValue};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::{query::Query, response::ApiError};
+use super::*;
+use crate::query::Query;
 
 const MAX_LIMIT: u64 = 100;
 

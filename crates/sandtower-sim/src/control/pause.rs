@@ -1,11 +1,7 @@
 //! `POST /sandboxes/{id}/pause`: 204, and 409 for one that is paused already. `memory: false` keeps
 //! the disk only, so that the sandbox boots when it resumes.
 
-use serde::Deserialize;
-
-use super::{Call, Outcome, conflict};
-use crate::response::{self, ApiError};
-use crate::state::owned;
+use super::*;
 
 #[derive(Debug, Default, Deserialize)]
 struct Request {

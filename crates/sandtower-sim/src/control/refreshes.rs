@@ -1,12 +1,7 @@
 //! `POST /sandboxes/{id}/refreshes`: 204; never shortens a lifetime. Less than 15 seconds is 15, more
 //! than an hour a 400.
 
-use std::time::Duration;
-
-use serde::Deserialize;
-
-use super::{Call, Outcome};
-use crate::response::{self, ApiError};
+use super::*;
 
 const MIN_REFRESH: u64 = 15;
 const MAX_REFRESH: u64 = 3_600;

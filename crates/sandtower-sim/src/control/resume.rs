@@ -1,11 +1,7 @@
 //! `POST /sandboxes/{id}/resume`: the old way to resume; 201, or 409 for a sandbox that runs.
 
-use serde::Deserialize;
-
-use super::{Call, Outcome, conflict, describe};
-use crate::response;
-use crate::state::owned;
-use crate::state::resume::{self, Resumption};
+use super::*;
+use crate::state::resume;
 
 const DEFAULT_TIMEOUT: i32 = 15;
 

@@ -1,14 +1,14 @@
 //! Which request is which: one row of a table for each route.
 
-use std::{future::Future, pin::Pin};
+use std::future::Future;
+use std::pin::Pin;
 
+use Handler::{Create, Health, Later, NotSimulated, Now};
+use Version::{One, Two};
 use http::Method;
 
-use super::{
-    Call, Outcome, connect, fork, info, kill, list, logs, metrics, network, pause, refreshes,
-    resume, snapshots, templates, timeout,
-};
-use crate::{proxy, query, response::ApiError};
+use super::*;
+use crate::proxy;
 
 /// The two generations of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +29,6 @@ pub(super) enum Handler {
 }
 
 pub(super) type Work<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
-
-use Handler::{Create, Health, Later, NotSimulated, Now};
-use Version::{One, Two};
 
 /// Each route with its name in limits and in the ledger. `{id}` is a sandbox's.
 const ROUTES: &[(&str, &str, &str, Handler)] = &[

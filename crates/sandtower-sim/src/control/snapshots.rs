@@ -1,14 +1,11 @@
 //! `POST /sandboxes/{id}/snapshots`: 201 with a snapshot, from which sandboxes can be created;
 //! `GET /snapshots` of a `sandboxID` or a `name`: the newest first. Processes are not copied.
 
-use std::sync::Arc;
+use serde::Serialize;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Call, Outcome, conflict, page::Page};
-use crate::dice::{Subject, dice, letters, number_of};
-use crate::response::{self, ApiError};
-use crate::state::owned;
+use super::page::Page;
+use super::*;
+use crate::dice::number_of;
 use crate::state::snapshots::{DEFAULT_TAG, Snapshot, split};
 
 #[derive(Debug, Default, Deserialize)]

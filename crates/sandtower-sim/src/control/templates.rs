@@ -5,10 +5,9 @@
 
 use serde_json::json;
 
-use super::{Call, Outcome, page::Page, route::Version};
-use crate::date;
-use crate::response::{self, ApiError};
-use crate::state::sandbox::{CPU_COUNT, DISK_SIZE_MB, MEMORY_MB};
+use super::page::Page;
+use super::route::Version;
+use super::*;
 
 pub(super) fn alias(call: Call<'_>) -> Outcome {
     let (alias, config) = (call.id, &call.sim.config);

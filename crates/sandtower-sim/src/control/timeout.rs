@@ -1,12 +1,7 @@
 //! `POST /sandboxes/{id}/timeout`: 204; the sandbox ends so many seconds from now. Zero ends it at
 //! once, and more than the plan allows is as much as it allows.
 
-use std::time::Duration;
-
-use serde::Deserialize;
-
-use super::{Call, Outcome};
-use crate::response::{self, ApiError};
+use super::*;
 
 #[derive(Debug, Deserialize)]
 struct Request {

@@ -1,13 +1,9 @@
 //! Errors of the Connect protocol, and the two ways to send one.
 
-use http::Response;
-use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::envelope;
-use crate::body::Body;
-use crate::response::{self, With as _};
+use super::*;
+use crate::response::With as _;
 
 const CONNECT_ACCEPT_ENCODING: &str = "connect-accept-encoding";
 
@@ -60,11 +56,6 @@ impl Error {
         }
         response
     }
-}
-
-/// A stream with one message, which has succeeded.
-pub(super) fn only(message: &impl Serialize) -> Response<Body> {
-    stream(Body::whole([envelope::message(message), envelope::last(None)].concat()))
 }
 
 /// The head of a stream.

@@ -1,20 +1,10 @@
 //! `GET /files`: 200 or 206 with a file, as it is or in gzip.
 
-use http::{
-    HeaderMap, Response,
-    header::{
-        ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_RANGE,
-        CONTENT_TYPE, LAST_MODIFIED, RANGE, VARY,
-    },
-};
+use http::header::{ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_RANGE, LAST_MODIFIED, RANGE, VARY};
 
-use super::{files::failed, rpc};
-use crate::body::Body;
-use crate::files::{Entry, FileError, Files, Kind};
-use crate::gzip;
-use crate::query::Query;
-use crate::response::{self, ApiError, With as _};
-use crate::state::Shared;
+use super::files::failed;
+use super::*;
+use crate::response::With as _;
 
 pub(super) fn read(
     sim: &Shared,

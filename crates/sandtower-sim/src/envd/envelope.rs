@@ -2,12 +2,13 @@
 //!
 //! One byte of flags, four bytes of length (big-endian), the message.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use serde::Serialize;
+use bytes::{BufMut as _, BytesMut};
 use serde_json::json;
 
 use super::connect::{Code, Error};
-use crate::gzip::{self, Unpacking};
+use super::*;
+use crate::gzip;
+use crate::request::Unreadable;
 
 const HEAD: usize = 5;
 const COMPRESSED: u8 = 0x01;
@@ -63,9 +64,9 @@ fn open(flags: u8, message: Bytes, max: usize, packed: bool) -> Result<Bytes, Er
         let message = "protocol error: sent compressed message without compression support";
         return Err(Error::new(Code::INTERNAL, message));
     }
-    gzip::unpack(&message, max).map_err(|unpacking| match unpacking {
-        Unpacking::TooLong => too_large(max.saturating_add(1), max),
-        Unpacking::Malformed => not_gzip(),
+    gzip::unpack(&message, max).map_err(|unreadable| match unreadable {
+        Unreadable::TooLong => too_large(max.saturating_add(1), max),
+        Unreadable::Malformed => not_gzip(),
     })
 }
 

@@ -1,15 +1,7 @@
 //! `/files`: whole files over plain HTTP, for who shows the token or a signature.
 
-use http::{Method, Response};
-
-use super::{download, signature, upload};
-use crate::body::Body;
-use crate::clock;
-use crate::files::{self, FileError, Files};
-use crate::query::Query;
-use crate::request::Received;
-use crate::response::ApiError;
-use crate::state::Shared;
+use super::*;
+use crate::files;
 
 /// The longest body that is read of a file that is written: more would not fit.
 pub(crate) const MAX_BODY: usize = 17 * 1024 * 1024;

@@ -1,16 +1,10 @@
 //! `filesystem.Filesystem`: looking at files and moving them.
 
-use http::Response;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::connect::{Code, Error};
-use super::rpc;
-use crate::body::Body;
+use super::*;
 use crate::date;
-use crate::files::{Entry, FileError, Files, Kind};
-use crate::request::Received;
-use crate::state::Shared;
 
 /// How deep a list may go.
 const MAX_DEPTH: u32 = 64;
@@ -48,33 +42,24 @@ pub(super) fn info(sim: &Shared, entry: &Entry) -> Value {
     info
 }
 
-/// Answers an RPC; `method` is the last part of its path.
-pub(super) fn respond(
-    sim: &Shared,
-    files: &Files,
-    method: &str,
-    request: &Received,
-) -> Response<Body> {
-    let outcome = || {
-        let message: Request = rpc::message(request)?;
-        let user = rpc::user(&request.parts.headers)?;
-        let [path, source, destination] = [message.path, message.source, message.destination]
-            .map(|path| rpc::resolve(&path, &user));
-        let entry = match method {
-            "Stat" => stat(files, &path)?,
-            "MakeDir" => make_dir(files, &path, &user)?,
-            "Move" => rename(files, &source, &destination, &user)?,
-            "ListDir" => {
-                let entries = list_dir(files, &path, message.depth)?;
-                let entries: Vec<_> = entries.iter().map(|entry| info(sim, entry)).collect();
-                let is_empty = entries.is_empty();
-                return Ok(if is_empty { json!({}) } else { json!({ "entries": entries }) });
-            }
-            _ => return remove(files, &path).map(|()| json!({})),
-        };
-        Ok(json!({ "entry": info(sim, &entry) }))
+/// An RPC; `method` is the last part of its path.
+pub(super) fn unary(call: Call<'_>, method: &str) -> Result<Value, Error> {
+    let (files, message) = (call.files, rpc::message::<Request>(call.request)?);
+    let user = call.user()?;
+    let [path, source, destination] =
+        [message.path, message.source, message.destination].map(|path| rpc::resolve(&path, &user));
+    let entry = match method {
+        "Stat" => stat(files, &path)?,
+        "MakeDir" => make_dir(files, &path, &user)?,
+        "Move" => rename(files, &source, &destination, &user)?,
+        "ListDir" => {
+            let entries = list_dir(files, &path, message.depth)?;
+            let entries: Vec<_> = entries.iter().map(|entry| info(call.sim, entry)).collect();
+            return Ok(rpc::list("entries", entries));
+        }
+        _ => return remove(files, &path).map(|()| json!({})),
     };
-    rpc::respond(request, outcome())
+    Ok(json!({ "entry": info(call.sim, &entry) }))
 }
 
 fn stat(files: &Files, path: &str) -> Result<Entry, Error> {

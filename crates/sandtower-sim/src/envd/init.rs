@@ -1,14 +1,10 @@
 //! `POST /init`: 204; sets variables for what is started from then on, and the token of a sandbox
 //! without one. Another token than the sandbox's is a 401.
 
-use std::collections::BTreeMap;
-
-use http::{Response, header::CACHE_CONTROL};
-use serde::Deserialize;
-
-use super::{MAX_BODY, Target};
-use crate::response::{self, With as _};
-use crate::{body::Body, config::ENVD_VERSION, json, request::Received, state::Shared};
+use super::*;
+use crate::config::ENVD_VERSION;
+use crate::json;
+use crate::response::With as _;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -2,15 +2,8 @@
 
 use std::time::SystemTime;
 
-use http::Response;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-
-use super::Target;
-use crate::body::Body;
-use crate::clock;
-use crate::files::Files;
-use crate::response::{self, With as _};
-use crate::state::Shared;
+use super::*;
+use crate::response::With as _;
 use crate::state::sandbox::{CPU_COUNT, MEMORY_MB};
 
 pub(super) fn health() -> Response<Body> {

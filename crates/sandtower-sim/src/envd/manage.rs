@@ -1,24 +1,14 @@
 //! `process.Process` but for its start: finding processes, writing to them, ending them.
 
-use std::sync::Arc;
+use base64::Engine as _;
+use serde_json::json;
+use tokio::sync::watch;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
-use http::Response;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio::{select, sync::watch};
-
-use super::connect::{self, Code, Error};
-use super::process::{self, Follow};
-use super::rpc::{self, Times};
-use super::start::{self, Pty};
-use crate::body::Body;
-use crate::request::Received;
-use crate::runner::{Event, Signal};
-use crate::state::Shared;
-use crate::state::process::{Process, TooMany};
-use crate::state::sandbox::{self, Life};
+use super::connect::{Code, Error};
+use super::process::Follow;
+use super::start::Pty;
+use super::*;
+use crate::runner::Event;
 
 /// The most that goes through a pipe at a time, as with Linux.
 const CHUNK: usize = 64 * 1024;
@@ -66,125 +56,80 @@ struct Data {
     input: Option<Written>,
 }
 
-/// Answers an RPC that is no stream; `method` is the last part of its path.
-pub(super) async fn unary(
-    sim: &Arc<Shared>,
-    id: &str,
-    method: &str,
-    request: &Received,
-) -> Response<Body> {
-    let times = match Times::of(&request.parts.headers) {
-        Ok(times) => times,
-        Err(error) => return error.unary(),
-    };
-    let working = async {
-        let message: Request = rpc::message(request)?;
-        if method == "List" {
-            return Ok(list(sim, id));
+/// An RPC that is no stream; `method` is the last part of its path.
+pub(super) async fn unary(call: Call<'_>, method: &str) -> Result<Value, Error> {
+    let message: Request = rpc::message(call.request)?;
+    if method == "List" {
+        return call.sandbox(|sandbox| list(sandbox));
+    }
+    let (process, mut life) = find(call, message.process)?;
+    match method {
+        "SendInput" => {
+            let input = message.input.unwrap_or_default();
+            select! {
+                biased;
+                written = write(&process, input) => written,
+                () = sandbox::stopped(call.sim, &mut life) => Err(broken_pipe()),
+            }?;
         }
-        let (process, mut life) = find(sim, id, message.process)?;
-        match method {
-            "SendInput" => {
-                let input = message.input.unwrap_or_default();
-                select! {
-                    biased;
-                    written = write(&process, input) => written,
-                    () = sandbox::stopped(sim, &mut life) => Err(broken_pipe()),
-                }?;
-            }
-            "CloseStdin" if !process.close_stdin() => {
-                let message = "error closing stdin: stdin not enabled or closed";
+        "CloseStdin" if !process.close_stdin() => {
+            let message = "error closing stdin: stdin not enabled or closed";
+            return Err(Error::new(Code::INTERNAL, message));
+        }
+        "SendSignal" => process.send(Event::Signal(signal(message.signal.as_ref())?)),
+        "Update" => match message.pty {
+            Some(pty) if process.has_terminal => process.send(Event::Resize(pty.size())),
+            Some(_) => {
+                let message = "error resizing tty: tty not assigned to process";
                 return Err(Error::new(Code::INTERNAL, message));
             }
-            "SendSignal" => process.send(Event::Signal(signal(message.signal.as_ref())?)),
-            "Update" => match message.pty {
-                Some(pty) if process.has_terminal => process.send(Event::Resize(pty.size())),
-                Some(_) => {
-                    let message = "error resizing tty: tty not assigned to process";
-                    return Err(Error::new(Code::INTERNAL, message));
-                }
-                None => {}
-            },
-            _ => {}
-        }
-        Ok(json!({}))
-    };
-    let outcome = select! {
-        biased;
-        outcome = working => outcome,
-        () = times.over() => Err(rpc::deadline_exceeded()),
-    };
-    rpc::respond(request, outcome)
+            None => {}
+        },
+        _ => {}
+    }
+    Ok(json!({}))
 }
 
-fn list(sim: &Shared, id: &str) -> Value {
-    let state = sim.state();
-    let processes = state.sandboxes.get(id).into_iter().flat_map(|one| one.processes.values());
-    let processes: Vec<_> = processes
-        .map(|process| {
-            let mut info = json!({ "config": process.config, "pid": process.pid });
-            if let Some(tag) = &process.tag {
-                info["tag"] = json!(tag);
-            }
-            info
-        })
-        .collect();
-    if processes.is_empty() { json!({}) } else { json!({ "processes": processes }) }
+fn list(sandbox: &Sandbox) -> Value {
+    let described = |process: &Arc<Process>| {
+        let mut info = json!({ "config": process.config, "pid": process.pid });
+        if let Some(tag) = &process.tag {
+            info["tag"] = json!(tag);
+        }
+        info
+    };
+    rpc::list("processes", sandbox.processes.values().map(described).collect())
 }
 
 /// `Process/Connect`: follows a process that was started by another request.
-pub(super) fn connect(sim: &Arc<Shared>, id: &str, request: &Received) -> Response<Body> {
-    let follow = || {
-        let times = Times::of(&request.parts.headers)?;
-        let message: Request = rpc::first(request)?;
-        let (process, life) = find(sim, id, message.process)?;
-        let events = process.listen().map_err(|TooMany| start::too_many())?;
-        Ok(Follow { pid: process.pid, events, times, life })
-    };
-    match follow() {
-        Ok(follow) => connect::stream(process::follow(Arc::clone(sim), follow)),
-        Err::<_, Error>(error) => error.in_stream(),
-    }
+pub(super) fn connect(call: Call<'_>) -> Result<Body, Error> {
+    let message: Request = rpc::first(call.request)?;
+    let (process, life) = find(call, message.process)?;
+    let events = process.listen().map_err(|TooMany| start::too_many())?;
+    let follow = Follow { pid: process.pid, events, times: call.times, life };
+    Ok(process::follow(Arc::clone(call.sim), follow))
 }
 
 /// `Process/StreamInput`: writes what the request's messages hold, one after the other.
-pub(super) async fn stream_input(
-    sim: &Arc<Shared>,
-    id: &str,
-    request: &Received,
-) -> Response<Body> {
-    let working = async {
-        let mut process = None;
-        let (messages, _room) = rpc::all::<InputMessage>(request, &sim.bodies)?;
-        for message in messages {
-            if let Some(target) = message.start {
-                process = Some(find(sim, id, target.process)?);
-            }
-            let Some(data) = message.data else { continue };
-            let Some((process, life)) = &mut process else {
-                let message = "input came before the process was named";
-                return Err(Error::new(Code::INVALID_ARGUMENT, message));
-            };
-            select! {
-                biased;
-                written = write(process, data.input.unwrap_or_default()) => written,
-                () = sandbox::stopped(sim, life) => Err(broken_pipe()),
-            }?;
+pub(super) async fn stream_input(call: Call<'_>) -> Result<Body, Error> {
+    let mut process = None;
+    let (messages, _room) = rpc::all::<InputMessage>(call.request, &call.sim.bodies)?;
+    for message in messages {
+        if let Some(target) = message.start {
+            process = Some(find(call, target.process)?);
         }
-        Ok(())
-    };
-    let outcome = match Times::of(&request.parts.headers) {
-        Ok(times) => select! {
+        let Some(data) = message.data else { continue };
+        let Some((process, life)) = &mut process else {
+            let message = "input came before the process was named";
+            return Err(Error::new(Code::INVALID_ARGUMENT, message));
+        };
+        select! {
             biased;
-            outcome = working => outcome,
-            () = times.over() => Err(rpc::deadline_exceeded()),
-        },
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok(()) => connect::only(&json!({})),
-        Err(error) => error.in_stream(),
+            written = write(process, data.input.unwrap_or_default()) => written,
+            () = sandbox::stopped(call.sim, life) => Err(broken_pipe()),
+        }?;
     }
+    Ok(Body::whole([envelope::message(&json!({})), envelope::last(None)].concat()))
 }
 
 async fn write(process: &Process, input: Written) -> Result<(), Error> {
@@ -232,30 +177,28 @@ fn signal(asked: Option<&Value>) -> Result<Signal, Error> {
 }
 
 fn find(
-    sim: &Shared,
-    id: &str,
+    call: Call<'_>,
     selector: Option<Selector>,
 ) -> Result<(Arc<Process>, watch::Receiver<Life>), Error> {
-    let state = sim.state();
-    let sandbox = state.sandboxes.get(id);
-    let life = sandbox.map(|sandbox| sandbox.life.subscribe());
-    let processes = sandbox.map(|sandbox| &sandbox.processes);
-    let (found, missing) = match selector.unwrap_or_default() {
+    let (wanted, missing) = match selector.unwrap_or_default() {
         Selector { pid: Some(pid), .. } => {
-            let found = processes.and_then(|processes| processes.get(&pid));
-            (found, format!("process with pid {pid} not found"))
+            ((Some(pid), None), format!("process with pid {pid} not found"))
         }
         Selector { tag: Some(tag), .. } => {
-            let tagged = |process: &&Arc<Process>| process.tag.as_deref() == Some(&tag);
-            let found = processes.and_then(|processes| processes.values().find(tagged));
-            (found, format!("process with tag {tag} not found"))
+            let missing = format!("process with tag {tag} not found");
+            ((None, Some(tag)), missing)
         }
         Selector { .. } => {
             return Err(Error::new(Code::UNIMPLEMENTED, "invalid input type for selector"));
         }
     };
-    match (found, life) {
-        (Some(process), Some(life)) => Ok((Arc::clone(process), life)),
-        _ => Err(Error::new(Code::NOT_FOUND, missing)),
-    }
+    let is_wanted = |process: &&Arc<Process>| match &wanted {
+        (Some(pid), _) => process.pid == *pid,
+        (None, tag) => process.tag == *tag,
+    };
+    let found = call.sandbox(|sandbox| {
+        let found = sandbox.processes.values().find(is_wanted);
+        found.map(|process| (Arc::clone(process), sandbox.life.subscribe()))
+    })?;
+    found.ok_or_else(|| Error::new(Code::NOT_FOUND, missing))
 }

@@ -17,16 +17,33 @@ mod stream;
 mod upload;
 mod watch;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use http::header::{ALLOW, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Response};
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::select;
+use tokio::time::{self, Instant};
 
-use crate::body::Body;
-use crate::files::Files;
-use crate::request::Received;
+use crate::body::{Body, Sender};
+use crate::files::{Entry, FileError, Files, Kind};
+use crate::query::Query;
+use crate::request::{Received, Unreadable};
 use crate::response::{self, ApiError, With as _};
+use crate::runner::{Command, Signal};
 use crate::state::Shared;
+use crate::state::process::{Process, TooMany};
+use crate::state::sandbox::{self, Life, Sandbox};
+use crate::{clock, gzip};
+
+use connect::{Code, Error};
+use rpc::Times;
 
 pub(crate) use files::MAX_BODY as MAX_FILE;
 
@@ -73,7 +90,6 @@ pub(crate) fn name(path: &str) -> &'static str {
 }
 
 /// The sandbox that a request goes to.
-#[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) files: Files,
     pub(crate) token: Option<String>,
@@ -129,14 +145,51 @@ pub(crate) async fn respond(
     if let Some(error) = rpc::wrong_format(request, is_stream) {
         return error;
     }
-    match path.rsplit('/').next().unwrap_or_default() {
-        "Start" => start::start(sim, id, files, request),
-        "Connect" => manage::connect(sim, id, request),
-        "StreamInput" => manage::stream_input(sim, id, request).await,
-        "WatchDir" => watch::watch_dir(sim, id, files, request),
-        rpc if path.starts_with(PROCESS) => manage::unary(sim, id, rpc, request).await,
-        rpc if rpc.contains("Watcher") => watch::unary(sim, id, files, rpc, request),
-        rpc => filesystem::respond(sim, files, rpc, request),
+    let times = match Times::of(&request.parts.headers) {
+        Ok(times) => times,
+        Err(error) if is_stream => return error.in_stream(),
+        Err(error) => return error.unary(),
+    };
+    let call = Call { sim, id, files, request, times };
+    let rpc = path.rsplit('/').next().unwrap_or_default();
+    if is_stream {
+        let body = match rpc {
+            "Start" => start::start(call),
+            "Connect" => manage::connect(call),
+            "WatchDir" => watch::watch_dir(call),
+            _ => times.bound(manage::stream_input(call)).await,
+        };
+        return body.map_or_else(|error| error.in_stream(), connect::stream);
+    }
+    let outcome = match rpc {
+        rpc if path.starts_with(PROCESS) => times.bound(manage::unary(call, rpc)).await,
+        rpc if rpc.contains("Watcher") => watch::unary(call, rpc),
+        rpc => filesystem::unary(call, rpc),
+    };
+    rpc::respond(request, outcome)
+}
+
+/// An RPC in a sandbox.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    sim: &'a Arc<Shared>,
+    id: &'a str,
+    files: &'a Files,
+    request: &'a Received,
+    times: Times,
+}
+
+impl Call<'_> {
+    fn user(&self) -> Result<String, Error> {
+        rpc::user(&self.request.parts.headers)
+    }
+
+    /// Works on the sandbox, which may have ended meanwhile.
+    fn sandbox<T>(&self, work: impl FnOnce(&mut Sandbox) -> T) -> Result<T, Error> {
+        let mut state = self.sim.state();
+        state.sandboxes.get_mut(self.id).map(work).ok_or_else(|| {
+            Error::new(Code::INTERNAL, format!("sandbox {} is shutting down", self.id))
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bodies in the form `multipart/form-data`.
 
-use bytes::Bytes;
+use super::*;
 
 /// The most parts that a body may have.
 const MAX_PARTS: usize = 1_000;

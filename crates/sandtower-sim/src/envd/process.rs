@@ -1,28 +1,20 @@
 //! Runs a process, and streams what happens to it.
 
-use std::{pin::pin, sync::Arc};
+use std::pin::pin;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
-use serde_json::{Value, json};
-use tokio::select;
+use base64::Engine as _;
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{self, Instant};
 
-use super::rpc::{self, Times};
-use super::{envelope, stream};
-use crate::body::{Body, Sender};
-use crate::runner::{Chunk, Command, Exit, Io, Signal};
-use crate::state::Shared;
-use crate::state::process::Process;
-use crate::state::sandbox::{self, Life};
+use super::rpc::Times;
+use super::*;
+use crate::runner::{Chunk, Exit, Io};
 
 fn seal(event: Value) -> Bytes {
     envelope::message(&json!({ "event": event }))
 }
 
 /// What a process is started with.
-#[derive(Debug)]
 pub(super) struct Started {
     pub(super) sandbox: String,
     pub(super) command: Command,
@@ -127,7 +119,6 @@ fn end(exit: Exit) -> Value {
 }
 
 /// A stream that follows a process.
-#[derive(Debug)]
 pub(super) struct Follow {
     pub(super) pid: u32,
     pub(super) events: mpsc::Receiver<Bytes>,

@@ -2,19 +2,15 @@
 
 use std::time::Duration;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, header};
+use base64::Engine as _;
+use http::header;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use tokio::time::{self, Instant};
 
 use super::connect::{Code, Error};
-use super::{MAX_BODY, envelope};
-use crate::body::{Body, Reserve, Reserved};
-use crate::request::{Received, Unreadable};
-use crate::response::{self, With as _};
-use crate::{clock, files, gzip, json};
+use super::*;
+use crate::body::{Reserve, Reserved};
+use crate::response::With as _;
+use crate::{files, json};
 
 const UNARY: &str = "application/json";
 const STREAM_ENCODING: &str = "connect-content-encoding";
@@ -108,6 +104,11 @@ pub(super) fn respond(request: &Received, outcome: Result<Value, Error>) -> Resp
     if packs { response.with(header::CONTENT_ENCODING, "gzip") } else { response }
 }
 
+/// A message with a list, which is left out if it is empty.
+pub(super) fn list(name: &str, items: Vec<Value>) -> Value {
+    if items.is_empty() { serde_json::json!({}) } else { serde_json::json!({ name: items }) }
+}
+
 /// How long an RPC may take, and how often its stream says that it still goes on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
@@ -136,6 +137,18 @@ impl Times {
     /// Done when the time is over, if it ever is.
     pub(super) async fn over(self) {
         over(self.deadline).await;
+    }
+
+    /// The outcome of a call, which is an error when the time is over.
+    pub(super) async fn bound<T>(
+        self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        select! {
+            biased;
+            outcome = work => outcome,
+            () = self.over() => Err(deadline_exceeded()),
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Signed URLs: files without a token, and over one base URL without the name of a sandbox.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use http::{Method, request::Parts};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use http::request::Parts;
 use sha2::{Digest as _, Sha256};
 
-use crate::{query::Query, response::ApiError, state::Shared};
+use super::*;
 
 /// What the query of a request for files names.
 const KNOWN: &[&str] = &["path", "username", "signature", "signature_expiration"];

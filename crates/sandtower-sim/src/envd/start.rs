@@ -1,19 +1,11 @@
 //! `Process/Start`: reading the request.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use http::Response;
-use serde::Deserialize;
-
-use super::connect::{self, Code, Error};
-use super::process::{self, Follow, Started};
-use super::rpc::{self, Times};
-use crate::body::Body;
-use crate::files::{self, Files};
-use crate::request::Received;
-use crate::runner::{Command, Output, Size};
-use crate::state::Shared;
-use crate::state::process::{Config, Process, TooMany};
+use super::connect::{Code, Error};
+use super::process::{Follow, Started};
+use super::*;
+use crate::files;
+use crate::runner::{Output, Size};
+use crate::state::process::Config;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -57,7 +49,6 @@ impl Pty {
 }
 
 /// What is to be started.
-#[derive(Debug)]
 struct Draft {
     terminal: Option<Size>,
     config: Config,
@@ -65,35 +56,26 @@ struct Draft {
     stdin: bool,
     directory: String,
     user: String,
-    times: Times,
 }
 
-/// Starts a process, whose events are the answer.
-pub(super) fn start(
-    sim: &Arc<Shared>,
-    id: &str,
-    files: &Files,
-    request: &Received,
-) -> Response<Body> {
-    match read(sim, files, request).and_then(|draft| fork(sim, id, draft)) {
-        Ok(follow) => connect::stream(process::follow(Arc::clone(sim), follow)),
-        Err(error) => error.in_stream(),
-    }
+/// Starts a process, whose events are the stream.
+pub(super) fn start(call: Call<'_>) -> Result<Body, Error> {
+    let draft = read(call)?;
+    let follow = call.sandbox(|sandbox| fork(call, sandbox, draft))??;
+    Ok(process::follow(Arc::clone(call.sim), follow))
 }
 
-fn read(sim: &Shared, files: &Files, request: &Received) -> Result<Draft, Error> {
-    let headers = &request.parts.headers;
-    let times = Times::of(headers)?;
-    let message: StartRequest = rpc::first(request)?;
-    if message.pty.is_some() && !sim.config.runner.has_terminals() {
+fn read(call: Call<'_>) -> Result<Draft, Error> {
+    let message: StartRequest = rpc::first(call.request)?;
+    if message.pty.is_some() && !call.sim.config.runner.has_terminals() {
         return Err(Error::new(Code::UNIMPLEMENTED, "not simulated: a pty"));
     }
-    let user = rpc::user(headers)?;
+    let user = call.user()?;
     let process = message.process.unwrap_or_default();
     let cwd = process.cwd.filter(|cwd| !cwd.is_empty());
     let directory = rpc::resolve(cwd.as_deref().unwrap_or_default(), &user);
-    let directory = match files.entry(&directory) {
-        Ok(entry) if files.is_directory(&entry.path) => entry.path,
+    let directory = match call.files.entry(&directory) {
+        Ok(entry) if entry.kind == Kind::Directory => entry.path,
         _ => {
             let message = format!("cwd '{directory}' does not exist");
             return Err(Error::new(Code::INVALID_ARGUMENT, message));
@@ -107,15 +89,11 @@ fn read(sim: &Shared, files: &Files, request: &Received) -> Result<Draft, Error>
         stdin: message.stdin.unwrap_or(true),
         directory,
         user,
-        times,
     })
 }
 
-/// Makes a process of the sandbox, which may have ended meanwhile.
-fn fork(sim: &Arc<Shared>, id: &str, draft: Draft) -> Result<Follow, Error> {
-    let Draft { terminal, config, tag, stdin, directory, user, times } = draft;
-    let mut state = sim.state();
-    let sandbox = state.sandboxes.get_mut(id).ok_or_else(|| no_more(id))?;
+fn fork(call: Call<'_>, sandbox: &mut Sandbox, draft: Draft) -> Result<Follow, Error> {
+    let Draft { terminal, config, tag, stdin, directory, user } = draft;
     let Some(pid) = sandbox.next_pid() else {
         let message = "fork/exec: resource temporarily unavailable";
         return Err(Error::new(Code::RESOURCE_EXHAUSTED, message));
@@ -123,7 +101,7 @@ fn fork(sim: &Arc<Shared>, id: &str, draft: Draft) -> Result<Follow, Error> {
     let home = files::home(&user);
     let own = [
         ("E2B_SANDBOX", "true"),
-        ("E2B_SANDBOX_ID", id),
+        ("E2B_SANDBOX_ID", call.id),
         ("E2B_TEMPLATE_ID", sandbox.settings.template_id.as_str()),
         ("HOME", home),
         ("LOGNAME", &user),
@@ -151,18 +129,14 @@ fn fork(sim: &Arc<Shared>, id: &str, draft: Draft) -> Result<Follow, Error> {
     sandbox.processes.insert(pid, Arc::clone(&process));
     let life = sandbox.life.subscribe();
     let events = process.listen().map_err(|TooMany| too_many())?;
-    let follow = Follow { pid, events, times, life: life.clone() };
+    let follow = Follow { pid, events, times: call.times, life: life.clone() };
     // The deadline is the server's: it ends the process though its client has gone.
-    let deadline = times.deadline;
-    let started = Started { sandbox: id.to_owned(), command, io, chunks, deadline, life };
-    tokio::spawn(process::run(Arc::clone(sim), process, started));
+    let deadline = call.times.deadline;
+    let started = Started { sandbox: call.id.to_owned(), command, io, chunks, deadline, life };
+    tokio::spawn(process::run(Arc::clone(call.sim), process, started));
     Ok(follow)
 }
 
 pub(super) fn too_many() -> Error {
     Error::new(Code::RESOURCE_EXHAUSTED, "too many streams follow this process")
-}
-
-pub(super) fn no_more(id: &str) -> Error {
-    Error::new(Code::INTERNAL, format!("sandbox {id} is shutting down"))
 }

@@ -1,18 +1,10 @@
 //! `POST /files`: 200 with what was written, of a form or of a raw body. `X-Metadata-*` headers are the
 //! metadata of each file, in place of what it had.
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response};
-use serde::Serialize;
-
 use super::files::{failed, no_space};
-use super::{multipart, rpc};
-use crate::body::Body;
-use crate::files::{Files, Metadata};
-use crate::gzip;
-use crate::query::Query;
-use crate::request::{Received, Unreadable};
-use crate::response::{self, ApiError, With as _};
+use super::*;
+use crate::files::Metadata;
+use crate::response::With as _;
 
 const METADATA: &str = "x-metadata-";
 /// What the extended attributes of a file hold.

@@ -1,22 +1,13 @@
 //! `filesystem.Filesystem`: watching directories, as a stream or by asking again and again.
 
-use std::sync::Arc;
+use serde_json::json;
+use tokio::time;
 
-use http::Response;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio::{select, time};
-
-use super::connect::{self, Code, Error};
-use super::rpc::{self, Times};
-use super::{envelope, filesystem, start, stream};
-use crate::{
-    body::{Body, Sender},
-    dice::{Subject, dice, letters, number_of},
-    files::{Change, Event, FileError, Files, Kind, Overflow, TooManyWatchers, Watched, Watcher},
-    request::Received,
-    state::Shared,
-};
+use super::connect::{Code, Error};
+use super::rpc::Times;
+use super::*;
+use crate::dice::{Subject, dice, letters, number_of};
+use crate::files::{Change, Event, Overflow, TooManyWatchers, Watched, Watcher};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -51,33 +42,18 @@ fn told(sim: &Shared, Event { change, name, entry }: Event) -> Value {
 }
 
 /// `Filesystem/WatchDir`: what happens in a directory, as it happens.
-pub(super) fn watch_dir(
-    sim: &Arc<Shared>,
-    id: &str,
-    files: &Files,
-    request: &Received,
-) -> Response<Body> {
-    let open = || {
-        let times = Times::of(&request.parts.headers)?;
-        let watcher = open(files, rpc::first(request)?, request)?;
-        let state = sim.state();
-        let sandbox = state.sandboxes.get(id).ok_or_else(|| start::no_more(id))?;
-        Ok((watcher, times, sandbox.life.subscribe()))
-    };
-    let (watcher, times, life) = match open() {
-        Ok(open) => open,
-        Err::<_, Error>(error) => return error.in_stream(),
-    };
-    let shared = Arc::clone(sim);
-    let body = stream::body(Arc::clone(sim), life, |to| async move {
+pub(super) fn watch_dir(call: Call<'_>) -> Result<Body, Error> {
+    let watcher = open(call, rpc::first(call.request)?)?;
+    let life = call.sandbox(|sandbox| sandbox.life.subscribe())?;
+    let (shared, times) = (Arc::clone(call.sim), call.times);
+    Ok(stream::body(Arc::clone(call.sim), life, move |to| async move {
         let error = select! {
             biased;
             () = times.over() => rpc::deadline_exceeded(),
             Overflow = forward(&shared, &watcher, times, &to) => overflowed(),
         };
         envelope::last(Some(&error))
-    });
-    connect::stream(body)
+    }))
 }
 
 async fn forward(sim: &Shared, watcher: &Watcher, times: Times, to: &Sender) -> Overflow {
@@ -101,46 +77,28 @@ async fn forward(sim: &Shared, watcher: &Watcher, times: Times, to: &Sender) -> 
 }
 
 /// `CreateWatcher`, `GetWatcherEvents` and `RemoveWatcher`; `method` is which of them.
-pub(super) fn unary(
-    sim: &Shared,
-    id: &str,
-    files: &Files,
-    method: &str,
-    request: &Received,
-) -> Response<Body> {
-    let outcome = match method {
-        "CreateWatcher" => create(sim, id, files, request),
-        "GetWatcherEvents" => events(sim, files, request),
-        _ => remove(files, request),
-    };
-    rpc::respond(request, outcome)
-}
-
-fn create(sim: &Shared, id: &str, files: &Files, request: &Received) -> Result<Value, Error> {
-    let watcher = open(files, rpc::message(request)?, request)?;
-    let name = |number| {
-        let number = number_of(id).wrapping_add(number);
-        let mut dice = dice(sim.config.seed, Subject::Watcher, number);
-        format!("w{}", letters(&mut dice, 20))
-    };
-    Ok(json!({ "watcherId": files.keep(watcher, name) }))
-}
-
-fn events(sim: &Shared, files: &Files, request: &Received) -> Result<Value, Error> {
-    let WatcherRequest { watcher_id } = rpc::message(request)?;
-    let watcher = files.watcher(&watcher_id).ok_or_else(|| not_found(&watcher_id))?;
+pub(super) fn unary(call: Call<'_>, method: &str) -> Result<Value, Error> {
+    if method == "CreateWatcher" {
+        let watcher = open(call, rpc::message(call.request)?)?;
+        let name = |number| {
+            let number = number_of(call.id).wrapping_add(number);
+            let mut dice = dice(call.sim.config.seed, Subject::Watcher, number);
+            format!("w{}", letters(&mut dice, 20))
+        };
+        return Ok(json!({ "watcherId": call.files.keep(watcher, name) }));
+    }
+    let WatcherRequest { watcher_id: id } = rpc::message(call.request)?;
+    let missing = || Error::new(Code::NOT_FOUND, format!("watcher with id {id} not found"));
+    if method == "RemoveWatcher" {
+        return call.files.forget_watcher(&id).then(|| json!({})).ok_or_else(missing);
+    }
+    let watcher = call.files.watcher(&id).ok_or_else(missing)?;
     let events = watcher.take().map_err(|Overflow| overflowed())?;
-    let events: Vec<_> = events.into_iter().map(|event| told(sim, event)).collect();
-    Ok(if events.is_empty() { json!({}) } else { json!({ "events": events }) })
+    Ok(rpc::list("events", events.into_iter().map(|event| told(call.sim, event)).collect()))
 }
 
-fn remove(files: &Files, request: &Received) -> Result<Value, Error> {
-    let WatcherRequest { watcher_id } = rpc::message(request)?;
-    if files.forget_watcher(&watcher_id) { Ok(json!({})) } else { Err(not_found(&watcher_id)) }
-}
-
-fn open(files: &Files, asked: WatchRequest, request: &Received) -> Result<Arc<Watcher>, Error> {
-    let user = rpc::user(&request.parts.headers)?;
+fn open(call: Call<'_>, asked: WatchRequest) -> Result<Arc<Watcher>, Error> {
+    let (files, user) = (call.files, call.user()?);
     let path = rpc::resolve(&asked.path, &user);
     let entry = files.entry(&path).map_err(|error| {
         let code = match error {
@@ -168,10 +126,6 @@ fn open(files: &Files, asked: WatchRequest, request: &Received) -> Result<Arc<Wa
     files.watch(watched).map_err(|TooManyWatchers| {
         Error::new(Code::INTERNAL, "error creating watcher: too many open files")
     })
-}
-
-fn not_found(watcher_id: &str) -> Error {
-    Error::new(Code::NOT_FOUND, format!("watcher with id {watcher_id} not found"))
 }
 
 fn overflowed() -> Error {

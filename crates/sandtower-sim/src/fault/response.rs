@@ -70,38 +70,39 @@ impl FaultResponse {
     /// The response; `sandbox` is the one that the request was for, with its port, if it was for one.
     pub(crate) fn response(self, sandbox: Option<(&str, u16)>) -> Response<Body> {
         let (id, port) = sandbox.unwrap_or_default();
-        let internal = |message: &str| ApiError::new(500, message);
+        let text = |status, text: &'static str| response::text(status, text);
+        let error = |status, message: &str| ApiError::new(status, message);
+        let respond = |error: ApiError| error.response();
         match self {
-            Self::Unauthorized401 => ApiError::new(401, "Invalid API key").response(),
+            Self::Unauthorized401 => respond(error(401, "Invalid API key")),
             Self::Transitioning409 => proxy::transitioning(id),
-            Self::Rate429 => ApiError::new(429, "Rate limit exceeded")
-                .response()
+            Self::Rate429 => respond(error(429, "Rate limit exceeded"))
                 .with("retry-after", "1")
                 .with("ratelimit-limit", "1")
                 .with("ratelimit-remaining", "0")
                 .with("ratelimit-reset", "1"),
-            Self::Balancer429 => response::text(429, "Too Many Requests"),
+            Self::Balancer429 => text(429, "Too Many Requests"),
             Self::Connections429 => proxy::too_many_connections(id),
             Self::Internal500 => {
-                internal("Internal server error").code("internal_server_error").response()
+                respond(error(500, "Internal server error").code("internal_server_error"))
             }
-            Self::CreateFailed500 => Failure::CreateFailed.error().response(),
-            Self::CreateRefused500 => internal("Failed to place sandbox: it was refused")
-                .code("sandbox_create_refused")
-                .response(),
-            Self::Balancer502 => response::text(502, "Bad Gateway"),
-            Self::Route502 => response::text(502, "Failed to route request to sandbox"),
+            Self::CreateFailed500 => respond(Failure::CreateFailed.error()),
+            Self::CreateRefused500 => {
+                let error = error(500, "Failed to place sandbox: it was refused");
+                respond(error.code("sandbox_create_refused"))
+            }
+            Self::Balancer502 => text(502, "Bad Gateway"),
+            Self::Route502 => text(502, "Failed to route request to sandbox"),
             Self::NotFound502 => proxy::not_found(id),
             Self::PortClosed502 => proxy::port_closed(id, port),
-            Self::Draining503 => response::text(503, "Service is unavailable"),
-            Self::Capacity503 => Failure::NoCapacity.error().response(),
+            Self::Draining503 => text(503, "Service is unavailable"),
+            Self::Capacity503 => respond(Failure::NoCapacity.error()),
             Self::NoCompatibleNode503 => {
-                let message = "Failed to place sandbox: no node is compatible with it";
-                let error = ApiError::new(503, message);
-                error.code("sandbox_no_compatible_node").response()
+                let error = error(503, "Failed to place sandbox: no node is compatible with it");
+                respond(error.code("sandbox_no_compatible_node"))
             }
-            Self::PlacementTimeout504 => Failure::PlacementTimeout.error().response(),
-            Self::Balancer504 => response::text(504, "upstream request timeout"),
+            Self::PlacementTimeout504 => respond(Failure::PlacementTimeout.error()),
+            Self::Balancer504 => text(504, "upstream request timeout"),
         }
     }
 }

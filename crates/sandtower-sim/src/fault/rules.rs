@@ -8,7 +8,6 @@ use super::{Fault, FaultKind, FaultResponse, InvalidFault, MAX_FAULTS};
 use crate::dice::{Subject, dice, happens};
 
 /// The rules, and how often each was injected.
-#[derive(Debug)]
 pub(crate) struct FaultPlan {
     rules: Vec<Fault>,
     set_at: Instant,

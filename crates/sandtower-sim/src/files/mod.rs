@@ -33,7 +33,6 @@ const TOTAL_CAPACITY: u64 = 1024 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Files(Arc<Volume>);
 
-#[derive(Debug)]
 struct Volume {
     tree: Mutex<Tree>,
     /// Never locked before the tree.

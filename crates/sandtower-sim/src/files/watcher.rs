@@ -56,7 +56,6 @@ pub(crate) struct Overflow;
 pub(crate) struct TooManyWatchers;
 
 /// Sees what happens in a directory, until it is dropped or the directory is gone.
-#[derive(Debug)]
 pub(crate) struct Watcher {
     watched: Watched,
     queue: Mutex<Queue>,
@@ -139,7 +138,7 @@ impl Watched {
 }
 
 /// The watchers of a sandbox.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Watchers {
     all: Vec<Weak<Watcher>>,
     /// Those that are asked for their events by name.

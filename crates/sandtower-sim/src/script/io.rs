@@ -8,7 +8,6 @@ use crate::files::Files;
 use crate::runner::{Input, Output};
 
 /// A command's three streams.
-#[derive(Debug)]
 pub(super) struct Io {
     pub(super) input: Source,
     pub(super) output: Sink,
@@ -16,7 +15,6 @@ pub(super) struct Io {
 }
 
 /// Where a command reads.
-#[derive(Debug)]
 pub(super) enum Source {
     Live(Input),
     Held(Bytes),

@@ -20,7 +20,6 @@ type Done = Result<(), Stop>;
 type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// One shell.
-#[derive(Debug)]
 pub(super) struct Shell {
     pub(super) environment: BTreeMap<String, String>,
     /// Variables that commands do not see.

@@ -12,7 +12,6 @@ const MAX_CONTEXTS: usize = 32;
 pub(crate) const HOME: &str = "/home/user";
 
 /// The contexts of one sandbox. Two are there from the start, as with E2B.
-#[derive(Debug)]
 pub(crate) struct Contexts {
     by_id: BTreeMap<String, Context>,
     /// The context of code that names a language, or none.
@@ -34,7 +33,6 @@ pub(crate) struct Context {
 }
 
 /// There are too many contexts.
-#[derive(Debug)]
 pub(crate) struct TooMany;
 
 impl Contexts {

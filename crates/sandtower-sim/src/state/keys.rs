@@ -33,24 +33,25 @@ pub(crate) fn fingerprint(body: &[u8]) -> u64 {
 }
 
 /// The creations that have a key.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Keys {
     known: BTreeMap<Key, Known>,
     /// In the order in which they came.
     order: VecDeque<Key>,
 }
 
-#[derive(Debug)]
 struct Known {
     fingerprint: u64,
     outcome: Outcome,
 }
 
-#[derive(Debug)]
-enum Outcome {
+pub(crate) enum Outcome {
     InProgress,
+    /// It gave this response.
     Created(Bytes),
+    /// It failed for certain: the key is as good as new.
     Failed,
+    /// It was dropped, and what became of it is not known.
     Unknown,
 }
 
@@ -83,22 +84,8 @@ impl Keys {
         }
     }
 
-    /// The creation failed for certain: the key is as good as new.
-    pub(crate) fn failed(&mut self, key: &Key) {
-        self.complete(key, Outcome::Failed);
-    }
-
-    /// The creation was dropped, and nobody can say what became of it.
-    pub(crate) fn unknown(&mut self, key: &Key) {
-        self.complete(key, Outcome::Unknown);
-    }
-
-    /// The creation gave this answer.
-    pub(crate) fn created(&mut self, key: &Key, answer: Bytes) {
-        self.complete(key, Outcome::Created(answer));
-    }
-
-    fn complete(&mut self, key: &Key, outcome: Outcome) {
+    /// Notes what became of a key's creation.
+    pub(crate) fn complete(&mut self, key: &Key, outcome: Outcome) {
         if let Some(known) = self.known.get_mut(key) {
             known.outcome = outcome;
         }
@@ -133,7 +120,7 @@ mod tests {
         for n in 0..2 * MAX_KEYS {
             assert_eq!(keys.begin(&key(n), 1).unwrap(), None);
             if n % 3 == 0 {
-                keys.failed(&key(n));
+                keys.complete(&key(n), Outcome::Failed);
             }
         }
         assert_eq!((keys.known.len(), keys.order.len()), (MAX_KEYS, MAX_KEYS));

@@ -31,7 +31,6 @@ use teams::Teams;
 const MAX_PAUSED: usize = 10_000;
 
 /// What all handles and all work in progress share.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) began: Instant,
@@ -43,7 +42,6 @@ pub(crate) struct Shared {
 }
 
 /// What changes.
-#[derive(Debug)]
 pub(crate) struct State {
     pub(crate) teams: Teams,
     pub(crate) keys: Keys,

@@ -15,7 +15,6 @@ const MAX_LISTENERS: usize = 64;
 const LISTENER_BUFFER: usize = 16;
 
 /// A process that runs.
-#[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) tag: Option<String>,
@@ -41,7 +40,6 @@ pub(crate) struct Config {
 }
 
 /// There are too many streams.
-#[derive(Debug)]
 pub(crate) struct TooMany;
 
 impl Process {

@@ -57,7 +57,6 @@ impl Settings {
 }
 
 /// A sandbox that runs or is paused.
-#[derive(Debug)]
 pub(crate) struct Sandbox {
     /// The API key of the team that it belongs to.
     pub(crate) team: Arc<str>,
