@@ -2,17 +2,16 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::dice::{Subject, dice, letters, number_of};
-use crate::fault::{Fault, InvalidFault};
+use crate::fault::Fault;
 use crate::plan::{Limits, Plan};
 use crate::runner::Runner;
 use crate::scenario::Scenario;
 use crate::script::ScriptedRunner;
-use crate::world::{InvalidWorld, World};
+use crate::world::World;
 
 /// What a simulator is created from, by [`Config::build`].
 ///
@@ -177,38 +176,5 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// A simulator cannot be made so.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum InvalidConfig {
-    /// A constant of the world makes no sense.
-    World(InvalidWorld),
-    /// A fault makes no sense.
-    Fault(InvalidFault),
-}
-
-impl fmt::Display for InvalidConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::World(problem) => problem.fmt(f),
-            Self::Fault(problem) => problem.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for InvalidConfig {}
-
-impl From<InvalidWorld> for InvalidConfig {
-    fn from(problem: InvalidWorld) -> Self {
-        Self::World(problem)
-    }
-}
-
-impl From<InvalidFault> for InvalidConfig {
-    fn from(problem: InvalidFault) -> Self {
-        Self::Fault(problem)
     }
 }

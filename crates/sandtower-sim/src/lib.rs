@@ -71,19 +71,19 @@ mod traffic;
 mod world;
 
 pub use body::Body;
-pub use config::{Config, InvalidConfig};
-pub use error::{ConnectionError, ConnectionErrorKind};
-pub use fault::{Fault, FaultKind, FaultResponse, InvalidFault};
+pub use config::Config;
+pub use error::{ConnectionError, ConnectionErrorKind, InvalidConfig};
+pub use fault::{Fault, FaultKind, FaultResponse};
 pub use files::{Entry, FileError, Files, Kind};
 pub use ledger::{CreateCounts, End, Ledger, SandboxRecord};
-pub use plan::{Limits, Plan, Rate, UnknownPlan};
+pub use plan::{Limits, Plan, Rate};
 pub use runner::{
     Cell, Command, Event, Events, Exception, Executing, Exit, Input, Io, Kernel, Output, Runner,
     Running, Signal, Size,
 };
-pub use scenario::{InvalidScenario, Scenario};
+pub use scenario::Scenario;
 pub use script::ScriptedRunner;
 pub use server::{Server, serve};
 pub use service::ResponseFuture;
 pub use sim::Sim;
-pub use world::{InvalidWorld, World};
+pub use world::World;

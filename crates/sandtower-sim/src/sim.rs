@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::body::Reserve;
 use crate::clock;
-use crate::config::{Config, InvalidConfig};
-use crate::fault::{Fault, FaultPlan, InvalidFault};
+use crate::config::Config;
+use crate::error::InvalidConfig;
+use crate::fault::{Fault, FaultPlan};
 use crate::files::Budget;
 use crate::ledger::Ledger;
 use crate::state::{Shared, State};
@@ -71,7 +72,7 @@ impl Sim {
     /// # Errors
     ///
     /// Names the first fault that is invalid.
-    pub fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidFault> {
+    pub fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidConfig> {
         let faults = FaultPlan::new(faults, clock::now())?;
         self.shared.state().faults = faults;
         Ok(())

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::seconds;
+use crate::{error::InvalidConfig, seconds};
 
 /// The constants of a simulated E2B.
 ///
@@ -131,7 +131,7 @@ impl World {
     ///
     /// Names the first constant that does not: a probability outside 0..=1, any other number that
     /// is negative or not finite, or shares of failures that are all 0.
-    pub fn check(&self) -> Result<(), InvalidWorld> {
+    pub fn check(&self) -> Result<(), InvalidConfig> {
         let mut world = self.clone();
         for (name, constant) in CONSTANTS {
             let (value, expected) = match constant {
@@ -141,13 +141,12 @@ impl World {
             };
             let most = if matches!(constant, Probability(_)) { 1.0 } else { f64::MAX };
             if !(0.0..=most).contains(&value) {
-                return Err(InvalidWorld { name, value, expected });
+                return Err(InvalidConfig::new(format!("{name} is {value}, not {expected}")));
             }
         }
         let shares = self.create_failed_share + self.capacity_share + self.placement_timeout_share;
         if shares <= 0.0 {
-            let name = "create_failed_share";
-            return Err(InvalidWorld { name, value: shares, expected: "one share above 0" });
+            return Err(InvalidConfig::new("the shares of failures are all 0"));
         }
         Ok(())
     }
@@ -172,26 +171,6 @@ impl Default for World {
         Self::calm()
     }
 }
-
-/// A constant of a [`World`] that makes no sense.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct InvalidWorld {
-    /// The constant.
-    pub name: &'static str,
-    /// What it was.
-    pub value: f64,
-    /// What it must be.
-    pub expected: &'static str,
-}
-
-impl std::fmt::Display for InvalidWorld {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} is {}, not {}", self.name, self.value, self.expected)
-    }
-}
-
-impl std::error::Error for InvalidWorld {}
 
 /// A constant of a world, by its kind.
 enum Constant {

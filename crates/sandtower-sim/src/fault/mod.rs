@@ -3,11 +3,11 @@
 mod response;
 mod rules;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::seconds;
+use crate::{error::InvalidConfig, seconds};
 
 pub use response::FaultResponse;
 pub(crate) use rules::{Break, FaultPlan, Injected, InjectedCreation};
@@ -97,24 +97,6 @@ pub enum FaultKind {
     Capacity,
 }
 
-/// A fault that is invalid.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InvalidFault {
-    /// The fault's name.
-    pub name: String,
-    /// What is wrong with it.
-    pub problem: &'static str,
-}
-
-impl fmt::Display for InvalidFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the fault {:?} {}", self.name, self.problem)
-    }
-}
-
-impl std::error::Error for InvalidFault {}
-
 /// The groups of requests that a rule may name.
 const GROUPS: &[&str] = &["control", "envd", "interpreter"];
 
@@ -146,7 +128,7 @@ impl Fault {
         }
     }
 
-    fn check(&self) -> Result<(), InvalidFault> {
+    fn check(&self) -> Result<(), InvalidConfig> {
         let known = |on: &String| {
             GROUPS.contains(&on.as_str()) || REQUESTS.split(' ').any(|request| request == on)
         };
@@ -173,7 +155,7 @@ impl Fault {
         } else {
             return Ok(());
         };
-        Err(InvalidFault { name: self.name.clone(), problem })
+        Err(InvalidConfig::new(format!("the fault {:?} {problem}", self.name)))
     }
 
     fn is_on(&self, request: &str) -> bool {

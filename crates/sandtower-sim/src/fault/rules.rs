@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Fault, FaultKind, FaultResponse, InvalidFault, MAX_FAULTS};
+use super::{Fault, FaultKind, FaultResponse, InvalidConfig, MAX_FAULTS};
 use crate::dice::{Subject, dice, happens};
 
 /// The rules, and how often each was injected.
@@ -44,10 +44,12 @@ pub(crate) struct InjectedCreation {
 }
 
 impl FaultPlan {
-    pub(crate) fn new(rules: Vec<Fault>, now: Instant) -> Result<Self, InvalidFault> {
+    pub(crate) fn new(rules: Vec<Fault>, now: Instant) -> Result<Self, InvalidConfig> {
         if rules.len() > MAX_FAULTS {
             let name = rules[MAX_FAULTS].name.clone();
-            return Err(InvalidFault { name, problem: "is one too many: 64 are allowed" });
+            return Err(InvalidConfig::new(format!(
+                "the fault {name:?} is one too many: 64 are allowed"
+            )));
         }
         rules.iter().try_for_each(Fault::check)?;
         Ok(Self { rules, set_at: now, counts: BTreeMap::new(), drawn: 0 })

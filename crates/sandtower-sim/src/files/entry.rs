@@ -1,8 +1,8 @@
 //! What is known of a file, and why something cannot be done with one.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
-use tokio::time::Instant;
+use super::*;
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

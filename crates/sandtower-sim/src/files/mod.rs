@@ -5,12 +5,14 @@ mod path;
 mod tree;
 mod watcher;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub use entry::{Entry, FileError, Kind};
 pub(crate) use path::{home, is_user};

@@ -1,13 +1,11 @@
 //! The tree itself: a map from clean paths to what is there.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::ops::Bound;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::Instant;
 
-use super::SANDBOX_CAPACITY;
-use super::entry::{Entry, FileError, Kind};
 use super::path::parent;
+use super::*;
 use crate::clock;
 
 /// What an entry costs besides its path and its content.

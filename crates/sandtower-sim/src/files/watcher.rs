@@ -1,13 +1,12 @@
 //! Who is told of changes: watchers of directories, each with a bounded queue.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use super::entry::Entry;
 use super::path::parent;
-use super::tree::{Change, Tree};
+use super::*;
 
 /// Watchers of one sandbox at a time: what Linux allows a user by default.
 const MAX_WATCHERS: usize = 128;

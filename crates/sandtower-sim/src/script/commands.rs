@@ -16,19 +16,18 @@ const COMMANDS: &[&str] = &[
     ": *",
     "cat",
     "cd",
-    "echo *",
+    "echo -n",
     "env",
     "exit *",
     "false *",
     "ls -a -A",
     "mkdir -p",
     "mv",
-    "printf *",
     "pwd",
     "rm -f -r -rf",
     "sleep",
     "true *",
-    "wc -c -l -w",
+    "wc -c -l",
     "whoami",
 ];
 
@@ -72,7 +71,9 @@ pub(super) fn check_flags<'a>(path: &'a str, arguments: &[&str]) -> Result<&'a s
         return not_simulated(path);
     };
     let is_flag = |argument: &&&str| argument.len() > 1 && argument.starts_with('-');
-    match arguments.iter().filter(is_flag).find(|flag| !known.contains(flag)) {
+    // Behind a word, `echo` knows no flags.
+    let mut arguments = arguments.iter().take_while(|word| name != "echo" || is_flag(word));
+    match arguments.find(|flag| is_flag(flag) && !known.contains(flag)) {
         Some(flag) if !known.contains(&"*") => not_simulated(format!("{path} {flag}")),
         _ => Ok(name),
     }
@@ -94,17 +95,16 @@ pub(super) async fn run(
     Ok(match name {
         "true" | ":" => 0,
         "false" => 1,
-        "exit" => return exit(shell.last, prefix, arguments, io).await,
+        "exit" => return exit(shell.last, arguments),
         "[" => test(shell, arguments)?,
         "echo" => echo(arguments, io).await,
-        "printf" => io.print(name, formatted(arguments)?).await,
         "pwd" => io.print(name, format!("{}\n", shell.directory)).await,
         "whoami" => io.print(name, format!("{}\n", shell.user)).await,
         "env" if paths.is_empty() => {
             let line = |(name, value): (&String, &String)| format!("{name}={value}\n");
             io.print(name, shell.environment.iter().map(line).collect::<String>()).await
         }
-        "sleep" => sleep(&paths, io).await,
+        "sleep" => sleep(&paths).await?,
         "cd" => cd(shell, prefix, &paths, io).await,
         "cat" => cat(shell, &paths, io).await,
         "wc" if flags.len() == 1 && paths.len() <= 1 => wc(shell, flags[0], &paths, io).await,
@@ -126,90 +126,33 @@ async fn each(paths: &[&str], io: &Io, work: impl Fn(&str) -> Result<(), String>
     code
 }
 
-async fn exit(last: u8, prefix: &str, arguments: &[&str], io: &Io) -> Result<u8, Stop> {
-    let Some(argument) = arguments.first() else { return Err(Stop::Exit(last)) };
-    // An exit code has eight bits.
-    let code = argument.parse::<i64>().map(|code| code.to_le_bytes()[0]);
-    if code.is_err() {
-        io.complain(format!("{prefix}: exit: {argument}: numeric argument required\n")).await;
-    }
-    Err(Stop::Exit(code.unwrap_or(2)))
-}
-
-async fn echo(mut arguments: &[&str], io: &Io) -> u8 {
-    let (mut end, mut escapes) = ("\n", false);
-    while let [flag @ ("-n" | "-e" | "-ne" | "-en"), rest @ ..] = arguments {
-        escapes |= flag.contains('e');
-        end = if flag.contains('n') { "" } else { end };
-        arguments = rest;
-    }
-    let text = arguments.join(" ");
-    io.print("echo", if escapes { unescaped(&text) } else { text } + end).await
-}
-
-/// The text without the escapes that `echo -e` and `printf` know.
-fn unescaped(text: &str) -> String {
-    let mut pieces =
-        text.split("\\\\").map(|piece| piece.replace("\\n", "\n").replace("\\t", "\t"));
-    let first = pieces.next().unwrap_or_default();
-    pieces.fold(first, |done, piece| done + "\\" + &piece)
-}
-
-/// The format as often as there are arguments for it.
-fn formatted(arguments: &[&str]) -> Result<String, Stop> {
-    let Some((format, mut left)) = arguments.split_first() else {
-        return not_simulated("printf without a format");
+fn exit(last: u8, arguments: &[&str]) -> Result<u8, Stop> {
+    let code = match arguments {
+        [] => Some(last),
+        // An exit code has eight bits.
+        [code] => code.parse::<i64>().ok().map(|code| code.to_le_bytes()[0]),
+        _ => None,
     };
-    let mut text = String::new();
-    loop {
-        let before = left.len();
-        let mut rest = *format;
-        while let Some((plain, after)) = rest.split_once('%') {
-            text.push_str(&unescaped(plain));
-            let argument = left.first().copied();
-            match after.chars().next() {
-                Some('%') => text.push('%'),
-                Some('s') => text.push_str(argument.unwrap_or_default()),
-                Some('d') if argument.is_none_or(|number| number.parse::<i64>().is_ok()) => {
-                    text.push_str(argument.unwrap_or("0"));
-                }
-                _ => return not_simulated(format!("printf {format}")),
-            }
-            left = left.get(usize::from(!after.starts_with('%'))..).unwrap_or_default();
-            rest = &after[1..];
-        }
-        text.push_str(&unescaped(rest));
-        if left.is_empty() || left.len() == before {
-            return Ok(text);
-        }
-    }
+    code.map_or_else(|| not_simulated("exit with no number"), |code| Err(Stop::Exit(code)))
 }
 
-async fn sleep(intervals: &[&str], io: &Io) -> u8 {
-    let help = "Try 'sleep --help' for more information.";
-    let mut total = Duration::ZERO;
-    for text in intervals {
-        let Some(interval) = interval(text) else {
-            io.complain(format!("sleep: invalid time interval ‘{text}’\n{help}\n")).await;
-            return 1;
-        };
-        total = total.saturating_add(interval);
-    }
-    if intervals.is_empty() {
-        io.complain(format!("sleep: missing operand\n{help}\n")).await;
-        return 1;
-    }
-    time::sleep(total).await;
-    0
+async fn echo(arguments: &[&str], io: &Io) -> u8 {
+    let (words, end) = match arguments {
+        ["-n", words @ ..] => (words, ""),
+        words => (words, "\n"),
+    };
+    io.print("echo", words.join(" ") + end).await
 }
 
-fn interval(text: &str) -> Option<Duration> {
-    let units = [("s", 1.0), ("m", 60.0), ("h", 3_600.0), ("d", 86_400.0), ("", 1.0)];
-    let (number, unit) =
-        units.iter().find_map(|(unit, scale)| Some((text.strip_suffix(unit)?, scale)))?;
-    let seconds = number.parse::<f64>().ok().filter(|seconds| *seconds >= 0.0)? * unit;
+async fn sleep(intervals: &[&str]) -> Result<u8, Stop> {
+    let seconds = match intervals {
+        [seconds] => seconds.parse().ok().filter(|seconds| *seconds >= 0.0),
+        _ => None,
+    };
+    let Some(seconds) = seconds else { return not_simulated("sleep of no number of seconds") };
     // More than the clock can count is forever.
-    Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+    time::sleep(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)).await;
+    Ok(0)
 }
 
 /// `[ ... ]` of one condition, which `!` negates.
@@ -278,17 +221,9 @@ pub(super) fn read(shell: &Shell, path: &str) -> Result<Bytes, FileError> {
 
 /// `wc` of one count and one file: the real one does not align that.
 async fn wc(shell: &Shell, flag: &str, paths: &[&str], io: &mut Io) -> u8 {
-    let (mut count, mut in_word) = (0, false);
+    let mut count = 0;
     let mut add = |content: &[u8]| {
-        for byte in content {
-            let blank = byte.is_ascii_whitespace();
-            count += usize::from(match flag {
-                "-c" => true,
-                "-l" => *byte == b'\n',
-                _ => !blank && !in_word,
-            });
-            in_word = !blank;
-        }
+        count += content.iter().filter(|byte| flag == "-c" || **byte == b'\n').count();
     };
     let mut of = String::new();
     match paths.first().map(|path| (path, read(shell, path))) {

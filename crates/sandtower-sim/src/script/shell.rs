@@ -101,11 +101,6 @@ impl Shell {
                 io.complain(format!("not simulated: {what}\n")).await;
                 127
             }
-            Err(Stop::Syntax { line, near }) => {
-                let problem = format!("syntax error near unexpected token `{near}'");
-                io.complain(format!("{}: -c: line {line}: {problem}\n", self.name)).await;
-                2
-            }
         };
         drop(io);
         while self.jobs.join_next().await.is_some() {}
@@ -134,14 +129,12 @@ impl Shell {
     }
 
     fn unexpected<T>(&self) -> Result<T, Stop> {
-        let last = self.tokens.last().map_or(1, |(line, _)| *line);
-        let (line, near) = match self.tokens.get(self.at) {
-            None => (last, "end of file"),
-            Some((line, Token::Sign("\n"))) => (*line, "newline"),
-            Some((line, Token::Sign(near))) => (*line, *near),
-            Some((line, Token::Word(near))) => (*line, near.as_str()),
+        let near = match self.tokens.get(self.at) {
+            None => "the end",
+            Some((_, Token::Sign(near))) => near,
+            Some((_, Token::Word(near))) => near.as_str(),
         };
-        Err(Stop::Syntax { line, near: near.to_owned() })
+        Err(Stop::NotSimulated(format!("a syntax error near {near:?}")))
     }
 
     /// Lists up to one of these keywords, or to the end. Boxed: a list may hold lists.
@@ -267,24 +260,17 @@ impl Shell {
         if !self.keyword("if") {
             return self.simple(io, run).await;
         }
-        let mut open = run;
-        loop {
-            self.list(io, open, &["then"]).await?;
-            if !self.keyword("then") {
-                return self.unexpected();
-            }
-            let holds = open && self.last == 0;
-            self.list(io, holds, &["elif", "else", "fi"]).await?;
-            open &= !holds;
-            if !self.keyword("elif") {
-                break;
-            }
+        self.list(io, run, &["then"]).await?;
+        if !self.keyword("then") {
+            return self.unexpected();
         }
-        if open {
+        let holds = run && self.last == 0;
+        self.list(io, holds, &["else", "fi"]).await?;
+        if run && !holds {
             self.last = 0;
         }
         if self.keyword("else") {
-            self.list(io, open, &["fi"]).await?;
+            self.list(io, run && !holds, &["fi"]).await?;
         }
         if self.keyword("fi") { Ok(()) } else { self.unexpected() }
     }
@@ -293,7 +279,7 @@ impl Shell {
     async fn simple(&mut self, io: &mut Io, run: bool) -> Done {
         let (tokens, first) = (Arc::clone(&self.tokens), self.at);
         let (mut words, mut assignments, mut redirections) = (vec![], vec![], vec![]);
-        if self.at_keyword(&["then", "elif", "else", "fi"]) {
+        if self.at_keyword(&["then", "else", "fi"]) {
             return self.unexpected();
         }
         while let Some((_, token)) = tokens.get(self.at) {

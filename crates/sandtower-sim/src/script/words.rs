@@ -4,7 +4,6 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     Exit(u8),
-    Syntax { line: usize, near: String },
     NotSimulated(String),
 }
 
@@ -55,7 +54,7 @@ pub(super) fn tokens(script: &str) -> Result<Vec<(usize, Token)>, Stop> {
                 return Err(Stop::NotSimulated(String::from("a file descriptor")));
             }
             None => {
-                let end = Expansion::new(&|_| String::new(), true).read(rest, line)?;
+                let end = Expansion::new(&|_| String::new(), true).read(rest)?;
                 Token::Word(rest[..end].to_owned())
             }
         };
@@ -76,7 +75,7 @@ fn is_descriptor(text: &str) -> bool {
 /// The fields that a word gives: one, unless it holds variables that are not quoted.
 pub(super) fn fields(word: &str, value: &dyn Fn(&str) -> String) -> Result<Vec<String>, Stop> {
     let mut expansion = Expansion::new(value, true);
-    expansion.read(word, 0)?;
+    expansion.read(word)?;
     expansion.fields.extend(expansion.open);
     Ok(expansion.fields)
 }
@@ -84,7 +83,7 @@ pub(super) fn fields(word: &str, value: &dyn Fn(&str) -> String) -> Result<Vec<S
 /// The word as one text.
 pub(super) fn text(word: &str, value: &dyn Fn(&str) -> String) -> Result<String, Stop> {
     let mut expansion = Expansion::new(value, false);
-    expansion.read(word, 0)?;
+    expansion.read(word)?;
     Ok(expansion.open.unwrap_or_default())
 }
 
@@ -123,7 +122,7 @@ impl<'a> Expansion<'a> {
     }
 
     /// Reads a word; where it ends.
-    fn read(&mut self, text: &str, line: usize) -> Result<usize, Stop> {
+    fn read(&mut self, text: &str) -> Result<usize, Stop> {
         let (mut at, mut quoted) = (0, false);
         while let Some(next) = text[at..].chars().next() {
             let after = at + next.len_utf8();
@@ -153,7 +152,7 @@ impl<'a> Expansion<'a> {
                 ' ' | '\t' | '\r' | '\n' | ';' | '&' | '|' | '<' | '>' => break,
                 '\'' => {
                     let Some(length) = text[after..].find('\'') else {
-                        return Err(Stop::Syntax { line, near: String::from("'") });
+                        return not_simulated(next);
                     };
                     self.push(&text[after..after + length]);
                     after + length + 1
@@ -171,7 +170,7 @@ impl<'a> Expansion<'a> {
             };
         }
         if quoted {
-            return Err(Stop::Syntax { line, near: String::from("\"") });
+            return not_simulated('"');
         }
         Ok(at)
     }

@@ -1,10 +1,7 @@
 //! The code contexts of a sandbox.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use serde::Serialize;
-
-use crate::runner::{Kernel, Runner};
+use super::*;
+use crate::runner::Kernel;
 
 /// Contexts of a sandbox at a time.
 const MAX_CONTEXTS: usize = 32;

@@ -1,12 +1,8 @@
 //! Keys under which a creation may be sent again without making a second sandbox.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-
-use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::{dice::number_of, response::ApiError};
+use super::*;
 
 /// Keys that are remembered, of all teams; the oldest are forgotten first.
 const MAX_KEYS: usize = 10_000;

@@ -8,22 +8,27 @@ pub(crate) mod sandbox;
 pub(crate) mod snapshots;
 pub(crate) mod teams;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::body::Reserve;
 use crate::clock;
 use crate::config::Config;
+use crate::dice::number_of;
 use crate::fault::FaultPlan;
-use crate::files::Budget;
+use crate::files::{Budget, Files};
 use crate::ledger::{CreateCounts, End, Ended, Ledger};
 use crate::response::ApiError;
+use crate::runner::{Event, Runner, Signal};
 
 use keys::Keys;
-use sandbox::{Life, Sandbox};
+use sandbox::{Life, Sandbox, Settings};
 use snapshots::Snapshots;
 use teams::Teams;
 

@@ -1,13 +1,11 @@
 //! A process of a sandbox, as those see it who write to it and follow it.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use serde::Serialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use crate::runner::{Event, Events, Input, Io, Output, Signal};
+use super::*;
+use crate::runner::{Events, Input, Io, Output};
 
 /// Streams that follow one process at a time.
 const MAX_LISTENERS: usize = 64;

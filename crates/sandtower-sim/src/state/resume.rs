@@ -1,11 +1,8 @@
 //! Resuming a sandbox that is paused.
 
-use std::{sync::Arc, time::Duration};
-
 use tokio::time;
 
-use super::{Shared, State, no_such, over_quota, sandbox::Life};
-use crate::{clock, response::ApiError};
+use super::*;
 
 /// What a start of a sandbox found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

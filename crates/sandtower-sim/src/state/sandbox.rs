@@ -1,22 +1,17 @@
 //! A sandbox that runs or is paused.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::select;
-use tokio::sync::watch;
 use tokio::sync::watch::error::RecvError;
-use tokio::time::{self, Instant};
+use tokio::time;
 
-use super::{Shared, contexts::Contexts, process::Process};
-use crate::clock;
-use crate::dice::{Subject, dice, number_of, uuid};
-use crate::files::Files;
+use super::contexts::Contexts;
+use super::process::Process;
+use super::*;
+use crate::dice::{Subject, dice, uuid};
 use crate::ledger::SandboxRecord;
-use crate::runner::{Event, Runner, Signal};
 
 pub(crate) const CPU_COUNT: u32 = 2;
 pub(crate) const MEMORY_MB: u32 = 512;

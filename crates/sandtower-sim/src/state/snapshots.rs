@@ -1,9 +1,6 @@
 //! Snapshots: what sandboxes can be created from besides templates.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use super::sandbox::Settings;
-use crate::files::Files;
+use super::*;
 
 /// Snapshots at a time, of all teams.
 const MAX_SNAPSHOTS: usize = 1_000;

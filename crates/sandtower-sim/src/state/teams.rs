@@ -1,9 +1,6 @@
 //! Teams: what each has used up of its limits.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use tokio::time::Instant;
-
+use super::*;
 use crate::gcra::{Answer, Gcra};
 use crate::plan::Limits;
 
