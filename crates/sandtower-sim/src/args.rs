@@ -24,13 +24,6 @@ Point a client at it with E2B_API_URL and E2B_SANDBOX_URL, and any API key that 
 GET /_sim/ledger tells what really happened; PUT /_sim/faults changes what goes wrong.
 ";
 
-/// What the program is asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Asked {
-    Run(Args),
-    Help,
-}
-
 /// How to run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Args {
@@ -41,7 +34,8 @@ pub(crate) struct Args {
 }
 
 /// Reads arguments, the program's own name not among them. The last of two equal ones counts.
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
+/// `None` is for help.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Args>, String> {
     let mut args = Args {
         listen: SocketAddr::from(([127, 0, 0, 1], 3900)),
         seed: 0,
@@ -55,7 +49,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ask
             None => (argument.as_str(), None),
         };
         if matches!(option, "--help" | "-h") {
-            return Ok(Asked::Help);
+            return Ok(None);
         }
         if !matches!(option, "--listen" | "--seed" | "--plan" | "--scenario" | "--world") {
             return Err(format!("unknown argument {argument:?}"));
@@ -64,7 +58,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ask
         let value = value.ok_or_else(|| format!("{option} needs a value"))?;
         args.set(option, &value)?;
     }
-    Ok(Asked::Run(args))
+    Ok(Some(args))
 }
 
 impl Args {
@@ -100,13 +94,13 @@ fn scenario(which: &str) -> Result<Scenario, String> {
 mod tests {
     use super::*;
 
-    fn parsed(arguments: &[&str]) -> Result<Asked, String> {
+    fn parsed(arguments: &[&str]) -> Result<Option<Args>, String> {
         parse(arguments.iter().map(OsString::from))
     }
 
     #[test]
     fn every_option_is_read_in_both_forms() {
-        let expected = Asked::Run(Args {
+        let expected = Some(Args {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             seed: 7,
             plan: Some(Plan::Pro),
@@ -117,7 +111,7 @@ mod tests {
         assert_eq!(parsed(&apart).unwrap(), expected);
         let joined = ["--listen=127.0.0.1:0", "--seed=7", "--plan=pro", "--scenario=stress"];
         assert_eq!(parsed(&joined).unwrap(), expected);
-        assert_eq!(parsed(&["--help", "--nope"]).unwrap(), Asked::Help);
+        assert_eq!(parsed(&["--help", "--nope"]).unwrap(), None);
     }
 
     #[test]

@@ -1,9 +1,7 @@
 //! How a simulator is set up.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::dice::{Subject, dice, letters, number_of};
 use crate::fault::Fault;
@@ -46,7 +44,7 @@ pub(crate) const ENVD_VERSION: &str = "0.6.13";
 pub(crate) struct Template {
     pub(crate) id: String,
     /// What its sandboxes tell of their envd.
-    pub(crate) envd_version: Cow<'static, str>,
+    pub(crate) envd_version: Arc<str>,
 }
 
 impl Config {
@@ -127,21 +125,18 @@ impl Config {
     /// Adds a template that every team may start.
     #[must_use]
     pub fn template(self, name: impl Into<String>) -> Self {
-        self.with(name.into(), Cow::Borrowed(ENVD_VERSION))
+        self.template_with_envd(name, ENVD_VERSION)
     }
 
     /// Adds a template whose sandboxes say that their envd is of this version: clients do without
     /// what an old one lacks, or refuse to work with it. What is answered is the same.
     #[must_use]
     pub fn template_with_envd(
-        self,
+        mut self,
         name: impl Into<String>,
-        envd_version: impl Into<String>,
+        envd_version: impl Into<Arc<str>>,
     ) -> Self {
-        self.with(name.into(), Cow::Owned(envd_version.into()))
-    }
-
-    fn with(mut self, name: String, envd_version: Cow<'static, str>) -> Self {
+        let (name, envd_version) = (name.into(), envd_version.into());
         let id = letters(&mut dice(0, Subject::Template, number_of(&name)), 20);
         self.templates.insert(name, Template { id, envd_version });
         self

@@ -1,8 +1,7 @@
 //! The code interpreter: runs cells in contexts that remember their variables.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use http::{Method, Response, header::CONTENT_TYPE};
 use serde::Deserialize;
@@ -12,9 +11,10 @@ use tokio::{select, sync::watch};
 use crate::body::{Body, Sender};
 use crate::error::ConnectionError;
 use crate::files::Files;
+use crate::lock::lock;
 use crate::request::Received;
 use crate::response::{self, With as _, not_simulated};
-use crate::runner::{Cell, Chunk, Exception, Kernel, Output};
+use crate::runner::{self, Cell, Chunk, Exception, Kernel, Output};
 use crate::state::Shared;
 use crate::state::contexts::{Contexts, HOME, TooMany};
 use crate::state::sandbox::{self, Life};
@@ -50,7 +50,7 @@ pub(crate) struct Inside {
 pub(crate) fn respond(sim: &Arc<Shared>, inside: Inside, request: &Received) -> Response<Body> {
     let (method, path) = (&request.parts.method, request.parts.uri.path());
     let segments: Vec<_> = path.trim_matches('/').split('/').collect();
-    let (contexts, runner) = (|| locked(&inside.contexts), &*sim.config.runner);
+    let (contexts, runner) = (|| lock(&inside.contexts), &*sim.config.runner);
     let done = |found: bool, id: &str| {
         if found { response::json(200, &()) } else { no_context(id) }
     };
@@ -62,15 +62,10 @@ pub(crate) fn respond(sim: &Arc<Shared>, inside: Inside, request: &Received) -> 
         (&Method::DELETE, ["contexts", id]) => done(contexts().remove(id), id),
         (&Method::POST, ["contexts", id, "restart"]) => done(contexts().restart(runner, id), id),
         (_, ["health" | "execute" | "contexts", ..]) => {
-            let body = json!({"detail": "Method Not Allowed"});
-            response::json(405, &body)
+            response::json(405, &json!({"detail": "Method Not Allowed"}))
         }
         _ => response::json(404, &json!({"detail": "Not Found"})),
     }
-}
-
-fn locked(contexts: &Mutex<Contexts>) -> MutexGuard<'_, Contexts> {
-    contexts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn no_context(id: &str) -> Response<Body> {
@@ -80,8 +75,7 @@ fn no_context(id: &str) -> Response<Body> {
 
 fn unprocessable(problem: &str) -> Response<Body> {
     let detail = json!([{"type": "json_invalid", "loc": ["body"], "msg": problem}]);
-    let body = json!({ "detail": detail });
-    response::json(422, &body)
+    response::json(422, &json!({ "detail": detail }))
 }
 
 /// A language by the name that the server has for it.
@@ -111,7 +105,7 @@ fn create(sim: &Shared, contexts: &mut Contexts, request: &Received) -> Response
     }
     match contexts.create(runner, &language, new.cwd.unwrap_or_else(|| HOME.to_owned())) {
         Ok(context) => response::json(200, context),
-        Err(TooMany) => response::text(500, String::from("too many contexts")),
+        Err(TooMany) => response::text(500, "too many contexts"),
     }
 }
 
@@ -122,11 +116,10 @@ fn execute(sim: &Arc<Shared>, inside: Inside, request: &Received) -> Response<Bo
         Err(error) => return unprocessable(&error.to_string()),
     };
     if asked.context_id.is_some() && asked.language.is_some() {
-        let message = "Only one of context_id or language can be provided".to_owned();
-        return response::text(400, message);
+        return response::text(400, "Only one of context_id or language can be provided");
     }
     let (count, directory, kernel) = {
-        let mut contexts = locked(&inside.contexts);
+        let mut contexts = lock(&inside.contexts);
         let context = match (&asked.language, asked.context_id.as_deref().unwrap_or("default")) {
             (Some(language), _) => match contexts.of_language(&normalized(language)) {
                 Some(context) => context,
@@ -165,19 +158,9 @@ fn execute(sim: &Arc<Shared>, inside: Inside, request: &Received) -> Response<Bo
 /// Runs a cell and sends what it does, line by line.
 async fn run(sim: &Shared, kernel: &dyn Kernel, cell: Cell, count: u32, to: &Sender) {
     send(to, json!({ "type": "number_of_executions", "execution_count": count })).await;
-    let (output, mut chunks) = Output::new();
-    let mut executing = pin!(kernel.execute(cell, output));
-    let outcome = loop {
-        select! {
-            biased;
-            Some(chunk) = chunks.recv() => print(sim, chunk, to).await,
-            outcome = &mut executing => break outcome,
-        }
-    };
-    chunks.close();
-    while let Some(chunk) = chunks.recv().await {
-        print(sim, chunk, to).await;
-    }
+    let (output, chunks) = Output::new();
+    let outcome =
+        runner::drive(kernel.execute(cell, output), chunks, |chunk| print(sim, chunk, to)).await;
     match outcome {
         Ok(None) => {}
         Ok(Some(text)) => {
@@ -196,13 +179,9 @@ async fn run(sim: &Shared, kernel: &dyn Kernel, cell: Cell, count: u32, to: &Sen
 }
 
 async fn print(sim: &Shared, chunk: Chunk, to: &Sender) {
-    let (kind, bytes) = match &chunk {
-        Chunk::Stdout(bytes) => ("stdout", bytes),
-        Chunk::Stderr(bytes) => ("stderr", bytes),
-    };
     let timestamp = date::rfc3339(sim.date(clock::now()));
-    let text = String::from_utf8_lossy(bytes);
-    send(to, json!({ "type": kind, "text": text, "timestamp": timestamp })).await;
+    let text = String::from_utf8_lossy(&chunk.bytes);
+    send(to, json!({ "type": chunk.stream, "text": text, "timestamp": timestamp })).await;
 }
 
 async fn send(to: &Sender, line: Value) {

@@ -63,7 +63,7 @@ pub struct CreateCounts {
 }
 
 /// One sandbox.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SandboxRecord {
     /// Its id.

@@ -53,6 +53,7 @@ mod gzip;
 mod interpreter;
 mod json;
 mod ledger;
+mod lock;
 mod placement;
 mod plan;
 mod proxy;

@@ -6,9 +6,9 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use sandtower_sim::{Config, Sim};
+use sandtower_sim::Config;
 
-use args::{Args, Asked};
+use args::Args;
 
 fn main() -> ExitCode {
     match run() {
@@ -19,8 +19,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let args = match args::parse(std::env::args_os().skip(1)) {
-        Ok(Asked::Run(args)) => args,
-        Ok(Asked::Help) => {
+        Ok(Some(args)) => args,
+        Ok(None) => {
             io::stdout().write_all(args::HELP.as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -31,7 +31,8 @@ fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
 }
 
 async fn listen(args: Args) -> Result<(), Box<dyn std::error::Error>> {
-    let sim = simulator(&args)?;
+    let config = Config::new().seed(args.seed).scenario(args.scenario).epoch(today());
+    let sim = args.plan.into_iter().fold(config, Config::plan).build()?;
     // Before the address is printed, so that its reader may end the program at once.
     let mut signals = Signals::new()?;
     let server = sim
@@ -49,14 +50,6 @@ async fn listen(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         () = signals.next() => {}
     }
     Ok(())
-}
-
-fn simulator(args: &Args) -> Result<Sim, Box<dyn std::error::Error>> {
-    let mut config = Config::new().seed(args.seed).scenario(args.scenario.clone());
-    if let Some(plan) = args.plan {
-        config = config.plan(plan);
-    }
-    Ok(config.epoch(today()).build()?)
 }
 
 #[expect(

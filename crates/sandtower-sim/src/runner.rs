@@ -1,9 +1,11 @@
 //! What runs a sandbox's commands and code.
 
-use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc};
+use std::pin::{Pin, pin};
+use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use serde::Deserialize;
+use tokio::{select, sync::mpsc};
 
 use crate::files::Files;
 
@@ -101,9 +103,11 @@ pub enum Signal {
 }
 
 /// The size of a terminal, in characters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "their names say it")]
 pub struct Size {
+    #[serde(rename = "cols")]
     pub columns: u16,
     pub rows: u16,
 }
@@ -141,9 +145,32 @@ pub struct Events(mpsc::Receiver<Event>);
 
 /// Something that a command wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Chunk {
-    Stdout(Bytes),
-    Stderr(Bytes),
+pub(crate) struct Chunk {
+    /// `stdout` or `stderr`.
+    pub(crate) stream: &'static str,
+    pub(crate) bytes: Bytes,
+}
+
+/// Runs a command or a cell to its end, and hands on what it writes. A runner may keep its output:
+/// nothing that it writes after the end counts.
+pub(crate) async fn drive<T, Told: Future<Output = ()>>(
+    running: impl Future<Output = T>,
+    mut chunks: mpsc::Receiver<Chunk>,
+    tell: impl Fn(Chunk) -> Told,
+) -> T {
+    let mut running = pin!(running);
+    let outcome = loop {
+        select! {
+            biased;
+            Some(chunk) = chunks.recv() => tell(chunk).await,
+            outcome = &mut running => break outcome,
+        }
+    };
+    chunks.close();
+    while let Some(chunk) = chunks.recv().await {
+        tell(chunk).await;
+    }
+    outcome
 }
 
 /// Chunks that lie between a writer and a reader.
@@ -176,17 +203,17 @@ impl Output {
 
     /// Writes to standard output, or to the terminal; waits while the reader is slow.
     pub async fn stdout(&self, bytes: impl Into<Bytes>) {
-        self.write(Chunk::Stdout(bytes.into())).await;
+        self.write("stdout", bytes.into()).await;
     }
 
     /// Writes to standard error; waits while the reader is slow.
     pub async fn stderr(&self, bytes: impl Into<Bytes>) {
-        self.write(Chunk::Stderr(bytes.into())).await;
+        self.write("stderr", bytes.into()).await;
     }
 
-    async fn write(&self, chunk: Chunk) {
+    async fn write(&self, stream: &'static str, bytes: Bytes) {
         // Without a reader the command is about to be killed.
-        drop(self.0.send(chunk).await);
+        drop(self.0.send(Chunk { stream, bytes }).await);
     }
 }
 

@@ -1,13 +1,11 @@
 //! The simulator behind a socket.
 
 use std::future::{Future, pending};
-use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::{io, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Version};
@@ -18,13 +16,13 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, ToSocketAddrs};
-use tokio::select;
 use tokio::sync::{Notify, Semaphore, oneshot};
-use tokio::task::JoinHandle;
 use tokio::time::{self, Sleep};
+use tokio::{select, task::JoinHandle};
 use tower_service::Service as _;
 
 use crate::error::ConnectionError;
+use crate::lock::lock;
 use crate::sim::Sim;
 
 /// Connections at a time; more wait in the listener's queue.
@@ -207,12 +205,6 @@ struct Exchange {
     input: Mutex<(bool, Option<Waker>)>,
 }
 
-impl Exchange {
-    fn input(&self) -> MutexGuard<'_, (bool, Option<Waker>)> {
-        self.input.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The body of a request; it breaks when its client stops sending in its middle.
 struct Arriving {
     body: Incoming,
@@ -228,7 +220,7 @@ impl Body for Arriving {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        let mut input = self.exchange.input();
+        let mut input = lock(&self.exchange.input);
         // hyper has handed on all that it had when it found the end of the input.
         if frame.is_pending() && input.0 {
             return Poll::Ready(Some(Err(ConnectionError::reset(false))));
@@ -284,7 +276,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         // A client that half-closes after its request gets its response: hyper, which would give
         // up, asks again when that is sent.
         exchange.half_closed.notify_one();
-        let mut input = exchange.input();
+        let mut input = lock(&exchange.input);
         input.0 = true;
         let waiting = input.1.take();
         drop(input);

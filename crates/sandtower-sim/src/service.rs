@@ -1,12 +1,7 @@
 //! The simulator as a service: one request in, one response out.
 
-use std::error::Error;
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
@@ -89,11 +84,7 @@ impl Future for ResponseFuture {
 
 impl fmt::Debug for ResponseFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Exchange::Unsent(..) => "ResponseFuture(unsent)",
-            Exchange::Sent(_) => "ResponseFuture(sent)",
-            Exchange::Done => "ResponseFuture(done)",
-        })
+        f.write_str("ResponseFuture")
     }
 }
 
@@ -186,26 +177,23 @@ where
         }
         _ => right(&shared, &destination, parts, body).await?,
     };
+    if injected.breaks.is_some() {
+        note_lost(&shared, &response);
+    }
     match injected.breaks {
         Some(Break::Stall { lasting, .. }) => {
-            note_lost(&shared, &response);
             time::sleep(lasting).await;
             return Err(ConnectionError::reset(true));
         }
-        Some(Break::Cut) => {
-            note_lost(&shared, &response);
-            return Ok(response.map(Body::cut));
-        }
         Some(Break::Respond { response: instead, lasting, .. }) => {
-            note_lost(&shared, &response);
             time::sleep(lasting).await;
             return Ok(instead.response(sandbox(&destination)));
         }
-        Some(Break::Lose) => {
-            note_lost(&shared, &response);
+        Some(Break::Cut) => return Ok(response.map(Body::cut)),
+        Some(Break::Refuse | Break::Reset | Break::Lose) => {
             return Err(ConnectionError::reset(true));
         }
-        _ => {}
+        None => {}
     }
     if injected.bare {
         for name in ["retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"] {
@@ -275,13 +263,12 @@ where
 {
     let reading = time::timeout(BODY_TIMEOUT, body::read(body, cap, &shared.bodies));
     let (body, mut room) = reading.await.unwrap_or(Err(Unread::Aborted))?;
-    let body = body.and_then(|body| match gzip::is_packed(&parts.headers) {
-        true => gzip::unpack(&body, cap),
-        false => Ok(body),
-    });
-    let is_packed = gzip::is_packed(&parts.headers);
-    let plain = body.as_ref().map_or(0, Bytes::len);
-    if is_packed && !room.take(plain) { Err(Unread::NoRoom) } else { Ok((body, room)) }
+    if !gzip::is_packed(&parts.headers) {
+        return Ok((body, room));
+    }
+    let plain = body.and_then(|body| gzip::unpack(&body, cap));
+    let fits = room.take(plain.as_ref().map_or(0, Bytes::len));
+    if fits { Ok((plain, room)) } else { Err(Unread::NoRoom) }
 }
 
 impl Unread {

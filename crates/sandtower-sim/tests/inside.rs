@@ -284,7 +284,7 @@ async fn code_is_answered_in_lines() {
         json!({"type": "end_of_execution"}),
     ];
     assert_eq!(lines, expected);
-    let failed = send(&sim, execute(r#"{"code":"1+'a'"}"#)).await;
+    let failed = send(&sim, execute(r#"{"code":"raise TypeError('a')"}"#)).await;
     let error: Value = serde_json::from_str(failed.text().lines().nth(1).unwrap()).unwrap();
     assert_eq!((&error["type"], &error["name"]), (&json!("error"), &json!("TypeError")));
     assert_eq!(send(&sim, execute("{")).await.status, 422);

@@ -13,7 +13,7 @@ use super::*;
 use crate::config::Template;
 use crate::fault::InjectedCreation;
 use crate::files::Files;
-use crate::ledger::{End, SandboxRecord};
+use crate::ledger::SandboxRecord;
 use crate::placement::Placement;
 use crate::request::NamesSandbox;
 use crate::state::contexts::Contexts;
@@ -271,13 +271,9 @@ fn commit(sim: &Shared, state: &State, draft: Draft, zombie: bool, late: bool) -
             call: draft.call,
             template: settings.template.clone(),
             created_at: sim.since_began(now),
-            found_at: None,
-            seen_alive_at: None,
-            ended_at: None,
-            end: End::StillRunning,
-            paused: false,
             zombie,
             response_lost: late,
+            ..SandboxRecord::default()
         },
         settings,
         dies_at: None,

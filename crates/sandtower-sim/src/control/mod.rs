@@ -140,7 +140,10 @@ pub(crate) async fn respond(
         let message = "Team is blocked: its payment is overdue";
         return ApiError::new(403, message).response();
     }
-    let Ok(rate) = take(sim, &team, matched) else { return balancer_limit() };
+    let Ok(rate) = take(sim, &team, matched) else {
+        // The balancer's answer.
+        return response::text(429, "Too Many Requests");
+    };
     let outcome = match rate.retry_after {
         None => perform(sim, arrival.create, matched, &team, request).await,
         Some(_) => Err(ApiError::new(429, "Rate limit exceeded")),
@@ -153,10 +156,6 @@ pub(crate) async fn respond(
 /// What the balancer says in place of a response that takes too long.
 pub(crate) fn balancer_timeout() -> Response<Body> {
     response::text(504, "upstream request timeout")
-}
-
-fn balancer_limit() -> Response<Body> {
-    response::text(429, "Too Many Requests")
 }
 
 async fn perform(

@@ -47,7 +47,7 @@ pub(super) fn list(call: Call<'_>, version: Version) -> Outcome {
                 "lastSpawnedAt": null,
                 "spawnCount": 0,
                 "buildCount": 0,
-                "envdVersion": template.envd_version,
+                "envdVersion": &*template.envd_version,
                 "buildStatus": "ready",
             })
         })

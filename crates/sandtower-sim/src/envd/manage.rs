@@ -40,20 +40,8 @@ struct Written {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct InputMessage {
-    start: Option<Target>,
-    data: Option<Data>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Target {
-    process: Option<Selector>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Data {
-    input: Option<Written>,
+    start: Option<Request>,
+    data: Option<Request>,
 }
 
 /// An RPC that is no stream; `method` is the last part of its path.
@@ -65,23 +53,16 @@ pub(super) async fn unary(call: Call<'_>, method: &str) -> Result<Value, Error> 
     let (process, mut life) = find(call, message.process)?;
     match method {
         "SendInput" => {
-            let input = message.input.unwrap_or_default();
-            select! {
-                biased;
-                written = write(&process, input) => written,
-                () = sandbox::stopped(call.sim, &mut life) => Err(broken_pipe()),
-            }?;
+            write(call, &process, &mut life, message.input.unwrap_or_default()).await?;
         }
         "CloseStdin" if !process.close_stdin() => {
-            let message = "error closing stdin: stdin not enabled or closed";
-            return Err(Error::new(Code::INTERNAL, message));
+            return Err(internal("error closing stdin: stdin not enabled or closed"));
         }
         "SendSignal" => process.send(Event::Signal(signal(message.signal.as_ref())?)),
         "Update" => match message.pty {
-            Some(pty) if process.has_terminal => process.send(Event::Resize(pty.size())),
+            Some(pty) if process.has_terminal => process.send(Event::Resize(pty.size)),
             Some(_) => {
-                let message = "error resizing tty: tty not assigned to process";
-                return Err(Error::new(Code::INTERNAL, message));
+                return Err(internal("error resizing tty: tty not assigned to process"));
             }
             None => {}
         },
@@ -123,23 +104,23 @@ pub(super) async fn stream_input(call: Call<'_>) -> Result<Body, Error> {
             let message = "input came before the process was named";
             return Err(Error::new(Code::INVALID_ARGUMENT, message));
         };
-        select! {
-            biased;
-            written = write(process, data.input.unwrap_or_default()) => written,
-            () = sandbox::stopped(call.sim, life) => Err(broken_pipe()),
-        }?;
+        write(call, process, life, data.input.unwrap_or_default()).await?;
     }
     Ok(Body::whole([envelope::message(&json!({})), envelope::last(None)].concat()))
 }
 
-async fn write(process: &Process, input: Written) -> Result<(), Error> {
+async fn write(
+    call: Call<'_>,
+    process: &Process,
+    life: &mut watch::Receiver<Life>,
+    input: Written,
+) -> Result<(), Error> {
     if input.pty.is_some() != process.has_terminal {
-        let message = if process.has_terminal {
+        return Err(internal(if process.has_terminal {
             "error writing to stdin: tty assigned to process"
         } else {
             "error writing to tty: tty not assigned to process"
-        };
-        return Err(Error::new(Code::INTERNAL, message));
+        }));
     }
     let Some(encoded) = input.stdin.or(input.pty) else { return Ok(()) };
     let Ok(decoded) = STANDARD.decode(encoded) else {
@@ -147,19 +128,25 @@ async fn write(process: &Process, input: Written) -> Result<(), Error> {
         return Err(Error::new(Code::INVALID_ARGUMENT, message));
     };
     let Some(stdin) = process.stdin() else {
-        let message = "error writing to stdin: stdin not enabled or closed";
-        return Err(Error::new(Code::INTERNAL, message));
+        return Err(internal("error writing to stdin: stdin not enabled or closed"));
     };
     let mut left = Bytes::from(decoded);
     while !left.is_empty() {
         let chunk = left.split_to(left.len().min(CHUNK));
-        stdin.send(chunk).await.map_err(|_| broken_pipe())?;
+        let sent = select! {
+            biased;
+            sent = stdin.send(chunk) => sent.is_ok(),
+            () = sandbox::stopped(call.sim, life) => false,
+        };
+        if !sent {
+            return Err(internal("error writing to stdin: write |1: broken pipe"));
+        }
     }
     Ok(())
 }
 
-fn broken_pipe() -> Error {
-    Error::new(Code::INTERNAL, "error writing to stdin: write |1: broken pipe")
+fn internal(message: &'static str) -> Error {
+    Error::new(Code::INTERNAL, message)
 }
 
 /// The signal by its name or number.
@@ -180,21 +167,17 @@ fn find(
     call: Call<'_>,
     selector: Option<Selector>,
 ) -> Result<(Arc<Process>, watch::Receiver<Life>), Error> {
-    let (wanted, missing) = match selector.unwrap_or_default() {
-        Selector { pid: Some(pid), .. } => {
-            ((Some(pid), None), format!("process with pid {pid} not found"))
-        }
-        Selector { tag: Some(tag), .. } => {
-            let missing = format!("process with tag {tag} not found");
-            ((None, Some(tag)), missing)
-        }
-        Selector { .. } => {
+    let Selector { pid, tag } = selector.unwrap_or_default();
+    let missing = match (pid, &tag) {
+        (Some(pid), _) => format!("process with pid {pid} not found"),
+        (None, Some(tag)) => format!("process with tag {tag} not found"),
+        (None, None) => {
             return Err(Error::new(Code::UNIMPLEMENTED, "invalid input type for selector"));
         }
     };
-    let is_wanted = |process: &&Arc<Process>| match &wanted {
-        (Some(pid), _) => process.pid == *pid,
-        (None, tag) => process.tag == *tag,
+    let is_wanted = |process: &&Arc<Process>| match pid {
+        Some(pid) => process.pid == pid,
+        None => process.tag == tag,
     };
     let found = call.sandbox(|sandbox| {
         let found = sandbox.processes.values().find(is_wanted);

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::rpc::Times;
 use super::*;
-use crate::runner::{Chunk, Exit, Io};
+use crate::runner::{self, Chunk, Exit, Io};
 
 fn seal(event: Value) -> Bytes {
     envelope::message(&json!({ "event": event }))
@@ -71,33 +71,17 @@ async fn work(
     process: &Process,
     command: Command,
     io: Io,
-    mut chunks: mpsc::Receiver<Chunk>,
+    chunks: mpsc::Receiver<Chunk>,
 ) -> Exit {
-    let mut running = pin!(async {
+    let running = async {
         time::sleep(sim.config.world.command_latency).await;
         sim.config.runner.run(command, io).await
-    });
-    let data = |chunk| {
-        let (stream, bytes) = match chunk {
-            Chunk::Stdout(bytes) | Chunk::Stderr(bytes) if process.has_terminal => ("pty", bytes),
-            Chunk::Stdout(bytes) => ("stdout", bytes),
-            Chunk::Stderr(bytes) => ("stderr", bytes),
-        };
-        seal(json!({ "data": { stream: STANDARD.encode(bytes) } }))
     };
-    let exit = loop {
-        select! {
-            biased;
-            Some(chunk) = chunks.recv() => process.tell(data(chunk)).await,
-            exit = &mut running => break exit,
-        }
+    let data = |chunk: Chunk| {
+        let stream = if process.has_terminal { "pty" } else { chunk.stream };
+        seal(json!({ "data": { stream: STANDARD.encode(chunk.bytes) } }))
     };
-    // A runner may have kept its output; nothing that it writes now counts.
-    chunks.close();
-    while let Some(chunk) = chunks.recv().await {
-        process.tell(data(chunk)).await;
-    }
-    exit
+    runner::drive(running, chunks, |chunk| process.tell(data(chunk))).await
 }
 
 /// How a process ended; as always in protobuf's JSON, what is zero is left out.

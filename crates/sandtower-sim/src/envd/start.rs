@@ -31,21 +31,7 @@ struct ConfigMessage {
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Pty {
-    size: Option<PtySize>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-struct PtySize {
-    cols: u16,
-    rows: u16,
-}
-
-impl Pty {
-    pub(super) fn size(self) -> Size {
-        let PtySize { cols, rows } = self.size.unwrap_or_default();
-        Size { columns: cols, rows }
-    }
+    pub(super) size: Size,
 }
 
 /// What is to be started.
@@ -82,7 +68,7 @@ fn read(call: Call<'_>) -> Result<Draft, Error> {
         }
     };
     Ok(Draft {
-        terminal: message.pty.map(Pty::size),
+        terminal: message.pty.map(|pty| pty.size),
         config: Config { cmd: process.cmd, args: process.args, envs: process.envs, cwd },
         tag: message.tag,
         // Clients from before the field write to every process.

@@ -85,14 +85,14 @@ pub(super) fn unary(call: Call<'_>, method: &str) -> Result<Value, Error> {
             let mut dice = dice(call.sim.config.seed, Subject::Watcher, number);
             format!("w{}", letters(&mut dice, 20))
         };
-        return Ok(json!({ "watcherId": call.files.keep(watcher, name) }));
+        return Ok(json!({ "watcherId": call.files.watchers().keep(watcher, name) }));
     }
     let WatcherRequest { watcher_id: id } = rpc::message(call.request)?;
     let missing = || Error::new(Code::NOT_FOUND, format!("watcher with id {id} not found"));
     if method == "RemoveWatcher" {
-        return call.files.forget_watcher(&id).then(|| json!({})).ok_or_else(missing);
+        return call.files.watchers().remove(&id).then(|| json!({})).ok_or_else(missing);
     }
-    let watcher = call.files.watcher(&id).ok_or_else(missing)?;
+    let watcher = call.files.watchers().named(&id).ok_or_else(missing)?;
     let events = watcher.take().map_err(|Overflow| overflowed())?;
     Ok(rpc::list("events", events.into_iter().map(|event| told(call.sim, event)).collect()))
 }

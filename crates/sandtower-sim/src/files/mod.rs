@@ -5,21 +5,21 @@ mod path;
 mod tree;
 mod watcher;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{collections::BTreeMap, fmt};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::lock::lock;
+
 pub use entry::{Entry, FileError, Kind};
 pub(crate) use path::{home, is_user};
 pub(crate) use tree::{Change, Metadata};
 use tree::{Owner, Tree};
-use watcher::Watchers;
-pub(crate) use watcher::{Event, Overflow, TooManyWatchers, Watched, Watcher};
+pub(crate) use watcher::{Event, Overflow, TooManyWatchers, Watched, Watcher, Watchers};
 
 /// What one sandbox may hold in its files, in bytes; names and directories count too.
 const SANDBOX_CAPACITY: u64 = 16 * 1024 * 1024;
@@ -215,21 +215,6 @@ impl Files {
         Ok(watcher)
     }
 
-    /// Keeps a watcher under a name that is made of its number, and tells the name.
-    pub(crate) fn keep(&self, watcher: Arc<Watcher>, name: impl FnOnce(u64) -> String) -> String {
-        self.watchers().keep(watcher, name)
-    }
-
-    /// The watcher that is kept under this name.
-    pub(crate) fn watcher(&self, name: &str) -> Option<Arc<Watcher>> {
-        self.watchers().named(name)
-    }
-
-    /// Drops the watcher that is kept under this name; false if there is none.
-    pub(crate) fn forget_watcher(&self, name: &str) -> bool {
-        self.watchers().remove(name)
-    }
-
     /// Done when the sandbox has ended, or boots; from when this is called, not polled.
     pub(crate) fn stopped(&self) -> impl Future<Output = ()> + use<> {
         let mut stops = self.0.stops.subscribe();
@@ -250,11 +235,11 @@ impl Files {
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
-        self.0.tree.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.tree)
     }
 
-    fn watchers(&self) -> MutexGuard<'_, Watchers> {
-        self.0.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn watchers(&self) -> MutexGuard<'_, Watchers> {
+        lock(&self.0.watchers)
     }
 
     /// Makes a change, if there is room for it, and tells who watches.

@@ -1,7 +1,7 @@
 //! Who is told of changes: watchers of directories, each with a bounded queue.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Weak;
 
 use tokio::sync::Notify;
 
@@ -73,7 +73,7 @@ struct Queue {
 impl Watcher {
     /// What happened since this was last asked.
     pub(crate) fn take(&self) -> Result<Vec<Event>, Overflow> {
-        let mut queue = self.queue();
+        let mut queue = lock(&self.queue);
         if queue.overflowed {
             return Err(Overflow);
         }
@@ -85,7 +85,7 @@ impl Watcher {
     pub(crate) async fn next(&self) -> Result<Event, Overflow> {
         loop {
             {
-                let mut queue = self.queue();
+                let mut queue = lock(&self.queue);
                 if queue.overflowed {
                     return Err(Overflow);
                 }
@@ -101,7 +101,7 @@ impl Watcher {
 
     fn tell(&self, tree: &Tree, change: Change, path: &str) {
         let Some(name) = self.watched.name_of(path) else { return };
-        let mut queue = self.queue();
+        let mut queue = lock(&self.queue);
         if queue.blind || queue.overflowed {
             return;
         }
@@ -115,10 +115,6 @@ impl Watcher {
         }
         drop(queue);
         self.filled.notify_one();
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,7 +134,7 @@ impl Watched {
 
 /// The watchers of a sandbox.
 #[derive(Default)]
-pub(super) struct Watchers {
+pub(crate) struct Watchers {
     all: Vec<Weak<Watcher>>,
     /// Those that are asked for their events by name.
     named: BTreeMap<String, Arc<Watcher>>,
@@ -158,7 +154,7 @@ impl Watchers {
     }
 
     /// Keeps a watcher under the name that is made of its number.
-    pub(super) fn keep(
+    pub(crate) fn keep(
         &mut self,
         watcher: Arc<Watcher>,
         name: impl FnOnce(u64) -> String,
@@ -169,12 +165,12 @@ impl Watchers {
         name
     }
 
-    pub(super) fn named(&self, name: &str) -> Option<Arc<Watcher>> {
+    pub(crate) fn named(&self, name: &str) -> Option<Arc<Watcher>> {
         self.named.get(name).cloned()
     }
 
     /// Drops the watcher of this name; false if there is none.
-    pub(super) fn remove(&mut self, name: &str) -> bool {
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
         self.named.remove(name).is_some()
     }
 

@@ -2,11 +2,12 @@
 //! doing anything, which finds all that is not simulated, then for real.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time;
 
+use crate::lock::lock;
 use crate::runner::{Cell, Exception, Executing, Kernel, Output};
 
 /// What the variables of a context, and one text, may hold, in bytes.
@@ -75,14 +76,6 @@ impl Value {
         if let Self::Text(text) = self { text.len() + 16 } else { 16 }
     }
 
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::None => "NoneType",
-            Self::Int(_) => "int",
-            Self::Text(_) => "str",
-        }
-    }
-
     /// What `print` shows.
     fn text(&self) -> String {
         if let Self::Text(text) = self { text.clone() } else { self.repr() }
@@ -110,12 +103,7 @@ impl Value {
                 Ok(Self::Text(a + &b))
             }
             (Self::Text(_), Self::Text(_)) => exception("MemoryError", ""),
-            (Self::Text(_), other) => {
-                let kind = other.kind();
-                let message = format!("can only concatenate str (not \"{kind}\") to str");
-                exception("TypeError", message)
-            }
-            (left, right) => unsupported("+", &left, &right),
+            _ => not_simulated("+ of these types"),
         }
     }
 
@@ -132,15 +120,9 @@ impl Value {
                 }
                 Ok(Self::Text(text.repeat(count)))
             }
-            (left, right) => unsupported("*", &left, &right),
+            _ => not_simulated("* of these types"),
         }
     }
-}
-
-fn unsupported<T>(sign: &str, left: &Value, right: &Value) -> Result<T, Exception> {
-    let (left, right) = (left.kind(), right.kind());
-    let message = format!("unsupported operand type(s) for {sign}: '{left}' and '{right}'");
-    exception("TypeError", message)
 }
 
 /// Reads a cell from its front.
@@ -158,7 +140,7 @@ impl<'a> Reader<'a> {
     }
 
     fn variables(&self) -> Option<MutexGuard<'a, Variables>> {
-        Some(self.variables?.lock().unwrap_or_else(PoisonError::into_inner))
+        self.variables.map(lock)
     }
 
     /// Takes this text off the front, if it is there, with the blanks behind it.

@@ -190,17 +190,11 @@ impl<'a> Expansion<'a> {
         };
         if !is_variable(name) || length > text.len() {
             let next = text.chars().next().filter(|next| !next.is_whitespace());
-            return match next {
-                Some('"') if quoted => {
-                    self.push("$");
-                    Ok(0)
-                }
-                Some(next) => not_simulated(format_args!("${next}")),
-                None => {
-                    self.push("$");
-                    Ok(0)
-                }
-            };
+            if let Some(next) = next.filter(|next| !quoted || *next != '"') {
+                return not_simulated(format_args!("${next}"));
+            }
+            self.push("$");
+            return Ok(0);
         }
         let value = (self.value)(name);
         let held: usize = self.fields.iter().chain(&self.open).map(String::len).sum();

@@ -71,11 +71,11 @@ impl Keys {
             Outcome::Created(answer) => Ok(Some(answer.clone())),
             Outcome::InProgress | Outcome::Failed => {
                 let message = "A request with this idempotency key is in progress";
-                Err(conflict(message).code("idempotency_in_progress"))
+                Err(ApiError::new(409, message).code("idempotency_in_progress"))
             }
             Outcome::Unknown => {
                 let message = "The outcome of the request with this idempotency key is unknown";
-                Err(conflict(message).code("idempotency_outcome_unknown"))
+                Err(ApiError::new(409, message).code("idempotency_outcome_unknown"))
             }
         }
     }
@@ -96,10 +96,6 @@ impl Keys {
         self.order.push_back(key.clone());
         self.known.insert(key, Known { fingerprint, outcome: Outcome::InProgress });
     }
-}
-
-fn conflict(message: &str) -> ApiError {
-    ApiError::new(409, message)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ pub(crate) mod snapshots;
 pub(crate) mod teams;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use crate::dice::number_of;
 use crate::fault::FaultPlan;
 use crate::files::{Budget, Files};
 use crate::ledger::{CreateCounts, End, Ended, Ledger};
+use crate::lock::lock;
 use crate::response::ApiError;
 use crate::runner::{Event, Runner, Signal};
 
@@ -65,7 +66,7 @@ pub(crate) struct State {
 impl Shared {
     /// The state as of now: sandboxes whose lifetime is over are not in it.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         let now = clock::now();
         while let Some((at, id)) = state.ends.first().filter(|(at, _)| *at <= now).cloned() {
             state.ends.pop_first();

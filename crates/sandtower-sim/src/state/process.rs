@@ -1,7 +1,5 @@
 //! A process of a sandbox, as those see it who write to it and follow it.
 
-use std::sync::{MutexGuard, PoisonError};
-
 use tokio::sync::mpsc;
 
 use super::*;
@@ -73,12 +71,12 @@ impl Process {
 
     /// The writing end of its standard input, if that is open.
     pub(crate) fn stdin(&self) -> Option<mpsc::Sender<Bytes>> {
-        locked(&self.stdin).clone()
+        lock(&self.stdin).clone()
     }
 
     /// Closes its standard input; false if it was not open.
     pub(crate) fn close_stdin(&self) -> bool {
-        locked(&self.stdin).take().is_some()
+        lock(&self.stdin).take().is_some()
     }
 
     /// Lets something happen to it. What it has no room to notice is lost, as signals are.
@@ -99,7 +97,7 @@ impl Process {
     /// Follows its events from now on.
     pub(crate) fn listen(&self) -> Result<mpsc::Receiver<Bytes>, TooMany> {
         let (sender, receiver) = mpsc::channel(LISTENER_BUFFER);
-        let mut listeners = locked(&self.listeners);
+        let mut listeners = lock(&self.listeners);
         listeners.retain(|listener| !listener.is_closed());
         if listeners.len() >= MAX_LISTENERS {
             return Err(TooMany);
@@ -110,23 +108,19 @@ impl Process {
 
     /// Tells all who listen; waits for those who are slow.
     pub(crate) async fn tell(&self, sealed: Bytes) {
-        let listeners = locked(&self.listeners).clone();
+        let listeners = lock(&self.listeners).clone();
         let mut gone = false;
         for listener in listeners {
             gone |= listener.send(sealed.clone()).await.is_err();
         }
         if gone {
-            locked(&self.listeners).retain(|listener| !listener.is_closed());
+            lock(&self.listeners).retain(|listener| !listener.is_closed());
         }
     }
 
     /// Ends the streams that follow it, and its input.
     pub(crate) fn ended(&self) {
-        locked(&self.listeners).clear();
+        lock(&self.listeners).clear();
         self.close_stdin();
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

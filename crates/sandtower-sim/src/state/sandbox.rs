@@ -1,7 +1,5 @@
 //! A sandbox that runs or is paused.
 
-use std::borrow::Cow;
-
 use serde_json::Value;
 use tokio::select;
 use tokio::sync::watch::error::RecvError;
@@ -29,7 +27,7 @@ pub(crate) struct Settings {
     /// The template's name.
     pub(crate) template: String,
     pub(crate) template_id: String,
-    pub(crate) envd_version: Cow<'static, str>,
+    pub(crate) envd_version: Arc<str>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) env_vars: BTreeMap<String, String>,
     pub(crate) secure: bool,
