@@ -11,23 +11,18 @@ use sandtower_sim::Config;
 use args::Args;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(code) => code,
-        Err(error) => complain(&format!("sandtower-sim: {error}")),
-    }
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    // Without a standard error there is no one left to tell.
+    drop(writeln!(io::stderr(), "sandtower-sim: {}", error.to_string().trim_end()));
+    ExitCode::from(2)
 }
 
-fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let args = match args::parse(std::env::args_os().skip(1)) {
-        Ok(Some(args)) => args,
-        Ok(None) => {
-            io::stdout().write_all(args::HELP.as_bytes())?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        Err(error) => return Ok(complain(&format!("sandtower-sim: {error}\n\n{}", args::HELP))),
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let args = args::parse(std::env::args_os().skip(1));
+    let Some(args) = args.map_err(|error| format!("{error}\n\n{}", args::HELP))? else {
+        return Ok(io::stdout().write_all(args::HELP.as_bytes())?);
     };
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(listen(args))?;
-    Ok(ExitCode::SUCCESS)
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(listen(args))
 }
 
 async fn listen(args: Args) -> Result<(), Box<dyn std::error::Error>> {
@@ -92,10 +87,4 @@ impl Signals {
     async fn next(&mut self) {
         drop(tokio::signal::ctrl_c().await);
     }
-}
-
-fn complain(complaint: &str) -> ExitCode {
-    // Without a standard error there is no one left to tell.
-    drop(writeln!(io::stderr(), "{}", complaint.trim_end()));
-    ExitCode::from(2)
 }

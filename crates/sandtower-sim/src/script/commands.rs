@@ -20,9 +20,10 @@ const COMMANDS: &[&str] = &[
     "env",
     "exit *",
     "false *",
-    "ls -a -A",
+    "ls -a",
     "mkdir -p",
     "mv",
+    "printf *",
     "pwd",
     "rm -f -r -rf",
     "sleep",
@@ -98,6 +99,7 @@ pub(super) async fn run(
         "exit" => return exit(shell.last, arguments),
         "[" => test(shell, arguments)?,
         "echo" => echo(arguments, io).await,
+        "printf" => io.print(name, formatted(arguments)?).await,
         "pwd" => io.print(name, format!("{}\n", shell.directory)).await,
         "whoami" => io.print(name, format!("{}\n", shell.user)).await,
         "env" if paths.is_empty() => {
@@ -108,7 +110,7 @@ pub(super) async fn run(
         "cd" => cd(shell, prefix, &paths, io).await,
         "cat" => cat(shell, &paths, io).await,
         "wc" if flags.len() == 1 && paths.len() <= 1 => wc(shell, flags[0], &paths, io).await,
-        "ls" if paths.len() <= 1 => ls(shell, &paths, has('a'), has('A'), io).await,
+        "ls" if paths.len() <= 1 => ls(shell, &paths, has('a'), io).await,
         "mkdir" => each(&paths, io, |path| mkdir(shell, path, has('p'))).await,
         "rm" => each(&paths, io, |path| rm(shell, path, has('r'), has('f'))).await,
         "mv" if paths.len() == 2 => each(&paths[..1], io, |from| mv(shell, from, paths[1])).await,
@@ -142,6 +144,18 @@ async fn echo(arguments: &[&str], io: &Io) -> u8 {
         words => (words, "\n"),
     };
     io.print("echo", words.join(" ") + end).await
+}
+
+/// `printf` of a format with as many `%s` as there are arguments.
+fn formatted(arguments: &[&str]) -> Result<String, Stop> {
+    let (format, words) = arguments.split_first().unwrap_or((&"%", &[]));
+    let plain = format.replace("\\n", "\n").replace("\\t", "\t");
+    let pieces: Vec<_> = plain.split("%s").collect();
+    if pieces.len() != words.len() + 1 || plain.contains('\\') || pieces.concat().contains('%') {
+        return not_simulated(format!("printf {format}"));
+    }
+    let rest = pieces[1..].iter().zip(words).map(|(piece, word)| [*word, *piece].concat());
+    Ok(pieces[0].to_owned() + &rest.collect::<String>())
 }
 
 async fn sleep(intervals: &[&str]) -> Result<u8, Stop> {
@@ -244,14 +258,14 @@ async fn wc(shell: &Shell, flag: &str, paths: &[&str], io: &mut Io) -> u8 {
     io.print("wc", format!("{count}{of}\n")).await
 }
 
-async fn ls(shell: &Shell, paths: &[&str], all: bool, almost_all: bool, io: &Io) -> u8 {
+async fn ls(shell: &Shell, paths: &[&str], all: bool, io: &Io) -> u8 {
     let path = paths.first().unwrap_or(&".");
     let listed = shell.files.entry(&shell.path(path)).and_then(|entry| match entry.kind {
         Kind::File => Ok(format!("{path}\n")),
         Kind::Directory => {
             let entries = shell.files.list(&entry.path, 1)?;
             let names = entries.iter().map(|entry| entry.name());
-            let names = names.filter(|name| all || almost_all || !name.starts_with('.'));
+            let names = names.filter(|name| all || !name.starts_with('.'));
             let own = if all { ".\n..\n" } else { "" };
             Ok(names.fold(own.to_owned(), |lines, name| lines + name + "\n"))
         }

@@ -20,7 +20,7 @@ use words::{Stop, Token};
 ///
 /// Of bash: several lines, `;`, `&&`, `||`, `&`, pipes, redirections, `$NAME`, `$?`, `NAME=value`,
 /// quotes, `if [ ]`, and the commands `[`, `:`, `cat`, `cd`, `echo`, `env`, `exit`, `false`, `ls`,
-/// `mkdir`, `mv`, `pwd`, `rm`, `sleep`, `true`, `wc` and `whoami`. Of Python: `print`,
+/// `mkdir`, `mv`, `printf`, `pwd`, `rm`, `sleep`, `true`, `wc` and `whoami`. Of Python: `print`,
 /// assignments, `+` and `*` of whole numbers and texts, `os.environ[..]`, `raise` and `time.sleep`.
 /// Sleeping is on tokio's clock.
 ///

@@ -74,6 +74,7 @@ async fn variables_pipes_and_redirections_are_those_of_bash() {
         ("echo a > f; echo b >> f; cat f; cat < f | wc -l", "a\nb\n2\n"),
         ("echo out; echo err >&2 2>/dev/null", "out\n"),
         ("cat /nope > all 2>&1; wc -l all; cat nope &> all; wc -l all", "1 all\n1 all\n"),
+        ("printf '%s-%s\\n' a 1; printf hi", "a-1\nhi"),
         ("echo x | cat | cat - | wc -c", "2\n"),
         ("true | false; echo $?; exit 3 | true; echo on", "1\non\n"),
         (
@@ -117,6 +118,8 @@ async fn what_is_not_simulated_is_said_and_nothing_is_done() {
         ("$A x", "a command whose name is in a variable"),
         ("echo a 3> f", "a file descriptor"),
         ("echo -e a", "echo -e"),
+        ("printf '%d\\n' 1", "printf %d\\n"),
+        ("printf '%s\\n' a b", "printf %s\\n"),
         ("exit x", "exit with no number"),
         ("sleep soon", "sleep of no number of seconds"),
         ("sleep 2m", "sleep of no number of seconds"),
