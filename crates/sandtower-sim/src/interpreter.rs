@@ -50,7 +50,9 @@ pub(crate) struct Inside {
 pub(crate) fn respond(sim: &Arc<Shared>, inside: Inside, request: &Received) -> Response<Body> {
     let (method, path) = (&request.parts.method, request.parts.uri.path());
     let segments: Vec<_> = path.trim_matches('/').split('/').collect();
-    let (contexts, runner) = (|| lock(&inside.contexts), &*sim.config.runner);
+    let runner = &*sim.config.runner;
+    let contexts = || lock(&inside.contexts);
+    contexts().fill(runner);
     let done = |found: bool, id: &str| {
         if found { response::json(200, &()) } else { no_context(id) }
     };

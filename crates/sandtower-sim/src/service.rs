@@ -170,7 +170,7 @@ where
             return Err(ConnectionError::reset(false));
         }
         Some(Break::Respond { response, lasting, after_work: false }) => {
-            let response = response.response(sandbox(&destination));
+            let response = response.response(&destination);
             control::note_replaced(&shared, &parts, &destination, Some(response.status()));
             time::sleep(lasting).await;
             return Ok(response);
@@ -187,7 +187,7 @@ where
         }
         Some(Break::Respond { response: instead, lasting, .. }) => {
             time::sleep(lasting).await;
-            return Ok(instead.response(sandbox(&destination)));
+            return Ok(instead.response(&destination));
         }
         Some(Break::Cut) => return Ok(response.map(Body::cut)),
         Some(Break::Refuse | Break::Reset | Break::Lose) => {
@@ -201,13 +201,6 @@ where
         }
     }
     Ok(response)
-}
-
-fn sandbox(to: &Destination) -> Option<(&str, u16)> {
-    match to {
-        Destination::Sandbox { id, port } => Some((id, *port)),
-        _ => None,
-    }
 }
 
 /// The response without any fault.

@@ -2,7 +2,6 @@
 //! version lives 15 s by default, the second 300 s, is secured, and takes an `Idempotency-Key`.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
@@ -16,7 +15,6 @@ use crate::files::Files;
 use crate::ledger::SandboxRecord;
 use crate::placement::Placement;
 use crate::request::NamesSandbox;
-use crate::state::contexts::Contexts;
 use crate::state::keys::{self, Key, Outcome as KeyOutcome};
 use crate::state::sandbox::{Life, Settings};
 use crate::state::{State, over_quota};
@@ -279,7 +277,7 @@ fn commit(sim: &Shared, state: &State, draft: Draft, zombie: bool, late: bool) -
         dies_at: None,
         files,
         processes: BTreeMap::new(),
-        contexts: Arc::new(Mutex::new(Contexts::new(&*config.runner))),
+        contexts: Arc::default(),
         last_pid: 0,
         lifetime: draft.lifetime,
         resuming: false,

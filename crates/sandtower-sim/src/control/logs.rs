@@ -47,15 +47,14 @@ pub(super) fn logs(call: Call<'_>, version: Version) -> Outcome {
         entries.reverse();
     }
     entries.truncate(limit);
-    let entry = |(_, timestamp, message): &(u64, String, &str)| json!({ "timestamp": timestamp, "message": message, "level": "info", "fields": {} });
-    let line = |(_, timestamp, line): &(u64, String, &str)| json!({ "timestamp": timestamp, "line": line });
-    let all: Vec<_> = entries.iter().map(entry).collect();
+    let all: Vec<_> = entries.iter().map(|(_, timestamp, message)| {
+        json!({ "timestamp": timestamp, "message": message, "level": "info", "fields": {} })
+    }).collect();
+    let lines = entries.iter();
+    let lines = lines.map(|(_, timestamp, line)| json!({ "timestamp": timestamp, "line": line }));
     let body = match version {
         Version::Two => json!({ "logs": all }),
-        Version::One => {
-            let lines: Vec<_> = entries.iter().map(line).collect();
-            json!({ "logs": lines, "logEntries": all })
-        }
+        Version::One => json!({ "logs": lines.collect::<Vec<_>>(), "logEntries": all }),
     };
     Ok(response::json(200, &body))
 }

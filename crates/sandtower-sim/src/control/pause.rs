@@ -15,7 +15,7 @@ pub(super) fn pause(call: Call<'_>) -> Outcome {
         let message = format!("Error pausing sandbox - sandbox '{id}' is already paused");
         return Err(conflict(message));
     }
-    if !state.pause(&call.sim.config, id, request.memory.unwrap_or(true)) {
+    if !state.pause(id, request.memory.unwrap_or(true)) {
         let message = "Failed to pause sandbox: node is busy, try again shortly";
         return Err(ApiError::new(503, message));
     }

@@ -79,15 +79,12 @@ pub(super) fn list(call: Call<'_>) -> Outcome {
     let query = call.query(&["sandboxID", "name", "limit", "nextToken"])?;
     let page = Page::of(&query)?;
     let sandbox = query.get("sandboxID").map(|id| id.split('-').next().unwrap_or_default());
-    let (name, tag) = query.get("name").map_or((None, None), |name| {
-        let (name, tag) = split(name);
-        (Some(name), tag)
-    });
+    let (name, tag) = query.get("name").map(split).unzip();
     let state = call.sim.state();
     let wanted = |(_, snapshot): &(u64, &Snapshot)| {
         sandbox.is_none_or(|id| snapshot.sandbox == id)
             && name.is_none_or(|name| snapshot.name.as_deref() == Some(name))
-            && tag.is_none_or(|tag| snapshot.tag == tag)
+            && tag.flatten().is_none_or(|tag| snapshot.tag == tag)
     };
     let snapshots = state.snapshots.of(call.team).filter(wanted);
     let mut all: Vec<_> =

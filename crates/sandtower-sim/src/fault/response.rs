@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::body::Body;
 use crate::placement::Failure;
-use crate::proxy;
+use crate::proxy::{self, Destination};
 use crate::response::{self, ApiError, With as _};
 
 /// A response in place of the right one.
@@ -67,9 +67,12 @@ pub enum FaultResponse {
 }
 
 impl FaultResponse {
-    /// The response; `sandbox` is the one that the request was for, with its port, if it was for one.
-    pub(crate) fn response(self, sandbox: Option<(&str, u16)>) -> Response<Body> {
-        let (id, port) = sandbox.unwrap_or_default();
+    /// The response to a request that goes there.
+    pub(crate) fn response(self, to: &Destination) -> Response<Body> {
+        let (id, port) = match to {
+            Destination::Sandbox { id, port } => (id.as_str(), *port),
+            _ => ("", 0),
+        };
         let text = |status, text: &'static str| response::text(status, text);
         let error = |status, message: &str| ApiError::new(status, message);
         let respond = |error: ApiError| error.response();

@@ -70,8 +70,8 @@ impl Files {
     }
 
     /// The sandbox boots: whatever works with its files ends.
-    pub(crate) fn boot(&self, id: &str) {
-        self.tree().boot(id);
+    pub(crate) fn boot(&self, id: String) {
+        lock(&self.0.tree).boot(id);
         *self.watchers() = Watchers::default();
         self.0.stops.send_modify(|stops| *stops += 1);
     }
@@ -226,7 +226,7 @@ impl Files {
 
     /// The sandbox has ended: what was in the files is forgotten.
     pub(crate) fn end(&self) {
-        let mut tree = self.tree();
+        let mut tree = lock(&self.0.tree);
         self.0.budget.give_back(tree.used());
         *tree = Tree::closed();
         *self.watchers() = Watchers::default();
@@ -235,7 +235,9 @@ impl Files {
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
-        lock(&self.0.tree)
+        let mut tree = lock(&self.0.tree);
+        tree.fill();
+        tree
     }
 
     pub(crate) fn watchers(&self) -> MutexGuard<'_, Watchers> {

@@ -48,11 +48,15 @@ struct Node {
 }
 
 /// The files of one sandbox, by their clean paths.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
     nodes: BTreeMap<String, Node>,
+    /// Which boot this is, until it is in a node.
+    boot: Option<String>,
     used: u64,
     allowed: u64,
+    /// The sandbox has ended.
+    closed: bool,
     /// What has changed, if anybody watches.
     changes: Option<Vec<(Change, String)>>,
 }
@@ -92,25 +96,32 @@ type Done = Result<(), FileError>;
 
 impl Tree {
     pub(super) fn new() -> Self {
-        let nodes = BTreeMap::new();
-        let mut tree = Self { nodes, used: 0, allowed: SANDBOX_CAPACITY, changes: None };
-        for (path, owner) in DIRECTORIES {
-            // These are part of every sandbox: they cost nothing.
-            tree.nodes.insert((*path).to_owned(), Node::directory(owner));
-        }
-        tree
+        Self { allowed: SANDBOX_CAPACITY, ..Self::default() }
     }
 
     /// Sets which boot this is.
-    pub(super) fn boot(&mut self, id: &str) {
-        let content = Some(Bytes::from(format!("{id}\n")));
-        let node = Node { content, mode: 0o444, ..Node::file("root") };
-        self.nodes.insert(BOOT_ID.to_owned(), node);
+    pub(super) fn boot(&mut self, id: String) {
+        self.boot = Some(id);
+    }
+
+    /// Puts there what every sandbox has, at its first use: most are never looked into. It costs
+    /// nothing.
+    pub(super) fn fill(&mut self) {
+        if self.nodes.is_empty() && !self.closed {
+            let directory =
+                |(path, owner): &(&str, &str)| ((*path).to_owned(), Node::directory(owner));
+            self.nodes = DIRECTORIES.iter().map(directory).collect();
+        }
+        if let Some(id) = self.boot.take() {
+            let content = Some(Bytes::from(id + "\n"));
+            let node = Node { content, mode: 0o444, ..Node::file("root") };
+            self.nodes.insert(BOOT_ID.to_owned(), node);
+        }
     }
 
     /// The tree of a sandbox that has ended: nothing can be written to it.
     pub(super) fn closed() -> Self {
-        Self { nodes: BTreeMap::new(), used: 0, allowed: 0, changes: None }
+        Self { closed: true, ..Self::default() }
     }
 
     /// Notes changes from now on, or no longer.
@@ -135,10 +146,7 @@ impl Tree {
 
     /// Sets how much may be used.
     pub(super) fn allow(&mut self, bytes: u64) {
-        // A closed tree stays closed.
-        if !self.nodes.is_empty() {
-            self.allowed = bytes;
-        }
+        self.allowed = if self.closed { 0 } else { bytes };
     }
 
     pub(super) fn read(&self, path: &str) -> Result<Bytes, FileError> {

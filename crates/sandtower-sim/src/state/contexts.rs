@@ -9,6 +9,7 @@ const MAX_CONTEXTS: usize = 32;
 pub(crate) const HOME: &str = "/home/user";
 
 /// The contexts of one sandbox. Two are there from the start, as with E2B.
+#[derive(Default)]
 pub(crate) struct Contexts {
     by_id: BTreeMap<String, Context>,
     /// The context of code that names a language, or none.
@@ -33,16 +34,17 @@ pub(crate) struct Context {
 pub(crate) struct TooMany;
 
 impl Contexts {
-    /// The contexts of a sandbox that has just started.
-    pub(crate) fn new(runner: &dyn Runner) -> Self {
-        let mut contexts = Self { by_id: BTreeMap::new(), defaults: BTreeMap::new(), created: 0 };
+    /// Creates those that are there from the start, at their first use.
+    pub(crate) fn fill(&mut self, runner: &dyn Runner) {
+        if !self.defaults.is_empty() {
+            return;
+        }
         for language in ["python", "javascript"] {
-            if let Ok(context) = contexts.create(runner, language, HOME.to_owned()) {
+            if let Ok(context) = self.create(runner, language, HOME.to_owned()) {
                 let id = context.id.clone();
-                contexts.defaults.insert(language.to_owned(), id);
+                self.defaults.insert(language.to_owned(), id);
             }
         }
-        contexts
     }
 
     pub(crate) fn create(

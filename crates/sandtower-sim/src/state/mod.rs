@@ -76,7 +76,7 @@ impl Shared {
             let at = self.since_began(at);
             if dies {
                 state.end(&id, End::Died, at);
-            } else if !pauses || !state.pause(&self.config, &id, memory) {
+            } else if !pauses || !state.pause(&id, memory) {
                 state.end(&id, End::Lifetime, at);
             }
         }
@@ -190,7 +190,7 @@ impl State {
     }
 
     /// Pauses a sandbox that runs, with its memory or without; false if too many are paused.
-    pub(crate) fn pause(&mut self, config: &Config, id: &str, memory: bool) -> bool {
+    pub(crate) fn pause(&mut self, id: &str, memory: bool) -> bool {
         if self.paused >= MAX_PAUSED {
             return false;
         }
@@ -207,7 +207,7 @@ impl State {
         sandbox.record.paused = true;
         sandbox.has_memory = memory;
         if !memory {
-            sandbox.shut_down(&*config.runner);
+            sandbox.shut_down();
         }
         sandbox.note("Sandbox paused");
         true
@@ -227,7 +227,7 @@ impl State {
         sandbox.resuming = false;
         sandbox.record.paused = false;
         if !(memory && sandbox.has_memory) {
-            sandbox.shut_down(&*config.runner);
+            sandbox.shut_down();
             sandbox.boot(config.seed);
         }
         sandbox.note("Sandbox resumed");

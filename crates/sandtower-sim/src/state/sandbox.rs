@@ -134,11 +134,11 @@ impl Sandbox {
     }
 
     /// Ends all that runs in it, and whatever was in its memory.
-    pub(crate) fn shut_down(&mut self, runner: &dyn Runner) {
+    pub(crate) fn shut_down(&mut self) {
         for process in std::mem::take(&mut self.processes).into_values() {
             process.send(Event::Signal(Signal::Kill));
         }
-        self.contexts = Arc::new(Mutex::new(Contexts::new(runner)));
+        self.contexts = Arc::default();
         self.last_pid = 0;
     }
 
@@ -146,7 +146,7 @@ impl Sandbox {
     pub(crate) fn boot(&mut self, seed: u64) {
         self.boots += 1;
         let number = number_of(&self.record.id).wrapping_add(self.boots);
-        self.files.boot(&uuid(&mut dice(seed, Subject::Boot, number)));
+        self.files.boot(uuid(&mut dice(seed, Subject::Boot, number)));
     }
 
     /// The number of a new process, or `None` if there are too many.
