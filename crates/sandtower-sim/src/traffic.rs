@@ -42,7 +42,7 @@ pub(crate) async fn respond(
     *sim.state().requests.entry("sandbox_traffic").or_default() += 1;
     time::sleep(sim.config.world.envd_latency).await;
     let shown = request.parts.headers.get(TRAFFIC_TOKEN);
-    if let Err(response) = admit(sim, id, port, shown) {
+    if let Some(response) = rejection(sim, id, port, shown) {
         return response;
     }
     if let Err(response) = wake(sim, id).await {
@@ -78,23 +78,20 @@ pub(crate) async fn respond(
     response
 }
 
-/// Whether the proxy lets a request through: envd asks for a token of its own.
-fn admit(
+/// What the proxy answers to a request that it does not let through: envd asks for its own token.
+fn rejection(
     sim: &Shared,
     id: &str,
     port: u16,
     shown: Option<&HeaderValue>,
-) -> Result<(), Response<Body>> {
+) -> Option<Response<Body>> {
     let state = sim.state();
-    let sandbox = state.sandboxes.get(id);
-    let Some(token) = sandbox.and_then(|sandbox| sandbox.traffic_token.as_ref()) else {
-        return Ok(());
-    };
+    let token = state.sandboxes.get(id)?.traffic_token.as_ref()?;
     match shown {
-        _ if port == envd::PORT => Ok(()),
-        None => Err(proxy::traffic_token(id, TRAFFIC_TOKEN, false)),
-        Some(shown) if shown.as_bytes() == token.as_bytes() => Ok(()),
-        Some(_) => Err(proxy::traffic_token(id, TRAFFIC_TOKEN, true)),
+        _ if port == envd::PORT => None,
+        None => Some(proxy::traffic_token(id, TRAFFIC_TOKEN, false)),
+        Some(shown) if shown.as_bytes() == token.as_bytes() => None,
+        Some(_) => Some(proxy::traffic_token(id, TRAFFIC_TOKEN, true)),
     }
 }
 

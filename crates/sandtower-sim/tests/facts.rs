@@ -1,5 +1,7 @@
 //! The table of facts in `docs/simulator.md` is about the routes and the tests that there are.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 use std::{fs, path::Path};
 
 fn root() -> &'static Path {

@@ -1,5 +1,7 @@
 //! No module uses one that is above it: so the crate's imports make no circle.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 use std::collections::BTreeMap;
 use std::{fs, path::Path};
 

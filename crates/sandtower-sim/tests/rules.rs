@@ -115,12 +115,12 @@ async fn lists_are_filtered_by_all_that_e2b_documents() {
     let body = json!({"templateID": "other"});
     let second = Created::of(&send(&sim, creation(&body)).await).id;
     let list = async |query: &str| ids(&get(&sim, &format!("/v2/sandboxes?{query}")).await);
-    assert_eq!(list("startedAfter=2026-01-01T00:00:05Z").await, [second.clone()]);
-    assert_eq!(list("startedAfter=2026-01-01T01:00:05%2B01:00").await, [second.clone()]);
+    assert_eq!(list("startedAfter=2026-01-01T00:00:05Z").await, vec![second.clone()]);
+    assert_eq!(list("startedAfter=2026-01-01T01:00:05%2B01:00").await, vec![second.clone()]);
     assert_eq!(list("startedAfter=2026-01-01T00:01:00.000Z").await, [""; 0]);
-    assert_eq!(list("template=other").await, [second.clone()]);
+    assert_eq!(list("template=other").await, vec![second.clone()]);
     assert_eq!(list("order=asc").await, [first.clone(), second.clone()]);
-    assert_eq!(list("order=asc&limit=1").await, [first.clone()]);
+    assert_eq!(list("order=asc&limit=1").await, vec![first.clone()]);
     assert_eq!(list("unknown=1").await, [second, first], "which is logged");
 }
 

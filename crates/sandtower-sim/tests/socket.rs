@@ -201,7 +201,6 @@ async fn a_second_signal_ends_the_program_at_once() {
     busy.write_all(create().as_bytes()).await.unwrap();
     exchange(address, "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     let pid = program.id().unwrap().to_string();
-    let began = time::Instant::now();
     let signal = async || {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
     };
@@ -211,9 +210,9 @@ async fn a_second_signal_ends_the_program_at_once() {
         time::sleep(secs(1) / 100).await;
     }
     signal().await;
-    let ended = time::timeout(secs(10), program.wait()).await.unwrap().unwrap();
+    // The first one alone would wait for five seconds.
+    let ended = time::timeout(secs(2), program.wait()).await.unwrap().unwrap();
     assert!(ended.success(), "{ended}");
-    assert!(began.elapsed() < secs(2), "{:?}", began.elapsed());
 }
 
 #[cfg(unix)]
