@@ -1,4 +1,4 @@
-//! Bodies of answers, and the bounded reading of requests'.
+//! Bodies of responses, and the bounded reading of requests'.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;

@@ -129,7 +129,7 @@ impl Config {
     }
 
     /// Adds a template whose sandboxes say that their envd is of this version: clients do without
-    /// what an old one lacks, or refuse to work with it. What is answered is the same.
+    /// what an old one lacks, or refuse to work with it. Responses are the same.
     #[must_use]
     pub fn template_with_envd(
         mut self,
@@ -142,7 +142,7 @@ impl Config {
         self
     }
 
-    /// The date at which the simulator's time begins; only the dates in answers follow it.
+    /// The date at which the simulator's time begins; only the dates in responses follow it.
     #[must_use]
     pub fn epoch(self, epoch: SystemTime) -> Self {
         Self { epoch, ..self }

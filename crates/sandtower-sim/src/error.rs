@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::LazyLock;
 use std::{fmt, io};
 
-/// The simulated connection broke before an answer, or in the middle of one.
+/// The simulated connection broke before a response, or in the middle of one.
 ///
 /// Its source is the [`io::Error`] that a socket would have given: clients tell by that whether the
 /// request left.
@@ -69,7 +69,7 @@ impl Error for ConnectionError {
     }
 }
 
-/// A simulator cannot be set up so: a constant, a fault, a plan or a scenario makes no sense.
+/// A simulator cannot be set up so: a constant, a fault, a plan or a scenario is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidConfig(String);
 

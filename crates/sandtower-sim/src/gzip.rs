@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_refused_at_the_cap() {
+    fn a_bomb_is_rejected_at_the_cap() {
         let bomb = pack(&vec![0; 10_000_000]);
         assert!(bomb.len() < 100_000);
         assert_eq!(unpack(&bomb, 1_000), Err(Unreadable::TooLong));

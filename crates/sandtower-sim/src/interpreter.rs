@@ -46,7 +46,7 @@ pub(crate) struct Inside {
     pub(crate) life: watch::Receiver<Life>,
 }
 
-/// Answers a request to the interpreter's port.
+/// Responds to a request to the interpreter's port.
 pub(crate) fn respond(sim: &Arc<Shared>, inside: Inside, request: &Received) -> Response<Body> {
     let (method, path) = (&request.parts.method, request.parts.uri.path());
     let segments: Vec<_> = path.trim_matches('/').split('/').collect();

@@ -20,7 +20,7 @@ pub struct Ledger {
     pub creates: CreateCounts,
     /// Requests by what they asked for.
     pub requests: BTreeMap<&'static str, u64>,
-    /// Connections that were refused or reset instead of giving an answer.
+    /// Connections that were refused or reset instead of giving a response.
     pub broken_connections: u64,
     /// How often each fault was injected, by its name.
     pub injected: BTreeMap<String, u64>,
@@ -46,9 +46,9 @@ pub struct Ledger {
 pub struct CreateCounts {
     /// Requests that arrived.
     pub received: u64,
-    /// Sandboxes that came to be, told to their caller or not.
+    /// Sandboxes that came to be, whether their caller learned of it or not.
     pub created: u64,
-    /// Of those, the ones that came to be after their caller was told that they had not.
+    /// Of those, the ones that came to be after their caller had got a failure.
     pub created_late: u64,
     /// Rejections and failures by status.
     pub rejected: BTreeMap<u16, u64>,
@@ -56,7 +56,7 @@ pub struct CreateCounts {
     pub rate_limited: u64,
     /// The 429s for having too many sandboxes; they are in `rejected` too.
     pub over_quota: u64,
-    /// Creations that are worked on, those that nobody waits for included.
+    /// Creations that are worked on, those without a caller that waits included.
     pub in_flight: u32,
     /// The most that were ever worked on at a time.
     pub max_in_flight: u32,
@@ -77,11 +77,11 @@ pub struct SandboxRecord {
     /// When it came to be.
     #[serde(with = "seconds")]
     pub created_at: Duration,
-    /// When its team was first told of it other than by the answer to its creation: by a list, or
+    /// When its team first learned of it other than by the response to its creation: by a list, or
     /// by a look at it.
     #[serde(with = "seconds::optional")]
     pub found_at: Option<Duration>,
-    /// When its caller's own work in it, or its health check, was first answered.
+    /// When its caller's own work in it, or its health check, first succeeded.
     #[serde(with = "seconds::optional")]
     pub seen_alive_at: Option<Duration>,
     /// When it ended, if it did.
@@ -93,7 +93,7 @@ pub struct SandboxRecord {
     pub paused: bool,
     /// Whether it is dead inside.
     pub zombie: bool,
-    /// Whether the response that names it never reached its caller, who may not know of it.
+    /// Whether the response that names it never reached its caller, which may not know of it.
     ///
     /// Behind a socket, a response that was written to the connection counts as having reached it.
     pub response_lost: bool,

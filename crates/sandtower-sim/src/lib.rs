@@ -18,12 +18,12 @@
 //!
 //! | part | requests |
 //! |---|---|
-//! | control plane | create (with idempotency keys, from snapshots too), list, info, connect, resume, pause, time-out, refreshes, kill, fork, snapshots, network, metrics, logs, templates; health |
+//! | control plane | create (with idempotency keys, from snapshots too), list, info, connect, resume, pause, timeout, refreshes, kill, fork, snapshots, network, metrics, logs, templates; health |
 //! | limits | creation and other routes by GCRA, concurrent sandboxes, lifetimes, blocked teams |
 //! | envd | health, files, metrics, variables; all of `filesystem.Filesystem` and `process.Process`, with what the [`ScriptedRunner`] runs, or another [`Runner`] |
 //! | code interpreter | `/execute` and `/contexts`, with the same runner |
 //!
-//! What E2B has and this does not is answered with 501 and `not simulated: ..`, or with Connect's
+//! What E2B has and this does not gets a 501 and `not simulated: ..`, or with Connect's
 //! `unimplemented`. A table of every route, and of how its rule is known, is in `docs/simulator.md`.
 //!
 //! # Faults

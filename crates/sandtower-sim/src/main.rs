@@ -49,7 +49,7 @@ async fn listen(args: Args) -> Result<(), Box<dyn std::error::Error>> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "clients compare the dates in answers with their own calendar"
+    reason = "clients compare the dates in responses with their own calendar"
 )]
 fn today() -> SystemTime {
     SystemTime::now()

@@ -15,7 +15,7 @@ pub(crate) struct Placement {
     pub(crate) latency: Duration,
     /// Why it fails, if it does.
     pub(crate) failure: Option<Failure>,
-    /// Whether it commits even if nobody waits for it any more.
+    /// Whether it commits even if no caller waits for it any more.
     pub(crate) commits_late: bool,
     /// Whether the sandbox is dead from the start.
     pub(crate) zombie: bool,
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_steepest_world_takes_for_ever() {
+    fn the_steepest_world_takes_forever() {
         let world = World { create_exponent: 1e300, ..World::stress() };
         assert!(draws(&world, 100).iter().all(|p| p.latency == Duration::MAX));
     }

@@ -22,7 +22,7 @@ pub(crate) enum Destination {
 }
 
 impl Destination {
-    /// Told by the two headers or by a host such as `49983-i0123456789.e2b.app`.
+    /// By the two headers or by a host such as `49983-i0123456789.e2b.app`.
     pub(crate) fn of(parts: &Parts) -> Self {
         let header = |name| parts.headers.get(name).map(|value| value.to_str().unwrap_or_default());
         match (header(SANDBOX_ID), header(SANDBOX_PORT)) {

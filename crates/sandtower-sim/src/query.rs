@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_escapes_are_refused() {
+    fn broken_escapes_are_rejected() {
         for query in ["a=%", "a=%4", "a=%zz", "a=%ff", "%=1"] {
             assert!(Query::parse(Some(query), &["a"]).is_err(), "{query}");
         }

@@ -1,4 +1,4 @@
-//! A request that was read, for whoever answers it.
+//! A request that was read, for whatever responds to it.
 
 use bytes::Bytes;
 use http::request::Parts;

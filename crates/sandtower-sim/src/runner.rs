@@ -17,7 +17,7 @@ pub trait Runner: fmt::Debug + Send + Sync + 'static {
     /// The kernel of a new context in this language; `None` if the runner does not have it.
     fn kernel(&self, language: &str) -> Option<Arc<dyn Kernel>>;
 
-    /// Whether commands may have a terminal; without, envd answers `unimplemented` to who asks.
+    /// Whether commands may have a terminal; without, envd responds `unimplemented`.
     fn has_terminals(&self) -> bool {
         false
     }
@@ -96,7 +96,7 @@ pub enum Exit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Signal {
-    /// SIGTERM: the runner is told, and ends the command or does not.
+    /// SIGTERM: the runner gets it, and ends the command or does not.
     Terminate,
     /// SIGKILL: the command's future is dropped.
     Kill,

@@ -172,7 +172,7 @@ where
         async move { Ok::<_, ConnectionError>(response.await?.map(|body| body.holding(responding))) }
     });
     let served = watcher.watch(server.serve_connection(TokioIo::new(stream), service).into_owned());
-    // hyper's own time-out begins only once it knows which version of HTTP it reads.
+    // hyper's own timeout begins only once it knows which version of HTTP it reads.
     let silent = async {
         if time::timeout(HEAD_TIMEOUT, exchange.begun.notified()).await.is_ok() {
             pending().await
@@ -310,7 +310,7 @@ mod tests {
     use super::*;
     use crate::{clock, config::Config};
 
-    /// Sends the beginning of a request at once and then a byte each `pause`: what was answered
+    /// Sends the beginning of a request at once and then a byte each `pause`: the response
     /// until the connection was closed, and after how many seconds that was.
     async fn drip(first: &str, pause: u64) -> (String, u64) {
         let (client, served) = duplex(1_024);
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_head_or_a_body_that_is_huge_is_refused_and_not_held() {
+    async fn a_head_or_a_body_that_is_huge_is_rejected_and_not_held() {
         let head = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}", "y".repeat(1 << 20));
         let body = format!(
             "POST /v2/sandboxes HTTP/1.1\r\nhost: x\r\nx-api-key: e2b_x\r\n\

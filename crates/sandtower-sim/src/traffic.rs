@@ -78,7 +78,7 @@ pub(crate) async fn respond(
     response
 }
 
-/// What the proxy answers to a request that it does not let through: envd asks for its own token.
+/// What the proxy responds to a request that it does not let through: envd asks for its own token.
 fn rejection(
     sim: &Shared,
     id: &str,

@@ -21,7 +21,7 @@ use crate::{error::InvalidConfig, seconds};
 /// - probability of failure = 1 - (1 - `create_failure`) x e^(-`overload_failure` x (load - 1)).
 ///
 /// A creation that fails does so after its latency, as a placement does that was tried on several
-/// nodes. One that lasts longer than `api_deadline` is answered by the balancer's 504; the work
+/// nodes. One that lasts longer than `api_deadline` gets the balancer's 504; the work
 /// goes on for up to `late_work`, and may still commit in that time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -45,14 +45,14 @@ pub struct World {
     pub capacity_share: f64,
     /// Share of failures that are 504 `sandbox_placement_timeout`.
     pub placement_timeout_share: f64,
-    /// Probability that a creation which was given up on at `api_deadline` commits all the same.
+    /// Probability that a creation that timed out at `api_deadline` commits all the same.
     pub late_commit: f64,
-    /// Probability that a created sandbox is a zombie: listed as running, its envd never answers.
+    /// Probability that a created sandbox is a zombie: listed as running, its envd never responds.
     pub zombie: f64,
     /// Sandboxes that the cluster holds, of all teams; creations beyond are 503
     /// `sandbox_capacity_unavailable`.
     pub slots: NonZeroU32,
-    /// When the control plane gives up on a request, and the balancer answers in its place.
+    /// When a request to the control plane times out, and the balancer responds in its place.
     #[serde(with = "seconds")]
     pub api_deadline: Duration,
     /// How long a creation is still worked on after `api_deadline`, before it is dropped.
@@ -61,7 +61,7 @@ pub struct World {
     /// Latency of every other call of the control plane.
     #[serde(with = "seconds")]
     pub api_latency: Duration,
-    /// Latency of an answer from inside a sandbox, up to its head.
+    /// Latency of a response from inside a sandbox, up to its head.
     #[serde(with = "seconds")]
     pub envd_latency: Duration,
     /// What a command costs before its first output: a login shell starts.
@@ -71,7 +71,7 @@ pub struct World {
     pub connection_refused: f64,
     /// Probability that a connection is reset before the request was processed.
     pub connection_reset: f64,
-    /// Probability that a connection is reset after the request was processed: its answer is lost.
+    /// Probability that a connection is reset after the request was processed: its response is lost.
     pub response_lost: f64,
 }
 
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_that_makes_no_sense_is_named() {
+    fn a_constant_that_is_invalid_is_named() {
         let refused = World { zombie: 1.5, ..World::calm() }.check().unwrap_err();
         assert_eq!(refused.to_string(), "zombie is 1.5, not a probability, 0 to 1");
         assert!(World { create_spread: f64::NAN, ..World::calm() }.check().is_err());

@@ -1,4 +1,4 @@
-//! The control plane: its answers, its limits and its errors are E2B's.
+//! The control plane: its responses, its limits and its errors are E2B's.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
@@ -21,7 +21,7 @@ fn unlimited() -> Limits {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sandboxs_life_is_answered_as_recorded() {
+async fn a_sandboxs_life_is_as_recorded() {
     let fixture: Value = serde_json::from_str(include_str!("fixtures/control_plane.json")).unwrap();
     let (sim, mut id) = (calm(), String::new());
     for case in fixture["cases"].as_array().unwrap() {
@@ -49,7 +49,7 @@ async fn a_sandboxs_life_is_answered_as_recorded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn creations_are_limited_by_gcra_and_every_answer_tells_how() {
+async fn creations_are_limited_by_gcra_and_every_response_tells_how() {
     let sim = calm();
     let told = |answer: &Answer| {
         ["retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"]

@@ -11,7 +11,7 @@ fn root() -> &'static Path {
 /// The table: what stands in its chapter.
 fn facts() -> String {
     let text = fs::read_to_string(root().join("../../docs/simulator.md")).unwrap();
-    let chapter = text.split("## How each answer is known").nth(1).unwrap();
+    let chapter = text.split("## How each response is known").nth(1).unwrap();
     chapter.split("\n## ").next().unwrap().to_owned()
 }
 

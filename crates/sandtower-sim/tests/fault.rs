@@ -47,7 +47,7 @@ async fn an_outage_begins_and_ends_when_it_should() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_answer_has_its_status_and_form() {
+async fn each_response_has_its_status_and_form() {
     use FaultResponse::*;
     for (answer, status, says) in [
         (Unauthorized401, 401, "Invalid API key"),
@@ -78,7 +78,7 @@ async fn each_answer_has_its_status_and_form() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_answered_after_the_work_was_done() {
+async fn what_responds_after_the_work_was_done() {
     let after_work = |answer| Fault {
         response: Some(answer),
         after_work: true,
@@ -115,7 +115,7 @@ async fn connections_break_in_each_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sandboxes_are_born_with_each_curse() {
+async fn sandboxes_are_created_with_each_fault() {
     let sim = with(vec![Fault { lasting: Some(secs(7)), ..Fault::new("x", FaultKind::Die) }]);
     let sandbox = Created::new(&sim).await;
     time::sleep(secs(8)).await;

@@ -35,7 +35,7 @@ async fn put(sim: &Sim, sandbox: &Created, path: &str, content: impl Into<Bytes>
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_are_answered_as_recorded() {
+async fn files_respond_as_recorded() {
     let (sim, sandbox) = calm().await;
     let written = put(&sim, &sandbox, "/files?path=/tmp/e2bcap/o.bin", &b"\0binary\n"[..]).await;
     assert_eq!(written.header("content-type"), Some("text/plain; charset=utf-8"));
@@ -87,7 +87,7 @@ async fn files_are_answered_as_recorded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_filesystem_is_answered_as_recorded() {
+async fn the_filesystem_responds_as_recorded() {
     let (sim, sandbox) = calm().await;
     let rpc = async |method: &str, message: Value| {
         let path = format!("/filesystem.Filesystem/{method}");
@@ -263,7 +263,7 @@ async fn a_blocked_team_may_look_and_kill() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn code_is_answered_in_lines() {
+async fn code_gets_a_response_in_lines() {
     let sim = Config::new().build().unwrap();
     let body = json!({"templateID": "code-interpreter-v1"});
     let sandbox = Created::of(&send(&sim, common::creation(&body)).await);
@@ -311,7 +311,7 @@ impl http_body::Body for Stalled {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sender_that_stalls_is_not_waited_for_for_ever() {
+async fn a_sender_that_stalls_is_not_waited_for_forever() {
     let (sim, sandbox) = calm().await;
     let began = sim.elapsed();
     let inside = sandbox.envd("POST", "/files?path=/tmp/x").body(Stalled).unwrap();
@@ -341,7 +341,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn whatever_is_sent_is_answered_with_an_error_at_worst(
+    fn whatever_is_sent_gets_an_error_at_worst(
         at in 0..PATHS.len(),
         kind in prop::sample::select(vec![
             "application/json", "application/connect+json", "application/octet-stream",

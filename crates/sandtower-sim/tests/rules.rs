@@ -1,4 +1,4 @@
-//! E2B's rules, one test for each kind of answer that an SDK or a user relies on.
+//! E2B's rules, one test for each kind of response that an SDK or a user relies on.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 

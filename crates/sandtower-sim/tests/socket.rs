@@ -1,4 +1,4 @@
-//! Behind a socket the simulator is the same, and the server ends when it is told to.
+//! Behind a socket the simulator is the same, and the server ends when it is asked to.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
@@ -32,7 +32,7 @@ async fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    // A reset is an answer too: an empty one.
+    // A reset is a response too: an empty one.
     drop(stream.read_to_end(&mut answer).await);
     String::from_utf8(answer).unwrap()
 }
@@ -47,7 +47,7 @@ fn create() -> String {
 }
 
 #[tokio::test]
-async fn requests_are_answered_over_a_socket() {
+async fn requests_get_responses_over_a_socket() {
     let (address, sim, stop, server) = serving(World::calm()).await;
     let answer = exchange(address, &create()).await;
     assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
@@ -60,7 +60,7 @@ async fn requests_are_answered_over_a_socket() {
 }
 
 #[tokio::test]
-async fn a_broken_connection_has_no_answer() {
+async fn a_broken_connection_has_no_response() {
     let (address, sim, stop, _server) =
         serving(World { response_lost: 1.0, ..World::calm() }).await;
     assert_eq!(exchange(address, &create()).await, "");
@@ -108,7 +108,7 @@ async fn each_fault_is_seen_through_a_socket() {
 async fn a_silent_connection_does_not_hold_up_the_end() {
     let (address, _sim, stop, server) = serving(World::calm()).await;
     let silent = TcpStream::connect(address).await.unwrap();
-    // Connections are accepted in their order: when a later one is answered, the silent one is inside.
+    // Connections are accepted in their order: when a later one has its response, the silent one is inside.
     exchange(address, &create()).await;
     stop.send(()).unwrap();
     time::timeout(secs(10), server).await.unwrap().unwrap();

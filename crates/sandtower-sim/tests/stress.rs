@@ -1,7 +1,7 @@
 //! The stress world: blind retries bring it down, and the same world is well under a little care.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
-#![allow(clippy::print_stdout, reason = "a failure found once is a seed: each seed is told")]
+#![allow(clippy::print_stdout, reason = "a failure found once is a seed: each seed is printed")]
 
 mod common;
 

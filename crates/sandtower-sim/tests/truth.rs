@@ -63,7 +63,7 @@ async fn the_balancer_gives_up_at_the_deadline_and_the_work_may_commit_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_lost_was_work_that_was_done() {
+async fn a_response_that_is_lost_was_work_that_was_done() {
     let sim = in_world(World { response_lost: 1.0, ..World::calm() });
     let lost = try_send(&sim, base()).await.unwrap_err();
     assert_eq!((lost.kind(), lost.processed()), (ConnectionErrorKind::Reset, true));

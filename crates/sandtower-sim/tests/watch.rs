@@ -148,7 +148,7 @@ async fn watchers_are_bounded_and_end_with_their_streams_and_their_sandbox() {
     assert_eq!(full.1["message"], "error creating watcher: too many open files");
     streams.truncate(1);
     time::sleep(secs(1)).await;
-    assert_eq!(open().await.0, json!({"start": {}}), "those that nobody reads are gone");
+    assert_eq!(open().await.0, json!({"start": {}}), "those without a reader are gone");
     assert_eq!(send(&sim, sandbox.kill()).await.status, 204);
     let broken = loop {
         match streams[0].frame().await.unwrap() {

@@ -1,11 +1,11 @@
 //! `POST /sandboxes/{id}/connect`: 200, or 201 when it resumed the sandbox. It never shortens a
-//! lifetime; a time-out of zero is allowed, one above the plan's is a 400.
+//! lifetime; a timeout of zero is allowed, one above the plan's is a 400.
 
 use super::route::Version;
 use super::*;
 use crate::state::resume::{self, Started};
 
-/// The time-out of a connection that asks for none, in seconds; the first version has none.
+/// The timeout of a connection that gives none, in seconds; the first version has none.
 const DEFAULT_TIMEOUT: u32 = 300;
 
 #[derive(Debug, Default, Deserialize)]

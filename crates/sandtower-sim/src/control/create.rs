@@ -224,7 +224,7 @@ async fn place(
     if let Some(failure) = placement.failure {
         state.teams.release(&draft.team);
         draft.complete(&mut state, KeyOutcome::Failed);
-        // Nobody listens if the API has given up.
+        // There is no listener if the API has timed out.
         drop(told.send(Err(failure)));
         return;
     }

@@ -104,7 +104,7 @@ pub(crate) fn name(parts: &Parts) -> &'static str {
     Matched::of(&parts.method, parts.uri.path()).map_or("unknown", |matched| matched.name)
 }
 
-/// Counts a request that was answered in the place of the control plane.
+/// Counts a request that got its response in the place of the control plane.
 pub(crate) fn note_replaced(
     sim: &Shared,
     parts: &Parts,
@@ -141,7 +141,7 @@ pub(crate) async fn respond(
         return ApiError::new(403, message).response();
     }
     let Ok(rate) = take(sim, &team, matched) else {
-        // The balancer's answer.
+        // The balancer's response.
         return response::text(429, "Too Many Requests");
     };
     let outcome = match rate.retry_after {

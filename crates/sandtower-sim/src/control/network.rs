@@ -12,7 +12,7 @@ pub(super) fn update(call: Call<'_>) -> Outcome {
         if let Some(allowed) = rules.remove("allow_internet_access") {
             settings.allow_internet_access = allowed.as_bool();
         }
-        // Who may come in is settled when the sandbox is created.
+        // The traffic that may come in is decided when the sandbox is created.
         if let Some(Value::Object(before)) = &settings.network {
             let ingress = ["allowPublicTraffic", "maskRequestHost", "httpsPorts"];
             let kept = ingress.iter().filter_map(|name| before.get_key_value(*name));

@@ -17,7 +17,7 @@ pub(super) enum Version {
     Two,
 }
 
-/// What answers the requests of a route.
+/// What responds to the requests of a route.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Handler {
     Health,

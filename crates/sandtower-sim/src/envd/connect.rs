@@ -42,7 +42,7 @@ impl Error {
     pub(super) fn unary(&self) -> Response<Body> {
         let response = response::json(self.code.1, &self.json());
         let response = response.with(CONTENT_TYPE, "application/json");
-        // Who a request is from is looked at before what it is.
+        // The user of a request is looked at before its content.
         let known = self.code != Code::UNAUTHENTICATED;
         if known { response.with(ACCEPT_ENCODING, "gzip") } else { response }
     }

@@ -6,7 +6,7 @@ use crate::files;
 /// The longest body that is read of a file that is written: more would not fit.
 pub(crate) const MAX_BODY: usize = 17 * 1024 * 1024;
 
-/// Answers a request for files, which must be signed with the token if there is one.
+/// Responds to a request for files, which must be signed with the token if there is one.
 pub(super) fn respond(
     sim: &Shared,
     files: &Files,

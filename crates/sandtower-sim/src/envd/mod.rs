@@ -109,7 +109,7 @@ pub(crate) async fn respond(
     let shows = token.is_none_or(|token| shown == Some(token.as_bytes()));
     let is_open = match path {
         "/health" | "/init" => true,
-        // Who shows no token may show a signature; a wrong token is wrong all the same.
+        // A request without a token may show a signature; a wrong token is wrong all the same.
         "/files" => shown.is_none(),
         _ => false,
     };

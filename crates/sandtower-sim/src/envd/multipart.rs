@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_bodies_are_refused() {
+    fn broken_bodies_are_rejected() {
         for broken in [
             "",
             "xyz",

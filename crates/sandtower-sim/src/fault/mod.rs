@@ -85,7 +85,7 @@ pub enum FaultKind {
     Slow,
     /// Responses lack the headers of the rate limit.
     Bare,
-    /// A creation commits `lasting` (5 s) after the balancer has given up on it.
+    /// A creation commits `lasting` (5 s) after the balancer has timed out.
     LateCommit,
     /// A sandbox that is created is a zombie.
     Zombie,
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_make_no_sense_are_refused() {
+    fn rules_that_are_invalid_are_rejected() {
         let good = || Fault::new("x", FaultKind::Refuse);
         for bad in [
             Fault { rate: 1.5, ..good() },

@@ -13,7 +13,7 @@ use crate::response::{self, ApiError, With as _};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FaultResponse {
-    /// The API's 401: so it answers too when the look-up of a key fails.
+    /// The API's 401: so it responds too when the look-up of a key fails.
     #[serde(rename = "unauthorized_401")]
     Unauthorized401,
     /// The sandbox proxy's 409: a sandbox is being paused or resumed.

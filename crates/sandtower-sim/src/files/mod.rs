@@ -31,7 +31,7 @@ const TOTAL_CAPACITY: u64 = 1024 * 1024 * 1024;
 ///
 /// Nothing of the host is in them: they begin with a few empty directories. They hold at most
 /// 16 MiB, and the files of all sandboxes of a simulator at most 1 GiB. Paths are absolute; `.`
-/// and `..` are understood. Nobody is denied anything: modes and owners are only told.
+/// and `..` are understood. Nothing is denied: modes and owners are only shown.
 #[derive(Clone)]
 pub struct Files(Arc<Volume>);
 

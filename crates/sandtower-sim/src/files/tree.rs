@@ -269,7 +269,7 @@ impl Tree {
         }
         let node = self.nodes.entry(path.to_owned()).or_insert_with(|| Node::file(owner.name));
         let before = node.content.take().unwrap_or_default();
-        // What nobody else reads at the moment grows where it is.
+        // What has no other reader at the moment grows where it is.
         let mut whole = before.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         whole.extend_from_slice(more);
         node.content = Some(whole.freeze());
@@ -319,7 +319,7 @@ impl Tree {
                 return Err(FileError::NotEmpty);
             }
             Ok(false) if moved_is_directory => return Err(FileError::NotDirectory),
-            // What is replaced is not told of.
+            // What is replaced is no change of its own.
             Ok(_) => self.take_out(to),
             Err(_) => {}
         }

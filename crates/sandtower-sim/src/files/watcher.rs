@@ -1,4 +1,4 @@
-//! Who is told of changes: watchers of directories, each with a bounded queue.
+//! Subscribers of changes in directories, each with a bounded queue.
 
 use std::collections::VecDeque;
 use std::sync::Weak;
@@ -174,7 +174,7 @@ impl Watchers {
         self.named.remove(name).is_some()
     }
 
-    /// Tells what has changed; false if nobody watches any more.
+    /// Tells what has changed; false if nothing watches any more.
     pub(super) fn tell(&mut self, tree: &Tree, changes: &[(Change, String)]) -> bool {
         self.all.retain(|watcher| {
             let Some(watcher) = watcher.upgrade() else { return false };

@@ -52,7 +52,7 @@ pub(crate) enum Outcome {
 }
 
 impl Keys {
-    /// Begins a creation: `None` if it is the key's first, else the answer that the first one got.
+    /// Begins a creation: `None` if it is the key's first, else the response that the first one got.
     pub(crate) fn begin(&mut self, key: &Key, fingerprint: u64) -> Result<Option<Bytes>, ApiError> {
         let Some(known) = self.known.get_mut(key) else {
             self.remember(key.clone(), fingerprint);

@@ -169,7 +169,7 @@ impl State {
         }
     }
 
-    /// Notes that a sandbox's team was told of it.
+    /// Notes that a sandbox's team learned of it.
     pub(crate) fn note_found(&mut self, id: &str, at: Duration) {
         if let Some(sandbox) = self.sandboxes.get_mut(id) {
             sandbox.record.found_at.get_or_insert(at);

@@ -60,7 +60,7 @@ pub(crate) struct Sandbox {
     pub(crate) end_at: Instant,
     /// When it dies before its time, if it does.
     pub(crate) dies_at: Option<Instant>,
-    /// Told to whoever works inside it.
+    /// For whatever works inside it.
     pub(crate) life: watch::Sender<Life>,
     pub(crate) record: SandboxRecord,
     pub(crate) files: Files,
