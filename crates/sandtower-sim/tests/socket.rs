@@ -7,7 +7,7 @@ mod common;
 use std::net::SocketAddr;
 
 use common::{KEY, secs};
-use sandtower_sim::{Config, Sim, World, serve};
+use sandtower_sim::{Config, Limits, Plan, Rate, Sim, World, serve};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -242,4 +242,38 @@ async fn the_program_tells_its_address_and_ends_when_asked() {
         assert!(ended.success(), "{ended}");
         assert_eq!(stdout.next_line().await.unwrap(), None, "nothing else is printed");
     }
+}
+
+#[tokio::test]
+async fn in_real_time_a_seed_decides_the_same_for_requests_one_after_the_other() {
+    let statuses = async |seed| {
+        let world = World {
+            create_median: secs(0),
+            api_latency: secs(0),
+            create_failure: 0.3,
+            connection_reset: 0.1,
+            response_lost: 0.1,
+            ..World::calm()
+        };
+        let free = Rate::new(secs(0), 1);
+        let limits = Limits { create: free, concurrent_sandboxes: 100, ..Plan::Pro.limits() };
+        let sim = Config::new().seed(seed).limits(limits).world(world).build().unwrap();
+        let server = sim.listen("127.0.0.1:0").await.unwrap();
+        let mut statuses = Vec::new();
+        for _ in 0..40 {
+            let response = exchange(server.address(), &create()).await;
+            statuses.push(response.get(9..12).unwrap_or("reset").to_owned());
+        }
+        let ids = sim.ledger().sandboxes.into_iter().map(|record| record.id);
+        (statuses, ids.collect::<Vec<_>>())
+    };
+    let (one, again, other) = (statuses(7).await, statuses(7).await, statuses(8).await);
+    assert_eq!(one, again);
+    assert_ne!(one, other);
+    let count = |status: &str| one.0.iter().filter(|found| *found == status).count();
+    assert!(
+        count("201") > 5 && count("500") + count("503") + count("504") > 2 && count("reset") > 2,
+        "{:?}",
+        one.0
+    );
 }
