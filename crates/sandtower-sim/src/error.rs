@@ -1,10 +1,10 @@
-//! A connection that gives no answer.
+//! A connection that gives no response, and a simulator that cannot be.
 
 use std::error::Error;
 use std::sync::LazyLock;
 use std::{fmt, io};
 
-/// The simulated connection broke before an answer, or in the middle of one.
+/// The simulated connection broke before a response, or in the middle of one.
 ///
 /// Its source is the [`io::Error`] that a socket would have given: clients tell by that whether the
 /// request left.
@@ -68,6 +68,24 @@ impl Error for ConnectionError {
         })
     }
 }
+
+/// A simulator cannot be set up so: a constant, a fault, a plan or a scenario is invalid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidConfig(String);
+
+impl InvalidConfig {
+    pub(crate) fn new(problem: impl fmt::Display) -> Self {
+        Self(problem.to_string())
+    }
+}
+
+impl fmt::Display for InvalidConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.trim_end())
+    }
+}
+
+impl Error for InvalidConfig {}
 
 #[cfg(test)]
 mod tests {
