@@ -47,8 +47,8 @@ fn names(path: &str, value: &Value, all: &mut BTreeSet<String>) {
             values.iter().for_each(|value| names(path, value, all));
         }
         // Two breakers, of which the table has the fields once.
-        _ => match path.strip_prefix("sandbox_breaker.") {
-            Some(field) => drop(all.insert(format!("circuit_breaker.{field}"))),
+        _ => match path.strip_prefix("data_plane_breaker.") {
+            Some(field) => drop(all.insert(format!("control_plane_breaker.{field}"))),
             None => drop(all.insert(path.to_owned())),
         },
     }
