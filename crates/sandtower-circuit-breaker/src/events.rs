@@ -15,17 +15,19 @@ pub(crate) fn moved(name: &str, moved: &Transition) {
     let &Transition { from, to, forced, failed, of, retry_in, rejected, .. } = moved;
     let (from, to) = (from.label(), to.label());
     let retry_in_ms = retry_in.map(whole_millis);
-    macro_rules! event {
-        ($event:ident, $message:literal) => {
-            $event!(
-                target: TARGET, name, from, to, forced, failed, of, retry_in_ms, rejected, $message
-            )
-        };
-    }
     match moved.to {
-        State::Open => event!(warn, "circuit breaker opened"),
-        State::HalfOpen => event!(info, "circuit breaker half-open"),
-        State::Closed => event!(info, "circuit breaker closed"),
+        State::Open => warn!(
+            target: TARGET, name, from, to, forced, failed, of, retry_in_ms, rejected,
+            "circuit breaker opened"
+        ),
+        State::HalfOpen => info!(
+            target: TARGET, name, from, to, forced, failed, of, retry_in_ms, rejected,
+            "circuit breaker half-open"
+        ),
+        State::Closed => info!(
+            target: TARGET, name, from, to, forced, failed, of, retry_in_ms, rejected,
+            "circuit breaker closed"
+        ),
     }
 }
 

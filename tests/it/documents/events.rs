@@ -144,6 +144,7 @@ fn field(argument: &str) -> String {
 }
 
 fn constant(source: &str, name: &str) -> String {
+    let name = name.trim_start_matches("crate::");
     let (_, value) = source.split_once(&format!("const {name}: &str = \"")).unwrap();
     value.split('"').next().unwrap_or_default().to_owned()
 }
