@@ -4,6 +4,8 @@ use std::error::Error;
 use std::sync::LazyLock;
 use std::{fmt, io};
 
+use sandtower_core::{ClassifiedError, Effect, Verdict};
+
 /// The simulated connection broke before a response, or in the middle of one.
 ///
 /// Its source is the [`io::Error`] that a socket would have given: clients tell by that whether the
@@ -59,8 +61,11 @@ impl fmt::Display for ConnectionError {
 
 impl Error for ConnectionError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        static REFUSED: LazyLock<io::Error> =
-            LazyLock::new(|| io::ErrorKind::ConnectionRefused.into());
+        // A connector knows that it sent nothing; the layers believe only an error that says so.
+        static REFUSED: LazyLock<ClassifiedError> = LazyLock::new(|| {
+            let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+            ClassifiedError::new(Verdict::transient(Effect::None), refused)
+        });
         static RESET: LazyLock<io::Error> = LazyLock::new(|| io::ErrorKind::ConnectionReset.into());
         Some(match self.kind {
             ConnectionErrorKind::Refused => &*REFUSED,
@@ -93,10 +98,16 @@ mod tests {
 
     #[test]
     fn its_source_is_what_a_socket_would_have_said() {
-        let kind = |error: ConnectionError| {
-            error.source().unwrap().downcast_ref::<io::Error>().unwrap().kind()
-        };
+        let kind =
+            |error: ConnectionError| sandtower_core::find::<io::Error>(&error).unwrap().kind();
         assert_eq!(kind(ConnectionError::refused()), io::ErrorKind::ConnectionRefused);
         assert_eq!(kind(ConnectionError::reset(true)), io::ErrorKind::ConnectionReset);
+        let verdict = |error| sandtower_core::verdict_of_error(&error);
+        assert_eq!(
+            verdict(ConnectionError::refused()),
+            Some(Verdict::transient(Effect::None)),
+            "nothing was sent"
+        );
+        assert_eq!(verdict(ConnectionError::reset(false)), None);
     }
 }
