@@ -1,5 +1,5 @@
 //! A service that runs code for its users, over the recommended stack: it shows them their place in
-//! line, answers refusals with 429 or 503 and `Retry-After`, and ends in order.
+//! line, answers rejections with 429 or 503 and `Retry-After`, and ends in order.
 //!
 //! ```sh
 //! cargo run -p examples --example axum_service
@@ -42,7 +42,7 @@ async fn main() -> Result<(), BoxError> {
             breaker.trip(Trip::ConsecutiveFailures(3)).open_for(Duration::from_secs(30))
         })
         // When it shuts down, who has a sandbox may still run code in it.
-        .admission(|room| room.last_out(op::CODE_EXECUTE))
+        .admission(|room| room.admit_during_shutdown(op::CODE_EXECUTE))
         .build()?
         .connect()?;
     let breaker = e2b.handles().circuit_breaker.clone();

@@ -10,10 +10,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use sandtower::admission::{Progress, Where};
+use sandtower::admission::{CallState, Progress};
 use sandtower::core::BoxError;
 use sandtower::e2b::{Code, Error, HttpTransport, NewSandbox};
-use sandtower::http::refusal_response;
+use sandtower::http::rejection_response;
 use sandtower::{E2b, Message};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -28,8 +28,8 @@ pub(crate) async fn serve(
     let room = e2b.handles().room.clone();
     let ends = async move {
         shutdown.await;
-        // Refuses from now on. That the last one has left is waited for below.
-        drop(room.wind_down());
+        // Rejects from now on. That the last one has left is waited for below.
+        drop(room.begin_shutdown());
     };
     let app = Arc::new(App { e2b: e2b.clone(), runs: Runs::default() });
     axum::serve(listener, routes(app)).with_graceful_shutdown(ends).await?;
@@ -91,7 +91,7 @@ async fn progress(State(app): State<Arc<App>>, Path(id): Path<String>) -> Respon
         return (StatusCode::NOT_FOUND, "there is no such run").into_response();
     };
     let shown = match progress.look() {
-        Where::Waiting(standing) => {
+        CallState::Queued(standing) => {
             let message = Message::from(&standing);
             let wait_s = message.retry_after().map(|wait| wait.as_secs_f64().ceil() as u64);
             Shown { message: message.to_string(), ahead: Some(standing.ahead), wait_s }
@@ -125,9 +125,11 @@ impl IntoResponse for Failed {
             Self::E2b(error) => error,
         };
         let message = Message::from(&*error);
-        let mut response = match error.refusal() {
+        let mut response = match error.rejection() {
             // 429 or 503, as the reason is, and `Retry-After` where anybody knows when.
-            Some(refusal) => refusal_response(refusal).map(|_| Body::from(message.to_string())),
+            Some(rejection) => {
+                rejection_response(rejection).map(|_| Body::from(message.to_string()))
+            }
             None => (StatusCode::BAD_GATEWAY, message.to_string()).into_response(),
         };
         let text = header::HeaderValue::from_static("text/plain; charset=utf-8");

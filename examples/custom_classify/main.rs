@@ -21,7 +21,7 @@ use http_body_util::{BodyExt, Full};
 use sandtower::ServiceBuilderExt;
 use sandtower::circuit_breaker::CircuitBreaker;
 use sandtower::core::{Backoff, BoxError, Classify, Effect, Operation, Replay, Verdict};
-use sandtower::http::{Excerpt, Http, HttpJudge, Interpret, asked, is_idempotent};
+use sandtower::http::{Excerpt, Http, HttpClassifier, Interpret, is_idempotent, request_info};
 use sandtower::retry::{Config, RetryLayer};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
@@ -35,9 +35,9 @@ struct Tickets;
 
 impl<B> Classify<Request<B>> for Tickets {
     // Answers mean what HTTP says, unless the interpreter found something else.
-    type Judge = HttpJudge;
+    type Classifier = HttpClassifier;
 
-    fn ask(&self, request: &Request<B>) -> HttpJudge {
+    fn classify(&self, request: &Request<B>) -> HttpClassifier {
         let operation = match *request.method() {
             Method::POST => BUY,
             _ => LIST,
@@ -47,7 +47,7 @@ impl<B> Classify<Request<B>> for Tickets {
             true => Replay::Safe,
             false => Replay::Unsafe,
         };
-        HttpJudge::new(asked(operation, request).replay(replay))
+        HttpClassifier::new(request_info(operation, request).replay(replay))
     }
 }
 
@@ -86,7 +86,7 @@ async fn main() -> Result<(), BoxError> {
         ("no order, lost track of", None, &["lost track", "ticket 9"]),
     ] {
         let sent = Arc::new(AtomicUsize::new(0));
-        let breaker = CircuitBreaker::original("the ticket office");
+        let breaker = CircuitBreaker::classic("the ticket office");
         let quick = Backoff::constant(Duration::from_millis(1));
         let retry = RetryLayer::new(Config::recommended().transient(quick));
         let service = ServiceBuilder::new()

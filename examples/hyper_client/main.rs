@@ -7,7 +7,7 @@
 //!
 //! What stands here in full is what `sandtower::stack` stands for; take that unless you want another
 //! order, fewer layers, or layers of your own in between. What this leaves out: the waiting room
-//! (here, who comes too soon is refused), and the look for what an attempt with a lost answer made.
+//! (here, who comes too soon is rejected), and the look for what an attempt with a lost answer made.
 //!
 //! E2B is simulated: a third of its creations fail, and of the others some are dead on arrival.
 
@@ -39,7 +39,7 @@ async fn main() -> Result<(), BoxError> {
     // above makes another.
     let check = health_check::Config::new("E2B").tries(1).probe_within(Duration::from_secs(1));
     let check = HealthCheckLayer::new(SandboxCheck::new(config.clone()), check)?;
-    // Counts what is sent within an hour, by operation; refuses nothing unless told to.
+    // Counts what is sent within an hour, by operation; rejects nothing unless told to.
     let rate_limit = RateLimit::new(rate_limit::Config::new("E2B"))?;
     let breaker = circuit_breaker::Config::new("E2B").build()?;
 

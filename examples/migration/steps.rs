@@ -22,8 +22,8 @@ pub(crate) async fn step_0(http: Http, config: Config) -> Result<Seen, BoxError>
 /// The same pattern in the same order, of layers.
 pub(crate) async fn step_1(http: Http, config: Config) -> Result<Seen, BoxError> {
     let breaker = circuit_breaker::Config::new("E2B").build()?;
-    let retry = RetryLayer::original().resend(Resend).answers(Resend);
-    let check = HealthCheckLayer::original(SandboxCheck::new(config.clone()));
+    let retry = RetryLayer::classic().resend(Resend).answers(Resend);
+    let check = HealthCheckLayer::classic(SandboxCheck::new(config.clone()));
     let service = ServiceBuilder::new()
         .break_circuit(breaker, E2bClassify)
         .retry_by_verdict(retry, E2bClassify)
@@ -38,7 +38,7 @@ pub(crate) async fn step_1(http: Http, config: Config) -> Result<Seen, BoxError>
 /// The breaker sees attempts, and what is dead is made anew.
 pub(crate) async fn step_2(http: Http, config: Config) -> Result<Seen, BoxError> {
     let breaker = circuit_breaker::Config::new("E2B").build()?;
-    let retry = RetryLayer::original().resend(Resend).answers(Resend);
+    let retry = RetryLayer::classic().resend(Resend).answers(Resend);
     let check = SandboxCheck::new(config.clone());
     let check = HealthCheckLayer::new(check, health_check::Config::new("E2B"))?;
     let service = ServiceBuilder::new()
@@ -55,7 +55,7 @@ pub(crate) async fn step_2(http: Http, config: Config) -> Result<Seen, BoxError>
 /// The whole stack, with the application's numbers but for the breaker and the check.
 pub(crate) async fn step_3(http: Http, config: Config) -> Result<Seen, BoxError> {
     let stack = Stack::builder(config)
-        .preset(Preset::Original)
+        .preset(Preset::Classic)
         .circuit_breaker(|_| circuit_breaker::Config::new("E2B"))
         .health_check(|_| health_check::Config::new("E2B"))
         .build()?;
@@ -70,7 +70,7 @@ pub(crate) async fn step_4(http: Http, config: Config) -> Result<Seen, BoxError>
     users_who_hold(&http, client).await
 }
 
-/// Callers wait out an outage instead of being refused.
+/// Callers wait out an outage instead of being rejected.
 pub(crate) async fn step_5(http: Http, config: Config) -> Result<Seen, BoxError> {
     let stack = Stack::builder(config)
         .circuit_breaker(|breaker| breaker.when_open(WhenOpen::Hold))

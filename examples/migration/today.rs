@@ -33,7 +33,7 @@ impl Today {
     }
 
     pub(crate) async fn create(&self, new: &NewSandbox) -> Result<Sandbox, BoxError> {
-        self.ask()?;
+        self.classify()?;
         let created = self.with_retries(new).await;
         self.tell(created.is_ok());
         let sandbox = created?;
@@ -64,7 +64,7 @@ impl Today {
         }
     }
 
-    fn ask(&self) -> Result<(), BoxError> {
+    fn classify(&self) -> Result<(), BoxError> {
         let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         match breaker.opened.map(|opened| TokioClock.now().since(opened)) {
             Some(since) if since < OPEN_FOR => {

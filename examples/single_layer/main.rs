@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sandtower::Message;
 use sandtower::circuit_breaker::{CircuitBreaker, CircuitBreakerLayer};
-use sandtower::core::{BoxError, Refusal, find};
+use sandtower::core::{BoxError, Rejection, find};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
@@ -32,7 +32,7 @@ async fn main() -> Result<(), BoxError> {
     });
 
     // Opens after 5 failures in a row, for a minute. Clones of the handle are the same breaker.
-    let breaker = CircuitBreaker::original("the weather service");
+    let breaker = CircuitBreaker::classic("the weather service");
     let mut service =
         ServiceBuilder::new().layer(CircuitBreakerLayer::new(breaker.clone())).service(weather);
 
@@ -65,7 +65,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// One call. A refusal is found in the error, wherever in its chain it is; all other errors are the
+/// One call. A rejection is found in the error, wherever in its chain it is; all other errors are the
 /// service's own.
 async fn ask<S>(service: &mut S, city: &'static str)
 where
@@ -74,8 +74,8 @@ where
     let answer = async { service.ready().await?.call(city).await }.await;
     match answer {
         Ok(weather) => say(&weather),
-        Err(error) => match find::<Refusal>(&*error) {
-            Some(refusal) => say(&format!("not asked: {}", Message::from(refusal))),
+        Err(error) => match find::<Rejection>(&*error) {
+            Some(rejection) => say(&format!("not asked: {}", Message::from(rejection))),
             None => say(&format!("failed: {error}")),
         },
     }

@@ -98,11 +98,11 @@ fn four_layers_by_hand_make_sandboxes_of_a_service_that_fails() {
 }
 
 #[test]
-fn a_service_over_the_stack_shows_the_line_refuses_clearly_and_ends_in_order() {
+fn a_service_over_the_stack_shows_the_line_rejects_clearly_and_ends_in_order() {
     assert_says(
         "axum_service",
         &[
-            "who waits reads: E2B refuses new sandboxes (2 of 2 in use); waiting for one to end, ",
+            "who waits reads: E2B rejects new sandboxes (2 of 2 in use); waiting for one to end, ",
             r#": 200 OK {"stdout":"hello, user "#,
             "user 1: 503 Service Unavailable E2B is not answering; the next attempt is in ",
             "[Retry-After: ",

@@ -4,7 +4,7 @@
 //! cargo run -p examples --example tonic_service
 //! ```
 //!
-//! On either side refusals are gRPC statuses, with the time to come back where anybody knows it. The
+//! On either side rejections are gRPC statuses, with the time to come back where anybody knows it. The
 //! service is gRPC's own health service, whose code needs no build step; yours is used the same way.
 
 mod server;
@@ -16,7 +16,7 @@ use sandtower::ServiceBuilderExt;
 use sandtower::circuit_breaker::CircuitBreaker;
 use sandtower::core::{Backoff, BoxError, Operation, Replay};
 use sandtower::http::{
-    AnswerRefusalsLayer, GrpcClassify, GrpcInterpret, GrpcMethod, Http, ReplayBody, ReplayLayer,
+    GrpcClassify, GrpcInterpret, GrpcMethod, Http, RejectionResponseLayer, ReplayBody, ReplayLayer,
     Replayed,
 };
 use sandtower::retry::{Config, RetryLayer};
@@ -49,29 +49,29 @@ async fn main() -> Result<(), BoxError> {
     let mut calls: JoinSet<_> = (0..3).map(|_| call(bare(channel.clone()))).collect();
     for number in 0..3 {
         if number == 1 {
-            // Until now nothing was done but to refuse.
+            // Until now nothing was done but to reject.
             work.finish(2);
         }
         if let Some(answer) = calls.join_next().await {
             say(&answer?);
         }
     }
-    work.asked();
+    work.info();
 
-    let breaker = CircuitBreaker::original("the health service");
+    let breaker = CircuitBreaker::classic("the health service");
     let client = layered(channel, &breaker);
     say("\nThe client has layers. The server has two bad moments:");
     work.fail(2);
     work.finish(1);
     say(&call(client.clone()).await);
-    say(&format!("calls that came in: {}", work.asked()));
+    say(&format!("calls that came in: {}", work.info()));
 
     say("\nThe server is down for long:");
     work.fail(1_000);
     for _ in 0..3 {
         say(&call(client.clone()).await);
     }
-    say(&format!("calls that came in: {}; the breaker is {}", work.asked(), breaker.state()));
+    say(&format!("calls that came in: {}; the breaker is {}", work.info(), breaker.state()));
     Ok(())
 }
 
@@ -93,8 +93,8 @@ fn layered(channel: Channel, breaker: &CircuitBreaker) -> HealthClient<Layered> 
     let service = ServiceBuilder::new()
         .map_err(Status::from_error)
         .map_response(|answer: Response<_>| answer.map(Body::new))
-        // To whoever calls, a refusal is a status like others.
-        .layer(AnswerRefusalsLayer::grpc())
+        // To whoever calls, a rejection is a status like others.
+        .layer(RejectionResponseLayer::grpc())
         // Tonic's bodies are streams: what was sent of one is kept for the next attempt.
         .layer(ReplayLayer::new())
         .retry_by_verdict(retry.resend(Replayed).answers(Http), classify)

@@ -1,12 +1,12 @@
-//! A server with a waiting room: one call is let in, one waits, and the next is refused.
+//! A server with a waiting room: one call is let in, one waits, and the next is rejected.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sandtower::ServiceBuilderExt;
-use sandtower::admission::{Config, Room};
+use sandtower::admission::{AdmissionControl, Config};
 use sandtower::core::BoxError;
-use sandtower::http::{AnswerRefusalsLayer, GrpcClassify};
+use sandtower::http::{GrpcClassify, RejectionResponseLayer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tonic::codegen::tokio_stream::Empty;
@@ -20,10 +20,10 @@ use tower::ServiceBuilder;
 
 /// Serves until the runtime ends.
 pub(crate) async fn serve(listener: TcpListener, work: Work) -> Result<(), BoxError> {
-    let room = Room::new(Config::new("this server").concurrency(1).queue(1))?;
+    let room = AdmissionControl::new(Config::new("this server").concurrency(1).queue(1))?;
     let layers = ServiceBuilder::new()
-        // Above everything that refuses.
-        .layer(AnswerRefusalsLayer::grpc())
+        // Above everything that rejects.
+        .layer(RejectionResponseLayer::grpc())
         .wait_in(room, GrpcClassify::default());
     let server = Server::builder().layer(layers).add_service(HealthServer::new(work));
     Ok(server.serve_with_incoming(TcpIncoming::from(listener)).await?)
@@ -39,13 +39,13 @@ struct State {
     /// Calls in a row that fail next.
     fails: AtomicU32,
     /// Calls that came in.
-    asked: AtomicU32,
+    info: AtomicU32,
     done: Semaphore,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { fails: AtomicU32::new(0), asked: AtomicU32::new(0), done: Semaphore::new(0) }
+        Self { fails: AtomicU32::new(0), info: AtomicU32::new(0), done: Semaphore::new(0) }
     }
 }
 
@@ -61,8 +61,8 @@ impl Work {
     }
 
     /// How many calls came in since this was last asked.
-    pub(crate) fn asked(&self) -> u32 {
-        self.state.asked.swap(0, Ordering::Relaxed)
+    pub(crate) fn info(&self) -> u32 {
+        self.state.info.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -72,7 +72,7 @@ impl Health for Work {
         &self,
         _: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        self.state.asked.fetch_add(1, Ordering::Relaxed);
+        self.state.info.fetch_add(1, Ordering::Relaxed);
         let fewer = |fails: u32| fails.checked_sub(1);
         let fails = self.state.fails.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
         if fails.is_ok() {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use sandtower::admission::{AdmissionLayer, Config as Waiting, Room};
+use sandtower::admission::{AdmissionControl, AdmissionLayer, Config as Waiting};
 use sandtower::circuit_breaker::{CircuitBreaker, CircuitBreakerLayer, Config, State, Trip};
 use sandtower::core::BoxError;
 use sandtower::e2b::{E2bClassify, E2bInterpret};
@@ -56,7 +56,7 @@ fn start() -> Request<()> {
 
 /// A breaker that opens at the second failure in a row, half-open after a second.
 fn breaker() -> CircuitBreaker {
-    let config = Config::original("E2B").trip(Trip::ConsecutiveFailures(2));
+    let config = Config::classic("E2B").trip(Trip::ConsecutiveFailures(2));
     config.open_for(Duration::from_secs(1)).build().unwrap()
 }
 
@@ -144,7 +144,7 @@ async fn slots_of_a_stream(config: Waiting) -> ([u32; 2], u64) {
     let breaker = breaker();
     let admission = AdmissionLayer::with_gates(config, breaker.clone()).unwrap();
     let room = admission.room().clone();
-    let held = |room: &Room<CircuitBreaker>| room.snapshot().lanes[0].in_flight;
+    let held = |room: &AdmissionControl<CircuitBreaker>| room.snapshot().lanes[0].in_flight;
     let service = ServiceBuilder::new()
         .layer(admission.classify(E2bClassify))
         .layer(InterpretLayer::new(E2bInterpret::default()))

@@ -22,21 +22,22 @@ fn success(scenario: &str, policy: Policy) -> f64 {
     answered as f64 / calls as f64
 }
 
-/// Whether any request for it was sent. A refused connection takes no time; what follows it does.
+/// Whether any request for it was sent. A rejected connection takes no time; what follows it does.
 fn was_sent(answer: &Answer) -> bool {
     answer.spent.iter().any(|spent| matches!(spent.what, Part::Attempt | Part::Backoff))
 }
 
 #[test]
-fn in_an_outage_callers_hear_a_refusal_at_once_and_soon_after_it_all_is_well() {
+fn in_an_outage_callers_hear_a_rejection_at_once_and_soon_after_it_all_is_well() {
     for seed in 1..=20 {
         let outcome = run("outage", Policy::Sandtower, seed);
         // Half-open, callers wait for the probe.
         let came_when_open = |answer: &&Answer| answer.breaker == Some("open");
-        let refused = outcome.answers.iter().filter(|answer| answer.call.ending == Ending::Refused);
+        let rejected =
+            outcome.answers.iter().filter(|answer| answer.call.ending == Ending::Rejected);
         let at_once: Vec<_> =
-            refused.filter(|answer| !was_sent(answer)).filter(came_when_open).collect();
-        assert!(at_once.len() >= 10, "seed {seed}: {} were refused unsent", at_once.len());
+            rejected.filter(|answer| !was_sent(answer)).filter(came_when_open).collect();
+        assert!(at_once.len() >= 10, "seed {seed}: {} were rejected unsent", at_once.len());
         for answer in at_once {
             let took = answer.call.took;
             assert!(took <= Duration::from_millis(50), "seed {seed}: {answer:?}");
@@ -107,12 +108,12 @@ fn a_report_has_the_worst_seed_beside_the_median_and_all_of_its_parts() {
 }
 
 #[test]
-fn a_load_that_makes_no_sense_is_refused() {
+fn a_load_that_makes_no_sense_is_rejected() {
     let shape = Shape::Users { users: 0, queries: 1, warm: 1 };
     let setup = Setup::named("stress").unwrap();
     let setup = Setup { load: Load { shape, ..setup.load }, ..setup };
-    let refused = in_process(&setup, Policy::Sandtower, 1, &mut Unwatched).unwrap_err();
-    assert_eq!(refused.to_string(), "a load of 0 users; use 1 or more");
+    let rejected = in_process(&setup, Policy::Sandtower, 1, &mut Unwatched).unwrap_err();
+    assert_eq!(rejected.to_string(), "a load of 0 users; use 1 or more");
     assert!(Setup::named("nope").is_none());
     assert!(Setup::names().all(|name| Setup::named(name).is_some()));
 }

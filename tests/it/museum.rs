@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sandtower::circuit_breaker::{CircuitBreaker, CircuitBreakerLayer};
 use sandtower::core::{
-    Asked, ByResult, Clock, Effect, Judged, Refusal, Replay, Verdict, find, verdict_of_error,
+    ByResult, ClassifiedError, Clock, Effect, Rejection, Replay, RequestInfo, Verdict, find,
+    verdict_of_error,
 };
 use sandtower::retry::RetryLayer;
 use sandtower::time::TokioClock;
@@ -29,7 +30,7 @@ async fn a_creation_that_hangs_is_not_made_a_second_time() {
 async fn a_read_that_hangs_is_made_again() {
     let (mock, handle) = Mock::<u64, u64>::in_turn([Answer::Hang, Answer::ok(7)]);
     let attempt = TimeoutLayer::new(Limits::all(3 * SECOND)).layer(mock);
-    let safe = ByResult::new(Asked::default().replay(Replay::Safe));
+    let safe = ByResult::new(RequestInfo::default().replay(Replay::Safe));
 
     let retry = RetryLayer::recommended().classify(safe).layer(attempt);
 
@@ -40,11 +41,11 @@ async fn a_read_that_hangs_is_made_again() {
 #[tokio::test(start_paused = true)]
 async fn retries_do_not_hammer_an_open_breaker() {
     let (mock, handle) = Mock::<u64, u64>::new(|_, _| {
-        Answer::err(Judged::new(Verdict::transient(Effect::None), "down"))
+        Answer::err(ClassifiedError::new(Verdict::transient(Effect::None), "down"))
     });
-    let breaker = CircuitBreaker::original("E2B");
+    let breaker = CircuitBreaker::classic("E2B");
     let service =
-        RetryLayer::original().layer(CircuitBreakerLayer::new(breaker.clone()).layer(mock));
+        RetryLayer::classic().layer(CircuitBreakerLayer::new(breaker.clone()).layer(mock));
     for _ in 0..2 {
         service.clone().oneshot(1).await.unwrap_err();
     }
@@ -53,7 +54,7 @@ async fn retries_do_not_hammer_an_open_breaker() {
 
     let error = service.oneshot(1).await.unwrap_err();
 
-    assert!(find::<Refusal>(&*error).is_some(), "{error}");
-    assert_eq!(TokioClock.now(), start, "a refusal was waited for");
+    assert!(find::<Rejection>(&*error).is_some(), "{error}");
+    assert_eq!(TokioClock.now(), start, "a rejection was waited for");
     assert_eq!(handle.counts().calls, calls);
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use sandtower::admission::{AdmissionLayer, Config, Quota, QuotaConfig};
 use sandtower::core::{
-    Asked, Asks, BoxError, Classify, Clock, Judge, Judged, Operation, Replay, Seed, Tick, Verdict,
-    verdict_of_error,
+    BoxError, ClassifiedError, Classify, ClassifyResponse, Clock, HasInfo, Operation, Replay,
+    RequestInfo, Seed, Tick, Verdict, verdict_of_error,
 };
 use sandtower::retry::{self, RetryLayer, WhenThrottled};
 use sandtower::time::TokioClock;
@@ -30,24 +30,24 @@ const CALLS: usize = 200;
 struct Literal;
 
 #[derive(Clone, Copy, Debug)]
-struct Literally(Asked);
+struct Literally(RequestInfo);
 
-impl Classify<Asked> for Literal {
-    type Judge = Literally;
+impl Classify<RequestInfo> for Literal {
+    type Classifier = Literally;
 
-    fn ask(&self, request: &Asked) -> Literally {
+    fn classify(&self, request: &RequestInfo) -> Literally {
         Literally(*request)
     }
 }
 
-impl Asks for Literally {
-    fn asked(&self) -> &Asked {
+impl HasInfo for Literally {
+    fn info(&self) -> &RequestInfo {
         &self.0
     }
 }
 
-impl Judge<()> for Literally {
-    fn head(&self, result: Result<&(), &BoxError>) -> Verdict {
+impl ClassifyResponse<()> for Literally {
+    fn classify(&self, result: Result<&(), &BoxError>) -> Verdict {
         match result {
             Ok(()) => Verdict::success(),
             Err(error) => verdict_of_error(&**error).unwrap_or(Verdict::unknown()),
@@ -67,22 +67,23 @@ struct Seen {
 
 /// A creation takes a second, a "no" and a kill a tenth of one. Sandboxes end after `life`, if it is
 /// not the callers who end them.
-fn service(life: Option<Duration>) -> (Mock<Asked, ()>, Arc<Mutex<Seen>>) {
+fn service(life: Option<Duration>) -> (Mock<RequestInfo, ()>, Arc<Mutex<Seen>>) {
     let seen = Arc::<Mutex<Seen>>::default();
     let (mock, _) = Mock::new({
         let seen = Arc::clone(&seen);
-        move |asked: Asked, _| {
+        move |info: RequestInfo, _| {
             let (mut seen, now) = (seen.lock().unwrap(), TokioClock.now());
             while seen.alive.peek().is_some_and(|Reverse(end)| *end <= now) {
                 seen.alive.pop();
             }
-            if asked.operation == KILL {
+            if info.operation == KILL {
                 seen.alive.pop();
                 return Answer::ok(()).after(SECOND / 10);
             }
             if seen.alive.len() >= SLOTS {
                 seen.exhausted.push(now);
-                let error = Judged::new(Verdict::exhausted(), "maximum number of sandboxes");
+                let error =
+                    ClassifiedError::new(Verdict::exhausted(), "maximum number of sandboxes");
                 return Answer::err(error).after(SECOND / 10);
             }
             seen.alive.push(Reverse(life.map_or(Tick::MAX, |life| now + SECOND + life)));
@@ -116,10 +117,10 @@ async fn two_hundred_creations(seed: u64, known: Option<u32>, killed: bool) -> O
     for _ in 0..CALLS {
         let stack = stack.clone();
         callers.spawn(async move {
-            stack.clone().oneshot(Asked::new(CREATE)).await?;
+            stack.clone().oneshot(RequestInfo::new(CREATE)).await?;
             tokio::time::sleep(LIFE).await;
             if killed {
-                stack.oneshot(Asked::new(KILL).replay(Replay::Safe)).await?;
+                stack.oneshot(RequestInfo::new(KILL).replay(Replay::Safe)).await?;
             }
             Ok(())
         });

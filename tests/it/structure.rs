@@ -315,7 +315,7 @@ mod planted {
     }
 
     #[test]
-    fn a_sibling_a_higher_tier_and_a_dev_crate_are_refused() {
+    fn a_sibling_a_higher_tier_and_a_dev_crate_are_rejected() {
         let retry = |used, in_tests_only| {
             tier_violations(&[member("sandtower-retry", &[(used, in_tests_only)])])
         };
@@ -336,7 +336,7 @@ mod planted {
     }
 
     #[test]
-    fn a_crate_in_no_tier_is_refused() {
+    fn a_crate_in_no_tier_is_rejected() {
         assert_eq!(
             tier_violations(&[member("sandtower-new", &[])]),
             ["`sandtower-new` stands in no tier: add it to TIERS or DEV"]
@@ -344,7 +344,7 @@ mod planted {
     }
 
     #[test]
-    fn a_folder_of_another_name_is_refused() {
+    fn a_folder_of_another_name_is_rejected() {
         let mut core = member("sandtower-core", &[]);
         assert_eq!(folder_violation(&core), None);
         core.folder = "crates/core".into();
@@ -370,27 +370,27 @@ mod planted {
         tokio = { workspace = true, features = ['rt'] }
     ";
 
-    fn refused(manifest: &str) -> Vec<String> {
+    fn rejected(manifest: &str) -> Vec<String> {
         manifest_violations("x", &manifest.parse().unwrap())
     }
 
     #[test]
-    fn a_manifest_that_says_it_again_is_refused() {
-        assert_none(refused(INHERITING));
+    fn a_manifest_that_says_it_again_is_rejected() {
+        assert_none(rejected(INHERITING));
         for key in INHERITED {
             let said = INHERITING.replace(&format!(" {key}.workspace = true"), "");
-            assert_eq!(refused(&said), [format!("`x`: write `{key}.workspace = true`")]);
+            assert_eq!(rejected(&said), [format!("`x`: write `{key}.workspace = true`")]);
         }
         let unlinted = INHERITING.replace("[lints]", "[other]");
-        assert_eq!(refused(&unlinted), ["`x`: write `workspace = true` under `[lints]`"]);
+        assert_eq!(rejected(&unlinted), ["`x`: write `workspace = true` under `[lints]`"]);
     }
 
     #[test]
-    fn a_dependency_with_a_version_of_its_own_is_refused_wherever_it_stands() {
+    fn a_dependency_with_a_version_of_its_own_is_rejected_wherever_it_stands() {
         for table in ["dev-dependencies", "build-dependencies", "target.'cfg(unix)'.dependencies"] {
             let manifest = format!("{INHERITING}\n[{table}]\nhttp = '1'\n");
             assert_eq!(
-                refused(&manifest),
+                rejected(&manifest),
                 ["`x`: declare `http` in the workspace, and use it by `workspace = true`"],
                 "{table}"
             );
@@ -398,7 +398,7 @@ mod planted {
     }
 
     #[test]
-    fn a_place_on_a_machine_is_refused_by_its_line() {
+    fn a_place_on_a_machine_is_rejected_by_its_line() {
         let text = format!("fine\nsee {}", ["", "root", "notes"].join("/"));
         assert_eq!(place_violations("a.md", &text).len(), 1);
         assert!(place_violations("a.md", &text)[0].starts_with("a.md:2: see "));

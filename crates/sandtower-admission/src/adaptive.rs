@@ -5,7 +5,7 @@ mod tests;
 
 use std::time::Duration;
 
-use sandtower_core::{Effect, Outcome, Settlement, Tick};
+use sandtower_core::{Completion, Effect, Outcome, Tick};
 
 /// A concurrency limit that follows the service.
 ///
@@ -145,7 +145,7 @@ impl Learner {
     }
 
     /// Learns from an attempt, of `in_flight` at its end.
-    pub(crate) fn learn(&mut self, settlement: &Settlement, in_flight: u32) {
+    pub(crate) fn learn(&mut self, settlement: &Completion, in_flight: u32) {
         if settlement.sent < self.cut {
             return;
         }
@@ -170,7 +170,7 @@ impl Learner {
             }
             // A caller that went says something only if it had waited longer than is normal.
             Outcome::Cancelled if self.is_slow(seconds) => self.round.failed += 1,
-            // A refusal of the service takes no time, and says nothing about how long its work does.
+            // A rejection of the service takes no time, and says nothing about how long its work does.
             _ => return,
         }
         self.round.answers += 1;

@@ -23,13 +23,13 @@ pub struct Config {
     pub(crate) concurrency_for: Vec<(Operation, Limit)>,
     pub(crate) queue: u32,
     stands_after: Duration,
-    pub(crate) last_out: Operations,
+    pub(crate) admit_during_shutdown: Operations,
     pub(crate) slots_to_the_end: bool,
     stands_after_for: Vec<(Operation, Duration)>,
 }
 
 impl Config {
-    /// 64 calls in flight and 1,024 waiting per operation. `name` appears in refusals and logs.
+    /// 64 calls in flight and 1,024 waiting per operation. `name` appears in rejections and logs.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),
@@ -37,7 +37,7 @@ impl Config {
             concurrency_for: Vec::new(),
             queue: 1_024,
             stands_after: Duration::from_secs(1),
-            last_out: Operations::default(),
+            admit_during_shutdown: Operations::default(),
             slots_to_the_end: false,
             stands_after_for: Vec::new(),
         }
@@ -57,7 +57,7 @@ impl Config {
         self
     }
 
-    /// Calls that may wait, per operation; those beyond are refused at once. 0: nobody waits.
+    /// Calls that may wait, per operation; those beyond are rejected at once. 0: nobody waits.
     #[must_use]
     pub fn queue(mut self, limit: u32) -> Self {
         self.queue = limit;
@@ -81,16 +81,16 @@ impl Config {
     }
 
     /// Calls of `operation` put away what others have made: they are let in while the room
-    /// [winds down](crate::Room::wind_down), and nobody waits for them.
+    /// [winds down](crate::AdmissionControl::begin_shutdown), and nobody waits for them.
     #[must_use]
-    pub fn last_out(mut self, operation: Operation) -> Self {
-        self.last_out.insert(operation);
+    pub fn admit_during_shutdown(mut self, operation: Operation) -> Self {
+        self.admit_during_shutdown.insert(operation);
         self
     }
 
-    /// Whether a call whose answer goes on, and has an [ending](sandtower_core::Judge::ending), keeps
+    /// Whether a call whose answer goes on, and has an [ending](sandtower_core::Classifier::ending), keeps
     /// its slot until then; unless told, it is free once the head of the answer has come. The gates
-    /// hear how it ended either way, and a [drain](crate::Room::drain) waits for the slots alone.
+    /// hear how it ended either way, and a [drain](crate::AdmissionControl::drain) waits for the slots alone.
     #[must_use]
     pub fn slots_to_the_end(mut self, kept: bool) -> Self {
         self.slots_to_the_end = kept;

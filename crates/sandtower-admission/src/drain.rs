@@ -3,17 +3,17 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::room::Room;
+use crate::room::AdmissionControl;
 
-/// Done when nobody is inside any more: see [`Room::drain`]. Dropping it opens nothing again.
+/// Done when nobody is inside any more: see [`AdmissionControl::drain`]. Dropping it opens nothing again.
 #[derive(Debug)]
 #[must_use = "the room is being closed already, but nobody waits for it to be empty"]
 pub struct Drain<G> {
-    room: Room<G>,
+    room: AdmissionControl<G>,
 }
 
 impl<G> Drain<G> {
-    pub(crate) fn new(room: Room<G>) -> Self {
+    pub(crate) fn new(room: AdmissionControl<G>) -> Self {
         Self { room }
     }
 }

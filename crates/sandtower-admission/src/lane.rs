@@ -3,11 +3,11 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use sandtower_core::{Operation, Place, Reason, Refusal, Settlement, Tick, Verdict, WaitList};
+use sandtower_core::{Completion, Operation, Place, Reason, Rejection, Tick, Verdict, WaitList};
 
 use crate::limiter::{Limit, Limiter};
 use crate::pace::Pace;
-use crate::snapshot::LaneSnapshot;
+use crate::snapshot::QueueSnapshot;
 
 /// Slots are not handed from one call to the next: a free slot belongs to whoever is next in line,
 /// and nobody else takes one. Newcomers see a line and join it, so nobody barges.
@@ -24,8 +24,8 @@ pub(crate) struct Lane {
     newest_first: bool,
     pace: Pace,
     /// What a gate said to who is next, until somebody gets through.
-    held_by: Option<Refusal>,
-    counters: LaneSnapshot,
+    held_by: Option<Rejection>,
+    counters: QueueSnapshot,
 }
 
 /// Why a call left the line.
@@ -47,7 +47,7 @@ pub(crate) enum Released {
 
 impl Lane {
     pub(crate) fn new(operation: Operation, limit: Limit, stands_after: Duration) -> Self {
-        let counters = LaneSnapshot { operation: operation.name(), ..LaneSnapshot::default() };
+        let counters = QueueSnapshot { operation: operation.name(), ..QueueSnapshot::default() };
         Self {
             limiter: Limiter::new(limit),
             in_flight: 0,
@@ -96,11 +96,11 @@ impl Lane {
     }
 
     /// A gate holds back who is next.
-    pub(crate) fn hold(&mut self, why: Refusal) {
+    pub(crate) fn hold(&mut self, why: Rejection) {
         self.held_by = Some(why);
     }
 
-    pub(crate) fn held_by(&self) -> Option<&Refusal> {
+    pub(crate) fn held_by(&self) -> Option<&Rejection> {
         self.held_by.as_ref()
     }
 
@@ -166,9 +166,9 @@ impl Lane {
                 self.counters.admitted_after_wait += 1;
                 self.pace.admitted(now);
             }
-            Leaving::Late => self.counters.refused_late += 1,
-            Leaving::ByGate => self.counters.refused_by_gate += 1,
-            Leaving::Draining => self.counters.refused_draining += 1,
+            Leaving::Late => self.counters.rejected_late += 1,
+            Leaving::ByGate => self.counters.rejected_by_gate += 1,
+            Leaving::Draining => self.counters.rejected_draining += 1,
             Leaving::Dropped => self.counters.left += 1,
         }
         if self.line.is_empty() {
@@ -179,9 +179,9 @@ impl Lane {
         self.newest_first |= self.since.is_some_and(|since| now.since(since) >= self.stands_after);
         // What the old one was woken for is now the business of the new one; and if the order
         // changed just now, the new one does not know yet that it is next.
-        let refused = matches!(why, Leaving::ByGate | Leaving::Draining);
+        let rejected = matches!(why, Leaving::ByGate | Leaving::Draining);
         let changed = before != self.next();
-        if changed && (self.has_slot() || refused) { self.wake_next() } else { None }
+        if changed && (self.has_slot() || rejected) { self.wake_next() } else { None }
     }
 
     /// A slot is free again. Not for an attempt that was never sent: nothing is learned from it.
@@ -189,7 +189,7 @@ impl Lane {
     pub(crate) fn release(
         &mut self,
         trial: bool,
-        settlement: Option<&Settlement>,
+        settlement: Option<&Completion>,
     ) -> Option<Waker> {
         match settlement {
             Some(settlement) => {
@@ -226,20 +226,20 @@ impl Lane {
         self.line.get_mut(next)?.take()
     }
 
-    /// Counts a call that was refused without having stood in line.
-    pub(crate) fn refused(&mut self, reason: &Reason) {
+    /// Counts a call that was rejected without having stood in line.
+    pub(crate) fn rejected(&mut self, reason: &Reason) {
         let counters = &mut self.counters;
         *match reason {
-            Reason::QueueFull { .. } => &mut counters.refused_full,
-            Reason::TooLate { .. } | Reason::NoTime { .. } => &mut counters.refused_late,
-            Reason::Draining => &mut counters.refused_draining,
-            _ => &mut counters.refused_by_gate,
+            Reason::QueueFull { .. } => &mut counters.rejected_full,
+            Reason::TooLate { .. } | Reason::NoTime { .. } => &mut counters.rejected_late,
+            Reason::Draining => &mut counters.rejected_draining,
+            _ => &mut counters.rejected_by_gate,
         } += 1;
     }
 
-    pub(crate) fn snapshot(&self) -> LaneSnapshot {
+    pub(crate) fn snapshot(&self) -> QueueSnapshot {
         let baseline = self.limiter.baseline();
-        LaneSnapshot {
+        QueueSnapshot {
             limit: self.limit(),
             baseline_ms: baseline.and_then(|time| u64::try_from(time.as_millis()).ok()),
             in_flight: self.in_flight,

@@ -1,6 +1,8 @@
 use std::task::{Context, Poll};
 
-use sandtower_core::{Asks, BoxError, ByResult, Classify, Clock, Gate, Guard, Judge, WhenReady};
+use sandtower_core::{
+    BoxError, ByResult, Classify, ClassifyResponse, Clock, Gate, Guard, HasInfo, WhenReady,
+};
 use sandtower_time::TokioClock;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -8,7 +10,7 @@ use tower_service::Service;
 use crate::config::{Config, ConfigError};
 use crate::future::ResponseFuture;
 use crate::progress::{Inside, Watch};
-use crate::room::Room;
+use crate::room::AdmissionControl;
 use crate::ticket::Ticket;
 
 /// Puts services behind a waiting room: see the [crate](crate).
@@ -16,7 +18,7 @@ use crate::ticket::Ticket;
 /// All services made by one layer, and by its clones, share its room.
 #[derive(Clone, Debug)]
 pub struct AdmissionLayer<G = (), C = ByResult, W = ()> {
-    room: Room<G>,
+    room: AdmissionControl<G>,
     classify: C,
     watch: W,
 }
@@ -29,7 +31,7 @@ impl AdmissionLayer {
     ///
     /// A limit of 0.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
-        Ok(Self::in_room(Room::new(config)?))
+        Ok(Self::in_room(AdmissionControl::new(config)?))
     }
 }
 
@@ -41,13 +43,13 @@ impl<G: Gate + Send + Sync + 'static> AdmissionLayer<G> {
     ///
     /// A limit of 0.
     pub fn with_gates(config: Config, gates: G) -> Result<Self, ConfigError> {
-        Ok(Self::in_room(Room::with_gates(config, gates)?))
+        Ok(Self::in_room(AdmissionControl::with_gates(config, gates)?))
     }
 }
 
 impl<G> AdmissionLayer<G> {
     /// A layer in front of a room that exists.
-    pub fn in_room(room: Room<G>) -> Self {
+    pub fn in_room(room: AdmissionControl<G>) -> Self {
         Self { room, classify: ByResult::default(), watch: () }
     }
 }
@@ -66,7 +68,7 @@ impl<G, C, W> AdmissionLayer<G, C, W> {
     }
 
     /// The room, to read and to steer.
-    pub fn room(&self) -> &Room<G> {
+    pub fn room(&self) -> &AdmissionControl<G> {
         &self.room
     }
 }
@@ -82,13 +84,13 @@ impl<S, G, C: Clone, W: Clone> Layer<S> for AdmissionLayer<G, C, W> {
 
 /// A service behind a waiting room.
 ///
-/// Always ready: backpressure is the bounded line and its refusals. The service below is made ready
+/// Always ready: backpressure is the bounded line and its rejections. The service below is made ready
 /// only for a call whose turn it is; a call that cannot be sent at once waits in its future with an
 /// instance of its own, for which `inner` has to be [`Clone`].
 #[derive(Clone, Debug)]
 pub struct Admission<S, G = (), C = ByResult, W = ()> {
     inner: S,
-    room: Room<G>,
+    room: AdmissionControl<G>,
     classify: C,
     watch: W,
 }
@@ -99,21 +101,21 @@ where
     S::Error: Into<BoxError>,
     G: Gate,
     C: Classify<Req>,
-    C::Judge: Judge<S::Response>,
+    C::Classifier: ClassifyResponse<S::Response>,
     W: Watch<Req>,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = ResponseFuture<S, Req, G, C::Judge>;
+    type Future = ResponseFuture<S, Req, G, C::Classifier>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let judge = self.classify.ask(&request);
+        let judge = self.classify.classify(&request);
         let now = TokioClock.begin();
-        match self.room.enter(judge.asked(), now) {
+        match self.room.enter(judge.info(), now) {
             Some(Ok(slot)) => {
                 let inside = Inside::new(self.watch.progress(&request));
                 let mut guard = Guard::new(self.room.clone(), TokioClock, judge, slot);
@@ -124,10 +126,10 @@ where
                 }
                 ResponseFuture::admitted(guard, call, inside)
             }
-            Some(Err(refusal)) => ResponseFuture::refused(refusal),
+            Some(Err(rejection)) => ResponseFuture::rejected(rejection),
             None => {
                 let progress = self.watch.progress(&request);
-                let ticket = Ticket::new(self.room.clone(), *judge.asked(), now, progress);
+                let ticket = Ticket::new(self.room.clone(), *judge.info(), now, progress);
                 ResponseFuture::queued(ticket, self.inner.clone(), request, judge)
             }
         }

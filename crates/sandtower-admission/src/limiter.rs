@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandtower_core::{Settlement, Tick};
+use sandtower_core::{Completion, Tick};
 
 use crate::adaptive::{Adaptive, Learner};
 use crate::config::ConfigError;
@@ -115,7 +115,7 @@ impl Limiter {
     }
 
     #[inline]
-    pub(crate) fn learn(&mut self, settlement: &Settlement, trial: bool, in_flight: u32) {
+    pub(crate) fn learn(&mut self, settlement: &Completion, trial: bool, in_flight: u32) {
         match self {
             Self::Fixed(_) => {}
             Self::Learned(learner) => learner.learn(settlement, in_flight),

@@ -5,11 +5,11 @@ use std::task::{Context, Wake, Waker};
 
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
-use sandtower_core::{Asked, Gate, Operation, Seed, Settlement, Take, Tick, Verdict};
+use sandtower_core::{Completion, Gate, Operation, RequestInfo, Seed, Take, Tick, Verdict};
 
 use crate::slot::Slot;
 use crate::ticket::{Ticket, Turn};
-use crate::{Config, Quota, QuotaConfig, Room};
+use crate::{AdmissionControl, Config, Quota, QuotaConfig};
 
 const CREATE: Operation = Operation::new(1, "create");
 const RESUME: Operation = Operation::new(2, "resume");
@@ -33,8 +33,8 @@ struct Caller<G: Gate> {
 }
 
 impl<G: Gate> Caller<G> {
-    fn new(room: &Room<G>, operation: Operation) -> Self {
-        let ticket = Ticket::new(room.clone(), Asked::new(operation), NOW, None);
+    fn new(room: &AdmissionControl<G>, operation: Operation) -> Self {
+        let ticket = Ticket::new(room.clone(), RequestInfo::new(operation), NOW, None);
         Self { ticket, woken: Arc::new(Flag(AtomicBool::new(false))), admitted: false }
     }
 
@@ -59,26 +59,31 @@ fn run<G: Gate>(mut callers: Vec<Caller<G>>) -> usize {
     callers.iter().filter(|caller| caller.admitted).count()
 }
 
-fn enter<G: Gate>(room: &Room<G>, operation: Operation) -> Slot<G::Token> {
-    match room.take(&Asked::new(operation), NOW) {
+fn enter<G: Gate>(room: &AdmissionControl<G>, operation: Operation) -> Slot<G::Token> {
+    match room.take(&RequestInfo::new(operation), NOW) {
         Take::Open(slot) => slot,
         _ => panic!("there is a slot"),
     }
 }
 
-fn settle<G: Gate>(room: &Room<G>, operation: Operation, slot: Slot<G::Token>, verdict: Verdict) {
-    room.settle(&Asked::new(operation), slot, &Settlement::new(verdict, NOW, NOW));
+fn settle<G: Gate>(
+    room: &AdmissionControl<G>,
+    operation: Operation,
+    slot: Slot<G::Token>,
+    verdict: Verdict,
+) {
+    room.settle(&RequestInfo::new(operation), slot, &Completion::new(verdict, NOW, NOW));
 }
 
-fn room_of_one() -> Room {
-    Room::new(Config::new("test").concurrency(1)).unwrap()
+fn room_of_one() -> AdmissionControl {
+    AdmissionControl::new(Config::new("test").concurrency(1)).unwrap()
 }
 
 /// All slots of its quota are in use.
-fn full_room() -> Room<Quota> {
+fn full_room() -> AdmissionControl<Quota> {
     let quota = QuotaConfig::new("test").takes(CREATE).takes(RESUME).releases(KILL);
     let quota = Quota::new(quota.seed(Seed::fixed(1))).unwrap();
-    let room = Room::with_gates(Config::new("test"), quota).unwrap();
+    let room = AdmissionControl::with_gates(Config::new("test"), quota).unwrap();
     for verdict in [Verdict::success(), Verdict::exhausted()] {
         let slot = enter(&room, CREATE);
         settle(&room, CREATE, slot, verdict);
@@ -109,7 +114,7 @@ fn a_newcomer_never_takes_the_slot_of_who_waits() {
         let mut waits = Caller::new(&room, CREATE);
         waits.look();
         let other = room.clone();
-        let thread = thread::spawn(move || other.enter(&Asked::new(CREATE), NOW).is_none());
+        let thread = thread::spawn(move || other.enter(&RequestInfo::new(CREATE), NOW).is_none());
         settle(&room, CREATE, slot, Verdict::success());
         assert!(thread.join().unwrap(), "a newcomer was let through");
         assert_eq!(run(vec![waits]), 1);
@@ -176,7 +181,7 @@ fn a_slot_that_is_given_back_while_somebody_joins_in_another_lane_is_not_lost() 
             joins.look();
             joins
         });
-        room.give_back(&Asked::new(CREATE), slot);
+        room.give_back(&RequestInfo::new(CREATE), slot);
         let joined = thread.join().unwrap();
         assert_eq!(run(vec![joined]), 1);
     });

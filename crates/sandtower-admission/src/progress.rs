@@ -3,16 +3,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use sandtower_core::{Operation, Place, Refusal};
+use sandtower_core::{Operation, Place, Rejection};
 
 /// Watches the place of one call: hand a clone to the layer with the request, by a [`Watch`], and
 /// look at it while the call waits.
 ///
 /// ```
-/// use sandtower_admission::{Progress, Where};
+/// use sandtower_admission::{Progress, CallState};
 ///
 /// let progress = Progress::new();
-/// assert!(matches!(progress.look(), Where::Elsewhere));
+/// assert!(matches!(progress.look(), CallState::Idle));
 /// ```
 #[derive(Clone, Default)]
 pub struct Progress {
@@ -22,27 +22,27 @@ pub struct Progress {
 #[derive(Clone, Default)]
 enum Spot {
     #[default]
-    Elsewhere,
+    Idle,
     Waiting(Weak<dyn Lines>, Operation, Place),
-    Inside,
+    Admitted,
 }
 
 /// Where a call is.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Where {
+pub enum CallState {
     /// Not in the room: not there yet, backing off, or done.
-    Elsewhere,
+    Idle,
     /// In line.
-    Waiting(Standing),
+    Queued(QueuePosition),
     /// Let through: it has its slot.
-    Inside,
+    Admitted,
 }
 
 /// A place in line.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Standing {
+pub struct QueuePosition {
     /// How many go before, as the order is now.
     pub ahead: usize,
     /// How many wait, this call included.
@@ -50,23 +50,23 @@ pub struct Standing {
     /// How long until its turn, as far as anyone knows.
     pub wait: Option<Duration>,
     /// What the line waits for: a gate's reason, or that all slots are in use.
-    pub held_by: Option<Refusal>,
+    pub held_by: Option<Rejection>,
 }
 
-impl Standing {
+impl QueuePosition {
     /// A place in a line of `waiting`, behind `ahead` others.
     pub fn new(
         ahead: usize,
         waiting: usize,
         wait: Option<Duration>,
-        held_by: Option<Refusal>,
+        held_by: Option<Rejection>,
     ) -> Self {
         Self { ahead, waiting, wait, held_by }
     }
 }
 
 /// What a message to the user says.
-impl std::fmt::Display for Standing {
+impl std::fmt::Display for QueuePosition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.ahead {
             0 => f.write_str("next in line")?,
@@ -76,7 +76,7 @@ impl std::fmt::Display for Standing {
             write!(f, ", about {} s to go", wait.as_secs_f64().ceil())?;
         }
         match &self.held_by {
-            Some(refusal) => write!(f, "; {refusal}"),
+            Some(rejection) => write!(f, "; {rejection}"),
             None => Ok(()),
         }
     }
@@ -97,7 +97,7 @@ impl<Req: ?Sized> Watch<Req> for () {
 
 /// A room, whatever its gates.
 pub(crate) trait Lines: Send + Sync {
-    fn standing(&self, operation: Operation, place: Place) -> Option<Standing>;
+    fn standing(&self, operation: Operation, place: Place) -> Option<QueuePosition>;
 }
 
 impl Progress {
@@ -107,16 +107,16 @@ impl Progress {
     }
 
     /// Where the call is now. Takes time in proportion to the line.
-    pub fn look(&self) -> Where {
+    pub fn look(&self) -> CallState {
         // The room is asked with no lock of ours held: it tells us things under its own.
         let spot = self.lock().clone();
         match spot {
-            Spot::Elsewhere => Where::Elsewhere,
-            Spot::Inside => Where::Inside,
+            Spot::Idle => CallState::Idle,
+            Spot::Admitted => CallState::Admitted,
             Spot::Waiting(lines, operation, place) => {
                 match lines.upgrade().and_then(|lines| lines.standing(operation, place)) {
-                    Some(standing) => Where::Waiting(standing),
-                    None => Where::Elsewhere,
+                    Some(standing) => CallState::Queued(standing),
+                    None => CallState::Idle,
                 }
             }
         }
@@ -127,7 +127,7 @@ impl Progress {
     }
 
     pub(crate) fn left(&self) {
-        *self.lock() = Spot::Elsewhere;
+        *self.lock() = Spot::Idle;
     }
 
     fn lock(&self) -> MutexGuard<'_, Spot> {
@@ -143,7 +143,7 @@ impl Inside {
     #[inline]
     pub(crate) fn new(progress: Option<Progress>) -> Self {
         if let Some(progress) = &progress {
-            *progress.lock() = Spot::Inside;
+            *progress.lock() = Spot::Admitted;
         }
         Self(progress)
     }

@@ -5,23 +5,23 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 
 use sandtower_core::{
-    Asked, Changed, Gate, Operation, Place, Reason, Refusal, Settlement, Take, Tick,
+    Completion, Gate, Operation, Place, Reason, Rejection, RequestInfo, Subscriber, Take, Tick,
 };
 
 use crate::config::{Config, ConfigError};
 use crate::drain::{Drain, Drainers};
 use crate::lane::Lane;
 use crate::limiter::Limit;
-use crate::progress::{Lines, Standing};
+use crate::progress::{Lines, QueuePosition};
 use crate::slot::Slot;
-use crate::snapshot::RoomSnapshot;
+use crate::snapshot::AdmissionSnapshot;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, PoisonError};
 
 /// A waiting room: the handle of an [`AdmissionLayer`](crate::AdmissionLayer). Cheap to clone.
 ///
-/// As a [`Gate`] of its own it is the same limits without the line: who finds no slot is refused.
+/// As a [`Gate`] of its own it is the same limits without the line: who finds no slot is rejected.
 #[derive(Debug)]
-pub struct Room<G = ()> {
+pub struct AdmissionControl<G = ()> {
     inner: Arc<Inner<G>>,
 }
 
@@ -37,7 +37,7 @@ struct Inner<G> {
     lines: Weak<dyn Lines>,
 }
 
-impl Room {
+impl AdmissionControl {
     /// A room with nothing but its own limits.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl Room {
     }
 }
 
-impl<G: Gate + Send + Sync + 'static> Room<G> {
+impl<G: Gate + Send + Sync + 'static> AdmissionControl<G> {
     /// A room whose calls also need a token of `gates`, all of them or none.
     ///
     /// # Errors
@@ -69,8 +69,8 @@ impl<G: Gate + Send + Sync + 'static> Room<G> {
     }
 }
 
-impl<G> Room<G> {
-    /// The name for refusals and logs.
+impl<G> AdmissionControl<G> {
+    /// The name for rejections and logs.
     pub fn name(&self) -> &str {
         &self.inner.config.name
     }
@@ -101,12 +101,12 @@ impl<G> Room<G> {
     }
 
     /// What the room looks like now.
-    pub fn snapshot(&self) -> RoomSnapshot {
+    pub fn snapshot(&self) -> AdmissionSnapshot {
         let lanes = self.inner.seen().map(|lane| lock(lane).snapshot()).collect();
-        RoomSnapshot { name: self.name().to_owned(), draining: self.is_closing(), lanes }
+        AdmissionSnapshot { name: self.name().to_owned(), draining: self.is_closing(), lanes }
     }
 
-    /// Closes the room for good, at once: newcomers and those in line are refused, those inside
+    /// Closes the room for good, at once: newcomers and those in line are rejected, those inside
     /// finish. The future is done when nobody is inside any more.
     pub fn drain(&self) -> Drain<G> {
         self.inner.draining.store(true, Ordering::Release);
@@ -114,10 +114,10 @@ impl<G> Room<G> {
         Drain::new(self.clone())
     }
 
-    /// Closes the room for good but for those that go [last](Config::last_out): what is to be put
-    /// away can still be. Newcomers and those in line are refused, those inside finish. The future is
+    /// Closes the room for good but for those that go [last](Config::admit_during_shutdown): what is to be put
+    /// away can still be. Newcomers and those in line are rejected, those inside finish. The future is
     /// done when nobody is inside any more but those that go last. [Drain](Self::drain) it then.
-    pub fn wind_down(&self) -> Drain<G> {
+    pub fn begin_shutdown(&self) -> Drain<G> {
         self.inner.winding_down.store(true, Ordering::Release);
         self.inner.wake_all_next();
         Drain::new(self.clone())
@@ -128,7 +128,7 @@ impl<G> Room<G> {
         let inner = &self.inner;
         inner.draining.load(Ordering::Acquire)
             || inner.winding_down.load(Ordering::Acquire)
-                && !inner.config.last_out.contains(operation)
+                && !inner.config.admit_during_shutdown.contains(operation)
     }
 
     fn is_closing(&self) -> bool {
@@ -140,7 +140,8 @@ impl<G> Room<G> {
     pub(crate) fn is_empty(&self) -> bool {
         let inner = &self.inner;
         let goes_first = |index: &usize| {
-            inner.draining.load(Ordering::Acquire) || !inner.config.last_out.has(*index)
+            inner.draining.load(Ordering::Acquire)
+                || !inner.config.admit_during_shutdown.has(*index)
         };
         let lanes = inner.lanes.iter().enumerate().filter(|(index, _)| goes_first(index));
         lanes.filter_map(|(_, lane)| lane.get()).all(|lane| lock(lane).in_flight() == 0)
@@ -162,21 +163,26 @@ impl<G> Room<G> {
         self.inner.config.queue
     }
 
-    pub(crate) fn refusal(&self, operation: Operation, reason: Reason) -> Refusal {
-        self.inner.refusal(operation, reason)
+    pub(crate) fn rejection(&self, operation: Operation, reason: Reason) -> Rejection {
+        self.inner.rejection(operation, reason)
     }
 
-    /// Counts and makes the refusal of a call that did not stand in line.
-    pub(crate) fn refuse(&self, lane: &mut Lane, operation: Operation, reason: Reason) -> Refusal {
-        lane.refused(&reason);
-        let refusal = self.refusal(operation, reason);
+    /// Counts and makes the rejection of a call that did not stand in line.
+    pub(crate) fn reject(
+        &self,
+        lane: &mut Lane,
+        operation: Operation,
+        reason: Reason,
+    ) -> Rejection {
+        lane.rejected(&reason);
+        let rejection = self.rejection(operation, reason);
         match reason {
-            Reason::NoTime { wait } => refusal.come_back_in(wait),
-            _ => refusal,
+            Reason::NoTime { wait } => rejection.come_back_in(wait),
+            _ => rejection,
         }
     }
 
-    fn release(&self, operation: Operation, trial: bool, settlement: Option<&Settlement>) {
+    fn release(&self, operation: Operation, trial: bool, settlement: Option<&Completion>) {
         let woken = self.lane(operation).release(trial, settlement);
         self.released(woken);
     }
@@ -192,45 +198,43 @@ impl<G> Room<G> {
     }
 }
 
-impl<G: Gate> Room<G> {
-    /// Lets a newcomer through at once, or refuses it at once; `None`: it has to stand in line.
+impl<G: Gate> AdmissionControl<G> {
+    /// Lets a newcomer through at once, or rejects it at once; `None`: it has to stand in line.
     pub(crate) fn enter(
         &self,
-        asked: &Asked,
+        info: &RequestInfo,
         now: Tick,
-    ) -> Option<Result<Slot<G::Token>, Refusal>> {
-        let operation = asked.operation;
+    ) -> Option<Result<Slot<G::Token>, Rejection>> {
+        let operation = info.operation;
         let mut lane = self.lane(operation);
-        if let Some(reason) = self.hopeless(&lane, asked, now) {
-            return Some(Err(self.refuse(&mut lane, operation, reason)));
+        if let Some(reason) = self.hopeless(&lane, info, now) {
+            return Some(Err(self.reject(&mut lane, operation, reason)));
         }
         if !lane.is_open() {
             return None;
         }
-        match self.inner.gates.take(asked, now) {
+        match self.inner.gates.take(info, now) {
             Take::Open(token) => {
                 let trial = lane.next_is_a_trial();
                 Some(Ok(Slot::new(token, lane.admit(now), trial)))
             }
-            Take::NotBefore(at, _)
-                if self.queue() > 0 && asked.deadline.is_none_or(|d| at <= d) =>
-            {
+            Take::NotBefore(at, _) if self.queue() > 0 && info.deadline.is_none_or(|d| at <= d) => {
                 None
             }
-            Take::Refuse(refusal) | Take::NotBefore(_, refusal) => {
-                lane.refused(&refusal.reason());
-                Some(Err(refusal))
+            Take::Reject(rejection) | Take::NotBefore(_, rejection) => {
+                lane.rejected(&rejection.reason());
+                Some(Err(rejection))
             }
         }
     }
 
     /// Why a newcomer need not even try.
-    fn hopeless(&self, lane: &Lane, asked: &Asked, now: Tick) -> Option<Reason> {
-        if self.is_closed_to(asked.operation) {
+    fn hopeless(&self, lane: &Lane, info: &RequestInfo, now: Tick) -> Option<Reason> {
+        if self.is_closed_to(info.operation) {
             return Some(Reason::Draining);
         }
-        if asked.deadline.is_some_and(|deadline| now >= deadline) {
-            let waited = now.since(asked.arrived.unwrap_or(now));
+        if info.deadline.is_some_and(|deadline| now >= deadline) {
+            let waited = now.since(info.arrived.unwrap_or(now));
             return Some(Reason::TooLate { waited });
         }
         if lane.is_open() {
@@ -239,7 +243,7 @@ impl<G: Gate> Room<G> {
         if lane.waiting() >= self.queue() {
             return Some(Reason::QueueFull { waiting: lane.waiting() });
         }
-        lane.no_time(asked.deadline, now).map(|wait| Reason::NoTime { wait })
+        lane.no_time(info.deadline, now).map(|wait| Reason::NoTime { wait })
     }
 }
 
@@ -266,8 +270,8 @@ impl<G> Inner<G> {
         }
     }
 
-    fn refusal(&self, operation: Operation, reason: Reason) -> Refusal {
-        Refusal::new("admission", Arc::clone(&self.config.name), reason).about(operation)
+    fn rejection(&self, operation: Operation, reason: Reason) -> Rejection {
+        Rejection::new("admission", Arc::clone(&self.config.name), reason).about(operation)
     }
 }
 
@@ -278,26 +282,31 @@ fn lock(lane: &Mutex<Lane>) -> MutexGuard<'_, Lane> {
     lane.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<G: Send + Sync> Changed for Inner<G> {
+impl<G: Send + Sync> Subscriber for Inner<G> {
     fn changed(&self) {
         self.wake_all_next();
     }
 }
 
 impl<G: Send + Sync> Lines for Inner<G> {
-    fn standing(&self, operation: Operation, place: Place) -> Option<Standing> {
+    fn standing(&self, operation: Operation, place: Place) -> Option<QueuePosition> {
         let lane = self.lane(operation);
         let ahead = lane.ahead(place)?;
         let held_by = match lane.held_by() {
-            Some(refusal) => Some(refusal.clone()),
+            Some(rejection) => Some(rejection.clone()),
             None if lane.has_slot() => None,
-            None => Some(self.refusal(operation, Reason::Full { limit: lane.limit() })),
+            None => Some(self.rejection(operation, Reason::Full { limit: lane.limit() })),
         };
-        Some(Standing { ahead, waiting: lane.waiting() as usize, wait: lane.wait(ahead), held_by })
+        Some(QueuePosition {
+            ahead,
+            waiting: lane.waiting() as usize,
+            wait: lane.wait(ahead),
+            held_by,
+        })
     }
 }
 
-impl<G> Clone for Room<G> {
+impl<G> Clone for AdmissionControl<G> {
     fn clone(&self) -> Self {
         Self { inner: Arc::clone(&self.inner) }
     }

@@ -1,4 +1,4 @@
-/// What a [`Room`](crate::Room) gives for one attempt: a place among those in flight, and what its
+/// What a [`AdmissionControl`](crate::AdmissionControl) gives for one attempt: a place among those in flight, and what its
 /// gates gave.
 #[derive(Debug)]
 #[must_use = "a slot has to be given back or settled"]

@@ -3,19 +3,19 @@ use serde::Serialize;
 /// What a waiting room looks like at one moment.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct RoomSnapshot {
+pub struct AdmissionSnapshot {
     /// The name that its user gave it.
     pub name: String,
     /// Whether it is being closed.
     pub draining: bool,
     /// A lane for each operation seen so far.
-    pub lanes: Vec<LaneSnapshot>,
+    pub lanes: Vec<QueueSnapshot>,
 }
 
 /// One operation's line and what it led to. Counters count since the room was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct LaneSnapshot {
+pub struct QueueSnapshot {
     /// The operation.
     pub operation: &'static str,
     /// How many calls may be in flight.
@@ -32,14 +32,14 @@ pub struct LaneSnapshot {
     pub admitted: u64,
     /// Of those, the ones that had to wait.
     pub admitted_after_wait: u64,
-    /// Refused since the line was full.
-    pub refused_full: u64,
-    /// Refused since their deadline came, or would have come, before their turn.
-    pub refused_late: u64,
-    /// Refused by a gate.
-    pub refused_by_gate: u64,
-    /// Refused since the room is being closed.
-    pub refused_draining: u64,
+    /// Rejected since the line was full.
+    pub rejected_full: u64,
+    /// Rejected since their deadline came, or would have come, before their turn.
+    pub rejected_late: u64,
+    /// Rejected by a gate.
+    pub rejected_by_gate: u64,
+    /// Rejected since the room is being closed.
+    pub rejected_draining: u64,
     /// Left the line of their own will: their futures were dropped.
     pub left: u64,
 }

@@ -5,7 +5,7 @@ mod tests;
 
 use std::time::Duration;
 
-use sandtower_core::{Outcome, Settlement, Tick};
+use sandtower_core::{Completion, Outcome, Tick};
 
 /// A concurrency limit for calls that are few, slow and dear, such as creations of sandboxes.
 ///
@@ -155,7 +155,7 @@ impl Stepper {
     }
 
     /// Learns from an attempt.
-    pub(crate) fn learn(&mut self, settlement: &Settlement, is_trial: bool) {
+    pub(crate) fn learn(&mut self, settlement: &Completion, is_trial: bool) {
         let seconds = settlement.now.since(settlement.sent).as_secs_f64();
         let answer = self.judge(settlement, seconds);
         if let Trial::Out(since) = self.trial {
@@ -185,7 +185,7 @@ impl Stepper {
         self.mean.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
     }
 
-    fn judge(&self, settlement: &Settlement, seconds: f64) -> Answer {
+    fn judge(&self, settlement: &Completion, seconds: f64) -> Answer {
         match settlement.verdict.outcome {
             Outcome::Success if self.is_slow(seconds) && self.limit_in_use() > 1 => Answer::Bad,
             Outcome::Success => Answer::Good,

@@ -3,18 +3,18 @@
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use sandtower_core::{Asked, Clock, Gate, Place, Reason, Refusal, Take, Tick};
+use sandtower_core::{Clock, Gate, Place, Reason, Rejection, RequestInfo, Take, Tick};
 use sandtower_time::TokioClock;
 
 use crate::lane::{Lane, Leaving};
 use crate::progress::{Inside, Progress};
-use crate::room::Room;
+use crate::room::AdmissionControl;
 use crate::slot::Slot;
 
 /// Leaves the line when dropped, and wakes who is next.
 pub(crate) struct Ticket<G: Gate> {
-    room: Room<G>,
-    asked: Asked,
+    room: AdmissionControl<G>,
+    info: RequestInfo,
     arrived: Tick,
     /// `None` until the future is first polled: a call that nobody polls must not block a line.
     place: Option<Place>,
@@ -24,7 +24,7 @@ pub(crate) struct Ticket<G: Gate> {
 /// What a look at the line says.
 pub(crate) enum Turn<T> {
     Admitted(T),
-    Refused(Refusal),
+    Rejected(Rejection),
     /// Look again at this instant, or when woken.
     Wait(Tick),
 }
@@ -34,12 +34,17 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 impl<G: Gate> Ticket<G> {
     /// Will stand in line at its call's time of arrival, which may be long before `now`.
-    pub(crate) fn new(room: Room<G>, asked: Asked, now: Tick, progress: Option<Progress>) -> Self {
-        let arrived = asked.arrived.unwrap_or(now);
-        Self { room, asked, arrived, place: None, progress }
+    pub(crate) fn new(
+        room: AdmissionControl<G>,
+        info: RequestInfo,
+        now: Tick,
+        progress: Option<Progress>,
+    ) -> Self {
+        let arrived = info.arrived.unwrap_or(now);
+        Self { room, info, arrived, place: None, progress }
     }
 
-    pub(crate) fn room(&self) -> &Room<G> {
+    pub(crate) fn room(&self) -> &AdmissionControl<G> {
         &self.room
     }
 
@@ -49,23 +54,23 @@ impl<G: Gate> Ticket<G> {
     }
 
     pub(crate) fn look(&mut self, cx: &mut Context<'_>, now: Tick) -> Turn<Slot<G::Token>> {
-        let Self { room, asked, arrived, place, progress } = self;
-        let mut lane = room.lane(asked.operation);
+        let Self { room, info, arrived, place, progress } = self;
+        let mut lane = room.lane(info.operation);
         let here = match *place {
             Some(here) => here,
             None if lane.waiting() >= room.queue() => {
                 let reason = Reason::QueueFull { waiting: lane.waiting() };
-                return Turn::Refused(room.refuse(&mut lane, asked.operation, reason));
+                return Turn::Rejected(room.reject(&mut lane, info.operation, reason));
             }
             None => {
                 let here = *place.insert(lane.join(*arrived, now, cx.waker()));
                 if let Some(progress) = progress {
-                    progress.joined(room.lines(), asked.operation, here);
+                    progress.joined(room.lines(), info.operation, here);
                 }
                 here
             }
         };
-        let (turn, leaving) = decide(room, asked, *arrived, &mut lane, here, now);
+        let (turn, leaving) = decide(room, info, *arrived, &mut lane, here, now);
         let Some(leaving) = leaving else {
             lane.wait_with(here, cx.waker());
             return turn;
@@ -83,36 +88,36 @@ impl<G: Gate> Ticket<G> {
 
 /// What comes next for the call that stands `here`; and if it leaves the line, why.
 fn decide<G: Gate>(
-    room: &Room<G>,
-    asked: &Asked,
+    room: &AdmissionControl<G>,
+    info: &RequestInfo,
     arrived: Tick,
     lane: &mut Lane,
     here: Place,
     now: Tick,
 ) -> (Turn<Slot<G::Token>>, Option<Leaving>) {
-    let deadline = asked.deadline.unwrap_or(Tick::MAX);
-    let refused =
-        |reason, leaving| (Turn::Refused(room.refusal(asked.operation, reason)), Some(leaving));
-    let late = || refused(Reason::TooLate { waited: now.since(arrived) }, Leaving::Late);
-    if room.is_closed_to(asked.operation) {
-        return refused(Reason::Draining, Leaving::Draining);
+    let deadline = info.deadline.unwrap_or(Tick::MAX);
+    let rejected =
+        |reason, leaving| (Turn::Rejected(room.rejection(info.operation, reason)), Some(leaving));
+    let late = || rejected(Reason::TooLate { waited: now.since(arrived) }, Leaving::Late);
+    if room.is_closed_to(info.operation) {
+        return rejected(Reason::Draining, Leaving::Draining);
     }
     if now >= deadline {
         return late();
     }
     if !(lane.is_next(here) && lane.has_slot()) {
-        return match room.gates().refuses(asked, &TokioClock) {
-            Some(refusal) => (Turn::Refused(refusal), Some(Leaving::ByGate)),
+        return match room.gates().rejects(info, &TokioClock) {
+            Some(rejection) => (Turn::Rejected(rejection), Some(Leaving::ByGate)),
             None => (Turn::Wait(deadline), None),
         };
     }
-    match room.gates().take(asked, now) {
+    match room.gates().take(info, now) {
         Take::Open(token) => {
             let slot = Slot::new(token, true, lane.next_is_a_trial());
             (Turn::Admitted(slot), Some(Leaving::Admitted))
         }
-        Take::Refuse(refusal) => (Turn::Refused(refusal), Some(Leaving::ByGate)),
-        Take::NotBefore(at, why) if at > deadline => (Turn::Refused(why), Some(Leaving::ByGate)),
+        Take::Reject(rejection) => (Turn::Rejected(rejection), Some(Leaving::ByGate)),
+        Take::NotBefore(at, why) if at > deadline => (Turn::Rejected(why), Some(Leaving::ByGate)),
         Take::NotBefore(at, why) => {
             lane.hold(why);
             (Turn::Wait(at.max(now + SHORTEST_WAIT).min(deadline)), None)
@@ -124,7 +129,7 @@ impl<G: Gate> Drop for Ticket<G> {
     fn drop(&mut self) {
         if let Some(here) = self.place.take() {
             let now = TokioClock.now();
-            let next = self.room.lane(self.asked.operation).leave(here, Leaving::Dropped, now);
+            let next = self.room.lane(self.info.operation).leave(here, Leaving::Dropped, now);
             wake(next);
             if let Some(progress) = &self.progress {
                 progress.left();
@@ -143,7 +148,7 @@ fn wake(waker: Option<Waker>) {
 impl<G: Gate> std::fmt::Debug for Ticket<G> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ticket")
-            .field("asked", &self.asked)
+            .field("info", &self.info)
             .field("arrived", &self.arrived)
             .field("place", &self.place)
             .finish_non_exhaustive()

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused_by_name() {
+    fn what_is_not_known_is_rejected_by_name() {
         for (line, word) in [("--rouns 3", "--rouns"), ("--only", "--only"), ("3", "3")] {
             assert!(parse(line).is_err_and(|problem| problem.contains(word)), "{line}");
         }

@@ -21,7 +21,7 @@ const REQUEST: u64 = 2;
 const TOLD: u64 = 4;
 
 #[test]
-fn ours_allocate_nothing_but_the_error_of_a_refusal_and_requests() {
+fn ours_allocate_nothing_but_the_error_of_a_rejection_and_requests() {
     runtime::within(|| {
         for case in cases::all().iter().flat_map(|group| &group.cases) {
             if !case.name().starts_with("sandtower/") {

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Weak};
 
 use sandtower_core::{
-    Asked, Changed, Clock, Gate, Refusal, Settlement, Take, Tick, Verdict, Watchers,
+    Clock, Completion, Gate, Rejection, RequestInfo, Subscriber, Subscribers, Take, Tick, Verdict,
 };
 use sandtower_time::TokioClock;
 
@@ -13,7 +13,7 @@ use crate::{
     switch::Switch,
 };
 
-/// The layer's kind, as refusals name it.
+/// The layer's kind, as rejections name it.
 const LAYER: &str = "circuit breaker";
 
 /// A circuit breaker: the handle that reads and steers it, and the [`Gate`] that layers take.
@@ -24,7 +24,7 @@ const LAYER: &str = "circuit breaker";
 /// ```
 /// use sandtower_circuit_breaker::{CircuitBreaker, State};
 ///
-/// let breaker = CircuitBreaker::original("E2B");
+/// let breaker = CircuitBreaker::classic("E2B");
 /// assert_eq!(breaker.state(), State::Closed);
 ///
 /// breaker.force_open();
@@ -42,7 +42,7 @@ struct Shared {
     when_open: WhenOpen,
     switch: Switch,
     /// Those of all breakers that were made together.
-    watchers: Arc<Watchers>,
+    watchers: Arc<Subscribers>,
 }
 
 /// How many threads count without getting into each other's way.
@@ -58,12 +58,12 @@ impl CircuitBreaker {
         Ok(Self::of(&config.checked()?, STRIPES, Arc::default()))
     }
 
-    /// A breaker with the numbers of [`Config::original`], which make sense.
-    pub fn original(name: impl Into<Arc<str>>) -> Self {
-        Self::of(&Parts::original(name), STRIPES, Arc::default())
+    /// A breaker with the numbers of [`Config::classic`], which make sense.
+    pub fn classic(name: impl Into<Arc<str>>) -> Self {
+        Self::of(&Parts::classic(name), STRIPES, Arc::default())
     }
 
-    pub(crate) fn of(parts: &Parts, stripes: usize, watchers: Arc<Watchers>) -> Self {
+    pub(crate) fn of(parts: &Parts, stripes: usize, watchers: Arc<Subscribers>) -> Self {
         let engine = Engine::new(parts.settings, parts.seed.rng(), TokioClock.now());
         let (name, when_open) = (Arc::clone(&parts.name), parts.when_open);
         let switch = Switch::new(engine, stripes);
@@ -110,7 +110,7 @@ impl CircuitBreaker {
         self.change(|engine| Some(engine.reset(now)));
     }
 
-    /// Refuses every call until [`release`](Self::release), [`reset`](Self::reset) or
+    /// Rejects every call until [`release`](Self::release), [`reset`](Self::reset) or
     /// [`force_closed`](Self::force_closed).
     pub fn force_open(&self) {
         let now = TokioClock.now();
@@ -148,11 +148,11 @@ impl CircuitBreaker {
         &self.shared.switch
     }
 
-    fn refusal(&self, no: &No, now: Tick) -> Refusal {
-        let refusal = Refusal::new(LAYER, Arc::clone(&self.shared.name), no.reason);
+    fn rejection(&self, no: &No, now: Tick) -> Rejection {
+        let rejection = Rejection::new(LAYER, Arc::clone(&self.shared.name), no.reason);
         match no.retry_in(now) {
-            Some(wait) => refusal.come_back_in(wait),
-            None => refusal,
+            Some(wait) => rejection.come_back_in(wait),
+            None => rejection,
         }
     }
 }
@@ -165,19 +165,19 @@ impl Gate for CircuitBreaker {
     /// The token is a probe if the breaker is half-open. A "no" tells when to come back, unless an
     /// operator forced it.
     #[inline]
-    fn take(&self, _asked: &Asked, now: Tick) -> Take<Token> {
+    fn take(&self, _asked: &RequestInfo, now: Tick) -> Take<Token> {
         match self.switch().pass() {
             Some(token) => Take::Open(token),
             None => self.take_by_lock(now),
         }
     }
 
-    fn give_back(&self, _asked: &Asked, token: Token) {
+    fn give_back(&self, _asked: &RequestInfo, token: Token) {
         self.switch().give_back(token);
     }
 
     #[inline]
-    fn settle(&self, _asked: &Asked, token: Token, settlement: &Settlement) {
+    fn settle(&self, _asked: &RequestInfo, token: Token, settlement: &Completion) {
         if !self.switch().count(&token, settlement.verdict.outcome) {
             self.settle_by_lock(token, settlement);
         }
@@ -185,31 +185,36 @@ impl Gate for CircuitBreaker {
 
     /// While it is quietly closed, an answer is counted and nothing else.
     #[inline]
-    fn settle_untimed(&self, _asked: &Asked, token: Token, verdict: &Verdict) -> Option<Token> {
+    fn settle_untimed(
+        &self,
+        _asked: &RequestInfo,
+        token: Token,
+        verdict: &Verdict,
+    ) -> Option<Token> {
         if self.switch().count(&token, verdict.outcome) { None } else { Some(token) }
     }
 
     /// A probe is judged by its head, and so is whoever has a place in a ramp: others wait for them.
-    fn head(&self, _asked: &Asked, token: &mut Token, _settlement: &Settlement) -> bool {
+    fn head(&self, _asked: &RequestInfo, token: &mut Token, _settlement: &Completion) -> bool {
         !token.is_leased()
     }
 
-    /// `None` with [`WhenOpen::Hold`]: no request is refused if it waits long enough.
+    /// `None` with [`WhenOpen::Hold`]: no request is rejected if it waits long enough.
     #[inline]
-    fn peek(&self, clock: &impl Clock) -> Option<Refusal> {
-        let until = self.switch().refuses_until();
+    fn peek(&self, clock: &impl Clock) -> Option<Rejection> {
+        let until = self.switch().rejects_until();
         if until == Tick::ZERO || self.shared.when_open == WhenOpen::Hold {
             return None;
         }
         let now = clock.now();
-        if now >= until { None } else { self.refuse(now) }
+        if now >= until { None } else { self.reject(now) }
     }
 
     fn unready(&self, verdict: &Verdict, now: Tick) {
         self.change(|engine| engine.unready(*verdict, now));
     }
 
-    fn watch(&self, changed: Weak<dyn Changed>) {
+    fn watch(&self, changed: Weak<dyn Subscriber>) {
         self.shared.watchers.add(changed);
     }
 }
@@ -226,20 +231,20 @@ impl CircuitBreaker {
             }
             // A service that is up again, and only has no place free for the moment, is waited for.
             Err(no) if no.soon.is_some() || self.shared.when_open == WhenOpen::Hold => {
-                Take::NotBefore(no.at, self.refusal(&no, now))
+                Take::NotBefore(no.at, self.rejection(&no, now))
             }
-            Err(no) => Take::Refuse(self.refusal(&no, now)),
+            Err(no) => Take::Reject(self.rejection(&no, now)),
         }
     }
 
     #[inline(never)]
-    fn settle_by_lock(&self, token: Token, settlement: &Settlement) {
+    fn settle_by_lock(&self, token: Token, settlement: &Completion) {
         self.change(|engine| engine.settle(token, settlement));
     }
 
-    fn refuse(&self, now: Tick) -> Option<Refusal> {
-        let no = self.switch().refuse(now)?;
-        Some(self.refusal(&no, now))
+    fn reject(&self, now: Tick) -> Option<Rejection> {
+        let no = self.switch().reject(now)?;
+        Some(self.rejection(&no, now))
     }
 }
 

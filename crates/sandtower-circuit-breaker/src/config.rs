@@ -7,14 +7,14 @@ use crate::{CircuitBreaker, Cusum, Trip, engine::Settings, open_time::OpenTime, 
 /// No breaker may keep its service from being tried for longer than this.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a breaker does with a call while it refuses.
+/// What a breaker does with a call while it rejects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenOpen {
-    /// Refuses it at once.
+    /// Rejects it at once.
     #[default]
-    Refuse,
+    Reject,
     /// Tells the waiting room when the next probe is due, so that it can hold the call until then.
-    /// In a layer of its own, where there is no room to wait in, this refuses too; but only once
+    /// In a layer of its own, where there is no room to wait in, this rejects too; but only once
     /// the service below is ready.
     Hold,
 }
@@ -73,13 +73,13 @@ impl Config {
     /// | [`ramp`](Self::ramp) | 64 answers until it lets everyone through |
     /// | [`lease`](Self::lease), [`expected`](Self::expected) | 60 s |
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self::original(name)
+        Self::classic(name)
             .trip(Trip::Cusum(Cusum::default()))
             .open_between(Duration::from_secs(1), Duration::from_secs(10))
             .ramp(64)
     }
 
-    /// The name in refusals, events and snapshots, for one more breaker of the same kind.
+    /// The name in rejections, events and snapshots, for one more breaker of the same kind.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = name.into();
         self
@@ -88,7 +88,7 @@ impl Config {
     /// The numbers of the application that sandtower was first made for: opens for 60 s after 5
     /// consecutive failures, then sends one probe, whose success closes it for everyone. The lease of
     /// the probe and the expected time are 60 s; a server may ask for up to 5 min.
-    pub fn original(name: impl Into<Arc<str>>) -> Self {
+    pub fn classic(name: impl Into<Arc<str>>) -> Self {
         let open = Duration::from_secs(60);
         let longest = Duration::from_secs(5 * 60);
         Self {
@@ -188,7 +188,7 @@ impl Config {
         self
     }
 
-    /// What happens to a call while it refuses.
+    /// What happens to a call while it rejects.
     pub fn when_open(mut self, when_open: WhenOpen) -> Self {
         self.when_open = when_open;
         self
@@ -228,9 +228,9 @@ impl Config {
 }
 
 impl Parts {
-    /// Of [`Config::original`], which makes sense.
-    pub(crate) fn original(name: impl Into<Arc<str>>) -> Self {
-        Config::original(name).parts(Rule::consecutive(5))
+    /// Of [`Config::classic`], which makes sense.
+    pub(crate) fn classic(name: impl Into<Arc<str>>) -> Self {
+        Config::classic(name).parts(Rule::consecutive(5))
     }
 }
 
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_with_what_would() {
+    fn what_makes_no_sense_is_rejected_with_what_would() {
         let config = || Config::new("E2B");
         assert_eq!(
             wrong(config().trip(Trip::ConsecutiveFailures(0))),
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn times_and_shares_that_contradict_each_other_are_refused() {
+    fn times_and_shares_that_contradict_each_other_are_rejected() {
         let config = || Config::new("E2B");
         let seconds = Duration::from_secs;
         assert_eq!(
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn the_presets_make_sense() {
         assert!(Config::new("E2B").build().is_ok());
-        let checked = Config::original("E2B").checked().unwrap();
-        assert_eq!(checked.settings, Parts::original("E2B").settings);
+        let checked = Config::classic("E2B").checked().unwrap();
+        assert_eq!(checked.settings, Parts::classic("E2B").settings);
     }
 }

@@ -28,7 +28,7 @@ mod table;
 
 use std::time::Duration;
 
-use sandtower_core::{Outcome, Reason, Rng, Settlement, Tick, Verdict};
+use sandtower_core::{Completion, Outcome, Reason, Rng, Tick, Verdict};
 
 use crate::{
     Counters, Snapshot, State, Transition,
@@ -156,7 +156,7 @@ impl Engine {
     /// Asks for a token. The move is the one to half-open, made by the first probe.
     pub(crate) fn take(&mut self, now: Tick) -> Result<(Token, Option<Transition>), No> {
         if let Some(no) = self.look(now) {
-            self.counters.refused += 1;
+            self.counters.rejected += 1;
             return Err(no);
         }
         let moved = match self.phase {
@@ -188,7 +188,7 @@ impl Engine {
     }
 
     /// Takes back a token whose attempt was sent.
-    pub(crate) fn settle(&mut self, token: Token, settlement: &Settlement) -> Option<Change> {
+    pub(crate) fn settle(&mut self, token: Token, settlement: &Completion) -> Option<Change> {
         if token.generation != self.generation {
             self.counters.late += 1;
             return None;
@@ -216,7 +216,7 @@ impl Engine {
     /// The service below failed to become ready at `now`. While probes are awaited, that is as good
     /// as one that failed.
     pub(crate) fn unready(&mut self, verdict: Verdict, now: Tick) -> Option<Change> {
-        let settlement = Settlement::new(verdict, now, now);
+        let settlement = Completion::new(verdict, now, now);
         match self.state(now) {
             State::Closed => self.learn(&settlement),
             State::HalfOpen if verdict.is_failure() => Some(self.learn_from_probe(&settlement)),
@@ -224,9 +224,9 @@ impl Engine {
         }
     }
 
-    /// Whether any attempt would be refused at `now`. Changes nothing.
+    /// Whether any attempt would be rejected at `now`. Changes nothing.
     pub(crate) fn look(&self, now: Tick) -> Option<No> {
-        let at = self.refuses_until();
+        let at = self.rejects_until();
         let reason = match self.phase {
             Phase::Open { .. } => Reason::Open { failed: self.tally.failed, of: self.tally.of },
             Phase::HalfOpen { .. } | Phase::Ramp { .. } => Reason::Probing,
@@ -237,9 +237,9 @@ impl Engine {
         (now < at).then_some(No { at, reason, soon })
     }
 
-    /// Until when everything is refused, as long as nothing else happens. [`Tick::ZERO`]: nothing
-    /// is refused; [`Tick::MAX`]: until an operator says otherwise.
-    fn refuses_until(&self) -> Tick {
+    /// Until when everything is rejected, as long as nothing else happens. [`Tick::ZERO`]: nothing
+    /// is rejected; [`Tick::MAX`]: until an operator says otherwise.
+    fn rejects_until(&self) -> Tick {
         match self.phase {
             Phase::Closed | Phase::ForcedClosed => Tick::ZERO,
             Phase::Open { until } => until,
@@ -346,7 +346,7 @@ impl Engine {
     }
 
     /// Learns from an attempt of a closed breaker.
-    fn learn(&mut self, settlement: &Settlement) -> Option<Change> {
+    fn learn(&mut self, settlement: &Completion) -> Option<Change> {
         let Settings { rule, .. } = self.settings;
         let now = settlement.now;
         match self.evidence(settlement) {
@@ -374,7 +374,7 @@ impl Engine {
     }
 
     /// Learns from a probe of a half-open breaker.
-    fn learn_from_probe(&mut self, settlement: &Settlement) -> Change {
+    fn learn_from_probe(&mut self, settlement: &Completion) -> Change {
         match self.evidence(settlement) {
             Evidence::Nothing => Change::PlaceFreed,
             Evidence::Alive => self.probe_succeeded(settlement.now),
@@ -385,12 +385,12 @@ impl Engine {
         }
     }
 
-    fn evidence(&mut self, settlement: &Settlement) -> Evidence {
+    fn evidence(&mut self, settlement: &Completion) -> Evidence {
         self.counters.count(&settlement.verdict);
         Evidence::of(settlement, self.settings.expected)
     }
 
-    fn failed(&mut self, settlement: &Settlement) {
+    fn failed(&mut self, settlement: &Completion) {
         self.tally.failure(&self.settings.rule, settlement.now);
         self.last_cause = Some(settlement.verdict.outcome);
     }
@@ -424,7 +424,7 @@ impl Engine {
     }
 
     /// Opens for its own time, or for longer if the server asked for it.
-    fn open(&mut self, settlement: &Settlement) -> Transition {
+    fn open(&mut self, settlement: &Completion) -> Transition {
         let Settings { open, stable, .. } = self.settings;
         let was_closed = self.state(settlement.now) == State::Closed;
         if was_closed && settlement.now.since(self.since) >= stable {

@@ -7,7 +7,7 @@ const TARGET: &str = "sandtower::circuit_breaker";
 
 /// Tells of a change of state: a warning when the breaker opens, information when it does not.
 ///
-/// `retry_in_ms` is absent when the breaker refuses nobody, or until an operator says otherwise.
+/// `retry_in_ms` is absent when the breaker rejects nobody, or until an operator says otherwise.
 pub(crate) fn moved(name: &str, moved: &Transition) {
     let &Transition { from, to, forced, failed, of, retry_in, .. } = moved;
     let (from, to) = (from.label(), to.label());

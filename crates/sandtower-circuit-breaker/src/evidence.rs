@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sandtower_core::{Outcome, Settlement};
+use sandtower_core::{Completion, Outcome};
 
 /// What the outcome of an attempt tells of the service's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) enum Evidence {
 
 impl Evidence {
     /// What `settlement` tells of a service that is expected to answer within `expected`.
-    pub(crate) fn of(settlement: &Settlement, expected: Duration) -> Self {
+    pub(crate) fn of(settlement: &Completion, expected: Duration) -> Self {
         let took = settlement.now.since(settlement.sent);
         match settlement.verdict.outcome {
             Outcome::Success | Outcome::Exhausted | Outcome::Permanent => Self::Alive,
@@ -42,7 +42,7 @@ mod tests {
 
     fn after(took: Duration, verdict: Verdict) -> Evidence {
         let sent = Tick::from_nanos(5);
-        Evidence::of(&Settlement::new(verdict, sent, sent + took), EXPECTED)
+        Evidence::of(&Completion::new(verdict, sent, sent + took), EXPECTED)
     }
 
     #[test]
@@ -56,7 +56,7 @@ mod tests {
             assert_eq!(after(took, Verdict::unknown()), Evidence::Failed);
             assert_eq!(after(took, Verdict::unknown().about_one()), Evidence::Alive);
             assert_eq!(after(took, Verdict::throttled()), Evidence::Throttled);
-            assert_eq!(after(took, Verdict::refused()), Evidence::Nothing);
+            assert_eq!(after(took, Verdict::rejected()), Evidence::Nothing);
         }
     }
 

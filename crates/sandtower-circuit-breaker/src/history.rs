@@ -35,7 +35,7 @@ pub struct Transition {
     /// What had last counted against the service.
     #[serde(serialize_with = "label")]
     pub cause: Option<Outcome>,
-    /// How long it would refuse from then on; `None` if it would not, or nobody knew.
+    /// How long it would reject from then on; `None` if it would not, or nobody knew.
     #[serde(rename = "retry_in_ms", serialize_with = "optional_millis")]
     pub retry_in: Option<Duration>,
 }

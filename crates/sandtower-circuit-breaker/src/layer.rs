@@ -11,12 +11,12 @@ use crate::{CircuitBreaker, CircuitBreakers, Config, ConfigError};
 ///
 /// ```
 /// use sandtower_circuit_breaker::{CircuitBreaker, CircuitBreakerLayer};
-/// use sandtower_core::{Reason, Refusal, find};
+/// use sandtower_core::{Reason, Rejection, find};
 /// use tower::{Layer, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let breaker = CircuitBreaker::original("E2B");
+/// let breaker = CircuitBreaker::classic("E2B");
 /// let layer = CircuitBreakerLayer::new(breaker.clone());
 /// let service = layer.layer(service_fn(async |_: ()| Err::<(), _>("down")));
 ///
@@ -24,8 +24,8 @@ use crate::{CircuitBreaker, CircuitBreakers, Config, ConfigError};
 ///     assert_eq!(service.clone().oneshot(()).await.unwrap_err().to_string(), "down");
 /// }
 /// let error = service.clone().oneshot(()).await.unwrap_err();
-/// let refusal = find::<Refusal>(&*error).unwrap();
-/// assert_eq!(refusal.reason(), Reason::Open { failed: 5, of: 5 });
+/// let rejection = find::<Rejection>(&*error).unwrap();
+/// assert_eq!(rejection.reason(), Reason::Open { failed: 5, of: 5 });
 ///
 /// breaker.reset();
 /// # }
@@ -40,15 +40,15 @@ pub struct CircuitBreakerLayer<C = ByResult, B = CircuitBreaker> {
 /// A service behind a [`CircuitBreaker`], made by a [`CircuitBreakerLayer`]. Not to be confused
 /// with the breaker, which is the handle and has that name since it is what users hold.
 ///
-/// `poll_ready` is answered by the breaker alone while it refuses, without touching `S`; it fails
+/// `poll_ready` is answered by the breaker alone while it rejects, without touching `S`; it fails
 /// only if `S` does. `call` decides without waiting and allocates nothing but the error of a
-/// refusal. Errors are those of `S`, boxed, or a [`Refusal`](sandtower_core::Refusal).
+/// rejection. Errors are those of `S`, boxed, or a [`Rejection`](sandtower_core::Rejection).
 ///
 /// Dropping the future of a call that was sent tells the breaker: an attempt that was out for the
 /// [expected time](crate::Config::expected) then counts as a failure, and a probe frees its place.
 pub type CircuitBreakerService<S, C = ByResult, B = CircuitBreaker> = Gated<S, B, C, TokioClock>;
 
-/// The answer of a [`CircuitBreakerService`], or its breaker's refusal: over the future `F` of the
+/// The answer of a [`CircuitBreakerService`], or its breaker's rejection: over the future `F` of the
 /// service and the judge `J` of its classifier.
 pub type ResponseFuture<F, J, B = CircuitBreaker> =
     sandtower_core::ResponseFuture<F, J, B, TokioClock>;

@@ -5,7 +5,8 @@ use std::{
 };
 
 use sandtower_core::{
-    Asked, Changed, Clock, Gate, Refusal, Scope, Settlement, Take, Tick, Verdict, Watchers,
+    Clock, Completion, Gate, Rejection, RequestInfo, Scope, Subscriber, Subscribers, Take, Tick,
+    Verdict,
 };
 use sandtower_time::TokioClock;
 use serde::Serialize;
@@ -45,7 +46,7 @@ impl Default for Scopes {
 }
 
 /// A circuit breaker for each [`Scope`]: a dead region does not close the others. As a [`Gate`] it
-/// asks the breaker of what the request [asked](Asked::scope).
+/// asks the breaker of what the request [asked](RequestInfo::scope).
 ///
 /// A scope gets its breaker with its first call. Never more than [`Scopes::new`] allows have one of
 /// their own. For a newcomer beyond them a place is made by forgetting a scope whose breaker is as
@@ -53,12 +54,12 @@ impl Default for Scopes {
 /// are in trouble, newcomers share one more breaker, so that not even an outage of every scope makes
 /// the table grow; finding that out looks at each of them.
 ///
-/// Before a request is known its scope is not either: nobody is refused while waiting for the
+/// Before a request is known its scope is not either: nobody is rejected while waiting for the
 /// service below to become ready, and a failure to become ready counts for every scope that is kept.
 ///
 /// ```
 /// use sandtower_circuit_breaker::{CircuitBreakers, Config, Scopes, State};
-/// use sandtower_core::{Asked, Clock, Gate, Scope};
+/// use sandtower_core::{RequestInfo, Clock, Gate, Scope};
 /// use sandtower_time::TokioClock;
 ///
 /// let breakers = CircuitBreakers::new(Config::new("E2B"), Scopes::default())?;
@@ -77,7 +78,7 @@ pub struct CircuitBreakers {
 struct Shared {
     parts: Parts,
     scopes: Scopes,
-    watchers: Arc<Watchers>,
+    watchers: Arc<Subscribers>,
     /// Before a breaker's lock, never after.
     table: Mutex<Table>,
 }
@@ -93,7 +94,7 @@ struct Table {
 
 struct Kept {
     breaker: CircuitBreaker,
-    asked: Tick,
+    used: Tick,
 }
 
 /// What [`CircuitBreakers`] hand out for one attempt: the token of one of them. It stays good when
@@ -189,7 +190,7 @@ impl CircuitBreakers {
             table.forget_silent(now, scopes.forget_after);
         }
         if let Some(kept) = table.kept.get_mut(&scope) {
-            kept.asked = kept.asked.max(now);
+            kept.used = kept.used.max(now);
             return kept.breaker.clone();
         }
         // One stripe: a scope has its share of the calls, and there may be many of them.
@@ -200,7 +201,7 @@ impl CircuitBreakers {
         match table.kept.entry(scope) {
             Entry::Occupied(entry) => entry.get().breaker.clone(),
             Entry::Vacant(entry) => {
-                entry.insert(Kept { breaker: make(), asked: now }).breaker.clone()
+                entry.insert(Kept { breaker: make(), used: now }).breaker.clone()
             }
         }
     }
@@ -218,7 +219,7 @@ impl Table {
         self.sweep_at = now + silence / 4;
         let before = self.kept.len();
         self.kept.retain(|_, kept| {
-            now.since(kept.asked) < silence || kept.breaker.switch().lock().is_forced()
+            now.since(kept.used) < silence || kept.breaker.switch().lock().is_forced()
         });
         self.forgotten += (before - self.kept.len()) as u64;
     }
@@ -227,7 +228,7 @@ impl Table {
     fn make_room(&mut self) -> bool {
         let as_new = self.kept.iter().filter(|(_, kept)| kept.breaker.switch().is_as_new());
         let Some(scope) =
-            as_new.min_by_key(|(scope, kept)| (kept.asked, scope.id())).map(|(scope, _)| *scope)
+            as_new.min_by_key(|(scope, kept)| (kept.used, scope.id())).map(|(scope, _)| *scope)
         else {
             return false;
         };
@@ -240,29 +241,29 @@ impl Table {
 impl Gate for CircuitBreakers {
     type Token = ScopedToken;
 
-    fn take(&self, asked: &Asked, now: Tick) -> Take<ScopedToken> {
-        let breaker = self.breaker(asked.scope, now);
-        match breaker.take(asked, now) {
+    fn take(&self, info: &RequestInfo, now: Tick) -> Take<ScopedToken> {
+        let breaker = self.breaker(info.scope, now);
+        match breaker.take(info, now) {
             Take::Open(token) => Take::Open(ScopedToken { breaker, token }),
             Take::NotBefore(at, why) => Take::NotBefore(at, why),
-            Take::Refuse(why) => Take::Refuse(why),
+            Take::Reject(why) => Take::Reject(why),
         }
     }
 
-    fn give_back(&self, asked: &Asked, token: ScopedToken) {
-        token.breaker.give_back(asked, token.token);
+    fn give_back(&self, info: &RequestInfo, token: ScopedToken) {
+        token.breaker.give_back(info, token.token);
     }
 
-    fn settle(&self, asked: &Asked, token: ScopedToken, settlement: &Settlement) {
-        token.breaker.settle(asked, token.token, settlement);
+    fn settle(&self, info: &RequestInfo, token: ScopedToken, settlement: &Completion) {
+        token.breaker.settle(info, token.token, settlement);
     }
 
-    fn head(&self, asked: &Asked, token: &mut ScopedToken, settlement: &Settlement) -> bool {
-        token.breaker.head(asked, &mut token.token, settlement)
+    fn head(&self, info: &RequestInfo, token: &mut ScopedToken, settlement: &Completion) -> bool {
+        token.breaker.head(info, &mut token.token, settlement)
     }
 
-    fn refuses(&self, asked: &Asked, clock: &impl Clock) -> Option<Refusal> {
-        let breaker = self.lock().kept.get(&asked.scope)?.breaker.clone();
+    fn rejects(&self, info: &RequestInfo, clock: &impl Clock) -> Option<Rejection> {
+        let breaker = self.lock().kept.get(&info.scope)?.breaker.clone();
         breaker.peek(clock)
     }
 
@@ -280,7 +281,7 @@ impl Gate for CircuitBreakers {
         }
     }
 
-    fn watch(&self, changed: Weak<dyn Changed>) {
+    fn watch(&self, changed: Weak<dyn Subscriber>) {
         self.shared.watchers.add(changed);
     }
 }

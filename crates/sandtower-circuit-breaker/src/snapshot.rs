@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 pub enum State {
     /// Lets every call through.
     Closed,
-    /// Refuses every call.
+    /// Rejects every call.
     Open,
     /// Lets probes through, to see whether the service has recovered.
     HalfOpen,
@@ -59,7 +59,7 @@ pub struct Snapshot {
     /// What last counted against the service.
     #[serde(serialize_with = "label")]
     pub last_cause: Option<Outcome>,
-    /// When a call that is refused now should come back; `None` if it would be let through, or
+    /// When a call that is rejected now should come back; `None` if it would be let through, or
     /// nobody knows since an operator forced it.
     #[serde(rename = "retry_in_ms", serialize_with = "optional_millis")]
     pub retry_in: Option<Duration>,
@@ -85,9 +85,9 @@ pub struct Counters {
     pub cancelled: u64,
     /// Outcomes from before a change of state, and of probes that outlived their lease.
     pub late: u64,
-    /// Calls that the breaker itself refused or held back. A call that is refused before the
+    /// Calls that the breaker itself rejected or held back. A call that is rejected before the
     /// service below was asked to become ready counts whenever its readiness is asked for.
-    pub refused: u64,
+    pub rejected: u64,
     /// Probes handed out.
     pub probes: u64,
     /// Probes whose lease expired and whose place went to another.
@@ -105,7 +105,7 @@ impl Counters {
             Outcome::Throttled => self.throttled += 1,
             Outcome::Exhausted | Outcome::Permanent => self.declined += 1,
             Outcome::Cancelled => self.cancelled += 1,
-            // A layer below refused: the service was not asked.
+            // A layer below rejected: the service was not asked.
             _ => {}
         }
     }

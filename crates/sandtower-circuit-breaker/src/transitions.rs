@@ -21,7 +21,7 @@ use crate::{CircuitBreaker, Transition};
 /// ```
 /// use sandtower_circuit_breaker::{CircuitBreaker, State};
 ///
-/// let breaker = CircuitBreaker::original("E2B");
+/// let breaker = CircuitBreaker::classic("E2B");
 /// let mut transitions = breaker.subscribe();
 /// breaker.force_open();
 /// breaker.reset();

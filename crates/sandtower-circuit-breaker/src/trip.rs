@@ -24,7 +24,7 @@ pub enum Trip {
     /// blind to an outage that lets some calls through; and five in a row happen by chance once in
     /// 110,000 calls when 10 % of them fail at random.
     ///
-    /// A permanent or exhausted answer ends the run as a success does. Throttled, refused and
+    /// A permanent or exhausted answer ends the run as a success does. Throttled, rejected and
     /// quickly cancelled attempts neither lengthen nor end it.
     ConsecutiveFailures(u32),
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use sandtower_circuit_breaker::{CircuitBreaker, CircuitBreakerLayer, Config};
-use sandtower_core::{Asked, Clock, Gate, Settlement, Take, Verdict};
+use sandtower_core::{Clock, Completion, Gate, RequestInfo, Take, Verdict};
 use sandtower_testkit::{CountingAllocator, allocations};
 use sandtower_time::TokioClock;
 use tower::Layer;
@@ -46,7 +46,7 @@ fn call<S: Service<u64>>(service: &mut S) -> bool {
 
 #[test]
 fn a_call_that_succeeds_allocates_nothing() {
-    let layer = CircuitBreakerLayer::new(CircuitBreaker::original("E2B"));
+    let layer = CircuitBreakerLayer::new(CircuitBreaker::classic("E2B"));
     let mut service = layer.layer(Echo);
     assert!(call(&mut service));
     assert_eq!(allocations(|| (0..100).all(|_| call(&mut service))), 0);
@@ -55,11 +55,11 @@ fn a_call_that_succeeds_allocates_nothing() {
 #[test]
 fn neither_failures_nor_successes_are_remembered_one_by_one() {
     let breaker = Config::new("E2B").build().unwrap();
-    let (asked, mut now) = (Asked::default(), TokioClock.now());
+    let (info, mut now) = (RequestInfo::default(), TokioClock.now());
     let mut call = |verdict| {
         now += Duration::from_millis(1);
-        let Take::Open(token) = breaker.take(&asked, now) else { panic!("it is closed") };
-        breaker.settle(&asked, token, &Settlement::new(verdict, now, now));
+        let Take::Open(token) = breaker.take(&info, now) else { panic!("it is closed") };
+        breaker.settle(&info, token, &Completion::new(verdict, now, now));
     };
     let calls = || {
         for _ in 0..10_000 {
@@ -71,8 +71,8 @@ fn neither_failures_nor_successes_are_remembered_one_by_one() {
 }
 
 #[test]
-fn a_refusal_allocates_its_error_and_nothing_else() {
-    let layer = CircuitBreakerLayer::new(CircuitBreaker::original("E2B"));
+fn a_rejection_allocates_its_error_and_nothing_else() {
+    let layer = CircuitBreakerLayer::new(CircuitBreaker::classic("E2B"));
     let mut service = layer.layer(Echo);
     layer.breaker().force_open();
     assert_eq!(allocations(|| call(&mut service)), 1);

@@ -9,7 +9,7 @@ use tower::Layer;
 #[test]
 fn it_keeps_the_contract() {
     Contract::of(|inner| {
-        CircuitBreakerLayer::new(CircuitBreaker::original("contract")).layer(inner)
+        CircuitBreakerLayer::new(CircuitBreaker::classic("contract")).layer(inner)
     })
     .run();
 }
@@ -44,7 +44,7 @@ fn it_keeps_the_contract_with_what_is_recommended() {
 #[test]
 fn it_keeps_the_contract_with_a_breaker_for_each_scope() {
     Contract::of(|inner| {
-        let breakers = CircuitBreakers::new(Config::original("contract"), Scopes::new(1));
+        let breakers = CircuitBreakers::new(Config::classic("contract"), Scopes::new(1));
         CircuitBreakerLayer::scoped(breakers.unwrap()).layer(inner)
     })
     .run();

@@ -1,4 +1,4 @@
-//! What the log tells: one event for each change of state, none for a call or a refusal.
+//! What the log tells: one event for each change of state, none for a call or a rejection.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use support::{OPEN, call, original, refusal, trip};
+use support::{OPEN, call, classic, rejection, trip};
 use tokio::time::advance;
 
 /// Collects what is logged.
@@ -43,9 +43,9 @@ async fn each_change_of_state_is_one_event_with_its_numbers() {
         .with_writer(move || writer.clone());
     let _guard = tracing::subscriber::set_default(subscriber.finish());
 
-    let (_, service, handle) = original();
+    let (_, service, handle) = classic();
     trip(&service, &handle).await;
-    refusal(call(&service).await);
+    rejection(call(&service).await);
     advance(OPEN).await;
     call(&service).await.unwrap();
 

@@ -13,19 +13,19 @@ use std::{
 };
 
 use sandtower_circuit_breaker::{CircuitBreaker, Config, State, WhenOpen};
-use sandtower_core::{Asked, Changed, Clock, Gate, Reason, Settlement, Take, Verdict};
+use sandtower_core::{Clock, Completion, Gate, Reason, RequestInfo, Subscriber, Take, Verdict};
 use sandtower_time::TokioClock;
 use serde_json::json;
-use support::{FAILURES, LEASE, OPEN, call, original, refusal, trip};
+use support::{FAILURES, LEASE, OPEN, call, classic, rejection, trip};
 use tokio::time::advance;
 
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_tells_all_it_knows_in_plain_numbers() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     call(&service).await.unwrap();
     trip(&service, &handle).await;
     advance(Duration::from_millis(15_000)).await;
-    refusal(call(&service).await);
+    rejection(call(&service).await);
     assert_eq!(
         serde_json::to_value(breaker.snapshot()).unwrap(),
         json!({
@@ -40,7 +40,7 @@ async fn a_snapshot_tells_all_it_knows_in_plain_numbers() {
             "retry_in_ms": 45_000,
             "counters": {
                 "succeeded": 1, "failed": 5, "throttled": 0, "declined": 0, "cancelled": 0,
-                "late": 0, "refused": 1, "probes": 0, "expired_probes": 0, "trips": 1,
+                "late": 0, "rejected": 1, "probes": 0, "expired_probes": 0, "trips": 1,
             },
         }),
     );
@@ -48,7 +48,7 @@ async fn a_snapshot_tells_all_it_knows_in_plain_numbers() {
 
 #[tokio::test(start_paused = true)]
 async fn the_time_in_half_open_begins_when_the_open_time_ends() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     advance(OPEN + Duration::from_secs(3)).await;
     let snapshot = breaker.snapshot();
@@ -57,12 +57,12 @@ async fn the_time_in_half_open_begins_when_the_open_time_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn forced_open_it_refuses_until_released_and_then_probes() {
-    let (breaker, service, _handle) = original();
+async fn forced_open_it_rejects_until_released_and_then_probes() {
+    let (breaker, service, _handle) = classic();
     breaker.force_open();
     advance(OPEN * 1_000).await;
-    let refused = refusal(call(&service).await);
-    assert_eq!(refused.to_string(), "circuit breaker `E2B` is open: an operator forced it");
+    let rejected = rejection(call(&service).await);
+    assert_eq!(rejected.to_string(), "circuit breaker `E2B` is open: an operator forced it");
     assert!(breaker.snapshot().forced);
 
     breaker.release();
@@ -73,7 +73,7 @@ async fn forced_open_it_refuses_until_released_and_then_probes() {
 
 #[tokio::test(start_paused = true)]
 async fn forced_closed_it_lets_everything_through_until_released() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     breaker.force_closed();
     trip(&service, &handle).await;
     trip(&service, &handle).await;
@@ -88,7 +88,7 @@ async fn forced_closed_it_lets_everything_through_until_released() {
 
 #[tokio::test(start_paused = true)]
 async fn releasing_what_was_not_forced_does_nothing() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     breaker.release();
     assert_eq!(breaker.state(), State::Open);
@@ -96,7 +96,7 @@ async fn releasing_what_was_not_forced_does_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reset_closes_it_and_keeps_the_counters() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     breaker.reset();
     assert_eq!(breaker.state(), State::Closed);
@@ -108,13 +108,13 @@ async fn a_reset_closes_it_and_keeps_the_counters() {
 
 /// Stands in for a waiting room: it takes and gives back under a lock that it also takes when told
 /// of a change.
-struct Room {
+struct AdmissionControl {
     breaker: CircuitBreaker,
     lock: Mutex<()>,
     told: AtomicU32,
 }
 
-impl Room {
+impl AdmissionControl {
     fn watching(breaker: &CircuitBreaker) -> Arc<Self> {
         let room = Arc::new(Self {
             breaker: breaker.clone(),
@@ -128,17 +128,17 @@ impl Room {
 
     fn take(&self) -> Take<<CircuitBreaker as Gate>::Token> {
         let _inside = self.lock.try_lock().expect("the room is not called under its own lock");
-        self.breaker.take(&Asked::default(), TokioClock.now())
+        self.breaker.take(&RequestInfo::default(), TokioClock.now())
     }
 
     fn give_back(&self, token: <CircuitBreaker as Gate>::Token) {
         let _inside = self.lock.try_lock().expect("the room is not called under its own lock");
-        self.breaker.give_back(&Asked::default(), token);
+        self.breaker.give_back(&RequestInfo::default(), token);
     }
 
     fn settle(&self, token: <CircuitBreaker as Gate>::Token, verdict: Verdict) {
         let now = TokioClock.now();
-        self.breaker.settle(&Asked::default(), token, &Settlement::new(verdict, now, now));
+        self.breaker.settle(&RequestInfo::default(), token, &Completion::new(verdict, now, now));
     }
 
     fn token(&self) -> <CircuitBreaker as Gate>::Token {
@@ -154,7 +154,7 @@ impl Room {
     }
 }
 
-impl Changed for Room {
+impl Subscriber for AdmissionControl {
     fn changed(&self) {
         let _inside = self.lock.try_lock().expect("not told from take or give_back");
         // A gate that held its own lock now would never return from this.
@@ -165,8 +165,8 @@ impl Changed for Room {
 
 #[tokio::test(start_paused = true)]
 async fn watchers_are_told_of_every_change_that_no_instant_told_of_and_of_nothing_else() {
-    let breaker = Config::original("E2B").successes(2).build().unwrap();
-    let room = Room::watching(&breaker);
+    let breaker = Config::classic("E2B").successes(2).build().unwrap();
+    let room = AdmissionControl::watching(&breaker);
     for _ in 1..FAILURES {
         let token = room.token();
         room.settle(token, Verdict::unknown());
@@ -198,8 +198,8 @@ async fn watchers_are_told_of_every_change_that_no_instant_told_of_and_of_nothin
 
 #[tokio::test(start_paused = true)]
 async fn a_breaker_that_holds_tells_when_the_next_probe_is_due() {
-    let breaker = Config::original("E2B").when_open(WhenOpen::Hold).build().unwrap();
-    let room = Room::watching(&breaker);
+    let breaker = Config::classic("E2B").when_open(WhenOpen::Hold).build().unwrap();
+    let room = AdmissionControl::watching(&breaker);
     let opened = TokioClock.now();
     for _ in 0..FAILURES {
         let token = room.token();
@@ -216,21 +216,21 @@ async fn a_breaker_that_holds_tells_when_the_next_probe_is_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_are_counted_wherever_they_are_made() {
-    let (breaker, service, handle) = original();
+async fn rejections_are_counted_wherever_they_are_made() {
+    let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     for _ in 0..3 {
-        refusal(call(&service).await);
+        rejection(call(&service).await);
     }
-    assert!(matches!(breaker.take(&Asked::default(), TokioClock.now()), Take::Refuse(_)));
-    assert_eq!(breaker.snapshot().counters.refused, 4);
+    assert!(matches!(breaker.take(&RequestInfo::default(), TokioClock.now()), Take::Reject(_)));
+    assert_eq!(breaker.snapshot().counters.rejected, 4);
 }
 
 #[tokio::test(start_paused = true)]
 async fn on_the_way_back_watchers_are_told_whenever_somebody_may_have_been_kept_waiting() {
-    let config = Config::original("E2B").ramp(3);
+    let config = Config::classic("E2B").ramp(3);
     let breaker = config.build().unwrap();
-    let room = Room::watching(&breaker);
+    let room = AdmissionControl::watching(&breaker);
     for _ in 0..FAILURES {
         let token = room.token();
         room.settle(token, Verdict::unknown());
@@ -242,7 +242,7 @@ async fn on_the_way_back_watchers_are_told_whenever_somebody_may_have_been_kept_
     assert_eq!(room.told(), 1, "it has closed");
 
     let [one, two] = [(); 2].map(|()| room.token());
-    assert!(matches!(room.take(), Take::NotBefore(..)), "held, although it refuses while open");
+    assert!(matches!(room.take(), Take::NotBefore(..)), "held, although it rejects while open");
     room.settle(one, Verdict::success());
     assert_eq!(room.told(), 1, "two places are free");
     room.settle(two, Verdict::success());
@@ -260,19 +260,21 @@ fn no_answer_is_counted_twice_or_not_at_all_however_many_threads_count() {
             scope.spawn(|| {
                 for call in 0..10_000 {
                     let now = TokioClock.now();
-                    let Take::Open(token) = breaker.take(&Asked::default(), now) else { continue };
+                    let Take::Open(token) = breaker.take(&RequestInfo::default(), now) else {
+                        continue;
+                    };
                     let verdict = match call % 10 {
                         0 => Verdict::unknown(),
                         1 => Verdict::permanent(),
                         _ => Verdict::success(),
                     };
-                    let settlement = Settlement::new(verdict, now, now);
-                    breaker.settle(&Asked::default(), token, &settlement);
+                    let settlement = Completion::new(verdict, now, now);
+                    breaker.settle(&RequestInfo::default(), token, &settlement);
                 }
             });
         }
     });
     let counters = breaker.snapshot().counters;
     let counted = [counters.succeeded, counters.declined, counters.failed, counters.late];
-    assert_eq!(counted.iter().sum::<u64>() + counters.refused, 40_000);
+    assert_eq!(counted.iter().sum::<u64>() + counters.rejected, 40_000);
 }

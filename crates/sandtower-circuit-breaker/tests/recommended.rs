@@ -8,10 +8,10 @@ mod support;
 use std::time::Duration;
 
 use sandtower_circuit_breaker::{CircuitBreaker, Config, State, Token, Trip};
-use sandtower_core::{Asked, Clock, Effect, Gate, Reason, Seed, Settlement, Take, Verdict};
+use sandtower_core::{Clock, Completion, Effect, Gate, Reason, RequestInfo, Seed, Take, Verdict};
 use sandtower_testkit::Answer;
 use sandtower_time::TokioClock;
-use support::{call, configured, is_probing, refusal, settle};
+use support::{call, configured, is_probing, rejection, settle};
 use tokio::time::{advance, sleep};
 use tower::ServiceExt;
 
@@ -19,15 +19,15 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Asks the gate; `None` if it says no.
 fn take(breaker: &CircuitBreaker) -> Option<Token> {
-    match breaker.take(&Asked::default(), TokioClock.now()) {
+    match breaker.take(&RequestInfo::default(), TokioClock.now()) {
         Take::Open(token) => Some(token),
-        Take::NotBefore(..) | Take::Refuse(_) => None,
+        Take::NotBefore(..) | Take::Reject(_) => None,
     }
 }
 
 fn end(breaker: &CircuitBreaker, token: Token, verdict: Verdict) {
     let now = TokioClock.now();
-    breaker.settle(&Asked::default(), token, &Settlement::new(verdict, now, now));
+    breaker.settle(&RequestInfo::default(), token, &Completion::new(verdict, now, now));
 }
 
 /// One call a second that fails, until it is open.
@@ -61,7 +61,7 @@ async fn seven_failures_and_a_second_open_it_at_any_rate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_tells_how_many_calls_failed_since_all_was_well() {
+async fn a_rejection_tells_how_many_calls_failed_since_all_was_well() {
     let (_, service, handle) = configured(Config::new("E2B"));
     for good in [true, true, false, false, true, false, false, false, false, false] {
         handle.set_answers(move |_, _| if good { Answer::ok(7) } else { Answer::err("down") });
@@ -70,7 +70,7 @@ async fn a_refusal_tells_how_many_calls_failed_since_all_was_well() {
     }
     handle.set_answers(|_, _| Answer::err("down"));
     let _ = call(&service).await;
-    assert_eq!(refusal(call(&service).await).reason(), Reason::Open { failed: 8, of: 9 });
+    assert_eq!(rejection(call(&service).await).reason(), Reason::Open { failed: 8, of: 9 });
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,13 +143,15 @@ async fn after_it_closed_the_load_doubles_with_each_round_of_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_no_on_the_way_back_is_an_instant_even_for_calls_that_would_rather_be_refused() {
+async fn a_no_on_the_way_back_is_an_instant_even_for_calls_that_would_rather_be_rejected() {
     let breaker = Config::new("E2B").lease(20 * SECOND).build().unwrap();
     trip(&breaker).await;
     probe(&breaker, Verdict::success()).await;
     let _lost = [(); 2].map(|()| take(&breaker).expect("two places"));
     let now = TokioClock.now();
-    let Take::NotBefore(at, why) = breaker.take(&Asked::default(), now) else { panic!("wait") };
+    let Take::NotBefore(at, why) = breaker.take(&RequestInfo::default(), now) else {
+        panic!("wait")
+    };
     assert_eq!((at, why.reason()), (now + 20 * SECOND, Reason::Probing));
     assert!(breaker.peek(&TokioClock).is_none(), "places are free again and again");
 
@@ -159,7 +161,7 @@ async fn a_no_on_the_way_back_is_an_instant_even_for_calls_that_would_rather_be_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_refuses_on_the_way_back_and_says_how_long_answers_take() {
+async fn a_layer_rejects_on_the_way_back_and_says_how_long_answers_take() {
     let (breaker, service, handle) = configured(Config::new("E2B"));
     trip(&breaker).await;
     handle.set_answers(|_, _| Answer::ok(7).after(3 * SECOND));
@@ -167,8 +169,8 @@ async fn a_layer_refuses_on_the_way_back_and_says_how_long_answers_take() {
     call(&service).await.unwrap();
     let out = [(); 2].map(|()| tokio::spawn(service.clone().oneshot(1)));
     settle().await;
-    let refused = refusal(call(&service).await);
-    assert_eq!((refused.reason(), refused.retry_after()), (Reason::Probing, Some(3 * SECOND)));
+    let rejected = rejection(call(&service).await);
+    assert_eq!((rejected.reason(), rejected.retry_after()), (Reason::Probing, Some(3 * SECOND)));
     for sent in out {
         sent.await.unwrap().unwrap();
     }
@@ -230,7 +232,7 @@ async fn in_the_layer_nobody_stampedes_a_service_that_has_just_come_back() {
     for caller in callers {
         match caller.await.unwrap() {
             Ok(_) => served += 1,
-            refused => assert!(is_probing(refused)),
+            rejected => assert!(is_probing(rejected)),
         }
     }
     assert_eq!(served, 2);

@@ -9,7 +9,9 @@ use std::time::Duration;
 use sandtower_circuit_breaker::{
     CircuitBreakerLayer, CircuitBreakers, Config, ScopedToken, Scopes, State,
 };
-use sandtower_core::{Asked, BoxError, Clock, Gate, Scope, Settlement, Take, Verdict, classify_fn};
+use sandtower_core::{
+    BoxError, Clock, Completion, Gate, RequestInfo, Scope, Take, Verdict, classify_fn,
+};
 use sandtower_testkit::{Answer, Mock, Readiness};
 use sandtower_time::TokioClock;
 use serde_json::json;
@@ -17,25 +19,25 @@ use support::{FAILURES, OPEN};
 use tokio::time::advance;
 use tower::{Layer, ServiceExt};
 
-fn original(most: usize) -> CircuitBreakers {
-    CircuitBreakers::new(Config::original("E2B"), Scopes::new(most)).unwrap()
+fn classic(most: usize) -> CircuitBreakers {
+    CircuitBreakers::new(Config::classic("E2B"), Scopes::new(most)).unwrap()
 }
 
-fn asked(scope: u64) -> Asked {
-    Asked::default().scope(Scope::new(scope))
+fn info(scope: u64) -> RequestInfo {
+    RequestInfo::default().scope(Scope::new(scope))
 }
 
 fn take(breakers: &CircuitBreakers, scope: u64) -> Option<ScopedToken> {
-    match breakers.take(&asked(scope), TokioClock.now()) {
+    match breakers.take(&info(scope), TokioClock.now()) {
         Take::Open(token) => Some(token),
-        Take::NotBefore(..) | Take::Refuse(_) => None,
+        Take::NotBefore(..) | Take::Reject(_) => None,
     }
 }
 
 fn call(breakers: &CircuitBreakers, scope: u64, verdict: Verdict) {
     let now = TokioClock.now();
     if let Some(token) = take(breakers, scope) {
-        breakers.settle(&asked(scope), token, &Settlement::new(verdict, now, now));
+        breakers.settle(&info(scope), token, &Completion::new(verdict, now, now));
     }
 }
 
@@ -45,9 +47,9 @@ fn trip(breakers: &CircuitBreakers, scope: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn one_dead_region_does_not_close_the_others() {
-    let breakers = original(10);
+    let breakers = classic(10);
     let by_scope = classify_fn(
-        |request: &u64| asked(*request),
+        |request: &u64| info(*request),
         |result: Result<&u64, &BoxError>| match result {
             Ok(_) => Verdict::success(),
             Err(_) => Verdict::unknown(),
@@ -73,7 +75,7 @@ async fn one_dead_region_does_not_close_the_others() {
 
 #[tokio::test(start_paused = true)]
 async fn silent_scopes_are_forgotten_open_or_not_but_not_what_an_operator_forced() {
-    let breakers = original(10);
+    let breakers = classic(10);
     call(&breakers, 1, Verdict::success());
     trip(&breakers, 2);
     breakers.of(Scope::new(3)).force_open();
@@ -88,7 +90,7 @@ async fn silent_scopes_are_forgotten_open_or_not_but_not_what_an_operator_forced
 
 #[tokio::test(start_paused = true)]
 async fn a_newcomer_beyond_the_most_takes_the_place_of_the_longest_silent_that_is_well() {
-    let breakers = original(3);
+    let breakers = classic(3);
     for scope in [1, 2, 3] {
         advance(Duration::from_secs(1)).await;
         call(&breakers, scope, Verdict::success());
@@ -102,7 +104,7 @@ async fn a_newcomer_beyond_the_most_takes_the_place_of_the_longest_silent_that_i
 
 #[tokio::test(start_paused = true)]
 async fn when_all_are_in_trouble_newcomers_share_one_more_and_the_table_does_not_grow() {
-    let breakers = original(3);
+    let breakers = classic(3);
     (1..=3).for_each(|scope| trip(&breakers, scope));
     for scope in 4..1_000 {
         call(&breakers, scope, Verdict::unknown());
@@ -115,7 +117,7 @@ async fn when_all_are_in_trouble_newcomers_share_one_more_and_the_table_does_not
 
 #[tokio::test(start_paused = true)]
 async fn however_many_scopes_come_the_most_is_never_exceeded() {
-    let breakers = original(100);
+    let breakers = classic(100);
     for scope in 0..10_000 {
         let verdict = if scope % 7 == 0 { Verdict::unknown() } else { Verdict::success() };
         call(&breakers, scope, verdict);
@@ -126,17 +128,17 @@ async fn however_many_scopes_come_the_most_is_never_exceeded() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_of_a_scope_that_was_forgotten_comes_back_all_the_same() {
-    let breakers = original(1);
+    let breakers = classic(1);
     let token = take(&breakers, 1).unwrap();
     call(&breakers, 2, Verdict::success());
     let now = TokioClock.now();
-    breakers.settle(&asked(1), token, &Settlement::new(Verdict::unknown(), now, now));
+    breakers.settle(&info(1), token, &Completion::new(Verdict::unknown(), now, now));
     assert_eq!(breakers.of(Scope::new(1)).snapshot().recent_failures, 0, "it began anew");
 }
 
 #[tokio::test(start_paused = true)]
 async fn failures_to_become_ready_count_for_every_scope() {
-    let breakers = original(10);
+    let breakers = classic(10);
     call(&breakers, 1, Verdict::success());
     call(&breakers, 2, Verdict::success());
     let (mock, handle) = Mock::<u64, u64>::always(7);
@@ -150,9 +152,9 @@ async fn failures_to_become_ready_count_for_every_scope() {
 }
 
 #[test]
-fn nonsense_is_refused() {
+fn nonsense_is_rejected() {
     let wrong =
-        |scopes| CircuitBreakers::new(Config::original("E2B"), scopes).unwrap_err().to_string();
+        |scopes| CircuitBreakers::new(Config::classic("E2B"), scopes).unwrap_err().to_string();
     assert_eq!(
         wrong(Scopes::new(0)),
         "no scope may have a breaker of its own; let 1 or more, or use one breaker",
@@ -165,7 +167,7 @@ fn nonsense_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_is_that_of_the_breaker_with_its_scope() {
-    let breakers = original(1);
+    let breakers = classic(1);
     call(&breakers, 9, Verdict::success());
     let value = serde_json::to_value(&breakers.snapshots()[0]).unwrap();
     assert_eq!((&value["scope"], &value["state"]), (&json!(9), &json!("closed")));

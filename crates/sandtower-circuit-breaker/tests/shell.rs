@@ -6,10 +6,13 @@ mod support;
 use std::time::Duration;
 
 use sandtower_circuit_breaker::{CircuitBreaker, CircuitBreakerLayer, Config, Cusum, State, Trip};
-use sandtower_core::{Asked, BoxError, Effect, Reason, Verdict, classify_fn, verdict_of_error};
+use sandtower_core::{
+    BoxError, Effect, Reason, RequestInfo, Verdict, classify_fn, verdict_of_error,
+};
 use sandtower_testkit::{Answer, Mock, Readiness};
 use support::{
-    FAILURES, LEASE, OPEN, call, configured, is_probing, original, poll_once, refusal, settle, trip,
+    FAILURES, LEASE, OPEN, call, classic, configured, is_probing, poll_once, rejection, settle,
+    trip,
 };
 use tokio::time::{advance, sleep, timeout};
 use tower::{Layer, Service as _, ServiceExt};
@@ -17,14 +20,14 @@ use tower::{Layer, Service as _, ServiceExt};
 const MOMENT: Duration = Duration::from_millis(1);
 
 #[tokio::test(start_paused = true)]
-async fn it_opens_refuses_at_once_probes_and_closes() {
-    let (breaker, service, handle) = original();
+async fn it_opens_rejects_at_once_probes_and_closes() {
+    let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     assert_eq!(breaker.state(), State::Open);
 
-    let refused = refusal(call(&service).await);
+    let rejected = rejection(call(&service).await);
     assert_eq!(
-        refused.to_string(),
+        rejected.to_string(),
         "circuit breaker `E2B` is open: the last 5 calls failed; retry in 60 s",
     );
     assert_eq!(handle.counts().calls, FAILURES, "nothing reaches the service");
@@ -37,30 +40,30 @@ async fn it_opens_refuses_at_once_probes_and_closes() {
 
 #[tokio::test(start_paused = true)]
 async fn its_time_is_the_paused_clocks() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     advance(OPEN - MOMENT).await;
     assert_eq!(breaker.state(), State::Open);
-    assert_eq!(refusal(call(&service).await).retry_after(), Some(MOMENT));
+    assert_eq!(rejection(call(&service).await).retry_after(), Some(MOMENT));
     advance(MOMENT).await;
     assert_eq!(breaker.state(), State::HalfOpen);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_fails_opens_it_again_for_the_whole_time() {
-    let (_, service, handle) = original();
+    let (_, service, handle) = classic();
     trip(&service, &handle).await;
     advance(OPEN).await;
     handle.set_answers(|_, _| Answer::err("still down"));
     assert_eq!(call(&service).await.unwrap_err().to_string(), "still down");
-    let refused = refusal(call(&service).await);
-    assert_eq!(refused.reason(), Reason::Open { failed: 6, of: 6 });
-    assert_eq!(refused.retry_after(), Some(OPEN));
+    let rejected = rejection(call(&service).await);
+    assert_eq!(rejected.reason(), Reason::Open { failed: 6, of: 6 });
+    assert_eq!(rejected.retry_after(), Some(OPEN));
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_many_probes_must_succeed_as_configured() {
-    let (breaker, service, handle) = configured(Config::original("E2B").successes(2));
+    let (breaker, service, handle) = configured(Config::classic("E2B").successes(2));
     trip(&service, &handle).await;
     advance(OPEN).await;
     call(&service).await.unwrap();
@@ -73,33 +76,33 @@ async fn as_many_probes_must_succeed_as_configured() {
 async fn the_server_may_ask_for_more_time_but_not_for_ever() {
     let asks = |wait: u64| {
         classify_fn(
-            |_: &u64| Asked::default(),
+            |_: &u64| RequestInfo::default(),
             move |_: Result<&u64, &BoxError>| {
                 Verdict::transient(Effect::None).retry_after(Duration::from_secs(wait))
             },
         )
     };
     for (asked, waited) in [(2, 60), (90, 90), (86_400, 300)] {
-        let layer = CircuitBreakerLayer::try_from(Config::original("E2B")).unwrap();
+        let layer = CircuitBreakerLayer::try_from(Config::classic("E2B")).unwrap();
         let layer = layer.classify(asks(asked));
         let (mock, _handle) = Mock::always(7);
         let service = layer.layer(mock);
         for _ in 0..FAILURES {
             service.clone().oneshot(1).await.unwrap();
         }
-        let refused = refusal(service.clone().oneshot(1).await);
-        assert_eq!(refused.retry_after(), Some(Duration::from_secs(waited)), "asked: {asked} s");
+        let rejected = rejection(service.clone().oneshot(1).await);
+        assert_eq!(rejected.retry_after(), Some(Duration::from_secs(waited)), "asked: {asked} s");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn all_services_of_a_layer_share_its_breaker() {
-    let layer = CircuitBreakerLayer::try_from(Config::original("E2B")).unwrap();
+    let layer = CircuitBreakerLayer::try_from(Config::classic("E2B")).unwrap();
     let (dead, dead_handle) = Mock::always(7);
     let (well, well_handle) = Mock::always(7);
     let (dead, well) = (layer.layer(dead), layer.clone().layer(well));
     trip(&dead, &dead_handle).await;
-    refusal(call(&well).await);
+    rejection(call(&well).await);
     assert_eq!(well_handle.counts().calls, 0);
 }
 
@@ -107,16 +110,16 @@ async fn all_services_of_a_layer_share_its_breaker() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_hangs_is_void_when_its_lease_expires() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     advance(OPEN).await;
     handle.set_answers(|_, _| Answer::Hang);
     let hung = tokio::spawn(service.clone().oneshot(1));
     settle().await;
 
-    let refused = refusal(call(&service).await);
+    let rejected = rejection(call(&service).await);
     assert_eq!(
-        refused.to_string(),
+        rejected.to_string(),
         "circuit breaker `E2B` is testing whether the service recovered; retry in 60 s",
     );
     handle.set_answers(|_, _| Answer::ok(7));
@@ -129,7 +132,7 @@ async fn a_probe_that_hangs_is_void_when_its_lease_expires() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_its_caller_drops_frees_its_place_at_once() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     advance(OPEN).await;
     handle.set_answers(|_, _| Answer::Hang);
@@ -142,7 +145,7 @@ async fn a_probe_that_its_caller_drops_frees_its_place_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_hangs_takes_no_place_once_it_has_opened_again() {
     let open = Duration::from_secs(1);
-    let (_, service, handle) = configured(Config::original("E2B").probes(2).open_for(open));
+    let (_, service, handle) = configured(Config::classic("E2B").probes(2).open_for(open));
     trip(&service, &handle).await;
     advance(open).await;
     handle.set_answers(|_, _| Answer::Hang);
@@ -165,7 +168,7 @@ async fn a_probe_that_hangs_takes_no_place_once_it_has_opened_again() {
 
 #[tokio::test(start_paused = true)]
 async fn half_open_admits_exactly_as_many_probes_as_configured() {
-    let (_, service, handle) = configured(Config::original("E2B").probes(3));
+    let (_, service, handle) = configured(Config::classic("E2B").probes(3));
     trip(&service, &handle).await;
     advance(OPEN).await;
     handle.set_answers(|_, _| Answer::ok(7).after(Duration::from_secs(1)));
@@ -174,7 +177,7 @@ async fn half_open_admits_exactly_as_many_probes_as_configured() {
     for caller in callers {
         match caller.await.unwrap() {
             Ok(_) => served += 1,
-            refused => assert!(is_probing(refused)),
+            rejected => assert!(is_probing(rejected)),
         }
     }
     assert_eq!(served, 3);
@@ -183,7 +186,7 @@ async fn half_open_admits_exactly_as_many_probes_as_configured() {
 
 #[tokio::test(start_paused = true)]
 async fn of_many_clones_that_are_ready_in_half_open_one_goes_and_the_others_stay_usable() {
-    let (_, service, handle) = original();
+    let (_, service, handle) = classic();
     trip(&service, &handle).await;
     advance(OPEN).await;
     let mut clones: Vec<_> = (0..20).map(|_| service.clone()).collect();
@@ -196,7 +199,7 @@ async fn of_many_clones_that_are_ready_in_half_open_one_goes_and_the_others_stay
     for answer in answers {
         match answer.await.unwrap() {
             Ok(_) => served += 1,
-            refused => assert!(is_probing(refused)),
+            rejected => assert!(is_probing(rejected)),
         }
     }
     assert_eq!(served, 1);
@@ -207,7 +210,7 @@ async fn of_many_clones_that_are_ready_in_half_open_one_goes_and_the_others_stay
 
 #[tokio::test(start_paused = true)]
 async fn while_its_probes_are_out_nobody_takes_anything_below() {
-    let (_, service, handle) = original();
+    let (_, service, handle) = classic();
     trip(&service, &handle).await;
     advance(OPEN).await;
     handle.set_answers(|_, _| Answer::Hang);
@@ -224,7 +227,7 @@ async fn while_its_probes_are_out_nobody_takes_anything_below() {
 #[tokio::test(start_paused = true)]
 async fn late_results_from_before_the_trip_neither_close_nor_reopen_it() {
     for late in [|| Answer::ok(7), || Answer::err("down")] {
-        let (breaker, service, handle) = original();
+        let (breaker, service, handle) = classic();
         handle.set_answers(move |_, _| late().after(OPEN + Duration::from_secs(1)));
         let sent = tokio::spawn(service.clone().oneshot(1));
         settle().await;
@@ -242,7 +245,7 @@ async fn late_results_from_before_the_trip_neither_close_nor_reopen_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_is_out_during_a_reset_changes_nothing_any_more() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     advance(OPEN).await;
     handle.set_answers(|_, _| Answer::err("down").after(Duration::from_secs(1)));
@@ -259,7 +262,7 @@ async fn a_probe_that_is_out_during_a_reset_changes_nothing_any_more() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_dropped_by_an_outer_time_out_count() {
-    let (breaker, service, handle) = configured(Config::original("E2B").expected(OPEN / 2));
+    let (breaker, service, handle) = configured(Config::classic("E2B").expected(OPEN / 2));
     handle.set_answers(|_, _| Answer::Hang);
     for _ in 0..FAILURES {
         timeout(OPEN / 2, call(&service)).await.unwrap_err();
@@ -269,7 +272,7 @@ async fn calls_dropped_by_an_outer_time_out_count() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_dropped_before_the_expected_time_tell_nothing() {
-    let (breaker, service, handle) = configured(Config::original("E2B").expected(OPEN / 2));
+    let (breaker, service, handle) = configured(Config::classic("E2B").expected(OPEN / 2));
     handle.set_answers(|_, _| Answer::Hang);
     for _ in 0..10 * FAILURES {
         timeout(OPEN / 2 - MOMENT, call(&service)).await.unwrap_err();
@@ -280,18 +283,18 @@ async fn calls_dropped_before_the_expected_time_tell_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn failures_to_become_ready_count() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     handle.set_readiness(|_| Readiness::Err("no connection".into()));
     for _ in 0..FAILURES {
         assert_eq!(call(&service).await.unwrap_err().to_string(), "no connection");
     }
     assert_eq!(breaker.state(), State::Open);
-    refusal(call(&service).await);
+    rejection(call(&service).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_does_not_become_ready_for_its_probe_opens_it_again() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     advance(OPEN).await;
     handle.set_readiness(|_| Readiness::Err("no connection".into()));
@@ -302,8 +305,8 @@ async fn a_service_that_does_not_become_ready_for_its_probe_opens_it_again() {
 // Who waits below when it opens.
 
 #[tokio::test(start_paused = true)]
-async fn callers_that_wait_for_readiness_below_are_woken_and_refused_when_it_opens() {
-    let (breaker, service, handle) = original();
+async fn callers_that_wait_for_readiness_below_are_woken_and_rejected_when_it_opens() {
+    let (breaker, service, handle) = classic();
     handle.set_readiness(|_| Readiness::Pending);
     let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(service.clone().oneshot(1))).collect();
     settle().await;
@@ -311,24 +314,24 @@ async fn callers_that_wait_for_readiness_below_are_woken_and_refused_when_it_ope
     breaker.force_open();
     for caller in waiting {
         let answer = timeout(OPEN, caller).await.expect("it is woken");
-        assert_eq!(refusal(answer.unwrap()).reason(), Reason::ForcedOpen);
+        assert_eq!(rejection(answer.unwrap()).reason(), Reason::ForcedOpen);
     }
     assert_eq!(handle.counts().calls, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_refuses_at_once_although_the_service_below_is_pending() {
-    let (_, service, handle) = original();
+async fn it_rejects_at_once_although_the_service_below_is_pending() {
+    let (_, service, handle) = classic();
     trip(&service, &handle).await;
     handle.set_readiness(|_| Readiness::Pending);
     let polls = handle.counts().readiness_polls;
-    refusal(poll_once(call(&service)).await.expect("no wait"));
+    rejection(poll_once(call(&service)).await.expect("no wait"));
     assert_eq!(handle.counts().readiness_polls, polls);
 }
 
 #[tokio::test(start_paused = true)]
 async fn attempts_that_were_sent_are_left_alone_when_it_opens() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     handle.set_answers(|_, _| Answer::ok(8).after(Duration::from_secs(1)));
     let sent = tokio::spawn(service.clone().oneshot(1));
     sleep(MOMENT).await;
@@ -341,7 +344,7 @@ async fn attempts_that_were_sent_are_left_alone_when_it_opens() {
 
 #[tokio::test(start_paused = true)]
 async fn it_closes_however_rarely_it_is_called() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     advance(Duration::from_secs(24 * 60 * 60)).await;
     call(&service).await.unwrap();
@@ -350,7 +353,7 @@ async fn it_closes_however_rarely_it_is_called() {
 
 #[tokio::test(start_paused = true)]
 async fn after_ten_thousand_successes_it_opens_as_soon_as_after_none() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     for _ in 0..10_000 {
         call(&service).await.unwrap();
     }
@@ -361,7 +364,7 @@ async fn after_ten_thousand_successes_it_opens_as_soon_as_after_none() {
 
 #[tokio::test(start_paused = true)]
 async fn failures_that_come_together_do_not_put_off_the_next_probe() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     for second in 1..=20 {
         handle.set_answers(move |_, _| Answer::err("down").after(Duration::from_secs(second)));
         tokio::spawn(service.clone().oneshot(1));
@@ -401,14 +404,14 @@ async fn times_below_a_second_are_as_good_as_any() {
 #[tokio::test(start_paused = true)]
 async fn a_service_that_asks_for_fewer_calls_never_trips_it_but_fails_its_probe() {
     let throttles = classify_fn(
-        |_: &u64| Asked::default(),
+        |_: &u64| RequestInfo::default(),
         |result: Result<&u64, &BoxError>| match result {
             Ok(429) => Verdict::throttled(),
             Ok(_) => Verdict::success(),
             Err(_) => Verdict::unknown(),
         },
     );
-    let layer = CircuitBreakerLayer::new(CircuitBreaker::original("E2B")).classify(throttles);
+    let layer = CircuitBreakerLayer::new(CircuitBreaker::classic("E2B")).classify(throttles);
     let (mock, handle) = Mock::always(429);
     let service = layer.layer(mock);
     for _ in 0..100 {
@@ -427,13 +430,13 @@ async fn a_service_that_asks_for_fewer_calls_never_trips_it_but_fails_its_probe(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_not_retried_and_counts_nowhere() {
-    let (breaker, service, handle) = original();
+async fn a_rejection_is_not_retried_and_counts_nowhere() {
+    let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     let error = call(&service).await.unwrap_err();
-    assert_eq!(verdict_of_error(&*error), Some(Verdict::refused()));
+    assert_eq!(verdict_of_error(&*error), Some(Verdict::rejected()));
 
-    let outer = CircuitBreaker::original("outer");
+    let outer = CircuitBreaker::classic("outer");
     let outermost = CircuitBreakerLayer::new(outer.clone()).layer(service);
     for _ in 0..10 * FAILURES {
         outermost.clone().oneshot(1).await.unwrap_err();

@@ -7,12 +7,12 @@ use std::time::Duration;
 use sandtower_circuit_breaker::{CircuitBreaker, State};
 use sandtower_core::Outcome;
 use serde_json::json;
-use support::{OPEN, call, original, poll_once, settle, trip};
+use support::{OPEN, call, classic, poll_once, settle, trip};
 use tokio::time::advance;
 
 #[tokio::test(start_paused = true)]
 async fn the_history_tells_what_happened_when_and_why() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     advance(OPEN + Duration::from_secs(2)).await;
     call(&service).await.unwrap();
@@ -38,7 +38,7 @@ async fn the_history_tells_what_happened_when_and_why() {
 
 #[test]
 fn the_history_is_bounded() {
-    let breaker = CircuitBreaker::original("E2B");
+    let breaker = CircuitBreaker::classic("E2B");
     (0..1_000).for_each(|_| breaker.force_open());
     let numbers: Vec<_> = breaker.history().iter().map(|moved| moved.number).collect();
     assert_eq!(numbers, (937..=1_000).collect::<Vec<_>>());
@@ -46,7 +46,7 @@ fn the_history_is_bounded() {
 
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_is_woken_and_told_each_transition_once() {
-    let (breaker, service, handle) = original();
+    let (breaker, service, handle) = classic();
     let mut transitions = breaker.subscribe();
     assert!(poll_once(transitions.wait()).await.is_none());
     let told = tokio::spawn(async move {
@@ -68,7 +68,7 @@ async fn a_subscriber_is_woken_and_told_each_transition_once() {
 
 #[test]
 fn a_slow_subscriber_is_told_how_many_it_missed() {
-    let breaker = CircuitBreaker::original("E2B");
+    let breaker = CircuitBreaker::classic("E2B");
     let mut transitions = breaker.subscribe();
     (0..100).for_each(|_| breaker.force_open());
     let told = transitions.try_next().unwrap();
@@ -79,7 +79,7 @@ fn a_slow_subscriber_is_told_how_many_it_missed() {
 
 #[test]
 fn a_subscriber_hears_nothing_from_before_it_came_and_costs_others_nothing() {
-    let breaker = CircuitBreaker::original("E2B");
+    let breaker = CircuitBreaker::classic("E2B");
     breaker.force_open();
     let (mut one, mut other) = (breaker.subscribe(), breaker.subscribe());
     assert!(one.try_next().is_none());

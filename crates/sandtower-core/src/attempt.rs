@@ -29,7 +29,7 @@ impl Attempt {
 /// of any crate.
 pub trait Resend<Req> {
     /// A second request like the first; `None` if it cannot be sent twice: it is then sent once,
-    /// never refused. Asked before the first is sent, and again of that copy when another attempt is
+    /// never rejected. Asked before the first is sent, and again of that copy when another attempt is
     /// decided on.
     fn copy(&self, request: &Req) -> Option<Req>;
 
@@ -59,7 +59,7 @@ impl<Req> Resend<Req> for SendOnce {
 }
 
 /// How a request carries when its call arrived and when its caller stops caring, so that the
-/// classifiers of layers below can [tell it](crate::Asked).
+/// classifiers of layers below can [tell it](crate::RequestInfo).
 pub trait SetDeadline<Req: ?Sized> {
     /// Writes both on `request`.
     fn set_deadline(&self, request: &mut Req, arrived: Tick, deadline: Tick);

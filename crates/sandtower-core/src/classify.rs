@@ -1,33 +1,33 @@
-use crate::{Asked, Asks, BoxError, Ending, Verdict, error::verdict_of_error};
+use crate::{BoxError, EndOfStream, HasInfo, RequestInfo, Verdict, error::verdict_of_error};
 
 /// Tells what a request asks, and who will judge its answer.
 ///
 /// Classification has two steps, since an answer alone does not say what was asked: the request is
-/// looked at before it is sent, and the [`Judge`] made from it looks at what comes back. Every layer
+/// looked at before it is sent, and the [`ClassifyResponse`] made from it looks at what comes back. Every layer
 /// of a stack classifies for itself, so keep both steps cheap and free of allocation.
 pub trait Classify<Req: ?Sized> {
-    /// Judges the answer to one request: a [`Judge`] for the response type at hand.
-    type Judge;
+    /// Judges the answer to one request: a [`ClassifyResponse`] for the response type at hand.
+    type Classifier;
 
     /// What `request` asks.
-    fn ask(&self, request: &Req) -> Self::Judge;
+    fn classify(&self, request: &Req) -> Self::Classifier;
 }
 
 /// Judges the answer to one request.
 ///
 /// A judge never reads a body: its verdict is on the head of an answer, and final, unless the answer
-/// has an [ending](Judge::ending) of its own.
-pub trait Judge<Res: ?Sized>: Asks {
+/// has an [ending](ClassifyResponse::end_of_stream) of its own.
+pub trait ClassifyResponse<Res: ?Sized>: HasInfo {
     /// What the answer, or the error instead of one, says.
     ///
     /// Layers call [`judge`], which asks the error itself first.
-    fn head(&self, result: Result<&Res, &BoxError>) -> Verdict;
+    fn classify(&self, result: Result<&Res, &BoxError>) -> Verdict;
 
     /// Who tells how `response` ended, if its head said success and its outcome stands only at its
     /// end. `None`, unless told otherwise: the head is final.
     ///
     /// A retry goes by the head alone: what the caller has begun to read is not sent again.
-    fn ending(&self, _response: &Res) -> Option<Ending> {
+    fn end_of_stream(&self, _response: &Res) -> Option<EndOfStream> {
         None
     }
 }
@@ -36,11 +36,11 @@ pub trait Judge<Res: ?Sized>: Asks {
 /// before the `judge` is asked.
 pub fn judge<J, Res>(judge: &J, result: Result<&Res, &BoxError>) -> Verdict
 where
-    J: Judge<Res>,
+    J: ClassifyResponse<Res>,
 {
     match result {
-        Err(error) => verdict_of_error(&**error).unwrap_or_else(|| judge.head(Err(error))),
-        Ok(response) => judge.head(Ok(response)),
+        Err(error) => verdict_of_error(&**error).unwrap_or_else(|| judge.classify(Err(error))),
+        Ok(response) => judge.classify(Ok(response)),
     }
 }
 
@@ -50,40 +50,40 @@ where
 /// after it may have had an effect, unless [`ByResult::new`] is told otherwise.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByResult {
-    asked: Asked,
+    info: RequestInfo,
 }
 
 impl ByResult {
     /// Every request asks `asked`.
-    pub fn new(asked: Asked) -> Self {
-        Self { asked }
+    pub fn new(info: RequestInfo) -> Self {
+        Self { info }
     }
 }
 
 impl<Req: ?Sized> Classify<Req> for ByResult {
-    type Judge = ByResultJudge;
+    type Classifier = ByResultClassifier;
 
-    fn ask(&self, _request: &Req) -> ByResultJudge {
-        ByResultJudge { asked: self.asked }
+    fn classify(&self, _request: &Req) -> ByResultClassifier {
+        ByResultClassifier { info: self.info }
     }
 }
 
 /// The judge of [`ByResult`].
 #[derive(Clone, Copy, Debug)]
-pub struct ByResultJudge {
-    asked: Asked,
+pub struct ByResultClassifier {
+    info: RequestInfo,
 }
 
-impl Asks for ByResultJudge {
+impl HasInfo for ByResultClassifier {
     #[inline]
-    fn asked(&self) -> &Asked {
-        &self.asked
+    fn info(&self) -> &RequestInfo {
+        &self.info
     }
 }
 
-impl<Res: ?Sized> Judge<Res> for ByResultJudge {
+impl<Res: ?Sized> ClassifyResponse<Res> for ByResultClassifier {
     #[inline]
-    fn head(&self, result: Result<&Res, &BoxError>) -> Verdict {
+    fn classify(&self, result: Result<&Res, &BoxError>) -> Verdict {
         match result {
             Ok(_) => Verdict::success(),
             Err(_) => Verdict::unknown(),
@@ -94,10 +94,10 @@ impl<Res: ?Sized> Judge<Res> for ByResultJudge {
 /// A classifier out of two functions: what a request asks, and what its answer says.
 ///
 /// ```
-/// use sandtower_core::{Asked, BoxError, Effect, Operation, Verdict, classify_fn};
+/// use sandtower_core::{RequestInfo, BoxError, Effect, Operation, Verdict, classify_fn};
 ///
 /// let classify = classify_fn(
-///     |request: &u16| Asked::new(Operation::CALL),
+///     |request: &u16| RequestInfo::new(Operation::CALL),
 ///     |result: Result<&u16, &BoxError>| match result {
 ///         Ok(503) => Verdict::transient(Effect::None),
 ///         Ok(_) => Verdict::success(),
@@ -119,35 +119,35 @@ pub struct ClassifyFn<A, H> {
 
 impl<Req: ?Sized, A, H> Classify<Req> for ClassifyFn<A, H>
 where
-    A: Fn(&Req) -> Asked,
+    A: Fn(&Req) -> RequestInfo,
     H: Clone,
 {
-    type Judge = FnJudge<H>;
+    type Classifier = FnClassifier<H>;
 
-    fn ask(&self, request: &Req) -> FnJudge<H> {
-        FnJudge { asked: (self.ask)(request), head: self.head.clone() }
+    fn classify(&self, request: &Req) -> FnClassifier<H> {
+        FnClassifier { info: (self.ask)(request), head: self.head.clone() }
     }
 }
 
 /// The judge of [`ClassifyFn`].
 #[derive(Clone, Copy)]
-pub struct FnJudge<H> {
-    asked: Asked,
+pub struct FnClassifier<H> {
+    info: RequestInfo,
     head: H,
 }
 
-impl<H> Asks for FnJudge<H> {
+impl<H> HasInfo for FnClassifier<H> {
     #[inline]
-    fn asked(&self) -> &Asked {
-        &self.asked
+    fn info(&self) -> &RequestInfo {
+        &self.info
     }
 }
 
-impl<Res, H> Judge<Res> for FnJudge<H>
+impl<Res, H> ClassifyResponse<Res> for FnClassifier<H>
 where
     H: Fn(Result<&Res, &BoxError>) -> Verdict,
 {
-    fn head(&self, result: Result<&Res, &BoxError>) -> Verdict {
+    fn classify(&self, result: Result<&Res, &BoxError>) -> Verdict {
         (self.head)(result)
     }
 }
@@ -158,30 +158,32 @@ impl<A, H> std::fmt::Debug for ClassifyFn<A, H> {
     }
 }
 
-impl<H> std::fmt::Debug for FnJudge<H> {
+impl<H> std::fmt::Debug for FnClassifier<H> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FnJudge").field("asked", &self.asked).finish_non_exhaustive()
+        f.debug_struct("FnClassifier").field("info", &self.info).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Reason, Refusal};
+    use crate::{Reason, Rejection};
 
     #[test]
-    fn a_refusal_is_recognised_before_the_users_classifier_is_asked() {
-        let generous =
-            classify_fn(|_: &()| Asked::default(), |_: Result<&(), &BoxError>| Verdict::success());
-        let error: BoxError = Refusal::new("admission", "E2B", Reason::Draining).into();
-        let verdict = judge(&generous.ask(&()), Err::<&(), _>(&error));
-        assert_eq!(verdict, Verdict::refused());
+    fn a_rejection_is_recognised_before_the_users_classifier_is_asked() {
+        let generous = classify_fn(
+            |_: &()| RequestInfo::default(),
+            |_: Result<&(), &BoxError>| Verdict::success(),
+        );
+        let error: BoxError = Rejection::new("admission", "E2B", Reason::Draining).into();
+        let verdict = judge(&generous.classify(&()), Err::<&(), _>(&error));
+        assert_eq!(verdict, Verdict::rejected());
     }
 
     #[test]
     fn without_a_classifier_an_error_is_unknown_and_may_have_had_an_effect() {
         let error: BoxError = "broken".into();
-        let judged = judge(&ByResult::default().ask(&()), Err::<&(), _>(&error));
+        let judged = judge(&ByResult::default().classify(&()), Err::<&(), _>(&error));
         assert_eq!(judged, Verdict::unknown());
     }
 }

@@ -1,6 +1,6 @@
 use std::error::Error;
 
-use crate::{Refusal, Verdict};
+use crate::{Rejection, Verdict};
 
 /// The error of every layer: whatever went wrong, with its sources. Use [`find`] to get a typed
 /// error back out of it.
@@ -9,10 +9,10 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// The first `E` in the chain of sources of `error`, `error` itself included.
 ///
 /// ```
-/// use sandtower_core::{BoxError, Reason, Refusal, find};
+/// use sandtower_core::{BoxError, Reason, Rejection, find};
 ///
-/// let error: BoxError = Refusal::new("admission", "E2B", Reason::Draining).into();
-/// assert!(find::<Refusal>(&*error).is_some());
+/// let error: BoxError = Rejection::new("admission", "E2B", Reason::Draining).into();
+/// assert!(find::<Rejection>(&*error).is_some());
 /// ```
 pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     chain(error).find_map(|error| error.downcast_ref::<E>())
@@ -34,22 +34,22 @@ fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
 }
 
 /// What the chain of `error` says by itself, whatever the user's classifier would think: a
-/// [`Refusal`] is refused, a [`Judged`] error carries its verdict, any other says nothing.
+/// [`Rejection`] is rejected, a [`ClassifiedError`] error carries its verdict, any other says nothing.
 pub fn verdict_of_error(error: &(dyn Error + 'static)) -> Option<Verdict> {
-    chain(error).find_map(|error| match error.downcast_ref::<Judged>() {
+    chain(error).find_map(|error| match error.downcast_ref::<ClassifiedError>() {
         Some(judged) => Some(judged.verdict),
-        None => error.is::<Refusal>().then(Verdict::refused),
+        None => error.is::<Rejection>().then(Verdict::rejected),
     })
 }
 
 /// An error that carries its verdict: for layers that know what they saw, such as a time-out.
 #[derive(Debug)]
-pub struct Judged {
+pub struct ClassifiedError {
     verdict: Verdict,
     source: BoxError,
 }
 
-impl Judged {
+impl ClassifiedError {
     /// `source`, known to mean `verdict`.
     pub fn new(verdict: Verdict, source: impl Into<BoxError>) -> Self {
         Self { verdict, source: source.into() }
@@ -61,13 +61,13 @@ impl Judged {
     }
 }
 
-impl std::fmt::Display for Judged {
+impl std::fmt::Display for ClassifiedError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "the attempt failed ({})", self.verdict.outcome)
     }
 }
 
-impl Error for Judged {
+impl Error for ClassifiedError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&*self.source)
     }
@@ -79,28 +79,28 @@ mod tests {
     use crate::{Effect, Reason};
 
     fn wrap(error: impl Into<BoxError>) -> BoxError {
-        Judged::new(Verdict::transient(Effect::None), error).into()
+        ClassifiedError::new(Verdict::transient(Effect::None), error).into()
     }
 
     #[test]
     fn a_typed_error_is_found_however_deep_it_lies() {
-        let deep = wrap(wrap(Refusal::new("admission", "E2B", Reason::Draining)));
-        assert!(find::<Refusal>(&*deep).is_some());
+        let deep = wrap(wrap(Rejection::new("admission", "E2B", Reason::Draining)));
+        assert!(find::<Rejection>(&*deep).is_some());
         assert!(find::<std::io::Error>(&*deep).is_none());
     }
 
     #[test]
     fn an_error_inside_an_io_error_is_found() {
-        let refusal = Refusal::new("admission", "E2B", Reason::Draining);
-        let hidden = wrap(std::io::Error::other(refusal));
-        assert!(find::<Refusal>(&*hidden).is_some());
+        let rejection = Rejection::new("admission", "E2B", Reason::Draining);
+        let hidden = wrap(std::io::Error::other(rejection));
+        assert!(find::<Rejection>(&*hidden).is_some());
     }
 
     #[test]
     fn the_outermost_word_on_the_verdict_counts() {
-        let refusal: BoxError = Refusal::new("admission", "E2B", Reason::Draining).into();
-        assert_eq!(verdict_of_error(&*refusal), Some(Verdict::refused()));
-        assert_eq!(verdict_of_error(&*wrap(refusal)), Some(Verdict::transient(Effect::None)));
+        let rejection: BoxError = Rejection::new("admission", "E2B", Reason::Draining).into();
+        assert_eq!(verdict_of_error(&*rejection), Some(Verdict::rejected()));
+        assert_eq!(verdict_of_error(&*wrap(rejection)), Some(Verdict::transient(Effect::None)));
         assert_eq!(verdict_of_error(&std::io::Error::other("x")), None);
     }
 }

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::{Asked, Clock, Refusal, Tick, Verdict};
+use crate::{Clock, Rejection, RequestInfo, Tick, Verdict};
 
 /// Decides whether an attempt may go now: a breaker, a rate limit, a concurrency limit, a quota.
 ///
@@ -28,20 +28,20 @@ pub trait Gate: Send + Sync + 'static {
     type Token: Send;
 
     /// Asks for a token.
-    fn take(&self, asked: &Asked, now: Tick) -> Take<Self::Token>;
+    fn take(&self, info: &RequestInfo, now: Tick) -> Take<Self::Token>;
 
     /// Takes back a token whose attempt was never sent.
-    fn give_back(&self, asked: &Asked, token: Self::Token);
+    fn give_back(&self, info: &RequestInfo, token: Self::Token);
 
     /// Takes back a token whose attempt was sent, with what came of it.
-    fn settle(&self, asked: &Asked, token: Self::Token, settlement: &Settlement);
+    fn settle(&self, info: &RequestInfo, token: Self::Token, settlement: &Completion);
 
     /// Settles a token without the time, if this gate needs none for this verdict; else answers the
     /// token, which is then [settled](Gate::settle). Reading the clock is what a call through a gate
     /// costs most.
     fn settle_untimed(
         &self,
-        _asked: &Asked,
+        _asked: &RequestInfo,
         token: Self::Token,
         _verdict: &Verdict,
     ) -> Option<Self::Token> {
@@ -52,20 +52,25 @@ pub trait Gate: Send + Sync + 'static {
     /// `settlement` is what is known so far. `true`: the token may stay out until then, however long
     /// that is, and is settled with what the end says. `false`, unless told otherwise: it is settled
     /// now, with what the head said.
-    fn head(&self, _asked: &Asked, _token: &mut Self::Token, _settlement: &Settlement) -> bool {
+    fn head(
+        &self,
+        _asked: &RequestInfo,
+        _token: &mut Self::Token,
+        _settlement: &Completion,
+    ) -> bool {
         false
     }
 
-    /// Whether the gate would refuse any request whatsoever. It takes nothing and decides nothing (a
+    /// Whether the gate would reject any request whatsoever. It takes nothing and decides nothing (a
     /// gate may count what it answers), and reads the clock only if it has to: this runs in every
     /// `poll_ready`.
-    fn peek(&self, _clock: &impl Clock) -> Option<Refusal> {
+    fn peek(&self, _clock: &impl Clock) -> Option<Rejection> {
         None
     }
 
     /// The same, of a request that asks `asked`: whether there is no use in waiting for a token of
-    /// another gate, since this one would refuse it then.
-    fn refuses(&self, _asked: &Asked, clock: &impl Clock) -> Option<Refusal> {
+    /// another gate, since this one would reject it then.
+    fn rejects(&self, _asked: &RequestInfo, clock: &impl Clock) -> Option<Rejection> {
         self.peek(clock)
     }
 
@@ -73,7 +78,7 @@ pub trait Gate: Send + Sync + 'static {
     fn unready(&self, _verdict: &Verdict, _now: Tick) {}
 
     /// Asks to be told when an earlier "no" may have changed before the instant it gave.
-    fn watch(&self, changed: Weak<dyn Changed>);
+    fn watch(&self, changed: Weak<dyn Subscriber>);
 }
 
 /// A gate's answer.
@@ -81,16 +86,16 @@ pub trait Gate: Send + Sync + 'static {
 pub enum Take<T> {
     /// Go, with this token.
     Open(T),
-    /// Not before this instant, for this reason. Who cannot wait is refused.
-    NotBefore(Tick, Refusal),
+    /// Not before this instant, for this reason. Who cannot wait is rejected.
+    NotBefore(Tick, Rejection),
     /// No, and waiting is not wanted.
-    Refuse(Refusal),
+    Reject(Rejection),
 }
 
 /// What came of an attempt that was sent.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Settlement {
+pub struct Completion {
     /// What it said.
     pub verdict: Verdict,
     /// When it was sent. Waiting before that never looks like a slow service.
@@ -99,7 +104,7 @@ pub struct Settlement {
     pub now: Tick,
 }
 
-impl Settlement {
+impl Completion {
     /// An attempt sent at `sent` of which `verdict` was known at `now`.
     pub const fn new(verdict: Verdict, sent: Tick, now: Tick) -> Self {
         Self { verdict, sent, now }
@@ -107,21 +112,21 @@ impl Settlement {
 }
 
 /// Wants to know when a gate's "no" may have changed.
-pub trait Changed: Send + Sync {
+pub trait Subscriber: Send + Sync {
     /// Called with no lock of the gate held. Must not block.
     fn changed(&self);
 }
 
 /// The watchers of a gate: held weakly, forgotten when they are gone.
 #[derive(Default)]
-pub struct Watchers {
-    list: Mutex<Vec<Weak<dyn Changed>>>,
+pub struct Subscribers {
+    list: Mutex<Vec<Weak<dyn Subscriber>>>,
 }
 
-impl Watchers {
+impl Subscribers {
     /// Adds a watcher. Dead ones are swept whenever the list would grow, so its length stays within
     /// twice the number of live ones.
-    pub fn add(&self, watcher: Weak<dyn Changed>) {
+    pub fn add(&self, watcher: Weak<dyn Subscriber>) {
         let mut list = self.lock();
         if list.len() == list.capacity() {
             list.retain(|watcher| watcher.strong_count() > 0);
@@ -131,20 +136,20 @@ impl Watchers {
 
     /// Tells all watchers. Call it after the gate's own lock is released.
     pub fn notify(&self) {
-        let live: Vec<Arc<dyn Changed>> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        let live: Vec<Arc<dyn Subscriber>> = self.lock().iter().filter_map(Weak::upgrade).collect();
         for watcher in live {
             watcher.changed();
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn Changed>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn Subscriber>>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl std::fmt::Debug for Watchers {
+impl std::fmt::Debug for Subscribers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watchers").field("len", &self.lock().len()).finish()
+        f.debug_struct("Subscribers").field("len", &self.lock().len()).finish()
     }
 }
 
@@ -154,17 +159,17 @@ mod tests {
 
     struct Nobody;
 
-    impl Changed for Nobody {
+    impl Subscriber for Nobody {
         fn changed(&self) {}
     }
 
     #[test]
     fn watchers_that_are_gone_do_not_pile_up() {
-        let watchers = Watchers::default();
-        let alive: Vec<Arc<dyn Changed>> = (0..3).map(|_| Arc::new(Nobody) as _).collect();
+        let watchers = Subscribers::default();
+        let alive: Vec<Arc<dyn Subscriber>> = (0..3).map(|_| Arc::new(Nobody) as _).collect();
         alive.iter().for_each(|watcher| watchers.add(Arc::downgrade(watcher)));
         for _ in 0..10_000 {
-            let gone: Arc<dyn Changed> = Arc::new(Nobody);
+            let gone: Arc<dyn Subscriber> = Arc::new(Nobody);
             watchers.add(Arc::downgrade(&gone));
         }
         assert!(watchers.lock().len() <= 8, "{watchers:?}");

@@ -7,7 +7,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    Asks, BoxError, Classify, Clock, Gate, Guard, Judge, Take, Verdict, Watching, verdict_of_error,
+    BoxError, Classify, ClassifyResponse, Clock, Gate, Guard, HasInfo, Take, Verdict, Watching,
+    verdict_of_error,
 };
 
 /// A layer that puts a gate before a service: see [`Gated`].
@@ -40,10 +41,10 @@ impl<S, G: Clone, C: Clone, K: Clone> Layer<S> for GatedLayer<G, C, K> {
 
 /// The one shell over a gate: decides in `call`, waits for nothing.
 ///
-/// A gate that refuses whatever the request is, refuses although the service below is pending: the
+/// A gate that rejects whatever the request is, rejects although the service below is pending: the
 /// shell is then ready without having touched it. Callers that wait for readiness below are woken
 /// when the gate closes. An attempt that was sent is left alone. A "not before" of the gate is a
-/// refusal here: waiting is the waiting room's business.
+/// rejection here: waiting is the waiting room's business.
 ///
 /// `poll_ready` fails only if the service below does; no `Clone` is asked of it.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ pub struct Gated<S, G, C, K> {
     classify: C,
     clock: K,
     /// Set when the last `poll_ready` was answered by the gate alone: `inner` may not be called.
-    refusing: Option<BoxError>,
+    rejecting: Option<BoxError>,
     /// Wakes the caller that waits for `inner` when the gate changes.
     watching: Watching,
 }
@@ -61,7 +62,7 @@ pub struct Gated<S, G, C, K> {
 impl<S, G, C, K> Gated<S, G, C, K> {
     /// Puts `gate` before `inner`.
     pub fn new(inner: S, gate: G, classify: C, clock: K) -> Self {
-        Self { inner, gate, classify, clock, refusing: None, watching: Watching::default() }
+        Self { inner, gate, classify, clock, rejecting: None, watching: Watching::default() }
     }
 
     /// The gate.
@@ -88,19 +89,19 @@ where
     S::Error: Into<BoxError>,
     G: Gate + Clone,
     C: Classify<Req>,
-    C::Judge: Judge<S::Response>,
+    C::Classifier: ClassifyResponse<S::Response>,
     K: Clock + Clone + Send + 'static,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = ResponseFuture<S::Future, C::Judge, G, K>;
+    type Future = ResponseFuture<S::Future, C::Classifier, G, K>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        if let Some(refusal) = self.gate.peek(&self.clock) {
-            self.refusing = Some(refusal.into());
+        if let Some(rejection) = self.gate.peek(&self.clock) {
+            self.rejecting = Some(rejection.into());
             return Poll::Ready(Ok(()));
         }
-        self.refusing = None;
+        self.rejecting = None;
         match self.inner.poll_ready(cx) {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(error)) => {
@@ -112,8 +113,8 @@ where
             Poll::Pending => {
                 self.watching.register(cx.waker(), |watcher| self.gate.watch(watcher));
                 // The gate may have closed before it was being watched.
-                self.refusing = self.gate.peek(&self.clock).map(Into::into);
-                match self.refusing {
+                self.rejecting = self.gate.peek(&self.clock).map(Into::into);
+                match self.rejecting {
                     Some(_) => Poll::Ready(Ok(())),
                     None => Poll::Pending,
                 }
@@ -122,16 +123,16 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        if let Some(refusal) = self.refusing.take() {
-            return ResponseFuture::refused(refusal);
+        if let Some(rejection) = self.rejecting.take() {
+            return ResponseFuture::rejected(rejection);
         }
-        let judge = self.classify.ask(&request);
+        let judge = self.classify.classify(&request);
         let now = self.clock.begin();
-        let token = match self.gate.take(judge.asked(), now) {
+        let token = match self.gate.take(judge.info(), now) {
             Take::Open(token) => token,
-            Take::NotBefore(_, refusal) | Take::Refuse(refusal) => {
+            Take::NotBefore(_, rejection) | Take::Reject(rejection) => {
                 // `inner` was made ready and is not called: it stays ready for the next call.
-                return ResponseFuture::refused(refusal.into());
+                return ResponseFuture::rejected(rejection.into());
             }
         };
         let mut guard = Guard::new(self.gate.clone(), self.clock.clone(), judge, token);
@@ -143,29 +144,29 @@ where
 }
 
 pin_project! {
-    /// The answer, or the gate's refusal.
+    /// The answer, or the gate's rejection.
     ///
     /// Dropped before the answer, it tells the gate that the attempt was cancelled.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F, J: Asks, G: Gate, K: Clock> {
+    pub struct ResponseFuture<F, J: HasInfo, G: Gate, K: Clock> {
         // Flat: a state of several parts is put together first, and then copied to its place.
         #[pin]
         sent: Option<F>,
         guard: Option<Guard<G, K, J>>,
-        refusal: Option<BoxError>,
+        rejection: Option<BoxError>,
     }
 }
 
-impl<F, J: Asks, G: Gate, K: Clock> ResponseFuture<F, J, G, K> {
+impl<F, J: HasInfo, G: Gate, K: Clock> ResponseFuture<F, J, G, K> {
     #[inline]
     fn sent(future: F, guard: Guard<G, K, J>) -> Self {
-        Self { sent: Some(future), guard: Some(guard), refusal: None }
+        Self { sent: Some(future), guard: Some(guard), rejection: None }
     }
 
     #[inline]
-    fn refused(refusal: BoxError) -> Self {
-        Self { sent: None, guard: None, refusal: Some(refusal) }
+    fn rejected(rejection: BoxError) -> Self {
+        Self { sent: None, guard: None, rejection: Some(rejection) }
     }
 }
 
@@ -173,7 +174,7 @@ impl<F, J, G, K, Res, E> Future for ResponseFuture<F, J, G, K>
 where
     F: Future<Output = Result<Res, E>>,
     E: Into<BoxError>,
-    J: Judge<Res>,
+    J: ClassifyResponse<Res>,
     G: Gate + Clone,
     K: Clock + Clone + Send + 'static,
 {
@@ -182,7 +183,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let (Some(future), Some(guard)) = (this.sent.as_pin_mut(), this.guard) else {
-            return this.refusal.take().map_or(Poll::Pending, |refusal| Poll::Ready(Err(refusal)));
+            return this
+                .rejection
+                .take()
+                .map_or(Poll::Pending, |rejection| Poll::Ready(Err(rejection)));
         };
         let result = ready!(future.poll(cx)).map_err(Into::into);
         guard.judged(result.as_ref());

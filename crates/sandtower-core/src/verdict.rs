@@ -17,7 +17,7 @@ pub enum Outcome {
     /// Nobody can tell.
     Unknown,
     /// One of our own layers said no; the service was not asked.
-    Refused,
+    Rejected,
     /// The attempt was sent and its future dropped before it answered. Only guards say so.
     Cancelled,
 }
@@ -32,7 +32,7 @@ impl Outcome {
             Self::Exhausted => "exhausted",
             Self::Permanent => "permanent",
             Self::Unknown => "unknown",
-            Self::Refused => "refused",
+            Self::Rejected => "rejected",
             Self::Cancelled => "cancelled",
         }
     }
@@ -154,8 +154,8 @@ impl Verdict {
     }
 
     /// One of our own layers said no.
-    pub const fn refused() -> Self {
-        Self::of(Outcome::Refused, Effect::None)
+    pub const fn rejected() -> Self {
+        Self::of(Outcome::Rejected, Effect::None)
     }
 
     /// Sent, and dropped before it answered.

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Waker;
 
-use crate::Changed;
+use crate::Subscriber;
 
 /// Wakes the one task that waits, in a `poll`, for a gate to change.
 ///
@@ -10,9 +10,9 @@ use crate::Changed;
 ///
 /// ```
 /// use std::task::Waker;
-/// use sandtower_core::{Changed, Watchers, Watching};
+/// use sandtower_core::{Subscriber, Subscribers, Watching};
 ///
-/// let watchers = Watchers::default();
+/// let watchers = Subscribers::default();
 /// let mut watching = Watching::default();
 /// watching.register(Waker::noop(), |watcher| watchers.add(watcher));
 /// // Look again now: it may have changed before it was being watched.
@@ -24,7 +24,7 @@ pub struct Watching(Option<Arc<Woken>>);
 impl Watching {
     /// Has `waker` woken at the next change, in place of the last that was registered. `watch` is
     /// called the first time.
-    pub fn register(&mut self, waker: &Waker, watch: impl FnOnce(Weak<dyn Changed>)) {
+    pub fn register(&mut self, waker: &Waker, watch: impl FnOnce(Weak<dyn Subscriber>)) {
         let woken = self.0.get_or_insert_with(|| {
             let woken = Arc::new(Woken::default());
             let weak: Weak<Woken> = Arc::downgrade(&woken);
@@ -48,7 +48,7 @@ impl Woken {
     }
 }
 
-impl Changed for Woken {
+impl Subscriber for Woken {
     fn changed(&self) {
         let waker = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waker) = waker {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use sandtower_core::{
-    Asked, ByResult, Changed, Clock, Gate, Gated, Outcome, Reason, Refusal, Settlement, Take, Tick,
-    Verdict, Watchers, find,
+    ByResult, Clock, Completion, Gate, Gated, Outcome, Reason, Rejection, RequestInfo, Subscriber,
+    Subscribers, Take, Tick, Verdict, find,
 };
 use sandtower_testkit::{Answer, Contract, CountingAllocator, Mock, Readiness, allocations};
 use tower::{Service, ServiceExt};
@@ -32,7 +32,7 @@ struct Door(Arc<State>);
 struct State {
     shut: AtomicBool,
     seen: Mutex<Vec<&'static str>>,
-    watchers: Watchers,
+    watchers: Subscribers,
 }
 
 impl Door {
@@ -50,27 +50,27 @@ impl Door {
     }
 }
 
-fn refusal() -> Refusal {
-    Refusal::new("door", "front", Reason::ForcedOpen)
+fn rejection() -> Rejection {
+    Rejection::new("door", "front", Reason::ForcedOpen)
 }
 
 impl Gate for Door {
     type Token = ();
 
-    fn take(&self, _: &Asked, _: Tick) -> Take<()> {
-        if self.0.shut.load(Ordering::Relaxed) { Take::Refuse(refusal()) } else { Take::Open(()) }
+    fn take(&self, _: &RequestInfo, _: Tick) -> Take<()> {
+        if self.0.shut.load(Ordering::Relaxed) { Take::Reject(rejection()) } else { Take::Open(()) }
     }
 
-    fn give_back(&self, _: &Asked, (): ()) {
+    fn give_back(&self, _: &RequestInfo, (): ()) {
         self.see("given back");
     }
 
-    fn settle(&self, _: &Asked, (): (), settlement: &Settlement) {
+    fn settle(&self, _: &RequestInfo, (): (), settlement: &Completion) {
         self.see(settlement.verdict.outcome.label());
     }
 
-    fn peek(&self, _: &impl Clock) -> Option<Refusal> {
-        self.0.shut.load(Ordering::Relaxed).then(refusal)
+    fn peek(&self, _: &impl Clock) -> Option<Rejection> {
+        self.0.shut.load(Ordering::Relaxed).then(rejection)
     }
 
     fn unready(&self, verdict: &Verdict, _: Tick) {
@@ -78,7 +78,7 @@ impl Gate for Door {
         self.see("unready");
     }
 
-    fn watch(&self, changed: Weak<dyn Changed>) {
+    fn watch(&self, changed: Weak<dyn Subscriber>) {
         self.0.watchers.add(changed);
     }
 }
@@ -93,7 +93,7 @@ fn keeps_the_tower_contract() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shut_gate_refuses_although_the_service_below_is_pending() {
+async fn a_shut_gate_rejects_although_the_service_below_is_pending() {
     let (mock, handle) = Mock::<u64, u64>::always(1);
     handle.set_readiness(|_| Readiness::Pending);
     let door = Door::default();
@@ -101,12 +101,12 @@ async fn a_shut_gate_refuses_although_the_service_below_is_pending() {
 
     let error = gated(mock, &door).oneshot(0).await.unwrap_err();
 
-    assert_eq!(find::<Refusal>(&*error), Some(&refusal()));
+    assert_eq!(find::<Rejection>(&*error), Some(&rejection()));
     assert_eq!(handle.counts().readiness_polls, 0, "what is below was touched");
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_readiness_below_is_woken_and_refused_when_the_gate_shuts() {
+async fn who_waits_for_readiness_below_is_woken_and_rejected_when_the_gate_shuts() {
     let (mock, handle) = Mock::<u64, u64>::always(1);
     handle.set_readiness(|_| Readiness::Pending);
     let door = Door::default();
@@ -121,7 +121,8 @@ async fn who_waits_for_readiness_below_is_woken_and_refused_when_the_gate_shuts(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gate_that_opens_after_it_refused_readiness_does_not_let_an_unready_instance_be_called() {
+async fn a_gate_that_opens_after_it_rejected_readiness_does_not_let_an_unready_instance_be_called()
+{
     let (mock, handle) = Mock::<u64, u64>::always(1);
     let door = Door::default();
     let mut service = gated(mock, &door);
@@ -181,7 +182,7 @@ async fn of_a_pair_of_gates_both_are_taken_or_none() {
     second.shut(true);
     let both = (first.clone(), second.clone());
 
-    assert!(matches!(both.take(&Asked::default(), Tick::ZERO), Take::Refuse(_)));
+    assert!(matches!(both.take(&RequestInfo::default(), Tick::ZERO), Take::Reject(_)));
     assert_eq!((first.seen(), second.seen()), (vec!["given back"], vec![]));
 }
 
@@ -192,48 +193,48 @@ struct Timeless(Door);
 impl Gate for Timeless {
     type Token = ();
 
-    fn take(&self, _: &Asked, _: Tick) -> Take<()> {
+    fn take(&self, _: &RequestInfo, _: Tick) -> Take<()> {
         Take::Open(())
     }
 
-    fn give_back(&self, asked: &Asked, (): ()) {
-        self.0.give_back(asked, ());
+    fn give_back(&self, info: &RequestInfo, (): ()) {
+        self.0.give_back(info, ());
     }
 
-    fn settle(&self, asked: &Asked, (): (), settlement: &Settlement) {
-        self.0.settle(asked, (), settlement);
+    fn settle(&self, info: &RequestInfo, (): (), settlement: &Completion) {
+        self.0.settle(info, (), settlement);
     }
 
-    fn settle_untimed(&self, _: &Asked, (): (), _: &Verdict) -> Option<()> {
+    fn settle_untimed(&self, _: &RequestInfo, (): (), _: &Verdict) -> Option<()> {
         self.0.see("untimed");
         None
     }
 
-    fn watch(&self, _: Weak<dyn Changed>) {}
+    fn watch(&self, _: Weak<dyn Subscriber>) {}
 }
 
 #[test]
 fn of_a_pair_of_gates_each_is_settled_once_whether_it_needs_the_time_or_not() {
     let (timed, timeless) = (Door::default(), Timeless::default());
     let both = (timeless.clone(), timed.clone());
-    let Take::Open(token) = both.take(&Asked::default(), Tick::ZERO) else { panic!("shut") };
-    let asked = Asked::default();
+    let Take::Open(token) = both.take(&RequestInfo::default(), Tick::ZERO) else { panic!("shut") };
+    let info = RequestInfo::default();
 
-    let token = both.settle_untimed(&asked, token, &Verdict::success());
+    let token = both.settle_untimed(&info, token, &Verdict::success());
     both.settle(
-        &asked,
+        &info,
         token.expect("one needs the time"),
-        &Settlement::new(Verdict::success(), Tick::ZERO, Tick::ZERO),
+        &Completion::new(Verdict::success(), Tick::ZERO, Tick::ZERO),
     );
 
     assert_eq!((timeless.0.seen(), timed.seen()), (vec!["untimed"], vec!["success"]));
     let neither = (timeless.clone(), timeless.clone());
-    let Take::Open(token) = neither.take(&asked, Tick::ZERO) else { panic!("shut") };
-    assert!(neither.settle_untimed(&asked, token, &Verdict::success()).is_none());
+    let Take::Open(token) = neither.take(&info, Tick::ZERO) else { panic!("shut") };
+    assert!(neither.settle_untimed(&info, token, &Verdict::success()).is_none());
 }
 
 #[test]
-fn a_call_allocates_nothing_and_a_refusal_only_its_error() {
+fn a_call_allocates_nothing_and_a_rejection_only_its_error() {
     let door = Door::default();
     let mut service =
         gated(tower::service_fn(|n: u64| std::future::ready(Ok::<_, std::io::Error>(n))), &door);
@@ -251,6 +252,6 @@ fn a_call_allocates_nothing_and_a_refusal_only_its_error() {
     door.0.seen.lock().unwrap().reserve(10);
     assert_eq!(call(), 0);
     door.shut(true);
-    // The name of the refusal is made anew by this test's gate.
+    // The name of the rejection is made anew by this test's gate.
     assert_eq!(call(), 2);
 }

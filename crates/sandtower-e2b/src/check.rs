@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::{Asked, BoxError, Effect, Verdict};
+use sandtower_core::{BoxError, Effect, RequestInfo, Verdict};
 use sandtower_health_check::Check;
 use tower_service::Service;
 
@@ -110,8 +110,8 @@ where
     type Probe = Pin<Box<dyn Future<Output = Verdict> + Send>>;
     type Discard = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-    fn checks(&self, asked: &Asked) -> bool {
-        asked.operation == op::SANDBOX_CREATE
+    fn checks(&self, info: &RequestInfo) -> bool {
+        info.operation == op::SANDBOX_CREATE
     }
 
     fn probe(&self, inner: S, answer: &Response<B>) -> Option<Self::Probe> {

@@ -1,6 +1,6 @@
 use http::Request;
 use sandtower_core::{Attempt, Classify, Outcome};
-use sandtower_http::{HttpJudge, asked};
+use sandtower_http::{HttpClassifier, request_info};
 
 use crate::{operation as op, recognise};
 
@@ -25,22 +25,24 @@ use crate::{operation as op, recognise};
 /// use sandtower_e2b::{E2bClassify, operation};
 ///
 /// let request = Request::delete("https://api.e2b.app/sandboxes/i0abc").body(())?;
-/// let judge = E2bClassify.ask(&request);
-/// assert_eq!(judge.asked().operation, operation::SANDBOX_KILL);
+/// let judge = E2bClassify.classify(&request);
+/// assert_eq!(judge.info().operation, operation::SANDBOX_KILL);
 /// # Ok::<(), http::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct E2bClassify;
 
 impl<B> Classify<Request<B>> for E2bClassify {
-    type Judge = HttpJudge;
+    type Classifier = HttpClassifier;
 
-    fn ask(&self, request: &Request<B>) -> HttpJudge {
+    fn classify(&self, request: &Request<B>) -> HttpClassifier {
         let (mut operation, replay) = recognise(request);
         if operation == op::SANDBOX_CONNECT && found_no_slot(request) {
             operation = op::SANDBOX_RESUME;
         }
-        HttpJudge::new(asked(operation, request).scope(op::scope(operation)).replay(replay))
+        HttpClassifier::new(
+            request_info(operation, request).scope(op::scope(operation)).replay(replay),
+        )
     }
 }
 

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_above_the_cap_is_refused_before_any_of_it_is_held() {
+    fn a_length_above_the_cap_is_rejected_before_any_of_it_is_held() {
         let mut decoder = Decoder::with_longest(9);
         decoder.push(&[0, 0, 0, 0, 10]);
         let error = EnvelopeError::TooLong { len: 10, longest: 9 };

@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use sandtower_core::{
-    Advice, BoxError, Effect, Operation, Outcome, Refusal, Replay, Verdict, find, verdict_of_error,
+    Advice, BoxError, Effect, Operation, Outcome, Rejection, Replay, Verdict, find,
+    verdict_of_error,
 };
 use sandtower_http::verdict_of_transport;
 
@@ -19,7 +20,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no answer: one of our own layers refused the call, or the connection failed. The
+    /// There is no answer: one of our own layers rejected the call, or the connection failed. The
     /// source tells.
     #[error("{call} got no answer")]
     Unanswered {
@@ -205,14 +206,14 @@ impl Error {
         }
     }
 
-    /// The refusal, if one of our own layers said no.
-    pub fn refusal(&self) -> Option<&Refusal> {
+    /// The rejection, if one of our own layers said no.
+    pub fn rejection(&self) -> Option<&Rejection> {
         find(self)
     }
 
     /// Whether one of our own layers said no: the service was not asked.
-    pub fn is_refusal(&self) -> bool {
-        self.refusal().is_some()
+    pub fn is_rejection(&self) -> bool {
+        self.rejection().is_some()
     }
 
     /// What the last attempt said.
@@ -241,8 +242,8 @@ impl Error {
         let is_safe = replay(self.call().operation) == Some(Replay::Safe);
         match (verdict.outcome, verdict.effect) {
             (Outcome::Success, _) | (Outcome::Permanent, Effect::None) => Hint::Stop,
-            (Outcome::Refused, _) => {
-                Hint::Again { after: self.refusal().and_then(Refusal::retry_after) }
+            (Outcome::Rejected, _) => {
+                Hint::Again { after: self.rejection().and_then(Rejection::retry_after) }
             }
             (Outcome::Permanent, Effect::Maybe) => Hint::Look,
             (_, Effect::Maybe) if !is_safe => Hint::Look,

@@ -18,7 +18,7 @@ use crate::{
 ///   extension, so that layers above can look after it without touching the body. If it cannot be
 ///   made out, the verdict is unknown: there is a sandbox, and nobody knows which.
 /// - An answer to a creation that knows no such template gets a [`TemplateNotFound`].
-/// - A stream of envd that ends in an error has an [ending](sandtower_core::Judge::ending) that says
+/// - A stream of envd that ends in an error has an [ending](sandtower_core::Classifier::ending) that says
 ///   what it means: a breaker hears of it.
 ///
 /// It is the last to see a request, and notes on those that make a sandbox that they were sent: see

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use sandtower_core::{Advice, Allowance, Asks, BoxError, Classify, Effect, Verdict, judge};
+use sandtower_core::{Advice, Allowance, BoxError, Classify, Effect, HasInfo, Verdict, judge};
 use sandtower_e2b::{E2bClassify, E2bInterpret, Sandbox};
 use sandtower_http::{InterpretLayer, Interpreted};
 use tower::{Layer, ServiceExt, service_fn};
@@ -71,8 +71,8 @@ async fn answer(
 
 async fn verdict(operation: &str, status: u16, fields: Fields<'_>, body: &str) -> Verdict {
     let answer = answer(operation, status, fields, body).await;
-    let by = E2bClassify.ask(&request(operation));
-    assert_eq!(by.asked().operation.name(), operation);
+    let by = E2bClassify.classify(&request(operation));
+    assert_eq!(by.info().operation.name(), operation);
     let verdict = judge(&by, Ok::<_, &BoxError>(&answer));
     let read = answer.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(read, body, "the reader gets the whole body all the same");

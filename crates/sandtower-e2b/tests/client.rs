@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use sandtower_core::{BoxError, Outcome, Reason, Refusal, Seed};
+use sandtower_core::{BoxError, Outcome, Reason, Rejection, Seed};
 use sandtower_e2b::{
     CallId, Client, Command, Config, Error, Hint, ListSandboxes, NewSandbox, Sandbox, Secret,
     State, envelope, operation as op, recognise,
@@ -70,7 +70,7 @@ fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
     Ok(Response::builder().status(status).body(Full::new(body.into())).unwrap())
 }
 
-fn asked(client: &Client<Scripted>) -> Request<Full<Bytes>> {
+fn last_request(client: &Client<Scripted>) -> Request<Full<Bytes>> {
     client.service().shared.requests.lock().unwrap().pop().unwrap()
 }
 
@@ -93,7 +93,7 @@ async fn a_creation_sends_what_is_wanted_and_hands_out_the_sandbox() {
     let client = client([answer(201, CREATED)]);
     let created = client.create(&NewSandbox::new("base").metadata("user", "u-1")).await.unwrap();
     assert_eq!(created.id().as_str(), "i0abc");
-    let request = asked(&client);
+    let request = last_request(&client);
     let id = *request.extensions().get::<CallId>().unwrap();
     assert_eq!(request.headers().get("idempotency-key"), None);
     assert_eq!(recognise(&request).0, op::SANDBOX_CREATE);
@@ -134,13 +134,13 @@ async fn the_two_429s_are_told_apart_without_an_interpreter_too() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_our_own_is_found_in_the_error() {
-    let refusal = Refusal::new("admission", "E2B", Reason::QueueFull { waiting: 256 });
-    let client = client([Err(refusal.clone().into())]);
+async fn a_rejection_of_our_own_is_found_in_the_error() {
+    let rejection = Rejection::new("admission", "E2B", Reason::QueueFull { waiting: 256 });
+    let client = client([Err(rejection.clone().into())]);
     let error = client.create(&NewSandbox::new("base")).await.unwrap_err();
-    assert_eq!(error.refusal(), Some(&refusal));
+    assert_eq!(error.rejection(), Some(&rejection));
     let id = error.call().id.unwrap();
-    assert_eq!(asked(&client).extensions().get::<CallId>(), Some(&id));
+    assert_eq!(last_request(&client).extensions().get::<CallId>(), Some(&id));
     assert_eq!(error.to_string(), format!("`sandbox_create` (call {id}) got no answer"));
 }
 
@@ -149,7 +149,7 @@ async fn killing_what_is_gone_is_no_error() {
     let client = client([answer(204, ""), answer(404, "{}"), answer(500, "{}")]);
     let id = sandbox().id().clone();
     assert!(client.kill(&id).await.unwrap());
-    assert_eq!(asked(&client).uri(), "http://api.test:3000/sandboxes/i0abc");
+    assert_eq!(last_request(&client).uri(), "http://api.test:3000/sandboxes/i0abc");
     assert!(!client.kill(&id).await.unwrap());
     let error = client.kill(&id).await.unwrap_err();
     assert_eq!(error.hint(), Hint::Again { after: None });
@@ -168,7 +168,7 @@ async fn a_page_says_where_the_next_one_is() {
     assert_eq!(page.sandboxes[0].state, State::Paused);
     let page = client.list(&ListSandboxes::default().after("abc")).await.unwrap();
     assert_eq!((page.next, page.sandboxes.len()), (None, 0));
-    assert_eq!(asked(&client).uri(), "http://api.test:3000/v2/sandboxes?nextToken=abc");
+    assert_eq!(last_request(&client).uri(), "http://api.test:3000/v2/sandboxes?nextToken=abc");
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn info_and_health_are_asked_of_the_control_plane() {
     let client = client([answer(200, info), answer(200, "ok"), answer(503, "draining")]);
     assert_eq!(client.info(sandbox().id()).await.unwrap().state, State::Running);
     client.health().await.unwrap();
-    assert_eq!(recognise(&asked(&client)).0, op::HEALTH);
+    assert_eq!(recognise(&last_request(&client)).0, op::HEALTH);
     assert!(client.health().await.is_err());
 }
 
@@ -186,7 +186,7 @@ async fn a_sandbox_is_alive_if_its_envd_says_so() {
     let gone = r#"{"sandboxId":"i0abc","message":"The sandbox was not found","code":502}"#;
     let client = client([answer(204, ""), answer(502, gone), answer(401, "{}")]);
     assert!(client.envd_health(&sandbox()).await.unwrap());
-    let request = asked(&client);
+    let request = last_request(&client);
     assert_eq!(recognise(&request).0, op::ENVD_HEALTH);
     assert_eq!(request.uri(), "http://sandbox.test:3000/health");
     assert_eq!(header(&request, "x-access-token"), Some("tok_secret"));
@@ -219,7 +219,7 @@ async fn a_command_runs_and_its_output_comes_back() {
     let command = Command::new("echo hi; exit 3").user("root").timeout(Duration::from_secs(10));
     let output = client.run(&sandbox(), &command).await.unwrap();
     assert_eq!((output.stdout_text().as_ref(), output.exit_code), ("hi\n", 3));
-    let request = asked(&client);
+    let request = last_request(&client);
     assert_eq!(recognise(&request).0, op::PROCESS_START);
     assert_eq!(header(&request, "connect-timeout-ms"), Some("10000"));
     assert_eq!(header(&request, "content-type"), Some("application/connect+json"));

@@ -1,11 +1,11 @@
-use sandtower_core::{Asked, BoxError, Verdict};
+use sandtower_core::{BoxError, RequestInfo, Verdict};
 
 /// A failure that is about to be answered by an alternative.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Failed<'a, Res> {
     /// What was asked.
-    pub asked: &'a Asked,
+    pub info: &'a RequestInfo,
     /// What the failure means.
     pub verdict: Verdict,
     /// The failure itself.
@@ -14,7 +14,11 @@ pub struct Failed<'a, Res> {
 
 impl<'a, Res> Failed<'a, Res> {
     /// The failure of what `asked`.
-    pub fn new(asked: &'a Asked, verdict: Verdict, answer: Result<&'a Res, &'a BoxError>) -> Self {
-        Self { asked, verdict, answer }
+    pub fn new(
+        info: &'a RequestInfo,
+        verdict: Verdict,
+        answer: Result<&'a Res, &'a BoxError>,
+    ) -> Self {
+        Self { info, verdict, answer }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::{BoxError, Clock, Effect, Judge, Verdict, judge, verdict_of_error};
+use sandtower_core::{BoxError, ClassifyResponse, Clock, Effect, Verdict, judge, verdict_of_error};
 use sandtower_time::TokioClock;
 
 use crate::alternative::Alternative;
@@ -65,7 +65,7 @@ where
     F: Future<Output = Result<Res, E>>,
     E: Into<BoxError>,
     A: Alternative<Req, Res>,
-    J: Judge<Res>,
+    J: ClassifyResponse<Res>,
 {
     type Output = Result<Res, BoxError>;
 
@@ -88,7 +88,7 @@ where
                     let answer = ready!(answer.poll(cx));
                     let verdict = judge(this.judge, answer.as_ref());
                     let handle = &this.shared.handle;
-                    handle.ended(this.judge.asked(), &verdict);
+                    handle.ended(this.judge.info(), &verdict);
                     return Poll::Ready(match (answer, first.take()) {
                         (Err(error), Some(first)) => {
                             Err(AlternativeFailed::new(handle.shared_name(), first, error).into())
@@ -111,7 +111,7 @@ where
 impl<F, Req, Res, A, J> Projection<'_, F, Req, Res, A, J>
 where
     A: Alternative<Req, Res>,
-    J: Judge<Res>,
+    J: ClassifyResponse<Res>,
 {
     /// The other way, if there is one for this answer.
     fn alternative(
@@ -122,20 +122,20 @@ where
         if !self.shared.when.covers(verdict.outcome) {
             return None;
         }
-        let (asked, kept) = (*self.judge.asked(), self.kept.take()?);
+        let (info, kept) = (*self.judge.info(), self.kept.take()?);
         let Shared { alternative, handle, .. } = &**self.shared;
         if alternative.repeats() {
-            if !is_harmless(&asked, &verdict) {
+            if !is_harmless(&info, &verdict) {
                 handle.unsafe_to_replay();
                 return None;
             }
-            if asked.deadline.is_some_and(|deadline| TokioClock.now() >= deadline) {
+            if info.deadline.is_some_and(|deadline| TokioClock.now() >= deadline) {
                 handle.out_of_time();
                 return None;
             }
         }
-        let other = alternative.begin(kept, &Failed::new(&asked, verdict, answer))?;
-        handle.used(&asked, &verdict);
+        let other = alternative.begin(kept, &Failed::new(&info, verdict, answer))?;
+        handle.used(&info, &verdict);
         Some(other)
     }
 }

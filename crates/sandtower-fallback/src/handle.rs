@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sandtower_core::{Asked, Verdict};
+use sandtower_core::{RequestInfo, Verdict};
 use serde::Serialize;
 
 pub(crate) const TARGET: &str = "sandtower::fallback";
@@ -65,18 +65,18 @@ impl Handle {
         Arc::clone(&self.state.name)
     }
 
-    pub(crate) fn used(&self, asked: &Asked, verdict: &Verdict) {
+    pub(crate) fn used(&self, info: &RequestInfo, verdict: &Verdict) {
         self.state.used.fetch_add(1, Ordering::Relaxed);
-        let (operation, outcome) = (asked.operation.name(), verdict.outcome.label());
+        let (operation, outcome) = (info.operation.name(), verdict.outcome.label());
         let alternative = self.name();
         tracing::info!(target: TARGET, operation, outcome, alternative, "using the alternative");
     }
 
-    pub(crate) fn ended(&self, asked: &Asked, verdict: &Verdict) {
+    pub(crate) fn ended(&self, info: &RequestInfo, verdict: &Verdict) {
         if verdict.is_success() {
             self.state.cured.fetch_add(1, Ordering::Relaxed);
         } else {
-            let (operation, outcome) = (asked.operation.name(), verdict.outcome.label());
+            let (operation, outcome) = (info.operation.name(), verdict.outcome.label());
             let alternative = self.name();
             tracing::warn!(
                 target: TARGET, operation, outcome, alternative, "the alternative failed as well"

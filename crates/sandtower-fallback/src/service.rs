@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use sandtower_core::{BoxError, ByResult, Classify, Judge};
+use sandtower_core::{BoxError, ByResult, Classify, ClassifyResponse};
 use tower_service::Service;
 
 use crate::alternative::Alternative;
@@ -43,11 +43,11 @@ where
     S::Error: Into<BoxError>,
     A: Alternative<Req, S::Response>,
     C: Classify<Req>,
-    C::Judge: Judge<S::Response>,
+    C::Classifier: ClassifyResponse<S::Response>,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = ResponseFuture<S::Future, Req, S::Response, A, C::Judge>;
+    type Future = ResponseFuture<S::Future, Req, S::Response, A, C::Classifier>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.unready = ready!(self.first.poll_ready(cx)).err().map(Into::into);
@@ -55,7 +55,7 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let judge = self.classify.ask(&request);
+        let judge = self.classify.classify(&request);
         let kept = self.shared.alternative.keep(&request);
         let first = match self.unready.take() {
             Some(error) => Err(error),

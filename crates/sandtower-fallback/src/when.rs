@@ -1,4 +1,4 @@
-use sandtower_core::{Asked, Effect, Outcome, Replay, Verdict};
+use sandtower_core::{Effect, Outcome, Replay, RequestInfo, Verdict};
 
 /// Which failures are worth an alternative.
 ///
@@ -17,11 +17,11 @@ pub struct When {
 }
 
 impl When {
-    /// Transient and unknown failures, and refusals of layers below, such as an open breaker's. A
+    /// Transient and unknown failures, and rejections of layers below, such as an open breaker's. A
     /// service that throttles, is full or says a clear no is alive, and another would often say the
     /// same.
     pub const fn recommended() -> Self {
-        Self::never().on(Outcome::Transient).on(Outcome::Unknown).on(Outcome::Refused)
+        Self::never().on(Outcome::Transient).on(Outcome::Unknown).on(Outcome::Rejected)
     }
 
     /// No failure: to [add](Self::on) those that are.
@@ -60,8 +60,8 @@ const fn bit(outcome: Outcome) -> u16 {
 }
 
 /// Whether an attempt that ended in `verdict` may be made again elsewhere without harm.
-pub(crate) fn is_harmless(asked: &Asked, verdict: &Verdict) -> bool {
-    verdict.effect == Effect::None || asked.replay == Replay::Safe
+pub(crate) fn is_harmless(info: &RequestInfo, verdict: &Verdict) -> bool {
+    verdict.effect == Effect::None || info.replay == Replay::Safe
 }
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ mod tests {
         Outcome::Exhausted,
         Outcome::Permanent,
         Outcome::Unknown,
-        Outcome::Refused,
+        Outcome::Rejected,
         Outcome::Cancelled,
     ];
 
@@ -94,9 +94,9 @@ mod tests {
     #[test]
     fn what_may_have_had_an_effect_is_harmless_only_if_it_is_safe_to_replay() {
         let (none, maybe) = (Verdict::transient(Effect::None), Verdict::transient(Effect::Maybe));
-        let safe = Asked::default().replay(Replay::Safe);
-        assert!(is_harmless(&Asked::default(), &none));
-        assert!(!is_harmless(&Asked::default(), &maybe));
+        let safe = RequestInfo::default().replay(Replay::Safe);
+        assert!(is_harmless(&RequestInfo::default(), &none));
+        assert!(!is_harmless(&RequestInfo::default(), &maybe));
         assert!(is_harmless(&safe, &maybe));
     }
 }

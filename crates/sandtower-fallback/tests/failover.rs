@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use sandtower_core::{Asked, ByResult, Clock, Effect, Judged, Outcome, Replay, Verdict, find};
+use sandtower_core::{
+    ByResult, ClassifiedError, Clock, Effect, Outcome, Replay, RequestInfo, Verdict, find,
+};
 use sandtower_fallback::{
     AlternativeFailed, Failover, FailoverConfig, FailoverConfigError, FailoverHandle, When,
 };
@@ -19,7 +21,7 @@ fn config() -> FailoverConfig {
 }
 
 fn judged(verdict: Verdict) -> Answer<u64> {
-    Answer::err(Judged::new(verdict, "down"))
+    Answer::err(ClassifiedError::new(verdict, "down"))
 }
 
 fn dead() -> Answer<u64> {
@@ -41,7 +43,7 @@ async fn call(places: &mut Failover<Mock>) -> u64 {
 
 #[test]
 fn keeps_the_tower_contract() {
-    let safe = ByResult::new(Asked::default().replay(Replay::Safe));
+    let safe = ByResult::new(RequestInfo::default().replay(Replay::Safe));
     let one = |inner| Failover::new(config(), [("one", inner)]).unwrap();
     Contract::of(one).run();
     Contract::of(move |inner: Mock| {
@@ -205,16 +207,16 @@ async fn an_operator_sends_calls_back_to_the_first() {
 }
 
 #[test]
-fn a_config_that_makes_no_sense_is_refused_with_what_would() {
-    let refused = |config: FailoverConfig, places: usize| {
+fn a_config_that_makes_no_sense_is_rejected_with_what_would() {
+    let rejected = |config: FailoverConfig, places: usize| {
         let (mock, _) = Mock::<u64, u64>::always(0);
         let places = std::iter::repeat_with(move || ("a", mock.clone())).take(places);
         Failover::new(config, places).unwrap_err()
     };
-    assert_eq!(refused(config(), 0), FailoverConfigError::NoPlaces);
-    assert_eq!(refused(config(), 257).to_string(), "257 places are too many; use 256 at most");
+    assert_eq!(rejected(config(), 0), FailoverConfigError::NoPlaces);
+    assert_eq!(rejected(config(), 257).to_string(), "257 places are too many; use 256 at most");
     assert_eq!(
-        refused(config().lease(Duration::ZERO), 1).to_string(),
+        rejected(config().lease(Duration::ZERO), 1).to_string(),
         "lease is no time at all; use more than 0 s"
     );
 }

@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, BoxError, ByResult, Clock, Effect, Judged, Outcome, Reason, Refusal, Replay, SendOnce,
-    Verdict, classify_fn, find,
+    BoxError, ByResult, ClassifiedError, Clock, Effect, Outcome, Reason, Rejection, Replay,
+    RequestInfo, SendOnce, Verdict, classify_fn, find,
 };
 use sandtower_fallback::{AlternativeFailed, Failed, FallbackLayer, When};
 use sandtower_testkit::{Answer, Contract, Mock, Readiness, Scenario, cancel_at_every_poll};
 use sandtower_time::TokioClock;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-fn safe() -> Asked {
-    Asked::default().replay(Replay::Safe)
+fn safe() -> RequestInfo {
+    RequestInfo::default().replay(Replay::Safe)
 }
 
 /// An error that says itself what it means.
 fn judged<Res>(verdict: Verdict) -> Answer<Res> {
-    Answer::err(Judged::new(verdict, "down"))
+    Answer::err(ClassifiedError::new(verdict, "down"))
 }
 
 fn dead<Res>() -> Answer<Res> {
@@ -160,10 +160,10 @@ async fn the_alternative_is_made_ready_before_it_is_called() {
 
 #[tokio::test(start_paused = true)]
 async fn what_may_have_had_an_effect_is_sent_elsewhere_only_if_that_is_safe() {
-    for (asked, served) in [(Asked::default(), false), (safe(), true)] {
+    for (info, served) in [(RequestInfo::default(), false), (safe(), true)] {
         let (first, _) = Mock::<u64, u64>::new(|_, _| judged(Verdict::transient(Effect::Maybe)));
         let (second, handle) = Mock::always(7);
-        let layer = FallbackLayer::to("second", second).classify(ByResult::new(asked));
+        let layer = FallbackLayer::to("second", second).classify(ByResult::new(info));
         assert_eq!(layer.layer(first).oneshot(1).await.is_ok(), served);
         assert_eq!(handle.counts().calls, u64::from(served));
         assert_eq!(layer.handle().snapshot().unsafe_to_replay, u64::from(!served));
@@ -193,8 +193,8 @@ async fn each_outcome_goes_to_the_alternative_as_configured() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_of_a_layer_below_goes_to_the_alternative() {
-    let open = || Refusal::new("circuit breaker", "E2B", Reason::Open { failed: 7, of: 7 });
+async fn a_rejection_of_a_layer_below_goes_to_the_alternative() {
+    let open = || Rejection::new("circuit breaker", "E2B", Reason::Open { failed: 7, of: 7 });
     let (first, _) = Mock::<u64, u64>::new(move |_, _| Answer::err(open()));
     let (second, _) = Mock::always(7);
     assert_eq!(FallbackLayer::to("second", second).layer(first).oneshot(1).await.unwrap(), 7);
@@ -203,12 +203,12 @@ async fn a_refusal_of_a_layer_below_goes_to_the_alternative() {
 #[tokio::test(start_paused = true)]
 async fn after_the_deadline_nothing_is_sent_any_more() {
     let now = TokioClock.now();
-    let asked = safe().deadline(Some(now + Duration::from_secs(1)));
+    let info = safe().deadline(Some(now + Duration::from_secs(1)));
     let (first, _) = Mock::<u64, u64>::new(|_, _| {
         judged(Verdict::transient(Effect::None)).after(Duration::from_secs(1))
     });
     let (second, second_handle) = Mock::always(7);
-    let layer = FallbackLayer::to("second", second).classify(ByResult::new(asked));
+    let layer = FallbackLayer::to("second", second).classify(ByResult::new(info));
     assert!(layer.layer(first).oneshot(1).await.is_err());
     assert_eq!(second_handle.counts().calls, 0);
     assert_eq!(layer.handle().snapshot().out_of_time, 1);
@@ -217,7 +217,7 @@ async fn after_the_deadline_nothing_is_sent_any_more() {
 #[tokio::test(start_paused = true)]
 async fn a_request_is_rewritten_by_what_its_failure_says() {
     let classify = classify_fn(
-        |_: &&str| Asked::default(),
+        |_: &&str| RequestInfo::default(),
         |answer: Result<&u16, &BoxError>| match answer {
             Ok(404) => Verdict::permanent(),
             _ => Verdict::success(),
@@ -240,11 +240,11 @@ async fn a_request_is_rewritten_by_what_its_failure_says() {
 #[tokio::test(start_paused = true)]
 async fn when_the_alternative_fails_both_failures_are_told() {
     let (first, _) = Mock::<u64, u64>::new(|_, _| dead());
-    let refusal = || Refusal::new("admission", "E2B", Reason::Draining);
-    let (second, _) = Mock::<u64, u64>::new(move |_, _| Answer::err(refusal()));
+    let rejection = || Rejection::new("admission", "E2B", Reason::Draining);
+    let (second, _) = Mock::<u64, u64>::new(move |_, _| Answer::err(rejection()));
     let layer = FallbackLayer::to("second", second);
     let error = layer.layer(first).oneshot(1).await.unwrap_err();
-    assert_eq!(find::<Refusal>(&*error), Some(&refusal()));
+    assert_eq!(find::<Rejection>(&*error), Some(&rejection()));
     let failed = find::<AlternativeFailed>(&*error).unwrap();
     assert_eq!((failed.name(), failed.first()), ("second", Outcome::Transient));
     assert_eq!(

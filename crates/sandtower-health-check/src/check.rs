@@ -1,6 +1,6 @@
 use std::future::Future;
 
-use sandtower_core::{Asked, Operation, Verdict};
+use sandtower_core::{Operation, RequestInfo, Verdict};
 
 /// Tells whether what an answer hands out is alive, and releases it if nobody gets it.
 ///
@@ -15,7 +15,7 @@ pub trait Check<S, Res> {
     type Discard: Future<Output = ()> + Send + 'static;
 
     /// Whether a request like this can hand out anything at all. If not, it costs nothing.
-    fn checks(&self, _asked: &Asked) -> bool {
+    fn checks(&self, _asked: &RequestInfo) -> bool {
         true
     }
 
@@ -68,8 +68,8 @@ where
     type Probe = PF;
     type Discard = DF;
 
-    fn checks(&self, asked: &Asked) -> bool {
-        self.only.is_none_or(|only| only.contains(&asked.operation))
+    fn checks(&self, info: &RequestInfo) -> bool {
+        self.only.is_none_or(|only| only.contains(&info.operation))
     }
 
     fn probe(&self, inner: S, answer: &Res) -> Option<PF> {

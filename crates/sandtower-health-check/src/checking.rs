@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::{BoxError, Clock, Effect, Judged, Operation, Outcome, Verdict};
+use sandtower_core::{BoxError, ClassifiedError, Clock, Effect, Operation, Outcome, Verdict};
 use sandtower_time::{Sleep, TokioClock};
 
 use crate::unchecked::Unchecked;
@@ -130,7 +130,7 @@ where
             OnFailure::Discard => {
                 drop(unchecked);
                 // What was made is released: as far as a retry is concerned, nothing happened.
-                Some(Err(Judged::new(Verdict::transient(Effect::None), unhealthy).into()))
+                Some(Err(ClassifiedError::new(Verdict::transient(Effect::None), unhealthy).into()))
             }
         }
     }

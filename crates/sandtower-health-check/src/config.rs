@@ -15,7 +15,7 @@ pub enum OnFailure {
 
 /// How a [`HealthCheckLayer`](crate::HealthCheckLayer) checks.
 ///
-/// | setting | default | [`original`](Config::original) |
+/// | setting | default | [`original`](Config::classic) |
 /// |---|---|---|
 /// | [`on_failure`](Config::on_failure) | discard | warn |
 /// | [`tries`](Config::tries) | 3 | 1 |
@@ -45,7 +45,7 @@ impl Config {
 
     /// The check of the application that this project began with: named `E2B`, one probe, and a
     /// warning at most. It set no time-out; here a probe has one.
-    pub fn original() -> Self {
+    pub fn classic() -> Self {
         Self::new("E2B").on_failure(OnFailure::Warn).tries(1)
     }
 
@@ -105,7 +105,7 @@ mod tests {
     fn the_presets_are_valid_and_nonsense_is_not() {
         let new = || Config::new("any");
         assert_eq!(new().check(), Ok(()));
-        assert_eq!(Config::original().check(), Ok(()));
+        assert_eq!(Config::classic().check(), Ok(()));
         assert_eq!(new().tries(0).check(), Err(ConfigError::NoTries));
         assert_eq!(new().probe_within(Duration::ZERO).check(), Err(ConfigError::NoTime));
     }

@@ -2,7 +2,7 @@ use sandtower_core::Outcome;
 
 /// What was handed out did not pass its check, and was discarded.
 ///
-/// Comes inside of [`Judged`](sandtower_core::Judged) as a transient failure without effect: to try
+/// Comes inside of [`ClassifiedError`](sandtower_core::ClassifiedError) as a transient failure without effect: to try
 /// again makes a new one. Use [`find`](sandtower_core::find) to get it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("what was handed out is unhealthy: probe {probes} {last}")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::{BoxError, Judge, judge};
+use sandtower_core::{BoxError, ClassifyResponse, judge};
 use tower_service::Service;
 
 use crate::Check;
@@ -59,7 +59,7 @@ where
     S: Service<Req> + Clone,
     S::Error: Into<BoxError>,
     K: Check<S, S::Response>,
-    J: Judge<S::Response>,
+    J: ClassifyResponse<S::Response>,
 {
     type Output = Result<S::Response, BoxError>;
 
@@ -77,7 +77,7 @@ where
             let succeeded =
                 unchecked.answer().is_some_and(|answer| judge(this.judge, Ok(answer)).is_success());
             let unchecked = if succeeded {
-                match Checking::begin(unchecked, this.judge.asked().operation) {
+                match Checking::begin(unchecked, this.judge.info().operation) {
                     Begun::Checking(checking) => {
                         // The future below goes, with all that it still held there.
                         this.state.set(State::Checking { checking });

@@ -40,9 +40,9 @@ impl<K> HealthCheckLayer<K> {
         Ok(Self::checked(check, config))
     }
 
-    /// Checks by `check`, as [`Config::original`] says: it warns and passes on.
-    pub fn original(check: K) -> Self {
-        Self::checked(check, Config::original())
+    /// Checks by `check`, as [`Config::classic`] says: it warns and passes on.
+    pub fn classic(check: K) -> Self {
+        Self::checked(check, Config::classic())
     }
 
     fn checked(check: K, config: Config) -> Self {

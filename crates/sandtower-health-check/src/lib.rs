@@ -61,7 +61,7 @@
 //! # On a schedule
 //!
 //! A [`Monitor`] probes a service in the background, by any future that ends in a verdict, and is a
-//! [gate](sandtower_core::Gate) that refuses while the service is down: put it before the service
+//! [gate](sandtower_core::Gate) that rejects while the service is down: put it before the service
 //! with [`GatedLayer`](sandtower_core::GatedLayer), or into a waiting room.
 
 mod check;

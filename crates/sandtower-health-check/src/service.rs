@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sandtower_core::{Asks, BoxError, ByResult, Classify, Judge};
+use sandtower_core::{BoxError, ByResult, Classify, ClassifyResponse, HasInfo};
 use tower_service::Service;
 
 use crate::unchecked::Shared;
@@ -42,19 +42,19 @@ where
     S::Error: Into<BoxError>,
     K: Check<S, S::Response>,
     C: Classify<Req>,
-    C::Judge: Judge<S::Response>,
+    C::Classifier: ClassifyResponse<S::Response>,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = ResponseFuture<S, Req, K, C::Judge>;
+    type Future = ResponseFuture<S, Req, K, C::Classifier>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let judge = self.classify.ask(&request);
-        let checks = self.shared.check.checks(judge.asked());
+        let judge = self.classify.classify(&request);
+        let checks = self.shared.check.checks(judge.info());
         let shared = checks.then(|| Arc::clone(&self.shared));
         ResponseFuture::new(self.inner.call(request), judge, shared)
     }

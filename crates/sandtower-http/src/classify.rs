@@ -1,6 +1,7 @@
 use http::{Method, Request, Response};
 use sandtower_core::{
-    Asked, Asks, Attempt, BoxError, Classify, Ending, Judge, Operation, Replay, Scope, Verdict,
+    Attempt, BoxError, Classify, ClassifyResponse, EndOfStream, HasInfo, Operation, Replay,
+    RequestInfo, Scope, Verdict,
 };
 
 use crate::{Deadline, is_idempotent, verdict_of_status, verdict_of_transport};
@@ -34,11 +35,13 @@ impl HttpClassify {
 }
 
 impl<B> Classify<Request<B>> for HttpClassify {
-    type Judge = HttpJudge;
+    type Classifier = HttpClassifier;
 
-    fn ask(&self, request: &Request<B>) -> HttpJudge {
-        HttpJudge::new(
-            asked(self.operation, request).scope(self.scope).replay(replay(request.method())),
+    fn classify(&self, request: &Request<B>) -> HttpClassifier {
+        HttpClassifier::new(
+            request_info(self.operation, request)
+                .scope(self.scope)
+                .replay(replay(request.method())),
         )
     }
 }
@@ -46,9 +49,9 @@ impl<B> Classify<Request<B>> for HttpClassify {
 /// What `request` asks, as far as its extensions tell: the `operation` in [`Scope::ALL`], with the
 /// call's deadline and arrival. For classifiers of particular services to build on; whether it may
 /// be replayed is theirs to say.
-pub fn asked<B>(operation: Operation, request: &Request<B>) -> Asked {
+pub fn request_info<B>(operation: Operation, request: &Request<B>) -> RequestInfo {
     let extensions = request.extensions();
-    Asked::new(operation)
+    RequestInfo::new(operation)
         .deadline(extensions.get::<Deadline>().map(|deadline| deadline.0))
         .arrived(extensions.get::<Attempt>().map(|attempt| attempt.arrived))
 }
@@ -60,26 +63,26 @@ fn replay(method: &Method) -> Replay {
 /// The judge of [`HttpClassify`], and of any classifier whose answers mean what HTTP says unless
 /// they carry a [`Verdict`].
 #[derive(Clone, Copy, Debug)]
-pub struct HttpJudge {
-    asked: Asked,
+pub struct HttpClassifier {
+    info: RequestInfo,
 }
 
-impl HttpJudge {
+impl HttpClassifier {
     /// Judges the answer to a request that asks `asked`.
-    pub const fn new(asked: Asked) -> Self {
-        Self { asked }
+    pub const fn new(info: RequestInfo) -> Self {
+        Self { info }
     }
 }
 
-impl Asks for HttpJudge {
+impl HasInfo for HttpClassifier {
     #[inline]
-    fn asked(&self) -> &Asked {
-        &self.asked
+    fn info(&self) -> &RequestInfo {
+        &self.info
     }
 }
 
-impl<B> Judge<Response<B>> for HttpJudge {
-    fn head(&self, result: Result<&Response<B>, &BoxError>) -> Verdict {
+impl<B> ClassifyResponse<Response<B>> for HttpClassifier {
+    fn classify(&self, result: Result<&Response<B>, &BoxError>) -> Verdict {
         match result {
             Ok(response) => match response.extensions().get::<Verdict>() {
                 Some(verdict) => *verdict,
@@ -89,7 +92,7 @@ impl<B> Judge<Response<B>> for HttpJudge {
         }
     }
 
-    fn ending(&self, response: &Response<B>) -> Option<Ending> {
+    fn end_of_stream(&self, response: &Response<B>) -> Option<EndOfStream> {
         response.extensions().get().cloned()
     }
 }
@@ -101,9 +104,9 @@ mod tests {
 
     use super::*;
 
-    fn ask<B>(request: &Request<B>) -> Asked {
-        let judge = HttpClassify::new(Operation::new(7, "fetch")).ask(request);
-        *judge.asked()
+    fn ask<B>(request: &Request<B>) -> RequestInfo {
+        let judge = HttpClassify::new(Operation::new(7, "fetch")).classify(request);
+        *judge.info()
     }
 
     #[test]
@@ -115,7 +118,7 @@ mod tests {
             .extension(Attempt::first(arrived).next(Outcome::Unknown))
             .body(())
             .unwrap();
-        let expected = Asked::new(Operation::new(7, "fetch"))
+        let expected = RequestInfo::new(Operation::new(7, "fetch"))
             .replay(Replay::Safe)
             .deadline(Some(Tick::from_nanos(9)))
             .arrived(Some(arrived));
@@ -129,19 +132,19 @@ mod tests {
 
     #[test]
     fn the_interpreters_verdict_is_believed_before_the_status() {
-        let judge = HttpJudge::new(Asked::default());
+        let judge = HttpClassifier::new(RequestInfo::default());
         let mut answer = Response::new(());
         *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-        assert_eq!(judge.head(Ok(&answer)), Verdict::throttled());
+        assert_eq!(judge.classify(Ok(&answer)), Verdict::throttled());
         answer.extensions_mut().insert(Verdict::exhausted());
-        assert_eq!(judge.head(Ok(&answer)), Verdict::exhausted());
+        assert_eq!(judge.classify(Ok(&answer)), Verdict::exhausted());
     }
 
     #[test]
     fn an_error_is_judged_by_whether_the_request_left() {
-        let judge = HttpJudge::new(Asked::default());
+        let judge = HttpClassifier::new(RequestInfo::default());
         let error: BoxError = std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into();
-        let verdict = Judge::<Response<()>>::head(&judge, Err(&error));
+        let verdict = ClassifyResponse::<Response<()>>::classify(&judge, Err(&error));
         assert_eq!(verdict, Verdict::transient(Effect::None));
     }
 }

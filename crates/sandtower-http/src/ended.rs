@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
-use sandtower_core::{Ending, EndingTeller, Verdict};
+use sandtower_core::{EndOfStream, EndOfStreamReporter, Verdict};
 
 /// Reads along with the reader of a body, and says in the end what the answer came to: for streams
 /// whose head says success and whose last message may not.
@@ -23,13 +23,13 @@ pub trait ReadEnd: Send {
 /// What reads along with one body.
 pub(crate) struct Watch {
     reader: Box<dyn ReadEnd>,
-    teller: EndingTeller,
+    teller: EndOfStreamReporter,
 }
 
 impl Watch {
     /// The end of an answer whose head said `head`, and what is to read along with its body.
-    pub(crate) fn new(reader: Box<dyn ReadEnd>, head: Verdict) -> (Ending, Self) {
-        let (ending, teller) = Ending::of(head);
+    pub(crate) fn new(reader: Box<dyn ReadEnd>, head: Verdict) -> (EndOfStream, Self) {
+        let (ending, teller) = EndOfStream::of(head);
         (ending, Self { reader, teller })
     }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Request, Response};
 use sandtower_core::{
-    Advice, Asked, Asks, BoxError, Classify, Effect, Ending, Judge, Operation, Replay, Scope,
-    Verdict,
+    Advice, BoxError, Classify, ClassifyResponse, Effect, EndOfStream, HasInfo, Operation, Replay,
+    RequestInfo, Scope, Verdict,
 };
 
-use crate::{asked, status::add_fields, verdict_of_status, verdict_of_transport};
+use crate::{request_info, status::add_fields, verdict_of_status, verdict_of_transport};
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
@@ -41,11 +41,11 @@ impl GrpcMethod {
 ///   something before it: [`verdict_of_status`].
 /// - Without one a 200 is a success as far as its head tells. A call that fails after its first
 ///   message says so in its trailers: with a [`GrpcInterpret`](crate::GrpcInterpret) below, gates
-///   hear of it at the [end](Judge::ending).
+///   hear of it at the [end](ClassifyResponse::end_of_stream).
 ///
 /// ```
 /// use http::{Request, Response};
-/// use sandtower_core::{Asks, Classify, Effect, Judge, Operation, Replay, Verdict};
+/// use sandtower_core::{Asks, Classify, Effect, ClassifyResponse, Operation, Replay, Verdict};
 /// use sandtower_http::{GrpcClassify, GrpcMethod};
 ///
 /// const GET: Operation = Operation::new(1, "order_get");
@@ -53,8 +53,8 @@ impl GrpcMethod {
 ///     &[GrpcMethod::new("/orders.v1.Orders/Get", GET, Replay::Safe)];
 ///
 /// let request = Request::post("https://orders.test/orders.v1.Orders/Get").body(())?;
-/// let judge = GrpcClassify::new(METHODS).ask(&request);
-/// assert_eq!(judge.asked().operation, GET);
+/// let judge = GrpcClassify::new(METHODS).classify(&request);
+/// assert_eq!(judge.info().operation, GET);
 ///
 /// let answer = Response::builder().header("grpc-status", "14").body(())?;
 /// assert_eq!(judge.head(Ok(&answer)), Verdict::transient(Effect::Maybe));
@@ -81,32 +81,32 @@ impl GrpcClassify {
 }
 
 impl<B> Classify<Request<B>> for GrpcClassify {
-    type Judge = GrpcJudge;
+    type Classifier = GrpcClassifier;
 
-    fn ask(&self, request: &Request<B>) -> GrpcJudge {
+    fn classify(&self, request: &Request<B>) -> GrpcClassifier {
         let path = request.uri().path();
         let known = self.methods.iter().find(|method| method.path == path);
         let (operation, replay) = known
             .map_or((Operation::CALL, Replay::Unsafe), |method| (method.operation, method.replay));
-        GrpcJudge { asked: asked(operation, request).scope(self.scope).replay(replay) }
+        GrpcClassifier { info: request_info(operation, request).scope(self.scope).replay(replay) }
     }
 }
 
 /// The judge of [`GrpcClassify`].
 #[derive(Clone, Copy, Debug)]
-pub struct GrpcJudge {
-    asked: Asked,
+pub struct GrpcClassifier {
+    info: RequestInfo,
 }
 
-impl Asks for GrpcJudge {
+impl HasInfo for GrpcClassifier {
     #[inline]
-    fn asked(&self) -> &Asked {
-        &self.asked
+    fn info(&self) -> &RequestInfo {
+        &self.info
     }
 }
 
-impl<B> Judge<Response<B>> for GrpcJudge {
-    fn head(&self, result: Result<&Response<B>, &BoxError>) -> Verdict {
+impl<B> ClassifyResponse<Response<B>> for GrpcClassifier {
+    fn classify(&self, result: Result<&Response<B>, &BoxError>) -> Verdict {
         match result {
             Err(error) => verdict_of_transport(&**error),
             Ok(response) => response
@@ -118,7 +118,7 @@ impl<B> Judge<Response<B>> for GrpcJudge {
         }
     }
 
-    fn ending(&self, response: &Response<B>) -> Option<Ending> {
+    fn end_of_stream(&self, response: &Response<B>) -> Option<EndOfStream> {
         response.extensions().get().cloned()
     }
 }
@@ -189,7 +189,7 @@ mod tests {
         for (name, value) in of {
             answer.headers_mut().insert(*name, HeaderValue::from_static(value));
         }
-        GrpcClassify::default().ask(&Request::new(())).head(Ok(&answer))
+        GrpcClassify::default().classify(&Request::new(())).classify(Ok(&answer))
     }
 
     fn code(code: &'static str) -> Verdict {
@@ -247,14 +247,15 @@ mod tests {
     fn the_path_says_the_operation_and_nothing_is_replayed_unless_its_method_says_so() {
         const LIST: Operation = Operation::new(4, "list");
         static METHODS: &[GrpcMethod] = &[GrpcMethod::new("/a.B/List", LIST, Replay::Safe)];
-        let asked = |path: &str| {
+        let info = |path: &str| {
             let request = Request::post(path).extension(Deadline(Tick::from_nanos(9))).body(());
-            GrpcClassify::new(METHODS).scope(Scope::new(7)).ask(&request.unwrap()).asked
+            GrpcClassify::new(METHODS).scope(Scope::new(7)).classify(&request.unwrap()).info
         };
         let deadline = Some(Tick::from_nanos(9));
-        let expected = |operation| Asked::new(operation).scope(Scope::new(7)).deadline(deadline);
-        assert_eq!(asked("https://x.test/a.B/List"), expected(LIST).replay(Replay::Safe));
-        assert_eq!(asked("https://x.test/a.B/Make"), expected(Operation::CALL));
+        let expected =
+            |operation| RequestInfo::new(operation).scope(Scope::new(7)).deadline(deadline);
+        assert_eq!(info("https://x.test/a.B/List"), expected(LIST).replay(Replay::Safe));
+        assert_eq!(info("https://x.test/a.B/Make"), expected(Operation::CALL));
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use crate::ReadEnd;
 /// The hook of [`InterpretLayer`](crate::InterpretLayer). It looks at a request before it is sent,
 /// then at the head of its answer, and at what was read of the body if it wants to; what it finds it
 /// inserts into the answer's extensions. A [`Verdict`](sandtower_core::Verdict) there is believed by
-/// [`HttpJudge`](crate::HttpJudge), and so by every layer above.
+/// [`HttpClassifier`](crate::HttpClassifier), and so by every layer above.
 ///
 /// ```
 /// use http::{Request, StatusCode, response::Parts};
@@ -58,7 +58,7 @@ pub trait Interpret {
     /// default nothing is. Asked of answers whose body is not [read](Interpret::reads) here.
     ///
     /// What it finds is heard by the judges of the layers above, through an
-    /// [`Ending`](sandtower_core::Ending) among the answer's extensions: a breaker counts it.
+    /// [`EndOfStream`](sandtower_core::EndOfStream) among the answer's extensions: a breaker counts it.
     fn end(&self, _memo: &Self::Memo, _head: &Parts) -> Option<Box<dyn ReadEnd>> {
         None
     }

@@ -8,7 +8,7 @@
 //! - [`headers`] parses the fields that servers use to say "not now";
 //! - [`InterpretLayer`] is the innermost layer and the one place that reads bodies: what they mean
 //!   is a hook, [`Interpret`], whose [`Verdict`](sandtower_core::Verdict) is believed by all above;
-//! - [`AnswerRefusalsLayer`] turns refusals into answers, for services that stand on our layers.
+//! - [`RejectionResponseLayer`] turns rejections into answers, for services that stand on our layers.
 //!
 //! Nothing here knows any particular service.
 //!
@@ -17,23 +17,22 @@
 //! | `retry` (default) | [`Http`] as the hook of a `RetryLayer` for failed answers: their small rest is read, so that the connection is used again |
 //! | `hyper` | the errors of hyper, hyper-util and h2 are told apart: did the request leave? |
 //! | `tower-http` | `TowerClassify`: the classifiers of `tower_http::classify` as ours |
-//! | `tonic` | refusals as gRPC answers; the errors of Tonic's channel |
+//! | `tonic` | rejections as gRPC answers; the errors of Tonic's channel |
 //!
 //! ```
 //! use http::{Method, Request, Response, StatusCode};
-//! use sandtower_core::{Asks, BoxError, Classify, Effect, Judge, Replay, Verdict};
+//! use sandtower_core::{Asks, BoxError, Classify, Effect, ClassifyResponse, Replay, Verdict};
 //! use sandtower_http::HttpClassify;
 //!
 //! let request = Request::builder().method(Method::PUT).body(()).unwrap();
-//! let judge = HttpClassify::default().ask(&request);
-//! assert_eq!(judge.asked().replay, Replay::Safe);
+//! let judge = HttpClassify::default().classify(&request);
+//! assert_eq!(judge.info().replay, Replay::Safe);
 //!
 //! let mut answer = Response::new(());
 //! *answer.status_mut() = StatusCode::BAD_GATEWAY;
 //! assert_eq!(judge.head(Ok(&answer)), Verdict::transient(Effect::Maybe));
 //! ```
 
-mod answer_refusals;
 mod classify;
 #[cfg(feature = "retry")]
 mod discard;
@@ -45,7 +44,8 @@ mod interpret;
 mod interpreted;
 mod interpreter;
 mod reading;
-mod refusal;
+mod rejection;
+mod rejection_response;
 mod replay;
 mod request;
 mod status;
@@ -56,19 +56,19 @@ mod transport;
 #[cfg(feature = "retry")]
 pub use discard::Drain;
 #[cfg(feature = "tonic")]
-pub use refusal::refusal_grpc;
+pub use rejection::rejection_grpc;
 #[cfg(feature = "tower-http")]
-pub use tower_http::{Failure, TowerClassify, TowerJudge};
+pub use tower_http::{Failure, TowerClassifier, TowerClassify};
 
-pub use answer_refusals::{AnswerRefusals, AnswerRefusalsLayer, AnsweredBody, Answering};
-pub use classify::{HttpClassify, HttpJudge, asked};
+pub use classify::{HttpClassifier, HttpClassify, request_info};
 pub use ended::ReadEnd;
-pub use grpc::{GrpcClassify, GrpcJudge, GrpcMethod, verdict_of_grpc};
+pub use grpc::{GrpcClassifier, GrpcClassify, GrpcMethod, verdict_of_grpc};
 pub use grpc_end::GrpcInterpret;
 pub use interpret::{Excerpt, Interpret};
 pub use interpreted::Interpreted;
 pub use interpreter::{DEFAULT_CAP, InterpretLayer, Interpreter, ResponseFuture};
-pub use refusal::refusal_response;
+pub use rejection::rejection_response;
+pub use rejection_response::{AnsweredBody, Answering, RejectionResponse, RejectionResponseLayer};
 pub use replay::{NotReplayable, ReplayBody, ReplayLayer, Replayable, Replayed};
 pub use request::{Deadline, Http, is_idempotent};
 pub use status::verdict_of_status;

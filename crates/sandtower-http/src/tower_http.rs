@@ -1,12 +1,12 @@
 use http::{Request, Response};
-use sandtower_core::{Asked, Asks, BoxError, Classify, Judge, Verdict};
+use sandtower_core::{BoxError, Classify, ClassifyResponse, HasInfo, RequestInfo, Verdict};
 use tower_http::classify::{
-    ClassifiedResponse, ClassifyResponse, GrpcCode, GrpcFailureClass, MakeClassifier,
-    ServerErrorsFailureClass, StatusInRangeFailureClass,
+    ClassifiedResponse, ClassifyResponse as TowerClassifyResponse, GrpcCode, GrpcFailureClass,
+    MakeClassifier, ServerErrorsFailureClass, StatusInRangeFailureClass,
 };
 
 use crate::{
-    HttpClassify, HttpJudge,
+    HttpClassifier, HttpClassify,
     grpc::{add_pushback, verdict_of_code},
     status::{add_fields, by_status},
     verdict_of_transport,
@@ -24,12 +24,12 @@ use crate::{
 ///
 /// ```
 /// use http::{Request, Response, StatusCode};
-/// use sandtower_core::{Classify, Judge, Verdict};
+/// use sandtower_core::{Classify, ClassifyResponse, Verdict};
 /// use sandtower_http::TowerClassify;
 /// use tower_http::classify::ServerErrorsAsFailures;
 ///
 /// let classify = TowerClassify::new(ServerErrorsAsFailures::make_classifier());
-/// let judge = classify.ask(&Request::new(()));
+/// let judge = classify.classify(&Request::new(()));
 /// let answer = Response::builder().status(StatusCode::NOT_FOUND).body(())?;
 /// assert_eq!(judge.head(Ok(&answer)), Verdict::success(), "it only minds the server's errors");
 /// # Ok::<(), http::Error>(())
@@ -72,37 +72,37 @@ where
     M: MakeClassifier,
     V: Clone,
 {
-    type Judge = TowerJudge<M::Classifier, V>;
+    type Classifier = TowerClassifier<M::Classifier, V>;
 
-    fn ask(&self, request: &Request<B>) -> Self::Judge {
-        TowerJudge {
+    fn classify(&self, request: &Request<B>) -> Self::Classifier {
+        TowerClassifier {
             classifier: self.make.make_classifier(request),
             verdict: self.verdict.clone(),
-            judge: self.asks.ask(request),
+            judge: self.asks.classify(request),
         }
     }
 }
 
 /// The judge of [`TowerClassify`].
 #[derive(Clone, Copy)]
-pub struct TowerJudge<C, V> {
+pub struct TowerClassifier<C, V> {
     classifier: C,
     verdict: V,
-    judge: HttpJudge,
+    judge: HttpClassifier,
 }
 
-impl<C, V> Asks for TowerJudge<C, V> {
-    fn asked(&self) -> &Asked {
-        self.judge.asked()
+impl<C, V> HasInfo for TowerClassifier<C, V> {
+    fn info(&self) -> &RequestInfo {
+        self.judge.info()
     }
 }
 
-impl<C, V, B> Judge<Response<B>> for TowerJudge<C, V>
+impl<C, V, B> ClassifyResponse<Response<B>> for TowerClassifier<C, V>
 where
-    C: ClassifyResponse + Clone,
+    C: TowerClassifyResponse + Clone,
     V: Fn(&C::FailureClass) -> Verdict,
 {
-    fn head(&self, result: Result<&Response<B>, &BoxError>) -> Verdict {
+    fn classify(&self, result: Result<&Response<B>, &BoxError>) -> Verdict {
         let response = match result {
             Ok(response) => response,
             Err(error) => return verdict_of_transport(&**error),
@@ -127,9 +127,9 @@ impl<M, V> std::fmt::Debug for TowerClassify<M, V> {
     }
 }
 
-impl<C, V> std::fmt::Debug for TowerJudge<C, V> {
+impl<C, V> std::fmt::Debug for TowerClassifier<C, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TowerJudge").field("judge", &self.judge).finish_non_exhaustive()
+        f.debug_struct("TowerClassifier").field("judge", &self.judge).finish_non_exhaustive()
     }
 }
 
@@ -196,8 +196,8 @@ mod tests {
     #[test]
     fn the_servers_errors_are_failures_and_mean_what_http_says() {
         let classify = TowerClassify::new(ServerErrorsAsFailures::make_classifier());
-        let judge = classify.ask(&Request::new(()));
-        let head = |status, fields: &[_]| judge.head(Ok(&answer(status, fields)));
+        let judge = classify.classify(&Request::new(()));
+        let head = |status, fields: &[_]| judge.classify(Ok(&answer(status, fields)));
         assert_eq!(head(200, &[]), Verdict::success());
         assert_eq!(head(429, &[]), Verdict::success());
         assert_eq!(head(500, &[]), Verdict::unknown());
@@ -209,17 +209,17 @@ mod tests {
     #[test]
     fn a_range_of_statuses_is_what_it_says() {
         let range = StatusInRangeAsFailures::new(302..=429).into_make_classifier();
-        let judge = TowerClassify::new(range).ask(&Request::new(()));
-        assert_eq!(judge.head(Ok(&answer(302, &[]))), Verdict::permanent());
-        assert_eq!(judge.head(Ok(&answer(429, &[]))), Verdict::throttled());
-        assert_eq!(judge.head(Ok(&answer(503, &[]))), Verdict::success());
+        let judge = TowerClassify::new(range).classify(&Request::new(()));
+        assert_eq!(judge.classify(Ok(&answer(302, &[]))), Verdict::permanent());
+        assert_eq!(judge.classify(Ok(&answer(429, &[]))), Verdict::throttled());
+        assert_eq!(judge.classify(Ok(&answer(503, &[]))), Verdict::success());
     }
 
     #[test]
     fn grpc_in_the_head_is_judged_by_our_table_and_the_rest_at_its_end() {
         let make = GrpcErrorsAsFailures::new().with_success(GrpcCode::NotFound);
-        let judge = TowerClassify::new(SharedClassifier::new(make)).ask(&Request::new(()));
-        let head = |fields: &[_]| judge.head(Ok(&answer(200, fields)));
+        let judge = TowerClassify::new(SharedClassifier::new(make)).classify(&Request::new(()));
+        let head = |fields: &[_]| judge.classify(Ok(&answer(200, fields)));
         assert_eq!(head(&[]), Verdict::success());
         assert_eq!(head(&[("grpc-status", "5")]), Verdict::success());
         assert_eq!(head(&[("grpc-status", "3")]), Verdict::permanent());
@@ -233,15 +233,15 @@ mod tests {
         let asks = HttpClassify::new(Operation::new(3, "fetch"));
         let judge = TowerClassify::with(make, |_: &_| Verdict::permanent())
             .asks(asks)
-            .ask(&Request::new(()));
-        let asked = judge.asked();
-        assert_eq!((asked.operation.name(), asked.replay), ("fetch", Replay::Safe));
+            .classify(&Request::new(()));
+        let info = judge.info();
+        assert_eq!((info.operation.name(), info.replay), ("fetch", Replay::Safe));
         let error: BoxError = std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into();
-        let refused = Judge::<Response<()>>::head(&judge, Err(&error));
-        assert_eq!(refused, Verdict::transient(Effect::None));
-        assert_eq!(judge.head(Ok(&answer(500, &[]))), Verdict::permanent());
+        let rejected = ClassifyResponse::<Response<()>>::classify(&judge, Err(&error));
+        assert_eq!(rejected, Verdict::transient(Effect::None));
+        assert_eq!(judge.classify(Ok(&answer(500, &[]))), Verdict::permanent());
         let mut full = answer(StatusCode::TOO_MANY_REQUESTS.as_u16(), &[]);
         full.extensions_mut().insert(Verdict::exhausted());
-        assert_eq!(judge.head(Ok(&full)), Verdict::exhausted());
+        assert_eq!(judge.classify(Ok(&full)), Verdict::exhausted());
     }
 }

@@ -9,7 +9,7 @@ use crate::NotReplayable;
 ///
 /// | error | verdict |
 /// |---|---|
-/// | the connection was refused, no local address was left, the name was not found | transient, effect none: the request never left |
+/// | the connection was rejected, no local address was left, the name was not found | transient, effect none: the request never left |
 /// | feature `hyper`: hyper-util's client could not connect, whatever the cause: a time-out, TLS | transient, effect none |
 /// | feature `hyper`: hyper cancelled it before it was sent; its connection was closed or not ready before | transient, effect none |
 /// | feature `hyper`: HTTP/2 `REFUSED_STREAM` from the server, which promises that it did nothing (RFC 9113 section 8.7) | transient, effect none |
@@ -28,7 +28,7 @@ use crate::NotReplayable;
 /// use sandtower_http::verdict_of_transport;
 ///
 /// let refused = Error::from(ErrorKind::ConnectionRefused);
-/// assert_eq!(verdict_of_transport(&refused), Verdict::transient(Effect::None));
+/// assert_eq!(verdict_of_transport(&rejected), Verdict::transient(Effect::None));
 /// let reset = Error::from(ErrorKind::ConnectionReset);
 /// assert_eq!(verdict_of_transport(&reset), Verdict::transient(Effect::Maybe));
 /// ```
@@ -107,7 +107,7 @@ fn is_before_connection(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use sandtower_core::{BoxError, Judged};
+    use sandtower_core::{BoxError, ClassifiedError};
 
     use super::*;
 
@@ -118,13 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_connection_has_no_effect_however_deep_it_lies() {
+    fn a_rejected_connection_has_no_effect_however_deep_it_lies() {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
         assert_eq!(effect(refused()), Effect::None);
         assert_eq!(effect(io::Error::other(refused())), Effect::None);
-        assert_eq!(effect(Judged::new(Verdict::unknown(), refused())), Effect::None);
+        assert_eq!(effect(ClassifiedError::new(Verdict::unknown(), refused())), Effect::None);
         assert_eq!(
-            effect(Judged::new(Verdict::unknown(), io::Error::other(refused()))),
+            effect(ClassifiedError::new(Verdict::unknown(), io::Error::other(refused()))),
             Effect::None
         );
     }

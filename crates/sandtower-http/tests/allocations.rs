@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use http::{Request, Response};
-use sandtower_core::{Classify, Judge, Outcome};
+use sandtower_core::{Classify, ClassifyResponse, Outcome};
 use sandtower_http::{GrpcClassify, HttpClassify};
 use sandtower_testkit::{CountingAllocator, allocations};
 
@@ -22,11 +22,11 @@ fn answer(status: u16, fields: &[(&'static str, &'static str)]) -> Response<()> 
 
 fn costs<C>(classify: &C, answer: &Response<()>, expected: Outcome) -> u64
 where
-    C: Classify<Request<()>, Judge: Judge<Response<()>>>,
+    C: Classify<Request<()>, Classifier: ClassifyResponse<Response<()>>>,
 {
     let request = Request::post("https://a.test/a.B/C").body(()).unwrap();
     allocations(|| {
-        let verdict = classify.ask(&request).head(Ok(answer));
+        let verdict = classify.classify(&request).classify(Ok(answer));
         assert_eq!(black_box(verdict).outcome, expected);
     })
 }

@@ -14,8 +14,8 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use sandtower_core::{BoxError, Effect, Judge, Resend, Verdict};
-use sandtower_http::{HttpJudge, ReplayBody, Replayed, verdict_of_transport};
+use sandtower_core::{BoxError, ClassifyResponse, Effect, Resend, Verdict};
+use sandtower_http::{HttpClassifier, ReplayBody, Replayed, verdict_of_transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service;
@@ -55,7 +55,7 @@ fn client() -> Client<HttpConnector, Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn a_refused_port_means_that_nothing_left() {
+async fn a_rejected_port_means_that_nothing_left() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error = client().request(post(&format!("http://{free}/"))).await.unwrap_err();
     assert_eq!(effect(error), Effect::None);
@@ -192,7 +192,7 @@ async fn a_connection_that_is_busy_took_nothing() {
 
 /// The server's own word for "I did nothing": HTTP/2's `REFUSED_STREAM`.
 #[tokio::test]
-async fn a_refused_stream_had_no_effect_and_any_other_reset_may_have() {
+async fn a_rejected_stream_had_no_effect_and_any_other_reset_may_have() {
     for (reason, expected) in
         [(h2::Reason::REFUSED_STREAM, Effect::None), (h2::Reason::INTERNAL_ERROR, Effect::Maybe)]
     {
@@ -218,8 +218,8 @@ async fn the_default_judge_tells_them_apart_too() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error: BoxError =
         client().request(post(&format!("http://{free}/"))).await.unwrap_err().into();
-    let judge = HttpJudge::new(sandtower_core::Asked::default());
-    let verdict = Judge::<Response<()>>::head(&judge, Err(&error));
+    let judge = HttpClassifier::new(sandtower_core::RequestInfo::default());
+    let verdict = ClassifyResponse::<Response<()>>::classify(&judge, Err(&error));
     assert_eq!(verdict, Verdict::transient(Effect::None));
 }
 

@@ -169,7 +169,7 @@ fn what_is_known_to_be_too_long_can_still_be_sent_again_if_nothing_was_read_of_i
     let first = ReplayBody::capped(Scripted::new([data("12345"), data("6789")]), 4);
     let mut second = first.clone();
     drop(first);
-    assert!(second.is_replayable(), "the connection was refused, say");
+    assert!(second.is_replayable(), "the connection was rejected, say");
     let third = second.clone();
     assert_eq!(next(&mut second), Some(data("12345")));
     assert!(!third.is_replayable());

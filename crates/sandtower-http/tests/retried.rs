@@ -58,7 +58,7 @@ async fn upload(pieces: u32) -> (Response<Empty<Bytes>>, Vec<usize>) {
         }
     });
     let retry =
-        RetryLayer::original().classify(HttpClassify::default()).resend(Replayed).answers(Http);
+        RetryLayer::classic().classify(HttpClassify::default()).resend(Replayed).answers(Http);
     let service = ReplayLayer::new().cap(100).layer(retry.layer(service));
     let response = service.oneshot(Request::put("/file").body(Upload(pieces)).unwrap()).await;
     let received = received.lock().unwrap().clone();

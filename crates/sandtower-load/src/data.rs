@@ -50,8 +50,8 @@ pub struct Figures {
     pub succeeded: f64,
     /// Calls that ended in an error of the service, or without an answer.
     pub failed: f64,
-    /// Calls that ended in a refusal of our own: open, queue full, too late.
-    pub refused: f64,
+    /// Calls that ended in a rejection of our own: open, queue full, too late.
+    pub rejected: f64,
     /// Arrivals that were never started, for too many were in flight.
     pub dropped: f64,
     /// Calls that started later than they were meant to.
@@ -108,8 +108,8 @@ pub struct Row {
     pub succeeded: u64,
     /// Calls that failed in it.
     pub failed: u64,
-    /// Calls that were refused in it.
-    pub refused: u64,
+    /// Calls that were rejected in it.
+    pub rejected: u64,
     /// Of the calls that succeeded in it, if any did.
     pub p50_ms: Option<f64>,
     /// As `p50_ms`.
@@ -133,7 +133,7 @@ pub struct SlowCall {
     pub start_ms: f64,
     /// How long it took.
     pub took_ms: f64,
-    /// `succeeded`, `refused: <reason>`, `failed: <error>`.
+    /// `succeeded`, `rejected: <reason>`, `failed: <error>`.
     pub outcome: String,
     /// Its time in order, from start to end; what `parts` leaves out is nowhere.
     pub parts: Vec<Spent>,

@@ -127,8 +127,8 @@ mod tests {
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e7, 1e-300] {
             assert!(Arrivals::even(rate).is_err(), "{rate}");
         }
-        let refused = Arrivals::poisson(0.0).unwrap_err().to_string();
-        assert_eq!(refused, "a rate of 0 calls a second; use more than 0 and at most 1,000,000");
+        let rejected = Arrivals::poisson(0.0).unwrap_err().to_string();
+        assert_eq!(rejected, "a rate of 0 calls a second; use more than 0 and at most 1,000,000");
         let nobody = Load::new(Arrivals::Closed { users: 0 }, Until::Calls(1)).unwrap_err();
         assert_eq!(nobody.to_string(), "a load of 0 users; use 1 or more");
         let still = Arrivals::Even { every: Duration::ZERO };

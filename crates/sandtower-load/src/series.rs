@@ -42,7 +42,7 @@ pub fn series(calls: &[Call], samples: &[Sample]) -> Vec<Row> {
         match call.ending {
             Ending::Succeeded => times[ended].push(call.took),
             Ending::Failed => endings[ended][0] += 1,
-            Ending::Refused => endings[ended][1] += 1,
+            Ending::Rejected => endings[ended][1] += 1,
         }
     }
     (0..rows)
@@ -51,14 +51,14 @@ pub fn series(calls: &[Call], samples: &[Sample]) -> Vec<Row> {
             let seen = samples.partition_point(|sample| sample.at < from + slice);
             let sample = seen.checked_sub(1).map(|seen| samples[seen].clone()).unwrap_or_default();
             times[row].sort();
-            let [failed, refused] = endings[row];
+            let [failed, rejected] = endings[row];
             let quantile = |share: f64| nearest(&times[row], share).map(ms);
             Row {
                 t_s: from.as_secs_f64(),
                 offered: offered[row],
                 succeeded: times[row].len() as u64,
                 failed,
-                refused,
+                rejected,
                 p50_ms: quantile(0.5),
                 p99_ms: quantile(0.99),
                 max_ms: quantile(1.0),
@@ -91,7 +91,7 @@ mod tests {
         let calls = [
             call(100, 1_500, Ending::Succeeded),
             call(200, 1_000, Ending::Succeeded),
-            call(300, 100, Ending::Refused),
+            call(300, 100, Ending::Rejected),
             call(1_900, 600, Ending::Failed),
         ];
         let sample = Sample {
@@ -102,7 +102,7 @@ mod tests {
         };
         let rows = series(&calls, &[sample]);
         assert_eq!(rows.iter().map(|row| row.offered).collect::<Vec<_>>(), [3, 1, 0]);
-        let ended = |row: &Row| [row.succeeded, row.failed, row.refused];
+        let ended = |row: &Row| [row.succeeded, row.failed, row.rejected];
         assert_eq!(rows.iter().map(ended).collect::<Vec<_>>(), [[0, 0, 1], [2, 0, 0], [0, 1, 0]]);
         assert_eq!([rows[1].p50_ms, rows[1].max_ms], [Some(1_000.0), Some(1_500.0)]);
         assert_eq!([rows[0].p50_ms, rows[0].p99_ms], [None, None]);

@@ -55,7 +55,7 @@ const FIGURES: &[Figure] = &[
     Figure { name: "amplification", unit: Unit::Number, of: |f| f.amplification },
     Figure { name: "goodput", unit: Unit::Number, of: |f| f.goodput_per_s },
     Figure { name: "failed", unit: Unit::Number, of: |f| f.failed },
-    Figure { name: "refused", unit: Unit::Number, of: |f| f.refused },
+    Figure { name: "rejected", unit: Unit::Number, of: |f| f.rejected },
     Figure { name: "dropped", unit: Unit::Number, of: |f| f.dropped },
     Figure { name: "leaked", unit: Unit::Number, of: |f| f.leaked_sandboxes },
     Figure { name: "zombies", unit: Unit::Number, of: |f| f.zombies_handed_out },
@@ -233,8 +233,8 @@ mod tests {
             ("leaked<=-1", "`leaked<=-1`: `-1` is not a number, 0 or more"),
             ("p99=<60s", "`p99=<60s`: `<60s` is not a time such as 250ms, 60s or 2min"),
         ] {
-            let refused = text.parse::<Slo>().unwrap_err().to_string();
-            assert_eq!(refused, says, "{text}");
+            let rejected = text.parse::<Slo>().unwrap_err().to_string();
+            assert_eq!(rejected, says, "{text}");
         }
         let unknown = "p95<1s".parse::<Slo>().unwrap_err().to_string();
         assert!(unknown.starts_with("`p95<1s`: there is no figure `p95`; there are success, p50"));

@@ -14,7 +14,7 @@ pub enum Ending {
     /// It got an error, or no answer.
     Failed,
     /// One of our own layers said no.
-    Refused,
+    Rejected,
 }
 
 /// One call, as statistics see it.
@@ -56,7 +56,7 @@ impl Figures {
             calls: calls.len() as f64,
             succeeded: count(Ending::Succeeded),
             failed: count(Ending::Failed),
-            refused: count(Ending::Refused),
+            rejected: count(Ending::Rejected),
             late: calls.iter().filter(|call| call.late).count() as f64,
             p50_ms: quantiles.at(0.5),
             p90_ms: quantiles.at(0.9),
@@ -106,7 +106,7 @@ macro_rules! each_figure {
     ($runs:expr, $take:expr) => {{
         let (runs, take): (&[SeedFigures], fn(Vec<f64>) -> f64) = ($runs, $take);
         each_figure!(@ runs take
-            calls succeeded failed refused dropped late attempts amplification executions_done
+            calls succeeded failed rejected dropped late attempts amplification executions_done
             executions_failed retries makespan_ms goodput_per_s leaked_sandboxes
             zombies_handed_out; p50_ms p90_ms p99_ms max_ms recovery_ms)
     }};

@@ -16,7 +16,7 @@ pub enum Mode {
     /// asked for only show in the [status](crate::RateLimit::status). The default.
     #[default]
     Observe,
-    /// Say no and when to come back: a [`RateLimitLayer`](crate::RateLimitLayer) refuses then, a
+    /// Say no and when to come back: a [`RateLimitLayer`](crate::RateLimitLayer) rejects then, a
     /// waiting room makes the caller wait.
     Enforce,
 }
@@ -48,7 +48,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Tracks, and does no more. The `name` is for refusals and logs: whose limits these are.
+    /// Tracks, and does no more. The `name` is for rejections and logs: whose limits these are.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),
@@ -66,7 +66,7 @@ impl Config {
 
     /// The tracking of the application that this project began with: named `E2B`, 100 of each
     /// operation within an hour, observed and never enforced.
-    pub fn original() -> Self {
+    pub fn classic() -> Self {
         Self::new("E2B").limit_each(100)
     }
 
@@ -250,13 +250,13 @@ mod tests {
 
     #[test]
     fn the_presets_are_valid() {
-        assert_eq!(Config::original().check(), Ok(()));
+        assert_eq!(Config::classic().check(), Ok(()));
         assert_eq!(Config::new("any").check(), Ok(()));
         assert_eq!(Config::new("any").warn_at([]).warn_margin(100).check(), Ok(()));
     }
 
     #[test]
-    fn nonsense_is_refused_with_what_would_be_right() {
+    fn nonsense_is_rejected_with_what_would_be_right() {
         let new = || Config::new("any");
         let window = new().window(Duration::from_micros(999));
         assert_eq!(message(window), "a window of 999µs is too short: it takes at least 1 ms");

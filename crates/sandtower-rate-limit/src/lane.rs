@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sandtower_core::{Asked, Operation, Outcome, Reason, Scope, Settlement, Tick, Verdict};
+use sandtower_core::{Completion, Operation, Outcome, Reason, RequestInfo, Scope, Tick, Verdict};
 
 use crate::scopes::Scopes;
 use crate::{
@@ -106,12 +106,12 @@ impl Lane {
     pub(crate) fn take(
         &mut self,
         now: Tick,
-        asked: &Asked,
+        info: &RequestInfo,
         asker: Asker,
         config: &Config,
     ) -> Result<Token, Blocked> {
         // A store knows it by its number alone.
-        let Asked { operation, scope, .. } = *asked;
+        let RequestInfo { operation, scope, .. } = *info;
         self.operation = operation;
         let count = self.window.count(now);
         if let Some(limit) = self.limit {
@@ -158,7 +158,7 @@ impl Lane {
         &mut self,
         token: &Token,
         scope: Scope,
-        settlement: &Settlement,
+        settlement: &Completion,
         config: &Config,
     ) -> News {
         if token.epoch != self.epoch {
@@ -179,7 +179,7 @@ impl Lane {
         &mut self,
         attempt: u64,
         scope: Scope,
-        settlement: &Settlement,
+        settlement: &Completion,
         config: &Config,
     ) -> Option<Duration> {
         let throttled = settlement.verdict.outcome == Outcome::Throttled;

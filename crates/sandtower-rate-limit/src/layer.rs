@@ -7,10 +7,10 @@ use crate::RateLimit;
 /// A service behind a [`RateLimit`]: made by a [`RateLimitLayer`].
 pub type RateLimited<S, C = ByResult> = Gated<S, RateLimit, C, TokioClock>;
 
-/// Records every attempt, and refuses what is too much if its [`RateLimit`] is told to enforce.
+/// Records every attempt, and rejects what is too much if its [`RateLimit`] is told to enforce.
 ///
-/// It decides in `call` and waits for nothing: a caller that is refused gets a
-/// [`Refusal`](sandtower_core::Refusal) that says when to come back. Who wants to wait instead
+/// It decides in `call` and waits for nothing: a caller that is rejected gets a
+/// [`Rejection`](sandtower_core::Rejection) that says when to come back. Who wants to wait instead
 /// takes a [`PaceLayer`](crate::PaceLayer), or puts the [`RateLimit`] into a waiting room as a gate,
 /// and not this layer around it.
 ///
@@ -20,15 +20,15 @@ pub type RateLimited<S, C = ByResult> = Gated<S, RateLimit, C, TokioClock>;
 /// [classifier](RateLimitLayer::classify) all requests are one operation and answers teach nothing.
 ///
 /// ```
-/// use sandtower_core::{Asked, BoxError, Operation, Verdict, classify_fn};
+/// use sandtower_core::{RequestInfo, BoxError, Operation, Verdict, classify_fn};
 /// use sandtower_rate_limit::RateLimitLayer;
 /// use tower::{Layer, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
 /// const CREATE: Operation = Operation::new(1, "sandbox_create");
 ///
-/// let layer = RateLimitLayer::original().classify(classify_fn(
-///     |_: &&str| Asked::new(CREATE),
+/// let layer = RateLimitLayer::classic().classify(classify_fn(
+///     |_: &&str| RequestInfo::new(CREATE),
 ///     |_: Result<&usize, &BoxError>| Verdict::success(),
 /// ));
 /// let limit = layer.handle().clone();
@@ -49,9 +49,9 @@ impl RateLimitLayer {
         Self { inner: GatedLayer::new(limit, ByResult::default(), TokioClock) }
     }
 
-    /// Observes as [`Config::original`](crate::Config::original) says.
-    pub fn original() -> Self {
-        Self::new(RateLimit::original())
+    /// Observes as [`Config::classic`](crate::Config::classic) says.
+    pub fn classic() -> Self {
+        Self::new(RateLimit::classic())
     }
 }
 

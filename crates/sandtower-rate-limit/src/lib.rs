@@ -6,7 +6,7 @@
 //! second, and stays away for as long as a server that throttles asks. What it does about an
 //! attempt that is too much is its [`Mode`]: nothing, unless it is told to enforce.
 //!
-//! Put it before a service with a [`RateLimitLayer`], which refuses what is too much, or with a
+//! Put it before a service with a [`RateLimitLayer`], which rejects what is too much, or with a
 //! [`PaceLayer`], in which callers wait for the instant at which they are predicted to pass; or hand
 //! it to a waiting room as one of its gates. Never two of them: an attempt would count twice.
 //!

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sandtower_core::{Allowance, Outcome, Reason, Rng, Settlement, Tick};
+use sandtower_core::{Allowance, Completion, Outcome, Reason, Rng, Tick};
 
 use crate::Pace;
 use crate::frame::Frame;
@@ -28,7 +28,7 @@ const OTHERS_FADE: Duration = Duration::from_secs(60);
 ///
 /// ```
 /// use std::time::Duration;
-/// use sandtower_core::{Allowance, Settlement, Tick, Verdict};
+/// use sandtower_core::{Allowance, Completion, Tick, Verdict};
 /// use sandtower_rate_limit::Shadow;
 ///
 /// let (sent, now) = (Tick::ZERO, Tick::ZERO + Duration::from_millis(50));
@@ -36,7 +36,7 @@ const OTHERS_FADE: Duration = Duration::from_secs(60);
 /// let attempt = shadow.took(sent);
 /// // One of one, and all of it back within a second.
 /// let verdict = Verdict::success().allowance(Allowance::new(1, 0, Duration::from_secs(1)));
-/// shadow.learn(attempt, &Settlement::new(verdict, sent, now));
+/// shadow.learn(attempt, &Completion::new(verdict, sent, now));
 /// assert_eq!(shadow.opens(now), now + Duration::from_secs(1));
 /// ```
 #[derive(Debug)]
@@ -152,7 +152,7 @@ impl Shadow {
     }
 
     /// Learns from what came of an attempt.
-    pub fn learn(&mut self, attempt: u64, settlement: &Settlement) {
+    pub fn learn(&mut self, attempt: u64, settlement: &Completion) {
         // Those that went after it are not in what it tells.
         let later = self.attempts.saturating_sub(attempt);
         let (sent, now) = (settlement.sent.as_nanos(), settlement.now.as_nanos());

@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, Changed, Clock, Gate, Operation, Refusal, Scope, Settlement, Take, Tick, Verdict,
-    Watchers,
+    Clock, Completion, Gate, Operation, Rejection, RequestInfo, Scope, Subscriber, Subscribers,
+    Take, Tick, Verdict,
 };
 use sandtower_time::TokioClock;
 
@@ -42,7 +42,7 @@ pub struct RateLimit {
 struct Shared {
     config: Config,
     lanes: Box<[OnceLock<Box<Locked>>]>,
-    watchers: Watchers,
+    watchers: Subscribers,
     saving: Option<Saving>,
 }
 
@@ -64,14 +64,14 @@ impl RateLimit {
         Ok(Self::checked(config))
     }
 
-    /// Tracks as [`Config::original`] says.
-    pub fn original() -> Self {
-        Self::checked(Config::original())
+    /// Tracks as [`Config::classic`] says.
+    pub fn classic() -> Self {
+        Self::checked(Config::classic())
     }
 
     fn checked(config: Config) -> Self {
         let lanes = std::iter::repeat_with(OnceLock::new).take(LANES).collect();
-        let watchers = Watchers::default();
+        let watchers = Subscribers::default();
         Self { shared: Arc::new(Shared { config, lanes, watchers, saving: None }) }
     }
 
@@ -87,7 +87,7 @@ impl RateLimit {
     pub fn with_store(config: Config, store: Arc<dyn Store>) -> Result<Self, ConfigError> {
         config.check()?;
         let lanes = std::iter::repeat_with(OnceLock::new).take(LANES).collect();
-        let (watchers, saving) = (Watchers::default(), Some(Saving::new(store)));
+        let (watchers, saving) = (Subscribers::default(), Some(Saving::new(store)));
         let limit = Self { shared: Arc::new(Shared { config, lanes, watchers, saving }) };
         limit.sync();
         Ok(limit)
@@ -195,21 +195,21 @@ impl RateLimit {
     }
 
     #[inline]
-    pub(crate) fn take_as(&self, asker: Asker, asked: &Asked, now: Tick) -> Take<Token> {
-        let mut lane = self.lane(asked.operation).lock();
-        let taken = lane.take(now, asked, asker, &self.shared.config);
+    pub(crate) fn take_as(&self, asker: Asker, info: &RequestInfo, now: Tick) -> Take<Token> {
+        let mut lane = self.lane(info.operation).lock();
+        let taken = lane.take(now, info, asker, &self.shared.config);
         drop(lane);
         match taken {
             Ok(token) => Take::Open(token),
             Err(blocked) => {
-                Take::NotBefore(blocked.until, self.refusal(asked.operation, blocked, now))
+                Take::NotBefore(blocked.until, self.rejection(info.operation, blocked, now))
             }
         }
     }
 
     /// When an attempt may go: `now`, or later. Takes nothing.
-    pub(crate) fn opens_for(&self, asker: Asker, asked: &Asked, now: Tick) -> Tick {
-        self.lane(asked.operation).lock().opens(now, asked.scope, asker)
+    pub(crate) fn opens_for(&self, asker: Asker, info: &RequestInfo, now: Tick) -> Tick {
+        self.lane(info.operation).lock().opens(now, info.scope, asker)
     }
 
     fn lane(&self, operation: Operation) -> &Locked {
@@ -217,12 +217,12 @@ impl RateLimit {
     }
 
     #[cold]
-    fn refusal(&self, operation: Operation, blocked: Blocked, now: Tick) -> Refusal {
+    fn rejection(&self, operation: Operation, blocked: Blocked, now: Tick) -> Rejection {
         let name = Arc::clone(&self.shared.config.name);
-        let refusal = Refusal::new("rate limit", name, blocked.reason).about(operation);
+        let rejection = Rejection::new("rate limit", name, blocked.reason).about(operation);
         match blocked.until {
-            Tick::MAX => refusal,
-            until => refusal.come_back_in(until.since(now)),
+            Tick::MAX => rejection,
+            until => rejection.come_back_in(until.since(now)),
         }
     }
 
@@ -249,29 +249,34 @@ impl RateLimit {
 impl Gate for RateLimit {
     type Token = Token;
 
-    fn take(&self, asked: &Asked, now: Tick) -> Take<Token> {
-        self.take_as(Asker::Gate, asked, now)
+    fn take(&self, info: &RequestInfo, now: Tick) -> Take<Token> {
+        self.take_as(Asker::Gate, info, now)
     }
 
-    fn give_back(&self, asked: &Asked, token: Token) {
-        self.lane(asked.operation).lock().give_back(asked.scope, token);
+    fn give_back(&self, info: &RequestInfo, token: Token) {
+        self.lane(info.operation).lock().give_back(info.scope, token);
     }
 
-    fn settle(&self, asked: &Asked, token: Token, settlement: &Settlement) {
-        let locked = self.lane(asked.operation);
-        let news = locked.lock().settle(&token, asked.scope, settlement, &self.shared.config);
+    fn settle(&self, info: &RequestInfo, token: Token, settlement: &Completion) {
+        let locked = self.lane(info.operation);
+        let news = locked.lock().settle(&token, info.scope, settlement, &self.shared.config);
         if news != News::default() {
-            self.tell(asked.operation, news);
+            self.tell(info.operation, news);
         }
     }
 
     /// Far from its limits, an answer that says nothing of them changes nothing.
     #[inline]
-    fn settle_untimed(&self, _asked: &Asked, token: Token, verdict: &Verdict) -> Option<Token> {
+    fn settle_untimed(
+        &self,
+        _asked: &RequestInfo,
+        token: Token,
+        verdict: &Verdict,
+    ) -> Option<Token> {
         if token.is_quiet(verdict) { None } else { Some(token) }
     }
 
-    fn watch(&self, changed: Weak<dyn Changed>) {
+    fn watch(&self, changed: Weak<dyn Subscriber>) {
         self.shared.watchers.add(changed);
     }
 }

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sandtower_core::{Asked, Clock, Gate, Operation, Settlement, Take, Tick, Verdict};
+use sandtower_core::{Clock, Completion, Gate, Operation, RequestInfo, Take, Tick, Verdict};
 use sandtower_rate_limit::{Config, Entry, FileStore, RateLimit, Store, Token};
 use sandtower_time::TokioClock;
 use tracing::field::{Field, Visit};
@@ -52,7 +52,7 @@ fn told<const N: usize>(fields: [&str; N], work: impl FnOnce()) -> Vec<[String; 
 }
 
 fn take(gate: &RateLimit, now: Tick) -> Token {
-    match gate.take(&Asked::new(CREATE), now) {
+    match gate.take(&RequestInfo::new(CREATE), now) {
         Take::Open(token) => token,
         other => panic!("{other:?}"),
     }
@@ -60,7 +60,7 @@ fn take(gate: &RateLimit, now: Tick) -> Token {
 
 fn send(gate: &RateLimit, now: Tick, verdict: Verdict) {
     let token = take(gate, now);
-    gate.settle(&Asked::new(CREATE), token, &Settlement::new(verdict, now, now));
+    gate.settle(&RequestInfo::new(CREATE), token, &Completion::new(verdict, now, now));
 }
 
 /// What a limit tells that begins with a file of these bytes, as the values of these fields; it
@@ -123,7 +123,7 @@ fn at(seconds: u64) -> Tick {
 #[test]
 fn a_limit_warns_once_at_eighty_percent_and_once_when_it_is_reached() {
     let told = told(["level", "name", "operation", "count", "limit", "percent"], || {
-        let gate = RateLimit::original();
+        let gate = RateLimit::classic();
         (0..150).for_each(|second| send(&gate, at(second), Verdict::success()));
     });
     assert_eq!(
@@ -142,8 +142,8 @@ fn every_new_rise_warns_again_even_if_nothing_was_answered_in_between() {
         (0..5).for_each(|_| send(&gate, at(0), Verdict::success()));
         let together: Vec<_> = (0..5).map(|_| take(&gate, at(10_000))).collect();
         for token in together {
-            let settlement = Settlement::new(Verdict::success(), at(10_000), at(10_001));
-            gate.settle(&Asked::new(CREATE), token, &settlement);
+            let settlement = Completion::new(Verdict::success(), at(10_000), at(10_001));
+            gate.settle(&RequestInfo::new(CREATE), token, &settlement);
         }
     });
     assert_eq!(told, [["4"], ["5"]]);
@@ -153,7 +153,7 @@ fn every_new_rise_warns_again_even_if_nothing_was_answered_in_between() {
 fn what_was_never_sent_warns_of_nothing() {
     let told = told(["count"], || {
         let gate = RateLimit::new(Config::new("E2B").limit(CREATE, 1)).unwrap();
-        (0..100).for_each(|_| gate.give_back(&Asked::new(CREATE), take(&gate, at(0))));
+        (0..100).for_each(|_| gate.give_back(&RequestInfo::new(CREATE), take(&gate, at(0))));
     });
     assert_eq!(told, Vec::<[String; 1]>::new());
 }

@@ -62,7 +62,7 @@ impl Config {
     /// The numbers of the application that this crate was first made for: 3 retries after 1, 2 and
     /// 4 s (at most 10 s); 30 s after a rate limit; 2, 4 and 8 s (at most 15 s) after the unknown. The
     /// budget is ours.
-    pub fn original() -> Self {
+    pub fn classic() -> Self {
         Self {
             transient: Backoff::exponential(Duration::from_secs(1), Duration::from_secs(10)),
             throttled: Backoff::constant(Duration::from_secs(30)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandtower_core::{Advice, Asked, Backoff, Effect, Outcome, Replay, Rng, Tick, Verdict};
+use sandtower_core::{Advice, Backoff, Effect, Outcome, Replay, RequestInfo, Rng, Tick, Verdict};
 
 use crate::config::{Config, WhenThrottled};
 
@@ -42,12 +42,12 @@ pub enum Stop {
     SentOnce,
     /// The service has no slot left, and time does not cure it.
     Exhausted,
-    /// A layer below refused: waiting is its business.
-    Refused,
+    /// A layer below rejected: waiting is its business.
+    Rejected,
 }
 
 impl Stop {
-    pub(crate) const COUNT: usize = Self::Refused as usize + 1;
+    pub(crate) const COUNT: usize = Self::Rejected as usize + 1;
 
     /// The name for logs and metrics.
     pub const fn label(self) -> &'static str {
@@ -62,7 +62,7 @@ impl Stop {
             Self::UnsafeToReplay => "unsafe_to_replay",
             Self::SentOnce => "sent_once",
             Self::Exhausted => "exhausted",
-            Self::Refused => "refused",
+            Self::Rejected => "rejected",
         }
     }
 }
@@ -93,12 +93,12 @@ impl Progress {
     pub fn decide(
         &mut self,
         config: &Config,
-        asked: &Asked,
+        info: &RequestInfo,
         verdict: &Verdict,
         now: Tick,
         rng: &mut Rng,
     ) -> Decision {
-        if let Some(stop) = final_word(asked, verdict) {
+        if let Some(stop) = final_word(info, verdict) {
             return Decision::Stop(stop);
         }
         let shortage = matches!(verdict.outcome, Outcome::Throttled | Outcome::Exhausted);
@@ -115,12 +115,12 @@ impl Progress {
             _ => &config.unknown,
         };
         let wait = self.wait(config, schedule, verdict, rng);
-        let fits = |wait: &Duration| asked.deadline.is_none_or(|deadline| now + *wait < deadline);
+        let fits = |wait: &Duration| info.deadline.is_none_or(|deadline| now + *wait < deadline);
         let Some(wait) = wait.filter(fits) else {
             return Decision::Stop(Stop::OutOfTime);
         };
         // Asked last: nothing is paid for a retry that is not made.
-        if !config.budget.as_ref().is_none_or(|b| b.withdraw(asked.scope, verdict.outcome)) {
+        if !config.budget.as_ref().is_none_or(|b| b.withdraw(info.scope, verdict.outcome)) {
             return Decision::Stop(Stop::OutOfBudget);
         }
         self.retries += 1;
@@ -159,10 +159,10 @@ impl Progress {
 }
 
 /// Why no further attempt would be right, whatever the configuration.
-pub(crate) fn final_word(asked: &Asked, verdict: &Verdict) -> Option<Stop> {
+pub(crate) fn final_word(info: &RequestInfo, verdict: &Verdict) -> Option<Stop> {
     match verdict.outcome {
         Outcome::Success => return Some(Stop::Success),
-        Outcome::Refused => return Some(Stop::Refused),
+        Outcome::Rejected => return Some(Stop::Rejected),
         _ => {}
     }
     match verdict.advice {
@@ -170,7 +170,7 @@ pub(crate) fn final_word(asked: &Asked, verdict: &Verdict) -> Option<Stop> {
         None if verdict.outcome == Outcome::Permanent => return Some(Stop::Permanent),
         _ => {}
     }
-    let harmless = verdict.effect == Effect::None || asked.replay == Replay::Safe;
+    let harmless = verdict.effect == Effect::None || info.replay == Replay::Safe;
     (!harmless).then_some(Stop::UnsafeToReplay)
 }
 
@@ -185,13 +185,13 @@ mod tests {
 
     const NOW: Tick = Tick::from_nanos(1_000_000_000_000);
 
-    fn decide(config: &Config, asked: Asked, verdict: Verdict) -> Decision {
+    fn decide(config: &Config, info: RequestInfo, verdict: Verdict) -> Decision {
         let mut rng = Seed::fixed(1).rng();
-        Progress::default().decide(config, &asked, &verdict, NOW, &mut rng)
+        Progress::default().decide(config, &info, &verdict, NOW, &mut rng)
     }
 
     fn original(verdict: Verdict) -> Decision {
-        decide(&Config::original(), Asked::default(), verdict)
+        decide(&Config::classic(), RequestInfo::default(), verdict)
     }
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -210,15 +210,15 @@ mod tests {
         assert_eq!(original(Verdict::success()), Decision::Stop(Stop::Success));
         assert_eq!(original(Verdict::permanent()), Decision::Stop(Stop::Permanent));
         assert_eq!(original(Verdict::exhausted()), Decision::Stop(Stop::Exhausted));
-        assert_eq!(original(Verdict::refused()), Decision::Stop(Stop::Refused));
+        assert_eq!(original(Verdict::rejected()), Decision::Stop(Stop::Rejected));
     }
 
     #[test]
     fn a_request_that_may_have_had_an_effect_is_sent_again_only_if_that_is_safe() {
         let maybe = Verdict::transient(Effect::Maybe);
         assert_eq!(original(maybe), Decision::Stop(Stop::UnsafeToReplay));
-        let safe = Asked::default().replay(Replay::Safe);
-        assert_eq!(decide(&Config::original(), safe, maybe), Decision::After(SECOND));
+        let safe = RequestInfo::default().replay(Replay::Safe);
+        assert_eq!(decide(&Config::classic(), safe, maybe), Decision::After(SECOND));
     }
 
     #[test]
@@ -233,11 +233,11 @@ mod tests {
 
     #[test]
     fn attempts_are_counted_from_the_first() {
-        let (config, mut progress) = (Config::original(), Progress::default());
+        let (config, mut progress) = (Config::classic(), Progress::default());
         let mut rng = Seed::fixed(1).rng();
         let mut after_failure = || {
             let verdict = Verdict::transient(Effect::None);
-            progress.decide(&config, &Asked::default(), &verdict, NOW, &mut rng)
+            progress.decide(&config, &RequestInfo::default(), &verdict, NOW, &mut rng)
         };
         let waits = [1, 2, 4].map(|seconds| Decision::After(seconds * SECOND));
         assert_eq!([after_failure(), after_failure(), after_failure()], waits);
@@ -258,8 +258,8 @@ mod tests {
     #[test]
     fn a_wait_that_does_not_fit_before_the_deadline_ends_the_call_at_once() {
         let failed = Verdict::transient(Effect::None);
-        let within = |wait| Asked::default().deadline(Some(NOW + wait));
-        let config = Config::original();
+        let within = |wait| RequestInfo::default().deadline(Some(NOW + wait));
+        let config = Config::classic();
         assert_eq!(decide(&config, within(2 * SECOND), failed), Decision::After(SECOND));
         assert_eq!(decide(&config, within(SECOND), failed), Decision::Stop(Stop::OutOfTime));
     }
@@ -267,13 +267,16 @@ mod tests {
     #[test]
     fn without_budget_there_is_no_retry_and_nothing_is_paid_for_one_that_is_not_made() {
         let one = Budget::new(0.2, NonZeroU32::MIN).unwrap();
-        let config = Config::original().budget(Some(one.clone()));
+        let config = Config::classic().budget(Some(one.clone()));
         let failed = Verdict::transient(Effect::None);
-        let late = Asked::default().deadline(Some(NOW));
+        let late = RequestInfo::default().deadline(Some(NOW));
         assert_eq!(decide(&config, late, failed), Decision::Stop(Stop::OutOfTime));
         assert_eq!(one.snapshot().thousandths, 1_000);
-        assert_eq!(decide(&config, Asked::default(), failed), Decision::After(SECOND));
-        assert_eq!(decide(&config, Asked::default(), failed), Decision::Stop(Stop::OutOfBudget));
+        assert_eq!(decide(&config, RequestInfo::default(), failed), Decision::After(SECOND));
+        assert_eq!(
+            decide(&config, RequestInfo::default(), failed),
+            Decision::Stop(Stop::OutOfBudget)
+        );
     }
 
     #[test]
@@ -282,7 +285,7 @@ mod tests {
         let mut progress = Progress::default();
         let mut rng = Seed::fixed(1).rng();
         let mut after =
-            |verdict| progress.decide(&config, &Asked::default(), &verdict, NOW, &mut rng);
+            |verdict| progress.decide(&config, &RequestInfo::default(), &verdict, NOW, &mut rng);
         for verdict in [Verdict::throttled(), Verdict::exhausted()].repeat(5) {
             assert_eq!(after(verdict), Decision::Again);
         }
@@ -298,7 +301,7 @@ mod tests {
         let mut rng = Seed::fixed(1).rng();
         let verdict = Verdict::exhausted();
         while now < NOW + 3_600 * SECOND {
-            if progress.decide(&config, &Asked::default(), &verdict, now, &mut rng)
+            if progress.decide(&config, &RequestInfo::default(), &verdict, now, &mut rng)
                 != Decision::Again
             {
                 break;

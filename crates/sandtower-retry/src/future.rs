@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use sandtower_core::{
-    BoxError, Clock, Effect, Judge, Outcome, Resend, Tick, Verdict, WhenReady, judge,
+    BoxError, ClassifyResponse, Clock, Effect, Outcome, Resend, Tick, Verdict, WhenReady, judge,
 };
 use sandtower_time::{Sleep, TokioClock};
 use tower_service::Service;
@@ -101,7 +101,7 @@ impl<S, Req, J, R, A, L> Future for ResponseFuture<S, Req, J, R, A, L>
 where
     S: Service<Req> + Clone,
     S::Error: Into<BoxError>,
-    J: Judge<S::Response>,
+    J: ClassifyResponse<S::Response>,
     R: Resend<Req>,
     A: Answers<S::Response>,
     L: Reconcile<S, Req, S::Response>,
@@ -132,7 +132,7 @@ impl<S, Req, J, R, A, L> ResponseFuture<S, Req, J, R, A, L>
 where
     S: Service<Req> + Clone,
     S::Error: Into<BoxError>,
-    J: Judge<S::Response>,
+    J: ClassifyResponse<S::Response>,
     R: Resend<Req>,
     A: Answers<S::Response>,
     L: Reconcile<S, Req, S::Response>,
@@ -189,7 +189,7 @@ where
     ) -> Option<Result<S::Response, BoxError>> {
         let verdict = judge(&self.judge, answer.as_ref());
         if verdict.is_success() {
-            self.shared.fund(self.judge.asked().scope);
+            self.shared.fund(self.judge.info().scope);
             if self.history.is_none() {
                 return Some(answer);
             }
@@ -205,17 +205,17 @@ where
         cx: &mut Context<'_>,
     ) -> Option<Result<S::Response, BoxError>> {
         let this = self.as_mut().project();
-        let (asked, now) = (*this.judge.asked(), TokioClock.now());
+        let (info, now) = (*this.judge.info(), TokioClock.now());
         let handle = &this.shared.handle;
         let history = this
             .history
-            .get_or_insert_with(|| Box::new(History::new(&asked, now, handle.seed().rng())));
+            .get_or_insert_with(|| Box::new(History::new(&info, now, handle.seed().rng())));
         *this.next = this
             .template
             .as_ref()
             .and_then(|request| this.shared.resend.copy(request))
             .map(Box::new);
-        let decision = history.decide(handle, &asked, &verdict, now, this.next.is_some());
+        let decision = history.decide(handle, &info, &verdict, now, this.next.is_some());
         let unsafe_to_replay = decision == Decision::Stop(Stop::UnsafeToReplay);
         if let (true, Some(request)) = (may_look && unsafe_to_replay, &*this.next)
             && let Some(look) =
@@ -224,7 +224,7 @@ where
             self.project().go_on(Later::Look { look, answer: Some((answer, verdict)) });
             return None;
         }
-        history.count(handle, &asked, &verdict, decision);
+        history.count(handle, &info, &verdict, decision);
         match decision {
             Decision::Stop(stop) => Some(self.end(answer, stop)),
             Decision::Again | Decision::After(_) => {
@@ -248,8 +248,8 @@ where
             Found::Adopt(adopted) => {
                 let this = self.as_mut().project();
                 if let Some(history) = this.history {
-                    let (asked, stop) = (this.judge.asked(), Decision::Stop(Stop::Adopted));
-                    history.count(&this.shared.handle, asked, &verdict, stop);
+                    let (info, stop) = (this.judge.info(), Decision::Stop(Stop::Adopted));
+                    history.count(&this.shared.handle, info, &verdict, stop);
                 }
                 Some(self.end(Ok(adopted), Stop::Adopted))
             }
@@ -308,8 +308,8 @@ where
     ) -> Result<S::Response, BoxError> {
         let this = self.project();
         match (answer, this.history) {
-            (Err(refusal), Some(history)) if stop == Stop::Refused && history.has_failed() => {
-                Err(history.gave_up(Some(refusal)))
+            (Err(rejection), Some(history)) if stop == Stop::Rejected && history.has_failed() => {
+                Err(history.gave_up(Some(rejection)))
             }
             (Ok(mut answer), Some(history)) if history.has_failed() || stop == Stop::Adopted => {
                 this.shared.answers.stamp(&mut answer, &history.attempt);
@@ -323,7 +323,7 @@ where
 impl<S, Req, J, R, A, L> Projection<'_, S, Req, J, R, A, L>
 where
     S: Service<Req> + Clone,
-    J: Judge<S::Response>,
+    J: ClassifyResponse<S::Response>,
     R: Resend<Req>,
     A: Answers<S::Response>,
     L: Reconcile<S, Req, S::Response>,
@@ -333,7 +333,7 @@ where
         let (Some(mut request), Some(history)) = (self.next.take(), &self.history) else { return };
         self.shared.resend.stamp(&mut request, &history.attempt);
         let attempt = WhenReady::new(self.shared.service(), *request);
-        let late = Sleep::until(self.judge.asked().deadline.unwrap_or(Tick::MAX));
+        let late = Sleep::until(self.judge.info().deadline.unwrap_or(Tick::MAX));
         self.go_on(Later::Again { attempt, late });
     }
 

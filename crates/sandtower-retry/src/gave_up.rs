@@ -2,10 +2,10 @@ use sandtower_core::{BoxError, Outcome};
 
 use crate::decide::Stop;
 
-/// A call that ended after its last real answer was given up: a layer below refused the next
+/// A call that ended after its last real answer was given up: a layer below rejected the next
 /// attempt, or its time was over before it could be sent.
 ///
-/// A refusal is the [`source`](std::error::Error::source), so that
+/// A rejection is the [`source`](std::error::Error::source), so that
 /// [`find`](sandtower_core::find) sees it; the failure that led to it stands beside it.
 #[derive(Debug)]
 pub struct GaveUp {
@@ -13,21 +13,21 @@ pub struct GaveUp {
     attempts: u32,
     last: Outcome,
     last_error: Option<BoxError>,
-    refusal: Option<BoxError>,
+    rejection: Option<BoxError>,
 }
 
 impl GaveUp {
-    pub(crate) fn refused(
-        refusal: BoxError,
+    pub(crate) fn rejected(
+        rejection: BoxError,
         attempts: u32,
         last: Outcome,
         last_error: Option<BoxError>,
     ) -> Self {
-        Self { why: Stop::Refused, attempts, last, last_error, refusal: Some(refusal) }
+        Self { why: Stop::Rejected, attempts, last, last_error, rejection: Some(rejection) }
     }
 
     pub(crate) fn too_late(attempts: u32, last: Outcome, last_error: Option<BoxError>) -> Self {
-        Self { why: Stop::OutOfTime, attempts, last, last_error, refusal: None }
+        Self { why: Stop::OutOfTime, attempts, last, last_error, rejection: None }
     }
 
     /// Why there was no further attempt.
@@ -55,7 +55,7 @@ impl std::fmt::Display for GaveUp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { attempts, last, .. } = self;
         f.write_str(match self.why {
-            Stop::Refused => "refused a retry",
+            Stop::Rejected => "rejected a retry",
             _ => "no time for a retry",
         })?;
         match attempts {
@@ -71,8 +71,8 @@ impl std::fmt::Display for GaveUp {
 
 impl std::error::Error for GaveUp {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match (&self.refusal, &self.last_error) {
-            (Some(refusal), _) => Some(&**refusal),
+        match (&self.rejection, &self.last_error) {
+            (Some(rejection), _) => Some(&**rejection),
             (None, Some(error)) => Some(&**error),
             (None, None) => None,
         }

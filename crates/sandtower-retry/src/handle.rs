@@ -52,8 +52,8 @@ pub struct Snapshot {
     pub sent_once: u64,
     /// Calls that found no slot.
     pub exhausted: u64,
-    /// Calls that a layer below refused.
-    pub refused: u64,
+    /// Calls that a layer below rejected.
+    pub rejected: u64,
 }
 
 impl Handle {
@@ -84,7 +84,7 @@ impl Handle {
             unsafe_to_replay: stopped(Stop::UnsafeToReplay),
             sent_once: stopped(Stop::SentOnce),
             exhausted: stopped(Stop::Exhausted),
-            refused: stopped(Stop::Refused),
+            rejected: stopped(Stop::Rejected),
         }
     }
 

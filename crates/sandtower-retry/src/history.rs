@@ -1,6 +1,6 @@
 //! What a call remembers once an attempt has failed.
 
-use sandtower_core::{Asked, Attempt, BoxError, Outcome, Rng, Tick, Verdict};
+use sandtower_core::{Attempt, BoxError, Outcome, RequestInfo, Rng, Tick, Verdict};
 
 use crate::decide::{Decision, Progress, Stop, final_word};
 use crate::gave_up::GaveUp;
@@ -17,8 +17,8 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn new(asked: &Asked, now: Tick, rng: Rng) -> Self {
-        let attempt = Attempt::first(asked.arrived.unwrap_or(now));
+    pub(crate) fn new(info: &RequestInfo, now: Tick, rng: Rng) -> Self {
+        let attempt = Attempt::first(info.arrived.unwrap_or(now));
         Self { attempt, progress: Progress::default(), rng, last_error: None }
     }
 
@@ -26,23 +26,23 @@ impl History {
     pub(crate) fn decide(
         &mut self,
         handle: &Handle,
-        asked: &Asked,
+        info: &RequestInfo,
         verdict: &Verdict,
         now: Tick,
         has_copy: bool,
     ) -> Decision {
         if !has_copy {
             // Without a copy, it would pay for a retry that cannot be made.
-            return Decision::Stop(final_word(asked, verdict).unwrap_or(Stop::SentOnce));
+            return Decision::Stop(final_word(info, verdict).unwrap_or(Stop::SentOnce));
         }
-        self.progress.decide(handle.config(), asked, verdict, now, &mut self.rng)
+        self.progress.decide(handle.config(), info, verdict, now, &mut self.rng)
     }
 
     /// Counts and tells what was decided.
     pub(crate) fn count(
         &self,
         handle: &Handle,
-        asked: &Asked,
+        info: &RequestInfo,
         verdict: &Verdict,
         decision: Decision,
     ) {
@@ -51,7 +51,7 @@ impl History {
             Decision::Again => handle.returned(),
             Decision::After(_) => handle.retried(),
         }
-        tell(asked, self.attempt.number, verdict, decision);
+        tell(info, self.attempt.number, verdict, decision);
     }
 
     /// Moves on to the attempt after one that ended in `outcome`.
@@ -65,20 +65,20 @@ impl History {
     }
 
     /// The error for a caller whose last answer was given up. `attempt` is the one that was not sent.
-    pub(crate) fn gave_up(&mut self, refusal: Option<BoxError>) -> BoxError {
+    pub(crate) fn gave_up(&mut self, rejection: Option<BoxError>) -> BoxError {
         let attempts = self.attempt.number.saturating_sub(1);
         let last = self.attempt.last.unwrap_or(Outcome::Unknown);
         let last_error = self.last_error.take();
-        match refusal {
-            Some(refusal) => GaveUp::refused(refusal, attempts, last, last_error).into(),
+        match rejection {
+            Some(rejection) => GaveUp::rejected(rejection, attempts, last, last_error).into(),
             None => GaveUp::too_late(attempts, last, last_error).into(),
         }
     }
 }
 
-fn tell(asked: &Asked, attempt: u32, verdict: &Verdict, decision: Decision) {
+fn tell(info: &RequestInfo, attempt: u32, verdict: &Verdict, decision: Decision) {
     const TARGET: &str = "sandtower::retry";
-    let (operation, outcome) = (asked.operation.name(), verdict.outcome.label());
+    let (operation, outcome) = (info.operation.name(), verdict.outcome.label());
     match decision {
         Decision::Stop(Stop::Success) => {
             tracing::info!(target: TARGET, operation, attempt, "succeeded after retries");

@@ -1,7 +1,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use sandtower_core::{BoxError, ByResult, Classify, CloneRequest, Judge, Resend, Scope, Seed};
+use sandtower_core::{
+    BoxError, ByResult, Classify, ClassifyResponse, CloneRequest, Resend, Scope, Seed,
+};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -28,9 +30,9 @@ impl RetryLayer {
         Self::new(Config::recommended())
     }
 
-    /// A layer of [`Config::original`].
-    pub fn original() -> Self {
-        Self::new(Config::original())
+    /// A layer of [`Config::classic`].
+    pub fn classic() -> Self {
+        Self::new(Config::classic())
     }
 
     /// A layer that retries as `config` says. Requests are cloned; see [`resend`](Self::resend).
@@ -145,21 +147,21 @@ where
     S: Service<Req> + Clone,
     S::Error: Into<BoxError>,
     C: Classify<Req>,
-    C::Judge: Judge<S::Response>,
+    C::Classifier: ClassifyResponse<S::Response>,
     R: Resend<Req>,
     A: Answers<S::Response>,
     L: Reconcile<S, Req, S::Response>,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = ResponseFuture<S, Req, C::Judge, R, A, L>;
+    type Future = ResponseFuture<S, Req, C::Classifier, R, A, L>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let judge = self.classify.ask(&request);
+        let judge = self.classify.classify(&request);
         let template = self.shared.resend.copy(&request);
         let first = self.inner.call(request);
         ResponseFuture::new(first, judge, template, Arc::clone(&self.shared))

@@ -2,14 +2,14 @@
 //!
 //! [`RetryLayer`] sends a request again when its answer says that another attempt may help and that
 //! a second one does no harm: nothing has happened, or the request is safe to replay. Permanent
-//! failures and refusals of layers below end the call at once, and so does a wait that does not fit
+//! failures and rejections of layers below end the call at once, and so does a wait that does not fit
 //! before the caller's deadline.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! use std::sync::atomic::{AtomicU32, Ordering};
-//! use sandtower_core::{Asked, Replay, ByResult};
+//! use sandtower_core::{RequestInfo, Replay, ByResult};
 //! use sandtower_retry::RetryLayer;
 //! use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 //!
@@ -21,7 +21,7 @@
 //!     }
 //! });
 //! let retry = RetryLayer::recommended()
-//!     .classify(ByResult::new(Asked::default().replay(Replay::Safe)));
+//!     .classify(ByResult::new(RequestInfo::default().replay(Replay::Safe)));
 //! let mut service = ServiceBuilder::new().layer(retry).service(flaky);
 //!
 //! assert_eq!(service.ready().await?.call(()).await?, "done");

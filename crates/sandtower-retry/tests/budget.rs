@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, BoxError, ByResult, Clock, Effect, Judged, Outcome, Replay, Rng, Scope, Seed, Tick,
-    Verdict,
+    BoxError, ByResult, ClassifiedError, Clock, Effect, Outcome, Replay, RequestInfo, Rng, Scope,
+    Seed, Tick, Verdict,
 };
 use sandtower_retry::{Budget, Config, RetryLayer};
 use sandtower_time::TokioClock;
@@ -59,7 +59,7 @@ impl Service<u64> for Failing {
             self.early.set(self.early.get() + 1);
         }
         let fails = self.rng.borrow_mut().f64() < self.share;
-        let failure = Judged::new(Verdict::transient(Effect::None), "scripted");
+        let failure = ClassifiedError::new(Verdict::transient(Effect::None), "scripted");
         std::future::ready(if fails { Err(failure.into()) } else { Ok(request) })
     }
 }
@@ -145,7 +145,7 @@ fn run(share: f64, rate: u64, ours: bool) -> Cost {
         let failing = Failing::new(share, SEED);
         if ours {
             let layer = RetryLayer::new(Config::recommended())
-                .classify(ByResult::new(Asked::default().replay(Replay::Safe)))
+                .classify(ByResult::new(RequestInfo::default().replay(Replay::Safe)))
                 .seed(Seed::fixed(SEED));
             drive(layer.layer(failing.clone()), failing, rate).await
         } else {
@@ -232,7 +232,7 @@ fn costs_differ_by_what_the_retry_follows() {
 }
 
 #[test]
-fn terms_that_make_no_sense_are_refused_with_what_would_be_right() {
+fn terms_that_make_no_sense_are_rejected_with_what_would_be_right() {
     for share in [0.0, -1.0, 1.5, f64::NAN, f64::INFINITY] {
         let error = Budget::new(share, NonZeroU32::MIN).unwrap_err();
         assert!(error.to_string().contains("it must be 0.001 to 1"), "{error}");

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, Attempt, BoxError, Clock, Effect, Judged, Outcome, Reason, Refusal, Resend, Verdict,
-    classify_fn, find,
+    Attempt, BoxError, ClassifiedError, Clock, Effect, Outcome, Reason, Rejection, RequestInfo,
+    Resend, Verdict, classify_fn, find,
 };
 use sandtower_retry::{Answers, Found, GaveUp, Reconcile, RetryLayer, Stop};
 use sandtower_testkit::{Answer, Mock, Readiness, cancel_at_every_poll};
@@ -19,7 +19,7 @@ use tower::{Layer, Service, ServiceExt};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn failed<Res>(verdict: Verdict) -> Answer<Res> {
-    Answer::err(Judged::new(verdict, "scripted"))
+    Answer::err(ClassifiedError::new(verdict, "scripted"))
 }
 
 fn lost<Res>() -> Answer<Res> {
@@ -56,7 +56,7 @@ impl<S> Reconcile<S, u64, u64> for Finds {
 #[tokio::test(start_paused = true)]
 async fn work_that_was_done_after_all_is_adopted_and_not_repeated() {
     let (mock, handle) = Mock::<u64, u64>::in_turn([lost()]);
-    let layer = RetryLayer::original().reconcile(Finds::new(Found::Adopt(42)));
+    let layer = RetryLayer::classic().reconcile(Finds::new(Found::Adopt(42)));
     assert_eq!(layer.layer(mock).oneshot(1).await.unwrap(), 42);
     assert_eq!(handle.counts().calls, 1);
     assert_eq!(layer.handle().snapshot().adopted, 1);
@@ -65,7 +65,7 @@ async fn work_that_was_done_after_all_is_adopted_and_not_repeated() {
 #[tokio::test(start_paused = true)]
 async fn work_that_was_never_begun_is_tried_again() {
     let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Answer::ok(7)]);
-    let layer = RetryLayer::original().reconcile(Finds::new(Found::Nothing));
+    let layer = RetryLayer::classic().reconcile(Finds::new(Found::Nothing));
     assert_eq!(layer.layer(mock).oneshot(1).await.unwrap(), 7);
     assert_eq!(handle.counts().calls, 2);
 }
@@ -73,8 +73,8 @@ async fn work_that_was_never_begun_is_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn who_looks_asks_the_service_below_and_is_not_retried() {
     #[derive(Clone)]
-    struct Asks;
-    impl<S> Reconcile<S, u64, u64> for Asks
+    struct HasInfo;
+    impl<S> Reconcile<S, u64, u64> for HasInfo
     where
         S: Service<u64, Response = u64> + 'static,
     {
@@ -86,7 +86,7 @@ async fn who_looks_asks_the_service_below_and_is_not_retried() {
         }
     }
     let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Answer::ok(7), lost(), lost()]);
-    let service = RetryLayer::original().reconcile(Asks).layer(mock);
+    let service = RetryLayer::classic().reconcile(HasInfo).layer(mock);
     assert_eq!(service.clone().oneshot(1).await.unwrap(), 7);
     assert!(service.oneshot(2).await.is_err());
     assert_eq!(handle.counts().calls, 4);
@@ -96,7 +96,7 @@ async fn who_looks_asks_the_service_below_and_is_not_retried() {
 async fn what_nobody_can_find_out_ends_the_call_with_the_answer_it_has() {
     let (mock, handle) = Mock::<u64, u64>::in_turn([lost()]);
     let finds = Finds::new(Found::Unknown);
-    let layer = RetryLayer::original().reconcile(finds.clone());
+    let layer = RetryLayer::classic().reconcile(finds.clone());
     let error = layer.layer(mock).oneshot(1).await.unwrap_err();
     assert!(error.to_string().contains("transient"), "{error}");
     assert_eq!((handle.counts().calls, finds.looks()), (1, 1));
@@ -107,26 +107,26 @@ async fn what_nobody_can_find_out_ends_the_call_with_the_answer_it_has() {
 async fn nobody_looks_when_it_is_known_that_nothing_happened() {
     let (mock, _handle) = Mock::<u64, u64>::in_turn([passing(), Answer::ok(7)]);
     let finds = Finds::new(Found::Unknown);
-    let layer = RetryLayer::original().reconcile(finds.clone());
+    let layer = RetryLayer::classic().reconcile(finds.clone());
     layer.layer(mock).oneshot(1).await.unwrap();
     assert_eq!(finds.looks(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_ends_the_call_with_the_last_real_failure_beside_it() {
-    let refused = || Answer::err(Refusal::new("circuit breaker", "E2B", Reason::Probing));
-    let (mock, _handle) = Mock::<u64, u64>::in_turn([passing(), refused()]);
+async fn a_rejection_ends_the_call_with_the_last_real_failure_beside_it() {
+    let rejected = || Answer::err(Rejection::new("circuit breaker", "E2B", Reason::Probing));
+    let (mock, _handle) = Mock::<u64, u64>::in_turn([passing(), rejected()]);
 
-    let error = RetryLayer::original().layer(mock).oneshot(1).await.unwrap_err();
+    let error = RetryLayer::classic().layer(mock).oneshot(1).await.unwrap_err();
 
-    assert!(find::<Refusal>(&*error).is_some(), "{error}");
+    assert!(find::<Rejection>(&*error).is_some(), "{error}");
     let gave_up = find::<GaveUp>(&*error).unwrap();
-    assert_eq!((gave_up.why(), gave_up.attempts()), (Stop::Refused, 1));
+    assert_eq!((gave_up.why(), gave_up.attempts()), (Stop::Rejected, 1));
     assert_eq!(gave_up.last(), Outcome::Transient);
     assert!(gave_up.last_error().is_some());
     assert_eq!(
         error.to_string(),
-        "refused a retry after an attempt that was transient: the attempt failed (transient)",
+        "rejected a retry after an attempt that was transient: the attempt failed (transient)",
     );
 }
 
@@ -139,11 +139,11 @@ async fn a_service_that_is_not_ready_for_the_retry_is_awaited_no_longer_than_the
     });
     let start = TokioClock.now();
     let classify = classify_fn(
-        move |_: &u64| Asked::default().deadline(Some(start + 10 * SECOND)),
+        move |_: &u64| RequestInfo::default().deadline(Some(start + 10 * SECOND)),
         |_: Result<&u64, &BoxError>| Verdict::unknown(),
     );
 
-    let error = RetryLayer::original().classify(classify).layer(mock).oneshot(1).await.unwrap_err();
+    let error = RetryLayer::classic().classify(classify).layer(mock).oneshot(1).await.unwrap_err();
 
     assert_eq!(find::<GaveUp>(&*error).unwrap().why(), Stop::OutOfTime);
     assert_eq!(TokioClock.now().since(start), 10 * SECOND);
@@ -187,7 +187,7 @@ impl Answers<u64> for Stamps {
 async fn the_service_and_the_caller_hear_which_attempt_it_is_and_why() {
     let (mock, _handle) = Mock::<Noted, u64>::in_turn([passing(), passing(), Answer::ok(0)]);
     let (request, start) = (Noted::default(), TokioClock.now());
-    let layer = RetryLayer::original().resend(Notes).answers(Stamps);
+    let layer = RetryLayer::classic().resend(Notes).answers(Stamps);
     assert_eq!(layer.layer(mock).oneshot(request.clone()).await.unwrap(), 3);
     let second = Attempt::first(start).next(Outcome::Transient);
     assert_eq!(*request.0.lock().unwrap(), [second, second.next(Outcome::Transient)]);
@@ -211,14 +211,14 @@ async fn what_is_not_given_up_when_the_next_attempt_is_due_is_dropped() {
     }
     let held = Arc::new(());
     let classify = classify_fn(
-        |_: &u64| Asked::default(),
+        |_: &u64| RequestInfo::default(),
         |answer: Result<&u64, &BoxError>| match answer {
             Ok(0) => Verdict::transient(Effect::None),
             _ => Verdict::success(),
         },
     );
     let (mock, _handle) = Mock::<u64, u64>::in_turn([Answer::ok(0), Answer::ok(7)]);
-    let layer = RetryLayer::original().classify(classify).answers(Slow(Arc::clone(&held)));
+    let layer = RetryLayer::classic().classify(classify).answers(Slow(Arc::clone(&held)));
     let call = layer.layer(mock).oneshot(1);
     assert_eq!(call.await.unwrap(), 7);
     drop(layer);
@@ -242,7 +242,7 @@ fn dropped_while_it_looks_it_leaves_nothing_behind() {
     cancel_at_every_poll(
         || {
             let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Answer::ok(7)]);
-            (RetryLayer::original().reconcile(Looks).layer(mock).oneshot(1), handle)
+            (RetryLayer::classic().reconcile(Looks).layer(mock).oneshot(1), handle)
         },
         async |cancelled, handle| {
             let counts = handle.counts();

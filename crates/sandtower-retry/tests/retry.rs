@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, Backoff, BoxError, ByResult, Clock, Effect, Judged, Reason, Refusal, Replay, Seed,
-    SendOnce, Verdict, classify_fn, find,
+    Backoff, BoxError, ByResult, ClassifiedError, Clock, Effect, Reason, Rejection, Replay,
+    RequestInfo, Seed, SendOnce, Verdict, classify_fn, find,
 };
 use sandtower_retry::{Config, RetryLayer, WhenThrottled};
 use sandtower_testkit::{
@@ -18,15 +18,15 @@ use tower::{Layer, Service, ServiceExt};
 static ALLOCATOR: CountingAllocator = CountingAllocator::system();
 
 fn replayable() -> ByResult {
-    ByResult::new(Asked::default().replay(Replay::Safe))
+    ByResult::new(RequestInfo::default().replay(Replay::Safe))
 }
 
-fn original() -> RetryLayer<ByResult> {
-    RetryLayer::original().classify(replayable())
+fn classic() -> RetryLayer<ByResult> {
+    RetryLayer::classic().classify(replayable())
 }
 
 fn judged(verdict: Verdict) -> Answer<u64> {
-    Answer::err(Judged::new(verdict, "scripted"))
+    Answer::err(ClassifiedError::new(verdict, "scripted"))
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn keeps_the_tower_contract_while_it_retries() {
 async fn a_passing_failure_is_cured_on_the_schedule_of_the_preset() {
     let failed = || judged(Verdict::transient(Effect::None));
     let (mock, handle) = Mock::<u64, u64>::in_turn([failed(), failed(), failed(), Answer::ok(7)]);
-    let layer = original();
+    let layer = classic();
     let start = TokioClock.now();
 
     assert_eq!(layer.layer(mock).oneshot(1).await.unwrap(), 7);
@@ -59,33 +59,34 @@ async fn a_passing_failure_is_cured_on_the_schedule_of_the_preset() {
 #[tokio::test(start_paused = true)]
 async fn a_permanent_failure_is_never_retried() {
     let (mock, handle) = Mock::<u64, u64>::new(|_, _| judged(Verdict::permanent()));
-    original().layer(mock).oneshot(1).await.unwrap_err();
+    classic().layer(mock).oneshot(1).await.unwrap_err();
     assert_eq!(handle.counts().calls, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_may_have_had_an_effect_is_not_repeated_unless_that_is_safe() {
     let (mock, handle) = Mock::<u64, u64>::new(|_, _| Answer::err("lost"));
-    let layer = RetryLayer::original();
+    let layer = RetryLayer::classic();
     layer.layer(mock).oneshot(1).await.unwrap_err();
     assert_eq!(handle.counts().calls, 1);
     assert_eq!(layer.handle().snapshot().unsafe_to_replay, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_from_below_is_never_retried() {
-    let (mock, handle) =
-        Mock::<u64, u64>::new(|_, _| Answer::err(Refusal::new("breaker", "E2B", Reason::Probing)));
-    let error = original().layer(mock).oneshot(1).await.unwrap_err();
-    assert!(find::<Refusal>(&*error).is_some());
+async fn a_rejection_from_below_is_never_retried() {
+    let (mock, handle) = Mock::<u64, u64>::new(|_, _| {
+        Answer::err(Rejection::new("breaker", "E2B", Reason::Probing))
+    });
+    let error = classic().layer(mock).oneshot(1).await.unwrap_err();
+    assert!(find::<Rejection>(&*error).is_some());
     assert_eq!(handle.counts().calls, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_cannot_be_cloned_is_sent_once_and_never_refused() {
+async fn a_request_that_cannot_be_cloned_is_sent_once_and_never_rejected() {
     struct Upload;
     let (mock, handle) = Mock::<Upload, u64>::new(|Upload, _| Answer::err("broken"));
-    let layer = original().resend(SendOnce);
+    let layer = classic().resend(SendOnce);
     layer.layer(mock).oneshot(Upload).await.unwrap_err();
     assert_eq!(handle.counts().calls, 1);
     assert_eq!(layer.handle().snapshot().sent_once, 1);
@@ -99,10 +100,10 @@ async fn a_failed_response_is_dropped_before_the_wait() {
     let weak = Arc::downgrade(&held);
     let (mock, _handle) = Mock::<u64, Held>::in_turn([Answer::ok(held), Answer::Hang]);
     let classify = classify_fn(
-        |_: &u64| Asked::default(),
+        |_: &u64| RequestInfo::default(),
         |_: Result<&Held, &BoxError>| Verdict::transient(Effect::None),
     );
-    let service = RetryLayer::original().classify(classify).layer(mock);
+    let service = RetryLayer::classic().classify(classify).layer(mock);
     let mut call = tokio_test::task::spawn(service.oneshot(1));
 
     assert!(call.poll().is_pending());
@@ -130,7 +131,7 @@ async fn a_later_attempt_waits_until_the_service_below_is_ready() {
         }
     });
     let start = TokioClock.now();
-    assert_eq!(original().layer(mock).oneshot(1).await.unwrap(), 7);
+    assert_eq!(classic().layer(mock).oneshot(1).await.unwrap(), 7);
     assert_eq!(TokioClock.now().since(start), Duration::from_secs(1 + 5));
 }
 
@@ -156,7 +157,7 @@ fn dropped_at_any_point_it_leaves_nothing_behind() {
                 judged(Verdict::transient(Effect::None)).after(Duration::from_secs(1)),
                 Answer::ok(7).after(Duration::from_secs(1)),
             ]);
-            (original().layer(mock).oneshot(1), handle)
+            (classic().layer(mock).oneshot(1), handle)
         },
         async |cancelled, handle| {
             let counts = handle.counts();

@@ -77,7 +77,7 @@ pub fn cancel_at_every_poll<F: Future, C>(
         Err(Stop::Spinning(polls)) => {
             panic!("the future spins: it was polled {polls} times and did not finish")
         }
-        Err(Stop::Judged(never)) => match never {},
+        Err(Stop::ClassifiedError(never)) => match never {},
     }
 }
 
@@ -87,7 +87,7 @@ pub(crate) enum Stop<E> {
     /// The future spins; it was polled this often.
     Spinning(u64),
     /// What was left was not in order.
-    Judged(E),
+    ClassifiedError(E),
 }
 
 pub(crate) async fn cancel_everywhere<F: Future, C, E>(
@@ -112,7 +112,7 @@ pub(crate) async fn cancel_everywhere<F: Future, C, E>(
             // A finished output is dropped before the judgement too: it may hold something.
             drop(drive);
             let cancelled = Cancelled { polls: polled, woken, finished };
-            judge(cancelled, context).await.map_err(Stop::Judged)?;
+            judge(cancelled, context).await.map_err(Stop::ClassifiedError)?;
             if finished || hangs {
                 return Ok(polled);
             }

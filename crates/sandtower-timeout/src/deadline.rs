@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sandtower_core::{Asks, BoxError, ByResult, Classify, Clock, Judge, SetDeadline, Tick};
+use sandtower_core::{
+    BoxError, ByResult, Classify, ClassifyResponse, Clock, HasInfo, SetDeadline, Tick,
+};
 use sandtower_time::TokioClock;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -65,7 +67,7 @@ where
     S: Service<Req>,
     S::Error: Into<BoxError>,
     C: Classify<Req>,
-    C::Judge: Judge<S::Response>,
+    C::Classifier: ClassifyResponse<S::Response>,
     D: SetDeadline<Req>,
 {
     type Response = S::Response;
@@ -77,17 +79,17 @@ where
     }
 
     fn call(&mut self, mut request: Req) -> Self::Future {
-        let asked = *self.classify.ask(&request).asked();
+        let info = *self.classify.classify(&request).info();
         let now = TokioClock.begin();
-        let limit = self.limits.of(asked.operation).map(|limit| now + limit);
-        let until = match (limit, asked.deadline) {
+        let limit = self.limits.of(info.operation).map(|limit| now + limit);
+        let until = match (limit, info.deadline) {
             (Some(limit), Some(brought)) => Some(limit.min(brought)),
             (limit, brought) => limit.or(brought),
         };
-        let arrived = asked.arrived.unwrap_or(now);
+        let arrived = info.arrived.unwrap_or(now);
         self.set.set_deadline(&mut request, arrived, until.unwrap_or(Tick::MAX));
         let after = until.map_or(std::time::Duration::ZERO, |until| until.since(now));
-        let elapsed = Elapsed::new(Bound::Call, asked.operation, after);
+        let elapsed = Elapsed::new(Bound::Call, info.operation, after);
         let inner = &mut self.inner;
         let future = TokioClock.hand_down(now, || inner.call(request));
         ResponseFuture::new(future, until, elapsed)

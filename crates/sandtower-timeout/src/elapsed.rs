@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sandtower_core::{BoxError, Effect, Judged, Operation, Verdict};
+use sandtower_core::{BoxError, ClassifiedError, Effect, Operation, Verdict};
 
 /// What was bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +41,7 @@ impl Elapsed {
 
     /// With its verdict: the request was sent, so something may have happened.
     pub(crate) fn judged(self) -> BoxError {
-        Judged::new(Verdict::transient(Effect::Maybe), self).into()
+        ClassifiedError::new(Verdict::transient(Effect::Maybe), self).into()
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sandtower_core::{Asks, BoxError, ByResult, Classify, Clock, Judge};
+use sandtower_core::{BoxError, ByResult, Classify, ClassifyResponse, Clock, HasInfo};
 use sandtower_time::TokioClock;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -70,7 +70,7 @@ where
     S: Service<Req>,
     S::Error: Into<BoxError>,
     C: Classify<Req>,
-    C::Judge: Judge<S::Response>,
+    C::Classifier: ClassifyResponse<S::Response>,
 {
     type Response = S::Response;
     type Error = BoxError;
@@ -81,7 +81,7 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let operation = self.classify.ask(&request).asked().operation;
+        let operation = self.classify.classify(&request).info().operation;
         let limit = self.limits.of(operation);
         let elapsed = Elapsed::new(Bound::Attempt, operation, limit.unwrap_or_default());
         let Some(limit) = limit else {

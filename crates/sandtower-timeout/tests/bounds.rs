@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, BoxError, Clock, Effect, SetDeadline, Tick, Verdict, classify_fn, find, verdict_of_error,
+    BoxError, Clock, Effect, RequestInfo, SetDeadline, Tick, Verdict, classify_fn, find,
+    verdict_of_error,
 };
 use sandtower_testkit::{Answer, Contract, Mock, cancel_at_every_poll};
 use sandtower_time::TokioClock;
@@ -60,7 +61,7 @@ impl SetDeadline<Call> for OnCall {
 
 async fn told_below(request: Call) -> Call {
     let classify = classify_fn(
-        |call: &Call| Asked::default().arrived(call.arrived).deadline(call.deadline),
+        |call: &Call| RequestInfo::default().arrived(call.arrived).deadline(call.deadline),
         |_: Result<&Call, &BoxError>| Verdict::success(),
     );
     let layer = DeadlineLayer::new(Limits::all(LIMIT)).classify(classify).set_deadline(OnCall);

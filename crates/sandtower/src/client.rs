@@ -136,7 +136,7 @@ impl<S, F: Layer<Templated<S>>> E2b<S, F> {
     ///
     /// ```no_run
     /// use sandtower::Message;
-    /// use sandtower::admission::{Progress, Where};
+    /// use sandtower::admission::{Progress, CallState};
     /// use sandtower::e2b::{HttpTransport, NewSandbox};
     ///
     /// # async fn example(e2b: sandtower::E2b<HttpTransport>) -> Result<(), sandtower::core::BoxError> {
@@ -145,7 +145,7 @@ impl<S, F: Layer<Templated<S>>> E2b<S, F> {
     /// let create = tokio::spawn(async move { watched.create(&NewSandbox::new("base")).await });
     ///
     /// // Elsewhere, whenever the user looks:
-    /// if let Where::Waiting(standing) = progress.look() {
+    /// if let CallState::Queued(standing) = progress.look() {
     ///     println!("{}", Message::from(&standing));
     /// }
     /// let sandbox = create.await??;

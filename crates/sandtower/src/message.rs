@@ -1,6 +1,6 @@
 #[cfg(feature = "e2b")]
 mod error;
-mod refusal;
+mod rejection;
 #[cfg(feature = "admission")]
 mod standing;
 mod words;
@@ -9,18 +9,18 @@ use std::time::Duration;
 
 /// What a user reads: what happens, and what comes next.
 ///
-/// Made of a place in line ([`Standing`](crate::admission::Standing)), of a
-/// [`Refusal`](crate::core::Refusal), or of an error of the typed client. It names no layer and repeats
+/// Made of a place in line ([`QueuePosition`](crate::admission::QueuePosition)), of a
+/// [`Rejection`](crate::core::Rejection), or of an error of the typed client. It names no layer and repeats
 /// nothing that the service said: that is for logs.
 ///
 /// ```
 /// use std::time::Duration;
 /// use sandtower::Message;
-/// use sandtower::core::{Reason, Refusal};
+/// use sandtower::core::{Reason, Rejection};
 ///
-/// let refusal = Refusal::new("circuit breaker", "E2B", Reason::Open { failed: 7, of: 7 })
+/// let rejection = Rejection::new("circuit breaker", "E2B", Reason::Open { failed: 7, of: 7 })
 ///     .come_back_in(Duration::from_secs(45));
-/// let message = Message::from(&refusal);
+/// let message = Message::from(&rejection);
 /// assert_eq!(message.to_string(), "E2B is not answering; the next attempt is in 45 s");
 /// assert_eq!(message.retry_after(), Some(Duration::from_secs(45)));
 /// ```

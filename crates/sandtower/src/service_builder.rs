@@ -11,13 +11,13 @@ use tower_layer::Stack;
 /// use std::time::Duration;
 /// use sandtower::ServiceBuilderExt as _;
 /// use sandtower::circuit_breaker::CircuitBreaker;
-/// use sandtower::core::{Asked, ByResult, Replay};
+/// use sandtower::core::{RequestInfo, ByResult, Replay};
 /// use sandtower::retry::RetryLayer;
 /// use sandtower::timeout::Limits;
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
 ///
-/// let classify = ByResult::new(Asked::default().replay(Replay::Safe));
-/// let breaker = CircuitBreaker::original("prices");
+/// let classify = ByResult::new(RequestInfo::default().replay(Replay::Safe));
+/// let breaker = CircuitBreaker::classic("prices");
 /// let service = ServiceBuilder::new()
 ///     .call_deadline(Limits::all(Duration::from_secs(30)), classify)
 ///     .retry_by_verdict(RetryLayer::recommended(), classify)
@@ -79,13 +79,13 @@ pub trait ServiceBuilderExt<L>: Sized {
     #[cfg(feature = "admission")]
     fn wait_in<G, C>(
         self,
-        room: crate::admission::Room<G>,
+        room: crate::admission::AdmissionControl<G>,
         classify: C,
     ) -> ServiceBuilder<Stack<crate::admission::AdmissionLayer<G, C>, L>> {
         self.add(crate::admission::AdmissionLayer::in_room(room).classify(classify))
     }
 
-    /// Counts attempts, and refuses what is too much if it is told to.
+    /// Counts attempts, and rejects what is too much if it is told to.
     #[cfg(feature = "rate-limit")]
     fn limit_rate<C>(
         self,

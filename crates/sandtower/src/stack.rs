@@ -27,7 +27,7 @@
 //! |---|---|
 //! | retry below admission | a call keeps its slot while it backs off |
 //! | health check above retry | a dead sandbox is an error for the caller |
-//! | breaker as a layer above admission | it sees time in line as part of a call, and counts refusals of the room as neither |
+//! | breaker as a layer above admission | it sees time in line as part of a call, and counts rejections of the room as neither |
 //! | time-out above admission | calls time out in line, and the breaker learns nothing |
 //! | the account of what is made above retry | what an attempt made that a retry has replaced is not looked for |
 //! | no interpreter | "too many a second" and "all slots in use" look the same |

@@ -124,7 +124,7 @@ fn what_is_written_is_read_again_as_it_was_and_holds_no_more_than_was_set() {
 }
 
 #[test]
-fn what_a_file_cannot_say_is_refused_when_it_is_written() {
+fn what_a_file_cannot_say_is_rejected_when_it_is_written() {
     let mut config = StackConfig::default();
     config.quota.lease = Some(sandtower::stack::config::Time(Duration::from_micros(1_500)));
     let error = toml::to_string(&config).unwrap_err().to_string();
@@ -150,8 +150,8 @@ fn json_is_read_as_well() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused_by_its_whole_name_with_what_would_be_right() {
-    let refused = [
+fn what_cannot_be_read_is_rejected_by_its_whole_name_with_what_would_be_right() {
+    let rejected = [
         (
             r#"{"retry": {"atempts": 3}}"#,
             "retry.atempts: unknown field `atempts`, expected one of `attempts`",
@@ -178,7 +178,7 @@ fn what_cannot_be_read_is_refused_by_its_whole_name_with_what_would_be_right() {
             "admission.queue: invalid type: string \"many\", expected u32",
         ),
     ];
-    for (json, why) in refused {
+    for (json, why) in rejected {
         let told = from_json(json).unwrap_err();
         assert!(told.contains(why), "{json}: {told}");
     }
@@ -187,8 +187,8 @@ fn what_cannot_be_read_is_refused_by_its_whole_name_with_what_would_be_right() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_by_its_name_with_what_would() {
-    let refused = [
+fn what_makes_no_sense_is_rejected_by_its_name_with_what_would() {
+    let rejected = [
         (
             r#"{"retry": {"transient": {"first": "10s", "most": "1s"}}}"#,
             "retry.transient: it waits 10s at first and 1s at most; let the first be no longer",
@@ -210,7 +210,7 @@ fn what_makes_no_sense_is_refused_by_its_name_with_what_would() {
             "rate_limit: the pace of `sandbox_create` has no interval",
         ),
     ];
-    for (json, why) in refused {
+    for (json, why) in rejected {
         let told = build(from_json(json).unwrap()).unwrap_err();
         assert!(told.starts_with(why), "{json}: {told}");
     }

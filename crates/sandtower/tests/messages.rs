@@ -8,17 +8,17 @@
 use std::time::Duration;
 
 use sandtower::Message;
-use sandtower::core::{Reason, Refusal};
+use sandtower::core::{Reason, Rejection};
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn refused(reason: Reason, after: Option<u64>) -> Refusal {
-    let refusal = Refusal::new("a layer", "E2B", reason);
+fn rejected(reason: Reason, after: Option<u64>) -> Rejection {
+    let rejection = Rejection::new("a layer", "E2B", reason);
     match after {
-        Some(after) => refusal.come_back_in(seconds(after)),
-        None => refusal,
+        Some(after) => rejection.come_back_in(seconds(after)),
+        None => rejection,
     }
 }
 
@@ -26,7 +26,7 @@ const OPEN: Reason = Reason::Open { failed: 7, of: 8 };
 const EXHAUSTED: Reason = Reason::Exhausted { in_use: 20, limit: 20, lasting: seconds(3) };
 
 #[test]
-fn a_refusal_says_what_happens_and_what_comes_next() {
+fn a_rejection_says_what_happens_and_what_comes_next() {
     let told = [
         (OPEN, Some(45), "E2B is not answering; the next attempt is in 45 s"),
         (OPEN, None, "E2B is not answering; try again later"),
@@ -46,12 +46,12 @@ fn a_refusal_says_what_happens_and_what_comes_next() {
         (
             EXHAUSTED,
             Some(5),
-            "E2B refuses new sandboxes (20 of 20 in use); try again when one has ended",
+            "E2B rejects new sandboxes (20 of 20 in use); try again when one has ended",
         ),
         (
             Reason::Exhausted { in_use: 0, limit: 0, lasting: seconds(0) },
             None,
-            "E2B refuses new sandboxes (all are in use); try again when one has ended",
+            "E2B rejects new sandboxes (all are in use); try again when one has ended",
         ),
         (Reason::Full { limit: 64 }, None, "All 64 places are taken; try again later"),
         (
@@ -73,7 +73,7 @@ fn a_refusal_says_what_happens_and_what_comes_next() {
         (Reason::Draining, None, "This service is shutting down; try again later"),
     ];
     for (reason, after, text) in told {
-        let message = Message::from(&refused(reason, after));
+        let message = Message::from(&rejected(reason, after));
         assert_eq!(message.as_str(), text, "{reason:?}");
         assert_eq!(message.retry_after(), after.map(seconds), "{reason:?}");
     }
@@ -81,7 +81,7 @@ fn a_refusal_says_what_happens_and_what_comes_next() {
 
 #[test]
 fn times_are_rounded_up() {
-    let told = |after| Message::from(&refused(OPEN, None).come_back_in(after)).to_string();
+    let told = |after| Message::from(&rejected(OPEN, None).come_back_in(after)).to_string();
     assert!(told(Duration::from_millis(1)).ends_with("in 1 s"));
     assert!(told(Duration::from_millis(12_001)).ends_with("in 13 s"));
     assert!(told(seconds(121)).ends_with("in 3 min"));
@@ -90,32 +90,32 @@ fn times_are_rounded_up() {
 
 #[cfg(feature = "admission")]
 mod in_line {
-    use sandtower::admission::Standing;
+    use sandtower::admission::QueuePosition;
 
     use super::*;
 
-    fn told(ahead: usize, wait: Option<u64>, held_by: Option<Refusal>) -> String {
+    fn told(ahead: usize, wait: Option<u64>, held_by: Option<Rejection>) -> String {
         let waiting = ahead + 1;
-        let standing = Standing::new(ahead, waiting, wait.map(seconds), held_by);
+        let standing = QueuePosition::new(ahead, waiting, wait.map(seconds), held_by);
         Message::from(&standing).to_string()
     }
 
     #[test]
     fn who_waits_is_told_the_place_and_what_for() {
-        let full = refused(Reason::Full { limit: 2 }, None);
+        let full = rejected(Reason::Full { limit: 2 }, None);
         assert_eq!(told(3, Some(12), Some(full)), "You are 4th in line, about 12 s");
         assert_eq!(told(0, None, None), "You are next in line");
-        let out = || Some(refused(EXHAUSTED, Some(5)));
-        let refuses = "E2B refuses new sandboxes (20 of 20 in use); waiting for one to end";
-        assert_eq!(told(3, None, out()), format!("{refuses}, 3 ahead of you"));
-        assert_eq!(told(0, None, out()), format!("{refuses}, you are next"));
-        let open = || Some(refused(OPEN, Some(45)));
+        let out = || Some(rejected(EXHAUSTED, Some(5)));
+        let rejects = "E2B rejects new sandboxes (20 of 20 in use); waiting for one to end";
+        assert_eq!(told(3, None, out()), format!("{rejects}, 3 ahead of you"));
+        assert_eq!(told(0, None, out()), format!("{rejects}, you are next"));
+        let open = || Some(rejected(OPEN, Some(45)));
         assert_eq!(told(0, None, open()), "E2B is not answering; the next attempt is in 45 s");
         assert_eq!(
             told(2, Some(40), open()),
             "E2B is not answering; the next attempt is in 40 s, 2 ahead of you"
         );
-        let throttled = Some(refused(Reason::Throttled, None));
+        let throttled = Some(rejected(Reason::Throttled, None));
         assert_eq!(
             told(1, None, throttled),
             "E2B takes no more requests for now; it goes on as soon as possible, 1 ahead of you"
@@ -140,7 +140,7 @@ mod errors {
     use bytes::Bytes;
     use http::{Request, Response};
     use http_body_util::Full;
-    use sandtower::core::{BoxError, Effect, Judged, Verdict};
+    use sandtower::core::{BoxError, ClassifiedError, Effect, Verdict};
     use sandtower::e2b::{Client, Code, Command, Config, Error, NewSandbox, Sandbox};
     use tower::service_fn;
 
@@ -234,7 +234,7 @@ mod errors {
         let told: [(Answer, &str); 8] = [
             (
                 Ok((429, slots)),
-                "E2B refuses new sandboxes (all are in use); try again when one has ended",
+                "E2B rejects new sandboxes (all are in use); try again when one has ended",
             ),
             (
                 Ok((429, r#"{"code":429,"message":"Rate limit exceeded"}"#)),
@@ -258,11 +258,11 @@ mod errors {
                 "E2B failed to make a sandbox; try again",
             ),
             (
-                Err(|| Judged::new(Verdict::transient(Effect::None), "refused").into()),
+                Err(|| ClassifiedError::new(Verdict::transient(Effect::None), "rejected").into()),
                 "E2B did not answer when it was to make a sandbox; try again",
             ),
             (
-                Err(|| refused(OPEN, Some(45)).into()),
+                Err(|| rejected(OPEN, Some(45)).into()),
                 "E2B is not answering; the next attempt is in 45 s",
             ),
         ];

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use sandtower::admission::{Progress, Where};
+use sandtower::admission::{CallState, Progress};
 use sandtower::core::{BoxError, Clock, Seed};
 use sandtower::e2b::{Config, NewSandbox, Sandbox, Timeouts, operation as op};
 use sandtower::fallback::{Failed, FallbackLayer};
@@ -66,7 +66,7 @@ fn without_any_of_its_parts_it_keeps_the_tower_contract() {
 
 #[test]
 fn all_presets_and_plans_can_be_built() {
-    for preset in [Preset::Recommended, Preset::Original] {
+    for preset in [Preset::Recommended, Preset::Classic] {
         for plan in [Plan::Hobby, Plan::Pro] {
             let stack = Stack::builder(config()).preset(preset).plan(plan).build();
             assert!(stack.is_ok(), "{preset:?} {plan:?}: {stack:?}");
@@ -75,27 +75,27 @@ fn all_presets_and_plans_can_be_built() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_by_its_part_with_what_would() {
-    let refused = |builder: sandtower::stack::Builder| builder.build().unwrap_err().to_string();
+fn what_makes_no_sense_is_rejected_by_its_part_with_what_would() {
+    let rejected = |builder: sandtower::stack::Builder| builder.build().unwrap_err().to_string();
     let builder = || Stack::builder(config());
     assert_eq!(
-        refused(builder().circuit_breaker(|breaker| breaker.probes(0))),
+        rejected(builder().circuit_breaker(|breaker| breaker.probes(0))),
         "circuit_breaker: probes is 0: with none an open breaker never closes; use 1 or more"
     );
     assert_eq!(
-        refused(builder().health_check(|check| check.tries(0))),
+        rejected(builder().health_check(|check| check.tries(0))),
         "health_check: a check without a probe checks nothing: it takes at least 1 try"
     );
     assert_eq!(
-        refused(builder().monitor(|monitor| monitor.every(Duration::ZERO))),
+        rejected(builder().monitor(|monitor| monitor.every(Duration::ZERO))),
         "monitor: an interval of zero would probe without end: it takes more than 0 s"
     );
     assert_eq!(
-        refused(builder().rate_limit(|limit| limit.limit_each(0))),
+        rejected(builder().rate_limit(|limit| limit.limit_each(0))),
         "rate_limit: a limit of 0 lets nothing through: it takes at least 1, or no limit at all"
     );
     assert_eq!(
-        refused(builder().admission(|room| room.concurrency_for(op::SANDBOX_CREATE, 0))),
+        rejected(builder().admission(|room| room.concurrency_for(op::SANDBOX_CREATE, 0))),
         "admission: the concurrency for sandbox_create is 0, so that nothing could ever be sent; \
          it must be at least 1"
     );
@@ -158,13 +158,13 @@ async fn time_outs_are_those_of_the_client_unless_the_stack_is_told_others() {
 }
 
 /// Answers everything with a 429 that says so, and counts.
-fn refusing(
+fn rejecting(
     said: &'static str,
-    asked: &Arc<AtomicU32>,
+    requests_seen: &Arc<AtomicU32>,
 ) -> Mock<Request<Full<Bytes>>, Response<Full<Bytes>>> {
-    let asked = Arc::clone(asked);
+    let requests_seen = Arc::clone(requests_seen);
     let answer = move |_, _| {
-        asked.fetch_add(1, SeqCst);
+        requests_seen.fetch_add(1, SeqCst);
         let answer = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
         let answer = answer.body(Full::from(said)).expect("an answer");
         Answer::ok(answer).after(Duration::from_millis(10))
@@ -184,11 +184,11 @@ async fn without_the_gate_that_would_hold_them_calls_are_not_sent_again_at_once(
         (builder().without(Part::RateLimit), rate, 4),
         (observing, rate, 4),
     ] {
-        let asked = Arc::new(AtomicU32::new(0));
-        let client = builder.build().unwrap().client(refusing(said, &asked));
+        let requests_seen = Arc::new(AtomicU32::new(0));
+        let client = builder.build().unwrap().client(rejecting(said, &requests_seen));
         let start = TokioClock.now();
         assert!(client.create(&NewSandbox::new("base")).await.is_err());
-        assert_eq!(asked.load(SeqCst), requests, "{said}");
+        assert_eq!(requests_seen.load(SeqCst), requests, "{said}");
         let took = TokioClock.now().since(start);
         assert_eq!(took > Duration::from_millis(200), requests > 1, "{took:?}");
     }
@@ -237,7 +237,7 @@ async fn its_parts_stack_in_any_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_was_drained_refuses_and_says_so() {
+async fn a_client_that_was_drained_rejects_and_says_so() {
     let stack = Stack::builder(config()).build().unwrap();
     let e2b = E2b::new(&stack, always(StatusCode::OK));
     e2b.health().await.unwrap();
@@ -265,12 +265,12 @@ async fn who_waits_can_be_watched() {
     let second = tokio::spawn(async move { watched.health().await });
     tokio::task::yield_now().await;
 
-    let Where::Waiting(standing) = progress.look() else { panic!("{progress:?}") };
+    let CallState::Queued(standing) = progress.look() else { panic!("{progress:?}") };
 
     assert!(Message::from(&standing).as_str().starts_with("You are next in line"));
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();
-    assert!(matches!(progress.look(), Where::Elsewhere));
+    assert!(matches!(progress.look(), CallState::Idle));
 }
 
 #[tokio::test(start_paused = true)]
@@ -303,11 +303,11 @@ async fn what_runs_in_sandboxes_is_to_be_had_while_the_control_plane_is_down() {
 
     handles.circuit_breaker.reset();
     handles.sandbox_breaker.force_open();
-    let refused = client.read_file(&sandbox, "a").await.unwrap_err();
-    let said = refused.refusal().unwrap().to_string();
+    let rejected = client.read_file(&sandbox, "a").await.unwrap_err();
+    let said = rejected.rejection().unwrap().to_string();
     assert!(said.starts_with("circuit breaker `E2B sandbox proxy` is"), "{said}");
-    let refused = client.create(&NewSandbox::new("base")).await.unwrap_err();
-    assert!(refused.refusal().is_none(), "{refused}");
+    let rejected = client.create(&NewSandbox::new("base")).await.unwrap_err();
+    assert!(rejected.rejection().is_none(), "{rejected}");
     let snapshot = serde_json::to_value(handles.snapshot()).unwrap();
     assert_eq!(snapshot["circuit_breaker"]["name"], "E2B");
     assert_eq!(snapshot["sandbox_breaker"]["name"], "E2B sandbox proxy");

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused_by_name() {
+    fn what_is_not_known_is_rejected_by_name() {
         for (line, word) in [
             ("tset", "tset"),
             ("test --fast", "--fast"),

@@ -32,13 +32,13 @@ fn main() -> ExitCode {
         }
         Ok(Command::Test { only }) => match Workspace::find() {
             Ok(workspace) => steps::run(&workspace, &only),
-            Err(problem) => refuse(&problem),
+            Err(problem) => reject(&problem),
         },
-        Err(problem) => refuse(&format!("{problem}\n\n{}", arguments::usage())),
+        Err(problem) => reject(&format!("{problem}\n\n{}", arguments::usage())),
     }
 }
 
-fn refuse(problem: &str) -> ExitCode {
+fn reject(problem: &str) -> ExitCode {
     eprintln!("xtask: {problem}");
     ExitCode::from(2)
 }

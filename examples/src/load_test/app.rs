@@ -96,7 +96,7 @@ impl<E: Execute> App<E> {
         let outcome = self.execute.execute(&self.job).await;
         match &outcome {
             Ok(()) => books.done(),
-            Err(failure) => books.failed(failure.refused),
+            Err(failure) => books.failed(failure.rejected),
         }
         outcome
     }
@@ -106,7 +106,7 @@ impl Answered {
     fn new(done: u32, failures: u32, last: Option<Failure>, wanted: u32) -> Self {
         let ending = match &last {
             _ if done >= wanted => Ending::Succeeded,
-            Some(failure) if failure.refused.is_some() => Ending::Refused,
+            Some(failure) if failure.rejected.is_some() => Ending::Rejected,
             _ => Ending::Failed,
         };
         Self { ending, done, failures, last, breaker: None }

@@ -10,11 +10,11 @@ pub(crate) struct Books {
     sandboxes: AtomicU64,
     /// Each sandbox that was handed out.
     handed_out: Mutex<Vec<String>>,
-    asked: AtomicU64,
+    info: AtomicU64,
     done: AtomicU64,
     failed: AtomicU64,
     waiting: AtomicU64,
-    refused: Mutex<BTreeMap<&'static str, u64>>,
+    rejected: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Books {
@@ -30,17 +30,17 @@ impl Books {
     }
 
     pub(crate) fn asks(&self) {
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.info.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn done(&self) {
         self.done.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn failed(&self, refused: Option<&'static str>) {
+    pub(crate) fn failed(&self, rejected: Option<&'static str>) {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        if let Some(reason) = refused {
-            *lock(&self.refused).entry(reason).or_default() += 1;
+        if let Some(reason) = rejected {
+            *lock(&self.rejected).entry(reason).or_default() += 1;
         }
     }
 
@@ -48,11 +48,11 @@ impl Books {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
             sandboxes: read(&self.sandboxes),
-            asked: read(&self.asked),
+            info: read(&self.info),
             done: read(&self.done),
             failed: read(&self.failed),
             waiting: read(&self.waiting),
-            refused: lock(&self.refused).clone(),
+            rejected: lock(&self.rejected).clone(),
         }
     }
 
@@ -67,15 +67,15 @@ pub(crate) struct Counts {
     /// Sandboxes that are held.
     pub(crate) sandboxes: u64,
     /// Executions begun.
-    pub(crate) asked: u64,
+    pub(crate) info: u64,
     /// Executions that ended well.
     pub(crate) done: u64,
     /// Executions that failed for good.
     pub(crate) failed: u64,
     /// Executions that wait for a place of the application's own.
     pub(crate) waiting: u64,
-    /// Executions that one of our own layers refused, by its reason.
-    pub(crate) refused: BTreeMap<&'static str, u64>,
+    /// Executions that one of our own layers rejected, by its reason.
+    pub(crate) rejected: BTreeMap<&'static str, u64>,
 }
 
 /// One more, until this is dropped.

@@ -363,8 +363,8 @@ mod tests {
             ("--max-sandboxes 5", "what is said of a target needs a --target"),
             ("--real-sandboxes-that-cost-money", "what is said of a target needs a --target"),
         ] {
-            let refused = parse(line).unwrap_err();
-            assert!(refused.starts_with(says), "{line}: {refused}");
+            let rejected = parse(line).unwrap_err();
+            assert!(rejected.starts_with(says), "{line}: {rejected}");
         }
     }
 }

@@ -54,7 +54,7 @@ pub struct Outcome {
     /// Requests of any kind.
     pub requests: u64,
     /// Creations that the application asked for.
-    pub asked: u64,
+    pub info: u64,
     /// Creations that were sent.
     pub creates: u64,
     /// Sandboxes that were never killed: nobody held them.
@@ -95,7 +95,7 @@ impl Answer {
     fn outcome(&self) -> String {
         match (&self.gave_up, self.call.ending) {
             (None, _) => "answered".to_owned(),
-            (Some(error), Ending::Refused) => format!("refused: {error}"),
+            (Some(error), Ending::Rejected) => format!("rejected: {error}"),
             (Some(error), _) => format!("gave up: {error}"),
         }
     }
@@ -119,7 +119,7 @@ impl Outcome {
 
     /// Creations sent over creations asked for.
     pub fn amplification(&self) -> f64 {
-        self.creates as f64 / self.asked.max(1) as f64
+        self.creates as f64 / self.info.max(1) as f64
     }
 
     /// The longest query, answered or not.

@@ -113,7 +113,7 @@ async fn measure<E: Execute>(
         dropped: driven.dropped,
         retries: look.retries,
         requests: meter.requests(),
-        asked: books.asked,
+        info: books.info,
         creates: meter.creations(),
         left: 0,
         zombies: 0,

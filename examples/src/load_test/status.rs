@@ -31,8 +31,8 @@ pub struct Status {
     pub retries: u64,
     /// Calls in line.
     pub waiting: u64,
-    /// Executions that were refused, by the reason.
-    pub refused: BTreeMap<&'static str, u64>,
+    /// Executions that were rejected, by the reason.
+    pub rejected: BTreeMap<&'static str, u64>,
     /// The breaker's state, if there is one.
     pub breaker: Option<&'static str>,
 }
@@ -59,7 +59,7 @@ impl Status {
             failures: books.failed,
             retries: look.retries,
             waiting: look.waiting + books.waiting,
-            refused: books.refused.clone(),
+            rejected: books.rejected.clone(),
             breaker: look.breaker,
         }
     }
@@ -74,9 +74,9 @@ impl fmt::Display for Status {
         let Self { executions, failures, retries, waiting, .. } = self;
         write!(f, " | Executions: {executions} | Failures: {failures} | Retries: {retries}")?;
         write!(f, " | Waiting: {waiting}")?;
-        if !self.refused.is_empty() {
-            let each = self.refused.iter().map(|(reason, count)| format!("{count} {reason}"));
-            write!(f, " | Refused: {}", each.collect::<Vec<_>>().join(", "))?;
+        if !self.rejected.is_empty() {
+            let each = self.rejected.iter().map(|(reason, count)| format!("{count} {reason}"));
+            write!(f, " | Rejected: {}", each.collect::<Vec<_>>().join(", "))?;
         }
         match self.breaker {
             Some(breaker) => write!(f, " | Breaker: {breaker}"),
@@ -120,7 +120,7 @@ mod tests {
             failures: 22,
             retries: 44,
             waiting: 3,
-            refused: BTreeMap::new(),
+            rejected: BTreeMap::new(),
             breaker: None,
         };
         assert_eq!(
@@ -128,12 +128,12 @@ mod tests {
             "Sandboxes: 1/10 | Executions: 10 | Failures: 22 | Retries: 44 | Waiting: 3"
         );
         status.warm = None;
-        status.refused.extend([("open", 2), ("no_time", 1)]);
+        status.rejected.extend([("open", 2), ("no_time", 1)]);
         status.breaker = Some("half_open");
         assert_eq!(
             status.to_string(),
             "Sandboxes: 1 | Executions: 10 | Failures: 22 | Retries: 44 | Waiting: 3 | \
-             Refused: 1 no_time, 2 open | Breaker: half_open"
+             Rejected: 1 no_time, 2 open | Breaker: half_open"
         );
     }
 }

@@ -41,7 +41,7 @@ type Line = (&'static str, fn(&Figures) -> String);
 
 const LINES: &[Line] = &[
     ("queries answered", |f| format!("{} of {}", count(f.succeeded), count(f.calls + f.dropped))),
-    ("  of the rest, refused", |f| count(f.refused)),
+    ("  of the rest, rejected", |f| count(f.rejected)),
     ("executions that succeed", |f| {
         let all = f.executions_done + f.executions_failed;
         format!("{:.0} % of {}", 100.0 * f.executions_done / all.max(1.0), count(all))

@@ -167,9 +167,9 @@ mod tests {
         for host in ["api.e2b.app", "10.0.0.1", "localhost.example.com", "127.0.0.1.nip.io"] {
             assert!(!is_loopback(host), "{host}");
         }
-        let refused = Target::new("https://api.e2b.app", 1, false).unwrap_err().to_string();
-        assert!(refused.starts_with("api.e2b.app is not on this machine"), "{refused}");
-        let refused = Target::new("api.e2b.app", 1, true).unwrap_err().to_string();
-        assert_eq!(refused, "\"api.e2b.app\" is no URL such as http://127.0.0.1:3900");
+        let rejected = Target::new("https://api.e2b.app", 1, false).unwrap_err().to_string();
+        assert!(rejected.starts_with("api.e2b.app is not on this machine"), "{rejected}");
+        let rejected = Target::new("api.e2b.app", 1, true).unwrap_err().to_string();
+        assert_eq!(rejected, "\"api.e2b.app\" is no URL such as http://127.0.0.1:3900");
     }
 }

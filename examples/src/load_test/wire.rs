@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use pin_project_lite::pin_project;
-use sandtower::core::{BoxError, Judged, Operation, Verdict};
+use sandtower::core::{BoxError, ClassifiedError, Operation, Verdict};
 use sandtower::e2b::{operation as op, recognise};
 use sandtower_load::{Part, Timeline};
 use tower_service::Service;
@@ -123,7 +123,7 @@ where
         let this = self.project();
         let Some(exchange) = this.exchange.as_pin_mut() else {
             let says = format!("the load test's own cap of {} sandboxes is reached", this.capped);
-            return Poll::Ready(Err(Judged::new(Verdict::permanent(), says).into()));
+            return Poll::Ready(Err(ClassifiedError::new(Verdict::permanent(), says).into()));
         };
         let answer = ready!(exchange.poll(cx));
         if let Some(sent) = this.sent.take() {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use sandtower::core::{BoxError, Effect, Judged, Rng, Verdict};
+use sandtower::core::{BoxError, ClassifiedError, Effect, Rng, Verdict};
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
@@ -81,7 +81,8 @@ impl Service<Call> for Server {
 
     fn call(&mut self, _: Call) -> Self::Future {
         if self.shared.dead.get() {
-            let refused = Judged::new(Verdict::transient(Effect::None), "connection refused");
+            let refused =
+                ClassifiedError::new(Verdict::transient(Effect::None), "connection refused");
             return Box::pin(std::future::ready(Err(refused.into())));
         }
         let (server, work) = (self.clone(), self.work());

@@ -5,8 +5,8 @@ use std::time::Duration;
 use sandtower::admission::{Adaptive, Admission, AdmissionLayer, Config, Limit};
 use sandtower::circuit_breaker::{self, CircuitBreaker, Trip};
 use sandtower::core::{
-    Asked, Asks, Attempt, BoxError, Classify, Judge, Replay, Resend, Seed, SetDeadline, Tick,
-    Verdict,
+    Attempt, BoxError, Classify, ClassifyResponse, HasInfo, Replay, RequestInfo, Resend, Seed,
+    SetDeadline, Tick, Verdict,
 };
 use sandtower::retry::{self, Retry, RetryLayer};
 use sandtower::timeout::{Deadline, DeadlineLayer, Limits, Timeout, TimeoutLayer};
@@ -68,24 +68,24 @@ impl Resend<Call> for OnCall {
 }
 
 impl Classify<Call> for OnCall {
-    type Judge = Told;
+    type Classifier = Told;
 
-    fn ask(&self, call: &Call) -> Told {
-        let asked = Asked::default().replay(Replay::Safe);
-        Told(asked.arrived(call.arrived).deadline(call.deadline))
+    fn classify(&self, call: &Call) -> Told {
+        let info = RequestInfo::default().replay(Replay::Safe);
+        Told(info.arrived(call.arrived).deadline(call.deadline))
     }
 }
 
-pub(crate) struct Told(Asked);
+pub(crate) struct Told(RequestInfo);
 
-impl Asks for Told {
-    fn asked(&self) -> &Asked {
+impl HasInfo for Told {
+    fn info(&self) -> &RequestInfo {
         &self.0
     }
 }
 
-impl Judge<()> for Told {
-    fn head(&self, answer: Result<&(), &BoxError>) -> Verdict {
+impl ClassifyResponse<()> for Told {
+    fn classify(&self, answer: Result<&(), &BoxError>) -> Verdict {
         match answer {
             Ok(()) => Verdict::success(),
             Err(_) => Verdict::unknown(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use sandtower::core::{BoxError, Refusal, Rng, Seed};
+use sandtower::core::{BoxError, Rejection, Rng, Seed};
 use sandtower::e2b::{Client, Config, CreationsSnapshot, Error, NewSandbox, Sandbox, operation};
 use sandtower::stack::{Plan, Recommended, Stack};
 use sandtower_sim::{ConnectionError, ConnectionErrorKind, Fault, Limits, Sim, World};
@@ -161,8 +161,9 @@ impl Storm {
                 }
                 Err(error) => {
                     lock(&seen).failed(&error);
-                    // Who is refused comes back when told to.
-                    sleep(error.refusal().and_then(Refusal::retry_after).unwrap_or_default()).await;
+                    // Who is rejected comes back when told to.
+                    sleep(error.rejection().and_then(Rejection::retry_after).unwrap_or_default())
+                        .await;
                 }
             }
         }
@@ -215,8 +216,8 @@ impl Seen {
     }
 
     fn failed(&mut self, error: &Error) {
-        let what = match (error.refusal(), error.status()) {
-            (Some(refusal), _) => format!("refused: {}", refusal.reason().label()),
+        let what = match (error.rejection(), error.status()) {
+            (Some(rejection), _) => format!("rejected: {}", rejection.reason().label()),
             (None, Some(status)) => format!("answered {}", status.as_u16()),
             (None, None) => format!("no answer: {}", error.verdict().outcome),
         };

@@ -75,21 +75,22 @@ impl Browser {
 
     /// A new, empty page.
     pub(crate) async fn page(&mut self) -> Page<'_> {
-        let target = self.ask(None, "Target.createTarget", json!({"url": "about:blank"})).await;
+        let target =
+            self.classify(None, "Target.createTarget", json!({"url": "about:blank"})).await;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
-        let attached = self.ask(None, "Target.attachToTarget", attach).await;
+        let attached = self.classify(None, "Target.attachToTarget", attach).await;
         let session = attached["sessionId"].as_str().unwrap().to_owned();
         Page::open(self, session).await
     }
 
     /// Ends it, and waits until it has.
     pub(crate) async fn close(mut self) {
-        self.ask(None, "Browser.close", json!({})).await;
+        self.classify(None, "Browser.close", json!({})).await;
         time::timeout(TIMEOUT, self.child.wait()).await.unwrap().unwrap();
     }
 
     /// What the browser answers to one command.
-    async fn ask(&mut self, session: Option<&str>, method: &str, parameters: Value) -> Value {
+    async fn classify(&mut self, session: Option<&str>, method: &str, parameters: Value) -> Value {
         self.last += 1;
         let mut command = json!({"id": self.last, "method": method, "params": parameters});
         if let Some(session) = session {

@@ -17,7 +17,7 @@ impl<'a> Page<'a> {
     pub(super) async fn open(browser: &'a mut Browser, session: String) -> Self {
         let mut page = Self { browser, session };
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            page.ask(&format!("{domain}.enable"), json!({})).await;
+            page.classify(&format!("{domain}.enable"), json!({})).await;
         }
         page
     }
@@ -26,7 +26,7 @@ impl<'a> Page<'a> {
     pub(crate) async fn load(&mut self, file: &Path) {
         self.browser.events.clear();
         let url = format!("file://{}", file.display());
-        let answer = self.ask("Page.navigate", json!({"url": url})).await;
+        let answer = self.classify("Page.navigate", json!({"url": url})).await;
         assert!(answer["errorText"].is_null(), "{url}: {}", answer["errorText"]);
         self.browser.wait_for(&self.session, "Page.loadEventFired").await;
     }
@@ -36,20 +36,20 @@ impl<'a> Page<'a> {
         let metrics = json!({
             "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false,
         });
-        self.ask("Emulation.setDeviceMetricsOverride", metrics).await;
+        self.classify("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 
     /// Shows the page as one who prefers `scheme` sees it, on `media`.
     pub(crate) async fn emulate(&mut self, media: &str, scheme: &str) {
         let feature = json!({"name": "prefers-color-scheme", "value": scheme});
         let emulated = json!({"media": media, "features": [feature]});
-        self.ask("Emulation.setEmulatedMedia", emulated).await;
+        self.classify("Emulation.setEmulatedMedia", emulated).await;
     }
 
     /// The value of an expression in the page.
     pub(crate) async fn evaluate(&mut self, expression: &str) -> Value {
         let asked = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
-        let mut answer = self.ask("Runtime.evaluate", asked).await;
+        let mut answer = self.classify("Runtime.evaluate", asked).await;
         assert!(answer["exceptionDetails"].is_null(), "{}", answer["exceptionDetails"]);
         answer["result"]["value"].take()
     }
@@ -58,7 +58,7 @@ impl<'a> Page<'a> {
     pub(crate) async fn screenshot(&mut self, width: u32, height: u32) -> String {
         let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 1});
         let asked = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
-        let answer = self.ask("Page.captureScreenshot", asked).await;
+        let answer = self.classify("Page.captureScreenshot", asked).await;
         answer["data"].as_str().unwrap_or_default().to_owned()
     }
 
@@ -81,7 +81,7 @@ impl<'a> Page<'a> {
         })
     }
 
-    async fn ask(&mut self, method: &str, parameters: Value) -> Value {
-        self.browser.ask(Some(&self.session), method, parameters).await
+    async fn classify(&mut self, method: &str, parameters: Value) -> Value {
+        self.browser.classify(Some(&self.session), method, parameters).await
     }
 }

@@ -64,7 +64,7 @@ async fn files_are_anothers_if_that_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_envd_refuses_is_told_in_its_words() {
+async fn what_envd_rejects_is_told_in_its_words() {
     let (_, client, sandbox) = sandbox().await;
     let error = client.read_file(&sandbox, "/nope").await.unwrap_err();
     assert_eq!(error.status().unwrap(), 404);

@@ -29,14 +29,14 @@ async fn a_zombie_is_found_by_either_probe_and_made_anew() {
         let blocking = sandtower::health_check::OnFailure::Discard;
         let stack = Stack::builder(config()).probe_by(probe);
         let stack = stack.health_check(move |config| config.on_failure(blocking)).build().unwrap();
-        let asked = Arc::new(AtomicU32::new(0));
-        let counting = Arc::clone(&asked);
+        let requests = Arc::new(AtomicU32::new(0));
+        let counting = Arc::clone(&requests);
         let client = stack.client(sim.clone().map_request(move |request: Request<_>| {
             counting.fetch_add(u32::from(request.uri().path() == "/health"), SeqCst);
             request
         }));
         let sandbox = client.create(&sandtower::e2b::NewSandbox::new("base")).await.unwrap();
-        assert_eq!(asked.load(SeqCst) > 0, probe == Probe::Health);
+        assert_eq!(requests.load(SeqCst) > 0, probe == Probe::Health);
         assert!(client.envd_health(&sandbox).await.unwrap(), "{probe:?}");
         sleep(60 * SECOND).await;
         let ledger = sim.ledger();
@@ -80,15 +80,15 @@ impl Service<Request<Full<Bytes>>> for Counted {
 /// A simulator, a client of a stack with a monitor, and the number of its probes.
 fn monitored() -> (Sim, E2b<Counted>, Arc<AtomicU32>) {
     let sim = sandtower_sim::Config::new().build().unwrap();
-    let asked = Arc::new(AtomicU32::new(0));
-    let http = Counted(sim.clone(), Arc::clone(&asked));
+    let requests = Arc::new(AtomicU32::new(0));
+    let http = Counted(sim.clone(), Arc::clone(&requests));
     let stack = Stack::builder(config()).monitor(|monitor| monitor.every(10 * SECOND).jitter(0));
-    (sim, E2b::new(&stack.build().unwrap(), http), asked)
+    (sim, E2b::new(&stack.build().unwrap(), http), requests)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stack_that_is_asked_to_looks_after_the_service_and_refuses_nothing_by_it() {
-    let (sim, e2b, asked) = monitored();
+async fn a_stack_that_is_asked_to_looks_after_the_service_and_rejects_nothing_by_it() {
+    let (sim, e2b, requests) = monitored();
     sleep(15 * SECOND).await;
     let seen = e2b.snapshot().monitor.unwrap();
     assert_eq!((seen.health, seen.probes, seen.probing), (Health::Healthy, 2, true));
@@ -106,7 +106,7 @@ async fn a_stack_that_is_asked_to_looks_after_the_service_and_refuses_nothing_by
     e2b.create(&NewSandbox::new("base")).await.unwrap();
     let json = serde_json::to_value(e2b.snapshot()).unwrap();
     assert_eq!(json["monitor"]["health"], "down");
-    assert_eq!(asked.load(SeqCst), 8, "each probe is one request, and none is retried");
+    assert_eq!(requests.load(SeqCst), 8, "each probe is one request, and none is retried");
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,32 +114,32 @@ async fn an_open_breaker_does_not_hide_how_the_service_is() {
     let (_, e2b, _) = monitored();
     e2b.handles().circuit_breaker.force_open();
     sleep(35 * SECOND).await;
-    let refused = e2b.health().await.unwrap_err();
-    assert_eq!(refused.refusal().unwrap().reason(), Reason::ForcedOpen);
+    let rejected = e2b.health().await.unwrap_err();
+    assert_eq!(rejected.rejection().unwrap().reason(), Reason::ForcedOpen);
     let seen = e2b.snapshot().monitor.unwrap();
     assert_eq!((seen.health, seen.probes, seen.failures), (Health::Healthy, 4, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_probe_comes_once_a_stack_is_drained_or_its_handles_are_gone() {
-    let (_, e2b, asked) = monitored();
+    let (_, e2b, requests) = monitored();
     sleep(SECOND).await;
     e2b.drain().await.unwrap();
     assert!(!e2b.snapshot().monitor.unwrap().probing);
     sleep(100 * SECOND).await;
-    assert_eq!(asked.load(SeqCst), 1);
+    assert_eq!(requests.load(SeqCst), 1);
 
-    let (_, e2b, asked) = monitored();
+    let (_, e2b, requests) = monitored();
     let (clone, handles) = (e2b.clone(), e2b.handles().clone());
     sleep(SECOND).await;
     drop(e2b);
     drop(clone);
     sleep(10 * SECOND).await;
-    assert_eq!(asked.load(SeqCst), 2, "the handles are there");
+    assert_eq!(requests.load(SeqCst), 2, "the handles are there");
     drop(handles);
     sleep(100 * SECOND).await;
-    assert_eq!(asked.load(SeqCst), 2);
-    assert_eq!(Arc::strong_count(&asked), 1, "nothing is left of it");
+    assert_eq!(requests.load(SeqCst), 2);
+    assert_eq!(Arc::strong_count(&requests), 1, "nothing is left of it");
 }
 
 #[tokio::test(start_paused = true)]

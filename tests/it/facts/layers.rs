@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sandtower::admission::{self, Adaptive, Room};
+use sandtower::admission::{self, Adaptive, AdmissionControl};
 use sandtower::circuit_breaker::{self, CircuitBreaker, State};
-use sandtower::core::{Asked, Clock, Effect, Gate, Seed, Settlement, Take, Tick, Verdict};
+use sandtower::core::{Clock, Completion, Effect, Gate, RequestInfo, Seed, Take, Tick, Verdict};
 use sandtower::e2b::operation::SANDBOX_CREATE;
 use sandtower::rate_limit::{self, Mode, RateLimit};
 use sandtower::retry::{self, Decision, Progress, Stop, WhenThrottled};
@@ -14,14 +14,14 @@ use tokio::time::sleep;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// After the first attempt, as the stack has it.
-pub(super) fn retry(asked: &Asked, verdict: &Verdict) -> String {
+pub(super) fn retry(info: &RequestInfo, verdict: &Verdict) -> String {
     let config = retry::Config::recommended().when_throttled(WhenThrottled::WaitBelow);
     let mut rng = Seed::fixed(1).rng();
-    match Progress::default().decide(&config, asked, verdict, Tick::ZERO, &mut rng) {
+    match Progress::default().decide(&config, info, verdict, Tick::ZERO, &mut rng) {
         Decision::Again => String::from("back to the line"),
         Decision::After(_) => String::from("again"),
         // What may have made a sandbox is looked for; nothing else is.
-        Decision::Stop(Stop::UnsafeToReplay) if asked.operation == SANDBOX_CREATE => {
+        Decision::Stop(Stop::UnsafeToReplay) if info.operation == SANDBOX_CREATE => {
             String::from("looks")
         }
         Decision::Stop(stop) => format!("ends: {}", stop.label()),
@@ -29,84 +29,84 @@ pub(super) fn retry(asked: &Asked, verdict: &Verdict) -> String {
 }
 
 /// Whether a run of such answers trips it, else what one of them does to it while it probes.
-pub(super) async fn breaker(asked: &Asked, verdict: &Verdict) -> String {
+pub(super) async fn breaker(info: &RequestInfo, verdict: &Verdict) -> String {
     let breaker = || {
         let config = circuit_breaker::Config::new("E2B").seed(Seed::fixed(1));
         CircuitBreaker::new(config).unwrap()
     };
-    if trips(&breaker(), asked, verdict).await {
+    if trips(&breaker(), info, verdict).await {
         return String::from("trips");
     }
     let probing = breaker();
-    assert!(trips(&probing, asked, &Verdict::transient(Effect::None)).await);
+    assert!(trips(&probing, info, &Verdict::transient(Effect::None)).await);
     sleep(120 * SECOND).await;
-    let probe = taken(&probing, asked).unwrap();
-    settle(&probing, asked, probe, verdict, SECOND).await;
+    let probe = taken(&probing, info).unwrap();
+    settle(&probing, info, probe, verdict, SECOND).await;
     String::from(if probing.state() == State::Open { "fails a probe" } else { "alive" })
 }
 
-async fn trips(breaker: &CircuitBreaker, asked: &Asked, verdict: &Verdict) -> bool {
+async fn trips(breaker: &CircuitBreaker, info: &RequestInfo, verdict: &Verdict) -> bool {
     for _ in 0..30 {
-        let Some(token) = taken(breaker, asked) else { return true };
-        settle(breaker, asked, token, verdict, SECOND).await;
+        let Some(token) = taken(breaker, info) else { return true };
+        settle(breaker, info, token, verdict, SECOND).await;
     }
     false
 }
 
 /// Whether the next one is held after one such answer.
-pub(super) async fn rate_limit(asked: &Asked, verdict: &Verdict) -> String {
+pub(super) async fn rate_limit(info: &RequestInfo, verdict: &Verdict) -> String {
     let config = rate_limit::Config::new("E2B").mode(Mode::Enforce);
     let limit = RateLimit::new(config).unwrap();
-    let token = taken(&limit, asked).unwrap();
-    settle(&limit, asked, token, verdict, SECOND).await;
-    String::from(if taken(&limit, asked).is_some() { "goes on" } else { "holds" })
+    let token = taken(&limit, info).unwrap();
+    settle(&limit, info, token, verdict, SECOND).await;
+    String::from(if taken(&limit, info).is_some() { "goes on" } else { "holds" })
 }
 
 /// What rounds of such answers do to a limit that learns. An answer takes as long as a success, an
 /// attempt that times out as long as it may.
-pub(super) async fn admission(asked: &Asked, verdict: &Verdict, times_out: bool) -> String {
+pub(super) async fn admission(info: &RequestInfo, verdict: &Verdict, times_out: bool) -> String {
     const START: u32 = 8;
     let learning = Adaptive::recommended().initial(START).ceiling(START);
-    let room = Room::new(admission::Config::new("E2B").concurrency(learning)).unwrap();
+    let room = AdmissionControl::new(admission::Config::new("E2B").concurrency(learning)).unwrap();
     for _ in 0..20 {
-        round(&room, asked, &Verdict::success(), SECOND).await;
+        round(&room, info, &Verdict::success(), SECOND).await;
     }
     let before = limit(&room);
     for _ in 0..20 {
         let took = if times_out { 60 * SECOND } else { SECOND };
-        round(&room, asked, verdict, took).await;
+        round(&room, info, verdict, took).await;
     }
     String::from(if limit(&room) < before { "lowers" } else { "leaves" })
 }
 
-async fn round(room: &Room<()>, asked: &Asked, verdict: &Verdict, took: Duration) {
-    let tokens: Vec<_> = std::iter::from_fn(|| taken(room, asked)).collect();
+async fn round(room: &AdmissionControl<()>, info: &RequestInfo, verdict: &Verdict, took: Duration) {
+    let tokens: Vec<_> = std::iter::from_fn(|| taken(room, info)).collect();
     let sent = TokioClock.now();
     sleep(took).await;
     for token in tokens {
-        room.settle(asked, token, &Settlement::new(*verdict, sent, TokioClock.now()));
+        room.settle(info, token, &Completion::new(*verdict, sent, TokioClock.now()));
     }
 }
 
-fn limit(room: &Room<()>) -> u32 {
+fn limit(room: &AdmissionControl<()>) -> u32 {
     room.snapshot().lanes[0].limit
 }
 
-fn taken<G: Gate>(gate: &G, asked: &Asked) -> Option<G::Token> {
-    match gate.take(asked, TokioClock.now()) {
+fn taken<G: Gate>(gate: &G, info: &RequestInfo) -> Option<G::Token> {
+    match gate.take(info, TokioClock.now()) {
         Take::Open(token) => Some(token),
-        Take::NotBefore(..) | Take::Refuse(_) => None,
+        Take::NotBefore(..) | Take::Reject(_) => None,
     }
 }
 
 async fn settle<G: Gate>(
     gate: &G,
-    asked: &Asked,
+    info: &RequestInfo,
     token: G::Token,
     verdict: &Verdict,
     took: Duration,
 ) {
     let sent = TokioClock.now();
     sleep(took).await;
-    gate.settle(asked, token, &Settlement::new(*verdict, sent, TokioClock.now()));
+    gate.settle(info, token, &Completion::new(*verdict, sent, TokioClock.now()));
 }

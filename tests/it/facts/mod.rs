@@ -12,7 +12,7 @@ use std::io;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use sandtower::core::{About, Asked, Asks, BoxError, Classify, Effect, Verdict, judge};
+use sandtower::core::{About, BoxError, Classify, Effect, HasInfo, RequestInfo, Verdict, judge};
 use sandtower::e2b::{E2bClassify, E2bInterpret};
 use sandtower::http::InterpretLayer;
 use sandtower::timeout::{Limits, TimeoutLayer};
@@ -26,13 +26,13 @@ async fn every_answer_does_to_each_layer_what_the_table_says() {
     let (mut count, mut wrong) = (0, Vec::new());
     for row in rows {
         let (told, expected) = row.split_once(" => ").unwrap_or((row, ""));
-        let (asked, verdict) = verdict(told).await;
+        let (info, verdict) = verdict(told).await;
         let seen = [
             meaning(&verdict),
-            layers::retry(&asked, &verdict),
-            layers::breaker(&asked, &verdict).await,
-            layers::rate_limit(&asked, &verdict).await,
-            layers::admission(&asked, &verdict, told.contains("silence")).await,
+            layers::retry(&info, &verdict),
+            layers::breaker(&info, &verdict).await,
+            layers::rate_limit(&info, &verdict).await,
+            layers::admission(&info, &verdict, told.contains("silence")).await,
         ];
         let seen = seen.join(" | ");
         if seen != expected {
@@ -58,7 +58,7 @@ fn meaning(verdict: &Verdict) -> String {
 }
 
 /// What a row tells: `operation | status, fields | body`, or `operation | what went wrong`.
-async fn verdict(row: &str) -> (Asked, Verdict) {
+async fn verdict(row: &str) -> (RequestInfo, Verdict) {
     let columns: Vec<&str> = row.splitn(3, '|').map(str::trim).collect();
     let (operation, said) = (columns[0], columns[1]);
     let body = columns.get(2).copied().unwrap_or_default().to_owned();
@@ -74,8 +74,8 @@ async fn verdict(row: &str) -> (Asked, Verdict) {
         ("silence", _) => None,
         (trouble, _) => Some(Err(io::Error::from(kind(trouble)))),
     };
-    let judge_of = E2bClassify.ask(&request(operation));
-    assert_eq!(judge_of.asked().operation.name(), operation, "{row}");
+    let judge_of = E2bClassify.classify(&request(operation));
+    assert_eq!(judge_of.info().operation.name(), operation, "{row}");
     let result: Result<_, BoxError> = match answer {
         Some(Ok(answer)) => {
             let inner = service_fn(|_| ready(Ok::<_, Infallible>(answer.clone())));
@@ -92,7 +92,7 @@ async fn verdict(row: &str) -> (Asked, Verdict) {
             Err(error)
         }
     };
-    (*judge_of.asked(), judge(&judge_of, result.as_ref()))
+    (*judge_of.info(), judge(&judge_of, result.as_ref()))
 }
 
 fn kind(trouble: &str) -> io::ErrorKind {

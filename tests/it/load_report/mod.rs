@@ -36,8 +36,8 @@ async fn the_report_of_an_outage_is_drawn_and_nothing_overflows() {
         let marks = |title: &str, class: &str| marks(plots, title, class);
         assert!(marks("sandtower: latency over time", "p50") == 100);
         assert!(marks("sandtower: latency over time", "slowest") == 100);
-        assert!(marks("sandtower: goodput", "refused") >= 5);
-        assert_eq!(marks("unprotected: goodput", "refused"), 0);
+        assert!(marks("sandtower: goodput", "rejected") >= 5);
+        assert_eq!(marks("unprotected: goodput", "rejected"), 0);
         assert_eq!(marks("unprotected: goodput", "offered"), 1);
         assert_eq!(marks("sandtower: breaker", "breaker-open"), 1);
         assert_eq!(marks("sandtower: breaker", "breaker-closed"), 2);

@@ -19,7 +19,7 @@ fn policy(name: &str, naive: bool) -> PolicyReport {
         calls: 1_200.0,
         succeeded: if naive { 700.0 } else { 1_100.0 },
         failed: if naive { 500.0 } else { 12.0 },
-        refused: if naive { 0.0 } else { 88.0 },
+        rejected: if naive { 0.0 } else { 88.0 },
         amplification: if naive { 3.4 } else { 1.05 },
         p50_ms: Some(2_400.0),
         p99_ms: Some(if naive { 190_000.0 } else { 41_000.0 }),
@@ -48,7 +48,7 @@ fn row(at: u32, naive: bool) -> Row {
         offered: 8 + wobble,
         succeeded: if down { 0 } else { 8 + wobble / (1 + u64::from(after)) },
         failed: if naive && (down || after) { 5 } else { u64::from(at == 40) },
-        refused: if down && !naive { 8 } else { 0 },
+        rejected: if down && !naive { 8 } else { 0 },
         p50_ms: served,
         p99_ms: served.map(|ms| ms * 4.0),
         max_ms: served.map(|ms| ms * 5.5),
@@ -83,7 +83,7 @@ fn slow(at: u32, naive: bool) -> SlowCall {
     };
     let outcome = match at % 3 {
         0 => "succeeded",
-        1 => "refused: the circuit breaker is open, the service is unavailable; retry in 10 s",
+        1 => "rejected: the circuit breaker is open, the service is unavailable; retry in 10 s",
         _ => "failed: 503 Service Unavailable <html><body>busy</body></html>",
     };
     SlowCall {

@@ -26,7 +26,7 @@ impl Service {
         self.now += took;
         self.learner.used_up();
         for _ in 0..in_flight.max(SHORTEST_ROUND) {
-            self.learner.learn(&Settlement::new(verdict, sent, self.now), in_flight);
+            self.learner.learn(&Completion::new(verdict, sent, self.now), in_flight);
         }
     }
 
@@ -50,7 +50,7 @@ fn it_starts_slowly_and_doubles_while_latency_stays() {
 fn it_does_not_grow_unless_the_limit_was_used() {
     let mut service = Service::new(Adaptive::recommended());
     for _ in 0..100 {
-        let settlement = Settlement::new(Verdict::success(), service.now, service.now + SECOND);
+        let settlement = Completion::new(Verdict::success(), service.now, service.now + SECOND);
         service.learner.learn(&settlement, 1);
     }
     assert_eq!(service.limit(), 2);
@@ -75,7 +75,7 @@ fn a_whole_queue_that_times_out_lowers_it_once() {
     let (sent, timeout) = (service.now, Verdict::transient(Effect::Maybe));
     for late in 0..before {
         let now = sent + 5 * SECOND + SECOND * late / 100;
-        service.learner.learn(&Settlement::new(timeout, sent, now), before);
+        service.learner.learn(&Completion::new(timeout, sent, now), before);
     }
     assert_eq!(service.limit(), before / 2);
 }
@@ -102,7 +102,7 @@ fn a_service_that_became_slower_for_good_is_not_starved() {
 #[test]
 fn an_exhausted_service_sets_it_to_what_was_granted() {
     let mut service = Service::new(Adaptive::recommended().initial(30));
-    let exhausted = Settlement::new(Verdict::exhausted(), service.now, service.now);
+    let exhausted = Completion::new(Verdict::exhausted(), service.now, service.now);
     service.learner.learn(&exhausted, 21);
     assert_eq!(service.limit(), 20);
 }
@@ -171,7 +171,7 @@ proptest! {
             if used {
                 learner.used_up();
             }
-            learner.learn(&Settlement::new(verdict, sent, now), in_flight);
+            learner.learn(&Completion::new(verdict, sent, now), in_flight);
             prop_assert!((1..=ceiling.max(2)).contains(&learner.limit()));
         }
     }

@@ -38,7 +38,7 @@ pub struct QuotaConfig {
 }
 
 impl QuotaConfig {
-    /// Counts nothing before it is told what takes a slot. `name` appears in refusals and logs.
+    /// Counts nothing before it is told what takes a slot. `name` appears in rejections and logs.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),

@@ -8,8 +8,8 @@ mod snapshot;
 use std::sync::{Arc, Weak};
 
 use sandtower_core::{
-    Asked, Changed, Clock, Gate, Operation, Outcome, Reason, Refusal, Settlement, Take, Tick,
-    Verdict, Watchers,
+    Clock, Completion, Gate, Operation, Outcome, Reason, Rejection, RequestInfo, Subscriber,
+    Subscribers, Take, Tick, Verdict,
 };
 use sandtower_time::TokioClock;
 
@@ -31,7 +31,7 @@ use crate::sync::{Mutex, MutexGuard, PoisonError};
 /// without being seen, one leased probe goes now and then; when it finds a slot, calls follow step
 /// by step.
 ///
-/// It counts what was granted, less the ends that were seen, so that a refusal can say "20 of 20 are
+/// It counts what was granted, less the ends that were seen, so that a rejection can say "20 of 20 are
 /// in use". Calls that neither take a slot nor free one pass untouched.
 ///
 /// A "no" of this gate promises nothing, since a slot may become free at any time: who waits for it
@@ -64,7 +64,7 @@ struct Shared {
     takes: Operations,
     releases: Operations,
     engine: Mutex<Engine>,
-    watchers: Watchers,
+    watchers: Subscribers,
 }
 
 /// What a [`Quota`] hands out for one attempt.
@@ -81,7 +81,7 @@ impl Quota {
     pub fn new(config: QuotaConfig) -> Result<Self, QuotaConfigError> {
         let engine = Engine::new(config.terms()?, config.seed.rng());
         let QuotaConfig { name, takes, releases, .. } = config;
-        let (engine, watchers) = (Mutex::new(engine), Watchers::default());
+        let (engine, watchers) = (Mutex::new(engine), Subscribers::default());
         Ok(Self { shared: Arc::new(Shared { name, takes, releases, engine, watchers }) })
     }
 
@@ -136,10 +136,10 @@ impl Quota {
     }
 
     #[cold]
-    fn refusal(&self, engine: &Engine, operation: Operation, no: No, now: Tick) -> Refusal {
+    fn rejection(&self, engine: &Engine, operation: Operation, no: No, now: Tick) -> Rejection {
         let (in_use, limit) = (engine.in_use(), engine.limit().unwrap_or(0));
         let reason = Reason::Exhausted { in_use, limit, lasting: now.since(no.since) };
-        Refusal::new("quota", Arc::clone(&self.shared.name), reason)
+        Rejection::new("quota", Arc::clone(&self.shared.name), reason)
             .about(operation)
             .come_back_in(no.at.since(now))
     }
@@ -159,34 +159,34 @@ impl Gate for Quota {
     type Token = QuotaToken;
 
     #[inline]
-    fn take(&self, asked: &Asked, now: Tick) -> Take<QuotaToken> {
-        if !self.shared.takes.contains(asked.operation) {
+    fn take(&self, info: &RequestInfo, now: Tick) -> Take<QuotaToken> {
+        if !self.shared.takes.contains(info.operation) {
             return Take::Open(QuotaToken(None));
         }
         let mut engine = self.lock();
         match engine.take(now) {
             Ok(attempt) => Take::Open(QuotaToken(Some(attempt))),
             Err(no) => {
-                let refusal = self.refusal(&engine, asked.operation, no, now);
+                let rejection = self.rejection(&engine, info.operation, no, now);
                 // A slot may become free before that: nobody is sent away for a probe that is late.
-                let at = asked.deadline.map_or(no.at, |deadline| no.at.min(deadline));
-                Take::NotBefore(at, refusal)
+                let at = info.deadline.map_or(no.at, |deadline| no.at.min(deadline));
+                Take::NotBefore(at, rejection)
             }
         }
     }
 
-    fn give_back(&self, _asked: &Asked, token: QuotaToken) {
+    fn give_back(&self, _asked: &RequestInfo, token: QuotaToken) {
         if let Some(attempt) = token.0 {
             self.lock().give_back(attempt);
         }
     }
 
     #[inline]
-    fn settle(&self, asked: &Asked, token: QuotaToken, settlement: &Settlement) {
+    fn settle(&self, info: &RequestInfo, token: QuotaToken, settlement: &Completion) {
         let (outcome, now) = (settlement.verdict.outcome, settlement.now);
         match token.0 {
             Some(attempt) => self.change(|engine| engine.settle(attempt, came(outcome), now)),
-            None if self.frees(asked, outcome) => self.release(1),
+            None if self.frees(info, outcome) => self.release(1),
             None => {}
         }
     }
@@ -194,28 +194,28 @@ impl Gate for Quota {
     #[inline]
     fn settle_untimed(
         &self,
-        asked: &Asked,
+        info: &RequestInfo,
         token: QuotaToken,
         verdict: &Verdict,
     ) -> Option<QuotaToken> {
         if token.0.is_some() {
             return Some(token);
         }
-        if self.frees(asked, verdict.outcome) {
+        if self.frees(info, verdict.outcome) {
             self.release(1);
         }
         None
     }
 
-    fn watch(&self, changed: Weak<dyn Changed>) {
+    fn watch(&self, changed: Weak<dyn Subscriber>) {
         self.shared.watchers.add(changed);
     }
 }
 
 impl Quota {
     #[inline]
-    fn frees(&self, asked: &Asked, outcome: Outcome) -> bool {
-        outcome == Outcome::Success && self.shared.releases.contains(asked.operation)
+    fn frees(&self, info: &RequestInfo, outcome: Outcome) -> bool {
+        outcome == Outcome::Success && self.shared.releases.contains(info.operation)
     }
 }
 

@@ -46,7 +46,7 @@ impl Service {
             let (sent, end, verdict, trial) = self.in_flight.remove(next);
             self.now = self.now.max(end);
             self.failed += u32::from(!verdict.is_success());
-            self.stepper.learn(&Settlement::new(verdict, sent, self.now), trial);
+            self.stepper.learn(&Completion::new(verdict, sent, self.now), trial);
         }
     }
 }
@@ -114,7 +114,7 @@ fn it_does_not_grow_unless_the_limit_was_used() {
     let mut stepper = Stepper::new(Stepwise::recommended().initial(2));
     for second in 0..100 {
         let sent = Tick::ZERO + second * SECOND;
-        stepper.learn(&Settlement::new(Verdict::success(), sent, sent + SECOND), false);
+        stepper.learn(&Completion::new(Verdict::success(), sent, sent + SECOND), false);
     }
     assert_eq!(stepper.limit(), 2);
 }
@@ -136,7 +136,7 @@ fn a_trial_that_hangs_is_a_failed_one() {
     service.send();
     service.send();
     let now = service.now + 10 * SECOND;
-    service.stepper.learn(&Settlement::new(Verdict::success(), service.now, now), false);
+    service.stepper.learn(&Completion::new(Verdict::success(), service.now, now), false);
     assert_eq!((service.stepper.limit, service.stepper.trial), (1, Trial::No));
     assert_eq!(service.stepper.patience, FIRST_PATIENCE * MORE_PATIENCE);
 }
@@ -148,7 +148,7 @@ fn failures_that_come_at_once_and_answers_that_say_no_leave_it_alone() {
     let (limit, sent) = (service.stepper.limit, service.now);
     for verdict in [FAILED, Verdict::throttled(), Verdict::exhausted(), Verdict::permanent()] {
         for _ in 0..100 {
-            service.stepper.learn(&Settlement::new(verdict, sent, sent + SECOND / 10), false);
+            service.stepper.learn(&Completion::new(verdict, sent, sent + SECOND / 10), false);
         }
     }
     assert_eq!(service.stepper.limit, limit);
@@ -162,7 +162,7 @@ fn at_one_at_a_time_a_slower_service_becomes_the_normal_one() {
         for _ in 0..40 {
             let sent = now;
             now += seconds * SECOND;
-            stepper.learn(&Settlement::new(Verdict::success(), sent, now), false);
+            stepper.learn(&Completion::new(Verdict::success(), sent, now), false);
         }
         let mean = stepper.mean().unwrap().as_secs_f64();
         assert!((mean - seconds as f64).abs() < 0.1, "{mean}");
@@ -188,7 +188,7 @@ proptest! {
                         Verdict::success(),
                     ][usize::from(kind) - 3];
                     let sent = Tick::from_nanos(now.as_nanos().saturating_sub(rng.u64(0..3_000_000_000)));
-                    stepper.learn(&Settlement::new(verdict, sent, now), rng.bool());
+                    stepper.learn(&Completion::new(verdict, sent, now), rng.bool());
                 }
             }
             prop_assert!((1..=ceiling).contains(&stepper.limit), "{stepper:?}");
@@ -200,7 +200,7 @@ proptest! {
             stepper.used_up(now);
             let sent = now;
             now += SECOND;
-            stepper.learn(&Settlement::new(Verdict::success(), sent, now), true);
+            stepper.learn(&Completion::new(Verdict::success(), sent, now), true);
         }
         prop_assert!(stepper.limit > before || before == ceiling, "{stepper:?}");
     }

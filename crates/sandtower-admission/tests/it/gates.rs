@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sandtower_admission::{Admission, AdmissionLayer, Config, Room};
-use sandtower_core::{Asked, Clock, Operation, Reason, Refusal, Rng, find};
+use sandtower_admission::{Admission, AdmissionControl, AdmissionLayer, Config};
+use sandtower_core::{Clock, Operation, Reason, Rejection, RequestInfo, Rng, find};
 use sandtower_testkit::{Answer, Handle, Mock, Readiness};
 use sandtower_time::TokioClock;
 use tokio_test::task::spawn;
@@ -17,9 +17,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Five a second.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-type Paced = Admission<Mock<Asked, u64>, Arc<Pace>, Literal>;
+type Paced = Admission<Mock<RequestInfo, u64>, Arc<Pace>, Literal>;
 
-fn paced(config: Config) -> (Paced, Room<Arc<Pace>>, Handle<Asked, u64>) {
+fn paced(config: Config) -> (Paced, AdmissionControl<Arc<Pace>>, Handle<RequestInfo, u64>) {
     let (mock, handle) = Mock::new(|_, call| Answer::ok(call));
     let layer = AdmissionLayer::with_gates(config, Pace::new(INTERVAL)).unwrap().classify(Literal);
     let room = layer.room().clone();
@@ -33,7 +33,7 @@ async fn two_hundred_callers_through_a_gate_of_five_a_second_need_forty_seconds_
     let start = TokioClock.now();
     let calls: Vec<_> = (0..200)
         .map(|_| {
-            let (call, polls) = counted(service.call(Asked::default()));
+            let (call, polls) = counted(service.call(RequestInfo::default()));
             (tokio::spawn(call), polls)
         })
         .collect();
@@ -56,7 +56,7 @@ async fn half_of_them_dropped_at_random_leave_nobody_behind() {
     let calls: Vec<_> = (0..200)
         .map(|_| {
             let patience = rng.bool().then(|| SECOND.mul_f64(rng.f64() * 40.0));
-            let call = service.call(Asked::default());
+            let call = service.call(RequestInfo::default());
             tokio::spawn(async move {
                 match patience {
                     Some(patience) => tokio::time::timeout(patience, call).await.is_ok(),
@@ -76,29 +76,30 @@ async fn half_of_them_dropped_at_random_leave_nobody_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_are_refused_one_after_the_other_when_the_gate_shuts() {
+async fn those_who_wait_are_rejected_one_after_the_other_when_the_gate_shuts() {
     let (mut service, room, handle) = paced(Config::new("test"));
-    let calls: Vec<_> = (0..10).map(|_| tokio::spawn(service.call(Asked::default()))).collect();
+    let calls: Vec<_> =
+        (0..10).map(|_| tokio::spawn(service.call(RequestInfo::default()))).collect();
     tokio::task::yield_now().await;
     let start = TokioClock.now();
     room.gates().shut();
-    let mut refused = 0;
+    let mut rejected = 0;
     for call in calls {
         if let Err(error) = call.await.unwrap() {
-            assert_eq!(find::<Refusal>(&*error).unwrap().reason(), Reason::ForcedOpen);
-            refused += 1;
+            assert_eq!(find::<Rejection>(&*error).unwrap().reason(), Reason::ForcedOpen);
+            rejected += 1;
         }
     }
-    assert_eq!((refused, handle.counts().calls), (9, 1));
+    assert_eq!((rejected, handle.counts().calls), (9, 1));
     assert_eq!(TokioClock.now(), start, "somebody waited for the clock");
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_without_a_slot_are_refused_too_when_the_gate_shuts() {
+async fn those_without_a_slot_are_rejected_too_when_the_gate_shuts() {
     let (mut service, room, handle) = paced(Config::new("test").concurrency(1));
     handle.set_answers(|_, _| Answer::Hang);
-    let mut inside = spawn(service.call(Asked::default()));
-    let mut waits = spawn(service.call(Asked::default()));
+    let mut inside = spawn(service.call(RequestInfo::default()));
+    let mut waits = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
     assert!(waits.poll().is_pending());
 
@@ -110,34 +111,34 @@ async fn those_without_a_slot_are_refused_too_when_the_gate_shuts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gate_that_opens_after_the_deadline_refuses_at_once_in_its_own_words() {
+async fn a_gate_that_opens_after_the_deadline_rejects_at_once_in_its_own_words() {
     let (mut service, room, _handle) = paced(Config::new("test"));
-    service.call(Asked::default()).await.unwrap();
+    service.call(RequestInfo::default()).await.unwrap();
     let start = TokioClock.now();
-    let asked = Asked::default().deadline(Some(start + INTERVAL / 2));
+    let info = RequestInfo::default().deadline(Some(start + INTERVAL / 2));
 
-    let error = service.call(asked).await.unwrap_err();
+    let error = service.call(info).await.unwrap_err();
 
-    assert_eq!(find::<Refusal>(&*error).unwrap().layer(), "pace");
+    assert_eq!(find::<Rejection>(&*error).unwrap().layer(), "pace");
     assert_eq!(TokioClock.now(), start);
-    assert_eq!(room.snapshot().lanes[0].refused_by_gate, 1);
+    assert_eq!(room.snapshot().lanes[0].rejected_by_gate, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_queue_a_gate_that_says_not_yet_is_a_refusal() {
+async fn without_a_queue_a_gate_that_says_not_yet_is_a_rejection() {
     let (mut service, ..) = paced(Config::new("test").queue(0));
-    service.call(Asked::default()).await.unwrap();
-    assert!(service.call(Asked::default()).await.is_err());
+    service.call(RequestInfo::default()).await.unwrap();
+    assert!(service.call(RequestInfo::default()).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_whose_call_is_dropped_before_it_is_sent_goes_back_and_serves_another_lane() {
     let (mut service, room, handle) = paced(Config::new("test"));
     handle.set_readiness(|_| Readiness::Pending);
-    let mut admitted = spawn(service.call(Asked::default()));
+    let mut admitted = spawn(service.call(RequestInfo::default()));
     assert!(admitted.poll().is_pending());
     let other = Operation::new(1, "other");
-    let mut waits = spawn(service.call(Asked::new(other)));
+    let mut waits = spawn(service.call(RequestInfo::new(other)));
     assert!(waits.poll().is_pending());
     assert_eq!(room.gates().counts(), (1, 0, 0));
 
@@ -153,7 +154,7 @@ async fn the_service_below_failing_to_become_ready_gives_everything_back() {
     let (mut service, room, handle) = paced(Config::new("test"));
     handle.set_readiness(|_| Readiness::Err("gone".into()));
 
-    service.call(Asked::default()).await.unwrap_err();
+    service.call(RequestInfo::default()).await.unwrap_err();
 
     assert_eq!(room.gates().counts(), (1, 1, 0));
     assert_eq!(room.snapshot().lanes[0].in_flight, 0);

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sandtower_admission::{Admission, AdmissionLayer, Config, Room};
-use sandtower_core::{Asked, Clock, Operation, Reason, Refusal, find};
+use sandtower_admission::{Admission, AdmissionControl, AdmissionLayer, Config};
+use sandtower_core::{Clock, Operation, Reason, Rejection, RequestInfo, find};
 use sandtower_testkit::{Answer, Mock};
 use sandtower_time::TokioClock;
 use tokio::task::yield_now;
@@ -17,10 +17,12 @@ const CREATE: Operation = Operation::new(1, "sandbox_create");
 const READ: Operation = Operation::new(2, "file_read");
 const SECOND: Duration = Duration::from_secs(1);
 
-type Waiting = Admission<Mock<Asked, u64>, (), Literal>;
+type Waiting = Admission<Mock<RequestInfo, u64>, (), Literal>;
 
 /// Every call takes a second.
-fn admission(config: Config) -> (Waiting, Room, sandtower_testkit::Handle<Asked, u64>) {
+fn admission(
+    config: Config,
+) -> (Waiting, AdmissionControl, sandtower_testkit::Handle<RequestInfo, u64>) {
     let (mock, handle) = Mock::new(|_, call| Answer::ok(call).after(SECOND));
     let layer = AdmissionLayer::new(config).unwrap().classify(Literal);
     let room = layer.room().clone();
@@ -32,7 +34,7 @@ fn one_at_a_time() -> Config {
 }
 
 fn reason(error: &sandtower_core::BoxError) -> Reason {
-    find::<Refusal>(&**error).expect("not a refusal").reason()
+    find::<Rejection>(&**error).expect("not a rejection").reason()
 }
 
 #[tokio::test(start_paused = true)]
@@ -40,7 +42,7 @@ async fn no_more_calls_are_in_flight_than_the_limit_says() {
     let (service, room, handle) = admission(Config::new("test").concurrency(3));
     let start = TokioClock.now();
     let calls: Vec<_> =
-        (0..10).map(|_| tokio::spawn(service.clone().oneshot(Asked::default()))).collect();
+        (0..10).map(|_| tokio::spawn(service.clone().oneshot(RequestInfo::default()))).collect();
     for call in calls {
         call.await.unwrap().unwrap();
     }
@@ -59,7 +61,7 @@ async fn calls_go_in_the_order_in_which_they_came_while_the_line_is_short() {
         .map(|n| {
             let (mut service, order) = (service.clone(), Arc::clone(&order));
             tokio::spawn(async move {
-                service.call(Asked::default()).await.unwrap();
+                service.call(RequestInfo::default()).await.unwrap();
                 order.lock().unwrap().push(n);
             })
         })
@@ -73,15 +75,15 @@ async fn calls_go_in_the_order_in_which_they_came_while_the_line_is_short() {
 #[tokio::test(start_paused = true)]
 async fn a_newcomer_never_overtakes_who_waits_even_when_a_slot_is_free() {
     let (mut service, room, _handle) = admission(one_at_a_time());
-    let mut first = spawn(service.call(Asked::default()));
-    let mut waits = spawn(service.call(Asked::default()));
+    let mut first = spawn(service.call(RequestInfo::default()));
+    let mut waits = spawn(service.call(RequestInfo::default()));
     assert!(first.poll().is_pending());
     assert!(waits.poll().is_pending());
     drop(first);
     assert!(waits.is_woken());
 
     // The slot is free, and its owner was not polled yet.
-    let mut newcomer = spawn(service.call(Asked::default()));
+    let mut newcomer = spawn(service.call(RequestInfo::default()));
     assert!(newcomer.poll().is_pending());
     assert_eq!(room.snapshot().lanes[0].waiting, 2);
 }
@@ -90,12 +92,12 @@ async fn a_newcomer_never_overtakes_who_waits_even_when_a_slot_is_free() {
 async fn a_call_that_comes_back_keeps_the_place_it_had() {
     let (mut service, ..) = admission(one_at_a_time());
     let arrived = TokioClock.now();
-    let mut inside = spawn(service.call(Asked::default()));
+    let mut inside = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
     tokio::time::advance(SECOND / 2).await;
-    let mut later = spawn(service.call(Asked::default()));
+    let mut later = spawn(service.call(RequestInfo::default()));
     assert!(later.poll().is_pending());
-    let mut back = spawn(service.call(Asked::default().arrived(Some(arrived))));
+    let mut back = spawn(service.call(RequestInfo::default().arrived(Some(arrived))));
     assert!(back.poll().is_pending());
 
     drop(inside);
@@ -107,10 +109,10 @@ async fn a_call_that_comes_back_keeps_the_place_it_had() {
 #[tokio::test(start_paused = true)]
 async fn a_full_lane_does_not_hold_up_another() {
     let (service, _room, _handle) = admission(one_at_a_time());
-    let create = tokio::spawn(service.clone().oneshot(Asked::new(CREATE)));
+    let create = tokio::spawn(service.clone().oneshot(RequestInfo::new(CREATE)));
     yield_now().await;
     let start = TokioClock.now();
-    service.clone().oneshot(Asked::new(READ)).await.unwrap();
+    service.clone().oneshot(RequestInfo::new(READ)).await.unwrap();
     assert_eq!(TokioClock.now().since(start), SECOND);
     create.await.unwrap().unwrap();
 }
@@ -118,9 +120,9 @@ async fn a_full_lane_does_not_hold_up_another() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_holds_nothing_below() {
     let (mut service, _room, handle) = admission(one_at_a_time());
-    let mut first = spawn(service.call(Asked::default()));
+    let mut first = spawn(service.call(RequestInfo::default()));
     assert!(first.poll().is_pending());
-    let mut waits: Vec<_> = (0..5).map(|_| spawn(service.call(Asked::default()))).collect();
+    let mut waits: Vec<_> = (0..5).map(|_| spawn(service.call(RequestInfo::default()))).collect();
     for call in &mut waits {
         assert!(call.poll().is_pending());
     }
@@ -130,41 +132,41 @@ async fn who_waits_holds_nothing_below() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_that_is_full_refuses_at_once() {
+async fn a_line_that_is_full_rejects_at_once() {
     let (mut service, room, _handle) = admission(one_at_a_time().queue(1));
-    let mut inside = spawn(service.call(Asked::default()));
-    let mut waits = spawn(service.call(Asked::default()));
+    let mut inside = spawn(service.call(RequestInfo::default()));
+    let mut waits = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
     assert!(waits.poll().is_pending());
 
-    let error = service.call(Asked::default()).await.unwrap_err();
+    let error = service.call(RequestInfo::default()).await.unwrap_err();
 
     assert_eq!(error.to_string(), "admission `test` is full: a call is waiting");
-    assert_eq!(room.snapshot().lanes[0].refused_full, 1);
+    assert_eq!(room.snapshot().lanes[0].rejected_full, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_whose_deadline_comes_while_it_waits_is_refused_then() {
+async fn a_call_whose_deadline_comes_while_it_waits_is_rejected_then() {
     let (mut service, room, _handle) = admission(one_at_a_time());
-    let mut inside = spawn(service.call(Asked::default()));
+    let mut inside = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
     let start = TokioClock.now();
 
-    let asked = Asked::default().deadline(Some(start + SECOND / 2));
-    let error = service.call(asked).await.unwrap_err();
+    let info = RequestInfo::default().deadline(Some(start + SECOND / 2));
+    let error = service.call(info).await.unwrap_err();
 
     assert_eq!(reason(&error), Reason::TooLate { waited: SECOND / 2 });
     assert_eq!(TokioClock.now().since(start), SECOND / 2);
-    assert_eq!(room.snapshot().lanes[0].refused_late, 1);
+    assert_eq!(room.snapshot().lanes[0].rejected_late, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_nobody_polls_does_not_block_the_line() {
     let (mut service, ..) = admission(one_at_a_time());
-    let mut inside = spawn(service.call(Asked::default()));
+    let mut inside = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
-    let _forgotten = service.call(Asked::default());
-    let mut waits = spawn(service.call(Asked::default()));
+    let _forgotten = service.call(RequestInfo::default());
+    let mut waits = spawn(service.call(RequestInfo::default()));
     assert!(waits.poll().is_pending());
 
     drop(inside);
@@ -176,7 +178,7 @@ async fn a_call_that_nobody_polls_does_not_block_the_line() {
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_is_raised_lets_the_line_move() {
     let (mut service, room, _handle) = admission(one_at_a_time());
-    let mut calls: Vec<_> = (0..3).map(|_| spawn(service.call(Asked::default()))).collect();
+    let mut calls: Vec<_> = (0..3).map(|_| spawn(service.call(RequestInfo::default()))).collect();
     for call in &mut calls {
         assert!(call.poll().is_pending());
     }

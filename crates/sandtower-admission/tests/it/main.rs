@@ -16,7 +16,7 @@ mod support;
 use std::future::ready;
 use std::task::{Context, Waker};
 
-use sandtower_admission::{AdmissionLayer, Config, ConfigError, Room};
+use sandtower_admission::{AdmissionControl, AdmissionLayer, Config, ConfigError};
 use sandtower_core::Operation;
 use sandtower_testkit::{Contract, CountingAllocator, Mock, allocations, cancel_at_every_poll};
 use tower::{Layer, Service, service_fn};
@@ -55,11 +55,11 @@ fn a_call_that_finds_a_slot_allocates_nothing() {
 }
 
 #[test]
-fn a_limit_of_nothing_is_refused_and_says_what_would_be_right() {
-    let nothing = Room::new(Config::new("test").concurrency(0)).unwrap_err();
+fn a_limit_of_nothing_is_rejected_and_says_what_would_be_right() {
+    let nothing = AdmissionControl::new(Config::new("test").concurrency(0)).unwrap_err();
     assert!(nothing.to_string().contains("must be at least 1"), "{nothing}");
     let create = Operation::new(1, "sandbox_create");
-    let error = Room::new(Config::new("test").concurrency_for(create, 0)).unwrap_err();
+    let error = AdmissionControl::new(Config::new("test").concurrency_for(create, 0)).unwrap_err();
     assert_eq!(error, ConfigError::NoConcurrency { operation: "sandbox_create" });
 }
 

@@ -7,7 +7,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use sandtower_admission::{AdmissionLayer, Config, Stepwise};
-use sandtower_core::{Asked, Clock, Effect, Judged, Reason, Refusal, Verdict, find};
+use sandtower_core::{
+    ClassifiedError, Clock, Effect, Reason, Rejection, RequestInfo, Verdict, find,
+};
 use sandtower_testkit::{Answer, Mock};
 use sandtower_time::TokioClock;
 use tokio::task::JoinSet;
@@ -20,12 +22,13 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A runtime lets a task poll its own resources a hundred times or so before they all look pending.
 #[tokio::test(start_paused = true)]
 async fn museum_20_a_thousand_calls_of_one_task_are_all_served_whatever_its_budget() {
-    let (mock, handle) = Mock::<Asked, u64>::new(|_, call| Answer::ok(call).after(SECOND / 1_000));
+    let (mock, handle) =
+        Mock::<RequestInfo, u64>::new(|_, call| Answer::ok(call).after(SECOND / 1_000));
     let layer =
         AdmissionLayer::with_gates(Config::new("test").concurrency(8), Pace::new(SECOND / 1_000));
     let mut service = layer.unwrap().classify(Literal).layer(mock);
     let mut calls: Vec<_> =
-        (0..1_000).map(|_| Some(Box::pin(service.call(Asked::default())))).collect();
+        (0..1_000).map(|_| Some(Box::pin(service.call(RequestInfo::default())))).collect();
     let mut served = 0;
 
     poll_fn(|cx| {
@@ -44,7 +47,7 @@ async fn museum_20_a_thousand_calls_of_one_task_are_all_served_whatever_its_budg
 }
 
 #[tokio::test(start_paused = true)]
-async fn museum_20_a_call_that_may_not_wait_is_refused_without_a_timer() {
+async fn museum_20_a_call_that_may_not_wait_is_rejected_without_a_timer() {
     let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
     let config = Config::new("test").concurrency(1).queue(0);
     let service = AdmissionLayer::new(config).unwrap().layer(mock);
@@ -55,7 +58,7 @@ async fn museum_20_a_call_that_may_not_wait_is_refused_without_a_timer() {
 
     for call in 1..1_000 {
         let error = service.clone().oneshot(call).await.unwrap_err();
-        assert_eq!(find::<Refusal>(&*error).unwrap().reason(), Reason::QueueFull { waiting: 0 });
+        assert_eq!(find::<Rejection>(&*error).unwrap().reason(), Reason::QueueFull { waiting: 0 });
     }
 
     assert_eq!(TokioClock.now(), start);
@@ -104,7 +107,8 @@ async fn museum_23_a_limit_at_its_floor_grows_again_once_the_service_is_well() {
             if well.load(Ordering::Relaxed) || call % 3 == 0 {
                 Answer::ok(7).after(SECOND)
             } else {
-                Answer::err(Judged::new(Verdict::transient(Effect::None), "busy")).after(2 * SECOND)
+                Answer::err(ClassifiedError::new(Verdict::transient(Effect::None), "busy"))
+                    .after(2 * SECOND)
             }
         }
     });

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use sandtower_admission::{Admission, AdmissionLayer, Config, Progress, Room, Watch, Where};
-use sandtower_core::{Asked, BoxError, Clock, Operation, Reason, Refusal, find};
+use sandtower_admission::{
+    Admission, AdmissionControl, AdmissionLayer, CallState, Config, Progress, Watch,
+};
+use sandtower_core::{BoxError, Clock, Operation, Reason, Rejection, RequestInfo, find};
 use sandtower_testkit::{Answer, Handle, Mock};
 use sandtower_time::TokioClock;
 use tokio_test::task::spawn;
@@ -13,10 +15,10 @@ use crate::support::Literal;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-type OneAtATime = Admission<Mock<Asked, u64>, (), Literal>;
+type OneAtATime = Admission<Mock<RequestInfo, u64>, (), Literal>;
 
 /// Every call takes a second, and one goes at a time.
-fn admission() -> (OneAtATime, Room, Handle<Asked, u64>) {
+fn admission() -> (OneAtATime, AdmissionControl, Handle<RequestInfo, u64>) {
     let (mock, handle) = Mock::new(|_, call| Answer::ok(call).after(SECOND));
     let layer = AdmissionLayer::new(Config::new("test").concurrency(1)).unwrap().classify(Literal);
     let room = layer.room().clone();
@@ -24,22 +26,22 @@ fn admission() -> (OneAtATime, Room, Handle<Asked, u64>) {
 }
 
 fn reason(error: &BoxError) -> Reason {
-    find::<Refusal>(&**error).unwrap().reason()
+    find::<Rejection>(&**error).unwrap().reason()
 }
 
 #[tokio::test(start_paused = true)]
 async fn once_the_line_stands_the_newest_goes_first() {
     let (mut service, room, _handle) = admission();
-    let mut inside = spawn(service.call(Asked::default()));
-    let mut old = spawn(service.call(Asked::default()));
+    let mut inside = spawn(service.call(RequestInfo::default()));
+    let mut old = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
     assert!(old.poll().is_pending());
     tokio::time::advance(SECOND / 2).await;
-    let mut middle = spawn(service.call(Asked::default()));
+    let mut middle = spawn(service.call(RequestInfo::default()));
     assert!(middle.poll().is_pending());
     assert!(!room.snapshot().lanes[0].newest_first, "half a second is short");
     tokio::time::advance(SECOND).await;
-    let mut newest = spawn(service.call(Asked::default()));
+    let mut newest = spawn(service.call(RequestInfo::default()));
     assert!(newest.poll().is_pending());
     assert!(room.snapshot().lanes[0].newest_first);
 
@@ -55,9 +57,9 @@ async fn once_the_line_stands_the_newest_goes_first() {
 #[tokio::test(start_paused = true)]
 async fn an_order_that_changes_while_a_slot_is_free_leaves_nobody_asleep() {
     let (mut service, room, _handle) = admission();
-    let mut inside = spawn(service.call(Asked::default()));
+    let mut inside = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
-    let mut waits: Vec<_> = (0..3).map(|_| spawn(service.call(Asked::default()))).collect();
+    let mut waits: Vec<_> = (0..3).map(|_| spawn(service.call(RequestInfo::default()))).collect();
     waits.iter_mut().for_each(|call| assert!(call.poll().is_pending()));
     drop(inside);
     assert!(waits[0].is_woken());
@@ -71,24 +73,25 @@ async fn an_order_that_changes_while_a_slot_is_free_leaves_nobody_asleep() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_that_cannot_be_met_is_refused_at_once_with_the_wait_it_would_have_been() {
+async fn a_deadline_that_cannot_be_met_is_rejected_at_once_with_the_wait_it_would_have_been() {
     let (mut service, room, _handle) = admission();
     // Four calls teach the room that a turn takes a second, while a fifth keeps the line standing.
-    let calls: Vec<_> = (0..5).map(|_| tokio::spawn(service.call(Asked::default()))).collect();
+    let calls: Vec<_> =
+        (0..5).map(|_| tokio::spawn(service.call(RequestInfo::default()))).collect();
     tokio::time::sleep(3 * SECOND + SECOND / 2).await;
     let start = TokioClock.now();
 
-    let soon = Asked::default().deadline(Some(start + SECOND / 2));
+    let soon = RequestInfo::default().deadline(Some(start + SECOND / 2));
     let error = service.call(soon).await.unwrap_err();
 
-    assert_eq!(TokioClock.now(), start, "it waited to be refused");
+    assert_eq!(TokioClock.now(), start, "it waited to be rejected");
     assert_eq!(reason(&error), Reason::NoTime { wait: SECOND });
     assert_eq!(
         error.to_string(),
         "admission `test` cannot serve the call in time: it would wait 1 s; retry in 1 s"
     );
-    assert_eq!(room.snapshot().lanes[0].refused_late, 1);
-    let patient = Asked::default().deadline(Some(start + 10 * SECOND));
+    assert_eq!(room.snapshot().lanes[0].rejected_late, 1);
+    let patient = RequestInfo::default().deadline(Some(start + 10 * SECOND));
     service.call(patient).await.unwrap();
     for call in calls {
         call.await.unwrap().unwrap();
@@ -122,25 +125,25 @@ async fn a_caller_can_watch_its_own_place() {
     let (third, waits) = enter();
     tokio::task::yield_now().await;
 
-    assert!(matches!(inside.look(), Where::Inside));
-    let Where::Waiting(standing) = waits.look() else { panic!("{waits:?}") };
+    assert!(matches!(inside.look(), CallState::Admitted));
+    let CallState::Queued(standing) = waits.look() else { panic!("{waits:?}") };
     assert_eq!((standing.ahead, standing.waiting), (1, 2));
     assert_eq!(
         standing.to_string(),
         "1 ahead of you; admission `test` is full: all 1 slots are in use",
     );
     first.await.unwrap().unwrap();
-    assert!(matches!(inside.look(), Where::Elsewhere), "{inside:?}");
+    assert!(matches!(inside.look(), CallState::Idle), "{inside:?}");
     third.abort();
     assert!(third.await.is_err());
-    assert!(matches!(waits.look(), Where::Elsewhere), "{waits:?}");
+    assert!(matches!(waits.look(), CallState::Idle), "{waits:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_room_that_is_drained_lets_those_inside_finish_and_nobody_else_in() {
     let (mut service, room, handle) = admission();
-    let inside = tokio::spawn(service.call(Asked::default()));
-    let waits = tokio::spawn(service.call(Asked::default()));
+    let inside = tokio::spawn(service.call(RequestInfo::default()));
+    let waits = tokio::spawn(service.call(RequestInfo::default()));
     tokio::task::yield_now().await;
     let start = TokioClock.now();
 
@@ -149,38 +152,38 @@ async fn a_room_that_is_drained_lets_those_inside_finish_and_nobody_else_in() {
     assert_eq!(TokioClock.now().since(start), SECOND);
     inside.await.unwrap().unwrap();
     assert_eq!(reason(&waits.await.unwrap().unwrap_err()), Reason::Draining);
-    let error = service.call(Asked::default()).await.unwrap_err();
+    let error = service.call(RequestInfo::default()).await.unwrap_err();
     assert_eq!(error.to_string(), "admission `test` is shutting down");
     assert_eq!(handle.counts().calls, 1);
-    assert_eq!(room.snapshot().lanes[0].refused_draining, 2);
+    assert_eq!(room.snapshot().lanes[0].rejected_draining, 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_room_that_winds_down_still_lets_in_what_puts_away_and_waits_for_the_others_only() {
     const KILL: Operation = Operation::new(5, "sandbox_kill");
-    let (mock, _handle) = Mock::<Asked, u64>::new(|asked, _| {
-        Answer::ok(1).after(if asked.operation == KILL { 10 * SECOND } else { SECOND })
+    let (mock, _handle) = Mock::<RequestInfo, u64>::new(|info, _| {
+        Answer::ok(1).after(if info.operation == KILL { 10 * SECOND } else { SECOND })
     });
-    let config = Config::new("test").last_out(KILL);
+    let config = Config::new("test").admit_during_shutdown(KILL);
     let layer = AdmissionLayer::new(config).unwrap().classify(Literal);
     let (mut service, room) = (layer.layer(mock), layer.room().clone());
-    let inside = tokio::spawn(service.call(Asked::default()));
-    let kill = tokio::spawn(service.call(Asked::new(KILL)));
+    let inside = tokio::spawn(service.call(RequestInfo::default()));
+    let kill = tokio::spawn(service.call(RequestInfo::new(KILL)));
     tokio::task::yield_now().await;
     let start = TokioClock.now();
 
-    room.wind_down().await;
+    room.begin_shutdown().await;
 
     assert_eq!(TokioClock.now().since(start), SECOND);
     inside.await.unwrap().unwrap();
-    let error = service.call(Asked::default()).await.unwrap_err();
+    let error = service.call(RequestInfo::default()).await.unwrap_err();
     assert_eq!(reason(&error), Reason::Draining);
     assert!(room.snapshot().draining);
-    service.call(Asked::new(KILL)).await.unwrap();
+    service.call(RequestInfo::new(KILL)).await.unwrap();
     kill.await.unwrap().unwrap();
 
     room.drain().await;
 
-    let error = service.call(Asked::new(KILL)).await.unwrap_err();
+    let error = service.call(RequestInfo::new(KILL)).await.unwrap_err();
     assert_eq!(reason(&error), Reason::Draining);
 }

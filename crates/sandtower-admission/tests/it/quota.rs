@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sandtower_admission::{
-    Admission, AdmissionLayer, Config, Progress, Quota, QuotaConfig, QuotaConfigError, Room, Watch,
-    Where,
+    Admission, AdmissionControl, AdmissionLayer, CallState, Config, Progress, Quota, QuotaConfig,
+    QuotaConfigError, Watch,
 };
 use sandtower_core::{
-    Asked, ByResult, Clock, Gate, GatedLayer, Operation, Reason, Refusal, Seed, Settlement, Take,
-    Verdict, find,
+    ByResult, Clock, Completion, Gate, GatedLayer, Operation, Reason, Rejection, RequestInfo, Seed,
+    Take, Verdict, find,
 };
 use sandtower_testkit::{Answer, Contract, Handle, Mock};
 use sandtower_time::TokioClock;
@@ -32,9 +32,9 @@ fn quota() -> Quota {
 }
 
 fn settle(quota: &Quota, operation: Operation, verdict: Verdict) {
-    let (asked, now) = (Asked::new(operation), TokioClock.now());
-    let Take::Open(token) = quota.take(&asked, now) else { panic!("{operation} is held") };
-    quota.settle(&asked, token, &Settlement::new(verdict, now, now));
+    let (info, now) = (RequestInfo::new(operation), TokioClock.now());
+    let Take::Open(token) = quota.take(&info, now) else { panic!("{operation} is held") };
+    quota.settle(&info, token, &Completion::new(verdict, now, now));
 }
 
 /// Two are in use, and the service said that there are no more.
@@ -50,15 +50,15 @@ fn full() -> Quota {
 #[derive(Clone)]
 struct Watched(Progress);
 
-impl Watch<Asked> for Watched {
-    fn progress(&self, asked: &Asked) -> Option<Progress> {
-        (asked.operation == CREATE).then(|| self.0.clone())
+impl Watch<RequestInfo> for Watched {
+    fn progress(&self, info: &RequestInfo) -> Option<Progress> {
+        (info.operation == CREATE).then(|| self.0.clone())
     }
 }
 
-type Waiting = Admission<Mock<Asked, u64>, Quota, Literal, Watched>;
+type Waiting = Admission<Mock<RequestInfo, u64>, Quota, Literal, Watched>;
 
-fn waiting(quota: Quota) -> (Waiting, Room<Quota>, Handle<Asked, u64>, Progress) {
+fn waiting(quota: Quota) -> (Waiting, AdmissionControl<Quota>, Handle<RequestInfo, u64>, Progress) {
     let (mock, handle) = Mock::new(|_, call| Answer::ok(call).after(SECOND));
     let progress = Progress::new();
     let layer = AdmissionLayer::with_gates(Config::new("E2B"), quota).unwrap();
@@ -81,10 +81,10 @@ fn keeps_the_tower_contract_in_a_room_and_alone() {
 async fn who_waits_is_told_how_many_are_in_use_and_what_comes_next() {
     let (mut service, _room, _handle, progress) = waiting(full());
     tokio::time::advance(2 * SECOND).await;
-    let mut create = spawn(service.call(Asked::new(CREATE)));
+    let mut create = spawn(service.call(RequestInfo::new(CREATE)));
     assert!(create.poll().is_pending());
 
-    let Where::Waiting(standing) = progress.look() else { panic!("{progress:?}") };
+    let CallState::Queued(standing) = progress.look() else { panic!("{progress:?}") };
 
     let held_by = standing.held_by.as_ref().unwrap();
     let reason = Reason::Exhausted { in_use: 2, limit: 2, lasting: 2 * SECOND };
@@ -102,14 +102,14 @@ async fn a_kill_lets_one_of_those_who_wait_go_at_once() {
     let start = TokioClock.now();
     let calls: Vec<_> = (0..2)
         .map(|_| {
-            let (call, polls) = counted(service.call(Asked::new(CREATE)));
+            let (call, polls) = counted(service.call(RequestInfo::new(CREATE)));
             (tokio::spawn(call), polls)
         })
         .collect();
     tokio::task::yield_now().await;
     assert_eq!(handle.counts().calls, 0);
 
-    service.call(Asked::new(KILL)).await.unwrap();
+    service.call(RequestInfo::new(KILL)).await.unwrap();
     tokio::time::sleep(SECOND / 2).await;
 
     let polls: u32 = calls.iter().map(|(_, polls)| polls.load(Ordering::Relaxed)).sum();
@@ -127,7 +127,7 @@ async fn a_kill_lets_one_of_those_who_wait_go_at_once() {
 #[tokio::test(start_paused = true)]
 async fn an_end_that_was_seen_elsewhere_lets_one_go_too() {
     let (mut service, room, handle, _) = waiting(full());
-    let create = tokio::spawn(service.call(Asked::new(CREATE)));
+    let create = tokio::spawn(service.call(RequestInfo::new(CREATE)));
     tokio::task::yield_now().await;
     assert_eq!(handle.counts().calls, 0);
 
@@ -140,7 +140,7 @@ async fn an_end_that_was_seen_elsewhere_lets_one_go_too() {
 #[tokio::test(start_paused = true)]
 async fn calls_that_take_no_slot_pass_while_there_is_none() {
     let (mut service, _room, handle, _) = waiting(full());
-    service.call(Asked::new(READ)).await.unwrap();
+    service.call(RequestInfo::new(READ)).await.unwrap();
     assert_eq!(handle.counts().calls, 1);
 }
 
@@ -148,16 +148,16 @@ async fn calls_that_take_no_slot_pass_while_there_is_none() {
 async fn nobody_is_sent_away_for_a_probe_that_is_late_before_the_deadline() {
     let (mut service, room, ..) = waiting(full());
     let deadline = TokioClock.now() + SECOND;
-    let create = tokio::spawn(service.call(Asked::new(CREATE).deadline(Some(deadline))));
+    let create = tokio::spawn(service.call(RequestInfo::new(CREATE).deadline(Some(deadline))));
     tokio::time::sleep(SECOND / 2).await;
     room.gates().release(1);
     create.await.unwrap().unwrap();
-    // Who finds no slot until then is refused then.
+    // Who finds no slot until then is rejected then.
     let deadline = TokioClock.now() + SECOND;
     settle(room.gates(), KILL, Verdict::success());
     settle(room.gates(), CREATE, Verdict::exhausted());
-    let error = service.call(Asked::new(CREATE).deadline(Some(deadline))).await.unwrap_err();
-    assert!(find::<Refusal>(&*error).is_some(), "{error}");
+    let error = service.call(RequestInfo::new(CREATE).deadline(Some(deadline))).await.unwrap_err();
+    assert!(find::<Rejection>(&*error).is_some(), "{error}");
     assert_eq!(TokioClock.now(), deadline);
 }
 
@@ -165,8 +165,8 @@ async fn nobody_is_sent_away_for_a_probe_that_is_late_before_the_deadline() {
 async fn a_slot_that_is_won_and_not_used_goes_to_the_next() {
     let (mut service, room, handle, _) = waiting(full());
     handle.set_readiness(|_| sandtower_testkit::Readiness::Pending);
-    let mut first = spawn(service.call(Asked::new(CREATE)));
-    let mut second = spawn(service.call(Asked::new(CREATE)));
+    let mut first = spawn(service.call(RequestInfo::new(CREATE)));
+    let mut second = spawn(service.call(RequestInfo::new(CREATE)));
     assert!(first.poll().is_pending() && second.poll().is_pending());
     room.gates().release(1);
     assert!(first.is_woken());
@@ -181,7 +181,7 @@ async fn a_slot_that_is_won_and_not_used_goes_to_the_next() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_and_says_what_would_be_right() {
+fn what_makes_no_sense_is_rejected_and_says_what_would_be_right() {
     let told = |config: QuotaConfig| Quota::new(config).unwrap_err().to_string();
     assert!(told(config().limit(0)).contains("at least 1"));
     assert!(told(config().releases(CREATE)).contains("sandbox_create is said to take a slot"));

@@ -8,32 +8,32 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, Asks, BoxError, Changed, Classify, Clock, Gate, Judge, Reason, Refusal, Settlement,
-    Take, Tick, Verdict, Watchers, verdict_of_error,
+    BoxError, Classify, ClassifyResponse, Clock, Completion, Gate, HasInfo, Reason, Rejection,
+    RequestInfo, Subscriber, Subscribers, Take, Tick, Verdict, verdict_of_error,
 };
 
 /// What a request asks is the request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Literal;
 
-impl Classify<Asked> for Literal {
-    type Judge = AskedJudge;
+impl Classify<RequestInfo> for Literal {
+    type Classifier = InfoClassifier;
 
-    fn ask(&self, request: &Asked) -> AskedJudge {
-        AskedJudge(*request)
+    fn classify(&self, request: &RequestInfo) -> InfoClassifier {
+        InfoClassifier(*request)
     }
 }
 
-pub(crate) struct AskedJudge(Asked);
+pub(crate) struct InfoClassifier(RequestInfo);
 
-impl Asks for AskedJudge {
-    fn asked(&self) -> &Asked {
+impl HasInfo for InfoClassifier {
+    fn info(&self) -> &RequestInfo {
         &self.0
     }
 }
 
-impl<Res> Judge<Res> for AskedJudge {
-    fn head(&self, result: Result<&Res, &BoxError>) -> Verdict {
+impl<Res> ClassifyResponse<Res> for InfoClassifier {
+    fn classify(&self, result: Result<&Res, &BoxError>) -> Verdict {
         match result {
             Ok(_) => Verdict::success(),
             Err(error) => verdict_of_error(&**error).unwrap_or(Verdict::unknown()),
@@ -46,7 +46,7 @@ impl<Res> Judge<Res> for AskedJudge {
 pub(crate) struct Pace {
     interval: Duration,
     state: Mutex<PaceState>,
-    watchers: Watchers,
+    watchers: Subscribers,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ struct PaceState {
 
 impl Pace {
     pub(crate) fn new(interval: Duration) -> Arc<Self> {
-        Arc::new(Self { interval, state: Mutex::default(), watchers: Watchers::default() })
+        Arc::new(Self { interval, state: Mutex::default(), watchers: Subscribers::default() })
     }
 
     pub(crate) fn shut(&self) {
@@ -75,41 +75,41 @@ impl Pace {
     }
 }
 
-fn refusal() -> Refusal {
-    Refusal::new("pace", "test", Reason::ForcedOpen)
+fn rejection() -> Rejection {
+    Rejection::new("pace", "test", Reason::ForcedOpen)
 }
 
 impl Gate for Pace {
     type Token = ();
 
-    fn take(&self, _: &Asked, now: Tick) -> Take<()> {
+    fn take(&self, _: &RequestInfo, now: Tick) -> Take<()> {
         let mut state = self.state.lock().unwrap();
         if state.shut {
-            return Take::Refuse(refusal());
+            return Take::Reject(rejection());
         }
         if now < state.next {
-            return Take::NotBefore(state.next, refusal());
+            return Take::NotBefore(state.next, rejection());
         }
         state.next = now + self.interval;
         state.taken += 1;
         Take::Open(())
     }
 
-    fn give_back(&self, _: &Asked, (): ()) {
+    fn give_back(&self, _: &RequestInfo, (): ()) {
         let mut state = self.state.lock().unwrap();
         state.next = Tick::ZERO;
         state.given_back += 1;
     }
 
-    fn settle(&self, _: &Asked, (): (), _: &Settlement) {
+    fn settle(&self, _: &RequestInfo, (): (), _: &Completion) {
         self.state.lock().unwrap().settled += 1;
     }
 
-    fn peek(&self, _: &impl Clock) -> Option<Refusal> {
-        self.state.lock().unwrap().shut.then(refusal)
+    fn peek(&self, _: &impl Clock) -> Option<Rejection> {
+        self.state.lock().unwrap().shut.then(rejection)
     }
 
-    fn watch(&self, changed: Weak<dyn Changed>) {
+    fn watch(&self, changed: Weak<dyn Subscriber>) {
         self.watchers.add(changed);
     }
 }

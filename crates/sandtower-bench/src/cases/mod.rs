@@ -39,7 +39,7 @@ pub fn all() -> Vec<Group> {
             ],
         ),
         group(
-            "circuit breaker, open: a refusal",
+            "circuit breaker, open: a rejection",
             vec![
                 ours::circuit_breaker_open(),
                 peers::resilience_circuit_breaker_open(),

@@ -7,7 +7,7 @@ use sandtower_admission::{Admission, AdmissionLayer, Config as AdmissionConfig};
 use sandtower_circuit_breaker::{
     CircuitBreaker, CircuitBreakerLayer, Config as BreakerConfig, State, Trip,
 };
-use sandtower_core::{Asked, ByResult, Operation, Verdict};
+use sandtower_core::{ByResult, Operation, RequestInfo, Verdict};
 use sandtower_fallback::FallbackLayer;
 use sandtower_health_check::{Config as CheckConfig, HealthCheckLayer, check_fn};
 use sandtower_rate_limit::{Config as RateConfig, Mode, Pace, RateLimit, RateLimitLayer};
@@ -27,7 +27,7 @@ const OPERATION: Operation = Operation::new(3, "bench");
 const ENDLESS: u64 = 1 << 60;
 
 fn classify() -> ByResult {
-    ByResult::new(Asked::new(OPERATION))
+    ByResult::new(RequestInfo::new(OPERATION))
 }
 
 pub(super) fn retry() -> Case {
@@ -39,7 +39,7 @@ pub(super) fn circuit_breaker() -> Case {
     Case::shared("sandtower/circuit-breaker", layer.layer(Bare))
 }
 
-/// Opened by real failures, so that its refusals have all the numbers that a user sees; by the rule
+/// Opened by real failures, so that its rejections have all the numbers that a user sees; by the rule
 /// that does not ask how long they go on already.
 pub(super) fn circuit_breaker_open() -> Case {
     let breaker = built(BreakerConfig::new(NAME).trip(Trip::ConsecutiveFailures(5)));

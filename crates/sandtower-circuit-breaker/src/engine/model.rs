@@ -25,7 +25,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Verdict::unknown()),
         1 => Just(Verdict::throttled()),
         1 => Just(Verdict::permanent()),
-        1 => Just(Verdict::refused()),
+        1 => Just(Verdict::rejected()),
         2 => Just(Verdict::cancelled()),
     ];
     prop_oneof![
@@ -139,7 +139,7 @@ impl History {
         let Some(Out { token, sent }) = self.pick(which) else { return };
         let old = token.generation != self.engine.generation;
         let before = decisive(&self.engine);
-        let _ = self.engine.settle(token, &Settlement::new(verdict, sent, self.now));
+        let _ = self.engine.settle(token, &Completion::new(verdict, sent, self.now));
         if old {
             assert_eq!(decisive(&self.engine), before, "an older generation changes nothing");
         }

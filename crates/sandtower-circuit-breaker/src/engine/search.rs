@@ -113,7 +113,7 @@ impl World {
                 let Some(out) = self.pick(end) else { return false };
                 let (token, old) = (out.token(), out.generation != self.engine.generation);
                 let before = self.essence();
-                let settlement = Settlement::new(verdict, out.sent, self.now);
+                let settlement = Completion::new(verdict, out.sent, self.now);
                 let change = self.engine.settle(token, &settlement);
                 if old {
                     assert_eq!((self.essence(), change), (before, None), "it changes nothing");

@@ -86,7 +86,7 @@ impl Case {
     fn ramping() -> Self {
         let mut case = Self::half_open_and_probing();
         if let Some(token) = case.token.take() {
-            let success = Settlement::new(Verdict::success(), at(100), at(100));
+            let success = Completion::new(Verdict::success(), at(100), at(100));
             let _ = case.engine.settle(token, &success);
         }
         let (token, _) = case.engine.take(at(100)).unwrap();
@@ -104,7 +104,7 @@ impl Case {
     fn ramping_up() -> Self {
         let mut case = Self::ramping_and_full();
         if let Some(token) = case.token.take() {
-            let success = Settlement::new(Verdict::success(), at(100), at(100));
+            let success = Completion::new(Verdict::success(), at(100), at(100));
             let _ = case.engine.settle(token, &success);
         }
         let (token, _) = case.engine.take(at(100)).unwrap();
@@ -126,7 +126,7 @@ impl Case {
 
     fn fail(&mut self, now: Tick) {
         let (token, _) = self.engine.take(now).unwrap();
-        let _ = self.engine.settle(token, &Settlement::new(FAILURE, now, now));
+        let _ = self.engine.settle(token, &Completion::new(FAILURE, now, now));
     }
 
     /// The state at `now`: with failures of calls where it keeps count, `probing` if no other probe
@@ -190,7 +190,7 @@ const EVENTS: [(&str, Event); 23] = [
     ("transient", Event::Verdict(FAILURE)),
     ("unknown", Event::Verdict(Verdict::unknown())),
     ("throttled", Event::Verdict(Verdict::throttled())),
-    ("refused below", Event::Verdict(Verdict::refused())),
+    ("rejected below", Event::Verdict(Verdict::rejected())),
     ("cancelled early", Event::Verdict(Verdict::cancelled())),
     ("cancelled late", Event::VerdictAt(103, Verdict::cancelled())),
     ("success, lease over", Event::VerdictAt(105, Verdict::success())),
@@ -198,7 +198,7 @@ const EVENTS: [(&str, Event); 23] = [
     ("old success", Event::Old(Verdict::success())),
     ("old failure", Event::Old(FAILURE)),
     ("not ready", Event::Unready(Verdict::unknown())),
-    ("not ready, refused", Event::Unready(Verdict::refused())),
+    ("not ready, rejected", Event::Unready(Verdict::rejected())),
     ("lease over", Event::Second(105)),
     ("open time over", Event::Second(110)),
     ("reset", Event::Operator(|engine, now| Some(engine.reset(now)))),
@@ -212,7 +212,7 @@ fn outcome(mut case: Case, event: &Event) -> Option<String> {
     let engine = &mut case.engine;
     let mut now = at(101);
     let mut settle =
-        |token, now, verdict| engine.settle(token, &Settlement::new(verdict, at(100), now));
+        |token, now, verdict| engine.settle(token, &Completion::new(verdict, at(100), now));
     let change = match *event {
         Event::Verdict(verdict) => settle(case.token.take()?, now, verdict),
         Event::VerdictAt(second, verdict) => {

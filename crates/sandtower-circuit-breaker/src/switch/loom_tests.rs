@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use loom::{sync::Arc, thread};
-use sandtower_core::{Reason, Rng, Settlement, Verdict};
+use sandtower_core::{Completion, Reason, Rng, Verdict};
 
 use super::*;
 use crate::{State, engine::Settings, open_time::OpenTime, trip::Rule};
@@ -33,7 +33,7 @@ fn take(switch: &Switch, now: Tick) -> Option<Token> {
 
 fn settle(switch: &Switch, token: Token, verdict: Verdict) {
     if !switch.count(&token, verdict.outcome) {
-        let settlement = Settlement::new(verdict, at(2), at(2));
+        let settlement = Completion::new(verdict, at(2), at(2));
         let _ = switch.update(|engine| engine.settle(token, &settlement));
     }
 }
@@ -63,8 +63,8 @@ fn an_answer_that_meets_the_trip_neither_undoes_it_nor_is_lost() {
         }
         thread.join().unwrap();
         assert_eq!(switch.lock().state(at(3)), State::Open);
-        let Counters { succeeded, late, refused, failed, .. } = counters(&switch);
-        assert_eq!((succeeded + late + refused, failed), (1, 1));
+        let Counters { succeeded, late, rejected, failed, .. } = counters(&switch);
+        assert_eq!((succeeded + late + rejected, failed), (1, 1));
         check(&switch);
     });
 }
@@ -104,12 +104,12 @@ fn of_two_who_come_when_the_open_time_is_over_one_is_the_probe() {
 }
 
 #[test]
-fn a_refusal_told_without_the_lock_is_of_one_piece() {
+fn a_rejection_told_without_the_lock_is_of_one_piece() {
     loom::model(|| {
         let no = |second, reason| No { at: at(second), reason, soon: None };
         let open = no(20, Reason::Open { failed: 5, of: 8 });
         let probing = no(30, Reason::Probing);
-        let standing = Arc::new(Standing::new(Some(open)));
+        let standing = Arc::new(QueuePosition::new(Some(open)));
         let other = Arc::clone(&standing);
         let thread = thread::spawn(move || {
             other.publish(Some(probing));

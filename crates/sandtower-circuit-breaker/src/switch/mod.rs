@@ -13,7 +13,7 @@ use std::sync::PoisonError;
 use sandtower_core::{Outcome, Tick};
 
 use self::{
-    standing::{Changing, Standing},
+    standing::{Changing, QueuePosition},
     stripes::Stripes,
     sync::{AtomicU64, Mutex, MutexGuard, Ordering},
 };
@@ -33,7 +33,7 @@ pub(crate) struct Switch {
 #[derive(Debug)]
 struct Words {
     position: AtomicU64,
-    standing: Standing,
+    standing: QueuePosition,
 }
 
 /// Keeps what everyone reads off the cache line that the lock is fought over on. 128 bytes: x86
@@ -75,7 +75,7 @@ impl Switch {
     pub(crate) fn new(engine: Engine, stripes: usize) -> Self {
         let words = Words {
             position: AtomicU64::new(Position::of(&engine).0),
-            standing: Standing::new(engine.standing_no()),
+            standing: QueuePosition::new(engine.standing_no()),
         };
         let (words, engine) = (OwnLine(words), OwnLine(Mutex::new(engine)));
         Self { words, answers: Stripes::new(stripes), engine }
@@ -109,20 +109,20 @@ impl Switch {
             && self.answers.count(outcome)
     }
 
-    /// Until when every call is refused, as of some moment ago; [`Tick::ZERO`] if not at all.
+    /// Until when every call is rejected, as of some moment ago; [`Tick::ZERO`] if not at all.
     #[inline]
-    pub(crate) fn refuses_until(&self) -> Tick {
+    pub(crate) fn rejects_until(&self) -> Tick {
         self.words.0.standing.until()
     }
 
     /// The "no" that every call gets at `now`; counts it.
     #[inline]
-    pub(crate) fn refuse(&self, now: Tick) -> Option<No> {
+    pub(crate) fn reject(&self, now: Tick) -> Option<No> {
         let no = match self.words.0.standing.read(now) {
             Ok(no) => no,
             Err(Changing) => self.lock().standing_no().filter(|no| now < no.at),
         }?;
-        self.answers.count_refusal();
+        self.answers.count_rejection();
         Some(no)
     }
 

@@ -1,17 +1,17 @@
-//! A refusal that everyone gets, told without the lock.
+//! A rejection that everyone gets, told without the lock.
 
 use sandtower_core::{Reason, Tick};
 
 use super::sync::{AtomicU64, Ordering};
 use crate::engine::No;
 
-/// Until when every call is refused, and why: two words that are read as one.
+/// Until when every call is rejected, and why: two words that are read as one.
 ///
 /// `why` is the mark of what is written: it is [`WRITING`] while `until` changes. Who reads it twice
 /// around `until` and finds the same has read what belongs together, but for a breaker that changed
 /// there and back meanwhile: then it was told what was true a moment ago.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct QueuePosition {
     until: AtomicU64,
     why: AtomicU64,
 }
@@ -20,7 +20,7 @@ const WRITING: u64 = u64::MAX;
 const PROBING: u64 = u64::MAX - 1;
 const FORCED: u64 = u64::MAX - 2;
 
-impl Standing {
+impl QueuePosition {
     pub(super) fn new(no: Option<No>) -> Self {
         let (until, why) = packed(no);
         Self { until: AtomicU64::new(until), why: AtomicU64::new(why) }
@@ -89,7 +89,7 @@ mod tests {
         let open = |failed, of| Reason::Open { failed, of };
         for reason in [open(0, 0), open(5, 8), open(9, 9), Reason::Probing, Reason::ForcedOpen] {
             let no = No { at, reason, soon: None };
-            let standing = Standing::new(None);
+            let standing = QueuePosition::new(None);
             assert_eq!(standing.read(Tick::ZERO), Ok(None));
             standing.publish(Some(no));
             assert_eq!(standing.read(Tick::ZERO), Ok(Some(no)));
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn endless_failures_are_not_taken_for_something_else() {
         let reason = Reason::Open { failed: u32::MAX, of: u32::MAX };
-        let standing = Standing::new(Some(No { at: Tick::MAX, reason, soon: None }));
+        let standing = QueuePosition::new(Some(No { at: Tick::MAX, reason, soon: None }));
         let read = standing.read(Tick::ZERO).unwrap().unwrap();
         assert!(matches!(read.reason, Reason::Open { failed: u32::MAX, .. }));
     }

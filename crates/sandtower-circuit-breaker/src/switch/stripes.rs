@@ -8,7 +8,7 @@ use super::{
 };
 use crate::Counters;
 
-/// Answers that changed nothing and refusals that were plain, counted by each thread in a stripe
+/// Answers that changed nothing and rejections that were plain, counted by each thread in a stripe
 /// that few others use.
 #[derive(Debug)]
 pub(super) struct Stripes {
@@ -20,13 +20,13 @@ pub(super) struct Stripes {
 struct Stripe {
     succeeded: AtomicU64,
     declined: AtomicU64,
-    refused: AtomicU64,
+    rejected: AtomicU64,
 }
 
 impl Stripes {
     pub(super) fn new(stripes: usize) -> Self {
         let zero = || AtomicU64::new(0);
-        let empty = || OwnLine(Stripe { succeeded: zero(), declined: zero(), refused: zero() });
+        let empty = || OwnLine(Stripe { succeeded: zero(), declined: zero(), rejected: zero() });
         let count = stripes.max(1).next_power_of_two();
         Self { stripes: (0..count).map(|_| empty()).collect() }
     }
@@ -45,8 +45,8 @@ impl Stripes {
     }
 
     #[inline]
-    pub(super) fn count_refusal(&self) {
-        self.mine().refused.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count_rejection(&self) {
+        self.mine().rejected.fetch_add(1, Ordering::Relaxed);
     }
 
     #[inline]
@@ -58,7 +58,7 @@ impl Stripes {
         for OwnLine(stripe) in &self.stripes {
             counters.succeeded += stripe.succeeded.load(Ordering::Relaxed);
             counters.declined += stripe.declined.load(Ordering::Relaxed);
-            counters.refused += stripe.refused.load(Ordering::Relaxed);
+            counters.rejected += stripe.rejected.load(Ordering::Relaxed);
         }
     }
 }

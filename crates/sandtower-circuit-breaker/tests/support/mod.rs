@@ -8,7 +8,7 @@ use std::{future::Future, pin::pin, task::Poll, time::Duration};
 use sandtower_circuit_breaker::{
     CircuitBreaker, CircuitBreakerLayer, CircuitBreakerService, Config,
 };
-use sandtower_core::{BoxError, Reason, Refusal, find};
+use sandtower_core::{BoxError, Reason, Rejection, find};
 use sandtower_testkit::{Answer, Handle, Mock};
 use tower::{Layer, ServiceExt};
 
@@ -20,8 +20,8 @@ pub(crate) const LEASE: Duration = Duration::from_secs(60);
 pub(crate) const FAILURES: u64 = 5;
 
 /// A service behind a breaker of the preset `original`, which answers with 7.
-pub(crate) fn original() -> (CircuitBreaker, Service, Handle) {
-    behind(CircuitBreaker::original("E2B"))
+pub(crate) fn classic() -> (CircuitBreaker, Service, Handle) {
+    behind(CircuitBreaker::classic("E2B"))
 }
 
 pub(crate) fn configured(config: Config) -> (CircuitBreaker, Service, Handle) {
@@ -48,13 +48,13 @@ pub(crate) async fn trip(service: &Service, handle: &Handle) {
     handle.set_answers(|_, _| Answer::ok(7));
 }
 
-/// The refusal in `result`.
-pub(crate) fn refusal(result: Result<u64, BoxError>) -> Refusal {
-    find::<Refusal>(&*result.expect_err("a refusal")).expect("a refusal").clone()
+/// The rejection in `result`.
+pub(crate) fn rejection(result: Result<u64, BoxError>) -> Rejection {
+    find::<Rejection>(&*result.expect_err("a rejection")).expect("a rejection").clone()
 }
 
 pub(crate) fn is_probing(result: Result<u64, BoxError>) -> bool {
-    refusal(result).reason() == Reason::Probing
+    rejection(result).reason() == Reason::Probing
 }
 
 /// Polls once, and drops what is not ready.

@@ -131,12 +131,12 @@ where
         sandbox: &Sandbox,
         method: Method,
         path: &str,
-        asked: Option<&impl Serialize>,
+        body: Option<&impl Serialize>,
     ) -> Result<Request<Full<Bytes>>, Error> {
         let request = || {
             let request = request::inside(&self.config, sandbox, INTERPRETER_PORT, method, path)?;
-            let Some(asked) = asked else { return Ok(request.body(Full::default())?) };
-            let body = Full::new(serde_json::to_vec(asked)?.into());
+            let Some(body) = body else { return Ok(request.body(Full::default())?) };
+            let body = Full::new(serde_json::to_vec(body)?.into());
             Ok(request.header(header::CONTENT_TYPE, "application/json").body(body)?)
         };
         request().map_err(|error: BoxError| request::failed(call, error))

@@ -27,7 +27,7 @@ struct At<'a> {
 }
 
 /// Every method fails with an [`Error`] that says which call, what happened and whether to make it
-/// again. One that envd itself refuses is [`Answered`](Error::Answered), with envd's words.
+/// again. One that envd itself rejects is [`Answered`](Error::Answered), with envd's words.
 impl<S, B> Client<S>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -151,8 +151,8 @@ where
         }
         let call = Call::new(op::FILE_LIST, Some(sandbox.id().clone()));
         let RemotePath { path, user } = path.into();
-        let (to, asked) = ("/filesystem.Filesystem/ListDir", In { path: &path, depth });
-        let found: Entries = self.unary(&call, sandbox, to, user.as_deref(), &asked).await?;
+        let (to, body) = ("/filesystem.Filesystem/ListDir", In { path: &path, depth });
+        let found: Entries = self.unary(&call, sandbox, to, user.as_deref(), &body).await?;
         Ok(found.entries)
     }
 
@@ -194,9 +194,9 @@ where
         }
         let call = Call::new(op::FILE_MOVE, Some(sandbox.id().clone()));
         let (RemotePath { path, user }, to) = (from.into(), to.into());
-        let asked = Move { source: &path, destination: &to };
+        let body = Move { source: &path, destination: &to };
         let path = "/filesystem.Filesystem/Move";
-        self.unary::<IgnoredAny>(&call, sandbox, path, user.as_deref(), &asked).await.map(drop)
+        self.unary::<IgnoredAny>(&call, sandbox, path, user.as_deref(), &body).await.map(drop)
     }
 
     /// Removes a file, or a directory with all that is in it. That it is not there is no error.

@@ -71,17 +71,17 @@ where
     ///
     /// It could not be had, or the listing does not come to an end.
     pub async fn next(&mut self) -> Option<Result<Page, Error>> {
-        let asked = self.next.as_ref()?;
+        let query = self.next.as_ref()?;
         if self.left == 0 {
             self.next = None;
             let call = Call::new(op::SANDBOX_LIST, None);
             let source = format!("it has more than {MOST_PAGES} pages").into();
             return Some(Err(Error::Unreadable { call, source }));
         }
-        match self.client.list(asked).await {
+        match self.client.list(query).await {
             Ok(page) => {
                 self.left -= 1;
-                self.next = page.next.as_ref().map(|next| asked.clone().after(next));
+                self.next = page.next.as_ref().map(|next| query.clone().after(next));
                 Some(Ok(page))
             }
             Err(error) => Some(Err(error)),

@@ -5,9 +5,9 @@ use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use sandtower_core::{Asks, BoxError, Classify, Clock, Effect, Tick, Verdict, find, judge};
+use sandtower_core::{BoxError, Classify, Clock, Effect, HasInfo, Tick, Verdict, find, judge};
 use sandtower_health_check::Unhealthy;
-use sandtower_http::HttpJudge;
+use sandtower_http::HttpClassifier;
 use sandtower_time::TokioClock;
 
 use super::claim::Claim;
@@ -63,7 +63,7 @@ impl<F> std::fmt::Debug for Creating<F> {
 
 /// One attempt to make a sandbox. Dropped, it is abandoned if it was sent.
 pub(super) struct Attempt {
-    judge: HttpJudge,
+    judge: HttpClassifier,
     creation: Creation,
     marks: Marks,
     number: u32,
@@ -83,7 +83,7 @@ impl Attempt {
         creations: Creations,
         by: Reaping,
     ) -> Self {
-        let judge = E2bClassify.ask(request);
+        let judge = E2bClassify.classify(request);
         let (began, account) = (TokioClock.now(), Some((creations, by)));
         Self { judge, creation, marks, number, began, sent, account }
     }
@@ -144,7 +144,7 @@ impl Attempt {
     fn not_before(&self, otherwise: Tick) -> Tick {
         match self.marks.attempt {
             Some(_) => otherwise,
-            None => self.judge.asked().deadline.unwrap_or(otherwise),
+            None => self.judge.info().deadline.unwrap_or(otherwise),
         }
     }
 }

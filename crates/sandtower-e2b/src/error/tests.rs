@@ -17,11 +17,11 @@ fn answered(verdict: Verdict) -> Error {
 }
 
 #[test]
-fn a_refusal_is_found_and_says_when_to_come_back() {
+fn a_rejection_is_found_and_says_when_to_come_back() {
     let after = Duration::from_secs(4);
-    let refusal = Refusal::new("admission", "E2B", Reason::Draining).come_back_in(after);
-    let error = unanswered(op::SANDBOX_CREATE, refusal);
-    assert!(error.is_refusal());
+    let rejection = Rejection::new("admission", "E2B", Reason::Draining).come_back_in(after);
+    let error = unanswered(op::SANDBOX_CREATE, rejection);
+    assert!(error.is_rejection());
     assert_eq!(error.hint(), Hint::Again { after: Some(after) });
     assert!(error.source().is_some());
 }

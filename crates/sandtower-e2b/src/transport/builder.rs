@@ -245,34 +245,34 @@ fn speaks_http(matcher: &Matcher, named: bool) -> bool {
 mod tests {
     use super::*;
 
-    fn refused(builder: HttpTransportBuilder) -> TransportError {
+    fn rejected(builder: HttpTransportBuilder) -> TransportError {
         builder.build().unwrap_err()
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_with_what_would() {
+    fn what_makes_no_sense_is_rejected_with_what_would() {
         let builder = || HttpTransport::builder().no_proxy();
         assert!(builder().build().is_ok());
         assert!(matches!(
-            refused(builder().connect_timeout(Duration::ZERO)),
+            rejected(builder().connect_timeout(Duration::ZERO)),
             TransportError::ConnectTimeout
         ));
-        assert!(matches!(refused(builder().only_own_roots()), TransportError::NoRoots));
+        assert!(matches!(rejected(builder().only_own_roots()), TransportError::NoRoots));
         for pem in ["", "no pem", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
-            let error = refused(builder().root_certificates(pem));
+            let error = rejected(builder().root_certificates(pem));
             assert!(matches!(error, TransportError::NotACertificate), "{pem:?}: {error:?}");
         }
         let nonsense = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        let error = refused(builder().root_certificates(nonsense));
+        let error = rejected(builder().root_certificates(nonsense));
         assert!(matches!(error, TransportError::NotARoot(_)), "{error:?}");
     }
 
     #[test]
-    fn a_proxy_that_is_not_spoken_is_refused_and_its_password_not_repeated() {
+    fn a_proxy_that_is_not_spoken_is_rejected_and_its_password_not_repeated() {
         for url in ["", "socks5://u:secret@proxy.test:1080", "ftp://u:secret@proxy.test", "é"] {
             let builder = HttpTransport::builder().proxy(url, "");
             assert!(!format!("{builder:?}").contains("secret"));
-            let error = refused(builder);
+            let error = rejected(builder);
             assert!(matches!(error, TransportError::Proxy), "{url}: {error:?}");
             assert!(!format!("{error} {error:?}").contains("secret"));
         }

@@ -106,7 +106,7 @@ fn a_call_that_is_dropped_outside_of_its_runtime_is_seen_to_inside() {
 }
 
 #[test]
-fn a_timing_that_makes_no_sense_is_refused() {
+fn a_timing_that_makes_no_sense_is_rejected() {
     let timing = Timing::default().look_within(Duration::ZERO);
     assert_eq!(Creations::with_timing(&config(), timing).unwrap_err(), TimingError::NoLook);
 }

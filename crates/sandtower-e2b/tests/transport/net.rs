@@ -164,8 +164,8 @@ impl Proxy {
                 let shown =
                     head.lines().find_map(|line| line.strip_prefix("Proxy-Authorization: "));
                 if credentials.is_some() && shown != credentials {
-                    let refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
-                    let _ = stream.write_all(refusal).await;
+                    let rejection = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
+                    let _ = stream.write_all(rejection).await;
                     return;
                 }
                 let to = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next());

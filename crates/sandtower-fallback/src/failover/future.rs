@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use sandtower_core::{BoxError, Clock, Effect, Judge, Resend, Verdict, WhenReady, judge};
+use sandtower_core::{
+    BoxError, ClassifyResponse, Clock, Effect, Resend, Verdict, WhenReady, judge,
+};
 use sandtower_time::TokioClock;
 use tower_service::Service;
 
@@ -55,7 +57,7 @@ impl<S, Req, J, R> Future for FailoverFuture<S, Req, J, R>
 where
     S: Service<Req> + Clone,
     S::Error: Into<BoxError>,
-    J: Judge<S::Response>,
+    J: ClassifyResponse<S::Response>,
     R: Resend<Req>,
 {
     type Output = Result<S::Response, BoxError>;
@@ -71,7 +73,7 @@ where
             if !this.shared.handle.when().covers(verdict.outcome) {
                 this.journey.answered();
             } else if let Some(request) = this.next(&verdict) {
-                this.journey.go_on(this.judge.asked(), &verdict);
+                this.journey.go_on(this.judge.info(), &verdict);
                 *this.failed = Some(First { outcome: verdict.outcome, error: answer.err() });
                 let service = this.shared.services[this.journey.place()].service();
                 this.attempt.set(WhenReady::new(service, request));
@@ -85,15 +87,15 @@ where
 impl<S, Req, J, R> Projection<'_, S, Req, J, R>
 where
     S: Service<Req>,
-    J: Judge<S::Response>,
+    J: ClassifyResponse<S::Response>,
     R: Resend<Req>,
 {
     /// The request for the next place, after a failure that is worth one.
     fn next(&mut self, verdict: &Verdict) -> Option<Req> {
         self.journey.next()?;
-        let asked = self.judge.asked();
-        let is_late = || asked.deadline.is_some_and(|deadline| TokioClock.now() >= deadline);
-        let may_go_on = is_harmless(asked, verdict) && !is_late();
+        let info = self.judge.info();
+        let is_late = || info.deadline.is_some_and(|deadline| TokioClock.now() >= deadline);
+        let may_go_on = is_harmless(info, verdict) && !is_late();
         match self.template.take().filter(|_| may_go_on) {
             Some(request) => {
                 *self.template = self.shared.resend.copy(&request);

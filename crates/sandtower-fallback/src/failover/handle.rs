@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sandtower_core::{Asked, Clock, Verdict};
+use sandtower_core::{Clock, RequestInfo, Verdict};
 use sandtower_time::TokioClock;
 use serde::Serialize;
 
@@ -185,11 +185,11 @@ impl Journey {
     }
 
     /// Goes on, after a failure here.
-    pub(super) fn go_on(&mut self, asked: &Asked, verdict: &Verdict) {
+    pub(super) fn go_on(&mut self, info: &RequestInfo, verdict: &Verdict) {
         let from = self.place();
         self.handle.failed(from);
         self.step += 1;
-        let (operation, outcome) = (asked.operation.name(), verdict.outcome.label());
+        let (operation, outcome) = (info.operation.name(), verdict.outcome.label());
         let (from, to) = (self.handle.place(from), self.handle.place(self.place()));
         tracing::info!(target: TARGET, operation, outcome, from, to, "trying another place");
     }

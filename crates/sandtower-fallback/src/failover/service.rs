@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use sandtower_core::{BoxError, ByResult, Classify, CloneRequest, Judge, Resend};
+use sandtower_core::{BoxError, ByResult, Classify, ClassifyResponse, CloneRequest, Resend};
 use tower_service::Service;
 
 use super::config::{FailoverConfig, FailoverConfigError};
@@ -27,7 +27,7 @@ use crate::alternative::Spare;
 ///
 /// ```
 /// use sandtower_fallback::{Failover, FailoverConfig};
-/// use sandtower_core::{Asked, ByResult, Replay};
+/// use sandtower_core::{RequestInfo, ByResult, Replay};
 /// use tower::{Service, ServiceExt, service_fn, util::BoxCloneService};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -36,7 +36,7 @@ use crate::alternative::Spare;
 /// let east = BoxCloneService::new(service_fn(|_: ()| async { Ok("from the east") }));
 ///
 /// let mut regions = Failover::new(FailoverConfig::new("regions"), [("west", west), ("east", east)])?
-///     .classify(ByResult::new(Asked::default().replay(Replay::Safe)));
+///     .classify(ByResult::new(RequestInfo::default().replay(Replay::Safe)));
 /// assert_eq!(regions.ready().await?.call(()).await?, "from the east");
 /// assert_eq!(regions.handle().current(), "east");
 /// # Ok(())
@@ -109,19 +109,19 @@ where
     S: Service<Req> + Clone,
     S::Error: Into<BoxError>,
     C: Classify<Req>,
-    C::Judge: Judge<S::Response>,
+    C::Classifier: ClassifyResponse<S::Response>,
     R: Resend<Req>,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = FailoverFuture<S, Req, C::Judge, R>;
+    type Future = FailoverFuture<S, Req, C::Classifier, R>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let judge = self.classify.ask(&request);
+        let judge = self.classify.classify(&request);
         FailoverFuture::new(&mut self.first, request, judge, Arc::clone(&self.shared))
     }
 }

@@ -25,7 +25,7 @@ pub struct MonitorConfig {
 }
 
 impl MonitorConfig {
-    /// Looks every 10 s. The `name` is for refusals and logs: whose health this is.
+    /// Looks every 10 s. The `name` is for rejections and logs: whose health this is.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, Changed, Clock, Gate, Reason, Refusal, Settlement, Take, Tick, Verdict, Watchers,
+    Clock, Completion, Gate, Reason, Rejection, RequestInfo, Subscriber, Subscribers, Take, Tick,
+    Verdict,
 };
 use sandtower_time::TokioClock;
 use serde::{Serialize, Serializer};
@@ -22,7 +23,7 @@ pub use config::{MonitorConfig, MonitorConfigError};
 pub use engine::Health;
 
 /// Probes a service in the background, and knows how it is: a handle, cheap to clone, and a
-/// [`Gate`] that refuses while the service is down. All clones are one.
+/// [`Gate`] that rejects while the service is down. All clones are one.
 ///
 /// Each monitor is a task of its own, and each of its probes is another: a slow target delays no
 /// other, and a probe that panics has failed. Probes stop when the last handle is gone.
@@ -91,7 +92,7 @@ impl Drop for Running {
 struct State {
     config: MonitorConfig,
     seen: Mutex<Seen>,
-    watchers: Watchers,
+    watchers: Subscribers,
 }
 
 #[derive(Debug)]
@@ -169,7 +170,7 @@ impl Monitor {
         let seen =
             Seen { engine, task: 0, probing: false, probes: 0, failures: 0, last_error, next };
         let state =
-            Arc::new(State { config, seen: Mutex::new(seen), watchers: Watchers::default() });
+            Arc::new(State { config, seen: Mutex::new(seen), watchers: Subscribers::default() });
         Ok(Self { handle: Arc::new(Running { state, task: Mutex::new(None) }) })
     }
 
@@ -275,41 +276,41 @@ impl State {
         self.watchers.notify();
     }
 
-    fn refusal(&self) -> Option<(Tick, Refusal)> {
+    fn rejection(&self) -> Option<(Tick, Rejection)> {
         let seen = self.lock();
         if seen.engine.health != Health::Down {
             return None;
         }
         let name = Arc::clone(&self.config.name);
-        Some((seen.next, Refusal::new("health check", name, Reason::Unhealthy)))
+        Some((seen.next, Rejection::new("health check", name, Reason::Unhealthy)))
     }
 }
 
 impl Gate for Monitor {
     type Token = ();
 
-    fn take(&self, _asked: &Asked, now: Tick) -> Take<()> {
-        match self.state().refusal() {
+    fn take(&self, _asked: &RequestInfo, now: Tick) -> Take<()> {
+        match self.state().rejection() {
             None => Take::Open(()),
-            Some((next, refusal)) => Take::Refuse(come_back(refusal, next, now)),
+            Some((next, rejection)) => Take::Reject(come_back(rejection, next, now)),
         }
     }
 
-    fn give_back(&self, _asked: &Asked, (): ()) {}
+    fn give_back(&self, _asked: &RequestInfo, (): ()) {}
 
-    fn settle(&self, _asked: &Asked, (): (), _settlement: &Settlement) {}
+    fn settle(&self, _asked: &RequestInfo, (): (), _settlement: &Completion) {}
 
-    fn peek(&self, clock: &impl Clock) -> Option<Refusal> {
-        let (next, refusal) = self.state().refusal()?;
-        Some(come_back(refusal, next, clock.now()))
+    fn peek(&self, clock: &impl Clock) -> Option<Rejection> {
+        let (next, rejection) = self.state().rejection()?;
+        Some(come_back(rejection, next, clock.now()))
     }
 
-    fn watch(&self, changed: Weak<dyn Changed>) {
+    fn watch(&self, changed: Weak<dyn Subscriber>) {
         self.state().watchers.add(changed);
     }
 }
 
 /// Nothing changes before the next probe; when one under way ends, nobody knows.
-fn come_back(refusal: Refusal, next: Tick, now: Tick) -> Refusal {
-    if next > now { refusal.come_back_in(next.since(now)) } else { refusal }
+fn come_back(rejection: Rejection, next: Tick, now: Tick) -> Rejection {
+    if next > now { rejection.come_back_in(next.since(now)) } else { rejection }
 }

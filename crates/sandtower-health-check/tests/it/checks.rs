@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, BoxError, Clock, Effect, Operation, Outcome, Verdict, classify_fn, find,
+    BoxError, Clock, Effect, Operation, Outcome, RequestInfo, Verdict, classify_fn, find,
     verdict_of_error,
 };
 use sandtower_health_check::{Config, Finding, HealthCheckLayer, OnFailure, Unhealthy, check_fn};
@@ -67,7 +67,7 @@ async fn one_probe_that_fails_proves_nothing() {
 #[tokio::test(start_paused = true)]
 async fn the_original_warns_and_passes_on() {
     let (mock, mock_handle) = sandboxes(|_| Answer::err("dead"));
-    let layer = HealthCheckLayer::original(by_request());
+    let layer = HealthCheckLayer::classic(by_request());
     let sandbox = layer.layer(BoxCloneService::new(mock)).oneshot(CREATE).await;
     assert!(sandbox.is_ok());
     let counts = layer.handle().counts();
@@ -123,7 +123,7 @@ async fn probes_make_an_instance_of_their_own_ready_after_all_below_is_released(
 async fn errors_and_answers_that_are_no_success_are_not_checked() {
     let (mock, mock_handle) = Mock::in_turn([Answer::err("busy"), Answer::ok(503)]);
     let classify = classify_fn(
-        |_: &u64| Asked::default(),
+        |_: &u64| RequestInfo::default(),
         |result: Result<&u64, &BoxError>| match result {
             Ok(503) => Verdict::transient(Effect::None),
             Ok(_) => Verdict::success(),
@@ -142,7 +142,7 @@ async fn errors_and_answers_that_are_no_success_are_not_checked() {
 #[test]
 fn an_operation_that_hands_out_nothing_costs_no_allocation_and_no_clone() {
     let classify = classify_fn(
-        |request: &u64| Asked::new(Operation::new(u8::from(*request != CREATE), "any")),
+        |request: &u64| RequestInfo::new(Operation::new(u8::from(*request != CREATE), "any")),
         |_: Result<&u64, &BoxError>| Verdict::success(),
     );
     let (counted, clones) = Counted::new();

@@ -11,7 +11,7 @@ fn it_keeps_the_tower_contract_when_there_is_nothing_to_check() {
             |_: Mock<u64, u64>, _: &u64| None::<std::future::Ready<Verdict>>,
             |_: Mock<u64, u64>, _| std::future::ready(()),
         );
-        HealthCheckLayer::original(never.only(&[])).layer(inner)
+        HealthCheckLayer::classic(never.only(&[])).layer(inner)
     })
     .run();
 }
@@ -32,7 +32,7 @@ fn it_keeps_the_tower_contract_when_each_answer_passes() {
 fn it_keeps_the_tower_contract_when_probes_go_through_the_service_below() {
     Contract::of(|inner| {
         let asks = check_fn(
-            |inner: Mock<u64, u64>, answer: &u64| Some(ask(inner, *answer)),
+            |inner: Mock<u64, u64>, answer: &u64| Some(classify(inner, *answer)),
             |_: Mock<u64, u64>, _| std::future::ready(()),
         );
         HealthCheckLayer::new(asks, Config::new("any")).unwrap().layer(inner)
@@ -40,7 +40,10 @@ fn it_keeps_the_tower_contract_when_probes_go_through_the_service_below() {
     .run();
 }
 
-async fn ask(inner: impl Service<u64, Response = u64, Error = BoxError>, answer: u64) -> Verdict {
+async fn classify(
+    inner: impl Service<u64, Response = u64, Error = BoxError>,
+    answer: u64,
+) -> Verdict {
     match inner.oneshot(answer).await {
         Ok(_) => Verdict::success(),
         Err(_) => Verdict::unknown(),

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, BoxError, ByResult, Changed, Clock, Effect, Gate, GatedLayer, Reason, Refusal, Seed,
-    Take, Tick, Verdict, find,
+    BoxError, ByResult, Clock, Effect, Gate, GatedLayer, Reason, Rejection, RequestInfo, Seed,
+    Subscriber, Take, Tick, Verdict, find,
 };
 use sandtower_health_check::{Finding, Health, Monitor, MonitorConfig, MonitorConfigError};
 use sandtower_testkit::{Contract, Mock};
@@ -83,7 +83,7 @@ async fn museum_25_one_slow_target_stalls_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn museum_25_nonsense_is_refused_when_it_is_made() {
+async fn museum_25_nonsense_is_rejected_when_it_is_made() {
     let start = |config| {
         Monitor::start(config, || std::future::ready(Verdict::success())).map(drop).unwrap_err()
     };
@@ -123,10 +123,10 @@ async fn probes_stop_when_the_last_handle_goes_even_one_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn before_it_begins_and_once_it_is_stopped_it_knows_of_nothing_and_refuses_nothing() {
+async fn before_it_begins_and_once_it_is_stopped_it_knows_of_nothing_and_rejects_nothing() {
     let monitor = Monitor::new(config().fall(1)).unwrap();
     let knows_nothing = || {
-        assert!(matches!(monitor.take(&Asked::default(), Tick::ZERO), Take::Open(())));
+        assert!(matches!(monitor.take(&RequestInfo::default(), Tick::ZERO), Take::Open(())));
         let snapshot = monitor.snapshot();
         assert_eq!((snapshot.probing, snapshot.health), (false, Health::Healthy));
         snapshot.probes
@@ -174,7 +174,7 @@ async fn jitter_keeps_probes_of_many_apart_and_within_its_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_a_gate_it_refuses_while_the_service_is_down_and_says_when_to_come_back() {
+async fn as_a_gate_it_rejects_while_the_service_is_down_and_says_when_to_come_back() {
     let (monitor, says, _) = monitored(config().fall(1).rise(1));
     let layer = GatedLayer::new(monitor.clone(), ByResult::default(), TokioClock);
     let (mock, handle) = Mock::<u64, u64>::always(7);
@@ -183,9 +183,9 @@ async fn as_a_gate_it_refuses_while_the_service_is_down_and_says_when_to_come_ba
     *says.lock().unwrap() = Verdict::unknown();
     tokio::time::sleep(SECOND * 12).await;
     let error: BoxError = service.clone().oneshot(1).await.unwrap_err();
-    let refusal = find::<Refusal>(&*error).unwrap();
-    assert_eq!(refusal.reason(), Reason::Unhealthy);
-    assert_eq!(refusal.retry_after(), Some(SECOND * 8));
+    let rejection = find::<Rejection>(&*error).unwrap();
+    assert_eq!(rejection.reason(), Reason::Unhealthy);
+    assert_eq!(rejection.retry_after(), Some(SECOND * 8));
     assert_eq!(handle.counts().calls, 1);
     *says.lock().unwrap() = Verdict::success();
     tokio::time::sleep(SECOND * 10).await;
@@ -196,7 +196,7 @@ async fn as_a_gate_it_refuses_while_the_service_is_down_and_says_when_to_come_ba
 async fn who_waits_is_told_when_the_state_changes() {
     #[derive(Default)]
     struct Told(AtomicU64);
-    impl Changed for Told {
+    impl Subscriber for Told {
         fn changed(&self) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
@@ -207,7 +207,7 @@ async fn who_waits_is_told_when_the_state_changes() {
     monitor.watch(weak);
     *says.lock().unwrap() = Verdict::unknown();
     tokio::time::sleep(SECOND * 25).await;
-    assert!(matches!(monitor.take(&Asked::default(), Tick::ZERO), Take::Refuse(_)));
+    assert!(matches!(monitor.take(&RequestInfo::default(), Tick::ZERO), Take::Reject(_)));
     *says.lock().unwrap() = Verdict::success();
     tokio::time::sleep(SECOND * 25).await;
     assert_eq!(told.0.load(Ordering::Relaxed), 2);

@@ -14,7 +14,7 @@ const BARS: f64 = 50.0;
 pub(super) const LEGEND: [Entry; 4] = [
     Entry { label: "offered", swatch: Swatch::Line("offered") },
     Entry { label: "succeeded", swatch: Swatch::Fill("succeeded") },
-    Entry { label: "refused", swatch: Swatch::Fill("refused") },
+    Entry { label: "rejected", swatch: Swatch::Fill("rejected") },
     Entry { label: "failed", swatch: Swatch::Fill("failed") },
 ];
 
@@ -88,7 +88,7 @@ fn bar(svg: &mut Svg, frame: &Frame<'_>, slice: &Slice, rate: impl Fn(u64) -> f6
     // A gap between bars, as long as they are wide enough for it.
     let gap = ((right - left) * 0.2).min(1.0);
     let mut below = 0_u64;
-    let stack = [("succeeded", row.succeeded), ("refused", row.refused), ("failed", row.failed)];
+    let stack = [("succeeded", row.succeeded), ("rejected", row.rejected), ("failed", row.failed)];
     for (class, count) in stack.into_iter().filter(|(_, count)| *count > 0) {
         let (bottom, top) = (frame.y(rate(below)), frame.y(rate(below.saturating_add(count))));
         svg.rect(&format!("mark {class}"), [left, top], [right - left - gap, bottom - top]);
@@ -99,12 +99,12 @@ fn bar(svg: &mut Svg, frame: &Frame<'_>, slice: &Slice, rate: impl Fn(u64) -> f6
 fn told(slice: &Slice) -> String {
     let row = &slice.row;
     format!(
-        "{} to {}: {} offered, {} succeeded, {} refused, {} failed",
+        "{} to {}: {} offered, {} succeeded, {} rejected, {} failed",
         duration(row.t_s * 1e3),
         duration(slice.end_s * 1e3),
         row.offered,
         row.succeeded,
-        row.refused,
+        row.rejected,
         row.failed,
     )
 }
@@ -113,10 +113,10 @@ fn described(slices: &[Slice]) -> String {
     let sum =
         |count: fn(&Slice) -> u64| slices.iter().map(|slice| count(slice) as f64).sum::<f64>();
     format!(
-        "{} offered; {} succeeded, {} were refused, {} failed.",
+        "{} offered; {} succeeded, {} were rejected, {} failed.",
         counted(sum(|slice| slice.row.offered), "call was", "calls were"),
         number(sum(|slice| slice.row.succeeded)),
-        number(sum(|slice| slice.row.refused)),
+        number(sum(|slice| slice.row.rejected)),
         number(sum(|slice| slice.row.failed)),
     )
 }
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_bar_is_a_stack_as_high_as_all_that_ended() {
         let series =
-            vec![Row { offered: 8, succeeded: 4, refused: 2, failed: 2, ..Row::default() }];
+            vec![Row { offered: 8, succeeded: 4, rejected: 2, failed: 2, ..Row::default() }];
         let policy = PolicyReport { series, ..PolicyReport::default() };
         let time = Scale::time(1.0);
         let rates = rates([&policy].into_iter(), &time);
@@ -138,7 +138,7 @@ mod tests {
         // From 24 to 178, 8 a second: a call is 19.25 high.
         for piece in [
             "succeeded\" x=\"46\" y=\"101\" width=\"305\" height=\"77\"",
-            "refused\" x=\"46\" y=\"62.5\" width=\"305\" height=\"38.5\"",
+            "rejected\" x=\"46\" y=\"62.5\" width=\"305\" height=\"38.5\"",
             "failed\" x=\"46\" y=\"24\" width=\"305\" height=\"38.5\"",
             "offered\" d=\"M46 24L352 24\"",
         ] {

@@ -88,9 +88,9 @@ const COLUMNS: [Column; 9] = [
         cell: |figures| of(figures.succeeded, figures.calls),
     },
     Column {
-        head: "refused",
+        head: "rejected",
         meaning: "calls to which we said no ourselves, clearly and soon",
-        cell: |figures| number(figures.refused),
+        cell: |figures| number(figures.rejected),
     },
     Column {
         head: "p50",

@@ -19,8 +19,8 @@ impl Slice {
 
     /// All that ended in it.
     pub(super) fn ended(&self) -> u64 {
-        let Row { succeeded, failed, refused, .. } = self.row;
-        succeeded.saturating_add(failed).saturating_add(refused)
+        let Row { succeeded, failed, rejected, .. } = self.row;
+        succeeded.saturating_add(failed).saturating_add(rejected)
     }
 }
 
@@ -70,7 +70,7 @@ fn merged(rows: &[(&Row, f64)]) -> Slice {
         offered: sum(|row| row.offered),
         succeeded: sum(|row| row.succeeded),
         failed: sum(|row| row.failed),
-        refused: sum(|row| row.refused),
+        rejected: sum(|row| row.rejected),
         p50_ms: medians.get(medians.len() / 2).copied(),
         p99_ms: highest(|row| row.p99_ms),
         max_ms: highest(|row| row.max_ms),

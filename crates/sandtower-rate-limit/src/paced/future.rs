@@ -4,7 +4,8 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use sandtower_core::{
-    Asked, Asks, BoxError, Clock, Guard, Judge, Place, Refusal, Tick, WhenReady, judge,
+    BoxError, ClassifyResponse, Clock, Guard, HasInfo, Place, Rejection, RequestInfo, Tick,
+    WhenReady, judge,
 };
 use sandtower_time::{Sleep, TokioClock};
 use tower_service::Service;
@@ -18,7 +19,7 @@ pin_project! {
     /// Dropped while it waits, it leaves the line and nothing behind; dropped later, the limit hears
     /// that the attempt was cancelled.
     #[must_use = "futures do nothing unless polled"]
-    pub struct PaceFuture<S, Req, J: Asks>
+    pub struct PaceFuture<S, Req, J: HasInfo>
     where
         S: Service<Req>,
     {
@@ -29,8 +30,8 @@ pin_project! {
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, Req, J: Asks, F> {
-        Refused { error: Option<BoxError> },
+    enum State<S, Req, J: HasInfo, F> {
+        Rejected { error: Option<BoxError> },
         // What is sent, by whom, and who judges the answer.
         Waiting { ticket: Ticket, call: Option<(S, Req, J)>, #[pin] deadline: Sleep },
         Admitted { guard: Guard<Pacer, TokioClock, J>, #[pin] call: F },
@@ -40,7 +41,7 @@ pin_project! {
 /// A place in line. Dropped, it is left.
 struct Ticket {
     pacer: Pacer,
-    asked: Asked,
+    info: RequestInfo,
     arrived: Tick,
     /// `None` until the future is first polled: a call that nobody polls must not hold a line up.
     place: Option<Place>,
@@ -49,20 +50,20 @@ struct Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
-            self.pacer.leave(self.asked.operation, place);
+            self.pacer.leave(self.info.operation, place);
         }
     }
 }
 
-impl<S: Service<Req>, Req, J: Asks> PaceFuture<S, Req, J> {
-    pub(crate) fn refused(refusal: Refusal) -> Self {
-        Self { state: State::Refused { error: Some(refusal.into()) } }
+impl<S: Service<Req>, Req, J: HasInfo> PaceFuture<S, Req, J> {
+    pub(crate) fn rejected(rejection: Rejection) -> Self {
+        Self { state: State::Rejected { error: Some(rejection.into()) } }
     }
 
     pub(crate) fn waiting(pacer: Pacer, now: Tick, call: (S, Req, J)) -> Self {
-        let asked = *call.2.asked();
-        let arrived = asked.arrived.unwrap_or(now);
-        let ticket = Ticket { pacer, asked, arrived, place: None };
+        let info = *call.2.info();
+        let arrived = info.arrived.unwrap_or(now);
+        let ticket = Ticket { pacer, info, arrived, place: None };
         let deadline = Sleep::until(Tick::MAX);
         Self { state: State::Waiting { ticket, call: Some(call), deadline } }
     }
@@ -76,7 +77,7 @@ impl<S, Req, J> Future for PaceFuture<S, Req, J>
 where
     S: Service<Req>,
     S::Error: Into<BoxError>,
-    J: Judge<S::Response>,
+    J: ClassifyResponse<S::Response>,
 {
     type Output = Result<S::Response, BoxError>;
 
@@ -84,18 +85,20 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Refused { error } => {
+                StateProj::Rejected { error } => {
                     return error.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error)));
                 }
                 StateProj::Waiting { ticket, call, mut deadline } => {
-                    let Ticket { pacer, asked, arrived, place } = ticket;
-                    match pacer.look(asked, *arrived, place, cx.waker(), TokioClock.now()) {
+                    let Ticket { pacer, info, arrived, place } = ticket;
+                    match pacer.look(info, *arrived, place, cx.waker(), TokioClock.now()) {
                         Turn::Wait(until) => {
                             deadline.as_mut().reset(until);
                             ready!(deadline.poll(cx));
                             continue;
                         }
-                        Turn::Refused(refusal) => State::Refused { error: Some(refusal.into()) },
+                        Turn::Rejected(rejection) => {
+                            State::Rejected { error: Some(rejection.into()) }
+                        }
                         Turn::Admitted(token) => {
                             let Some((inner, request, judge)) = call.take() else {
                                 return Poll::Pending;
@@ -124,10 +127,10 @@ where
     }
 }
 
-impl<S: Service<Req>, Req, J: Asks> std::fmt::Debug for PaceFuture<S, Req, J> {
+impl<S: Service<Req>, Req, J: HasInfo> std::fmt::Debug for PaceFuture<S, Req, J> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = match &self.state {
-            State::Refused { .. } => "refused",
+            State::Rejected { .. } => "rejected",
             State::Waiting { .. } => "waiting",
             State::Admitted { .. } => "admitted",
         };

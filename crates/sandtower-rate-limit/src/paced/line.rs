@@ -3,7 +3,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use sandtower_core::{Asked, Place, Tick, WaitList};
+use sandtower_core::{Place, RequestInfo, Tick, WaitList};
 
 /// From when on a line that is never empty stands, and the newest are served first: what waits
 /// longest has the least use of it.
@@ -20,7 +20,7 @@ pub(crate) struct Line {
 /// Someone in a line.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    pub(crate) asked: Asked,
+    pub(crate) info: RequestInfo,
     pub(crate) arrived: Tick,
     pub(crate) waker: Waker,
 }
@@ -85,7 +85,7 @@ mod tests {
 
     fn join(line: &mut Line, millis: u64) -> Place {
         let waker = Waker::noop().clone();
-        let waiter = Waiter { asked: Asked::default(), arrived: at(millis), waker };
+        let waiter = Waiter { info: RequestInfo::default(), arrived: at(millis), waker };
         line.join(waiter, at(millis))
     }
 

@@ -1,4 +1,4 @@
-//! Waiting for a rate limit instead of being refused by it.
+//! Waiting for a rate limit instead of being rejected by it.
 
 mod future;
 mod line;
@@ -8,7 +8,9 @@ mod timer;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use sandtower_core::{Asks, BoxError, ByResult, Classify, Clock, Guard, Judge, WhenReady};
+use sandtower_core::{
+    BoxError, ByResult, Classify, ClassifyResponse, Clock, Guard, HasInfo, WhenReady,
+};
 use sandtower_time::TokioClock;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -19,10 +21,10 @@ pub use future::PaceFuture;
 pub use pacer::{LineStats, Pacer};
 
 /// Makes callers wait until their attempts are predicted to pass a [`RateLimit`], instead of
-/// refusing them.
+/// rejecting them.
 ///
 /// The wait is in the future of the call, within its deadline: a deadline that cannot be met is
-/// refused at once, and while it waits a caller holds nothing below. The oldest in line goes first
+/// rejected at once, and while it waits a caller holds nothing below. The oldest in line goes first
 /// until the line has stood for a second, and from then on the newest. Nobody passes those whose
 /// turn it is, and nobody is woken who is not next. What is known of the limit is both what the
 /// [config](crate::Config) says, whatever its [`Mode`](crate::Mode), and what the server's answers
@@ -58,7 +60,7 @@ impl PaceLayer {
 }
 
 impl<C> PaceLayer<C> {
-    /// How many callers of an operation may wait. When the line is full, newcomers are refused, or
+    /// How many callers of an operation may wait. When the line is full, newcomers are rejected, or
     /// take the place of the oldest once the newest go first. 0: nobody waits. Say it before services
     /// are made: they would have lines of their own.
     #[must_use]
@@ -110,20 +112,20 @@ where
     S: Service<Req> + Clone,
     S::Error: Into<BoxError>,
     C: Classify<Req>,
-    C::Judge: Judge<S::Response>,
+    C::Classifier: ClassifyResponse<S::Response>,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = PaceFuture<S, Req, C::Judge>;
+    type Future = PaceFuture<S, Req, C::Classifier>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let judge = self.classify.ask(&request);
+        let judge = self.classify.classify(&request);
         let now = TokioClock.begin();
-        match self.pacer.enter(judge.asked(), now) {
+        match self.pacer.enter(judge.info(), now) {
             Some(Ok(token)) => {
                 let mut guard = Guard::new(self.pacer.clone(), TokioClock, judge, token);
                 let inner = &mut self.inner;
@@ -133,7 +135,7 @@ where
                 }
                 PaceFuture::admitted(guard, call)
             }
-            Some(Err(refusal)) => PaceFuture::refused(refusal),
+            Some(Err(rejection)) => PaceFuture::rejected(rejection),
             None => {
                 let call = (self.inner.clone(), request, judge);
                 PaceFuture::waiting(self.pacer.clone(), now, call)

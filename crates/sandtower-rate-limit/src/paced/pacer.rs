@@ -5,7 +5,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, Changed, Clock, Gate, Operation, Place, Reason, Refusal, Settlement, Take, Tick, Verdict,
+    Clock, Completion, Gate, Operation, Place, Reason, Rejection, RequestInfo, Subscriber, Take,
+    Tick, Verdict,
 };
 use sandtower_time::TokioClock;
 use serde::Serialize;
@@ -50,10 +51,10 @@ pub struct LineStats {
     pub admitted: u64,
     /// Of those, the ones that had to wait.
     pub admitted_after_wait: u64,
-    /// Refused since the line was full.
-    pub refused_full: u64,
-    /// Refused since their deadline came, or would have come, before their turn.
-    pub refused_late: u64,
+    /// Rejected since the line was full.
+    pub rejected_full: u64,
+    /// Rejected since their deadline came, or would have come, before their turn.
+    pub rejected_late: u64,
     /// Left the line of their own will: their futures were dropped.
     pub left: u64,
 }
@@ -61,7 +62,7 @@ pub struct LineStats {
 /// What a look at the line says.
 pub(crate) enum Turn {
     Admitted(Token),
-    Refused(Refusal),
+    Rejected(Rejection),
     /// Look again when woken, or at this deadline.
     Wait(Tick),
 }
@@ -117,16 +118,16 @@ impl Pacer {
         self.shared.longest_wait
     }
 
-    /// Lets a newcomer through or refuses it at once; `None`: it has to stand in line.
-    pub(crate) fn enter(&self, asked: &Asked, now: Tick) -> Option<Result<Token, Refusal>> {
-        let arrived = asked.arrived.unwrap_or(now);
-        let deadline = self.deadline(asked, arrived);
-        let mut lane = self.shared.lane(asked.operation);
+    /// Lets a newcomer through or rejects it at once; `None`: it has to stand in line.
+    pub(crate) fn enter(&self, info: &RequestInfo, now: Tick) -> Option<Result<Token, Rejection>> {
+        let arrived = info.arrived.unwrap_or(now);
+        let deadline = self.deadline(info, arrived);
+        let mut lane = self.shared.lane(info.operation);
         if now >= deadline {
-            return Some(Err(lane.late(self, asked, now.since(arrived))));
+            return Some(Err(lane.late(self, info, now.since(arrived))));
         }
         if lane.line.would_be_next(arrived, now) {
-            match self.shared.limit.take_as(Asker::Line { arrived: now }, asked, now) {
+            match self.shared.limit.take_as(Asker::Line { arrived: now }, info, now) {
                 Take::Open(token) => {
                     lane.counts.admitted += 1;
                     let then = lane.arm(&self.shared.limit, now);
@@ -135,18 +136,18 @@ impl Pacer {
                     return Some(Ok(token));
                 }
                 Take::NotBefore(at, _) if at > deadline => {
-                    return Some(Err(lane.late(self, asked, now.since(arrived))));
+                    return Some(Err(lane.late(self, info, now.since(arrived))));
                 }
-                Take::NotBefore(_, refusal) if self.shared.queue == 0 => {
-                    lane.counts.refused_full += 1;
-                    return Some(Err(refusal));
+                Take::NotBefore(_, rejection) if self.shared.queue == 0 => {
+                    lane.counts.rejected_full += 1;
+                    return Some(Err(rejection));
                 }
-                Take::Refuse(refusal) => return Some(Err(refusal)),
+                Take::Reject(rejection) => return Some(Err(rejection)),
                 Take::NotBefore(..) => {}
             }
         }
         if lane.line.len() >= self.shared.queue && !lane.line.stands(now) {
-            return Some(Err(lane.full(self, asked)));
+            return Some(Err(lane.full(self, info)));
         }
         None
     }
@@ -154,26 +155,26 @@ impl Pacer {
     /// Looks whether it is the turn of who stands at `place`, or stands in line there first.
     pub(crate) fn look(
         &self,
-        asked: &Asked,
+        info: &RequestInfo,
         arrived: Tick,
         place: &mut Option<Place>,
         waker: &Waker,
         now: Tick,
     ) -> Turn {
-        let deadline = self.deadline(asked, arrived);
-        let mut lane = self.shared.lane(asked.operation);
+        let deadline = self.deadline(info, arrived);
+        let mut lane = self.shared.lane(info.operation);
         let mut sent_away = None;
         let here = match *place {
             Some(here) => here,
             None => {
                 if lane.line.len() >= self.shared.queue {
                     if !lane.line.stands(now) {
-                        return Turn::Refused(lane.full(self, asked));
+                        return Turn::Rejected(lane.full(self, info));
                     }
                     // The newest are served first: the oldest makes room, and finds its place void.
                     sent_away = lane.line.oldest().and_then(|oldest| lane.line.leave(oldest));
                 }
-                let waiter = Waiter { asked: *asked, arrived, waker: waker.clone() };
+                let waiter = Waiter { info: *info, arrived, waker: waker.clone() };
                 *place.insert(lane.line.join(waiter, now))
             }
         };
@@ -181,10 +182,10 @@ impl Pacer {
             Some(waiter) => waiter.waker.clone_from(waker),
             None => {
                 *place = None;
-                return Turn::Refused(lane.full(self, asked));
+                return Turn::Rejected(lane.full(self, info));
             }
         }
-        let turn = self.decide(&mut lane, asked, arrived, here, now, deadline);
+        let turn = self.decide(&mut lane, info, arrived, here, now, deadline);
         if !matches!(turn, Turn::Wait(_)) {
             *place = None;
             lane.line.leave(here);
@@ -201,28 +202,28 @@ impl Pacer {
     fn decide(
         &self,
         lane: &mut Lane,
-        asked: &Asked,
+        info: &RequestInfo,
         arrived: Tick,
         here: Place,
         now: Tick,
         deadline: Tick,
     ) -> Turn {
         if now >= deadline {
-            return Turn::Refused(lane.late(self, asked, now.since(arrived)));
+            return Turn::Rejected(lane.late(self, info, now.since(arrived)));
         }
         if lane.line.next(now) != Some(here) {
             return Turn::Wait(deadline);
         }
         let asker = lane.asker(arrived, now);
-        match self.shared.limit.take_as(asker, asked, now) {
+        match self.shared.limit.take_as(asker, info, now) {
             Take::Open(token) => {
                 lane.counts.admitted += 1;
                 lane.counts.admitted_after_wait += 1;
                 Turn::Admitted(token)
             }
-            Take::Refuse(refusal) => Turn::Refused(refusal),
+            Take::Reject(rejection) => Turn::Rejected(rejection),
             Take::NotBefore(at, _) if at > deadline => {
-                Turn::Refused(lane.late(self, asked, now.since(arrived)))
+                Turn::Rejected(lane.late(self, info, now.since(arrived)))
             }
             Take::NotBefore(..) => Turn::Wait(deadline),
         }
@@ -238,13 +239,13 @@ impl Pacer {
         then.run();
     }
 
-    fn deadline(&self, asked: &Asked, arrived: Tick) -> Tick {
-        asked.deadline.unwrap_or(Tick::MAX).min(arrived + self.shared.longest_wait)
+    fn deadline(&self, info: &RequestInfo, arrived: Tick) -> Tick {
+        info.deadline.unwrap_or(Tick::MAX).min(arrived + self.shared.longest_wait)
     }
 
-    fn refusal(&self, asked: &Asked, reason: Reason) -> Refusal {
+    fn rejection(&self, info: &RequestInfo, reason: Reason) -> Rejection {
         let name = Arc::clone(&self.shared.limit.config().name);
-        Refusal::new("rate limit", name, reason).about(asked.operation)
+        Rejection::new("rate limit", name, reason).about(info.operation)
     }
 }
 
@@ -256,8 +257,8 @@ impl Lane {
             return Then::Nothing;
         };
         let Some(waiter) = self.line.get_mut(next) else { return Then::Nothing };
-        let (asked, arrived, waker) = (waiter.asked, waiter.arrived, waiter.waker.clone());
-        let at = limit.opens_for(self.asker(arrived, now), &asked, now);
+        let (info, arrived, waker) = (waiter.info, waiter.arrived, waiter.waker.clone());
+        let at = limit.opens_for(self.asker(arrived, now), &info, now);
         match &mut self.timer {
             Some(timer) => Then::Aim(timer.set(at), waker),
             // Only who is polled by a runtime can make a timer of it.
@@ -274,15 +275,15 @@ impl Lane {
         Asker::Line { arrived: if self.line.stands(now) { arrived } else { Tick::MAX } }
     }
 
-    fn late(&mut self, pacer: &Pacer, asked: &Asked, waited: Duration) -> Refusal {
-        self.counts.refused_late += 1;
-        pacer.refusal(asked, Reason::TooLate { waited })
+    fn late(&mut self, pacer: &Pacer, info: &RequestInfo, waited: Duration) -> Rejection {
+        self.counts.rejected_late += 1;
+        pacer.rejection(info, Reason::TooLate { waited })
     }
 
-    fn full(&mut self, pacer: &Pacer, asked: &Asked) -> Refusal {
-        self.counts.refused_full += 1;
+    fn full(&mut self, pacer: &Pacer, info: &RequestInfo) -> Rejection {
+        self.counts.rejected_full += 1;
         let waiting = u32::try_from(self.line.len()).unwrap_or(u32::MAX);
-        pacer.refusal(asked, Reason::QueueFull { waiting })
+        pacer.rejection(info, Reason::QueueFull { waiting })
     }
 }
 
@@ -307,7 +308,7 @@ fn lock(lane: &Mutex<Lane>) -> MutexGuard<'_, Lane> {
     lane.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Changed for Shared {
+impl Subscriber for Shared {
     fn changed(&self) {
         self.lanes.iter().filter_map(OnceLock::get).for_each(|lane| self.rearm(lane));
     }
@@ -317,26 +318,26 @@ impl Changed for Shared {
 impl Gate for Pacer {
     type Token = Token;
 
-    fn take(&self, asked: &Asked, now: Tick) -> Take<Token> {
-        self.shared.limit.take_as(Asker::Line { arrived: now }, asked, now)
+    fn take(&self, info: &RequestInfo, now: Tick) -> Take<Token> {
+        self.shared.limit.take_as(Asker::Line { arrived: now }, info, now)
     }
 
-    fn give_back(&self, asked: &Asked, token: Token) {
-        self.shared.limit.give_back(asked, token);
-        self.shared.lanes[asked.operation.index()].get().inspect(|lane| self.shared.rearm(lane));
+    fn give_back(&self, info: &RequestInfo, token: Token) {
+        self.shared.limit.give_back(info, token);
+        self.shared.lanes[info.operation.index()].get().inspect(|lane| self.shared.rearm(lane));
     }
 
-    fn settle(&self, asked: &Asked, token: Token, settlement: &Settlement) {
-        self.shared.limit.settle(asked, token, settlement);
-        self.shared.lanes[asked.operation.index()].get().inspect(|lane| self.shared.rearm(lane));
+    fn settle(&self, info: &RequestInfo, token: Token, settlement: &Completion) {
+        self.shared.limit.settle(info, token, settlement);
+        self.shared.lanes[info.operation.index()].get().inspect(|lane| self.shared.rearm(lane));
     }
 
     /// From what is settled so nothing was learned, and no timer changes.
-    fn settle_untimed(&self, asked: &Asked, token: Token, verdict: &Verdict) -> Option<Token> {
-        self.shared.limit.settle_untimed(asked, token, verdict)
+    fn settle_untimed(&self, info: &RequestInfo, token: Token, verdict: &Verdict) -> Option<Token> {
+        self.shared.limit.settle_untimed(info, token, verdict)
     }
 
-    fn watch(&self, changed: Weak<dyn Changed>) {
+    fn watch(&self, changed: Weak<dyn Subscriber>) {
         self.shared.limit.watch(changed);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandtower_core::{
-    Allowance, Asked, BoxError, Clock, Operation, Rng, Tick, Verdict, classify_fn,
+    Allowance, BoxError, Clock, Operation, RequestInfo, Rng, Tick, Verdict, classify_fn,
 };
 use sandtower_rate_limit::{Config, PaceLayer, RateLimit};
 use sandtower_time::TokioClock;
@@ -53,7 +53,7 @@ struct Server {
 }
 
 impl Server {
-    fn ask(&mut self, now: Tick) -> Verdict {
+    fn classify(&mut self, now: Tick) -> Verdict {
         self.sent += 1;
         let Limit { interval, burst } = self.limit;
         let depth = interval * burst;
@@ -89,9 +89,9 @@ impl Call {
         Self { arrived: TokioClock.now(), sent: Arc::default() }
     }
 
-    fn asked(&self) -> Asked {
+    fn info(&self) -> RequestInfo {
         let deadline = Some(self.arrived + PATIENCE);
-        Asked::new(CREATE).arrived(Some(self.arrived)).deadline(deadline)
+        RequestInfo::new(CREATE).arrived(Some(self.arrived)).deadline(deadline)
     }
 
     fn waited(&self) -> Duration {
@@ -114,16 +114,16 @@ async fn run(way: Way, limit: Limit, demand: f64, seed: u64) -> Seen {
     let start = TokioClock.now();
     let mut clients = Vec::new();
     for client in 0..CLIENTS {
-        let (asked, mut rng) = (Arc::clone(&server), Rng::with_seed(seed * 1_000 + client));
+        let (info, mut rng) = (Arc::clone(&server), Rng::with_seed(seed * 1_000 + client));
         let network = Arc::new(Mutex::new(Rng::with_seed(seed * 2_000 + client)));
         // There and back take 2 to 12 ms, the work in between 0.3 to 3 s: a throttled one has none.
         let service = service_fn(move |call: Call| {
             call.sent.store(TokioClock.now().as_nanos(), Ordering::Relaxed);
-            let (asked, network) = (Arc::clone(&asked), Arc::clone(&network));
+            let (info, network) = (Arc::clone(&info), Arc::clone(&network));
             async move {
                 let draw = |range| Duration::from_millis(network.lock().unwrap().u64(range));
                 tokio::time::sleep(draw(2..12)).await;
-                let verdict = asked.lock().unwrap().ask(TokioClock.now());
+                let verdict = info.lock().unwrap().classify(TokioClock.now());
                 let work = if verdict.is_success() { draw(300..3_000) } else { Duration::ZERO };
                 tokio::time::sleep(work + draw(2..12)).await;
                 Ok::<_, BoxError>(verdict)
@@ -131,7 +131,7 @@ async fn run(way: Way, limit: Limit, demand: f64, seed: u64) -> Seen {
         });
         let config = Config::new("E2B").seed(sandtower_core::Seed::fixed(seed * 3_000 + client));
         let layer = PaceLayer::new(RateLimit::new(config).unwrap()).classify(classify_fn(
-            |call: &Call| call.asked(),
+            |call: &Call| call.info(),
             |result: Result<&Verdict, &BoxError>| result.map_or(Verdict::unknown(), |said| *said),
         ));
         // Boxed: a closure's higher-ranked arguments are lost in a future that is spawned.
@@ -184,7 +184,7 @@ async fn run(way: Way, limit: Limit, demand: f64, seed: u64) -> Seen {
 async fn call(service: Client, way: Way, mut rng: Rng) -> Option<Duration> {
     let (call, mut backoff) = (Call::new(), 0.25);
     loop {
-        // Refused by a line: too late.
+        // Rejected by a line: too late.
         let verdict = service.clone().oneshot(call.clone()).await.ok()?;
         if verdict.is_success() {
             return Some(call.waited());

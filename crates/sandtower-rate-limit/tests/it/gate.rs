@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sandtower_core::{
-    Allowance, Asked, Changed, Gate, Operation, Reason, Refusal, Scope, Settlement, Take, Tick,
-    Verdict,
+    Allowance, Completion, Gate, Operation, Reason, Rejection, RequestInfo, Scope, Subscriber,
+    Take, Tick, Verdict,
 };
 use sandtower_rate_limit::{Config, Mode, Pace, RateLimit, Token};
 
@@ -30,23 +30,23 @@ fn enforced() -> Config {
     Config::new("E2B").mode(Mode::Enforce)
 }
 
-fn take(gate: &RateLimit, operation: Operation, now: Tick) -> Result<Token, (Tick, Refusal)> {
-    match gate.take(&Asked::new(operation), now) {
+fn take(gate: &RateLimit, operation: Operation, now: Tick) -> Result<Token, (Tick, Rejection)> {
+    match gate.take(&RequestInfo::new(operation), now) {
         Take::Open(token) => Ok(token),
-        Take::NotBefore(when, refusal) => Err((when, refusal)),
-        Take::Refuse(refusal) => panic!("a rate limit always says when: {refusal}"),
+        Take::NotBefore(when, rejection) => Err((when, rejection)),
+        Take::Reject(rejection) => panic!("a rate limit always says when: {rejection}"),
     }
 }
 
 /// Sends one at `now` that is answered `verdict` at once.
 fn send(gate: &RateLimit, operation: Operation, now: Tick, verdict: Verdict) {
     let token = take(gate, operation, now).unwrap();
-    gate.settle(&Asked::new(operation), token, &Settlement::new(verdict, now, now));
+    gate.settle(&RequestInfo::new(operation), token, &Completion::new(verdict, now, now));
 }
 
 #[test]
 fn the_original_counts_to_a_hundred_an_hour_and_lets_everything_through() {
-    let gate = RateLimit::original();
+    let gate = RateLimit::classic();
     for second in 0..150 {
         send(&gate, CREATE, at(second), Verdict::success());
     }
@@ -76,7 +76,7 @@ fn statistics_tell_operations_apart_and_forget_what_left_the_window() {
 
 #[test]
 fn a_snapshot_can_be_serialized() {
-    let gate = RateLimit::original();
+    let gate = RateLimit::classic();
     send(&gate, CREATE, at(1), Verdict::success());
     let json = serde_json::to_value(gate.stats_at(at(1))).unwrap();
     assert_eq!(json["total"], 1);
@@ -90,9 +90,9 @@ fn over_its_limit_it_says_why_and_when_and_keeps_its_word() {
     let gate = limit(enforced().limit(CREATE, 2));
     send(&gate, CREATE, at(0), Verdict::success());
     send(&gate, CREATE, at(100), Verdict::success());
-    let (when, refusal) = take(&gate, CREATE, at(200)).unwrap_err();
-    assert_eq!(refusal.reason(), Reason::OverLimit { count: 2, limit: 2 });
-    assert_eq!(refusal.retry_after(), Some(when.since(at(200))));
+    let (when, rejection) = take(&gate, CREATE, at(200)).unwrap_err();
+    assert_eq!(rejection.reason(), Reason::OverLimit { count: 2, limit: 2 });
+    assert_eq!(rejection.retry_after(), Some(when.since(at(200))));
     assert_eq!(gate.status_at(CREATE, at(200)).available_in, when.since(at(200)));
     assert!(take(&gate, CREATE, Tick::from_nanos(when.as_nanos() - 1)).is_err());
     assert!(take(&gate, CREATE, when).is_ok());
@@ -112,7 +112,7 @@ fn museum_21_a_token_that_was_never_sent_comes_back() {
     let gate = limit(enforced().limit(CREATE, 1).pace(CREATE, pace));
     for _ in 0..1000 {
         let token = take(&gate, CREATE, at(5)).unwrap();
-        gate.give_back(&Asked::new(CREATE), token);
+        gate.give_back(&RequestInfo::new(CREATE), token);
     }
     assert_eq!(gate.status_at(CREATE, at(5)).count, 0);
     assert!(take(&gate, CREATE, at(5)).is_ok());
@@ -138,7 +138,7 @@ fn museum_22_huge_limits_and_periods_neither_panic_nor_allocate_up_front() {
     let gate = limit(config);
     for now in [Tick::ZERO, at(1), Tick::MAX] {
         let token = take(&gate, CREATE, now).unwrap();
-        gate.give_back(&Asked::new(CREATE), token);
+        gate.give_back(&RequestInfo::new(CREATE), token);
         let status = gate.status_at(CREATE, now);
         assert_eq!(status.remaining, Some(u64::MAX));
     }
@@ -158,9 +158,9 @@ fn museum_24_no_traffic_makes_it_grow_beyond_256_operations() {
 fn a_pace_of_one_a_second_gives_each_caller_its_second() {
     let gate = limit(enforced().pace(CREATE, Pace::every(seconds(1))));
     send(&gate, CREATE, at(10), Verdict::success());
-    let (when, refusal) = take(&gate, CREATE, at(10)).unwrap_err();
+    let (when, rejection) = take(&gate, CREATE, at(10)).unwrap_err();
     assert_eq!(when, at(11));
-    assert_eq!(refusal.reason(), Reason::OverLimit { count: 1, limit: 1 });
+    assert_eq!(rejection.reason(), Reason::OverLimit { count: 1, limit: 1 });
     assert!(take(&gate, CREATE, at(11)).is_ok());
 }
 
@@ -200,9 +200,9 @@ fn observing_it_never_says_no_and_counts_how_often_it_would_have() {
 fn a_server_that_throttles_is_left_alone_in_that_operation_only() {
     let gate = limit(enforced());
     send(&gate, CREATE, at(0), Verdict::throttled().retry_after(seconds(3)));
-    let (when, refusal) = take(&gate, CREATE, at(1)).unwrap_err();
+    let (when, rejection) = take(&gate, CREATE, at(1)).unwrap_err();
     assert_eq!(when, at(4));
-    assert_eq!(refusal.retry_after(), Some(seconds(3)));
+    assert_eq!(rejection.retry_after(), Some(seconds(3)));
     assert!(take(&gate, LIST, at(1)).is_ok());
     assert!(take(&gate, CREATE, at(4)).is_ok());
 }
@@ -215,10 +215,10 @@ fn a_used_up_allowance_on_a_success_holds_until_one_is_back() {
     }
     let allowance = Allowance::new(5, 0, seconds(10));
     send(&gate, CREATE, at(0), Verdict::success().allowance(allowance));
-    let (when, refusal) = take(&gate, CREATE, at(0)).unwrap_err();
+    let (when, rejection) = take(&gate, CREATE, at(0)).unwrap_err();
     // All of it takes more than 9 s: one takes at least 1.8 s, and at most a fourth of the 10.
     assert_eq!(when, at(0) + Duration::from_millis(2_500));
-    assert_eq!(refusal.reason(), Reason::OverLimit { count: 5, limit: 5 });
+    assert_eq!(rejection.reason(), Reason::OverLimit { count: 5, limit: 5 });
 }
 
 #[test]
@@ -235,9 +235,9 @@ fn an_attempt_from_before_a_reset_changes_nothing_after_it() {
     let throttled = take(&gate, CREATE, at(0)).unwrap();
     gate.reset(CREATE);
     send(&gate, CREATE, at(0), Verdict::success());
-    gate.give_back(&Asked::new(CREATE), never_sent);
+    gate.give_back(&RequestInfo::new(CREATE), never_sent);
     let verdict = Verdict::throttled().retry_after(seconds(30));
-    gate.settle(&Asked::new(CREATE), throttled, &Settlement::new(verdict, at(0), at(0)));
+    gate.settle(&RequestInfo::new(CREATE), throttled, &Completion::new(verdict, at(0), at(0)));
     let status = gate.status_at(CREATE, at(0));
     assert_eq!((status.count, status.remaining), (1, Some(1)));
     assert_eq!(status.available_in, Duration::ZERO);
@@ -247,7 +247,7 @@ fn an_attempt_from_before_a_reset_changes_nothing_after_it() {
 fn who_waits_is_told_when_an_operator_raises_the_limit_or_resets() {
     #[derive(Default)]
     struct Told(AtomicU32);
-    impl Changed for Told {
+    impl Subscriber for Told {
         fn changed(&self) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
@@ -279,10 +279,10 @@ fn what_was_learned_long_ago_is_forgotten() {
 #[test]
 fn scopes_of_one_operation_are_held_back_apart() {
     let gate = limit(enforced());
-    let asked = |id| Asked::new(CREATE).scope(Scope::new(id));
-    let Take::Open(token) = gate.take(&asked(1), at(0)) else { panic!("nothing is known yet") };
+    let info = |id| RequestInfo::new(CREATE).scope(Scope::new(id));
+    let Take::Open(token) = gate.take(&info(1), at(0)) else { panic!("nothing is known yet") };
     let verdict = Verdict::throttled().retry_after(seconds(9));
-    gate.settle(&asked(1), token, &Settlement::new(verdict, at(0), at(0)));
-    assert!(matches!(gate.take(&asked(1), at(1)), Take::NotBefore(..)));
-    assert!(matches!(gate.take(&asked(2), at(1)), Take::Open(_)));
+    gate.settle(&info(1), token, &Completion::new(verdict, at(0), at(0)));
+    assert!(matches!(gate.take(&info(1), at(1)), Take::NotBefore(..)));
+    assert!(matches!(gate.take(&info(2), at(1)), Take::Open(_)));
 }

@@ -3,7 +3,9 @@
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use sandtower_core::{Allowance, Asked, BoxError, Operation, Refusal, Verdict, classify_fn, find};
+use sandtower_core::{
+    Allowance, BoxError, Operation, Rejection, RequestInfo, Verdict, classify_fn, find,
+};
 use sandtower_rate_limit::{Config, Mode, Pace, PaceLayer, RateLimit, RateLimitLayer};
 use sandtower_testkit::{Answer, Contract, Mock, allocations};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -18,7 +20,7 @@ fn layer(config: Config) -> RateLimitLayer {
 
 #[test]
 fn it_keeps_the_tower_contract() {
-    Contract::of(|inner| RateLimitLayer::original().layer(inner)).run();
+    Contract::of(|inner| RateLimitLayer::classic().layer(inner)).run();
     let config = || enforced().limit_each(1_000).pace(Operation::CALL, pace());
     Contract::of(move |inner| layer(config()).layer(inner)).run();
 }
@@ -28,17 +30,17 @@ fn pace() -> Pace {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_much_is_refused_and_never_sent() {
+async fn what_is_too_much_is_rejected_and_never_sent() {
     let (mock, handle) = Mock::<u64, u64>::always(7);
     let mut service = layer(enforced().limit_each(1)).layer(mock);
     assert_eq!(service.ready().await.unwrap().call(1).await.unwrap(), 7);
     let error = service.ready().await.unwrap().call(1).await.unwrap_err();
-    let refusal = find::<Refusal>(&*error).unwrap();
+    let rejection = find::<Rejection>(&*error).unwrap();
     assert_eq!(
-        refusal.to_string(),
+        rejection.to_string(),
         "rate limit `E2B` is over its limit: 1 of 1 used; retry in 3657 s"
     );
-    tokio::time::advance(refusal.retry_after().unwrap()).await;
+    tokio::time::advance(rejection.retry_after().unwrap()).await;
     assert!(service.ready().await.unwrap().call(1).await.is_ok());
     assert_eq!(handle.counts().calls, 2);
 }
@@ -46,7 +48,7 @@ async fn what_is_too_much_is_refused_and_never_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_was_sent_and_dropped_counts() {
     let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
-    let layer = RateLimitLayer::original();
+    let layer = RateLimitLayer::classic();
     let mut service = layer.layer(mock);
     drop(service.ready().await.unwrap().call(1));
     assert_eq!(layer.handle().status(Operation::CALL).count, 1);
@@ -56,22 +58,22 @@ async fn a_call_that_was_sent_and_dropped_counts() {
 async fn what_answers_say_is_learned_through_the_classifier() {
     let (mock, _handle) = Mock::<u64, u64>::always(429);
     let classify = classify_fn(
-        |_: &u64| Asked::default(),
+        |_: &u64| RequestInfo::default(),
         |_: Result<&u64, &BoxError>| Verdict::throttled().retry_after(Duration::from_secs(3)),
     );
     let layer = layer(enforced()).classify(classify);
     let mut service = layer.layer(mock);
     assert!(service.ready().await.unwrap().call(1).await.is_ok());
     let error = service.ready().await.unwrap().call(1).await.unwrap_err();
-    let refusal = find::<Refusal>(&*error).unwrap();
-    assert_eq!(refusal.retry_after(), Some(Duration::from_secs(4)));
+    let rejection = find::<Rejection>(&*error).unwrap();
+    assert_eq!(rejection.retry_after(), Some(Duration::from_secs(4)));
 }
 
 #[test]
 fn a_call_whose_answer_teaches_allocates_nothing() {
     let told = Allowance::new(1_000_000, 999_999, Duration::from_secs(1));
     let classify = classify_fn(
-        |_: &u64| Asked::default(),
+        |_: &u64| RequestInfo::default(),
         move |_: Result<&u64, &BoxError>| Verdict::success().allowance(told),
     );
     let inner = service_fn(|request: u64| std::future::ready(Ok::<_, BoxError>(request)));

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sandtower_core::{
-    Asked, BoxError, Clock, Operation, Reason, Refusal, Verdict, classify_fn, find,
+    BoxError, Clock, Operation, Reason, Rejection, RequestInfo, Verdict, classify_fn, find,
 };
 use sandtower_rate_limit::{Config, LineStats, Pace, PaceLayer, RateLimit};
 use sandtower_testkit::{Answer, Contract, Mock, cancel_at_every_poll};
@@ -30,12 +30,12 @@ fn stats(layer: &PaceLayer) -> LineStats {
 #[test]
 fn it_keeps_the_tower_contract() {
     Contract::of(|inner| layer().layer(inner)).run();
-    let free = || PaceLayer::new(RateLimit::original());
+    let free = || PaceLayer::new(RateLimit::classic());
     Contract::of(move |inner| free().layer(inner)).run();
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_caller_goes_at_its_instant_and_none_is_refused() {
+async fn each_caller_goes_at_its_instant_and_none_is_rejected() {
     let (mock, handle) = Mock::<u64, u64>::always(7);
     let layer = layer();
     let start = TokioClock.now();
@@ -145,7 +145,7 @@ async fn the_newest_go_first_once_the_line_has_stood_for_a_second() {
 
 fn with_deadlines(layer: PaceLayer, within: Duration) -> impl Fn(Mock<u64, u64>) -> Boxed {
     let layer = layer.classify(classify_fn(
-        move |_: &u64| Asked::default().deadline(Some(TokioClock.now() + within)),
+        move |_: &u64| RequestInfo::default().deadline(Some(TokioClock.now() + within)),
         |_: Result<&u64, &BoxError>| Verdict::success(),
     ));
     move |mock| Boxed::new(layer.layer(mock))
@@ -154,17 +154,17 @@ fn with_deadlines(layer: PaceLayer, within: Duration) -> impl Fn(Mock<u64, u64>)
 type Boxed = tower::util::BoxCloneService<u64, u64, BoxError>;
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_that_cannot_be_met_is_refused_at_once_and_no_other_is_outstayed() {
+async fn a_deadline_that_cannot_be_met_is_rejected_at_once_and_no_other_is_outstayed() {
     let (mock, handle) = Mock::<u64, u64>::always(7);
     let layer = layer();
     let service = with_deadlines(layer.clone(), SECOND / 2)(mock);
     assert!(service.clone().oneshot(1).await.is_ok());
     let start = TokioClock.now();
     let error = service.oneshot(2).await.unwrap_err();
-    assert!(matches!(find::<Refusal>(&*error).unwrap().reason(), Reason::TooLate { .. }));
+    assert!(matches!(find::<Rejection>(&*error).unwrap().reason(), Reason::TooLate { .. }));
     assert_eq!(TokioClock.now(), start);
     assert_eq!(handle.counts().calls, 1);
-    assert_eq!(stats(&layer).refused_late, 1);
+    assert_eq!(stats(&layer).rejected_late, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,26 +177,26 @@ async fn who_is_not_next_leaves_at_its_deadline() {
     for call in calls {
         served += u32::from(call.await.unwrap().is_ok());
     }
-    assert_eq!((served, handle.counts().calls, stats(&layer).refused_late), (2, 2, 2));
+    assert_eq!((served, handle.counts().calls, stats(&layer).rejected_late), (2, 2, 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_line_refuses_newcomers_and_later_the_oldest() {
+async fn a_full_line_rejects_newcomers_and_later_the_oldest() {
     let (mock, _handle) = Mock::<u64, u64>::always(7);
     let layer = layer().queue(2);
     let call = |number| tokio::spawn(layer.layer(mock.clone()).oneshot(number));
     let (first, oldest, newest) = (call(0), call(1), call(2));
     tokio::time::sleep(SECOND / 10).await;
     let error = call(3).await.unwrap().unwrap_err();
-    assert_eq!(find::<Refusal>(&*error).unwrap().reason(), Reason::QueueFull { waiting: 2 });
+    assert_eq!(find::<Rejection>(&*error).unwrap().reason(), Reason::QueueFull { waiting: 2 });
     // The line stands: the newest goes first, and the oldest makes room for those who come.
     tokio::time::sleep(SECOND).await;
     assert!(first.await.unwrap().is_ok() && newest.await.unwrap().is_ok());
     let (a, b) = (call(4), call(5));
     let error = oldest.await.unwrap().unwrap_err();
-    assert!(find::<Refusal>(&*error).is_some());
+    assert!(find::<Rejection>(&*error).is_some());
     assert!(a.await.unwrap().is_ok() && b.await.unwrap().is_ok());
-    assert_eq!(stats(&layer).refused_full, 2);
+    assert_eq!(stats(&layer).rejected_full, 2);
 }
 
 #[test]

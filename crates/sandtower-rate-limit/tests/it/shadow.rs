@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sandtower_core::{Allowance, Settlement, Tick, Verdict};
+use sandtower_core::{Allowance, Completion, Tick, Verdict};
 use sandtower_rate_limit::{Pace, Shadow};
 
 const SECOND: u64 = 1_000_000_000;
@@ -18,7 +18,7 @@ struct Server {
 }
 
 impl Server {
-    fn ask(&mut self, now: u64) -> Verdict {
+    fn classify(&mut self, now: u64) -> Verdict {
         let depth = self.interval * self.burst;
         let owed = self.full.saturating_sub(now);
         let told = |remaining, owed: u64| {
@@ -61,11 +61,11 @@ proptest! {
             let attempt = shadow.took(tick(now));
             let arrives = now + there * MILLI;
             for _ in 0..others {
-                server.ask(arrives);
+                server.classify(arrives);
             }
-            let verdict = server.ask(arrives);
+            let verdict = server.classify(arrives);
             let answered = arrives + back * MILLI;
-            shadow.learn(attempt, &Settlement::new(verdict, tick(now), tick(answered)));
+            shadow.learn(attempt, &Completion::new(verdict, tick(now), tick(answered)));
             now = answered;
             let learned = shadow.learned().unwrap();
             prop_assert!(learned.interval_low <= Duration::from_nanos(interval));
@@ -88,10 +88,10 @@ proptest! {
         for wait in waits {
             now = (now + wait * MILLI).max(shadow.opens(tick(now)).as_nanos());
             let attempt = shadow.took(tick(now));
-            let verdict = server.ask(now + way * MILLI);
+            let verdict = server.classify(now + way * MILLI);
             prop_assert!(verdict.is_success());
             now += 2 * way * MILLI;
-            shadow.learn(attempt, &Settlement::new(verdict, tick(now - 2 * way * MILLI), tick(now)));
+            shadow.learn(attempt, &Completion::new(verdict, tick(now - 2 * way * MILLI), tick(now)));
         }
     }
 
@@ -107,9 +107,9 @@ proptest! {
             now = shadow.opens(tick(now)).as_nanos().max(now);
             let attempt = shadow.took(tick(now));
             let there = way * share;
-            let verdict = server.ask(now + there);
+            let verdict = server.classify(now + there);
             throttled += u64::from(!verdict.is_success());
-            shadow.learn(attempt, &Settlement::new(verdict, tick(now), tick(now + 2 * there)));
+            shadow.learn(attempt, &Completion::new(verdict, tick(now), tick(now + 2 * there)));
             prop_assert!(!shadow.learned().unwrap().shared);
             now += 2 * there;
         }
@@ -127,8 +127,8 @@ proptest! {
         for _ in 0..100 {
             now = shadow.opens(tick(now)).as_nanos().max(now);
             let attempt = shadow.took(tick(now));
-            let verdict = server.ask(now);
-            shadow.learn(attempt, &Settlement::new(verdict, tick(now), tick(now)));
+            let verdict = server.classify(now);
+            shadow.learn(attempt, &Completion::new(verdict, tick(now), tick(now)));
         }
         prop_assert!(now - SECOND <= (100 - burst.min(100)) * millis * MILLI + millis * MILLI);
     }
@@ -150,7 +150,7 @@ proptest! {
                 verdict = verdict.retry_after(Duration::from_secs(wait));
             }
             let attempt = shadow.took(tick(start));
-            shadow.learn(attempt, &Settlement::new(verdict, tick(start), tick(start)));
+            shadow.learn(attempt, &Completion::new(verdict, tick(start), tick(start)));
             let _ = shadow.opens(tick(start));
             shadow.give_back(attempt);
         }
@@ -160,7 +160,7 @@ proptest! {
 /// One attempt sent at `sent` and answered at `now`, both in milliseconds.
 fn learn(shadow: &mut Shadow, sent: u64, now: u64, verdict: Verdict) {
     let attempt = shadow.took(tick(sent * MILLI));
-    shadow.learn(attempt, &Settlement::new(verdict, tick(sent * MILLI), tick(now * MILLI)));
+    shadow.learn(attempt, &Completion::new(verdict, tick(sent * MILLI), tick(now * MILLI)));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandtower_core::{
-    Allowance, Asked, Clock, Gate, Operation, Rng, Scope, Settlement, Take, Verdict,
+    Allowance, Clock, Completion, Gate, Operation, RequestInfo, Rng, Scope, Take, Verdict,
 };
 use sandtower_rate_limit::{Config, Entry, FileStore, RateLimit, Store, StoreError};
 use sandtower_time::TokioClock;
@@ -46,10 +46,12 @@ fn durable(path: &Path) -> RateLimit {
 fn send(limit: &RateLimit, times: u64) {
     for _ in 0..times {
         let now = TokioClock.now();
-        let Take::Open(token) = limit.take(&Asked::new(CREATE), now) else { panic!("observes") };
+        let Take::Open(token) = limit.take(&RequestInfo::new(CREATE), now) else {
+            panic!("observes")
+        };
         let allowance = Allowance::new(10, 0, Duration::from_secs(2));
         let verdict = Verdict::success().allowance(allowance);
-        limit.settle(&Asked::new(CREATE), token, &Settlement::new(verdict, now, now));
+        limit.settle(&RequestInfo::new(CREATE), token, &Completion::new(verdict, now, now));
     }
 }
 
@@ -77,11 +79,11 @@ fn what_is_given_back_after_it_was_saved_is_not_counted_again() {
     let folder = Folder::new("given-back");
     let limit = durable(&folder.file());
     send(&limit, 2);
-    let Take::Open(token) = limit.take(&Asked::new(CREATE), TokioClock.now()) else {
+    let Take::Open(token) = limit.take(&RequestInfo::new(CREATE), TokioClock.now()) else {
         panic!("observes")
     };
     limit.sync();
-    limit.give_back(&Asked::new(CREATE), token);
+    limit.give_back(&RequestInfo::new(CREATE), token);
     drop(limit);
     assert_eq!(count(&durable(&folder.file())), 2);
 }

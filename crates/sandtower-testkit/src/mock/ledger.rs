@@ -13,7 +13,7 @@ use crate::{Rule, Violation};
 
 /// What an instance may do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum QueuePosition {
     /// It has to be polled ready before it may be called.
     Unready,
     /// It waits in line for a reservation.
@@ -27,7 +27,7 @@ enum Standing {
 #[derive(Debug)]
 struct Entry {
     instance: Instance,
-    standing: Standing,
+    standing: QueuePosition,
     calls: u64,
     waker: Option<Waker>,
 }
@@ -61,7 +61,7 @@ impl Ledger {
         book.instances_made += 1;
         book.counts.clones += u64::from(made_from.is_some());
         book.counts.instances_live += 1;
-        let entry = Entry { instance, standing: Standing::Unready, calls: 0, waker: None };
+        let entry = Entry { instance, standing: QueuePosition::Unready, calls: 0, waker: None };
         book.entries.insert(instance.number, entry);
         instance
     }
@@ -71,9 +71,9 @@ impl Ledger {
             book.counts.instances_live -= 1;
             let Some(entry) = book.entries.remove(&instance.number) else { return };
             match entry.standing {
-                Standing::Unready => {}
-                Standing::InLine => book.line.retain(|number| *number != instance.number),
-                Standing::Granted | Standing::Ready => book.taken -= 1,
+                QueuePosition::Unready => {}
+                QueuePosition::InLine => book.line.retain(|number| *number != instance.number),
+                QueuePosition::Granted | QueuePosition::Ready => book.taken -= 1,
             }
         });
     }
@@ -85,7 +85,7 @@ impl Ledger {
         book.counts.readiness_polls += 1;
         let edition = book.edition;
         let Some(entry) = book.entries.get_mut(&instance.number) else { return (false, edition) };
-        let ready = entry.standing == Standing::Ready;
+        let ready = entry.standing == QueuePosition::Ready;
         if !ready {
             entry.waker = Some(waker.clone());
         }
@@ -98,16 +98,18 @@ impl Ledger {
         let Book { entries, line, taken, limit, .. } = &mut *book;
         let Some(entry) = entries.get_mut(&instance.number) else { return Poll::Pending };
         match entry.standing {
-            Standing::InLine => return Poll::Pending,
-            Standing::Unready if limit.is_some_and(|limit| *taken >= limit || !line.is_empty()) => {
-                entry.standing = Standing::InLine;
+            QueuePosition::InLine => return Poll::Pending,
+            QueuePosition::Unready
+                if limit.is_some_and(|limit| *taken >= limit || !line.is_empty()) =>
+            {
+                entry.standing = QueuePosition::InLine;
                 line.push_back(instance.number);
                 return Poll::Pending;
             }
-            Standing::Unready => *taken += 1,
-            Standing::Granted | Standing::Ready => {}
+            QueuePosition::Unready => *taken += 1,
+            QueuePosition::Granted | QueuePosition::Ready => {}
         }
-        entry.standing = Standing::Ready;
+        entry.standing = QueuePosition::Ready;
         entry.waker = None;
         Poll::Ready(())
     }
@@ -119,12 +121,12 @@ impl Ledger {
         let Some(entry) = book.entries.get_mut(&instance.number) else {
             return Err(Violation::new(Rule::NoPanics, "a dropped instance was called"));
         };
-        if entry.standing != Standing::Ready {
+        if entry.standing != QueuePosition::Ready {
             let violation = not_ready(entry, number);
             book.violations.push(violation.clone());
             return Err(violation);
         }
-        entry.standing = Standing::Unready;
+        entry.standing = QueuePosition::Unready;
         entry.calls += 1;
         let counts = &mut book.counts;
         counts.calls += 1;
@@ -154,12 +156,12 @@ impl Ledger {
 
     pub(crate) fn counts(&self) -> Counts {
         let book = self.lock();
-        let standing = |wanted: Standing| {
+        let standing = |wanted: QueuePosition| {
             book.entries.values().filter(|entry| entry.standing == wanted).count() as u64
         };
         Counts {
-            reservations_held: standing(Standing::Ready),
-            reservations_awaited: standing(Standing::InLine),
+            reservations_held: standing(QueuePosition::Ready),
+            reservations_awaited: standing(QueuePosition::InLine),
             ..book.counts
         }
     }
@@ -167,7 +169,7 @@ impl Ledger {
     /// The instances that hold a reservation.
     pub(crate) fn holders(&self) -> Vec<Instance> {
         let book = self.lock();
-        let ready = book.entries.values().filter(|entry| entry.standing == Standing::Ready);
+        let ready = book.entries.values().filter(|entry| entry.standing == QueuePosition::Ready);
         ready.map(|entry| entry.instance).collect()
     }
 
@@ -206,7 +208,7 @@ impl Book {
         while self.limit.is_none_or(|limit| self.taken < limit) {
             let Some(first) = self.line.pop_front() else { break };
             let Some(entry) = self.entries.get_mut(&first) else { continue };
-            entry.standing = Standing::Granted;
+            entry.standing = QueuePosition::Granted;
             self.taken += 1;
             wakers.extend(entry.waker.take());
         }

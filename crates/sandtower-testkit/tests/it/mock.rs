@@ -72,17 +72,17 @@ mod readiness {
     #[tokio::test(start_paused = true)]
     async fn is_asked_for_once_before_each_call_of_each_instance() {
         let (mut mock, handle) = numbers();
-        let (asked, log) = std::sync::mpsc::channel();
+        let (info, log) = std::sync::mpsc::channel();
         handle.set_readiness(move |instance| {
-            let _ = asked.send(instance.to_string());
+            let _ = info.send(instance.to_string());
             Readiness::After(SECOND)
         });
         mock.ready().await.expect("ready").call(1).await.expect("answered");
         mock.ready().await.expect("ready");
         mock.ready().await.expect("still ready");
         mock.clone().oneshot(1).await.expect("answered");
-        let asked: Vec<_> = log.try_iter().collect();
-        assert_eq!(asked, ["original #0", "original #0", "clone #1, made from #0"]);
+        let info: Vec<_> = log.try_iter().collect();
+        assert_eq!(info, ["original #0", "original #0", "clone #1, made from #0"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,8 +6,8 @@ use crate::timeout::Elapsed;
 
 impl From<&Error> for Message {
     fn from(error: &Error) -> Self {
-        if let Some(refusal) = error.refusal() {
-            return Self::from(refusal);
+        if let Some(rejection) = error.rejection() {
+            return Self::from(rejection);
         }
         let (what, after) = match error.hint() {
             Hint::Again { after: Some(after) } => {
@@ -49,7 +49,7 @@ fn happened(error: &Error) -> Option<String> {
             "the sandbox cannot do that; see whether the command, its user and its directory are there",
         ),
         (_, Outcome::Exhausted, _) => {
-            String::from("E2B refuses new sandboxes (all are in use); try again when one has ended")
+            String::from("E2B rejects new sandboxes (all are in use); try again when one has ended")
         }
         (_, _, Some(401)) => {
             String::from("E2B does not accept the API key; whoever runs this has to look at it")
@@ -75,7 +75,7 @@ fn went_wrong(error: &Error) -> String {
     match (error.verdict().outcome, error) {
         (Outcome::Throttled, _) => String::from("E2B takes no more requests for now"),
         (_, Error::Unanswered { .. }) => format!("E2B did not answer when it was to {doing}"),
-        (Outcome::Permanent, _) => format!("E2B refused to {doing}"),
+        (Outcome::Permanent, _) => format!("E2B rejected to {doing}"),
         _ => format!("E2B failed to {doing}"),
     }
 }

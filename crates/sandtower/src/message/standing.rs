@@ -2,14 +2,14 @@ use std::time::Duration;
 
 use super::Message;
 use super::words::{Time, cause, sentence};
-use crate::admission::Standing;
-use crate::core::{Reason, Refusal};
+use crate::admission::QueuePosition;
+use crate::core::{Reason, Rejection};
 
-impl From<&Standing> for Message {
+impl From<&QueuePosition> for Message {
     /// The [time to wait](Message::retry_after) is until this call's turn, as far as anyone knows.
-    fn from(standing: &Standing) -> Self {
+    fn from(standing: &QueuePosition) -> Self {
         let held_by = standing.held_by.as_ref();
-        let after = standing.wait.or_else(|| held_by.and_then(Refusal::retry_after));
+        let after = standing.wait.or_else(|| held_by.and_then(Rejection::retry_after));
         let text = match held_by.and_then(|held| Some((cause(held)?, held.reason()))) {
             Some((cause, Reason::Exhausted { .. })) => {
                 format!("{cause}; waiting for one to end, {}", ahead(standing.ahead))

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::core::{Reason, Refusal};
+use crate::core::{Reason, Rejection};
 
 /// Rounded up, so that who waits for it does not come too early.
 pub(super) struct Time(pub(super) Duration);
@@ -19,9 +19,9 @@ impl std::fmt::Display for Time {
 }
 
 /// What keeps a call from going, as far as it is the service's matter; `None`: it is only the line.
-pub(super) fn cause(refusal: &Refusal) -> Option<String> {
-    let name = refusal.name();
-    Some(match refusal.reason() {
+pub(super) fn cause(rejection: &Rejection) -> Option<String> {
+    let name = rejection.name();
+    Some(match rejection.reason() {
         Reason::Open { .. } => format!("{name} is not answering"),
         Reason::Unhealthy => format!("{name} is not well"),
         Reason::Probing => format!("{name} may be back and is being tried"),
@@ -31,10 +31,10 @@ pub(super) fn cause(refusal: &Refusal) -> Option<String> {
             format!("the limit is used up ({count} of {limit} calls)")
         }
         Reason::Exhausted { limit: 0, .. } => {
-            format!("{name} refuses new sandboxes (all are in use)")
+            format!("{name} rejects new sandboxes (all are in use)")
         }
         Reason::Exhausted { in_use, limit, .. } => {
-            format!("{name} refuses new sandboxes ({in_use} of {limit} in use)")
+            format!("{name} rejects new sandboxes ({in_use} of {limit} in use)")
         }
         _ => return None,
     })

@@ -170,7 +170,7 @@ impl<F> Stack<F> {
 }
 
 impl<F> Stack<F> {
-    /// A client over `http` with nothing around it that refuses, or makes wait: for probes.
+    /// A client over `http` with nothing around it that rejects, or makes wait: for probes.
     pub(crate) fn unguarded<S>(&self, http: S) -> Client<Bounded<S>> {
         let attempt = self.parts.timeout.layer(self.parts.interpret.layer(http));
         Client::new(attempt, self.e2b.clone())

@@ -5,7 +5,7 @@ use super::assembly::{Gates, Parts, Stack};
 use super::builder::Builder;
 use super::maybe::Maybe;
 use super::planes::Planes;
-use super::preset::{Configs, LAST_OUT, NAME, PROXY_NAME};
+use super::preset::{ADMIT_DURING_SHUTDOWN, Configs, NAME, PROXY_NAME};
 use super::watch::WatchExtension;
 use super::{BuildError, Handles, Part};
 use crate::admission::{self, AdmissionLayer, Quota};
@@ -105,7 +105,7 @@ fn retries(configs: &Configs, dropped: &Dropped<'_>) -> retry::Config {
 /// Nobody is in anybody's way, and nobody waits: the gates alone decide.
 fn open_room() -> admission::Config {
     let open = admission::Config::new(NAME).concurrency(u32::MAX).queue(0);
-    LAST_OUT.into_iter().fold(open, admission::Config::last_out)
+    ADMIT_DURING_SHUTDOWN.into_iter().fold(open, admission::Config::admit_during_shutdown)
 }
 
 fn deadline(timeouts: Option<&Timeouts>) -> DeadlineLayer<E2bClassify, Http> {

@@ -21,7 +21,7 @@ use super::{Part, Preset};
 /// plan make it.
 ///
 /// For any format that serde knows. Times are texts such as `"250ms"`, `"30s"`, `"2m"` and `"1h"`;
-/// operations are named as in [`e2b::operation`](crate::e2b::operation). Unknown names are refused.
+/// operations are named as in [`e2b::operation`](crate::e2b::operation). Unknown names are rejected.
 /// The key to E2B does not belong into a file: it comes with the [`Config`](crate::e2b::Config).
 ///
 /// ```

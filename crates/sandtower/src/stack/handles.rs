@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Gates, Part};
-use crate::admission::{Quota, QuotaSnapshot, Room, RoomSnapshot};
+use crate::admission::{AdmissionControl, AdmissionSnapshot, Quota, QuotaSnapshot};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::e2b::{Creations, CreationsSnapshot, EventCounts, Events};
 use crate::health_check::{Monitor, MonitorSnapshot};
@@ -25,7 +25,7 @@ pub struct Handles {
     /// What was checked and released.
     pub health_check: health_check::Handle,
     /// Who is inside, and who waits.
-    pub room: Room<Gates>,
+    pub room: AdmissionControl<Gates>,
     /// How many sandboxes are in use; tell it of those whose end was seen elsewhere.
     pub quota: Quota,
     /// What was counted by operation.
@@ -62,7 +62,7 @@ impl Handles {
         }
     }
 
-    /// Closes for good, for the end of a program: calls that wait or come from now on are refused, and
+    /// Closes for good, for the end of a program: calls that wait or come from now on are rejected, and
     /// those that were sent are waited for; then what nobody holds is ended. Sandboxes that callers
     /// hold are theirs: they can be listed and killed until the rest is done.
     ///
@@ -80,7 +80,7 @@ impl Handles {
         if let Some(monitor) = &self.monitor {
             monitor.stop();
         }
-        self.room.wind_down().await;
+        self.room.begin_shutdown().await;
         let checks = self.health_check.drain(LONGEST_RELEASE).await;
         let creations = self.creations.drain(LONGEST_RELEASE).await;
         self.room.drain().await;
@@ -123,7 +123,7 @@ pub struct Snapshot {
     /// Of the health check.
     pub health_check: health_check::Counts,
     /// Of the waiting room.
-    pub room: RoomSnapshot,
+    pub room: AdmissionSnapshot,
     /// Of the quota of sandboxes.
     pub quota: QuotaSnapshot,
     /// Of the rate limit.

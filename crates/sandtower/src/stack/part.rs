@@ -13,7 +13,7 @@ pub enum Part {
     Retry,
     /// The check of new sandboxes.
     HealthCheck,
-    /// The limit on calls in flight, and the line: who would have to wait for a gate is refused.
+    /// The limit on calls in flight, and the line: who would have to wait for a gate is rejected.
     Admission,
     /// The quota of sandboxes: who finds all of them in use waits until one ends.
     Quota,

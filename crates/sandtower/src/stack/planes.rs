@@ -1,7 +1,9 @@
 use std::sync::Weak;
 
 use crate::circuit_breaker::{CircuitBreaker, Token};
-use crate::core::{Asked, Changed, Clock, Gate, Refusal, Settlement, Take, Tick, Verdict};
+use crate::core::{
+    Clock, Completion, Gate, Rejection, RequestInfo, Subscriber, Take, Tick, Verdict,
+};
 use crate::e2b::operation::SANDBOXES;
 
 /// A circuit breaker for each half of E2B: the control plane, and what runs in sandboxes. They fail
@@ -14,8 +16,8 @@ pub struct Planes {
 }
 
 impl Planes {
-    fn of(&self, asked: &Asked) -> &CircuitBreaker {
-        if asked.scope == SANDBOXES { &self.sandboxes } else { &self.control }
+    fn of(&self, info: &RequestInfo) -> &CircuitBreaker {
+        if info.scope == SANDBOXES { &self.sandboxes } else { &self.control }
     }
 }
 
@@ -23,33 +25,33 @@ impl Gate for Planes {
     /// Of the breaker of the scope that was asked for.
     type Token = Token;
 
-    fn take(&self, asked: &Asked, now: Tick) -> Take<Token> {
-        self.of(asked).take(asked, now)
+    fn take(&self, info: &RequestInfo, now: Tick) -> Take<Token> {
+        self.of(info).take(info, now)
     }
 
-    fn give_back(&self, asked: &Asked, token: Token) {
-        self.of(asked).give_back(asked, token);
+    fn give_back(&self, info: &RequestInfo, token: Token) {
+        self.of(info).give_back(info, token);
     }
 
-    fn settle(&self, asked: &Asked, token: Token, settlement: &Settlement) {
-        self.of(asked).settle(asked, token, settlement);
+    fn settle(&self, info: &RequestInfo, token: Token, settlement: &Completion) {
+        self.of(info).settle(info, token, settlement);
     }
 
-    fn settle_untimed(&self, asked: &Asked, token: Token, verdict: &Verdict) -> Option<Token> {
-        self.of(asked).settle_untimed(asked, token, verdict)
+    fn settle_untimed(&self, info: &RequestInfo, token: Token, verdict: &Verdict) -> Option<Token> {
+        self.of(info).settle_untimed(info, token, verdict)
     }
 
-    fn head(&self, asked: &Asked, token: &mut Token, settlement: &Settlement) -> bool {
-        self.of(asked).head(asked, token, settlement)
+    fn head(&self, info: &RequestInfo, token: &mut Token, settlement: &Completion) -> bool {
+        self.of(info).head(info, token, settlement)
     }
 
-    fn peek(&self, clock: &impl Clock) -> Option<Refusal> {
-        let refusal = self.control.peek(clock)?;
-        self.sandboxes.peek(clock).map(|_| refusal)
+    fn peek(&self, clock: &impl Clock) -> Option<Rejection> {
+        let rejection = self.control.peek(clock)?;
+        self.sandboxes.peek(clock).map(|_| rejection)
     }
 
-    fn refuses(&self, asked: &Asked, clock: &impl Clock) -> Option<Refusal> {
-        self.of(asked).peek(clock)
+    fn rejects(&self, info: &RequestInfo, clock: &impl Clock) -> Option<Rejection> {
+        self.of(info).peek(clock)
     }
 
     fn unready(&self, verdict: &Verdict, now: Tick) {
@@ -57,7 +59,7 @@ impl Gate for Planes {
         self.sandboxes.unready(verdict, now);
     }
 
-    fn watch(&self, changed: Weak<dyn Changed>) {
+    fn watch(&self, changed: Weak<dyn Subscriber>) {
         self.control.watch(changed.clone());
         self.sandboxes.watch(changed);
     }

@@ -11,7 +11,7 @@ use crate::rate_limit::{Mode, Pace};
 use crate::retry::WhenThrottled;
 use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
 
-/// The name of the service in refusals and logs.
+/// The name of the service in rejections and logs.
 pub(super) const NAME: &str = "E2B";
 /// The name of what stands between callers and all sandboxes.
 pub(super) const PROXY_NAME: &str = "E2B sandbox proxy";
@@ -28,7 +28,7 @@ pub enum Preset {
     /// safety: breaker 5 failures and 60 s; retries after 1, 2 and 4 s, 30 s after a rate limit; one
     /// probe of a new sandbox, which only warns; 100 of each operation within an hour, watched and
     /// not enforced; the template `zapdev` for those that are not found.
-    Original,
+    Classic,
 }
 
 /// The configurations of all parts of a stack.
@@ -62,15 +62,15 @@ impl Preset {
                 circuit_breaker: circuit_breaker::Config::new(NAME).lease(LEASE),
                 monitor: None,
             },
-            Self::Original => Configs {
+            Self::Classic => Configs {
                 timeouts,
                 default_template: Some("zapdev"),
-                retry: retry::Config::original(),
-                health_check: health_check::Config::original(),
+                retry: retry::Config::classic(),
+                health_check: health_check::Config::classic(),
                 admission: admission(plan),
                 quota: quota(plan),
-                rate_limit: rate_limit::Config::original(),
-                circuit_breaker: circuit_breaker::Config::original(NAME).lease(LEASE),
+                rate_limit: rate_limit::Config::classic(),
+                circuit_breaker: circuit_breaker::Config::classic(NAME).lease(LEASE),
                 monitor: None,
             },
         }
@@ -81,17 +81,17 @@ impl Preset {
 const LEASE: Duration = Duration::from_secs(61);
 
 /// The line of creations keeps its order: their callers wait for minutes, whoever cannot be served in
-/// time is refused on arrival, and whoever gives up leaves the line.
+/// time is rejected on arrival, and whoever gives up leaves the line.
 fn admission(plan: Plan) -> admission::Config {
     let creations = Stepwise::recommended().ceiling(plan.concurrent_creates());
     let config = admission::Config::new(NAME)
         .concurrency_for(op::SANDBOX_CREATE, creations)
         .newest_first_after_for(op::SANDBOX_CREATE, Duration::MAX);
-    LAST_OUT.into_iter().fold(config, admission::Config::last_out)
+    ADMIT_DURING_SHUTDOWN.into_iter().fold(config, admission::Config::admit_during_shutdown)
 }
 
 /// What puts sandboxes away, and what looks after those that are just being made.
-pub(super) const LAST_OUT: [Operation; 5] =
+pub(super) const ADMIT_DURING_SHUTDOWN: [Operation; 5] =
     [op::SANDBOX_KILL, op::SANDBOX_LIST, op::SANDBOX_CONNECT, op::ENVD_HEALTH, op::PROCESS_START];
 
 /// What takes one of a team's sandboxes, and what frees one. A connect takes one only if the sandbox

@@ -99,26 +99,26 @@ const LIFETIME: Duration = Duration::from_secs(300);
 pub(crate) struct Failure {
     /// With all its causes.
     pub(crate) text: String,
-    /// The reason, if one of our own layers refused.
-    pub(crate) refused: Option<&'static str>,
+    /// The reason, if one of our own layers rejected.
+    pub(crate) rejected: Option<&'static str>,
 }
 
 impl Failure {
     fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), refused: None }
+        Self { text: text.into(), rejected: None }
     }
 }
 
 impl From<sandtower::e2b::Error> for Failure {
     fn from(error: sandtower::e2b::Error) -> Self {
-        let refused = error.refusal().map(|refusal| refusal.reason().label());
+        let rejected = error.rejection().map(|rejection| rejection.reason().label());
         let mut text = error.to_string();
         let mut next = std::error::Error::source(&error);
         while let Some(cause) = next {
             text.push_str(&format!(": {cause}"));
             next = cause.source();
         }
-        Self { text, refused }
+        Self { text, rejected }
     }
 }
 

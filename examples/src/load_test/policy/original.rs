@@ -7,10 +7,10 @@ use http::Request;
 use sandtower::circuit_breaker::{
     self, CircuitBreaker, CircuitBreakerLayer, CircuitBreakerService,
 };
-use sandtower::core::{Asks, BoxError, Classify, Replay, Seed};
+use sandtower::core::{BoxError, Classify, HasInfo, Replay, Seed};
 use sandtower::e2b::{Client, Config, E2bClassify, E2bInterpret, SandboxCheck};
 use sandtower::health_check::{HealthCheck, HealthCheckLayer};
-use sandtower::http::{Http, HttpJudge, InterpretLayer, Interpreter};
+use sandtower::http::{Http, HttpClassifier, InterpretLayer, Interpreter};
 use sandtower::retry::{self, Retry, RetryLayer};
 use sandtower::timeout::{Limits, Timeout, TimeoutLayer};
 use tower_layer::Layer;
@@ -44,10 +44,10 @@ const ATTEMPTS: NonZeroU32 = NonZeroU32::new(4).unwrap();
 struct Blind;
 
 impl<B> Classify<Request<B>> for Blind {
-    type Judge = HttpJudge;
+    type Classifier = HttpClassifier;
 
-    fn ask(&self, request: &Request<B>) -> HttpJudge {
-        HttpJudge::new(E2bClassify.ask(request).asked().replay(Replay::Safe))
+    fn classify(&self, request: &Request<B>) -> HttpClassifier {
+        HttpClassifier::new(E2bClassify.classify(request).info().replay(Replay::Safe))
     }
 }
 
@@ -57,12 +57,12 @@ impl<S: Transport> Original<S> {
         let timeout = TimeoutLayer::new(Limits::all(PATIENCE)).classify(E2bClassify);
         let rest = Client::new(timeout.layer(transport.clone()), config.clone());
         let attempt = timeout.layer(InterpretLayer::new(E2bInterpret::default()).layer(transport));
-        let retry = retry::Config::original().attempts(ATTEMPTS).budget(None);
+        let retry = retry::Config::classic().attempts(ATTEMPTS).budget(None);
         let retry =
             RetryLayer::new(retry).classify(Blind).resend(Http).answers(Http).seed(seed.clone());
-        let breaker = circuit_breaker::Config::original("E2B").seed(seed).build()?;
+        let breaker = circuit_breaker::Config::classic("E2B").seed(seed).build()?;
         let broken = CircuitBreakerLayer::new(breaker.clone()).classify(E2bClassify);
-        let check = HealthCheckLayer::original(SandboxCheck::new(config.clone()));
+        let check = HealthCheckLayer::classic(SandboxCheck::new(config.clone()));
         let validated = check.classify(E2bClassify).layer(attempt);
         let creates = Client::new(broken.layer(retry.layer(validated)), config);
         Ok(Self { creates, rest, retry: retry.handle().clone(), breaker })

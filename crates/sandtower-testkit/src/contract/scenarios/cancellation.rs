@@ -103,7 +103,7 @@ where
 
 fn why(stop: Stop<Violation>, course: Course) -> Violation {
     match stop {
-        Stop::Judged(violation) => violation,
+        Stop::ClassifiedError(violation) => violation,
         Stop::Spinning(polls) => {
             let seen = format!("{course}: a call was polled {polls} times and did not finish");
             Violation::new(Rule::NoBusyLoops, seen)

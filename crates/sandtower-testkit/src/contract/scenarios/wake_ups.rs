@@ -121,7 +121,7 @@ where
     Driven::new(probe.call(world.caller()))
 }
 
-/// Whether a call ends though the inner service is not ready: refused, say, or timed out.
+/// Whether a call ends though the inner service is not ready: rejected, say, or timed out.
 async fn finishes_early<F: Future>(call: &mut Driven<F>) -> bool {
     matches!(call.run(Until::Finished, A_WHILE).await, Drive::Finished(_))
 }

@@ -200,7 +200,7 @@ impl Drop for Aside {
     }
 }
 
-/// A breaker that refuses in `poll_ready`.
+/// A breaker that rejects in `poll_ready`.
 #[derive(Clone)]
 pub(super) struct ErrsAfterFailures(Mock, Arc<AtomicU32>);
 

@@ -212,7 +212,7 @@ impl CircuitBreakerPart {
         let config = with(config, self.lease, |config, Time(lease)| config.lease(lease));
         with(config, self.when_open, |config, when_open| {
             config.when_open(match when_open {
-                WhenOpen::Refuse => circuit_breaker::WhenOpen::Refuse,
+                WhenOpen::Reject => circuit_breaker::WhenOpen::Reject,
                 WhenOpen::Hold => circuit_breaker::WhenOpen::Hold,
             })
         })

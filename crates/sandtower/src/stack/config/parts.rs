@@ -216,8 +216,8 @@ pub struct RateLimitPart {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WhenOpen {
-    /// It refuses it.
-    Refuse,
+    /// It rejects it.
+    Reject,
     /// It holds it until the next probe is due.
     Hold,
 }

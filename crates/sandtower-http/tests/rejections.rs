@@ -1,4 +1,4 @@
-//! A refusal as an answer, for those who call a service that stands on our layers.
+//! A rejection as an answer, for those who call a service that stands on our layers.
 
 #![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
 
@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use sandtower_core::{BoxError, Judged, Operation, Reason, Refusal, Verdict};
-use sandtower_http::{AnswerRefusalsLayer, refusal_response};
+use sandtower_core::{BoxError, ClassifiedError, Operation, Reason, Rejection, Verdict};
+use sandtower_http::{RejectionResponseLayer, rejection_response};
 use sandtower_testkit::Exchange;
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
@@ -27,13 +27,13 @@ const REASONS: [(Reason, u16); 10] = [
     (Reason::Draining, 503),
 ];
 
-fn refusal(reason: Reason) -> Refusal {
-    Refusal::new("circuit breaker", "E2B", reason)
+fn rejection(reason: Reason) -> Rejection {
+    Rejection::new("circuit breaker", "E2B", reason)
 }
 
 /// What a service answers that fails with `error`.
 async fn answer(
-    layer: AnswerRefusalsLayer,
+    layer: RejectionResponseLayer,
     error: impl Into<BoxError>,
 ) -> Result<Response<Bytes>, BoxError> {
     let mut error = Some(error.into());
@@ -48,30 +48,32 @@ async fn answer(
 #[test]
 fn each_reason_has_its_status() {
     for (reason, status) in REASONS {
-        assert_eq!(refusal_response(&refusal(reason)).status().as_u16(), status, "{reason:?}");
+        assert_eq!(rejection_response(&rejection(reason)).status().as_u16(), status, "{reason:?}");
     }
 }
 
 #[test]
 fn who_comes_back_when_told_does_not_come_too_early() {
     let told = |wait| {
-        let refusal = refusal(Reason::Probing).come_back_in(wait);
-        refusal_response(&refusal).headers()[header::RETRY_AFTER].to_str().unwrap().to_owned()
+        let rejection = rejection(Reason::Probing).come_back_in(wait);
+        rejection_response(&rejection).headers()[header::RETRY_AFTER].to_str().unwrap().to_owned()
     };
     assert_eq!(told(Duration::ZERO), "1");
     assert_eq!(told(Duration::from_millis(999)), "1");
     assert_eq!(told(Duration::from_secs(45)), "45");
     assert_eq!(told(Duration::new(45, 1)), "46");
     assert_eq!(told(Duration::MAX), u64::MAX.to_string());
-    assert!(!refusal_response(&refusal(Reason::Draining)).headers().contains_key("retry-after"));
+    assert!(
+        !rejection_response(&rejection(Reason::Draining)).headers().contains_key("retry-after")
+    );
 }
 
 #[tokio::test]
 async fn the_body_says_who_why_and_what_comes_next() {
-    let refused = refusal(Reason::Open { failed: 7, of: 8 })
+    let rejected = rejection(Reason::Open { failed: 7, of: 8 })
         .about(Operation::new(1, "sandbox_create"))
         .come_back_in(Duration::from_millis(1_200));
-    let answer = answer(AnswerRefusalsLayer::new(), refused).await.unwrap();
+    let answer = answer(RejectionResponseLayer::new(), rejected).await.unwrap();
     assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json");
     assert_eq!(
         serde_json::from_slice::<Value>(answer.body()).unwrap(),
@@ -88,22 +90,22 @@ async fn the_body_says_who_why_and_what_comes_next() {
 
 #[tokio::test]
 async fn a_name_with_quotes_in_it_breaks_no_json() {
-    let refused = Refusal::new("admission", "\"a\\\n", Reason::Draining);
-    let answer = answer(AnswerRefusalsLayer::new(), refused).await.unwrap();
+    let rejected = Rejection::new("admission", "\"a\\\n", Reason::Draining);
+    let answer = answer(RejectionResponseLayer::new(), rejected).await.unwrap();
     let said: Value = serde_json::from_slice(answer.body()).unwrap();
     assert_eq!(said["error"], "admission `\"a\\\n` is shutting down");
 }
 
 #[tokio::test]
-async fn a_refusal_is_found_however_deep_it_lies() {
-    let deep = Judged::new(Verdict::refused(), refusal(Reason::Throttled));
-    let answer = answer(AnswerRefusalsLayer::new(), deep).await.unwrap();
+async fn a_rejection_is_found_however_deep_it_lies() {
+    let deep = ClassifiedError::new(Verdict::rejected(), rejection(Reason::Throttled));
+    let answer = answer(RejectionResponseLayer::new(), deep).await.unwrap();
     assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[tokio::test]
 async fn every_other_error_passes_unchanged() {
-    let error = answer(AnswerRefusalsLayer::new(), std::io::Error::other("broken")).await;
+    let error = answer(RejectionResponseLayer::new(), std::io::Error::other("broken")).await;
     assert_eq!(error.unwrap_err().downcast::<std::io::Error>().unwrap().to_string(), "broken");
 }
 
@@ -116,7 +118,7 @@ fn keeps_the_tower_contract() {
     };
     Exchange::new(Request::new, answer)
         .contract(
-            |inner| AnswerRefusalsLayer::new().layer(inner),
+            |inner| RejectionResponseLayer::new().layer(inner),
             |answer| *answer.extensions().get().unwrap(),
         )
         .run();
@@ -124,8 +126,8 @@ fn keeps_the_tower_contract() {
 
 #[cfg(feature = "tonic")]
 mod grpc {
-    use sandtower_core::{Classify, Judge};
-    use sandtower_http::{GrpcClassify, refusal_grpc};
+    use sandtower_core::{Classify, ClassifyResponse};
+    use sandtower_http::{GrpcClassify, rejection_grpc};
     use tonic::Code;
 
     use super::*;
@@ -138,31 +140,32 @@ mod grpc {
                 (_, 429) => Code::ResourceExhausted,
                 _ => Code::Unavailable,
             };
-            assert_eq!(refusal_grpc(&refusal(reason)).code(), expected, "{reason:?}");
+            assert_eq!(rejection_grpc(&rejection(reason)).code(), expected, "{reason:?}");
         }
     }
 
     #[tokio::test]
     async fn a_grpc_client_is_told_when_to_come_back() {
-        let refused = refusal(Reason::Throttled).come_back_in(Duration::from_nanos(1_200_000_001));
-        let answer = answer(AnswerRefusalsLayer::grpc(), refused).await.unwrap();
+        let rejected =
+            rejection(Reason::Throttled).come_back_in(Duration::from_nanos(1_200_000_001));
+        let answer = answer(RejectionResponseLayer::grpc(), rejected).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/grpc");
-        let judge = GrpcClassify::default().ask(&Request::new(()));
+        let judge = GrpcClassify::default().classify(&Request::new(()));
         let wait = Duration::from_millis(1_201);
-        assert_eq!(judge.head(Ok(&answer)), Verdict::throttled().retry_after(wait));
+        assert_eq!(judge.classify(Ok(&answer)), Verdict::throttled().retry_after(wait));
     }
 
     #[test]
     fn a_wait_that_no_client_can_read_is_told_as_the_longest_that_it_can() {
-        let status = refusal_grpc(&refusal(Reason::Probing).come_back_in(Duration::MAX));
+        let status = rejection_grpc(&rejection(Reason::Probing).come_back_in(Duration::MAX));
         assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "2147483647");
     }
 
     /// What Tonic's own servers write is what is judged.
     #[test]
     fn the_statuses_of_tonic_are_judged_by_the_table() {
-        let judge = GrpcClassify::default().ask(&Request::new(()));
+        let judge = GrpcClassify::default().classify(&Request::new(()));
         for (code, verdict) in [
             (Code::Ok, Verdict::success()),
             (Code::NotFound, Verdict::permanent()),
@@ -171,7 +174,7 @@ mod grpc {
             (Code::Internal, Verdict::unknown()),
         ] {
             let answer: Response<()> = tonic::Status::new(code, "said").into_http();
-            assert_eq!(judge.head(Ok(&answer)), verdict, "{code:?}");
+            assert_eq!(judge.classify(Ok(&answer)), verdict, "{code:?}");
         }
     }
 

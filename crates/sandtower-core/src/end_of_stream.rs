@@ -4,15 +4,15 @@ use crate::Verdict;
 
 /// The end of an answer whose outcome stands only there: the last message of a stream, its trailers.
 ///
-/// Whoever reads the answer holds the [`EndingTeller`] and tells the verdict; whoever has to know
-/// [waits](Ending::then) for it. Cheap to clone. It costs allocations, which are for streams alone:
+/// Whoever reads the answer holds the [`EndOfStreamReporter`] and tells the verdict; whoever has to know
+/// [waits](EndOfStream::then) for it. Cheap to clone. It costs allocations, which are for streams alone:
 /// other answers have no ending.
 ///
 /// ```
 /// use std::sync::mpsc;
-/// use sandtower_core::{Effect, Ending, Verdict};
+/// use sandtower_core::{Effect, EndOfStream, Verdict};
 ///
-/// let (ending, teller) = Ending::of(Verdict::success());
+/// let (ending, teller) = EndOfStream::of(Verdict::success());
 /// let (told, verdicts) = mpsc::channel();
 /// ending.then(move |verdict| told.send(verdict).unwrap());
 ///
@@ -20,7 +20,7 @@ use crate::Verdict;
 /// assert_eq!(verdicts.recv(), Ok(Verdict::transient(Effect::Maybe)));
 /// ```
 #[derive(Clone)]
-pub struct Ending {
+pub struct EndOfStream {
     state: Arc<Mutex<State>>,
 }
 
@@ -36,16 +36,16 @@ type Told = Box<dyn FnOnce(Verdict) + Send>;
 /// Dropped without a word, as when nobody reads the answer to its end, what its head said stands.
 #[derive(Debug)]
 #[must_use = "dropping it says that the head's verdict stands"]
-pub struct EndingTeller {
-    ending: Ending,
+pub struct EndOfStreamReporter {
+    ending: EndOfStream,
     head: Verdict,
 }
 
-impl Ending {
+impl EndOfStream {
     /// The end of an answer of which the head said `head`, and who tells it.
-    pub fn of(head: Verdict) -> (Self, EndingTeller) {
+    pub fn of(head: Verdict) -> (Self, EndOfStreamReporter) {
         let ending = Self { state: Arc::new(Mutex::new(State::Awaited(Vec::new()))) };
-        (ending.clone(), EndingTeller { ending, head })
+        (ending.clone(), EndOfStreamReporter { ending, head })
     }
 
     /// Calls `told` with the verdict: at the end, by whoever reads the answer, or at once if that has
@@ -79,24 +79,24 @@ impl Ending {
     }
 }
 
-impl EndingTeller {
+impl EndOfStreamReporter {
     /// The answer ended so.
     pub fn tell(self, verdict: Verdict) {
         self.ending.tell(verdict);
     }
 }
 
-impl Drop for EndingTeller {
+impl Drop for EndOfStreamReporter {
     fn drop(&mut self) {
         self.ending.tell(self.head);
     }
 }
 
-impl std::fmt::Debug for Ending {
+impl std::fmt::Debug for EndOfStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &*self.lock() {
-            State::Awaited(waiting) => write!(f, "Ending(awaited by {})", waiting.len()),
-            State::Over(verdict) => write!(f, "Ending({})", verdict.outcome),
+            State::Awaited(waiting) => write!(f, "EndOfStream(awaited by {})", waiting.len()),
+            State::Over(verdict) => write!(f, "EndOfStream({})", verdict.outcome),
         }
     }
 }
@@ -108,7 +108,7 @@ mod tests {
 
     const FAILED: Verdict = Verdict::transient(Effect::Maybe);
 
-    fn listen(ending: &Ending) -> Arc<Mutex<Vec<Verdict>>> {
+    fn listen(ending: &EndOfStream) -> Arc<Mutex<Vec<Verdict>>> {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&heard);
         ending.then(move |verdict| told.lock().unwrap().push(verdict));
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn all_who_wait_hear_the_verdict_once_and_who_comes_later_at_once() {
-        let (ending, teller) = Ending::of(Verdict::success());
+        let (ending, teller) = EndOfStream::of(Verdict::success());
         let early = [listen(&ending), listen(&ending)];
         assert!(early.iter().all(|heard| heard.lock().unwrap().is_empty()));
         teller.tell(FAILED);
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn of_an_answer_that_nobody_reads_to_its_end_the_head_stands() {
-        let (ending, teller) = Ending::of(Verdict::success());
+        let (ending, teller) = EndOfStream::of(Verdict::success());
         let heard = listen(&ending);
         drop(teller);
         assert_eq!(*heard.lock().unwrap(), [Verdict::success()]);

@@ -7,15 +7,15 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use pin_project_lite::pin_project;
-use sandtower_core::{BoxError, Refusal, find};
+use sandtower_core::{BoxError, Rejection, find};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::refusal_response;
+use crate::rejection_response;
 
-/// Turns refusals into answers: see [`AnswerRefusals`].
+/// Turns rejections into answers: see [`RejectionResponse`].
 #[derive(Clone, Copy, Debug, Default)]
-pub struct AnswerRefusalsLayer {
+pub struct RejectionResponseLayer {
     form: Form,
 }
 
@@ -27,28 +27,28 @@ enum Form {
     Grpc,
 }
 
-impl AnswerRefusalsLayer {
-    /// Answers as [`refusal_response`] does.
+impl RejectionResponseLayer {
+    /// Answers as [`rejection_response`] does.
     pub const fn new() -> Self {
         Self { form: Form::Json }
     }
 
-    /// Answers as [`refusal_grpc`](crate::refusal_grpc) does, for gRPC services.
+    /// Answers as [`rejection_grpc`](crate::rejection_grpc) does, for gRPC services.
     #[cfg(feature = "tonic")]
     pub const fn grpc() -> Self {
         Self { form: Form::Grpc }
     }
 }
 
-impl<S> Layer<S> for AnswerRefusalsLayer {
-    type Service = AnswerRefusals<S>;
+impl<S> Layer<S> for RejectionResponseLayer {
+    type Service = RejectionResponse<S>;
 
-    fn layer(&self, inner: S) -> AnswerRefusals<S> {
-        AnswerRefusals { inner, form: self.form }
+    fn layer(&self, inner: S) -> RejectionResponse<S> {
+        RejectionResponse { inner, form: self.form }
     }
 }
 
-/// For a service of yours that stands on our layers, as one of Axum's: an error with a [`Refusal`]
+/// For a service of yours that stands on our layers, as one of Axum's: an error with a [`Rejection`]
 /// in its chain becomes an answer with a status, and when to come back. Every other error passes
 /// unchanged.
 ///
@@ -58,28 +58,28 @@ impl<S> Layer<S> for AnswerRefusalsLayer {
 /// use http::{Request, Response, StatusCode};
 /// use http_body_util::Full;
 /// use bytes::Bytes;
-/// use sandtower_core::{BoxError, Reason, Refusal};
-/// use sandtower_http::AnswerRefusalsLayer;
+/// use sandtower_core::{BoxError, Reason, Rejection};
+/// use sandtower_http::RejectionResponseLayer;
 /// use tower::{Layer, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), BoxError> {
 /// let draining = service_fn(async |_: Request<()>| {
-///     Err::<Response<Full<Bytes>>, BoxError>(Refusal::new("admission", "E2B", Reason::Draining).into())
+///     Err::<Response<Full<Bytes>>, BoxError>(Rejection::new("admission", "E2B", Reason::Draining).into())
 /// });
-/// let service = AnswerRefusalsLayer::new().layer(draining);
+/// let service = RejectionResponseLayer::new().layer(draining);
 /// let answer = service.oneshot(Request::new(())).await?;
 /// assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct AnswerRefusals<S> {
+pub struct RejectionResponse<S> {
     inner: S,
     form: Form,
 }
 
-impl<S, Req, B> Service<Req> for AnswerRefusals<S>
+impl<S, Req, B> Service<Req> for RejectionResponse<S>
 where
     S: Service<Req, Response = Response<B>>,
     S::Error: Into<BoxError>,
@@ -98,7 +98,7 @@ where
 }
 
 pin_project! {
-    /// The answer, also to what was refused.
+    /// The answer, also to what was rejected.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct Answering<F> {
@@ -121,25 +121,25 @@ where
             Ok(response) => return Poll::Ready(Ok(response.map(AnsweredBody::below))),
             Err(error) => error.into(),
         };
-        Poll::Ready(match find::<Refusal>(&*error) {
-            Some(refusal) => Ok(this.form.answer(refusal).map(AnsweredBody::refusal)),
+        Poll::Ready(match find::<Rejection>(&*error) {
+            Some(rejection) => Ok(this.form.answer(rejection).map(AnsweredBody::rejection)),
             None => Err(error),
         })
     }
 }
 
 impl Form {
-    fn answer(self, refusal: &Refusal) -> Response<Full<Bytes>> {
+    fn answer(self, rejection: &Rejection) -> Response<Full<Bytes>> {
         match self {
-            Self::Json => refusal_response(refusal),
+            Self::Json => rejection_response(rejection),
             #[cfg(feature = "tonic")]
-            Self::Grpc => crate::refusal_grpc(refusal).into_http(),
+            Self::Grpc => crate::rejection_grpc(rejection).into_http(),
         }
     }
 }
 
 pin_project! {
-    /// The body of an answer from below, or of a refusal.
+    /// The body of an answer from below, or of a rejection.
     #[derive(Debug)]
     pub struct AnsweredBody<B> {
         #[pin]
@@ -152,7 +152,7 @@ pin_project! {
     #[derive(Debug)]
     enum Either<B> {
         Below { #[pin] body: B },
-        Refusal { #[pin] body: Full<Bytes> },
+        Rejection { #[pin] body: Full<Bytes> },
     }
 }
 
@@ -161,8 +161,8 @@ impl<B> AnsweredBody<B> {
         Self { body: Either::Below { body } }
     }
 
-    fn refusal(body: Full<Bytes>) -> Self {
-        Self { body: Either::Refusal { body } }
+    fn rejection(body: Full<Bytes>) -> Self {
+        Self { body: Either::Rejection { body } }
     }
 }
 
@@ -176,7 +176,7 @@ impl<B: Body<Data = Bytes>> Body for AnsweredBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().body.project() {
             EitherProj::Below { body } => body.poll_frame(cx),
-            EitherProj::Refusal { body } => {
+            EitherProj::Rejection { body } => {
                 body.poll_frame(cx).map_err(|infallible| match infallible {})
             }
         }
@@ -185,14 +185,14 @@ impl<B: Body<Data = Bytes>> Body for AnsweredBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.body {
             Either::Below { body } => body.is_end_stream(),
-            Either::Refusal { body } => body.is_end_stream(),
+            Either::Rejection { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.body {
             Either::Below { body } => body.size_hint(),
-            Either::Refusal { body } => body.size_hint(),
+            Either::Rejection { body } => body.size_hint(),
         }
     }
 }

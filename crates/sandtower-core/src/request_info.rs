@@ -91,14 +91,14 @@ pub enum Replay {
 /// What a request tells before it is sent. Plain data: layers copy it.
 ///
 /// ```
-/// use sandtower_core::{Asked, Operation, Replay};
+/// use sandtower_core::{RequestInfo, Operation, Replay};
 ///
-/// let asked = Asked::new(Operation::new(3, "sandbox_list")).replay(Replay::Safe);
+/// let asked = RequestInfo::new(Operation::new(3, "sandbox_list")).replay(Replay::Safe);
 /// assert_eq!(asked.operation.name(), "sandbox_list");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Asked {
+pub struct RequestInfo {
     /// The kind of call.
     pub operation: Operation,
     /// The failure domain it belongs to.
@@ -112,7 +112,7 @@ pub struct Asked {
     pub replay: Replay,
 }
 
-impl Asked {
+impl RequestInfo {
     /// A request for `operation`, with nothing else known.
     pub fn new(operation: Operation) -> Self {
         Self { operation, ..Self::default() }
@@ -147,15 +147,15 @@ impl Asked {
     }
 }
 
-/// Knows what a request asked: every [`Judge`](crate::Judge) does.
-pub trait Asks {
+/// Knows what a request asked: every [`ClassifyResponse`](crate::Classifier) does.
+pub trait HasInfo {
     /// What the request asked.
-    fn asked(&self) -> &Asked;
+    fn info(&self) -> &RequestInfo;
 }
 
-impl Asks for Asked {
+impl HasInfo for RequestInfo {
     #[inline]
-    fn asked(&self) -> &Asked {
+    fn info(&self) -> &RequestInfo {
         self
     }
 }
@@ -172,6 +172,6 @@ mod tests {
 
     #[test]
     fn nothing_is_replayed_unless_somebody_said_so() {
-        assert_eq!(Asked::default().replay, Replay::Unsafe);
+        assert_eq!(RequestInfo::default().replay, Replay::Unsafe);
     }
 }

@@ -3,10 +3,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
-use sandtower_core::{Operation, Reason, Refusal};
+use sandtower_core::{Operation, Reason, Rejection};
 use serde::Serialize;
 
-/// A refusal as the answer of a service of yours.
+/// A rejection as the answer of a service of yours.
 ///
 /// | reason | status |
 /// |---|---|
@@ -20,30 +20,30 @@ use serde::Serialize;
 /// ```
 /// use std::time::Duration;
 /// use http::{StatusCode, header::RETRY_AFTER};
-/// use sandtower_core::{Reason, Refusal};
-/// use sandtower_http::refusal_response;
+/// use sandtower_core::{Reason, Rejection};
+/// use sandtower_http::rejection_response;
 ///
-/// let refusal = Refusal::new("circuit breaker", "E2B", Reason::ForcedOpen)
+/// let rejection = Rejection::new("circuit breaker", "E2B", Reason::ForcedOpen)
 ///     .come_back_in(Duration::from_millis(1_200));
-/// let answer = refusal_response(&refusal);
+/// let answer = rejection_response(&rejection);
 /// assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
 /// assert_eq!(answer.headers()[RETRY_AFTER], "2");
 /// ```
-pub fn refusal_response(refusal: &Refusal) -> Response<Full<Bytes>> {
+pub fn rejection_response(rejection: &Rejection) -> Response<Full<Bytes>> {
     let said = Said {
-        error: refusal.to_string(),
-        reason: refusal.reason().label(),
-        layer: refusal.layer(),
-        operation: refusal.operation().map(Operation::name),
-        retry_after_ms: refusal.retry_after().map(millis),
+        error: rejection.to_string(),
+        reason: rejection.reason().label(),
+        layer: rejection.layer(),
+        operation: rejection.operation().map(Operation::name),
+        retry_after_ms: rejection.retry_after().map(millis),
     };
     // A plain object of strings and numbers has a JSON.
     let body = serde_json::to_vec(&said).unwrap_or_default();
     let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status(&refusal.reason());
+    *response.status_mut() = status(&rejection.reason());
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(after) = refusal.retry_after() {
+    if let Some(after) = rejection.retry_after() {
         fields.insert(header::RETRY_AFTER, HeaderValue::from(seconds(after)));
     }
     response
@@ -76,7 +76,7 @@ fn seconds(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-/// A refusal as the answer of a gRPC service of yours.
+/// A rejection as the answer of a gRPC service of yours.
 ///
 /// | reason | code |
 /// |---|---|
@@ -86,18 +86,18 @@ fn seconds(wait: Duration) -> u64 {
 ///
 /// When to come back is told by `grpc-retry-pushback-ms` (gRFC A6), which gRPC's own clients obey.
 #[cfg(feature = "tonic")]
-pub fn refusal_grpc(refusal: &Refusal) -> tonic::Status {
+pub fn rejection_grpc(rejection: &Rejection) -> tonic::Status {
     use tonic::{Code, Status};
 
-    let code = match refusal.reason() {
+    let code = match rejection.reason() {
         Reason::OverLimit { .. } | Reason::Throttled | Reason::Exhausted { .. } => {
             Code::ResourceExhausted
         }
         Reason::TooLate { .. } | Reason::NoTime { .. } => Code::DeadlineExceeded,
         _ => Code::Unavailable,
     };
-    let mut status = Status::new(code, refusal.to_string());
-    if let Some(after) = refusal.retry_after() {
+    let mut status = Status::new(code, rejection.to_string());
+    if let Some(after) = rejection.retry_after() {
         // The field is a number of 32 bits with a sign.
         let millis = millis(after).min(i32::MAX.unsigned_abs().into());
         status.metadata_mut().insert("grpc-retry-pushback-ms", millis.into());

@@ -1,11 +1,11 @@
 use super::Message;
 use super::words::{Time, cause, sentence};
-use crate::core::{Reason, Refusal};
+use crate::core::{Reason, Rejection};
 
-impl From<&Refusal> for Message {
-    fn from(refusal: &Refusal) -> Self {
-        let after = refusal.retry_after();
-        let text = match (cause(refusal), refusal.reason()) {
+impl From<&Rejection> for Message {
+    fn from(rejection: &Rejection) -> Self {
+        let after = rejection.retry_after();
+        let text = match (cause(rejection), rejection.reason()) {
             (Some(cause), Reason::Exhausted { .. }) => {
                 format!("{cause}; try again when one has ended")
             }
@@ -14,15 +14,15 @@ impl From<&Refusal> for Message {
                 Some(after) => format!("{cause}; the next attempt is in {}", Time(after)),
                 None => format!("{cause}; try again later"),
             },
-            (Some(cause), _) => format!("{cause}; {}", again(refusal)),
-            (None, reason) => format!("{}; {}", our_own(&reason), again(refusal)),
+            (Some(cause), _) => format!("{cause}; {}", again(rejection)),
+            (None, reason) => format!("{}; {}", our_own(&reason), again(rejection)),
         };
         Self::new(sentence(text), after)
     }
 }
 
-fn again(refusal: &Refusal) -> String {
-    match refusal.retry_after() {
+fn again(rejection: &Rejection) -> String {
+    match rejection.retry_after() {
         Some(after) => format!("try again in {}", Time(after)),
         None => String::from("try again later"),
     }

@@ -127,17 +127,17 @@ impl std::fmt::Display for Reason {
 ///
 /// ```
 /// use std::time::Duration;
-/// use sandtower_core::{Reason, Refusal};
+/// use sandtower_core::{Reason, Rejection};
 ///
-/// let refusal = Refusal::new("circuit breaker", "E2B", Reason::Open { failed: 7, of: 8 })
+/// let rejection = Rejection::new("circuit breaker", "E2B", Reason::Open { failed: 7, of: 8 })
 ///     .come_back_in(Duration::from_secs(45));
 /// assert_eq!(
-///     refusal.to_string(),
+///     rejection.to_string(),
 ///     "circuit breaker `E2B` is open: 7 of the last 8 calls failed; retry in 45 s",
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Rejection {
     layer: &'static str,
     name: Arc<str>,
     operation: Option<Operation>,
@@ -145,8 +145,8 @@ pub struct Refusal {
     retry_after: Option<Duration>,
 }
 
-impl Refusal {
-    /// A refusal by the `layer` that its user named `name`. Handing in an `Arc<str>` allocates
+impl Rejection {
+    /// A rejection by the `layer` that its user named `name`. Handing in an `Arc<str>` allocates
     /// nothing.
     pub fn new(layer: &'static str, name: impl Into<Arc<str>>, reason: Reason) -> Self {
         Self { layer, name: name.into(), operation: None, reason, retry_after: None }
@@ -192,7 +192,7 @@ impl Refusal {
     }
 }
 
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for Rejection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} `{}`", self.layer, self.name)?;
         if let Some(operation) = self.operation() {
@@ -206,7 +206,7 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for Rejection {}
 
 /// Rounded up, so that who obeys it does not come too early: whole seconds from ten on, tenths
 /// below.
@@ -241,9 +241,9 @@ mod tests {
 
     #[test]
     fn the_message_says_who_why_and_what_comes_next() {
-        let refusal = Refusal::new("admission", "E2B", Reason::QueueFull { waiting: 256 });
-        assert_eq!(refusal.to_string(), "admission `E2B` is full: 256 calls are waiting");
-        let about = refusal.about(Operation::new(1, "sandbox_create"));
+        let rejection = Rejection::new("admission", "E2B", Reason::QueueFull { waiting: 256 });
+        assert_eq!(rejection.to_string(), "admission `E2B` is full: 256 calls are waiting");
+        let about = rejection.about(Operation::new(1, "sandbox_create"));
         assert_eq!(
             about.to_string(),
             "admission `E2B` for sandbox_create is full: 256 calls are waiting",
