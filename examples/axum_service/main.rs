@@ -19,7 +19,7 @@ use sandtower::circuit_breaker::Trip;
 use sandtower::core::BoxError;
 use sandtower::e2b::operation as op;
 use sandtower::stack::{Plan, Stack};
-use sandtower_sim::{Fault, FaultResponse, FaultKind, Limits};
+use sandtower_sim::{Fault, FaultKind, FaultResponse, Limits};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 

@@ -24,7 +24,7 @@ use sandtower::health_check::{self, HealthCheckLayer};
 use sandtower::http::Http;
 use sandtower::rate_limit::{self, RateLimit};
 use sandtower::retry::{self, RetryLayer};
-use sandtower_sim::{Fault, FaultResponse, FaultKind, Plan, Sim};
+use sandtower_sim::{Fault, FaultKind, FaultResponse, Plan, Sim};
 use tower::ServiceBuilder;
 
 #[tokio::main(flavor = "current_thread")]

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use sandtower::core::{BoxError, Clock};
 use sandtower::e2b::{Client, Command, Config, NewSandbox, Sandbox};
 use sandtower::time::TokioClock;
-use sandtower_sim::{Fault, FaultResponse, FaultKind, Sim};
+use sandtower_sim::{Fault, FaultKind, FaultResponse, Sim};
 use tower::Service;
 
 use crate::today::Today;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandtower_sim::{Fault, FaultResponse, FaultKind};
+use sandtower_sim::{Fault, FaultKind, FaultResponse};
 
 /// Of a fifth of all creations nobody hears what became of them.
 pub(super) fn unknown_results() -> Vec<Fault> {
