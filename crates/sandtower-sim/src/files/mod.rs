@@ -1,6 +1,7 @@
 //! A sandbox's files: a tree in memory, with a bound, shared by all that works in the sandbox.
 
 mod entry;
+mod node;
 mod path;
 mod tree;
 mod watcher;

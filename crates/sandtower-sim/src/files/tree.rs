@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use bytes::{Bytes, BytesMut};
 
+use super::node::Node;
 use super::path::parent;
 use super::*;
 use crate::clock;
@@ -36,16 +37,6 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A file's own metadata, which envd keeps in extended attributes.
 pub(crate) type Metadata = BTreeMap<String, String>;
-
-#[derive(Clone, Debug)]
-struct Node {
-    /// `None` of a directory.
-    content: Option<Bytes>,
-    mode: u32,
-    owner: String,
-    modified: Instant,
-    metadata: Metadata,
-}
 
 /// The files of one sandbox, by their clean paths.
 #[derive(Clone, Debug, Default)]
@@ -383,36 +374,4 @@ fn cost(path: &str) -> u64 {
 /// What the paths of all that is in a directory begin with.
 fn inside(path: &str) -> String {
     if path == "/" { String::from("/") } else { format!("{path}/") }
-}
-
-impl Node {
-    fn directory(owner: &str) -> Self {
-        Self { content: None, mode: 0o755, ..Self::file(owner) }
-    }
-
-    fn file(owner: &str) -> Self {
-        Self {
-            content: Some(Bytes::new()),
-            mode: 0o644,
-            owner: owner.to_owned(),
-            modified: clock::now(),
-            metadata: Metadata::new(),
-        }
-    }
-
-    /// How many bytes it holds.
-    fn held(&self) -> u64 {
-        let metadata = self.metadata.iter().map(|(key, value)| key.len() + value.len());
-        (self.content.as_ref().map_or(0, Bytes::len) + metadata.sum::<usize>()) as u64
-    }
-
-    fn entry(&self, path: &str) -> Entry {
-        let (kind, size) = match &self.content {
-            Some(content) => (Kind::File, content.len() as u64),
-            None => (Kind::Directory, 4_096),
-        };
-        let (mode, owner, modified) = (self.mode, self.owner.clone(), self.modified);
-        let metadata = self.metadata.clone();
-        Entry { path: path.to_owned(), kind, size, mode, owner, metadata, modified }
-    }
 }
