@@ -19,7 +19,7 @@ use sandtower::circuit_breaker::Trip;
 use sandtower::core::BoxError;
 use sandtower::e2b::operation as op;
 use sandtower::stack::{Plan, Stack};
-use sandtower_sim::{Fault, FaultAnswer, FaultKind, Limits};
+use sandtower_sim::{Fault, FaultKind, FaultResponse, Limits};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -81,8 +81,8 @@ async fn main() -> Result<(), BoxError> {
 fn no_machine() -> Fault {
     Fault {
         on: vec![String::from("sandbox_create")],
-        answer: Some(FaultAnswer::Capacity503),
-        ..Fault::new("no machine", FaultKind::Answer)
+        response: Some(FaultResponse::Capacity503),
+        ..Fault::new("no machine", FaultKind::Respond)
     }
 }
 

@@ -23,7 +23,7 @@ use sandtower::health_check::{self, HealthCheckLayer};
 use sandtower::http::{Http, InterpretLayer};
 use sandtower::rate_limit::{self, RateLimit, RateLimitLayer};
 use sandtower::retry::{self, RetryLayer};
-use sandtower_sim::{Fault, FaultAnswer, FaultKind, Plan, Sim};
+use sandtower_sim::{Fault, FaultKind, FaultResponse, Plan, Sim};
 use tower::ServiceBuilder;
 
 #[tokio::main(flavor = "current_thread")]
@@ -97,8 +97,8 @@ fn simulator() -> Result<Sim, BoxError> {
     let full = Fault {
         on: vec![String::from("sandbox_create")],
         rate: 0.3,
-        answer: Some(FaultAnswer::Capacity503),
-        ..Fault::new("no room", FaultKind::Answer)
+        response: Some(FaultResponse::Capacity503),
+        ..Fault::new("no room", FaultKind::Respond)
     };
     let dead = Fault { rate: 0.3, ..Fault::new("dead on arrival", FaultKind::Zombie) };
     Ok(sandtower_sim::Config::new().seed(4).plan(Plan::Pro).faults(vec![full, dead]).build()?)

@@ -11,7 +11,7 @@ use http_body::Body;
 use http_body_util::Full;
 use sandtower::core::{BoxError, Tick};
 use sandtower::e2b::{Client, Command, Config, NewSandbox, Sandbox};
-use sandtower_sim::{Fault, FaultAnswer, FaultKind, Sim};
+use sandtower_sim::{Fault, FaultKind, FaultResponse, Sim};
 use tower::Service;
 
 use crate::today::Today;
@@ -36,8 +36,8 @@ pub(crate) fn simulator(seed: u64) -> Result<Sim, BoxError> {
     let full = Fault {
         on: creations(),
         rate: 1.0 / 6.0,
-        answer: Some(FaultAnswer::Capacity503),
-        ..Fault::new("no room", FaultKind::Answer)
+        response: Some(FaultResponse::Capacity503),
+        ..Fault::new("no room", FaultKind::Respond)
     };
     let dead = Fault { rate: 0.1, ..Fault::new("dead", FaultKind::Zombie) };
     Ok(sandtower_sim::Config::new().seed(seed).faults(vec![outage, lost, full, dead]).build()?)

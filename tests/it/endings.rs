@@ -51,10 +51,16 @@ fn command(end: &str) -> Response<Frames> {
 const FAILED: &str = r#"{"error":{"code":"internal","message":"the node is going away"}}"#;
 
 fn start() -> Request<()> {
-    Request::post("https://49983-i0abc.e2b.app/process.Process/Start").body(()).unwrap()
+    start_in("i0abc")
 }
 
-/// A breaker that opens at the second failure in a row, half-open after a second.
+fn start_in(sandbox: &str) -> Request<()> {
+    let uri = format!("https://49983-{sandbox}.e2b.app/process.Process/Start");
+    Request::post(uri).body(()).unwrap()
+}
+
+/// A breaker that opens at the second failure in a row, of which it takes three sandboxes; half-open
+/// after a second.
 fn breaker() -> CircuitBreaker {
     let config = Config::classic("E2B").trip(Trip::ConsecutiveFailures(2));
     config.open_for(Duration::from_secs(1)).build().unwrap()
@@ -74,8 +80,9 @@ fn commands(
 async fn a_stream_that_fails_after_its_head_is_a_failure_once_it_is_read() {
     let breaker = breaker();
     let service = commands(&breaker, FAILED);
-    for failed in 1..=2 {
-        let answer = service.clone().oneshot(start()).await.unwrap();
+    for failed in 1..=3 {
+        let start = start_in(&format!("i{failed}"));
+        let answer = service.clone().oneshot(start).await.unwrap();
         assert_eq!(breaker.snapshot().state, State::Closed, "only the end says that it failed");
         answer.into_body().collect().await.unwrap();
         assert_eq!(breaker.snapshot().counters.failed, failed);

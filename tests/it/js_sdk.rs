@@ -13,7 +13,8 @@ fn the_js_sdk_cannot_tell_the_difference() {
     if !is_set_up() {
         return;
     }
-    let parts = "life\ncommands\nfiles\nwatching\nsecured\npause\n";
+    let parts = "life\ncommands\nfiles\nwatching\nsecured\npause\nfilters\nmetadata\nsnapshots\n\
+                 boots\nnetwork\ntemplates\nrefuses\natOnce\n";
     let ledger = passes(OsStr::new("node"), "js_sdk/tour.mjs", parts).ledger();
     assert_eq!((ledger.active, ledger.paused), (0, 0), "{ledger:?}");
 }

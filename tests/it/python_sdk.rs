@@ -9,11 +9,11 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Output, Stdio},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use sandtower_sim::{Config, End, Plan, Sim, serve};
-use tokio::{net::TcpListener, process::Command, runtime::Runtime, sync::oneshot, time};
+use sandtower_sim::{Config, End, Plan, Sim};
+use tokio::{process::Command, runtime::Runtime, time};
 
 /// The interpreter of an environment in which `python_sdk/requirements.txt` is installed.
 const PYTHON: &str = "SANDTOWER_PYTHON";
@@ -35,8 +35,17 @@ fn the_python_sdk_creates_runs_and_kills() {
 #[test]
 fn the_python_sdk_cannot_tell_the_difference() {
     let Some(python) = python() else { return };
-    let parts = "life\ncommands\nfiles\nwatching\nsecured\npause\n";
+    let parts = "life\ncommands\nfiles\nwatching\nsecured\npause\nfilters\nmetadata\nsnapshots\n\
+                 boots\nnetwork\ntemplates\nrefuses\nat_once\n";
     let ledger = passes(&python, "python_sdk/tour.py", parts).ledger();
+    assert_eq!((ledger.active, ledger.paused), (0, 0), "{ledger:?}");
+}
+
+#[test]
+fn the_asynchronous_python_sdk_cannot_either() {
+    let Some(python) = python() else { return };
+    let parts = "life\ncommands\nfiles\nsnapshots\npauses\nat_once\n";
+    let ledger = passes(&python, "python_sdk/tour_async.py", parts).ledger();
     assert_eq!((ledger.active, ledger.paused), (0, 0), "{ledger:?}");
 }
 
@@ -81,15 +90,16 @@ pub(crate) fn passes(program: &OsStr, script: &str, prints: &str) -> Sim {
 
 async fn run(program: &OsStr, script: &str) -> (Sim, Output) {
     let sim = Config::new().plan(Plan::Pro).template_with_envd("old", "0.0.9");
-    let sim = sim.build().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(serve(listener, sim.clone(), async { drop(stopped.await) }));
-    let output = execute(program, script, address).await;
-    drop(stop);
-    server.await.unwrap().unwrap();
+    let sim = sim.epoch(today()).build().unwrap();
+    let server = sim.listen("127.0.0.1:0").await.unwrap();
+    let output = execute(program, script, server.address()).await;
+    server.shutdown().await.unwrap();
     (sim, output)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the SDKs compare dates with their own calendar")]
+fn today() -> SystemTime {
+    SystemTime::now()
 }
 
 async fn execute(program: &OsStr, script: &str, address: SocketAddr) -> Output {

@@ -107,7 +107,8 @@ async fn two_hundred_creations(seed: u64, known: Option<u32>, killed: bool) -> O
     let (mock, seen) = service((!killed).then_some(LIFE));
     let quota = QuotaConfig::new("E2B").takes(CREATE).releases(KILL).seed(Seed::fixed(seed));
     let quota = Quota::new(known.into_iter().fold(quota, QuotaConfig::limit)).unwrap();
-    let room = Config::new("E2B").concurrency_for(CREATE, 4);
+    let room =
+        Config::new("E2B").concurrency_for(CREATE, 4).newest_first_after_for(CREATE, Duration::MAX);
     let admission = AdmissionLayer::with_gates(room, quota).unwrap().classify(Literal);
     let retry = retry::Config::recommended().when_throttled(WhenThrottled::Requeue);
     let stack = RetryLayer::new(retry, Literal).layer(admission.layer(mock));

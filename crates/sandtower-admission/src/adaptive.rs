@@ -5,7 +5,8 @@ mod tests;
 
 use std::time::Duration;
 
-use sandtower_core::{Completion, Effect, Outcome, Tick};
+use sandtower_core::{About, Completion, Effect, Outcome, Tick};
+use serde::{Deserialize, Serialize};
 
 /// A concurrency limit that follows the service.
 ///
@@ -29,9 +30,11 @@ use sandtower_core::{Completion, Effect, Outcome, Tick};
 ///   lowers the limit once.
 /// - Failures that come at once are left to a circuit breaker: they are no sign of overload.
 /// - Far below the limit that failed last it doubles from round to round; at that limit it waits.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Adaptive {
     pub(crate) initial: u32,
+    #[serde(skip)]
     pub(crate) floor: u32,
     pub(crate) ceiling: u32,
     pub(crate) tolerance: f64,
@@ -169,7 +172,9 @@ impl Learner {
                 return self.granted(in_flight.saturating_sub(1), done.now());
             }
             // A caller that went says something only if it had waited longer than is normal.
-            Outcome::Cancelled if self.is_slow(seconds) => self.round.failed += 1,
+            Outcome::Cancelled if self.is_slow(seconds) && verdict.about != About::Caller => {
+                self.round.failed += 1;
+            }
             // A rejection of the service takes no time, and says nothing about how long its work does.
             _ => return,
         }

@@ -131,7 +131,7 @@ impl<G> AdmissionControl<G> {
         let inner = &self.inner;
         inner.draining.load(Ordering::Acquire)
             || inner.shutting_down.load(Ordering::Acquire)
-                && !inner.config.admit_during_shutdown.contains(operation)
+                && !inner.config.cleans_up(operation.name())
     }
 
     fn is_closing(&self) -> bool {
@@ -142,12 +142,10 @@ impl<G> AdmissionControl<G> {
     /// Whether no call is in flight that has to end before it is closed.
     pub(crate) fn is_empty(&self) -> bool {
         let inner = &self.inner;
-        let counts = |index: &usize| {
-            inner.draining.load(Ordering::Acquire)
-                || !inner.config.admit_during_shutdown.has(*index)
-        };
-        let queues = inner.queues.iter().enumerate().filter(|(index, _)| counts(index));
-        queues.filter_map(|(_, queue)| queue.get()).all(|queue| lock(queue).in_flight() == 0)
+        let draining = inner.draining.load(Ordering::Acquire);
+        inner.seen().map(lock).all(|queue| {
+            queue.in_flight() == 0 || !draining && inner.config.cleans_up(queue.operation())
+        })
     }
 
     pub(crate) fn drainers(&self) -> &Drainers {
@@ -329,17 +327,16 @@ impl<G: Gate> Subscriber for Inner<G> {
         let (now, mut later) = (Now::new(), Deferred::new());
         for queue in self.seen() {
             let mut queue = lock(queue);
-            match change {
-                Change::Opened => queue.gate_opened(now.tick(), &mut later),
+            if change == Change::Closed {
                 // Calls that can only be rejected do not wait for their turn to be told so.
-                Change::Closed => queue.wake_those(
-                    |info| {
-                        let no = self.gates.check(Some(info), &now).map(|no| self.or_hold(no));
-                        no.is_some_and(|no| no.is_hopeless(info.deadline))
-                    },
-                    &mut later,
-                ),
+                let is_rejected = |info: &RequestInfo| {
+                    let no = self.gates.check(Some(info), &now).map(|no| self.or_hold(no));
+                    no.is_some_and(|no| no.is_hopeless(info.deadline))
+                };
+                queue.wake_those(is_rejected, &mut later);
             }
+            // Either way, what a gate said before may not hold any more.
+            queue.gate_changed(now.tick(), &mut later);
         }
         later.notify(&self.subscribers, change);
     }

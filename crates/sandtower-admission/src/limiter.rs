@@ -3,21 +3,27 @@
 use std::time::Duration;
 
 use sandtower_core::{Completion, Tick};
+use serde::{Deserialize, Serialize};
 
 use crate::adaptive::{Adaptive, Learner};
 use crate::config::ConfigError;
 use crate::stepwise::{Stepper, Stepwise};
 
 /// How many calls of one operation may be in flight.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "snake_case",
+    expecting = "expected a number, `{ adaptive = {..} }` or `{ stepwise = {..} }`"
+)]
 #[non_exhaustive]
 pub enum Limit {
-    /// Always so many.
-    Fixed(u32),
     /// As many as the service bears, found out by rounds of answers.
     Adaptive(Adaptive),
     /// As many as the service bears, found out one at a time.
     Stepwise(Stepwise),
+    /// Always so many.
+    #[serde(untagged)]
+    Fixed(u32),
 }
 
 impl From<u32> for Limit {
@@ -39,7 +45,8 @@ impl From<Stepwise> for Limit {
 }
 
 impl Limit {
-    pub(crate) fn check(&self, operation: &'static str) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self, operation: &str) -> Result<(), ConfigError> {
+        let operation = operation.to_owned();
         match self {
             Self::Fixed(0) => Err(ConfigError::NoConcurrency { operation }),
             Self::Adaptive(Adaptive { initial: 0, .. } | Adaptive { ceiling: 0, .. })

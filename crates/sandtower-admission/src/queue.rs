@@ -60,6 +60,11 @@ impl OperationQueue {
         self.limiter.limit()
     }
 
+    /// Its name.
+    pub(crate) fn operation(&self) -> &'static str {
+        self.counters.operation
+    }
+
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight
     }
@@ -140,8 +145,8 @@ impl OperationQueue {
         self.waiters.hold(place, until, why);
     }
 
-    /// A gate may say yes now.
-    pub(crate) fn gate_opened(&mut self, now: Tick, later: &mut Deferred) {
+    /// What a gate said before may not hold any more: the next call asks it again.
+    pub(crate) fn gate_changed(&mut self, now: Tick, later: &mut Deferred) {
         if self.waiters.release_holds() {
             self.advance(now, later);
         }

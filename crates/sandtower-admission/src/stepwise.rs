@@ -5,7 +5,8 @@ mod tests;
 
 use std::time::Duration;
 
-use sandtower_core::{Completion, Outcome, Tick};
+use sandtower_core::{About, Completion, Outcome, Tick};
+use serde::{Deserialize, Serialize};
 
 /// A concurrency limit for calls that are few, slow and dear, such as creations of sandboxes.
 ///
@@ -22,7 +23,8 @@ use sandtower_core::{Completion, Outcome, Tick};
 ///   look normal: they may be slow since too many are in flight.
 /// - Failures that come at once are left to a circuit breaker, and "out of slots" to a
 ///   [`Quota`](crate::Quota): neither says how many calls may be in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Stepwise {
     pub(crate) initial: u32,
     pub(crate) ceiling: u32,
@@ -192,7 +194,9 @@ impl Stepper {
             Outcome::Transient | Outcome::Unknown if self.is_quick(seconds) => Answer::Neither,
             Outcome::Transient | Outcome::Unknown if done.verdict.is_failure() => Answer::Bad,
             // A caller that went says something only if it had waited longer than is normal.
-            Outcome::Cancelled if self.is_slow(seconds) => Answer::Bad,
+            Outcome::Cancelled if self.is_slow(seconds) && done.verdict.about != About::Caller => {
+                Answer::Bad
+            }
             _ => Answer::Neither,
         }
     }

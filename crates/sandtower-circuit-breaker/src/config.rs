@@ -1,8 +1,15 @@
 use std::{sync::Arc, time::Duration};
 
+use sandtower_core::settings::duration;
 use sandtower_core::{Rng, Seed};
+use serde::{Deserialize, Serialize};
 
-use crate::{CircuitBreaker, Cusum, Trip, engine::Settings, open_time::OpenTime, trip::Rule};
+use crate::{
+    CircuitBreaker, Cusum, Trip,
+    engine::Settings,
+    open_time::{OpenFor, OpenTime},
+    trip::Rule,
+};
 
 /// A breaker must not keep its service from being tried for longer than this.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -26,21 +33,26 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// );
 /// # Ok::<(), sandtower_circuit_breaker::ConfigError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[must_use = "a configuration does nothing until it is built"]
 pub struct Config {
+    #[serde(skip)]
     name: Arc<str>,
+    #[serde(skip)]
     seed: Seed,
     trip: Trip,
-    open_for: Duration,
-    open_at_most: Duration,
-    jitter: bool,
+    open_for: OpenFor,
+    #[serde(with = "duration")]
     longest_open: Duration,
+    #[serde(with = "duration")]
     stable_after: Duration,
     probes: u32,
     successes: u32,
     ramp: u32,
+    #[serde(with = "duration")]
     lease: Duration,
+    #[serde(with = "duration")]
     expected: Duration,
 }
 
@@ -72,9 +84,7 @@ impl Config {
             name: name.into(),
             seed: Seed::random(),
             trip: Trip::ConsecutiveFailures(5),
-            open_for: minute,
-            open_at_most: minute,
-            jitter: false,
+            open_for: OpenFor::Exactly(minute),
             longest_open: 5 * minute,
             stable_after: minute,
             probes: 1,
@@ -99,7 +109,7 @@ impl Config {
 
     /// It stays open for exactly `time`, however often: greater than zero, at most 24 h.
     pub fn open_for(self, time: Duration) -> Self {
-        Self { open_for: time, open_at_most: time, jitter: false, ..self }
+        Self { open_for: OpenFor::Exactly(time), ..self }
     }
 
     /// It stays open for `first`, then half as long again each time that it opens again, `most` at
@@ -108,7 +118,7 @@ impl Config {
     /// breakers of many processes do not probe together. Greater than zero, at most 24 h, and `first`
     /// no more than `most`.
     pub fn open_between(self, first: Duration, most: Duration) -> Self {
-        Self { open_for: first, open_at_most: most, jitter: true, ..self }
+        Self { open_for: OpenFor::Between { first, most }, ..self }
     }
 
     /// Closed for this long, it starts with the first open time again: greater than zero, at most 24 h.
@@ -172,6 +182,11 @@ impl Config {
         self
     }
 
+    /// Takes the name and seed from `base`: a file does not set them.
+    pub fn inherit(self, base: &Self) -> Self {
+        Self { name: Arc::clone(&base.name), seed: base.seed.clone(), ..self }
+    }
+
     /// A closed breaker with this configuration.
     ///
     /// # Errors
@@ -184,10 +199,11 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         at_least_one("probes", self.probes, "an open breaker never closes")?;
         at_least_one("successes", self.successes, "it closes without a success")?;
-        within_a_day("open_for", self.open_for)?;
-        within_a_day("open_between", self.open_at_most)?;
-        if self.open_for > self.open_at_most {
-            return Err(ConfigError::Backwards { first: self.open_for, most: self.open_at_most });
+        let (first, most) = self.open_for.bounds();
+        within_a_day("open_for", first)?;
+        within_a_day("open_for", most)?;
+        if first > most {
+            return Err(ConfigError::Backwards { first, most });
         }
         within_a_day("longest_open", self.longest_open)?;
         within_a_day("stable_after", self.stable_after)?;
@@ -197,12 +213,13 @@ impl Config {
 
     /// What the engine needs to know, of a configuration that was checked.
     pub(crate) fn settings(&self) -> Settings {
+        let (first, most) = self.open_for.bounds();
         Settings {
             rule: Rule::of(self.trip),
             open: OpenTime {
-                first: self.open_for,
-                most: self.open_at_most,
-                jitter: self.jitter,
+                first,
+                most,
+                jitter: matches!(self.open_for, OpenFor::Between { .. }),
                 longest: self.longest_open,
             },
             stable: self.stable_after,
@@ -256,7 +273,7 @@ pub enum ConfigError {
         value: Duration,
     },
     /// The first open time is longer than the longest.
-    #[error("`open_between` must start with the shorter time, not with {first:?} before {most:?}")]
+    #[error("the first open time must be at most the longest, not {first:?} before {most:?}")]
     Backwards {
         /// The first.
         first: Duration,
@@ -296,7 +313,7 @@ mod tests {
         let seconds = Duration::from_secs;
         assert_eq!(
             wrong(config().trip(Trip::ConsecutiveFailures(0))),
-            "`ConsecutiveFailures` must be at least 1: with 0 it opens without a failure",
+            "`consecutive_failures` must be at least 1: with 0 it opens without a failure",
         );
         assert_eq!(
             wrong(config().successes(0)),
@@ -308,7 +325,7 @@ mod tests {
         );
         assert_eq!(
             wrong(config().open_between(seconds(3), seconds(2))),
-            "`open_between` must start with the shorter time, not with 3s before 2s",
+            "the first open time must be at most the longest, not 3s before 2s",
         );
         assert_eq!(
             wrong(config().trip(Trip::Cusum(Cusum::new(0.5, 0.1)))),
@@ -346,5 +363,28 @@ mod tests {
     fn the_presets_are_valid() {
         assert_eq!(Config::recommended("E2B").check(), Ok(()));
         assert_eq!(Config::classic("E2B").check(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_as_it_was_and_what_no_file_has_is_inherited() {
+        for config in [
+            Config::recommended("any"),
+            Config::classic("any"),
+            Config::classic("any")
+                .trip(Trip::Cusum(Cusum::new(0.15, 0.6).threshold(7.5).half_life(DAY)))
+                .open_for(Duration::from_millis(1_500))
+                .probes(2)
+                .successes(3)
+                .lease(DAY)
+                .expected(Duration::MAX),
+            Config::recommended("any")
+                .trip(Trip::Cusum(Cusum::default().at_least(Duration::ZERO)))
+                .open_between(Duration::from_secs(1), Duration::from_secs(1)),
+        ] {
+            let text = serde_json::to_string(&config).unwrap();
+            let again: Config = serde_json::from_str(&text).unwrap();
+            let again = again.inherit(&config);
+            assert_eq!(format!("{again:?}"), format!("{config:?}"), "{text}");
+        }
     }
 }

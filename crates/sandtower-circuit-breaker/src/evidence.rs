@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sandtower_core::{Completion, Outcome, RequestInfo};
+use sandtower_core::{About, Completion, Outcome, RequestInfo};
 
 /// What the outcome of an attempt tells of the service's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,9 @@ impl Evidence {
     /// What an attempt of `request` tells of a service that is expected to respond within `expected`.
     pub(crate) fn of(request: &RequestInfo, done: &Completion, expected: Duration) -> Self {
         let verdict = &done.verdict;
+        if verdict.about == About::Caller {
+            return Self::Nothing;
+        }
         match verdict.outcome {
             Outcome::Success | Outcome::Exhausted | Outcome::Permanent => Self::Alive,
             Outcome::Throttled => Self::Throttled,
@@ -62,6 +65,14 @@ mod tests {
             assert_eq!(after(took, Verdict::unknown().about_one()), Evidence::Alive);
             assert_eq!(after(took, Verdict::throttled()), Evidence::Throttled);
             assert_eq!(after(took, Verdict::rejected()), Evidence::Nothing);
+            for of_the_caller in [
+                Verdict::transient(Effect::None),
+                Verdict::permanent(),
+                Verdict::unknown(),
+                Verdict::cancelled(),
+            ] {
+                assert_eq!(after(took, of_the_caller.about_caller()), Evidence::Nothing);
+            }
         }
     }
 

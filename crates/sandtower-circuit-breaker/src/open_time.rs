@@ -1,6 +1,35 @@
 use std::time::Duration;
 
 use sandtower_core::Rng;
+use sandtower_core::settings::duration;
+use serde::{Deserialize, Serialize};
+
+/// What a breaker is told of how long it stays open.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "expected a time such as \"60s\", or `{ first = \"1s\", most = \"10s\" }`"
+)]
+pub(crate) enum OpenFor {
+    Exactly(#[serde(with = "duration")] Duration),
+    /// Each time for longer, and drawn.
+    Between {
+        #[serde(with = "duration")]
+        first: Duration,
+        #[serde(with = "duration")]
+        most: Duration,
+    },
+}
+
+impl OpenFor {
+    pub(crate) fn bounds(self) -> (Duration, Duration) {
+        match self {
+            Self::Exactly(time) => (time, time),
+            Self::Between { first, most } => (first, most),
+        }
+    }
+}
 
 /// For how long a breaker opens: longer each time, until it stayed closed for long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
+use sandtower_core::settings::duration;
 use sandtower_core::{Resource, Tick};
+use serde::{Deserialize, Serialize};
 
 use crate::{ConfigError, config::within_a_day, sources::Sources};
 
@@ -14,11 +16,13 @@ use crate::{ConfigError, config::within_a_day, sources::Sources};
 /// let simple = Config::recommended("search").trip(Trip::ConsecutiveFailures(3));
 /// # let _ = (noisy, simple);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Trip {
     /// Once the calls look more like an outage than like a good day by far. Right for few calls and
     /// for many.
+    #[serde(rename = "evidence")]
     Cusum(Cusum),
     /// After this many failures with no success between them; at least 1. Simple to explain, but
     /// blind to an outage that lets some calls through; and five in a row happen by chance once in
@@ -33,7 +37,7 @@ impl Trip {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         match self {
             Self::ConsecutiveFailures(0) => Err(ConfigError::Zero {
-                setting: "ConsecutiveFailures",
+                setting: "consecutive_failures",
                 because: "it opens without a failure",
             }),
             Self::ConsecutiveFailures(_) => Ok(()),
@@ -54,12 +58,15 @@ impl Trip {
 /// With the defaults, 10 %, 50 % and 11, it takes 7 calls of a total outage, and 19 (median; 50 in
 /// the 99th percentile) when half of them fail. It opens for nothing about once in 100 million calls
 /// when 5 % fail at random, and once in 370,000 when 10 % do; beyond that use `new(0.15, 0.60)`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Cusum {
     good_day: f64,
     outage: f64,
     threshold: f64,
+    #[serde(with = "duration")]
     half_life: Duration,
+    #[serde(with = "duration")]
     at_least: Duration,
 }
 

@@ -32,6 +32,7 @@ mod guard;
 mod rejection;
 mod request_info;
 mod seed;
+pub mod settings;
 mod sleep;
 mod subscribers;
 mod tick;

@@ -151,7 +151,7 @@ async fn an_instance_that_fails_after_the_gate_opened_is_not_used_again() {
     door.shut(false);
     handle.set_readiness(|_| Readiness::Err("gone".into()));
     assert_eq!(service.call(0).await.unwrap_err().to_string(), "gone");
-    assert_eq!(door.seen(), ["not ready"]);
+    assert_eq!(door.seen(), ["not ready", "not sent"]);
 
     handle.set_readiness(|_| Readiness::Ready);
     assert_eq!(service.ready().await.unwrap().call(0).await.unwrap(), 1);

@@ -1,8 +1,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sandtower_core::settings::duration;
+use serde::{Deserialize, Serialize};
+
 /// What becomes of a response that fails its check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnFailure {
     /// It is released, and its caller gets [`Unhealthy`](crate::Unhealthy), which a retry may try
@@ -21,13 +25,17 @@ pub enum OnFailure {
 /// | [`tries`](Config::tries) | 3 | 1 |
 /// | [`probe_within`](Config::probe_within) | 10 s | 10 s |
 /// | [`pause`](Config::pause) | 250 ms | 250 ms |
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[must_use = "a config does nothing by itself"]
 pub struct Config {
+    #[serde(skip)]
     pub(crate) name: Arc<str>,
     pub(crate) on_failure: OnFailure,
     pub(crate) tries: u32,
+    #[serde(with = "duration")]
     pub(crate) probe_within: Duration,
+    #[serde(with = "duration")]
     pub(crate) pause: Duration,
 }
 
@@ -73,6 +81,11 @@ impl Config {
         self
     }
 
+    /// Takes the name from `base`: a file does not set it.
+    pub fn inherit(self, base: &Self) -> Self {
+        Self { name: Arc::clone(&base.name), ..self }
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.tries == 0 {
             return Err(ConfigError::NoTries);
@@ -107,5 +120,18 @@ mod tests {
         assert_eq!(Config::classic().check(), Ok(()));
         assert_eq!(new().tries(0).check(), Err(ConfigError::NoTries));
         assert_eq!(new().probe_within(Duration::ZERO).check(), Err(ConfigError::NoTime));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_as_it_was_and_what_no_file_has_is_inherited() {
+        for config in [
+            Config::new("any").probe_within(Duration::MAX),
+            Config::classic().pause(Duration::ZERO),
+        ] {
+            let text = serde_json::to_string(&config).unwrap();
+            let again: Config = serde_json::from_str(&text).unwrap();
+            let again = again.inherit(&config);
+            assert_eq!(format!("{again:?}"), format!("{config:?}"), "{text}");
+        }
     }
 }

@@ -1,8 +1,8 @@
 /// At which parts of a limit to warn.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Levels {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Levels<'a> {
     /// In percent of the limit, rising.
-    pub(crate) percent: Vec<u8>,
+    pub(crate) percent: &'a [u8],
     /// By how many percent of the limit the count has to fall below a level before that level can
     /// warn again.
     pub(crate) margin: u8,
@@ -30,7 +30,7 @@ impl Default for Alarm {
 impl Alarm {
     /// Arms the levels again from which `count` has fallen by the margin.
     #[inline]
-    pub(crate) fn fell(&mut self, levels: &Levels, count: u64, limit: u64) {
+    pub(crate) fn fell(&mut self, levels: Levels<'_>, count: u64, limit: u64) {
         if count < self.armed_below {
             self.arm(levels, count, limit);
             self.remember(levels, limit);
@@ -44,7 +44,7 @@ impl Alarm {
     }
 
     /// The highest level that `count` has reached, if that is news.
-    pub(crate) fn rose(&mut self, levels: &Levels, count: u64, limit: u64) -> Option<u8> {
+    pub(crate) fn rose(&mut self, levels: Levels<'_>, count: u64, limit: u64) -> Option<u8> {
         if !self.may_rise(count) {
             return None;
         }
@@ -56,7 +56,7 @@ impl Alarm {
         if rises { levels.percent.get(reached - 1).copied() } else { None }
     }
 
-    fn arm(&mut self, levels: &Levels, count: u64, limit: u64) {
+    fn arm(&mut self, levels: Levels<'_>, count: u64, limit: u64) {
         let highest = |warned: usize| levels.percent.get(warned.checked_sub(1)?).copied();
         while let Some(percent) = highest(self.warned) {
             if count >= part(limit, percent.saturating_sub(levels.margin)) {
@@ -66,7 +66,7 @@ impl Alarm {
         }
     }
 
-    fn remember(&mut self, levels: &Levels, limit: u64) {
+    fn remember(&mut self, levels: Levels<'_>, limit: u64) {
         let next = levels.percent.get(self.warned);
         self.quiet_below = next.map_or(u64::MAX, |&level| part(limit, level));
         let last = self.warned.checked_sub(1).and_then(|last| levels.percent.get(last));
@@ -85,16 +85,16 @@ fn part(limit: u64, percent: u8) -> u64 {
 mod tests {
     use super::*;
 
-    fn levels() -> Levels {
-        Levels { percent: vec![80, 100], margin: 5 }
+    fn levels() -> Levels<'static> {
+        Levels { percent: &[80, 100], margin: 5 }
     }
 
     /// What an alarm says while the count takes these values.
     fn told(limit: u64, counts: impl IntoIterator<Item = u64>) -> Vec<(u64, u8)> {
         let mut alarm = Alarm::default();
         let tell = |count| {
-            alarm.fell(&levels(), count, limit);
-            alarm.rose(&levels(), count, limit).map(|level| (count, level))
+            alarm.fell(levels(), count, limit);
+            alarm.rose(levels(), count, limit).map(|level| (count, level))
         };
         counts.into_iter().filter_map(tell).collect()
     }

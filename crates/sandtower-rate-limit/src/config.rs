@@ -1,7 +1,10 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sandtower_core::settings::duration;
 use sandtower_core::{Operation, Seed};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Pace, alarm::Levels};
 
@@ -9,7 +12,7 @@ use crate::{Pace, alarm::Levels};
 const SHORTEST_WINDOW: Duration = Duration::from_millis(1);
 
 /// What to do about an attempt that is beyond a limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Mode {
@@ -36,21 +39,31 @@ pub enum Mode {
 /// | [`longest_hold`](Config::longest_hold) | 60 s |
 /// | [`believed_for`](Config::believed_for) | 10 min |
 ///
+/// What is set for one operation is kept by its [name](Operation::name).
+///
 /// No setter panics or overflows, whatever duration it is given: what is invalid is an error of
 /// [`RateLimit::new`](crate::RateLimit::new).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[must_use = "a config does nothing by itself"]
 pub struct Config {
+    #[serde(skip)]
     pub(crate) name: Arc<str>,
+    #[serde(with = "duration")]
     pub(crate) window: Duration,
     pub(crate) mode: Mode,
     pub(crate) limit_each: Option<u64>,
-    pub(crate) limits: Vec<(Operation, u64)>,
-    pub(crate) paces: Vec<(Operation, Pace)>,
-    pub(crate) exempt: Vec<Operation>,
-    pub(crate) levels: Levels,
+    limits: BTreeMap<String, u64>,
+    paces: BTreeMap<String, Pace>,
+    exempt: BTreeSet<String>,
+    #[serde(deserialize_with = "rising")]
+    warn_at: Vec<u8>,
+    warn_margin: u8,
+    #[serde(with = "duration")]
     pub(crate) longest_hold: Duration,
+    #[serde(with = "duration")]
     pub(crate) believed_for: Duration,
+    #[serde(skip)]
     pub(crate) seed: Seed,
 }
 
@@ -63,10 +76,11 @@ impl Config {
             window: Duration::from_secs(3600),
             mode: Mode::Enforce,
             limit_each: None,
-            limits: Vec::new(),
-            paces: Vec::new(),
-            exempt: Vec::new(),
-            levels: Levels { percent: vec![80, 100], margin: 5 },
+            limits: BTreeMap::new(),
+            paces: BTreeMap::new(),
+            exempt: BTreeSet::new(),
+            warn_at: vec![80, 100],
+            warn_margin: 5,
             longest_hold: Duration::from_secs(60),
             believed_for: Duration::from_secs(600),
             seed: Seed::random(),
@@ -99,7 +113,7 @@ impl Config {
     /// Limits `operation` to `limit` attempts within the window; at least 1. The last call for an
     /// operation wins.
     pub fn limit(mut self, operation: Operation, limit: u64) -> Self {
-        self.limits.push((operation, limit));
+        self.limits.insert(operation.name().to_owned(), limit);
         self
     }
 
@@ -113,30 +127,28 @@ impl Config {
     /// Keeps `operation` to a pace, such as a server's known limit of one a second, together with
     /// the limit over the window. The last call for an operation wins.
     pub fn pace(mut self, operation: Operation, pace: Pace) -> Self {
-        self.paces.push((operation, pace));
+        self.paces.insert(operation.name().to_owned(), pace);
         self
     }
 
     /// Never holds `operation` back, in whichever mode: for what gives something back, such as ending
     /// a sandbox. It is counted and warned of all the same.
     pub fn exempt(mut self, operation: Operation) -> Self {
-        self.exempt.push(operation);
+        self.exempt.insert(operation.name().to_owned());
         self
     }
 
     /// Warns once when the count rises to each of these parts of its limit, in percent from 1 to
     /// 100. Without any there are no warnings.
     pub fn warn_at(mut self, percent: impl IntoIterator<Item = u8>) -> Self {
-        self.levels.percent = percent.into_iter().collect();
-        self.levels.percent.sort_unstable();
-        self.levels.percent.dedup();
+        self.warn_at = BTreeSet::from_iter(percent).into_iter().collect();
         self
     }
 
     /// By how many percent of the limit the count has to fall below a level before that level can
     /// warn again; less than the lowest level.
     pub fn warn_margin(mut self, percent: u8) -> Self {
-        self.levels.margin = percent;
+        self.warn_margin = percent;
         self
     }
 
@@ -161,64 +173,61 @@ impl Config {
         self
     }
 
+    /// Takes the name and seed from `base`: a file does not set them.
+    pub fn inherit(self, base: &Self) -> Self {
+        Self { name: Arc::clone(&base.name), seed: base.seed.clone(), ..self }
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if self.window < SHORTEST_WINDOW {
             return Err(ConfigError::WindowTooShort { window: self.window });
         }
-        if self.limit_each == Some(0) || self.limits.iter().any(|(_, limit)| *limit == 0) {
+        if self.limit_each == Some(0) || self.limits.values().any(|limit| *limit == 0) {
             return Err(ConfigError::LimitOfZero);
         }
         for (operation, pace) in &self.paces {
-            let operation = operation.name();
+            let operation = || operation.clone();
             if pace.interval().is_zero() {
-                return Err(ConfigError::PaceWithoutInterval { operation });
+                return Err(ConfigError::PaceWithoutInterval { operation: operation() });
             }
             if pace.most_at_once() == 0 {
-                return Err(ConfigError::PaceWithoutBurst { operation });
+                return Err(ConfigError::PaceWithoutBurst { operation: operation() });
             }
         }
         self.check_levels()
     }
 
     fn check_levels(&self) -> Result<(), ConfigError> {
-        let Levels { percent, margin } = &self.levels;
+        let Levels { percent, margin } = self.levels();
         if let Some(&percent) = percent.iter().find(|percent| !(1..=100).contains(*percent)) {
             return Err(ConfigError::LevelOutOfRange { percent });
         }
         match percent.first() {
-            Some(&lowest) if *margin >= lowest => {
-                Err(ConfigError::MarginTooWide { margin: *margin, lowest })
-            }
+            Some(&lowest) if margin >= lowest => Err(ConfigError::MarginTooWide { margin, lowest }),
             _ => Ok(()),
         }
     }
 
     /// Whether attempts of `operation` beyond its limits are held back.
     pub(crate) fn enforces(&self, operation: Operation) -> bool {
-        let is_this = |other: &Operation| other.index() == operation.index();
-        self.is_enforced() && !self.exempt.iter().any(is_this)
+        self.is_enforced() && !self.exempt.contains(operation.name())
     }
 
     pub(crate) fn limit_of(&self, operation: Operation) -> Option<u64> {
-        last(&self.limits, operation).or(self.limit_each)
+        self.limits.get(operation.name()).copied().or(self.limit_each)
     }
 
-    /// The operation of this number, if it was named here.
-    pub(crate) fn operation(&self, index: u8) -> Option<Operation> {
-        let limits = self.limits.iter().map(|(operation, _)| *operation);
-        let mut named = limits.chain(self.paces.iter().map(|(operation, _)| *operation));
-        named.find(|operation| operation.index() == usize::from(index))
+    pub(crate) fn levels(&self) -> Levels<'_> {
+        Levels { percent: &self.warn_at, margin: self.warn_margin }
     }
 
     pub(crate) fn pace_of(&self, operation: Operation) -> Option<Pace> {
-        last(&self.paces, operation)
+        self.paces.get(operation.name()).copied()
     }
 }
 
-fn last<T: Copy>(said: &[(Operation, T)], operation: Operation) -> Option<T> {
-    let of =
-        |(other, value): &(Operation, T)| (other.index() == operation.index()).then_some(*value);
-    said.iter().rev().find_map(of)
+fn rising<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+    Ok(BTreeSet::deserialize(from)?.into_iter().collect())
 }
 
 /// What is wrong with a [`Config`], and what would be right.
@@ -238,13 +247,13 @@ pub enum ConfigError {
     #[error("the pace of `{operation}` has an interval of 0, and must have at least 1 ns")]
     PaceWithoutInterval {
         /// Whose pace.
-        operation: &'static str,
+        operation: String,
     },
     /// A pace with a burst of 0 would let nothing through, ever.
     #[error("the pace of `{operation}` has a burst of 0, and must have at least 1")]
     PaceWithoutBurst {
         /// Whose pace.
-        operation: &'static str,
+        operation: String,
     },
     /// A level for warnings that no count reaches, or each does.
     #[error("`warn_at` has {percent} %, and must have from 1 to 100 %")]
@@ -303,5 +312,44 @@ mod tests {
         let config = Config::new("any").limit_each(9).limit(CALL, 1).limit(CALL, 2);
         assert_eq!(config.limit_of(CALL), Some(2));
         assert_eq!(config.limit_of(other), Some(9));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_as_it_was_and_what_no_file_has_is_inherited() {
+        for config in [
+            Config::classic(),
+            Config::new("any")
+                .window(Duration::MAX)
+                .limit(CALL, u64::MAX)
+                .pace(CALL, Pace::every(Duration::from_micros(1)).burst(3))
+                .pace(Operation::new(1, "other"), Pace::every(Duration::MAX))
+                .exempt(CALL)
+                .warn_at([])
+                .warn_margin(9)
+                .longest_hold(Duration::ZERO)
+                .believed_for(Duration::MAX),
+        ] {
+            let text = serde_json::to_string(&config).unwrap();
+            let again: Config = serde_json::from_str(&text).unwrap();
+            let again = again.inherit(&config);
+            assert_eq!(format!("{again:?}"), format!("{config:?}"), "{text}");
+        }
+    }
+
+    #[test]
+    fn levels_are_read_in_any_order_and_a_pace_with_or_without_a_burst() {
+        let mut all = serde_json::to_value(Config::new("any")).unwrap();
+        all["warn_at"] = serde_json::json!([90, 50, 90]);
+        all["paces"] = serde_json::json!({"call": "2s", "other": {"every": "1ms", "burst": 4}});
+        let config: Config = serde_json::from_value(all.clone()).unwrap();
+        assert_eq!(config.warn_at, [50, 90]);
+        assert_eq!(config.pace_of(CALL), Some(Pace::every(Duration::from_secs(2))));
+        let other = Operation::new(9, "other");
+        assert_eq!(config.pace_of(other), Some(Pace::every(Duration::from_millis(1)).burst(4)));
+        for wrong in [serde_json::json!(5), serde_json::json!({"every": "1s"})] {
+            all["paces"]["call"] = wrong;
+            let told = serde_json::from_value::<Config>(all.clone()).unwrap_err().to_string();
+            assert!(told.contains("expected a time such as"), "{told}");
+        }
     }
 }

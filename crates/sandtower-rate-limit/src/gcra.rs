@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use sandtower_core::Tick;
+use sandtower_core::settings::duration;
+use serde::{Deserialize, Serialize};
 
 /// A rate with a burst: so many at once, and then one every so often.
 ///
@@ -12,7 +14,8 @@ use sandtower_core::Tick;
 /// let five_a_second = Pace::every(Duration::from_millis(200)).burst(10);
 /// # let _ = (one_a_second, five_a_second);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Form", into = "Form")]
 pub struct Pace {
     interval: Duration,
     burst: u32,
@@ -62,6 +65,37 @@ impl Pace {
 
     pub(crate) const fn most_at_once(&self) -> u32 {
         self.burst
+    }
+}
+
+/// A [`Pace`] as a file has it.
+#[derive(Serialize, Deserialize)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "expected a time such as \"200ms\" or \"1s\", or `{ every = \"1s\", burst = 10 }`"
+)]
+enum Form {
+    Every(#[serde(with = "duration")] Duration),
+    Burst {
+        #[serde(with = "duration")]
+        every: Duration,
+        burst: u32,
+    },
+}
+
+impl From<Form> for Pace {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Every(interval) => Self::every(interval),
+            Form::Burst { every, burst } => Self::every(every).burst(burst),
+        }
+    }
+}
+
+impl From<Pace> for Form {
+    fn from(Pace { interval, burst }: Pace) -> Self {
+        if burst == 1 { Self::Every(interval) } else { Self::Burst { every: interval, burst } }
     }
 }
 

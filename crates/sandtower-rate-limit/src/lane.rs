@@ -29,6 +29,8 @@ pub struct Permit {
 #[derive(Debug)]
 pub(crate) struct Lane {
     operation: Operation,
+    /// Its operation was only named by a store so far, which knows its number alone.
+    is_unnamed: bool,
     generation: u32,
     enforced: bool,
     limit: Option<u64>,
@@ -88,6 +90,7 @@ impl Lane {
     pub(crate) fn new(operation: Operation, config: &Config) -> Self {
         Self {
             operation,
+            is_unnamed: false,
             generation: 0,
             enforced: config.enforces(operation),
             limit: config.limit_of(operation),
@@ -99,6 +102,22 @@ impl Lane {
             turned_away: 0,
             told: 0,
             unsaved: 0,
+        }
+    }
+
+    /// Of an operation that only a store has named so far.
+    pub(crate) fn unnamed(operation: u8, config: &Config) -> Self {
+        let operation = Operation::new(operation, "from the store");
+        Self { is_unnamed: true, ..Self::new(operation, config) }
+    }
+
+    /// What is set for an operation is set by its name: it applies once that is known.
+    #[inline]
+    pub(crate) fn name(&mut self, operation: Operation, config: &Config) {
+        if self.is_unnamed {
+            let Self { enforced, limit, pace, .. } = Self::new(operation, config);
+            (self.operation, self.is_unnamed) = (operation, false);
+            (self.enforced, self.limit, self.pace) = (enforced, limit, pace);
         }
     }
 
@@ -119,13 +138,11 @@ impl Lane {
         request: &RequestInfo,
         config: &Config,
     ) -> Result<Permit, Blocked> {
-        // A store knows it by its number alone.
-        let RequestInfo { operation, scope, .. } = *request;
-        self.operation = operation;
+        let scope = request.scope;
         let count = self.window.count(now);
         if let Some(limit) = self.limit {
             // Here and not when it rises: between two responses the count may fall and rise again.
-            self.alarm.fell(&config.levels, count, limit);
+            self.alarm.fell(config.levels(), count, limit);
         }
         if self.is_over(count, now, scope) {
             self.over = self.over.saturating_add(1);
@@ -182,7 +199,7 @@ impl Lane {
         // Only what was really sent may warn: what is given back never gets here.
         news.level = self.limit.and_then(|limit| {
             let count = self.window.count(done.now());
-            let percent = self.alarm.rose(&config.levels, count, limit)?;
+            let percent = self.alarm.rose(config.levels(), count, limit)?;
             Some(Level { percent, count, limit, enforced: self.enforced })
         });
         news

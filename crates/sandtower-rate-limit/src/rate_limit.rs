@@ -1,4 +1,4 @@
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 use std::thread::Thread;
 
 use sandtower_core::{
@@ -8,7 +8,7 @@ use sandtower_core::{
 
 use crate::lane::{Blocked, Lane, Level, News, Permit};
 use crate::saving::Saving;
-use crate::shared::{Locked, Shared};
+use crate::shared::Shared;
 use crate::{Config, ConfigError, ServerLimit, Stats, Status, Store, StoreError};
 
 /// Counts attempts by operation, and says when the next one may go: a handle, cheap to clone, and a
@@ -174,7 +174,7 @@ impl RateLimit {
     /// How `operation` stands at `now`.
     pub fn status_at(&self, operation: Operation, now: Tick) -> Status {
         match self.handle.shared.known(operation) {
-            Some(locked) => locked.lock().status(now),
+            Some(mut lane) => lane.status(now),
             None => Lane::new(operation, self.config()).status(now),
         }
     }
@@ -182,7 +182,7 @@ impl RateLimit {
     /// What the responses have told of the server's own limit on `operation` in `scope`, if they
     /// told anything.
     pub fn server_limit(&self, operation: Operation, scope: Scope) -> Option<ServerLimit> {
-        self.handle.shared.known(operation)?.lock().server_limit(scope, Tick::now())
+        self.handle.shared.known(operation)?.server_limit(scope, Tick::now())
     }
 
     /// What was sent within the window that ends now.
@@ -209,7 +209,7 @@ impl RateLimit {
         if limit == Some(0) {
             return Err(ConfigError::LimitOfZero);
         }
-        self.lane(operation).lock().set_limit(limit);
+        self.lane(operation).set_limit(limit);
         self.handle.shared.subscribers.notify(Change::Opened);
         Ok(())
     }
@@ -217,13 +217,14 @@ impl RateLimit {
     /// Forgets what `operation` has sent, how fast, and what its server asked for. Attempts under
     /// way are no longer counted. A store keeps what it was told.
     pub fn reset(&self, operation: Operation) {
-        if let Some(locked) = self.handle.shared.known(operation) {
-            locked.lock().reset(self.config());
+        if let Some(mut lane) = self.handle.shared.known(operation) {
+            lane.reset(self.config());
+            drop(lane);
             self.handle.shared.subscribers.notify(Change::Opened);
         }
     }
 
-    fn lane(&self, operation: Operation) -> &Locked {
+    fn lane(&self, operation: Operation) -> MutexGuard<'_, Lane> {
         self.handle.shared.lane(operation)
     }
 
@@ -283,7 +284,7 @@ impl Gate for RateLimit {
     fn check(&self, request: Option<&RequestInfo>, now: &Now) -> Option<No> {
         // No limit is one of every request.
         let request = request?;
-        let blocked = self.lane(request.operation).lock().check(now.tick(), request.scope)?;
+        let blocked = self.lane(request.operation).check(now.tick(), request.scope)?;
         Some(self.no(request.operation, blocked, now.tick()))
     }
 
@@ -293,7 +294,7 @@ impl Gate for RateLimit {
         now: &Now,
         _later: &mut Deferred,
     ) -> Result<Permit, No> {
-        let taken = self.lane(request.operation).lock().take(now.tick(), request, self.config());
+        let taken = self.lane(request.operation).take(now.tick(), request, self.config());
         taken.map_err(|blocked| self.no(request.operation, blocked, now.tick()))
     }
 
@@ -307,12 +308,12 @@ impl Gate for RateLimit {
         if done.stage != Stage::NotSent && permit.is_quiet(&done.verdict) {
             return None;
         }
-        let lane = self.lane(request.operation);
         let news = match done.stage {
-            Stage::NotSent => lane.lock().give_back(request.scope, permit),
+            Stage::NotSent => self.lane(request.operation).give_back(request.scope, permit),
             // The head of a response says all that there is to learn.
             Stage::Head | Stage::End => {
-                lane.lock().record(&permit, request.scope, done, self.config())
+                let mut lane = self.lane(request.operation);
+                lane.record(&permit, request.scope, done, self.config())
             }
         };
         self.tell(request.operation, news, later);

@@ -32,16 +32,16 @@ impl Shared {
         Self { config, lanes, subscribers: Arc::default(), saving }
     }
 
-    pub(crate) fn known(&self, operation: Operation) -> Option<&Locked> {
-        self.lanes[operation.index()].get().map(|locked| &**locked)
+    pub(crate) fn known(&self, operation: Operation) -> Option<MutexGuard<'_, Lane>> {
+        self.lanes[operation.index()].get().map(|_| self.lane(operation))
     }
 
     #[inline]
-    pub(crate) fn lane(&self, operation: Operation) -> &Locked {
-        self.lanes[operation.index()].get_or_init(|| {
-            let lane = Mutex::new(Lane::new(operation, &self.config));
-            Box::new(Locked { lane })
-        })
+    pub(crate) fn lane(&self, operation: Operation) -> MutexGuard<'_, Lane> {
+        let new = || Locked::new(Lane::new(operation, &self.config));
+        let mut lane = self.lanes[operation.index()].get_or_init(new).lock();
+        lane.name(operation, &self.config);
+        lane
     }
 
     pub(crate) fn exchange(&self) -> Result<(), StoreError> {
@@ -64,10 +64,10 @@ impl Shared {
         true
     }
 
-    /// The lane of an operation that only a store has named so far: by its number.
-    fn unnamed(&self, operation: u8) -> &Locked {
-        let known = self.config.operation(operation);
-        self.lane(known.unwrap_or(Operation::new(operation, "from the store")))
+    /// The lane of an operation that a store names: by its number.
+    fn unnamed(&self, operation: u8) -> MutexGuard<'_, Lane> {
+        let new = || Locked::new(Lane::unnamed(operation, &self.config));
+        self.lanes[usize::from(operation)].get_or_init(new).lock()
     }
 }
 
@@ -82,7 +82,7 @@ impl Exchanged for Shared {
     fn keep(&self, ours: &[Entry]) {
         for entry in ours {
             if let Entry::Sent { operation, count, .. } = *entry {
-                self.unnamed(operation).lock().keep(count);
+                self.unnamed(operation).keep(count);
             }
         }
     }
@@ -94,11 +94,11 @@ impl Exchanged for Shared {
                 Entry::Sent { operation, at, count } => {
                     // What lies in the future was sent by a clock that was wrong.
                     let ago = Duration::from_millis(wall.saturating_sub(at));
-                    opened |= self.unnamed(operation).lock().others_sent(now, ago, count);
+                    opened |= self.unnamed(operation).others_sent(now, ago, count);
                 }
                 Entry::Held { operation, scope, until } => {
                     let left = Duration::from_millis(until.saturating_sub(wall));
-                    let mut lane = self.unnamed(operation).lock();
+                    let mut lane = self.unnamed(operation);
                     lane.hold(Scope::new(scope), now + left, now);
                 }
             }
@@ -110,6 +110,10 @@ impl Exchanged for Shared {
 }
 
 impl Locked {
+    fn new(lane: Lane) -> Box<Self> {
+        Box::new(Self { lane: Mutex::new(lane) })
+    }
+
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Lane> {
         // A lane is whole between any two of its steps, and none of them calls foreign code.

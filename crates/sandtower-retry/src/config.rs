@@ -2,11 +2,14 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use sandtower_core::Backoff;
+use sandtower_core::settings::duration;
+use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
 
 /// What to do with a call that the service throttled or had no slot for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WhenThrottled {
     /// Throttled: sleep, then try again, as an attempt like any other. Out of slots: end the call,
@@ -35,12 +38,17 @@ pub enum WhenThrottled {
 ///     .transient(Backoff::exponential(Duration::from_millis(100), Duration::from_secs(2)));
 /// # let _ = config;
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Config {
-    pub(crate) attempts: u32,
+    pub(crate) attempts: NonZeroU32,
+    #[serde(with = "backoff")]
     pub(crate) transient: Backoff,
+    #[serde(with = "backoff")]
     pub(crate) throttled: Backoff,
+    #[serde(with = "backoff")]
     pub(crate) unknown: Backoff,
+    #[serde(with = "duration")]
     pub(crate) longest_retry_after: Duration,
     pub(crate) when_throttled: WhenThrottled,
     pub(crate) budget: Option<Budget>,
@@ -53,7 +61,7 @@ impl Config {
         let quick =
             Backoff::exponential(Duration::from_millis(250), Duration::from_secs(8)).full_jitter();
         Self {
-            attempts: 4,
+            attempts: NonZeroU32::MIN.saturating_add(3),
             transient: quick,
             throttled: Backoff::exponential(Duration::from_secs(1), Duration::from_secs(30)),
             unknown: quick,
@@ -78,7 +86,7 @@ impl Config {
     /// Attempts of one call, the first included.
     #[must_use]
     pub fn attempts(mut self, attempts: NonZeroU32) -> Self {
-        self.attempts = attempts.get();
+        self.attempts = attempts;
         self
     }
 
@@ -129,5 +137,98 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self::recommended()
+    }
+}
+
+/// A schedule as a file has it.
+mod backoff {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Backoff, Duration, duration};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Form {
+        #[serde(with = "duration")]
+        first: Duration,
+        #[serde(with = "duration")]
+        most: Duration,
+        /// All of each wait is drawn, and not only its last quarter.
+        #[serde(default)]
+        jitter: bool,
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Backoff, D::Error> {
+        let Form { first, most, jitter } = Form::deserialize(from)?;
+        if first > most {
+            let why = format!("`first` is {first:?}; it must be at most `most`, {most:?}");
+            return Err(D::Error::custom(why));
+        }
+        let backoff = match first == most {
+            true => Backoff::constant(first),
+            false => Backoff::exponential(first, most),
+        };
+        Ok(if jitter { backoff.full_jitter() } else { backoff })
+    }
+
+    pub(super) fn serialize<S: Serializer>(backoff: &Backoff, to: S) -> Result<S::Ok, S::Error> {
+        let (first, most) = (backoff.bound(0), backoff.bound(u32::MAX));
+        Form { first, most, jitter: *backoff == backoff.full_jitter() }.serialize(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, serde_json::Error> {
+        let mut all = serde_json::to_value(Config::recommended()).unwrap();
+        let set: serde_json::Map<_, _> = serde_json::from_str(text)?;
+        all.as_object_mut().unwrap().extend(set);
+        serde_json::from_value(all)
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_as_it_was() {
+        let budget = Budget::new(0.3, NonZeroU32::MAX).unwrap().costs(0.5, 2.0, 3.0).unwrap();
+        let second = Duration::from_secs(1);
+        for config in [
+            Config::recommended(),
+            Config::classic(),
+            Config::recommended().when_throttled(WhenThrottled::Requeue).budget(None),
+            Config::classic()
+                .budget(Some(budget))
+                .attempts(NonZeroU32::MAX)
+                .longest_retry_after(Duration::MAX)
+                .transient(Backoff::constant(second).full_jitter())
+                .unknown(Backoff::exponential(Duration::from_nanos(1), Duration::MAX)),
+        ] {
+            let text = serde_json::to_string(&config).unwrap();
+            let again: Config = serde_json::from_str(&text).unwrap();
+            assert_eq!(format!("{again:?}"), format!("{config:?}"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_not_read() {
+        for (text, why) in [
+            (r#"{"attempts": 0}"#, "nonzero"),
+            (
+                r#"{"transient": {"first": "2s", "most": "1s"}}"#,
+                "`first` is 2s; it must be at most `most`, 1s",
+            ),
+            (r#"{"transient": {"first": "2s"}}"#, "missing field `most`"),
+            (r#"{"budget": {"ratio": 0, "cap": 1}}"#, "`ratio` is 0 of a token"),
+            (r#"{"budget": {"ratio": 1, "cap": 0}}"#, "nonzero"),
+            (
+                r#"{"budget": {"ratio": 1, "cap": 1, "costs": [1, 0, 1]}}"#,
+                "the cost of a retry is 0",
+            ),
+            (r#"{"name": "any"}"#, "unknown field `name`"),
+        ] {
+            let told = read(text).unwrap_err().to_string();
+            assert!(told.contains(why), "{text}: {told}");
+        }
     }
 }

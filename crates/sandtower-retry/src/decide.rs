@@ -113,7 +113,7 @@ impl Progress {
         if shortage && config.when_throttled == WhenThrottled::Requeue {
             return self.requeue(verdict.outcome, now, can_resend);
         }
-        if self.retries + 1 >= config.attempts {
+        if self.retries + 1 >= config.attempts.get() {
             return Decision::Stop(Stop::OutOfAttempts);
         }
         let schedule = match verdict.outcome {

@@ -108,7 +108,7 @@ where
     B::Error: Into<Failure>,
 {
     if !answer.status().is_success() {
-        return Err(format!("answered with {}", answer.status()).into());
+        return Err(format!("status {}", answer.status()).into());
     }
     Ok(answer.into_body().collect().await.map_err(Into::into)?.to_bytes())
 }

@@ -1,6 +1,6 @@
 //! The program's arguments.
 
-use std::{ffi::OsString, fmt, net::SocketAddr};
+use std::{ffi::OsString, net::SocketAddr};
 
 use sandtower_sim::{Plan, Scenario};
 
@@ -24,13 +24,6 @@ Point a client at it with E2B_API_URL and E2B_SANDBOX_URL, and any API key that 
 GET /_sim/ledger tells what really happened; PUT /_sim/faults changes what goes wrong.
 ";
 
-/// What the program is asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Asked {
-    Run(Args),
-    Help,
-}
-
 /// How to run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Args {
@@ -40,30 +33,9 @@ pub(crate) struct Args {
     pub(crate) scenario: Scenario,
 }
 
-/// Why the arguments make no sense.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ArgsError {
-    Unknown(String),
-    NoValue(String),
-    Invalid { option: &'static str, value: String, expected: &'static str },
-    Scenario { which: String, problem: String },
-}
-
-impl fmt::Display for ArgsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(argument) => write!(f, "unknown argument {argument:?}"),
-            Self::NoValue(option) => write!(f, "{option} needs a value"),
-            Self::Invalid { option, value, expected } => {
-                write!(f, "{option} is {value:?}, not {expected}")
-            }
-            Self::Scenario { which, problem } => write!(f, "scenario {which:?}: {problem}"),
-        }
-    }
-}
-
 /// Reads arguments, the program's own name not among them. The last of two equal ones counts.
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, ArgsError> {
+/// `None` is for help.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Args>, String> {
     let mut args = Args {
         listen: SocketAddr::from(([127, 0, 0, 1], 3900)),
         seed: 0,
@@ -77,48 +49,43 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ask
             None => (argument.as_str(), None),
         };
         if matches!(option, "--help" | "-h") {
-            return Ok(Asked::Help);
+            return Ok(None);
         }
         if !matches!(option, "--listen" | "--seed" | "--plan" | "--scenario" | "--world") {
-            return Err(ArgsError::Unknown(argument));
+            return Err(format!("unknown argument {argument:?}"));
         }
         let value = inline.or_else(|| arguments.next());
-        let value = value.ok_or_else(|| ArgsError::NoValue(option.to_owned()))?;
-        args.set(option, value)?;
+        let value = value.ok_or_else(|| format!("{option} needs a value"))?;
+        args.set(option, &value)?;
     }
-    Ok(Asked::Run(args))
+    Ok(Some(args))
 }
 
 impl Args {
-    fn set(&mut self, option: &str, value: String) -> Result<(), ArgsError> {
-        let invalid =
-            |option, expected| ArgsError::Invalid { option, value: value.clone(), expected };
+    fn set(&mut self, option: &str, value: &str) -> Result<(), String> {
+        let invalid = |expected| format!("{option} is {value:?}, not {expected}");
         match option {
             "--listen" => {
                 let expected = "an address with a port, such as 127.0.0.1:3900";
-                self.listen = value.parse().map_err(|_| invalid("--listen", expected))?;
+                self.listen = value.parse().map_err(|_| invalid(expected))?;
             }
             "--seed" => {
-                let expected = "a whole number, 0 or more";
-                self.seed = value.parse().map_err(|_| invalid("--seed", expected))?;
+                self.seed = value.parse().map_err(|_| invalid("a whole number, 0 or more"))?;
             }
-            "--plan" => {
-                let plan = value.parse().map_err(|_| invalid("--plan", "hobby or pro"))?;
-                self.plan = Some(plan);
-            }
+            "--plan" => self.plan = Some(value.parse().map_err(|_| invalid("hobby or pro"))?),
             // The second name is what the first one was called before there were files.
-            _ => self.scenario = scenario(&value)?,
+            _ => self.scenario = scenario(value)?,
         }
         Ok(())
     }
 }
 
 /// The scenario that is called so, or else the one in the file of that path.
-fn scenario(which: &str) -> Result<Scenario, ArgsError> {
+fn scenario(which: &str) -> Result<Scenario, String> {
     if let Some(scenario) = Scenario::named(which) {
         return Ok(scenario);
     }
-    let problem = |problem: String| ArgsError::Scenario { which: which.to_owned(), problem };
+    let problem = |problem: String| format!("scenario {which:?}: {problem}");
     let text = std::fs::read_to_string(which).map_err(|error| problem(error.to_string()))?;
     Scenario::parse(&text).map_err(|error| problem(error.to_string()))
 }
@@ -127,13 +94,13 @@ fn scenario(which: &str) -> Result<Scenario, ArgsError> {
 mod tests {
     use super::*;
 
-    fn parsed(arguments: &[&str]) -> Result<Asked, ArgsError> {
+    fn parsed(arguments: &[&str]) -> Result<Option<Args>, String> {
         parse(arguments.iter().map(OsString::from))
     }
 
     #[test]
     fn every_option_is_read_in_both_forms() {
-        let expected = Asked::Run(Args {
+        let expected = Some(Args {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             seed: 7,
             plan: Some(Plan::Pro),
@@ -144,7 +111,7 @@ mod tests {
         assert_eq!(parsed(&apart).unwrap(), expected);
         let joined = ["--listen=127.0.0.1:0", "--seed=7", "--plan=pro", "--scenario=stress"];
         assert_eq!(parsed(&joined).unwrap(), expected);
-        assert_eq!(parsed(&["--help", "--nope"]).unwrap(), Asked::Help);
+        assert_eq!(parsed(&["--help", "--nope"]).unwrap(), None);
     }
 
     #[test]
@@ -155,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_scenario_that_is_not_there_is_named() {
-        let error = parsed(&["--scenario", "no/such.toml"]).unwrap_err().to_string();
+        let error = parsed(&["--scenario", "no/such.toml"]).unwrap_err();
         assert!(error.starts_with("scenario \"no/such.toml\": "), "{error}");
     }
 
@@ -171,7 +138,7 @@ mod tests {
                 "--listen is \"3900\", not an address with a port, such as 127.0.0.1:3900",
             ),
         ] {
-            assert_eq!(parsed(arguments).unwrap_err().to_string(), says);
+            assert_eq!(parsed(arguments).unwrap_err(), says);
         }
     }
 }

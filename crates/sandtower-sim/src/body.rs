@@ -1,13 +1,9 @@
-//! Bodies of answers, and the bounded reading of requests'.
+//! Bodies of responses, and the bounded reading of requests'.
 
-use std::{
-    pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll, ready},
-};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
@@ -15,10 +11,15 @@ use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 
 use crate::error::ConnectionError;
+use crate::request::Unreadable;
 
-/// The body of an answer: a whole one, or one that is written while it is read.
+/// The body of a response: a whole one, or one that is written while it is read.
 #[derive(Debug)]
-pub struct Body(Inner);
+pub struct Body {
+    inner: Inner,
+    /// Dropped with this: whoever has another knows that this is still being read.
+    _held: Option<Arc<()>>,
+}
 
 #[derive(Debug)]
 enum Inner {
@@ -49,22 +50,31 @@ impl Body {
     }
 
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self(Inner::Whole(bytes.into()))
+        Self::of(Inner::Whole(bytes.into()))
     }
 
     /// This body, which breaks off in its middle; a stream does after its first two chunks.
     pub(crate) fn cut(self) -> Self {
         let promised = http_body::Body::size_hint(&self).exact();
-        let (inner, chunks) = match self.0 {
+        let (inner, chunks) = match self.inner {
             Inner::Whole(bytes) => (Inner::Whole(bytes.slice(..bytes.len() / 2)), 1),
             other => (other, 2),
         };
-        Self(Inner::Cut { inner: Box::new(inner), chunks, promised, sent: false })
+        Self::of(Inner::Cut { inner: Box::new(inner), chunks, promised, sent: false })
+    }
+
+    /// This body, which holds on to something until it has been read.
+    pub(crate) fn holding(self, held: Arc<()>) -> Self {
+        Self { _held: Some(held), ..self }
+    }
+
+    fn of(inner: Inner) -> Self {
+        Self { inner, _held: None }
     }
 
     pub(crate) fn stream() -> (Sender, Self) {
         let (sender, receiver) = mpsc::channel(STREAM_BUFFER);
-        (sender, Self(Inner::Stream(receiver)))
+        (sender, Self::of(Inner::Stream(receiver)))
     }
 }
 
@@ -76,7 +86,7 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
-        if let Inner::Cut { inner, chunks, sent, .. } = &mut self.0 {
+        if let Inner::Cut { inner, chunks, sent, .. } = &mut self.inner {
             if *chunks > 0
                 && let Some(frame) = ready!(inner.poll(cx))
             {
@@ -87,14 +97,14 @@ impl http_body::Body for Body {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            self.0 = Inner::Broken;
+            self.inner = Inner::Broken;
             return Poll::Ready(Some(Err(ConnectionError::reset(true))));
         }
-        self.0.poll(cx)
+        self.inner.poll(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.inner {
             Inner::Whole(bytes) => bytes.is_empty(),
             Inner::Stream(_) | Inner::Cut { .. } => false,
             Inner::Broken => true,
@@ -102,7 +112,7 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.inner {
             Inner::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Inner::Cut { promised: Some(bytes), .. } => SizeHint::with_exact(*bytes),
             Inner::Stream(_) | Inner::Cut { .. } | Inner::Broken => SizeHint::default(),
@@ -132,7 +142,6 @@ const ROOM: usize = 256 * 1024 * 1024;
 pub(crate) struct Reserve(Arc<AtomicUsize>);
 
 /// Room that a body takes.
-#[derive(Debug)]
 pub(crate) struct Reserved {
     all: Arc<AtomicUsize>,
     taken: usize,
@@ -159,49 +168,74 @@ impl Drop for Reserved {
     }
 }
 
-/// Why a request's body could not be read.
-#[derive(Debug)]
-pub(crate) enum ReadError {
-    /// It is longer than allowed.
-    TooLarge,
+/// Why a request has no body, not even one that is too long.
+pub(crate) enum Unread {
     /// Its sender went away.
     Aborted,
     /// All bodies together take too much.
     NoRoom,
 }
 
-/// Reads a request's body whole, at most `cap` bytes of it.
+/// Reads a request's body whole, at most `cap` bytes of it; it takes its room until that is dropped.
 pub(crate) async fn read<B>(
     body: B,
     cap: usize,
     reserve: &Reserve,
-) -> Result<(Bytes, Reserved), ReadError>
+) -> Result<(Result<Bytes, Unreadable>, Reserved), Unread>
 where
     B: http_body::Body<Data = Bytes>,
 {
     let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    let mut room = reserve.begin();
+    let (mut room, mut read, mut fits) = (reserve.begin(), 0, true);
     while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else { return Err(ReadError::Aborted) };
+        let Ok(frame) = frame else { return Err(Unread::Aborted) };
         let Ok(data) = frame.into_data() else { continue };
-        if first.len() + rest.len() + data.remaining() > cap {
-            return Err(ReadError::TooLarge);
+        read += data.remaining();
+        if read > cap {
+            return Ok((Err(Unreadable::TooLong), reserve.begin()));
+        }
+        if !fits {
+            // Read on and forget it: a sender that is not read does not see the response.
+            continue;
         }
         if !room.take(data.remaining()) {
-            return Err(ReadError::NoRoom);
-        }
-        if first.is_empty() {
+            (first, rest, room, fits) = (Bytes::new(), BytesMut::new(), reserve.begin(), false);
+        } else if first.is_empty() {
             first = data;
         } else {
             rest.extend_from_slice(&data);
         }
     }
+    if !fits {
+        return Err(Unread::NoRoom);
+    }
     if rest.is_empty() {
-        return Ok((first, room));
+        return Ok((Ok(first), room));
     }
     let mut whole = BytesMut::from(first);
     whole.unsplit(rest);
-    Ok((whole.freeze(), room))
+    Ok((Ok(whole.freeze()), room))
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn beyond_the_bound_of_all_bodies_one_is_read_and_forgotten() {
+        let reserve = Reserve::default();
+        let mut others = reserve.begin();
+        assert!(others.take(ROOM - 10));
+        let body = |text: &'static str| Full::new(Bytes::from_static(text.as_bytes()));
+        let full = read(body("more than ten bytes"), 1_000, &reserve).await;
+        assert!(matches!(full, Err(Unread::NoRoom)));
+        assert!(read(body("ten bytes!"), 1_000, &reserve).await.is_ok(), "it left no trace");
+        assert!(matches!(read(body("long"), 3, &reserve).await, Ok((Err(Unreadable::TooLong), _))));
+        drop(others);
+        assert!(read(body("more than ten bytes"), 1_000, &reserve).await.is_ok());
+    }
 }

@@ -1,22 +1,17 @@
 //! How a simulator is set up.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
+use std::{collections::BTreeMap, sync::Arc};
 
-use crate::{
-    Limits, Plan, Runner, Scenario, Shell, Sim, clock,
-    dice::{Subject, dice, letters, number_of},
-    fault::{Fault, Faults, InvalidFault},
-    sandbox::ENVD_VERSION,
-    world::{InvalidWorld, World},
-};
+use crate::dice::{Subject, dice, letters, number_of};
+use crate::fault::Fault;
+use crate::plan::{Limits, Plan};
+use crate::runner::Runner;
+use crate::scenario::Scenario;
+use crate::script::ScriptedRunner;
+use crate::world::World;
 
-/// What a simulator is made from; [`Config::build`] makes it.
+/// What a simulator is created from, by [`Config::build`].
 ///
 /// ```
 /// use sandtower_sim::{Config, Plan, World};
@@ -41,12 +36,15 @@ pub struct Config {
     pub(crate) runner: Arc<dyn Runner>,
 }
 
+/// The version of envd that is simulated, and that templates have unless they name another.
+pub(crate) const ENVD_VERSION: &str = "0.6.13";
+
 /// What sandboxes are started from.
 #[derive(Clone, Debug)]
 pub(crate) struct Template {
     pub(crate) id: String,
     /// What its sandboxes tell of their envd.
-    pub(crate) envd_version: Cow<'static, str>,
+    pub(crate) envd_version: Arc<str>,
 }
 
 impl Config {
@@ -65,7 +63,7 @@ impl Config {
             epoch: SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600),
             call_key: String::from("sandtower-call"),
             ledger_capacity: 10_000,
-            runner: Arc::new(Shell),
+            runner: Arc::new(ScriptedRunner),
         };
         config.template("base").template("code-interpreter-v1")
     }
@@ -127,27 +125,24 @@ impl Config {
     /// Adds a template that every team may start.
     #[must_use]
     pub fn template(self, name: impl Into<String>) -> Self {
-        self.with(name.into(), Cow::Borrowed(ENVD_VERSION))
+        self.template_with_envd(name, ENVD_VERSION)
     }
 
     /// Adds a template whose sandboxes say that their envd is of this version: clients do without
-    /// what an old one lacks, or refuse to work with it. What is answered is the same.
+    /// what an old one lacks, or refuse to work with it. Responses are the same.
     #[must_use]
     pub fn template_with_envd(
-        self,
+        mut self,
         name: impl Into<String>,
-        envd_version: impl Into<String>,
+        envd_version: impl Into<Arc<str>>,
     ) -> Self {
-        self.with(name.into(), Cow::Owned(envd_version.into()))
-    }
-
-    fn with(mut self, name: String, envd_version: Cow<'static, str>) -> Self {
+        let (name, envd_version) = (name.into(), envd_version.into());
         let id = letters(&mut dice(0, Subject::Template, number_of(&name)), 20);
         self.templates.insert(name, Template { id, envd_version });
         self
     }
 
-    /// The date at which the simulator's time begins; only the dates in answers follow it.
+    /// The date at which the simulator's time begins; only the dates in responses follow it.
     #[must_use]
     pub fn epoch(self, epoch: SystemTime) -> Self {
         Self { epoch, ..self }
@@ -166,59 +161,15 @@ impl Config {
         Self { ledger_capacity: sandboxes, ..self }
     }
 
-    /// What runs the commands, in place of the [`Shell`].
+    /// What runs commands and code, in place of the [`ScriptedRunner`].
     #[must_use]
     pub fn runner(self, runner: impl Runner) -> Self {
         Self { runner: Arc::new(runner), ..self }
-    }
-
-    /// The simulator. Its time begins now: build it inside the runtime whose clock it shall share.
-    ///
-    /// # Errors
-    ///
-    /// If the world has a constant that makes no sense, or if a fault does not.
-    pub fn build(mut self) -> Result<Sim, InvalidConfig> {
-        self.world.check()?;
-        let faults = Faults::new(std::mem::take(&mut self.faults), clock::now())?;
-        Ok(Sim::new(self, faults))
     }
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// A simulator cannot be made so.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum InvalidConfig {
-    /// A constant of the world makes no sense.
-    World(InvalidWorld),
-    /// A fault makes no sense.
-    Fault(InvalidFault),
-}
-
-impl fmt::Display for InvalidConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::World(problem) => problem.fmt(f),
-            Self::Fault(problem) => problem.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for InvalidConfig {}
-
-impl From<InvalidWorld> for InvalidConfig {
-    fn from(problem: InvalidWorld) -> Self {
-        Self::World(problem)
-    }
-}
-
-impl From<InvalidFault> for InvalidConfig {
-    fn from(problem: InvalidFault) -> Self {
-        Self::Fault(problem)
     }
 }

@@ -14,6 +14,8 @@ pub(crate) enum Subject {
     Fault = 4,
     CreationFault = 5,
     Watcher = 6,
+    Boot = 7,
+    Snapshot = 8,
 }
 
 /// The dice for the `number`th of its kind.
@@ -51,4 +53,12 @@ pub(crate) fn happens(dice: &mut Rng, probability: f64) -> bool {
 pub(crate) fn letters(dice: &mut Rng, count: usize) -> String {
     const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     (0..count).map(|_| char::from(ALPHABET[dice.usize(..ALPHABET.len())])).collect()
+}
+
+/// A random UUID of version 4.
+pub(crate) fn uuid(dice: &mut Rng) -> String {
+    let bits = dice.u128(..) & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let hex = format!("{bits:032x}");
+    let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+    format!("{a}-{b}-{c}-{d}-{e}")
 }

@@ -1,10 +1,12 @@
-//! A connection that gives no answer.
+//! A connection that gives no response, and a simulator that cannot be.
 
 use std::error::Error;
 use std::sync::LazyLock;
 use std::{fmt, io};
 
-/// The simulated connection broke before an answer, or in the middle of one.
+use sandtower_core::{ClassifiedError, Effect, Verdict};
+
+/// The simulated connection broke before a response, or in the middle of one.
 ///
 /// Its source is the [`io::Error`] that a socket would have given: clients tell by that whether the
 /// request left.
@@ -59,8 +61,11 @@ impl fmt::Display for ConnectionError {
 
 impl Error for ConnectionError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        static REFUSED: LazyLock<io::Error> =
-            LazyLock::new(|| io::ErrorKind::ConnectionRefused.into());
+        // A connector knows that it sent nothing; the layers believe only an error that says so.
+        static REFUSED: LazyLock<ClassifiedError> = LazyLock::new(|| {
+            let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+            ClassifiedError::new(Verdict::transient(Effect::None), refused)
+        });
         static RESET: LazyLock<io::Error> = LazyLock::new(|| io::ErrorKind::ConnectionReset.into());
         Some(match self.kind {
             ConnectionErrorKind::Refused => &*REFUSED,
@@ -69,16 +74,40 @@ impl Error for ConnectionError {
     }
 }
 
+/// A simulator cannot be set up so: a constant, a fault, a plan or a scenario is invalid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidConfig(String);
+
+impl InvalidConfig {
+    pub(crate) fn new(problem: impl fmt::Display) -> Self {
+        Self(problem.to_string())
+    }
+}
+
+impl fmt::Display for InvalidConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.trim_end())
+    }
+}
+
+impl Error for InvalidConfig {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn its_source_is_what_a_socket_would_have_said() {
-        let kind = |error: ConnectionError| {
-            error.source().unwrap().downcast_ref::<io::Error>().unwrap().kind()
-        };
+        let kind =
+            |error: ConnectionError| sandtower_core::find::<io::Error>(&error).unwrap().kind();
         assert_eq!(kind(ConnectionError::refused()), io::ErrorKind::ConnectionRefused);
         assert_eq!(kind(ConnectionError::reset(true)), io::ErrorKind::ConnectionReset);
+        let verdict = |error| sandtower_core::verdict_of_error(&error);
+        assert_eq!(
+            verdict(ConnectionError::refused()),
+            Some(Verdict::transient(Effect::None)),
+            "nothing was sent"
+        );
+        assert_eq!(verdict(ConnectionError::reset(false)), None);
     }
 }

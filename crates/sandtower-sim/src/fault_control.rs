@@ -1,17 +1,14 @@
-//! `/_sim/`: what is true, and what goes wrong, as told and set from outside.
+//! `/_sim/`: the ledger and the fault plan, over HTTP.
 
-use http::{Method, Response, StatusCode};
+use http::{Method, Response};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    answer::{self, ApiError},
-    body::Body,
-    clock,
-    fault::{Fault, Faults},
-    json,
-    service::Received,
-    sim::Shared,
-};
+use crate::body::Body;
+use crate::fault::{Fault, FaultPlan};
+use crate::request::Received;
+use crate::response::{self, ApiError};
+use crate::state::Shared;
+use crate::{clock, json};
 
 /// The longest body that is read.
 pub(crate) const MAX_BODY: usize = 256 * 1024;
@@ -27,8 +24,8 @@ struct Told<'a> {
     faults: &'a [Fault],
 }
 
-/// Answers a request for the simulator itself.
-pub(crate) fn answer(sim: &Shared, request: &Received) -> Response<Body> {
+/// The response to a request for the simulator itself.
+pub(crate) fn respond(sim: &Shared, request: &Received) -> Response<Body> {
     let path = request.parts.uri.path();
     let name = match path {
         "/_sim/ledger" => "ledger",
@@ -37,18 +34,16 @@ pub(crate) fn answer(sim: &Shared, request: &Received) -> Response<Body> {
     };
     *sim.state().requests.entry(name).or_default() += 1;
     match (&request.parts.method, path) {
-        (&Method::GET, "/_sim/ledger") => answer::json(StatusCode::OK, &sim.ledger()),
+        (&Method::GET, "/_sim/ledger") => response::json(200, &sim.ledger()),
         (&Method::GET, "/_sim/faults") => {
-            answer::json(StatusCode::OK, &Told { faults: sim.state().faults.rules() })
+            response::json(200, &Told { faults: sim.state().faults.rules() })
         }
         (&Method::PUT, "/_sim/faults") => match set(sim, request) {
-            Ok(()) => answer::empty(StatusCode::NO_CONTENT),
-            Err(message) => ApiError::bad_request(message).answer(),
+            Ok(()) => response::empty(204),
+            Err(message) => ApiError::bad_request(message).response(),
         },
-        (_, "/_sim/ledger" | "/_sim/faults") => {
-            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed").answer()
-        }
-        _ => ApiError::new(StatusCode::NOT_FOUND, "no matching operation was found").answer(),
+        (_, "/_sim/ledger" | "/_sim/faults") => ApiError::new(405, "method not allowed").response(),
+        _ => ApiError::new(404, "no matching operation was found").response(),
     }
 }
 
@@ -56,7 +51,7 @@ pub(crate) fn answer(sim: &Shared, request: &Received) -> Response<Body> {
 fn set(sim: &Shared, request: &Received) -> Result<(), String> {
     let body = request.body.as_ref().map_err(|_| "the body is too large")?;
     let given: Given = json::object(body).map_err(|error| error.to_string())?;
-    let faults = Faults::new(given.faults, clock::now()).map_err(|error| error.to_string())?;
+    let faults = FaultPlan::new(given.faults, clock::now()).map_err(|error| error.to_string())?;
     sim.state().faults = faults;
     Ok(())
 }

@@ -51,11 +51,11 @@ impl Gcra {
 }
 
 impl Answer {
-    /// Writes the fields that E2B sends, on successes too. `Retry-After` is rounded down, as
-    /// there: it is up to a second short of when a request passes.
+    /// Writes the fields that E2B sends, on successes too. `Retry-After` is rounded down, but at
+    /// least 1, as there: it may be up to a second short of when a request passes.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         if let Some(wait) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
         let reset = self.reset.as_secs() + u64::from(self.reset.subsec_nanos() > 0);
         headers.insert(HeaderName::from_static("ratelimit-limit"), self.limit.into());

@@ -6,24 +6,17 @@ use bytes::Bytes;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use http::{HeaderMap, header::CONTENT_ENCODING};
 
-/// Why something could not be unpacked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unpacking {
-    /// It is not gzip, or breaks off.
-    Malformed,
-    /// What is in it is longer than allowed.
-    TooLong,
-}
+use crate::request::Unreadable;
 
 /// What was packed, if it is no longer than `cap`.
-pub(crate) fn unpack(packed: &[u8], cap: usize) -> Result<Bytes, Unpacking> {
+pub(crate) fn unpack(packed: &[u8], cap: usize) -> Result<Bytes, Unreadable> {
     let mut unpacked = Vec::new();
     // One more than allowed, so that what is too long is seen to be.
     let mut reader = MultiGzDecoder::new(packed).take(cap as u64 + 1);
     match reader.read_to_end(&mut unpacked) {
-        Ok(_) if unpacked.len() > cap => Err(Unpacking::TooLong),
+        Ok(_) if unpacked.len() > cap => Err(Unreadable::TooLong),
         Ok(_) => Ok(unpacked.into()),
-        Err(_) => Err(Unpacking::Malformed),
+        Err(_) => Err(Unreadable::Malformed),
     }
 }
 
@@ -61,11 +54,11 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_refused_at_the_cap() {
+    fn a_bomb_is_rejected_at_the_cap() {
         let bomb = pack(&vec![0; 10_000_000]);
         assert!(bomb.len() < 100_000);
-        assert_eq!(unpack(&bomb, 1_000), Err(Unpacking::TooLong));
-        assert_eq!(unpack(&bomb[..bomb.len() / 2], 20_000_000), Err(Unpacking::Malformed));
+        assert_eq!(unpack(&bomb, 1_000), Err(Unreadable::TooLong));
+        assert_eq!(unpack(&bomb[..bomb.len() / 2], 20_000_000), Err(Unreadable::Malformed));
     }
 
     #[test]

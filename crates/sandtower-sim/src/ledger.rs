@@ -1,9 +1,7 @@
 //! The truth about what happened, as no client can know it.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -22,10 +20,10 @@ pub struct Ledger {
     pub creates: CreateCounts,
     /// Requests by what they asked for.
     pub requests: BTreeMap<&'static str, u64>,
-    /// Connections that were refused or reset instead of giving an answer.
+    /// Connections that were refused or reset instead of giving a response.
     pub broken_connections: u64,
-    /// Requests that a fault befell, by the fault's name.
-    pub faulted: BTreeMap<String, u64>,
+    /// How often each fault was injected, by its name.
+    pub injected: BTreeMap<String, u64>,
     /// Sandboxes that run, zombies included.
     pub active: u64,
     /// Sandboxes that are paused.
@@ -48,24 +46,24 @@ pub struct Ledger {
 pub struct CreateCounts {
     /// Requests that arrived.
     pub received: u64,
-    /// Sandboxes that came to be, told to their caller or not.
+    /// Sandboxes that came to be, whether their caller learned of it or not.
     pub created: u64,
-    /// Of those, the ones that came to be after their caller was told that they had not.
+    /// Of those, the ones that came to be after their caller had got a failure.
     pub created_late: u64,
-    /// Refusals and failures by status.
-    pub refused: BTreeMap<u16, u64>,
-    /// The 429s for asking too often; they are in `refused` too.
+    /// Rejections and failures by status.
+    pub rejected: BTreeMap<u16, u64>,
+    /// The 429s for asking too often; they are in `rejected` too.
     pub rate_limited: u64,
-    /// The 429s for having too many sandboxes; they are in `refused` too.
+    /// The 429s for having too many sandboxes; they are in `rejected` too.
     pub over_quota: u64,
-    /// Creations that are worked on, those that nobody waits for included.
+    /// Creations that are worked on, those without a caller that waits included.
     pub in_flight: u32,
     /// The most that were ever worked on at a time.
     pub max_in_flight: u32,
 }
 
 /// One sandbox.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SandboxRecord {
     /// Its id.
@@ -79,11 +77,11 @@ pub struct SandboxRecord {
     /// When it came to be.
     #[serde(with = "seconds")]
     pub created_at: Duration,
-    /// When its team was first told of it other than by the answer to its creation: by a list, or
+    /// When its team first learned of it other than by the response to its creation: by a list, or
     /// by a look at it.
     #[serde(with = "seconds::optional")]
     pub found_at: Option<Duration>,
-    /// When its caller's own work in it, or its health check, was first answered.
+    /// When its caller's own work in it, or its health check, first succeeded.
     #[serde(with = "seconds::optional")]
     pub seen_alive_at: Option<Duration>,
     /// When it ended, if it did.
@@ -95,10 +93,10 @@ pub struct SandboxRecord {
     pub paused: bool,
     /// Whether it is dead inside.
     pub zombie: bool,
-    /// Whether the answer that names it never reached its caller: nobody may know of it.
+    /// Whether the response that names it never reached its caller, which may not know of it.
     ///
-    /// Behind a socket, an answer that was handed to the connection counts as having reached.
-    pub answer_lost: bool,
+    /// Behind a socket, a response that was written to the connection counts as having reached it.
+    pub response_lost: bool,
 }
 
 /// How a sandbox ended.
@@ -118,7 +116,6 @@ pub enum End {
 }
 
 /// Sandboxes that ended, the newest up to a capacity.
-#[derive(Debug)]
 pub(crate) struct Ended {
     records: VecDeque<SandboxRecord>,
     capacity: usize,

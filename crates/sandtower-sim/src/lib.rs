@@ -12,29 +12,31 @@
 //! other request is for the control plane. `GET /_sim/ledger` is the ledger as JSON, and
 //! `PUT /_sim/faults` changes what goes wrong.
 //!
+//! Signed URLs name none: the signature tells which sandbox's token it was made with.
+//!
 //! # What is simulated
 //!
 //! | part | requests |
 //! |---|---|
-//! | control plane | create (with idempotency keys), list, info, connect, resume, pause, time-out, refreshes, kill, metrics, logs; health |
+//! | control plane | create (with idempotency keys, from snapshots too), list, info, connect, resume, pause, timeout, refreshes, kill, fork, snapshots, network, metrics, logs, templates; health |
 //! | limits | creation and other routes by GCRA, concurrent sandboxes, lifetimes, blocked teams |
-//! | envd | health, files, metrics, variables; all of `filesystem.Filesystem`; `process.Process` but for ptys, with what [`Shell`] understands |
-//! | code interpreter | `/execute` and `/contexts`, for a small set of statements |
+//! | envd | health, files, metrics, variables; all of `filesystem.Filesystem` and `process.Process`, with what the [`ScriptedRunner`] runs, or another [`Runner`] |
+//! | code interpreter | `/execute` and `/contexts`, with the same runner |
 //!
-//! What E2B does with a sandbox and this does not is answered with 501, or with Connect's
-//! `unimplemented`.
+//! What E2B has and this does not gets a 501 and `not simulated: ..`, or with Connect's
+//! `unimplemented`. A table of every route, and of how its rule is known, is in `docs/simulator.md`.
 //!
-//! # What goes wrong
+//! # Faults
 //!
-//! By itself, what a [`World`]'s constants bring about. Besides, any number of [`Fault`]s: at set
-//! times, at a rate, for some requests or all. A [`Scenario`] is both, by name or from a file.
+//! A [`World`]'s constants cause delays and failures. Besides, any number of [`Fault`]s is injected:
+//! at set times, at a rate, for some requests or all. A [`Scenario`] is both, by name or from a
+//! file.
 //!
 //! # Time and chance
 //!
 //! Time is tokio's: under a paused clock in a current-thread runtime, hours take seconds. Chance
 //! comes from [`Config::seed`] alone: the same seed and the same requests give the same ledger.
 
-mod answer;
 mod body;
 mod clock;
 mod config;
@@ -51,31 +53,38 @@ mod gzip;
 mod interpreter;
 mod json;
 mod ledger;
+mod lock;
 mod placement;
 mod plan;
 mod proxy;
+mod query;
+mod request;
+mod response;
 mod runner;
-mod sandbox;
 mod scenario;
+mod script;
 mod seconds;
 mod server;
 mod service;
-mod shell;
 mod sim;
-mod teams;
+mod state;
+mod traffic;
 mod world;
 
 pub use body::Body;
-pub use config::{Config, InvalidConfig};
-pub use error::{ConnectionError, ConnectionErrorKind};
-pub use fault::{Fault, FaultAnswer, FaultKind, InvalidFault};
+pub use config::Config;
+pub use error::{ConnectionError, ConnectionErrorKind, InvalidConfig};
+pub use fault::{Fault, FaultKind, FaultResponse};
 pub use files::{Entry, FileError, Files, Kind};
 pub use ledger::{CreateCounts, End, Ledger, SandboxRecord};
-pub use plan::{Limits, Plan, Rate, UnknownPlan};
-pub use runner::{Command, Exit, Input, Output, Runner, Running};
-pub use scenario::{InvalidScenario, Scenario};
-pub use server::serve;
+pub use plan::{Limits, Plan, Rate};
+pub use runner::{
+    Cell, Command, Event, Events, Exception, Executing, Exit, Input, Io, Kernel, Output, Runner,
+    Running, Signal, Size,
+};
+pub use scenario::Scenario;
+pub use script::ScriptedRunner;
+pub use server::{Server, serve};
 pub use service::ResponseFuture;
-pub use shell::Shell;
 pub use sim::Sim;
-pub use world::{InvalidWorld, World};
+pub use world::World;

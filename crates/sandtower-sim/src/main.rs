@@ -2,92 +2,89 @@
 
 mod args;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-    time::SystemTime,
-};
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::SystemTime;
 
-use sandtower_sim::{Config, Sim, serve};
-use tokio::net::TcpListener;
+use sandtower_sim::Config;
 
-use args::{Args, Asked};
+use args::Args;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(code) => code,
-        Err(error) => complain(&format!("sandtower-sim: {error}")),
-    }
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    // Without a standard error there is no one left to tell.
+    drop(writeln!(io::stderr(), "sandtower-sim: {}", error.to_string().trim_end()));
+    ExitCode::from(2)
 }
 
-fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let args = match args::parse(std::env::args_os().skip(1)) {
-        Ok(Asked::Run(args)) => args,
-        Ok(Asked::Help) => {
-            io::stdout().write_all(args::HELP.as_bytes())?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        Err(error) => return Ok(complain(&format!("sandtower-sim: {error}\n\n{}", args::HELP))),
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let args = args::parse(std::env::args_os().skip(1));
+    let Some(args) = args.map_err(|error| format!("{error}\n\n{}", args::HELP))? else {
+        return Ok(io::stdout().write_all(args::HELP.as_bytes())?);
     };
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(listen(args))?;
-    Ok(ExitCode::SUCCESS)
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(listen(args))
 }
 
 async fn listen(args: Args) -> Result<(), Box<dyn std::error::Error>> {
-    let sim = simulator(&args)?;
-    let listener = TcpListener::bind(args.listen)
+    let config = Config::new().seed(args.seed).scenario(args.scenario).epoch(today());
+    let sim = args.plan.into_iter().fold(config, Config::plan).build()?;
+    // Before the address is printed, so that its reader may end the program at once.
+    let mut signals = Signals::new()?;
+    let server = sim
+        .listen(args.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
-    // Before the address is told, so that whoever reads it may end the program at once.
-    let stopped = stopped()?;
+    // The readiness line: connections are accepted from here on.
     let mut stdout = io::stdout();
-    writeln!(stdout, "listening on http://{}", listener.local_addr()?)?;
+    writeln!(stdout, "listening on {}", server.url())?;
     stdout.flush()?;
-    serve(listener, sim, stopped).await?;
-    Ok(())
-}
-
-fn simulator(args: &Args) -> Result<Sim, Box<dyn std::error::Error>> {
-    let mut config = Config::new().seed(args.seed).scenario(args.scenario.clone());
-    if let Some(plan) = args.plan {
-        config = config.plan(plan);
+    signals.next().await;
+    // The second signal does not wait for the requests in progress.
+    tokio::select! {
+        ended = server.shutdown() => ended?,
+        () = signals.next() => {}
     }
-    Ok(config.epoch(today()).build()?)
+    Ok(())
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "clients compare the dates in answers with their own calendar"
+    reason = "clients compare the dates in responses with their own calendar"
 )]
 fn today() -> SystemTime {
     SystemTime::now()
 }
 
-/// Done when the program is asked to end.
+/// What asks the program to end.
 #[cfg(unix)]
-fn stopped() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
+struct Signals(tokio::signal::unix::Signal, tokio::signal::unix::Signal);
 
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.0.recv() => {}
+            _ = self.1.recv() => {}
         }
-    })
+    }
 }
 
-/// Done when the program is asked to end.
+/// What asks the program to end.
 #[cfg(not(unix))]
-fn stopped() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        drop(tokio::signal::ctrl_c().await);
-    })
-}
+struct Signals;
 
-fn complain(complaint: &str) -> ExitCode {
-    // Without a standard error there is no one left to tell.
-    drop(writeln!(io::stderr(), "{}", complaint.trim_end()));
-    ExitCode::from(2)
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        drop(tokio::signal::ctrl_c().await);
+    }
 }

@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use http::StatusCode;
 
-use crate::{
-    answer::ApiError,
-    dice::{happens, normal},
-    world::World,
-};
+use crate::dice::{happens, normal};
+use crate::response::ApiError;
+use crate::world::World;
 
 /// The fate of one creation, decided when it starts.
 #[derive(Clone, Debug)]
@@ -18,7 +15,7 @@ pub(crate) struct Placement {
     pub(crate) latency: Duration,
     /// Why it fails, if it does.
     pub(crate) failure: Option<Failure>,
-    /// Whether it commits even if nobody waits for it any more.
+    /// Whether it commits even if no caller waits for it any more.
     pub(crate) commits_late: bool,
     /// Whether the sandbox is dead from the start.
     pub(crate) zombie: bool,
@@ -71,18 +68,15 @@ impl Failure {
         match self {
             Self::CreateFailed => {
                 let message = "Failed to place sandbox: all nodes refused it";
-                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message)
-                    .code("sandbox_create_failed")
+                ApiError::new(500, message).code("sandbox_create_failed")
             }
             Self::NoCapacity => {
                 let message = "Failed to place sandbox: no capacity available, try again shortly";
-                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
-                    .code("sandbox_capacity_unavailable")
+                ApiError::new(503, message).code("sandbox_capacity_unavailable")
             }
             Self::PlacementTimeout => {
                 let message = "Failed to place sandbox: timed out";
-                ApiError::new(StatusCode::GATEWAY_TIMEOUT, message)
-                    .code("sandbox_placement_timeout")
+                ApiError::new(504, message).code("sandbox_placement_timeout")
             }
         }
     }
@@ -133,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_steepest_world_takes_for_ever() {
+    fn the_steepest_world_takes_forever() {
         let world = World { create_exponent: 1e300, ..World::stress() };
         assert!(draws(&world, 100).iter().all(|p| p.latency == Duration::MAX));
     }

@@ -2,6 +2,8 @@
 
 use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
+use crate::error::InvalidConfig;
+
 /// A plan of E2B's. [`Plan::limits`] are its published numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -33,29 +35,16 @@ impl Plan {
 }
 
 impl FromStr for Plan {
-    type Err = UnknownPlan;
+    type Err = InvalidConfig;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name {
             "hobby" => Ok(Self::Hobby),
             "pro" => Ok(Self::Pro),
-            _ => Err(UnknownPlan),
+            _ => Err(InvalidConfig::new("no such plan; there are hobby and pro")),
         }
     }
 }
-
-/// The name of no plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UnknownPlan;
-
-impl std::fmt::Display for UnknownPlan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("no such plan; there are hobby and pro")
-    }
-}
-
-impl std::error::Error for UnknownPlan {}
 
 /// What one team may do.
 #[derive(Clone, Debug, PartialEq, Eq)]

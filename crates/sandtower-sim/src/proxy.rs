@@ -1,9 +1,10 @@
 //! The way into a sandbox: where a request goes, and what the proxy says when it cannot go there.
 
-use http::{Response, StatusCode, header::HOST, request::Parts};
-use serde::Serialize;
+use http::{Response, header::HOST, request::Parts};
+use serde_json::{Value, json};
 
-use crate::{answer, body::Body};
+use crate::body::Body;
+use crate::response::{self, ApiError};
 
 const SANDBOX_ID: &str = "e2b-sandbox-id";
 const SANDBOX_PORT: &str = "e2b-sandbox-port";
@@ -21,7 +22,7 @@ pub(crate) enum Destination {
 }
 
 impl Destination {
-    /// Told by the two headers or by a host such as `49983-i0123456789.e2b.app`.
+    /// By the two headers or by a host such as `49983-i0123456789.e2b.app`.
     pub(crate) fn of(parts: &Parts) -> Self {
         let header = |name| parts.headers.get(name).map(|value| value.to_str().unwrap_or_default());
         match (header(SANDBOX_ID), header(SANDBOX_PORT)) {
@@ -57,30 +58,41 @@ pub(crate) fn is_id(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-#[derive(Serialize)]
-struct Unreachable<'a> {
-    #[serde(rename = "sandboxId")]
-    sandbox_id: &'a str,
-    message: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    port: Option<u16>,
-    code: u16,
+/// What the proxy says of a sandbox, with what else it tells.
+fn of(status: u16, sandbox_id: &str, message: &str, more: Value) -> Response<Body> {
+    let mut body = json!({ "sandboxId": sandbox_id, "message": message, "code": status });
+    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+        body.extend(more);
+    }
+    response::json(status, &body)
 }
 
 /// There is no such sandbox, or none any more.
 pub(crate) fn not_found(sandbox_id: &str) -> Response<Body> {
-    unreachable(sandbox_id, "The sandbox was not found", None)
+    of(502, sandbox_id, "The sandbox was not found", Value::Null)
 }
 
 /// Nothing listens on that port of the sandbox.
 pub(crate) fn port_closed(sandbox_id: &str, port: u16) -> Response<Body> {
-    unreachable(sandbox_id, "The sandbox is running but port is not open", Some(port))
+    let message = "The sandbox is running but port is not open";
+    of(502, sandbox_id, message, json!({ "port": port }))
 }
 
 /// The sandbox is being paused or resumed.
 pub(crate) fn transitioning(sandbox_id: &str) -> Response<Body> {
     let message = "The sandbox is still transitioning. Try again in a moment.";
-    refusal(StatusCode::CONFLICT, sandbox_id, message)
+    of(409, sandbox_id, message, Value::Null)
+}
+
+/// The sandbox takes no traffic without a token: `shown` says whether the request had one.
+pub(crate) fn traffic_token(sandbox_id: &str, header: &str, shown: bool) -> Response<Body> {
+    let problem = if shown {
+        format!("Provided token in header '{header}' is invalid")
+    } else {
+        format!("Token header '{header}' is missing")
+    };
+    let message = format!("Sandbox is secured with traffic access token. {problem}");
+    of(403, sandbox_id, &message, Value::Null)
 }
 
 /// The most connections that the proxy lets into a sandbox.
@@ -88,31 +100,22 @@ const CONNECTION_LIMIT: u32 = 2_500;
 
 /// There are too many connections to the sandbox.
 pub(crate) fn too_many_connections(sandbox_id: &str) -> Response<Body> {
-    let status = StatusCode::TOO_MANY_REQUESTS;
     let message = format!(
         "The sandbox has too many concurrent incoming connections (limit: {CONNECTION_LIMIT})"
     );
-    let body = serde_json::json!({
-        "sandboxId": sandbox_id,
-        "message": message,
-        "code": status.as_u16(),
-        "connectionLimit": CONNECTION_LIMIT,
-    });
-    answer::json(status, &body)
+    of(429, sandbox_id, &message, json!({ "connectionLimit": CONNECTION_LIMIT }))
+}
+
+/// The simulator reads too many bodies at a time.
+pub(crate) fn too_many_bodies() -> Response<Body> {
+    let message =
+        "the bodies of all requests in progress take more than 256 MiB; try again shortly";
+    ApiError::new(503, message).response()
 }
 
 /// The request says neither which sandbox nor that it means none.
 pub(crate) fn nowhere(message: &'static str) -> Response<Body> {
-    answer::text(StatusCode::BAD_REQUEST, message)
-}
-
-fn refusal(status: StatusCode, sandbox_id: &str, message: &'static str) -> Response<Body> {
-    answer::json(status, &Unreachable { sandbox_id, message, port: None, code: status.as_u16() })
-}
-
-fn unreachable(sandbox_id: &str, message: &'static str, port: Option<u16>) -> Response<Body> {
-    let status = StatusCode::BAD_GATEWAY;
-    answer::json(status, &Unreachable { sandbox_id, message, port, code: status.as_u16() })
+    response::text(400, message)
 }
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! Scenarios: a world and its faults, by name or from a file.
 
-use std::fmt;
-
 use serde::Deserialize;
 
-use crate::{Fault, Plan, World};
+use crate::{Fault, InvalidConfig, Plan, World};
 
 /// What a service is like and what goes wrong with it, as a file tells it.
 ///
@@ -43,20 +41,20 @@ impl Scenario {
     /// # Errors
     ///
     /// If the text is no scenario; what it says names the place.
-    pub fn parse(text: &str) -> Result<Self, InvalidScenario> {
-        let file: File = toml::from_str(text).map_err(InvalidScenario::new)?;
+    pub fn parse(text: &str) -> Result<Self, InvalidConfig> {
+        let file: File = toml::from_str(text).map_err(InvalidConfig::new)?;
         let base = match file.base.as_deref() {
             None | Some("calm") => World::calm(),
             Some("stress") => World::stress(),
             Some(other) => {
-                return Err(InvalidScenario::new(format!("base is {other:?}, not calm or stress")));
+                return Err(InvalidConfig::new(format!("base is {other:?}, not calm or stress")));
             }
         };
-        let plan = file.plan.map(|plan| plan.parse()).transpose().map_err(InvalidScenario::new)?;
+        let plan = file.plan.map(|plan| plan.parse()).transpose()?;
         Ok(Self {
             about: file.about,
             plan,
-            world: changed(&base, &file.world).map_err(InvalidScenario::new)?,
+            world: changed(&base, &file.world).map_err(InvalidConfig::new)?,
             faults: file.fault,
         })
     }
@@ -73,24 +71,6 @@ impl Scenario {
         SHIPPED.iter().map(|(name, _)| *name)
     }
 }
-
-/// A text is no scenario.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidScenario(String);
-
-impl InvalidScenario {
-    fn new(problem: impl fmt::Display) -> Self {
-        Self(problem.to_string())
-    }
-}
-
-impl fmt::Display for InvalidScenario {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.trim_end())
-    }
-}
-
-impl std::error::Error for InvalidScenario {}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,33 +95,16 @@ fn changed(base: &World, changes: &toml::Table) -> Result<World, serde_json::Err
 }
 
 macro_rules! shipped {
-    ($($name:literal),* $(,)?) => {
+    ($($name:literal)*) => {
         &[$(($name, include_str!(concat!("../scenarios/", $name, ".toml")))),*]
     };
 }
 
-const SHIPPED: &[(&str, &str)] = shipped![
-    "calm",
-    "stress",
-    "capacity-drop",
-    "cut-bodies",
-    "early-deaths",
-    "errors",
-    "kill-500",
-    "late-commits",
-    "listing-lag",
-    "lost-answers",
-    "no-rate-headers",
-    "outage",
-    "overload",
-    "quota",
-    "rate-limit",
-    "resets",
-    "sandbox-proxy",
-    "stalls",
-    "unauthorized-burst",
-    "zombies",
-];
+const SHIPPED: &[(&str, &str)] = shipped!(
+    "calm" "stress" "capacity-drop" "cut-bodies" "early-deaths" "errors" "kill-500" "late-commits"
+    "listing-lag" "lost-answers" "no-rate-headers" "outage" "overload" "quota" "rate-limit" "resets"
+    "sandbox-proxy" "stalls" "unauthorized-burst" "zombies"
+);
 
 #[cfg(test)]
 mod tests {

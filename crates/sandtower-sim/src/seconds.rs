@@ -2,10 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use serde::{
-    Deserializer, Serializer,
-    de::{Error, Unexpected, Visitor},
-};
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserializer, Serializer};
 
 pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64(value.as_secs_f64())

@@ -1,26 +1,29 @@
 //! The simulator behind a socket.
 
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::future::{Future, pending};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker, ready};
+use std::{io, net::SocketAddr, time::Duration};
 
-use http::Request;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
-    select,
-    sync::{Notify, Semaphore},
-    time,
-};
+use bytes::Bytes;
+use http::{Request, Version};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::time::{self, Sleep};
+use tokio::{select, task::JoinHandle};
 use tower_service::Service as _;
 
-use crate::Sim;
+use crate::error::ConnectionError;
+use crate::lock::lock;
+use crate::sim::Sim;
 
 /// Connections at a time; more wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 4_096;
@@ -31,10 +34,64 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often, and how long, a silent HTTP/2 connection is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may read nothing of its response.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a client that has stopped sending waits for its responses: as long as for a creation.
+/// Whether it is still there shows only when it is written to.
+const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(70);
 /// How long requests may go on after the shutdown began.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long no connection is accepted after that failed: it fails when files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A simulator behind a socket, until this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<io::Result<()>>,
+}
+
+impl Sim {
+    /// Serves this simulator; port 0 takes a free one, as in `"127.0.0.1:0"`. Once this returns,
+    /// connections are accepted.
+    ///
+    /// # Errors
+    ///
+    /// If nothing can listen there.
+    pub async fn listen(&self, address: impl ToSocketAddrs) -> io::Result<Server> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = oneshot::channel();
+        let sim = self.clone();
+        let serving = tokio::spawn(serve(listener, sim, async { drop(stopped.await) }));
+        Ok(Server { address, stop, serving })
+    }
+}
+
+impl Server {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL for `E2B_API_URL` and `E2B_SANDBOX_URL`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Accepts no more connections and waits up to five seconds for the requests in progress.
+    ///
+    /// # Errors
+    ///
+    /// As for [`serve`].
+    pub async fn shutdown(self) -> io::Result<()> {
+        drop(self.stop);
+        self.serving.await.map_err(io::Error::other)?
+    }
+}
 
 /// Serves a simulator on a listener, over HTTP/1.1 and HTTP/2, until `shutdown` is done; then
 /// waits up to five seconds for the requests in progress.
@@ -102,26 +159,147 @@ async fn connection<S>(server: &auto::Builder<TokioExecutor>, stream: S, sim: Si
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let spoken = Arc::new(Notify::new());
-    let first = Arc::clone(&spoken);
-    let service = service_fn(move |request: Request<Incoming>| {
-        first.notify_one();
-        sim.clone().call(request)
+    let exchange = Arc::new(Exchange::default());
+    let stream = Guarded { stream, exchange: Arc::clone(&exchange), stalled: None };
+    let service = service_fn(|request: Request<Incoming>| {
+        let exchange = Arc::clone(&exchange);
+        exchange.begun.notify_one();
+        // Nothing half-closes a connection of HTTP/2.
+        exchange.can_half_close.store(request.version() < Version::HTTP_2, Ordering::Relaxed);
+        let responding = Arc::clone(&exchange.responding);
+        let request = request.map(|body| Arriving { body, exchange });
+        let response = sim.clone().call(request);
+        async move { Ok::<_, ConnectionError>(response.await?.map(|body| body.holding(responding))) }
     });
-    let served = server.serve_connection(TokioIo::new(stream), service).into_owned();
-    let mut served = pin!(watcher.watch(served));
-    // hyper's own time-out begins only once it knows which version of HTTP it reads.
-    let silent = time::timeout(HEAD_TIMEOUT, spoken.notified());
-    let outcome = select! {
-        biased;
-        outcome = &mut served => outcome,
-        heard = silent => match heard {
-            Ok(()) => served.await,
-            Err(_) => return,
-        },
+    let served = watcher.watch(server.serve_connection(TokioIo::new(stream), service).into_owned());
+    // hyper's own timeout begins only once it knows which version of HTTP it reads.
+    let silent = async {
+        if time::timeout(HEAD_TIMEOUT, exchange.begun.notified()).await.is_ok() {
+            pending().await
+        }
     };
-    if let Err(error) = outcome {
-        tracing::debug!(%error, "a connection broke");
+    let half_closed = async {
+        exchange.half_closed.notified().await;
+        time::sleep(HALF_CLOSED_TIMEOUT).await;
+    };
+    select! {
+        biased;
+        outcome = served => if let Err(error) = outcome {
+            tracing::debug!(%error, "connection broke");
+        },
+        () = silent => {}
+        () = half_closed => tracing::debug!("half-closed connection timed out"),
+    }
+}
+
+/// What is known of the requests of a connection.
+#[derive(Default)]
+struct Exchange {
+    /// The first request has begun.
+    begun: Notify,
+    half_closed: Notify,
+    can_half_close: AtomicBool,
+    /// Held by each response until it was sent.
+    responding: Arc<()>,
+    /// Whether the client has stopped sending, and who waits for more of a body.
+    input: Mutex<(bool, Option<Waker>)>,
+}
+
+/// The body of a request; it breaks when its client stops sending in its middle.
+struct Arriving {
+    body: Incoming,
+    exchange: Arc<Exchange>,
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = ConnectionError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ConnectionError>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let mut input = lock(&self.exchange.input);
+        // hyper has handed on all that it had when it found the end of the input.
+        if frame.is_pending() && input.0 {
+            return Poll::Ready(Some(Err(ConnectionError::reset(false))));
+        }
+        input.1 = frame.is_pending().then(|| cx.waker().clone());
+        frame.map_err(|_| ConnectionError::reset(false))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A connection that breaks when its client stops reading, and outlasts that it stops sending.
+struct Guarded<S> {
+    stream: S,
+    exchange: Arc<Exchange>,
+    /// Runs while something waits to be written.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S: Unpin> Guarded<S> {
+    fn guard<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let written = write(Pin::new(&mut self.stream), cx);
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(time::sleep(WRITE_TIMEOUT)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.remaining();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let exchange = &self.exchange;
+        let responds = exchange.can_half_close.load(Ordering::Relaxed)
+            && Arc::strong_count(&exchange.responding) > 1;
+        if before == 0 || buffer.remaining() < before || !responds {
+            return Poll::Ready(Ok(()));
+        }
+        // A client that half-closes after its request gets its response: hyper, which would give
+        // up, asks again when that is sent.
+        exchange.half_closed.notify_one();
+        let mut input = lock(&exchange.input);
+        input.0 = true;
+        let waiting = input.1.take();
+        drop(input);
+        waiting.into_iter().for_each(Waker::wake);
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.guard(cx, |stream, cx| stream.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.guard(cx, AsyncWrite::poll_flush)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.guard(cx, AsyncWrite::poll_shutdown)
     }
 }
 
@@ -130,9 +308,9 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex, split};
 
     use super::*;
-    use crate::{Config, clock};
+    use crate::{clock, config::Config};
 
-    /// Sends the beginning of a request at once and then a byte each `pause`: what was answered
+    /// Sends the beginning of a request at once and then a byte each `pause`: the response
     /// until the connection was closed, and after how many seconds that was.
     async fn drip(first: &str, pause: u64) -> (String, u64) {
         let (client, served) = duplex(1_024);
@@ -194,7 +372,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_head_or_a_body_that_is_huge_is_refused_and_not_held() {
+    async fn a_head_or_a_body_that_is_huge_is_rejected_and_not_held() {
         let head = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}", "y".repeat(1 << 20));
         let body = format!(
             "POST /v2/sandboxes HTTP/1.1\r\nhost: x\r\nx-api-key: e2b_x\r\n\
@@ -219,5 +397,30 @@ mod tests {
             let answer = String::from_utf8(answer).unwrap();
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_is_not_read_is_closed_after_its_time() {
+        let (client, served) = duplex(1_024);
+        let sim = Config::new().build().unwrap();
+        let (began, head) = (clock::now(), "HTTP/1.1\r\nhost: x\r\nx-api-key: e2b_x");
+        let serving = tokio::spawn(async move {
+            let graceful = GracefulShutdown::new();
+            connection(&server(), served, sim, graceful.watcher()).await;
+        });
+        let (_reading, mut writing) = split(client);
+        // Long enough responses that the client's end of the connection is full.
+        for _ in 0..20 {
+            let request = format!("GET /templates {head}\r\n\r\n");
+            if time::timeout(Duration::from_secs(1), writing.write_all(request.as_bytes()))
+                .await
+                .is_err()
+            {
+                break;
+            }
+        }
+        serving.await.unwrap();
+        let seconds = (clock::now() - began).as_secs();
+        assert!((60..=65).contains(&seconds), "{seconds} s");
     }
 }

@@ -1,50 +1,48 @@
-//! The simulator's state, and the handle to it.
+//! The handle to a simulator.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
-};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::time::Instant;
-
-use crate::{
-    body::Reserve,
-    clock,
-    config::Config,
-    control::Keys,
-    fault::{Fault, Faults, InvalidFault},
-    files::Budget,
-    ledger::{CreateCounts, End, Ended, Ledger},
-    sandbox::{Life, Sandbox},
-    teams::Teams,
-};
-
-/// Sandboxes that are paused at a time; more than that are not kept.
-const MAX_PAUSED: usize = 10_000;
+use crate::body::Reserve;
+use crate::clock;
+use crate::config::Config;
+use crate::error::InvalidConfig;
+use crate::fault::{Fault, FaultPlan};
+use crate::files::Budget;
+use crate::ledger::Ledger;
+use crate::state::{Shared, State};
 
 /// A simulated E2B: control plane and sandboxes behind one [`Service`](tower_service::Service).
 ///
 /// A clone is another handle to the same simulator. Its clock is tokio's: in a current-thread
 /// runtime with a paused clock, hours pass in seconds.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sim {
     pub(crate) shared: Arc<Shared>,
 }
 
-impl Sim {
-    pub(crate) fn new(config: Config, faults: Faults) -> Self {
-        let state = Mutex::new(State::new(config.ledger_capacity, faults));
+impl Config {
+    /// The simulator. Its time begins now: build it inside the runtime whose clock it shall share.
+    ///
+    /// # Errors
+    ///
+    /// If a constant of the world or a fault is invalid.
+    pub fn build(mut self) -> Result<Sim, InvalidConfig> {
+        self.world.check()?;
+        let faults = FaultPlan::new(std::mem::take(&mut self.faults), clock::now())?;
         let shared = Shared {
-            config,
+            state: Mutex::new(State::new(self.ledger_capacity, faults)),
+            config: self,
             began: clock::now(),
-            state,
             disk: Budget::default(),
             bodies: Reserve::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Ok(Sim { shared: Arc::new(shared) })
     }
+}
 
+impl Sim {
     /// The truth up to now.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
@@ -73,217 +71,16 @@ impl Sim {
     ///
     /// # Errors
     ///
-    /// Names the first fault that makes no sense.
-    pub fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidFault> {
-        let faults = Faults::new(faults, clock::now())?;
+    /// Names the first fault that is invalid.
+    pub fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidConfig> {
+        let faults = FaultPlan::new(faults, clock::now())?;
         self.shared.state().faults = faults;
         Ok(())
     }
 }
 
-/// What all handles and all work in progress share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) config: Config,
-    began: Instant,
-    state: Mutex<State>,
-    /// What the files of all sandboxes take.
-    pub(crate) disk: Budget,
-    /// What the bodies that are being read take.
-    pub(crate) bodies: Reserve,
-}
-
-/// What changes.
-#[derive(Debug)]
-pub(crate) struct State {
-    pub(crate) teams: Teams,
-    pub(crate) keys: Keys,
-    pub(crate) sandboxes: BTreeMap<String, Sandbox>,
-    pub(crate) creates: CreateCounts,
-    pub(crate) requests: BTreeMap<&'static str, u64>,
-    pub(crate) connections: u64,
-    pub(crate) broken_connections: u64,
-    pub(crate) faults: Faults,
-    paused: usize,
-    ends: BTreeSet<(Instant, String)>,
-    ended: Ended,
-}
-
-impl Shared {
-    /// The state as of now: sandboxes whose lifetime is over are not in it.
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = clock::now();
-        while let Some((at, id)) = state.ends.first().filter(|(at, _)| *at <= now).cloned() {
-            state.ends.pop_first();
-            let Some(sandbox) = state.sandboxes.get(&id) else { continue };
-            let (pauses, dies) = (sandbox.auto_pause, sandbox.dies_at == Some(at));
-            let at = self.since_began(at);
-            if dies {
-                state.end(&id, End::Died, at);
-            } else if !pauses || !state.pause(&id) {
-                state.end(&id, End::Lifetime, at);
-            }
-        }
-        state
-    }
-
-    pub(crate) fn since_began(&self, at: Instant) -> Duration {
-        at.saturating_duration_since(self.began)
-    }
-
-    pub(crate) fn date(&self, at: Instant) -> SystemTime {
-        let epoch = self.config.epoch;
-        epoch.checked_add(self.since_began(at)).unwrap_or(epoch)
-    }
-
-    pub(crate) fn ledger(&self) -> Ledger {
-        let now = self.since_began(clock::now());
-        let state = self.state();
-        let running = state.sandboxes.values().map(|sandbox| &sandbox.record);
-        let mut sandboxes: Vec<_> = state.ended.records().chain(running).cloned().collect();
-        sandboxes.sort_by_key(|record| record.create);
-        Ledger {
-            now,
-            creates: state.creates.clone(),
-            requests: state.requests.clone(),
-            broken_connections: state.broken_connections,
-            faulted: state.faults.counts(),
-            active: state.running() as u64,
-            paused: state.paused as u64,
-            died: state.ended.died,
-            killed: state.ended.killed,
-            expired: state.ended.expired,
-            dropped: state.ended.dropped,
-            sandboxes,
-        }
-    }
-
-    /// Kills a sandbox of a team; false if it has no such sandbox.
-    pub(crate) fn kill(&self, id: &str, team: &str) -> bool {
-        let mut state = self.state();
-        let owned = state.sandboxes.get(id).is_some_and(|sandbox| &*sandbox.team == team);
-        if owned {
-            state.end(id, End::Killed, self.since_began(clock::now()));
-        }
-        owned
-    }
-
-    /// Notes that the answer which names a sandbox did not reach its caller.
-    pub(crate) fn note_lost_answer(&self, id: &str) {
-        let mut state = self.state();
-        let State { sandboxes, ended, .. } = &mut *state;
-        let running = sandboxes.get_mut(id).map(|sandbox| &mut sandbox.record);
-        if let Some(record) = running.or_else(|| ended.find(id)) {
-            record.answer_lost = true;
-        }
-    }
-}
-
-impl State {
-    fn new(ledger_capacity: usize, faults: Faults) -> Self {
-        Self {
-            teams: Teams::default(),
-            keys: Keys::default(),
-            sandboxes: BTreeMap::new(),
-            creates: CreateCounts::default(),
-            requests: BTreeMap::new(),
-            connections: 0,
-            broken_connections: 0,
-            faults,
-            paused: 0,
-            ends: BTreeSet::new(),
-            ended: Ended::new(ledger_capacity),
-        }
-    }
-
-    /// Lets a sandbox run until its `end_at`.
-    pub(crate) fn run(&mut self, sandbox: Sandbox) {
-        let id = sandbox.record.id.clone();
-        self.ends.insert((sandbox.end_at, id.clone()));
-        self.sandboxes.insert(id, sandbox);
-    }
-
-    /// Moves the end of a sandbox's lifetime.
-    pub(crate) fn live_until(&mut self, id: &str, end_at: Instant) {
-        if let Some(sandbox) = self.sandboxes.get_mut(id) {
-            self.ends.remove(&(sandbox.end_at, id.to_owned()));
-            self.ends.insert((end_at, id.to_owned()));
-            sandbox.live_until(end_at);
-        }
-    }
-
-    /// Notes that a sandbox's team was told of it.
-    pub(crate) fn note_found(&mut self, id: &str, at: Duration) {
-        if let Some(sandbox) = self.sandboxes.get_mut(id) {
-            sandbox.record.found_at.get_or_insert(at);
-        }
-    }
-
-    /// How many sandboxes run.
-    pub(crate) fn running(&self) -> usize {
-        self.sandboxes.len() - self.paused
-    }
-
-    /// Lets a sandbox die before its time, whatever is asked for it.
-    pub(crate) fn doom(&mut self, id: &str, at: Instant) {
-        if let Some(sandbox) = self.sandboxes.get_mut(id) {
-            sandbox.dies_at = Some(at);
-            self.ends.insert((at, id.to_owned()));
-        }
-    }
-
-    /// Pauses a sandbox that runs; false if there are too many that are paused.
-    pub(crate) fn pause(&mut self, id: &str) -> bool {
-        if self.paused >= MAX_PAUSED {
-            return false;
-        }
-        let Some(sandbox) = self.sandboxes.get_mut(id).filter(|sandbox| !sandbox.is_paused())
-        else {
-            return true;
-        };
-        for at in [Some(sandbox.end_at), sandbox.dies_at].into_iter().flatten() {
-            self.ends.remove(&(at, id.to_owned()));
-        }
-        self.teams.release(&sandbox.team);
-        self.paused += 1;
-        sandbox.life.send_replace(Life::Paused);
-        sandbox.record.paused = true;
-        sandbox.note("Sandbox paused");
-        true
-    }
-
-    /// Lets a paused sandbox run again until `end_at`; its place in the quota is taken already.
-    pub(crate) fn resume(&mut self, id: &str, end_at: Instant) {
-        let Some(sandbox) = self.sandboxes.get_mut(id).filter(|sandbox| sandbox.is_paused()) else {
-            return;
-        };
-        self.paused -= 1;
-        for at in [Some(end_at), sandbox.dies_at].into_iter().flatten() {
-            self.ends.insert((at, id.to_owned()));
-        }
-        sandbox.started_at = clock::now();
-        sandbox.resuming = false;
-        sandbox.record.paused = false;
-        sandbox.note("Sandbox resumed");
-        sandbox.live_until(end_at);
-    }
-
-    fn end(&mut self, id: &str, how: End, at: Duration) {
-        let Some(mut sandbox) = self.sandboxes.remove(id) else { return };
-        for at in [Some(sandbox.end_at), sandbox.dies_at].into_iter().flatten() {
-            self.ends.remove(&(at, id.to_owned()));
-        }
-        if sandbox.is_paused() {
-            self.paused -= 1;
-        } else {
-            self.teams.release(&sandbox.team);
-        }
-        sandbox.life.send_replace(Life::Over);
-        sandbox.files.end();
-        sandbox.record.end = how;
-        sandbox.record.paused = false;
-        sandbox.record.ended_at = Some(at);
-        self.ended.push(sandbox.record);
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim").field("config", &self.shared.config).finish_non_exhaustive()
     }
 }

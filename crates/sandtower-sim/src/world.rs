@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::seconds;
+use crate::{error::InvalidConfig, seconds};
 
 /// The constants of a simulated E2B.
 ///
@@ -21,7 +21,7 @@ use crate::seconds;
 /// - probability of failure = 1 - (1 - `create_failure`) x e^(-`overload_failure` x (load - 1)).
 ///
 /// A creation that fails does so after its latency, as a placement does that was tried on several
-/// nodes. One that lasts longer than `api_deadline` is answered by the balancer's 504; the work
+/// nodes. One that lasts longer than `api_deadline` gets the balancer's 504; the work
 /// goes on for up to `late_work`, and may still commit in that time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -45,14 +45,14 @@ pub struct World {
     pub capacity_share: f64,
     /// Share of failures that are 504 `sandbox_placement_timeout`.
     pub placement_timeout_share: f64,
-    /// Probability that a creation which was given up on at `api_deadline` commits all the same.
+    /// Probability that a creation that timed out at `api_deadline` commits all the same.
     pub late_commit: f64,
-    /// Probability that a created sandbox is a zombie: listed as running, its envd never answers.
+    /// Probability that a created sandbox is a zombie: listed as running, its envd never responds.
     pub zombie: f64,
     /// Sandboxes that the cluster holds, of all teams; creations beyond are 503
     /// `sandbox_capacity_unavailable`.
     pub slots: NonZeroU32,
-    /// When the control plane gives up on a request, and the balancer answers in its place.
+    /// When a request to the control plane times out, and the balancer responds in its place.
     #[serde(with = "seconds")]
     pub api_deadline: Duration,
     /// How long a creation is still worked on after `api_deadline`, before it is dropped.
@@ -61,7 +61,7 @@ pub struct World {
     /// Latency of every other call of the control plane.
     #[serde(with = "seconds")]
     pub api_latency: Duration,
-    /// Latency of an answer from inside a sandbox, up to its head.
+    /// Latency of a response from inside a sandbox, up to its head.
     #[serde(with = "seconds")]
     pub envd_latency: Duration,
     /// What a command costs before its first output: a login shell starts.
@@ -71,8 +71,8 @@ pub struct World {
     pub connection_refused: f64,
     /// Probability that a connection is reset before the request was processed.
     pub connection_reset: f64,
-    /// Probability that a connection is reset after the request was processed: its answer is lost.
-    pub answer_lost: f64,
+    /// Probability that a connection is reset after the request was processed: its response is lost.
+    pub response_lost: f64,
 }
 
 impl World {
@@ -99,7 +99,7 @@ impl World {
             command_latency: Duration::from_millis(5),
             connection_refused: 0.0,
             connection_reset: 0.0,
-            answer_lost: 0.0,
+            response_lost: 0.0,
         }
     }
 
@@ -131,45 +131,24 @@ impl World {
     ///
     /// Names the first constant that does not: a probability outside 0..=1, any other number that
     /// is negative or not finite, or shares of failures that are all 0.
-    pub fn check(&self) -> Result<(), InvalidWorld> {
-        for (name, value) in self.probabilities() {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(InvalidWorld { name, value, expected: "a probability, 0 to 1" });
-            }
-        }
-        for (name, value) in self.numbers() {
-            if !value.is_finite() || value < 0.0 {
-                return Err(InvalidWorld { name, value, expected: "a number, 0 or more" });
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        let mut world = self.clone();
+        for (name, constant) in CONSTANTS {
+            let (value, expected) = match constant {
+                Probability(value) => (*value(&mut world), "a probability, 0 to 1"),
+                Number(value) => (*value(&mut world), "a number, 0 or more"),
+                Time(_) | Count(_) => continue,
+            };
+            let most = if matches!(constant, Probability(_)) { 1.0 } else { f64::MAX };
+            if !(0.0..=most).contains(&value) {
+                return Err(InvalidConfig::new(format!("{name} is {value}, not {expected}")));
             }
         }
         let shares = self.create_failed_share + self.capacity_share + self.placement_timeout_share;
         if shares <= 0.0 {
-            let name = "create_failed_share";
-            return Err(InvalidWorld { name, value: shares, expected: "one share above 0" });
+            return Err(InvalidConfig::new("the shares of failures are all 0"));
         }
         Ok(())
-    }
-
-    fn probabilities(&self) -> [(&'static str, f64); 6] {
-        [
-            ("create_failure", self.create_failure),
-            ("late_commit", self.late_commit),
-            ("zombie", self.zombie),
-            ("connection_refused", self.connection_refused),
-            ("connection_reset", self.connection_reset),
-            ("answer_lost", self.answer_lost),
-        ]
-    }
-
-    fn numbers(&self) -> [(&'static str, f64); 6] {
-        [
-            ("create_spread", self.create_spread),
-            ("create_exponent", self.create_exponent),
-            ("overload_failure", self.overload_failure),
-            ("create_failed_share", self.create_failed_share),
-            ("capacity_share", self.capacity_share),
-            ("placement_timeout_share", self.placement_timeout_share),
-        ]
     }
 
     /// This world with one constant halved or doubled, for each constant in turn.
@@ -177,10 +156,10 @@ impl World {
     /// The name tells which, as `create_median / 2` or `create_median * 2`. A probability stays at
     /// most 1 and a count at least 1; a constant that is 0 stays 0, so it gives two equal worlds.
     pub fn variations(&self) -> impl Iterator<Item = (String, World)> + '_ {
-        SCALED.iter().flat_map(move |&(name, scale)| {
+        CONSTANTS.iter().flat_map(move |(name, constant)| {
             [("/", 0.5), ("*", 2.0)].into_iter().map(move |(sign, factor)| {
                 let mut world = self.clone();
-                scale(&mut world, factor);
+                constant.scale(&mut world, factor);
                 (format!("{name} {sign} 2"), world)
             })
         })
@@ -193,65 +172,63 @@ impl Default for World {
     }
 }
 
-/// A constant of a [`World`] that makes no sense.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct InvalidWorld {
-    /// The constant.
-    pub name: &'static str,
-    /// What it was.
-    pub value: f64,
-    /// What it must be.
-    pub expected: &'static str,
+/// A constant of a world, by its kind.
+enum Constant {
+    Time(fn(&mut World) -> &mut Duration),
+    Count(fn(&mut World) -> &mut NonZeroU32),
+    Number(fn(&mut World) -> &mut f64),
+    Probability(fn(&mut World) -> &mut f64),
 }
 
-impl std::fmt::Display for InvalidWorld {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} is {}, not {}", self.name, self.value, self.expected)
+use Constant::{Count, Number, Probability, Time};
+
+const CONSTANTS: &[(&str, Constant)] = &[
+    ("create_median", Time(|w| &mut w.create_median)),
+    ("create_spread", Number(|w| &mut w.create_spread)),
+    ("create_parallel", Count(|w| &mut w.create_parallel)),
+    ("create_exponent", Number(|w| &mut w.create_exponent)),
+    ("create_failure", Probability(|w| &mut w.create_failure)),
+    ("overload_failure", Number(|w| &mut w.overload_failure)),
+    ("create_failed_share", Number(|w| &mut w.create_failed_share)),
+    ("capacity_share", Number(|w| &mut w.capacity_share)),
+    ("placement_timeout_share", Number(|w| &mut w.placement_timeout_share)),
+    ("late_commit", Probability(|w| &mut w.late_commit)),
+    ("zombie", Probability(|w| &mut w.zombie)),
+    ("slots", Count(|w| &mut w.slots)),
+    ("api_deadline", Time(|w| &mut w.api_deadline)),
+    ("late_work", Time(|w| &mut w.late_work)),
+    ("api_latency", Time(|w| &mut w.api_latency)),
+    ("envd_latency", Time(|w| &mut w.envd_latency)),
+    ("command_latency", Time(|w| &mut w.command_latency)),
+    ("connection_refused", Probability(|w| &mut w.connection_refused)),
+    ("connection_reset", Probability(|w| &mut w.connection_reset)),
+    ("response_lost", Probability(|w| &mut w.response_lost)),
+];
+
+impl Constant {
+    fn scale(&self, world: &mut World, by: f64) {
+        match self {
+            Time(of) => {
+                let time = of(world);
+                let scaled = Duration::try_from_secs_f64(time.as_secs_f64() * by);
+                *time = scaled.unwrap_or(Duration::MAX);
+            }
+            Count(of) => {
+                let count = of(world);
+                // A float-to-int cast saturates, which is the bound wanted here.
+                *count = at_least_one((f64::from(count.get()) * by) as u32);
+            }
+            Number(of) => *of(world) *= by,
+            Probability(of) => *of(world) = (*of(world) * by).min(1.0),
+        }
     }
 }
-
-impl std::error::Error for InvalidWorld {}
-
-type Scale = fn(&mut World, f64);
-
-const SCALED: &[(&str, Scale)] = &[
-    ("create_median", |w, by| w.create_median = lasting(w.create_median, by)),
-    ("create_spread", |w, by| w.create_spread *= by),
-    ("create_parallel", |w, by| w.create_parallel = scaled(w.create_parallel, by)),
-    ("create_exponent", |w, by| w.create_exponent *= by),
-    ("create_failure", |w, by| w.create_failure = (w.create_failure * by).min(1.0)),
-    ("overload_failure", |w, by| w.overload_failure *= by),
-    ("create_failed_share", |w, by| w.create_failed_share *= by),
-    ("capacity_share", |w, by| w.capacity_share *= by),
-    ("placement_timeout_share", |w, by| w.placement_timeout_share *= by),
-    ("late_commit", |w, by| w.late_commit = (w.late_commit * by).min(1.0)),
-    ("zombie", |w, by| w.zombie = (w.zombie * by).min(1.0)),
-    ("slots", |w, by| w.slots = scaled(w.slots, by)),
-    ("api_deadline", |w, by| w.api_deadline = lasting(w.api_deadline, by)),
-    ("late_work", |w, by| w.late_work = lasting(w.late_work, by)),
-    ("api_latency", |w, by| w.api_latency = lasting(w.api_latency, by)),
-    ("envd_latency", |w, by| w.envd_latency = lasting(w.envd_latency, by)),
-    ("command_latency", |w, by| w.command_latency = lasting(w.command_latency, by)),
-    ("connection_refused", |w, by| w.connection_refused = (w.connection_refused * by).min(1.0)),
-    ("connection_reset", |w, by| w.connection_reset = (w.connection_reset * by).min(1.0)),
-    ("answer_lost", |w, by| w.answer_lost = (w.answer_lost * by).min(1.0)),
-];
 
 const fn at_least_one(count: u32) -> NonZeroU32 {
     match NonZeroU32::new(count) {
         Some(count) => count,
         None => NonZeroU32::MIN,
     }
-}
-
-fn lasting(time: Duration, by: f64) -> Duration {
-    Duration::try_from_secs_f64(time.as_secs_f64() * by).unwrap_or(Duration::MAX)
-}
-
-fn scaled(count: NonZeroU32, by: f64) -> NonZeroU32 {
-    // A float-to-int cast saturates, which is the bound wanted here.
-    at_least_one((f64::from(count.get()) * by) as u32)
 }
 
 #[cfg(test)]
@@ -266,9 +243,9 @@ mod tests {
         else {
             panic!("a world is a table");
         };
-        let named: BTreeSet<_> = SCALED.iter().map(|(name, _)| *name).collect();
+        let named: BTreeSet<_> = CONSTANTS.iter().map(|(name, _)| *name).collect();
         assert_eq!(named, fields.keys().map(String::as_str).collect());
-        assert_eq!(World::stress().variations().count(), 2 * SCALED.len());
+        assert_eq!(World::stress().variations().count(), 2 * CONSTANTS.len());
     }
 
     #[test]
@@ -283,7 +260,7 @@ mod tests {
             zombie: 0.25,
             connection_refused: 0.25,
             connection_reset: 0.25,
-            answer_lost: 0.25,
+            response_lost: 0.25,
             ..World::stress()
         };
         let before = constants(&world);
@@ -308,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_that_makes_no_sense_is_named() {
+    fn a_constant_that_is_invalid_is_named() {
         let refused = World { zombie: 1.5, ..World::calm() }.check().unwrap_err();
         assert_eq!(refused.to_string(), "zombie is 1.5, not a probability, 0 to 1");
         assert!(World { create_spread: f64::NAN, ..World::calm() }.check().is_err());

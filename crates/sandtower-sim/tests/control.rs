@@ -1,4 +1,4 @@
-//! The control plane: its answers, its limits and its errors are E2B's.
+//! The control plane: its responses, its limits and its errors are E2B's.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
@@ -21,7 +21,7 @@ fn unlimited() -> Limits {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sandboxs_life_is_answered_as_recorded() {
+async fn a_sandboxs_life_is_as_recorded() {
     let fixture: Value = serde_json::from_str(include_str!("fixtures/control_plane.json")).unwrap();
     let (sim, mut id) = (calm(), String::new());
     for case in fixture["cases"].as_array().unwrap() {
@@ -49,7 +49,7 @@ async fn a_sandboxs_life_is_answered_as_recorded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn creations_are_limited_by_gcra_and_every_answer_tells_how() {
+async fn creations_are_limited_by_gcra_and_every_response_tells_how() {
     let sim = calm();
     let told = |answer: &Answer| {
         ["retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"]
@@ -65,7 +65,7 @@ async fn creations_are_limited_by_gcra_and_every_answer_tells_how() {
     let refused = send(&sim, base()).await;
     assert_eq!(refused.status, 429);
     assert_eq!(refused.json(), json!({"code": 429, "message": "Rate limit exceeded"}));
-    assert_eq!(told(&refused), [Some(0), Some(5), Some(0), Some(5)]);
+    assert_eq!(told(&refused), [Some(1), Some(5), Some(0), Some(5)]);
     time::sleep(secs(1)).await;
     assert_eq!(send(&sim, base()).await.status, 201);
     let creates = sim.ledger().creates;
@@ -229,6 +229,18 @@ async fn malformed_requests_get_e2bs_errors() {
         ("GET", "/v2/sandboxes?limit=x", "", 400),
         ("GET", "/v2/sandboxes?nextToken=x", "", 400),
         ("GET", "/v2/sandboxes?state=asleep", "", 400),
+        ("GET", "/v2/sandboxes?order=up", "", 400),
+        ("GET", "/v2/sandboxes?startedAfter=yesterday", "", 400),
+        ("POST", &timeout, r#"{"timeout": -1}"#, 400),
+        ("POST", &connect, "{}", 400),
+        ("POST", &connect, r#"{"timeout": -1}"#, 400),
+        ("POST", &connect, r#"{"timeout": 86401}"#, 400),
+        (
+            "POST",
+            create,
+            r#"{"templateID": "base", "autoResume": true, "autoPauseMemory": false}"#,
+            400,
+        ),
         ("GET", "/v2/sandboxes?metadata=%zz", "", 400),
         ("DELETE", "/v2/sandboxes", "", 405),
         ("GET", "/nope", "", 404),

@@ -1,4 +1,4 @@
-//! Inside a sandbox: the answers of the proxy and of envd are those of the real ones.
+//! Inside a sandbox: the responses of the proxy and of envd are those of the real ones.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
@@ -76,7 +76,7 @@ async fn a_host_leads_into_a_sandbox_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_zombie_is_listed_and_never_answers() {
+async fn a_zombie_is_listed_and_never_responds() {
     let world = World { zombie: 1.0, ..World::calm() };
     let sim = Config::new().world(world).build().unwrap();
     let sandbox = Created::new(&sim).await;
@@ -89,7 +89,7 @@ async fn a_zombie_is_listed_and_never_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_goes_on_when_nobody_reads() {
+async fn a_command_goes_on_without_a_reader() {
     let sim = calm();
     let sandbox = Created::new(&sim).await;
     // At most 256 processes at a time: those that were abandoned still count.

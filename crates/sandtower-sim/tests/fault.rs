@@ -10,7 +10,7 @@ use common::{Created, base, control, secs, send, try_send};
 use http::Request;
 use http_body_util::Full;
 use sandtower_sim::{
-    Config, ConnectionErrorKind, End, Fault, FaultAnswer, FaultKind, Ledger, Limits, Plan, Rate,
+    Config, ConnectionErrorKind, End, Fault, FaultKind, FaultResponse, Ledger, Limits, Plan, Rate,
     Scenario, Sim,
 };
 use serde_json::json;
@@ -43,12 +43,12 @@ async fn an_outage_begins_and_ends_when_it_should() {
         assert_eq!(try_send(&sim, list()).await.is_err(), down, "{at}");
     }
     let ledger = sim.ledger();
-    assert_eq!((ledger.faulted["outage"], ledger.broken_connections), (3, 3));
+    assert_eq!((ledger.injected["outage"], ledger.broken_connections), (3, 3));
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_answer_has_its_status_and_form() {
-    use FaultAnswer::*;
+async fn each_response_has_its_status_and_form() {
+    use FaultResponse::*;
     for (answer, status, says) in [
         (Unauthorized401, 401, "Invalid API key"),
         (Rate429, 429, "Rate limit exceeded"),
@@ -68,28 +68,28 @@ async fn each_answer_has_its_status_and_form() {
         (PlacementTimeout504, 504, "sandbox_placement_timeout"),
         (Balancer504, 504, "upstream request timeout"),
     ] {
-        let fault = Fault { answer: Some(answer), ..Fault::new("x", FaultKind::Answer) };
+        let fault = Fault { response: Some(answer), ..Fault::new("x", FaultKind::Respond) };
         let sim = with(vec![fault]);
         let answer = send(&sim, base()).await;
         assert_eq!(answer.status, status);
         assert!(answer.text().contains(says), "{}", answer.text());
-        assert_eq!((sim.active(), sim.ledger().creates.refused[&status]), (0, 1), "{status}");
+        assert_eq!((sim.active(), sim.ledger().creates.rejected[&status]), (0, 1), "{status}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_answered_after_the_work_was_done() {
+async fn what_responds_after_the_work_was_done() {
     let after_work = |answer| Fault {
-        answer: Some(answer),
+        response: Some(answer),
         after_work: true,
-        ..Fault::new("x", FaultKind::Answer)
+        ..Fault::new("x", FaultKind::Respond)
     };
-    let sim = with(vec![on("sandbox_create", after_work(FaultAnswer::Balancer504))]);
+    let sim = with(vec![on("sandbox_create", after_work(FaultResponse::Balancer504))]);
     assert_eq!(send(&sim, base()).await.status, 504);
     let ledger = sim.ledger();
-    assert!(ledger.active == 1 && ledger.sandboxes[0].answer_lost, "{ledger:?}");
+    assert!(ledger.active == 1 && ledger.sandboxes[0].response_lost, "{ledger:?}");
     let id = ledger.sandboxes[0].id.clone();
-    sim.set_faults(vec![on("sandbox_kill", after_work(FaultAnswer::Internal500))]).unwrap();
+    sim.set_faults(vec![on("sandbox_kill", after_work(FaultResponse::Internal500))]).unwrap();
     let kill = || control("DELETE", &format!("/sandboxes/{id}"), "");
     assert_eq!(send(&sim, kill()).await.status, 500, "although the sandbox is gone");
     assert_eq!(sim.active(), 0);
@@ -115,7 +115,7 @@ async fn connections_break_in_each_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sandboxes_are_born_with_each_curse() {
+async fn sandboxes_are_created_with_each_fault() {
     let sim = with(vec![Fault { lasting: Some(secs(7)), ..Fault::new("x", FaultKind::Die) }]);
     let sandbox = Created::new(&sim).await;
     time::sleep(secs(8)).await;
@@ -224,7 +224,7 @@ fn every_scenario_gives_the_same_ledger_for_the_same_seed_and_its_faults_happen(
         // What a capacity allows is no event of its own.
         let counted = faults.iter().filter(|fault| fault.kind != FaultKind::Capacity);
         for fault in counted {
-            assert!(ledger.faulted.contains_key(&fault.name), "{name}: {}", fault.name);
+            assert!(ledger.injected.contains_key(&fault.name), "{name}: {}", fault.name);
         }
     }
 }

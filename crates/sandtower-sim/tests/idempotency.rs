@@ -52,7 +52,7 @@ async fn a_key_is_good_for_one_request_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_answer_of_a_creation_that_is_late_can_be_had_by_its_key() {
+async fn the_response_of_a_late_creation_can_be_had_by_its_key() {
     let slow = |late_commit| World {
         create_median: secs(80),
         create_spread: 0.0,

@@ -1,4 +1,4 @@
-//! What the real envd answered is what the simulator answers: status, fields, and form of the body.
+//! What the real envd responded is what the simulator responds: status, fields, and form of the body.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
@@ -146,7 +146,7 @@ async fn created(sim: &Sim, path: &str, more: Value) -> Created {
 }
 
 #[tokio::test(start_paused = true)]
-async fn envd_answers_as_recorded() {
+async fn envd_responds_as_recorded() {
     let sim = Config::new().build().unwrap();
     let open = created(&sim, "/sandboxes", json!({})).await;
     let secured = created(&sim, "/v2/sandboxes", json!({"envVars": {"A": "1"}})).await;
@@ -158,7 +158,7 @@ async fn envd_answers_as_recorded() {
     for case in fixture(include_str!("fixtures/envd.json")) {
         let name = case["name"].as_str().unwrap();
         let sandbox = if case["secured"] == true { &secured } else { &open };
-        // What nobody asks for again is another thing each time.
+        // What is not asked for again is another thing each time.
         kept.remove("pid");
         let request = request(sandbox, &case["request"], &kept);
         let (head, body) = sim.clone().oneshot(request).await.unwrap().into_parts();
@@ -170,7 +170,7 @@ async fn envd_answers_as_recorded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_sandbox_proxy_answers_as_recorded() {
+async fn the_sandbox_proxy_responds_as_recorded() {
     let text = include_str!("fixtures/proxy.json");
     let requests: Value = serde_json::from_str(text).unwrap();
     let requests = requests["requests"].as_array().unwrap();
@@ -179,7 +179,7 @@ async fn the_sandbox_proxy_answers_as_recorded() {
     let sandbox = Created::new(&sim).await;
     for case in fixture(text) {
         let answer = serde_json::from_value(case["fault"].clone()).unwrap();
-        let fault = Fault { answer: Some(answer), ..Fault::new("x", FaultKind::Answer) };
+        let fault = Fault { response: Some(answer), ..Fault::new("x", FaultKind::Respond) };
         sim.set_faults(vec![Fault { on: vec![String::from("envd")], ..fault }]).unwrap();
         for asked in requests {
             let name = format!("{}: {asked}", case["name"]);

@@ -1,7 +1,7 @@
 //! The stress world: blind retries bring it down, and the same world is well under a little care.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
-#![allow(clippy::print_stdout, reason = "a failure found once is a seed: each seed is told")]
+#![allow(clippy::print_stdout, reason = "a failure found once is a seed: each seed is printed")]
 
 mod common;
 
@@ -177,7 +177,7 @@ fn report(seed: u64, sim: &Sim, seen: &Seen) {
         seen.gave_up,
         median(&seen.creations),
         ledger.creates.max_in_flight,
-        ledger.creates.refused,
+        ledger.creates.rejected,
         ledger.creates.created_late,
     );
 }

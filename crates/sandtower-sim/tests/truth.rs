@@ -32,7 +32,7 @@ async fn a_caller_who_gives_up_leaves_a_sandbox_running() {
     time::sleep(secs(6)).await;
     let ledger = sim.ledger();
     assert_eq!((ledger.active, ledger.creates.in_flight), (1, 0));
-    assert!(ledger.sandboxes[0].answer_lost);
+    assert!(ledger.sandboxes[0].response_lost);
     let listed = send(&sim, control("GET", "/v2/sandboxes", "")).await;
     assert_eq!(listed.json()[0]["sandboxID"], json!(ledger.sandboxes[0].id));
 }
@@ -57,18 +57,18 @@ async fn the_balancer_gives_up_at_the_deadline_and_the_work_may_commit_late() {
         assert_eq!(sim.active(), sandboxes);
         let ledger = sim.ledger();
         assert_eq!(ledger.creates.created_late, sandboxes as u64);
-        assert_eq!(ledger.creates.refused[&504], 1);
-        assert!(ledger.sandboxes.iter().all(|sandbox| sandbox.answer_lost));
+        assert_eq!(ledger.creates.rejected[&504], 1);
+        assert!(ledger.sandboxes.iter().all(|sandbox| sandbox.response_lost));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_lost_was_work_that_was_done() {
-    let sim = in_world(World { answer_lost: 1.0, ..World::calm() });
+async fn a_response_that_is_lost_was_work_that_was_done() {
+    let sim = in_world(World { response_lost: 1.0, ..World::calm() });
     let lost = try_send(&sim, base()).await.unwrap_err();
     assert_eq!((lost.kind(), lost.processed()), (ConnectionErrorKind::Reset, true));
     assert_eq!(sim.active(), 1);
-    assert!(sim.ledger().sandboxes[0].answer_lost);
+    assert!(sim.ledger().sandboxes[0].response_lost);
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,7 +107,7 @@ async fn each_failure_of_a_creation_has_its_status_and_code() {
         assert_eq!(answer.json()["error_code"], code);
         let message = answer.json()["message"].as_str().unwrap().to_owned();
         assert!(message.starts_with("Failed to place sandbox"), "{message}");
-        assert_eq!(sim.ledger().creates.refused[&status], 1);
+        assert_eq!(sim.ledger().creates.rejected[&status], 1);
     }
 }
 
@@ -159,7 +159,7 @@ fn ledger_of(seed: u64) -> Ledger {
         let world = World {
             create_exponent: 1.0,
             connection_reset: 0.05,
-            answer_lost: 0.05,
+            response_lost: 0.05,
             ..World::stress()
         };
         let sim = Config::new().seed(seed).world(world).plan(Plan::Pro).build().unwrap();
@@ -190,7 +190,7 @@ fn ledger_of(seed: u64) -> Ledger {
 #[test]
 fn the_same_seed_gives_the_same_ledger() {
     let ledger = ledger_of(7);
-    assert!(ledger.creates.created > 10 && ledger.creates.refused.len() > 1, "{ledger:?}");
+    assert!(ledger.creates.created > 10 && ledger.creates.rejected.len() > 1, "{ledger:?}");
     assert_eq!(ledger, ledger_of(7));
     assert_ne!(ledger, ledger_of(8));
 }

@@ -67,16 +67,10 @@ async fn a_stream_tells_what_happens_as_it_happens() {
         let told = json!({"filesystem": {"name": name, "type": format!("EVENT_TYPE_{kind}")}});
         assert_eq!(next(&mut body).await, told);
     }
-    send(&sim, sandbox.start("echo x > /tmp/b; chmod 600 /tmp/b; mv /tmp/b /tmp/c; rm /tmp/c"))
-        .await;
-    for (name, kind) in [
-        ("b", "CREATE"),
-        ("b", "WRITE"),
-        ("b", "CHMOD"),
-        ("b", "RENAME"),
-        ("c", "CREATE"),
-        ("c", "REMOVE"),
-    ] {
+    send(&sim, sandbox.start("echo x > /tmp/b; mv /tmp/b /tmp/c; rm /tmp/c")).await;
+    for (name, kind) in
+        [("b", "CREATE"), ("b", "WRITE"), ("b", "RENAME"), ("c", "CREATE"), ("c", "REMOVE")]
+    {
         let told = json!({"filesystem": {"name": name, "type": format!("EVENT_TYPE_{kind}")}});
         assert_eq!(next(&mut body).await, told);
     }
@@ -154,7 +148,7 @@ async fn watchers_are_bounded_and_end_with_their_streams_and_their_sandbox() {
     assert_eq!(full.1["message"], "error creating watcher: too many open files");
     streams.truncate(1);
     time::sleep(secs(1)).await;
-    assert_eq!(open().await.0, json!({"start": {}}), "those that nobody reads are gone");
+    assert_eq!(open().await.0, json!({"start": {}}), "those without a reader are gone");
     assert_eq!(send(&sim, sandbox.kill()).await.status, 204);
     let broken = loop {
         match streams[0].frame().await.unwrap() {

@@ -84,6 +84,6 @@ where
         self.set.set_deadline(&mut request, arrived, until.unwrap_or(Tick::MAX));
         let after = until.map_or(std::time::Duration::ZERO, |until| until.since(now));
         let elapsed = Elapsed::new(Bound::Call, &info, after);
-        ResponseFuture::new(self.inner.call(request), until, elapsed)
+        ResponseFuture::new(self.inner.call(request), until, elapsed, None)
     }
 }

@@ -1,11 +1,12 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use sandtower_core::{BoxError, Sleep, Tick};
 
 use crate::elapsed::Elapsed;
+use crate::moves::LastMoved;
 
 pin_project! {
     /// The response, or an [`Elapsed`] when the time is over; the attempt is dropped then.
@@ -15,7 +16,7 @@ pin_project! {
     /// When it is polled after it is done.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F> {
+    pub struct ResponseFuture<F, W = ()> {
         // `None` once it is done.
         #[pin]
         future: Option<F>,
@@ -23,17 +24,20 @@ pin_project! {
         #[pin]
         sleep: Option<Sleep>,
         elapsed: Elapsed,
+        // Whether the request still moves, if that is watched.
+        moves: Option<W>,
     }
 }
 
-impl<F> ResponseFuture<F> {
-    pub(crate) fn new(future: F, until: Option<Tick>, elapsed: Elapsed) -> Self {
-        Self { future: Some(future), sleep: until.map(Sleep::until), elapsed }
+impl<F, W> ResponseFuture<F, W> {
+    pub(crate) fn new(future: F, until: Option<Tick>, elapsed: Elapsed, moves: Option<W>) -> Self {
+        Self { future: Some(future), sleep: until.map(Sleep::until), elapsed, moves }
     }
 }
 
-impl<F, Res, E> Future for ResponseFuture<F>
+impl<F, W, Res, E> Future for ResponseFuture<F, W>
 where
+    W: LastMoved,
     F: Future<Output = Result<Res, E>>,
     E: Into<BoxError>,
 {
@@ -46,10 +50,17 @@ where
         };
         let result = match future.poll(cx) {
             Poll::Ready(result) => result.map_err(Into::into),
-            Poll::Pending => match this.sleep.as_pin_mut().map(|sleep| sleep.poll(cx)) {
-                Some(Poll::Ready(())) => Err(this.elapsed.classified()),
-                Some(Poll::Pending) | None => return Poll::Pending,
-            },
+            Poll::Pending => {
+                let Some(mut sleep) = this.sleep.as_pin_mut() else { return Poll::Pending };
+                loop {
+                    ready!(sleep.as_mut().poll(cx));
+                    let moved = this.moves.as_ref().and_then(LastMoved::last_moved);
+                    match moved.map(|moved| moved + this.elapsed.after()) {
+                        Some(until) if until > sleep.at() => sleep.as_mut().reset(until),
+                        _ => break Err(this.elapsed.classified()),
+                    }
+                }
+            }
         };
         this.future.set(None);
         Poll::Ready(result)

@@ -8,6 +8,8 @@
 //! had an effect; of a call [without an end of its own](sandtower_core::RequestInfo::open_ended) that
 //! says nothing about the service.
 //!
+//! An attempt whose request body still [moves](TimeoutLayer::moves) can be given its time anew.
+//!
 //! Their timers fire whatever the service does: a future that uses up tokio's cooperative budget on
 //! each poll is ended all the same.
 
@@ -15,10 +17,12 @@ mod deadline;
 mod elapsed;
 mod future;
 mod limits;
+mod moves;
 mod timeout;
 
 pub use deadline::{Deadline, DeadlineLayer};
 pub use elapsed::{Bound, Elapsed};
 pub use future::ResponseFuture;
 pub use limits::Limits;
+pub use moves::{LastMoved, Moves};
 pub use timeout::{Timeout, TimeoutLayer};

@@ -8,6 +8,7 @@ use tower_service::Service;
 use crate::elapsed::{Bound, Elapsed};
 use crate::future::ResponseFuture;
 use crate::limits::Limits;
+use crate::moves::Moves;
 
 /// Limits the time of each attempt, by operation, from the moment it is sent.
 ///
@@ -28,44 +29,54 @@ use crate::limits::Limits;
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct TimeoutLayer<C = ByResult> {
+pub struct TimeoutLayer<C = ByResult, M = ()> {
     limits: Arc<Limits>,
     classify: C,
+    moves: M,
 }
 
 impl TimeoutLayer {
     /// Limits attempts to `limits`. All requests are one operation until
     /// [`classify`](Self::classify) tells them apart.
     pub fn new(limits: Limits) -> Self {
-        Self { limits: Arc::new(limits), classify: ByResult::default() }
+        Self { limits: Arc::new(limits), classify: ByResult::default(), moves: () }
     }
 }
 
-impl<C> TimeoutLayer<C> {
+impl<C, M> TimeoutLayer<C, M> {
     /// Uses `classify` to tell which operation a request is.
-    pub fn classify<D>(self, classify: D) -> TimeoutLayer<D> {
-        TimeoutLayer { limits: self.limits, classify }
+    pub fn classify<D>(self, classify: D) -> TimeoutLayer<D, M> {
+        TimeoutLayer { limits: self.limits, classify, moves: self.moves }
+    }
+
+    /// Gives an attempt its time anew whenever its request moved, as `moves` finds out: then it is
+    /// the time for which it stands still that is limited.
+    pub fn moves<N>(self, moves: N) -> TimeoutLayer<C, N> {
+        TimeoutLayer { limits: self.limits, classify: self.classify, moves }
     }
 }
 
-impl<S, C: Clone> Layer<S> for TimeoutLayer<C> {
-    type Service = Timeout<S, C>;
+impl<S, C: Clone, M: Clone> Layer<S> for TimeoutLayer<C, M> {
+    type Service = Timeout<S, C, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Timeout { inner, limits: Arc::clone(&self.limits), classify: self.classify.clone() }
+        let (classify, moves) = (self.classify.clone(), self.moves.clone());
+        Timeout { inner, limits: Arc::clone(&self.limits), classify, moves }
     }
 }
 
 /// A service whose attempts are limited in time: see [`TimeoutLayer`].
 #[derive(Clone, Debug)]
-pub struct Timeout<S, C = ByResult> {
+pub struct Timeout<S, C = ByResult, M = ()> {
     inner: S,
     limits: Arc<Limits>,
     classify: C,
+    moves: M,
 }
 
-impl<S, C, Req> Service<Req> for Timeout<S, C>
+impl<S, C, M, Req> Service<Req> for Timeout<S, C, M>
 where
+    M: Moves<Req>,
     S: Service<Req>,
     S::Error: Into<BoxError>,
     C: Classify<Req>,
@@ -73,20 +84,21 @@ where
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S::Future, M::Watch>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: Req) -> Self::Future {
+    fn call(&mut self, mut request: Req) -> Self::Future {
         let classifier = self.classify.classify(&request);
         let limit = self.limits.of(classifier.info().operation);
         let elapsed = Elapsed::new(Bound::Attempt, classifier.info(), limit.unwrap_or_default());
         let Some(limit) = limit else {
-            return ResponseFuture::new(self.inner.call(request), None, elapsed);
+            return ResponseFuture::new(self.inner.call(request), None, elapsed, None);
         };
+        let watch = self.moves.watch(&mut request, classifier.info().operation);
         let until = Tick::now() + limit;
-        ResponseFuture::new(self.inner.call(request), Some(until), elapsed)
+        ResponseFuture::new(self.inner.call(request), Some(until), elapsed, watch)
     }
 }

@@ -231,3 +231,40 @@ proptest! {
         }
     }
 }
+
+/// Moves when the test says so.
+#[derive(Clone, Default)]
+struct Moving(std::sync::Arc<std::sync::Mutex<Option<Tick>>>);
+
+impl sandtower_timeout::Moves<u64> for Moving {
+    type Watch = Self;
+
+    fn watch(&self, request: &mut u64, _operation: sandtower_core::Operation) -> Option<Self> {
+        (*request == 1).then(|| self.clone())
+    }
+}
+
+impl sandtower_timeout::LastMoved for Moving {
+    fn last_moved(&self) -> Option<Tick> {
+        *self.0.lock().unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_moves_is_not_ended_and_one_that_stands_still_is() {
+    let second = std::time::Duration::from_secs(1);
+    for (request, moves_for, ends_after) in [(1, 0, 3), (1, 10, 13), (2, 10, 3)] {
+        let moving = Moving::default();
+        let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
+        let layer = TimeoutLayer::new(Limits::all(3 * second)).moves(moving.clone());
+        let start = Tick::now();
+        let call = tokio::spawn(layer.layer(mock).oneshot(request));
+        for _ in 0..moves_for {
+            tokio::time::sleep(second).await;
+            *moving.0.lock().unwrap() = Some(Tick::now());
+        }
+        call.await.unwrap().unwrap_err();
+        let took = Tick::now().since(start);
+        assert_eq!(took, (ends_after.max(moves_for)) * second, "{request} {moves_for}");
+    }
+}

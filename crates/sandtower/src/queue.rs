@@ -21,8 +21,12 @@ use crate::rate_limit::RateLimit;
 /// assert_eq!(service.oneshot("a sandbox").await?, 9);
 /// # Ok(()) }
 /// ```
+#[expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "it never panics: the configuration is a constant that a test builds"
+)]
 pub fn rate_limit_queue(limit: RateLimit) -> AdmissionLayer<RateLimit> {
     let config = Config::new(limit.name()).concurrency(u32::MAX);
-    #[expect(clippy::expect_used, reason = "a constant that a test builds")]
     AdmissionLayer::with_gates(config, limit).expect("a limit above 0 is valid")
 }

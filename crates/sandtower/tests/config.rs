@@ -2,10 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
 
-use std::time::Duration;
-
 use sandtower::e2b::{Config, operation as op};
-use sandtower::stack::{Component, Stack, StackConfig};
+use sandtower::stack::{Component, Plan, Stack, StackConfig};
 
 fn from_toml(text: &str) -> Result<StackConfig, String> {
     let text = toml::Deserializer::parse(text).map_err(|error| error.to_string())?;
@@ -18,13 +16,14 @@ fn from_json(text: &str) -> Result<StackConfig, String> {
 }
 
 fn build(config: StackConfig) -> Result<Stack, String> {
-    let builder = Stack::builder(Config::new("e2b_0123").unwrap());
-    let builder = builder.configure(config).map_err(|error| error.to_string())?;
+    let builder = Stack::builder(Config::new("e2b_0123").unwrap())
+        .configure(config)
+        .map_err(|error| error.to_string())?;
     builder.build().map_err(|error| error.to_string())
 }
 
 const WHOLE: &str = r#"
-    preset = "original"
+    preset = "classic"
     default_template = "base"
     disable = ["health_check", "retry"]
 
@@ -46,7 +45,8 @@ const WHOLE: &str = r#"
     throttled = { first = "30s", most = "30s" }
     unknown = { first = "1s", most = "10s" }
     longest_retry_after = "1m"
-    budget = { ratio = 0.5, cap = 20 }
+    when_throttled = "requeue"
+    budget = { ratio = 0.5, cap = 20, costs = [1, 2, 0.5] }
 
     [health_check]
     probe = "health"
@@ -56,13 +56,16 @@ const WHOLE: &str = r#"
     pause = "100ms"
 
     [admission]
-    concurrency = 32
-    concurrency_for = { file_read = 8 }
+    concurrency = { adaptive = { initial = 4, ceiling = 32, tolerance = 1.5 } }
+    concurrency_for = { file_read = 8, file_write = { stepwise = { ceiling = 4 } } }
     queue = 100
     newest_first_after = "2s"
+    newest_first_after_for = { file_read = "500us" }
+    longest_wait = "1m"
+    admit_during_shutdown = ["sandbox_kill", "sandbox_list"]
+    slots_to_the_end = true
 
     [quota]
-    limit = 7
     probe = { first = "1s", most = "1m" }
     lease = "90s"
 
@@ -71,20 +74,23 @@ const WHOLE: &str = r#"
     mode = "enforce"
     limit_each = 1_000
     limits = { sandbox_create = 50 }
-    paces = { sandbox_create = "2s" }
-    warn_at = [50, 90]
+    paces = { sandbox_create = "2s", file_read = { every = "10ms", burst = 5 } }
+    exempt = ["sandbox_kill"]
+    warn_at = [90, 50]
+    warn_margin = 2
     longest_hold = "20s"
+    believed_for = "5m"
 
     [circuit_breaker]
-    consecutive_failures = 3
-    open_between = { first = "2s", most = "1m" }
+    trip = { evidence = { good_day = 0.2, outage = 0.6, half_life = "1m" } }
+    open_for = { first = "2s", most = "1m" }
     stable_after = "2m"
     longest_open = "4m"
     probes = 2
     successes = 2
     ramp = 8
     lease = "90s"
-    when_open = "hold"
+    expected = "none"
 
     [monitor]
     every = "30s"
@@ -104,7 +110,7 @@ fn every_part_can_be_set_from_a_file() {
     assert_eq!(stack.handles().rate_limit.status(op::SANDBOX_CREATE).limit, Some(50));
     assert_eq!(stack.handles().rate_limit.status(op::FILE_READ).limit, Some(1_000));
     let quota = serde_json::to_value(stack.handles().quota.snapshot()).unwrap();
-    assert_eq!(quota["limit"], 7, "{quota}");
+    assert_eq!(quota["limit"], 1_100, "{quota}");
 }
 
 #[test]
@@ -119,16 +125,8 @@ fn what_is_written_is_read_again_as_it_was_and_holds_no_more_than_was_set() {
         from_toml("plan = 'pro'\n[timeout]\nfile_read = '90s'\ncode_execute = 'none'").unwrap();
     assert_eq!(
         toml::to_string(&some).unwrap(),
-        "plan = \"pro\"\n\n[timeout]\nfile_read = \"90s\"\ncode_execute = \"none\"\n"
+        "plan = \"pro\"\n\n[timeout]\ncode_execute = \"none\"\nfile_read = \"90s\"\n"
     );
-}
-
-#[test]
-fn what_a_file_cannot_say_is_rejected_when_it_is_written() {
-    let mut config = StackConfig::default();
-    config.quota.lease = Some(sandtower::stack::config::Time(Duration::from_micros(1_500)));
-    let error = toml::to_string(&config).unwrap_err().to_string();
-    assert!(error.contains("1.5ms is no whole number of milliseconds"), "{error}");
 }
 
 #[test]
@@ -142,11 +140,59 @@ fn an_empty_file_is_the_recommended_stack() {
 #[test]
 fn json_is_read_as_well() {
     let json = r#"{"plan": "pro", "timeout": {"file_read": "10s"}, "retry": {"attempts": 2}}"#;
-    let config = from_json(json).unwrap();
-    assert_eq!(config.retry.attempts.unwrap().get(), 2);
-    let limit = config.timeout.values().next().unwrap();
-    assert_eq!(limit.0, Some(Duration::from_secs(10)));
-    build(config).unwrap();
+    assert_eq!(from_json(json).unwrap().plan, Some(Plan::Pro));
+    build(from_json(json).unwrap()).unwrap();
+}
+
+#[test]
+fn a_file_that_says_one_thing_twice_is_rejected_by_both_names() {
+    let custom = r#""custom_plan":
+        {"create_every": "1s", "sandboxes": 7, "concurrent_creates": 1}"#;
+    let planned = [
+        ("quota.limit", r#""quota": {"limit": 7}"#),
+        ("rate_limit.paces.sandbox_create", r#""rate_limit": {"paces": {"sandbox_create": "2s"}}"#),
+        (
+            "admission.concurrency_for.sandbox_create",
+            r#""admission": {"concurrency_for": {"sandbox_create": 7}}"#,
+        ),
+    ];
+    for (plan, set) in [("plan", r#""plan": "pro""#), ("custom_plan", custom)] {
+        for (name, twice) in planned {
+            let told = from_json(&format!("{{{set}, {twice}}}")).unwrap_err();
+            let why = format!("{name}: `{plan}` sets it as well; remove `{name}`");
+            assert!(told.starts_with(&why), "{told}");
+            from_json(&format!("{{{twice}}}")).unwrap();
+        }
+        // What the plan does not set.
+        let paces = r#""rate_limit": {"paces": {"sandbox_create": "2s"}}"#;
+        from_json(&format!(r#"{{"preset": "classic", {set}, {paces}}}"#)).unwrap();
+        let of_others = r#""admission": {"concurrency_for": {"file_read": 7}}"#;
+        from_json(&format!("{{{set}, {of_others}}}")).unwrap();
+    }
+    let told = from_json(&format!(r#"{{"plan": "pro", {custom}}}"#)).unwrap_err();
+    assert_eq!(told, "plan: `custom_plan` is set as well; remove `plan` to have those numbers");
+
+    let twice = [
+        (r#"{"plan": "pro", "plan": "hobby"}"#, "the file: duplicate field `plan`"),
+        (r#"{"retry": {}, "retry": {}}"#, "the file: `retry` is set twice; remove one of them"),
+        (r#"{"retry": {"attempts": 1, "attempts": 2}}"#, "`retry.attempts` is set twice"),
+        (
+            r#"{"timeout": {"file_read": "1s", "file_read": "2s"}}"#,
+            "`timeout.file_read` is set twice",
+        ),
+        (
+            r#"{"retry": {"budget": {"ratio": 1, "cap": 1, "cap": 2}}}"#,
+            "`retry.budget.cap` is set twice",
+        ),
+        (
+            r#"{"circuit_breaker": {"trip": {"evidence": {}, "consecutive_failures": 5}}}"#,
+            "circuit_breaker.trip",
+        ),
+    ];
+    for (json, why) in twice {
+        let told = from_json(json).unwrap_err();
+        assert!(told.contains(why), "{json}: {told}");
+    }
 }
 
 #[test]
@@ -163,10 +209,54 @@ fn what_cannot_be_read_is_rejected_by_its_whole_name_with_what_would_be_right() 
         ),
         (
             r#"{"timeout": {"file_read": "0s"}}"#,
-            "timeout.file_read: invalid value: string \"0s\", expected a time such as \"250ms\", \
-             \"30s\", \"2m\" or \"1h\", or \"none\"",
+            "timeout.file_read: it must be greater than zero; \"none\" is endless",
         ),
-        (r#"{"timeout": {"files": "1s"}}"#, "no operation `files`; there are sandbox_create, "),
+        (
+            r#"{"deadline": {"file_read": 5}}"#,
+            "deadline.file_read: invalid type: integer `5`, expected a string",
+        ),
+        (
+            r#"{"timeout": {"files": "1s"}}"#,
+            "timeout: no operation `files`; there are sandbox_create, ",
+        ),
+        (
+            r#"{"admission": {"concurrency_for": {"files": 1}}}"#,
+            "admission.concurrency_for: no operation `files`; there are sandbox_create, ",
+        ),
+        (
+            r#"{"rate_limit": {"exempt": ["files"]}}"#,
+            "rate_limit.exempt: no operation `files`; there are sandbox_create, ",
+        ),
+        (
+            r#"{"admission": {"concurrency": "many"}}"#,
+            "admission.concurrency: expected a number, `{ adaptive = {..} }` or `{ stepwise = {..} }`",
+        ),
+        (
+            r#"{"rate_limit": {"paces": {"file_read": 1}}}"#,
+            "rate_limit.paces.file_read: expected a time such as \"200ms\" or \"1s\", or `{ every = ",
+        ),
+        (
+            r#"{"circuit_breaker": {"open_for": {"first": "1s"}}}"#,
+            "circuit_breaker.open_for: expected a time such as \"60s\", or `{ first = ",
+        ),
+        (
+            r#"{"circuit_breaker": {"trip": {"failures": 5}}}"#,
+            "circuit_breaker.trip: unknown variant `failures`, expected `evidence` or \
+             `consecutive_failures`",
+        ),
+        (
+            r#"{"health_check": {"probe": "ping"}}"#,
+            "health_check.probe: unknown variant `ping`, expected `command` or `health`",
+        ),
+        (
+            r#"{"circuit_breaker": {"name": "mine"}}"#,
+            "circuit_breaker.name: unknown field `name`, expected one of `trip`",
+        ),
+        (
+            r#"{"retries": {"attempts": 2}}"#,
+            "retries: unknown field `retries`, expected one of `preset`, `plan`, ",
+        ),
+        (r#"{"retry": 5}"#, "retry: it is 5, and must be a section"),
         (r#"{"plan": "free"}"#, "plan: unknown variant `free`, expected `hobby` or `pro`"),
         (r#"{"disable": ["retries"]}"#, "disable[0]: unknown variant `retries`, expected one of "),
         (
@@ -191,27 +281,45 @@ fn what_makes_no_sense_is_rejected_by_its_name_with_what_would() {
     let rejected = [
         (
             r#"{"retry": {"transient": {"first": "10s", "most": "1s"}}}"#,
-            "retry.transient: it waits 10s at first and 1s at most; let the first be no longer",
+            "retry.transient: `first` is 10s; it must be at most `most`, 1s",
         ),
-        (r#"{"retry": {"budget": {"ratio": 2, "cap": 10}}}"#, "retry.budget: "),
+        (
+            r#"{"retry": {"budget": {"ratio": 2, "cap": 10}}}"#,
+            "retry.budget: `ratio` is 2 of a token",
+        ),
         (
             r#"{"circuit_breaker": {"probes": 0}}"#,
-            "circuit_breaker: probes is 0: with none an open breaker never closes; use 1 or more",
+            "circuit_breaker: `probes` must be at least 1: with 0 an open breaker never closes",
         ),
         (
             r#"{"admission": {"concurrency": 0}}"#,
             "admission: the concurrency for every operation is 0",
         ),
-        (r#"{"rate_limit": {"warn_at": [0]}}"#, "rate_limit: a warning at 0 % of a limit"),
-        (r#"{"health_check": {"tries": 0}}"#, "health_check: a check without a probe"),
-        (r#"{"quota": {"limit": 0}}"#, "quota: "),
+        (
+            r#"{"rate_limit": {"warn_at": [0]}}"#,
+            "rate_limit: `warn_at` has 0 %, and must have from 1",
+        ),
+        (r#"{"health_check": {"tries": 0}}"#, "health_check: `tries` must be at least 1"),
+        (r#"{"quota": {"limit": 0}}"#, "quota: the `limit` of a quota must be at least 1"),
+        (
+            r#"{"circuit_breaker": {"open_for": {"first": "2s", "most": "1s"}}}"#,
+            "circuit_breaker: the first open time must be at most the longest, not 2s before 1s",
+        ),
+        (
+            r#"{"circuit_breaker": {"trip": {"consecutive_failures": 0}}}"#,
+            "circuit_breaker: `consecutive_failures` must be at least 1",
+        ),
+        (
+            r#"{"admission": {"concurrency_for": {"file_read": {"adaptive": {"tolerance": 1}}}}}"#,
+            "admission: the tolerance for file_read is 1; it must be a number above 1",
+        ),
         (
             r#"{"custom_plan": {"create_every": "0s", "sandboxes": 1, "concurrent_creates": 1}}"#,
-            "rate_limit: the pace of `sandbox_create` has no interval",
+            "rate_limit: the pace of `sandbox_create` has an interval of 0",
         ),
     ];
     for (json, why) in rejected {
-        let told = build(from_json(json).unwrap()).unwrap_err();
+        let told = from_json(json).and_then(build).unwrap_err();
         assert!(told.starts_with(why), "{json}: {told}");
     }
 }

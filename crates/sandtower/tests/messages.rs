@@ -247,7 +247,7 @@ mod errors {
             ),
             (
                 Ok((500, "")),
-                "E2B failed to make a sandbox; it may have been done all the same, look before \
+                "E2B failed to create a sandbox; it may have been done all the same, look before \
                  trying again",
             ),
             (
@@ -255,11 +255,11 @@ mod errors {
                     503,
                     r#"{"code":503,"message":"no room","error_code":"sandbox_capacity_unavailable"}"#,
                 )),
-                "E2B failed to make a sandbox; try again",
+                "E2B failed to create a sandbox; try again",
             ),
             (
                 Err(|| ClassifiedError::new(Verdict::transient(Effect::None), "rejected").into()),
-                "E2B did not answer when it was to make a sandbox; try again",
+                "E2B did not respond when asked to create a sandbox; try again",
             ),
             (
                 Err(|| rejected(OPEN, Some(45)).into()),

@@ -79,19 +79,19 @@ fn what_makes_no_sense_is_rejected_by_its_part_with_what_would() {
     let builder = || Stack::builder(config());
     assert_eq!(
         rejected(builder().circuit_breaker(|breaker| breaker.probes(0))),
-        "circuit_breaker: probes is 0: with none an open breaker never closes; use 1 or more"
+        "circuit_breaker: `probes` must be at least 1: with 0 an open breaker never closes"
     );
     assert_eq!(
         rejected(builder().health_check(|check| check.tries(0))),
-        "health_check: a check without a probe checks nothing: it takes at least 1 try"
+        "health_check: `tries` must be at least 1"
     );
     assert_eq!(
         rejected(builder().monitor(|monitor| monitor.every(Duration::ZERO))),
-        "monitor: an interval of zero would probe without end: it takes more than 0 s"
+        "monitor: `every` must be greater than zero"
     );
     assert_eq!(
         rejected(builder().rate_limit(|limit| limit.limit_each(0))),
-        "rate_limit: a limit of 0 lets nothing through: it takes at least 1, or no limit at all"
+        "rate_limit: a limit is 0, which lets nothing through: it must be at least 1, or left out"
     );
     assert_eq!(
         rejected(builder().admission(|room| room.concurrency_for(op::SANDBOX_CREATE, 0))),

@@ -131,7 +131,7 @@ impl Storm {
             leaked,
             expired: ledger.expired,
             attempts: ledger.creates.received,
-            unknown: unknown.iter().filter_map(|name| ledger.faulted.get(name)).sum(),
+            unknown: unknown.iter().filter_map(|name| ledger.injected.get(name)).sum(),
             made: ledger.creates.created,
             creations: stack.handles().tracker.snapshot(),
             virtual_time: sim.elapsed(),

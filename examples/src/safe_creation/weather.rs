@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandtower_sim::{Fault, FaultAnswer, FaultKind};
+use sandtower_sim::{Fault, FaultKind, FaultResponse};
 
 /// Of a fifth of all creations nobody hears what became of them.
 pub(super) fn unknown_results() -> Vec<Fault> {
@@ -17,9 +17,9 @@ pub(super) fn unknown_results() -> Vec<Fault> {
         ..create(name, FaultKind::Stall, 0.02)
     };
     let answer = |name: &str, answer, rate| Fault {
-        answer: Some(answer),
+        response: Some(answer),
         after_work: true,
-        ..create(name, FaultKind::Answer, rate)
+        ..create(name, FaultKind::Respond, rate)
     };
     vec![
         create("reset before the work", FaultKind::Reset, 0.035),
@@ -27,9 +27,9 @@ pub(super) fn unknown_results() -> Vec<Fault> {
         create("answer cut off", FaultKind::Cut, 0.02),
         stall("silence without work", false),
         stall("silence after it", true),
-        answer("500 after it", FaultAnswer::Internal500, 0.03),
-        answer("502 after it", FaultAnswer::Balancer502, 0.02),
-        answer("504 after it", FaultAnswer::Balancer504, 0.02),
+        answer("500 after it", FaultResponse::Internal500, 0.03),
+        answer("502 after it", FaultResponse::Balancer502, 0.02),
+        answer("504 after it", FaultResponse::Balancer504, 0.02),
         // 90 s after the send: as late as E2B can be.
         Fault {
             rate: 0.02,
@@ -51,8 +51,8 @@ pub(super) fn troubled_calls() -> Vec<Fault> {
         on("look-ups reset", &["sandbox_list", "sandbox_connect"], FaultKind::Reset, 0.05),
         on("kills lost", &["sandbox_kill"], FaultKind::Lose, 0.05),
         after_work(Fault {
-            answer: Some(FaultAnswer::Internal500),
-            ..on("kills answered 500", &["sandbox_kill"], FaultKind::Answer, 0.05)
+            response: Some(FaultResponse::Internal500),
+            ..on("kills answered 500", &["sandbox_kill"], FaultKind::Respond, 0.05)
         }),
         on("probes reset", &["envd_process"], FaultKind::Reset, 0.02),
         on("dead sandboxes", &[], FaultKind::Zombie, 0.01),
@@ -75,8 +75,8 @@ pub(super) fn lagging_listing() -> Vec<Fault> {
 pub(super) fn random_500s(rate: f64) -> Vec<Fault> {
     vec![Fault {
         rate,
-        answer: Some(FaultAnswer::Internal500),
+        response: Some(FaultResponse::Internal500),
         on: vec![String::from("control")],
-        ..Fault::new("random 500", FaultKind::Answer)
+        ..Fault::new("random 500", FaultKind::Respond)
     }]
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sandtower::e2b::{Client, EVENTS, NewSandbox};
 use sandtower::stack::{Plan, Stack};
-use sandtower_sim::{Fault, FaultAnswer, FaultKind};
+use sandtower_sim::{Fault, FaultKind, FaultResponse};
 use tokio::time::sleep;
 
 use super::config;
@@ -18,9 +18,9 @@ fn told(log: &Log) -> Vec<String> {
 }
 
 fn failing(until: Option<Duration>) -> Fault {
-    let mut fault = Fault::new("errors", FaultKind::Answer);
+    let mut fault = Fault::new("errors", FaultKind::Respond);
     fault.on = vec!["sandbox_create".to_owned()];
-    (fault.answer, fault.until) = (Some(FaultAnswer::CreateFailed500), until);
+    (fault.response, fault.until) = (Some(FaultResponse::CreateFailed500), until);
     fault
 }
 

@@ -13,7 +13,7 @@ use sandtower::e2b::{
     State,
 };
 use sandtower::stack::{Plan, Stack};
-use sandtower_sim::{End, Fault, FaultAnswer, FaultKind, Sim};
+use sandtower_sim::{End, Fault, FaultKind, FaultResponse, Sim};
 use tokio::time::sleep;
 use tower::{ServiceExt, util::MapRequest};
 
@@ -226,8 +226,8 @@ async fn only_a_sandbox_that_is_held_to_be_killed_is_killed_when_dropped() {
 #[tokio::test(start_paused = true)]
 async fn a_kill_that_fails_at_first_is_tried_again() {
     let (sim, client, sandbox) = sandbox().await;
-    let mut errors = Fault::new("errors", FaultKind::Answer);
-    (errors.answer, errors.until) = (Some(FaultAnswer::Internal500), Some(SECOND / 2));
+    let mut errors = Fault::new("errors", FaultKind::Respond);
+    (errors.response, errors.until) = (Some(FaultResponse::Internal500), Some(SECOND / 2));
     sim.set_faults(vec![errors]).unwrap();
     let id = sandbox.id().clone();
     drop(client.kill_on_drop(sandbox));
@@ -249,8 +249,8 @@ async fn what_a_dropped_holder_leaves_is_accounted_for_and_waited_for_at_the_end
     }
     let watched = e2b.watched(Progress::new());
     holders.push(watched.kill_on_drop(watched.create(&NewSandbox::new("base")).await.unwrap()));
-    let mut errors = Fault::new("errors", FaultKind::Answer);
-    errors.answer = Some(FaultAnswer::Internal500);
+    let mut errors = Fault::new("errors", FaultKind::Respond);
+    errors.response = Some(FaultResponse::Internal500);
     errors.until = Some(20 * SECOND);
     sim.set_faults(vec![errors]).unwrap();
 

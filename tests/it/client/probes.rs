@@ -102,7 +102,7 @@ async fn a_stack_that_is_asked_to_looks_after_the_service_and_rejects_nothing_by
     drop(logging);
     assert_eq!(e2b.snapshot().monitor.unwrap().health, Health::Down);
     let told = log.text();
-    assert!(told.contains("sandtower::health_check") && told.contains("a service is unwell"));
+    assert!(told.contains("sandtower::health_check") && told.contains("service health worsened"));
     e2b.create(&NewSandbox::new("base")).await.unwrap();
     let json = serde_json::to_value(e2b.snapshot()).unwrap();
     assert_eq!(json["monitor"]["health"], "down");
@@ -159,7 +159,7 @@ fn a_monitor_without_a_runtime_is_told_of_and_begins_with_the_next_client() {
     let logging = log.begin();
     let first = E2b::new(&stack, sim.clone());
     drop(logging);
-    assert!(log.text().contains("nobody looks after E2B"), "{}", log.text());
+    assert!(log.text().contains("health probes did not start"), "{}", log.text());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let _second = E2b::new(&stack, sim.clone());

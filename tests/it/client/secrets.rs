@@ -206,7 +206,7 @@ async fn nothing_that_is_handed_out_shows_a_secret() {
 
 /// Types of `sandtower_e2b` that may hold one, and how they begin where they are shown.
 const SHOWN: &[(&str, &str)] = &[
-    ("Client", "Client {"),
+    ("Client", "E2b {"),
     ("CodeEvent", "\nOk(Stdout("),
     ("CodeResult", "CodeResult {"),
     ("Creation", "Creation {"),

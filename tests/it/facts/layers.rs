@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use sandtower::admission::{self, Adaptive, AdmissionControl};
 use sandtower::circuit_breaker::{self, CircuitBreaker, State};
-use sandtower::core::{Completion, Deferred, Effect, Gate, Now, RequestInfo, Seed, Tick, Verdict};
+use sandtower::core::{
+    Completion, Deferred, Effect, Gate, Now, RequestInfo, Resource, Seed, Tick, Verdict,
+};
 use sandtower::e2b::operation::SANDBOX_CREATE;
 use sandtower::rate_limit::{self, Mode, RateLimit};
 use sandtower::retry::{self, Decision, Progress, Stop, WhenThrottled};
@@ -45,7 +47,9 @@ pub(super) async fn breaker(info: &RequestInfo, verdict: &Verdict) -> String {
 }
 
 async fn trips(breaker: &CircuitBreaker, info: &RequestInfo, verdict: &Verdict) -> bool {
-    for _ in 0..30 {
+    for sandbox in 0..30 {
+        // What fails in one sandbox alone says nothing about the others.
+        let info = &info.resource(info.resource.map(|_| Resource::new(sandbox)));
         let Some(token) = taken(breaker, info) else { return true };
         settle(breaker, info, token, verdict, SECOND).await;
     }

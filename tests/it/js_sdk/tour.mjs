@@ -115,13 +115,22 @@ async function watching() {
 }
 
 async function secured() {
+  // Signed URLs name no sandbox: a browser sends no headers.
+  const other = await Sandbox.create('base')
   await sandbox.files.write('/tmp/signed', 'by hand')
   const url = await sandbox.downloadUrl('/tmp/signed')
-  // A browser would send no headers; the way into a sandbox on a single port needs them.
-  const headers = { 'E2b-Sandbox-Id': sandbox.sandboxId, 'E2b-Sandbox-Port': '49983' }
-  assert.equal(await (await fetch(url, { headers })).text(), 'by hand')
+  assert.equal(await (await fetch(url)).text(), 'by hand')
+  const late = await sandbox.downloadUrl('/tmp/signed', { useSignatureExpiration: 100_000 })
+  assert.equal(await (await fetch(late)).text(), 'by hand')
+  const form = new FormData()
+  form.append('file', new Blob(['there']), 'put')
+  assert.equal((await fetch(await sandbox.uploadUrl('/tmp/put'), { method: 'POST', body: form })).status, 200)
+  assert.equal(await sandbox.files.read('/tmp/put'), 'there')
   const unsigned = url.replace(/&?signature=[^&]*/, '')
+  assert.equal((await fetch(unsigned)).status, 400)
+  const headers = { 'E2b-Sandbox-Id': sandbox.sandboxId, 'E2b-Sandbox-Port': '49983' }
   assert.equal((await fetch(unsigned, { headers })).status, 401)
+  await other.kill()
 }
 
 async function pause() {
@@ -134,7 +143,87 @@ async function pause() {
   assert.equal(await sandbox.files.read('/tmp/kept'), 'still here')
 }
 
-for (const part of [life, commands, files, watching, secured, pause]) {
+async function filters() {
+  const other = await Sandbox.create('code-interpreter-v1')
+  const listed = async (query) => (await Sandbox.list({ query }).nextItems()).map((found) => found.sandboxId)
+  assert.deepEqual(await listed({ template: 'code-interpreter-v1' }), [other.sandboxId])
+  assert.deepEqual(await listed({ startedAfter: new Date(Date.now() + 3_600_000) }), [])
+  assert.equal((await listed({ startedAfter: new Date(Date.now() - 60_000) }))[0], other.sandboxId)
+  assert.equal(await other.kill(), true)
+}
+
+async function metadata() {
+  const written = await sandbox.files.write('/tmp/marked', 'x', { metadata: { author: 'me' } })
+  assert.deepEqual(written.metadata, { author: 'me' })
+  assert.deepEqual((await sandbox.files.getInfo('/tmp/marked')).metadata, { author: 'me' })
+}
+
+async function snapshots() {
+  await sandbox.files.write('/tmp/state', 'before')
+  const forks = await sandbox.fork({ count: 2, timeoutMs: 60_000 })
+  const snapshot = await sandbox.createSnapshot({ name: 'mine' })
+  await sandbox.files.write('/tmp/state', 'after')
+  const created = await Sandbox.create(snapshot.snapshotId)
+  for (const other of [...forks, created]) {
+    assert.equal(await other.files.read('/tmp/state'), 'before')
+    assert.equal(await other.kill(), true)
+  }
+  const listed = await sandbox.listSnapshots().nextItems()
+  assert.deepEqual(listed.map((found) => found.snapshotId), [snapshot.snapshotId])
+  assert.equal(await Sandbox.deleteSnapshot(snapshot.snapshotId), true)
+  assert.equal(await Sandbox.deleteSnapshot(snapshot.snapshotId), false)
+}
+
+async function boots() {
+  const bootId = async () => (await sandbox.commands.run('cat /proc/sys/kernel/random/boot_id')).stdout
+  const first = await bootId()
+  await sandbox.pause()
+  await sandbox.connect({ timeoutMs: 60_000 })
+  assert.equal(await bootId(), first)
+  await sandbox.pause({ keepMemory: false })
+  await sandbox.connect({ timeoutMs: 60_000 })
+  assert.notEqual(await bootId(), first)
+}
+
+async function network() {
+  const hidden = await Sandbox.create('code-interpreter-v1', { network: { allowPublicTraffic: false } })
+  const health = async (headers) => {
+    const route = { 'E2b-Sandbox-Id': hidden.sandboxId, 'E2b-Sandbox-Port': '49999' }
+    return (await fetch(process.env.E2B_SANDBOX_URL + '/health', { headers: { ...route, ...headers } })).status
+  }
+  assert.equal(await health({}), 403)
+  assert.equal(await health({ 'e2b-traffic-access-token': hidden.trafficAccessToken }), 200)
+  await hidden.updateNetwork({ denyOut: ['8.8.8.8'] })
+  assert.equal(await hidden.kill(), true)
+}
+
+async function templates() {
+  assert.equal(await e2b.Template.exists('base'), true)
+  assert.equal(await e2b.Template.exists('no-such-template'), false)
+  assert.deepEqual(await e2b.Volume.list(), [])
+  assert.deepEqual(await e2b.Secret.list().nextItems(), [])
+}
+
+async function refuses() {
+  await assert.rejects(sandbox.commands.run('echo done > /tmp/done; git clone x'), (error) => {
+    assert.deepEqual([error.exitCode, error.stderr], [127, 'not simulated: git\n'])
+    return true
+  })
+  assert.equal(await sandbox.files.exists('/tmp/done'), false)
+}
+
+async function atOnce() {
+  const apiKey = 'e2b_' + '1'.repeat(40)
+  const others = await Promise.all(Array.from({ length: 30 }, () => Sandbox.create('base', { apiKey })))
+  assert.equal(new Set(others.map((other) => other.sandboxId)).size, 30)
+  assert.ok((await Promise.all(others.map((other) => other.kill({ apiKey })))).every(Boolean))
+  const ended = await Sandbox.create('base')
+  await ended.setTimeout(0)
+  assert.equal(await ended.isRunning(), false)
+}
+
+for (const part of [life, commands, files, watching, secured, pause, filters, metadata, snapshots, boots, network,
+  templates, refuses, atOnce]) {
   await part()
   console.log(part.name)
 }

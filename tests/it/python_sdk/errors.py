@@ -30,8 +30,8 @@ def raises(exception, call):
     raise AssertionError(f"nothing was raised, not {exception}")
 
 
-def answers(answer, on):
-    faults({"name": answer, "kind": "answer", "answer": answer, "on": [on]})
+def responds(response, on):
+    faults({"name": response, "kind": "respond", "response": response, "on": [on]})
 
 
 nowhere = "i" + "0" * 20
@@ -57,23 +57,23 @@ raises(e2b.NotFoundException, lambda: sandbox.commands.send_stdin(999_999, "x"))
 raises(e2b.TimeoutException, lambda: sandbox.commands.run("sleep 9", timeout=0.2))
 
 # What is tried again too often would take its time.
-answers("capacity_503", "sandbox_info")
+responds("capacity_503", "sandbox_info")
 raises(ServiceBusyException, lambda: sandbox.get_info(request_timeout=1))
-answers("rate_429", "sandbox_info")
+responds("rate_429", "sandbox_info")
 raises(e2b.RateLimitException, lambda: sandbox.get_info(request_timeout=1))
-answers("internal_500", "sandbox_info")
+responds("internal_500", "sandbox_info")
 assert raises(e2b.SandboxException, sandbox.get_info).status_code == 500
 
-answers("connections_429", "envd")
+responds("connections_429", "envd")
 raises(e2b.RateLimitException, read)
-answers("port_closed_502", "envd")
+responds("port_closed_502", "envd")
 raises(SandboxUnreachableException, run)
 raises(SandboxUnreachableException, read)
-answers("route_502", "envd")
+responds("route_502", "envd")
 raises(SandboxUnreachableException, read)
-answers("transitioning_409", "envd")
+responds("transitioning_409", "envd")
 raises(e2b.SandboxException, read)
-answers("not_found_502", "envd")
+responds("not_found_502", "envd")
 raises(SandboxNotRunningException, run)
 raises(SandboxNotRunningException, read)
 faults()

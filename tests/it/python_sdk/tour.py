@@ -1,7 +1,11 @@
 """All that the simulator covers, through the official SDK, which knows its place only."""
 
 import asyncio
+import concurrent.futures
+import datetime
+import os
 import time
+import urllib.error
 import urllib.request
 
 from e2b import (
@@ -11,10 +15,15 @@ from e2b import (
     FilesystemEventType,
     InvalidArgumentException,
     NotFoundException,
+    PtySize,
     Sandbox,
+    SandboxException,
     SandboxQuery,
     SandboxState,
+    Secret,
+    Template,
     TimeoutException,
+    Volume,
 )
 
 sandbox = Sandbox.create(
@@ -171,20 +180,20 @@ async def streamed():
 
 
 def secured():
+    """Signed URLs name no sandbox: a browser sends no headers."""
+    others = [Sandbox.create("base") for _ in range(2)]
     sandbox.files.write("/tmp/signed", "by hand")
-    with urllib.request.urlopen(at_home(sandbox.download_url("/tmp/signed"))) as answer:
-        assert answer.read() == b"by hand"
-    late = sandbox.download_url("/tmp/signed", use_signature_expiration=100)
-    with urllib.request.urlopen(at_home(late)) as answer:
-        assert answer.read() == b"by hand"
-
-
-def at_home(url):
-    """The URL with the headers' part in it: a browser sends none."""
-    request = urllib.request.Request(url)
-    request.add_header("E2b-Sandbox-Id", sandbox.sandbox_id)
-    request.add_header("E2b-Sandbox-Port", "49983")
-    return request
+    for url in (
+        sandbox.download_url("/tmp/signed"),
+        sandbox.download_url("/tmp/signed", use_signature_expiration=100),
+        sandbox.download_url("/tmp/signed", user="root"),
+    ):
+        assert urllib.request.urlopen(url).read() == b"by hand"
+    url = sandbox.upload_url("/tmp/put")
+    headers = {"Content-Type": "application/octet-stream"}
+    urllib.request.urlopen(urllib.request.Request(url, b"there", headers)).close()
+    assert sandbox.files.read("/tmp/put") == "there"
+    assert all(other.kill() for other in others)
 
 
 def pause():
@@ -208,9 +217,129 @@ def pause():
     assert lasting.kill()
 
 
-for part in (life, commands, files, watching, secured, pause):
+def filters():
+    began = datetime.datetime.now(datetime.timezone.utc)
+    other = Sandbox.create("code-interpreter-v1")
+    listed = lambda **query: [
+        found.sandbox_id for found in Sandbox.list(query=SandboxQuery(**query)).next_items()
+    ]
+    assert listed(template="code-interpreter-v1") == [other.sandbox_id]
+    assert listed(started_after=began - datetime.timedelta(seconds=1))[0] == other.sandbox_id
+    assert listed(started_after=began + datetime.timedelta(hours=1)) == []
+    oldest = Sandbox.list(order="asc").next_items()[0]
+    assert oldest.sandbox_id == sandbox.sandbox_id
+    assert len(other.get_metrics(start=began + datetime.timedelta(hours=1))) == 0
+    assert other.kill()
+
+
+def metadata():
+    written = sandbox.files.write("/tmp/marked", "x", metadata={"Author": "me", "n": "1"})
+    assert written.metadata == {"author": "me", "n": "1"}, written
+    assert sandbox.files.get_info("/tmp/marked").metadata == written.metadata
+    moved = sandbox.files.rename("/tmp/marked", "/tmp/moved")
+    assert moved.metadata == written.metadata, moved
+    assert sandbox.files.write("/tmp/moved", "y").metadata is None
+
+
+def snapshots():
+    sandbox.files.write("/tmp/state", "before")
+    forks = sandbox.fork(count=2, timeout=60)
+    snapshot = sandbox.create_snapshot(name="mine")
+    plain = sandbox.create_snapshot()
+    sandbox.files.write("/tmp/state", "after")
+    assert [fork.files.read("/tmp/state") for fork in forks] == ["before", "before"]
+    assert forks[0].get_info().metadata == sandbox.get_info().metadata
+    boot_id = lambda of: of.commands.run("cat /proc/sys/kernel/random/boot_id").stdout
+    assert boot_id(forks[0]) == boot_id(sandbox)
+    listed = sandbox.list_snapshots().next_items()
+    assert [found.snapshot_id for found in listed] == [plain.snapshot_id, snapshot.snapshot_id]
+    created = Sandbox.create(snapshot.snapshot_id)
+    assert created.files.read("/tmp/state") == "before"
+    for done in [*forks, created]:
+        assert done.kill()
+    assert Sandbox.delete_snapshot(snapshot.snapshot_id) is True
+    assert Sandbox.delete_snapshot(snapshot.snapshot_id) is False
+    many = sandbox.fork(count=20)
+    assert len({fork.sandbox_id for fork in many}) == 20 and all(fork.kill() for fork in many)
+
+
+def boots():
+    boot_id = lambda: sandbox.commands.run("cat /proc/sys/kernel/random/boot_id").stdout
+    first = boot_id()
+    sandbox.files.write("/tmp/kept", "on disk")
+    sandbox.pause()
+    sandbox.connect(timeout=120)
+    assert boot_id() == first
+    sandbox.pause(mode="filesystem")
+    sandbox.connect(timeout=120)
+    second = boot_id()
+    assert second != first and sandbox.files.read("/tmp/kept") == "on disk"
+    sandbox.pause()
+    sandbox.connect(timeout=120, on_resume="reboot")
+    assert boot_id() != second
+
+
+def network():
+    private = Sandbox.create("code-interpreter-v1", network={"allow_public_traffic": False})
+    url = os.environ["E2B_SANDBOX_URL"] + "/health"
+
+    def status(headers):
+        route = {"E2b-Sandbox-Id": private.sandbox_id, "E2b-Sandbox-Port": "49999"}
+        try:
+            return urllib.request.urlopen(urllib.request.Request(url, headers=route | headers)).status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert status({}) == 403
+    assert status({"e2b-traffic-access-token": private.traffic_access_token}) == 200
+    private.update_network({"deny_out": ["8.8.8.8"]})
+    assert private.get_info().network["deny_out"] == ["8.8.8.8"]
+    assert private.kill()
+
+
+def templates():
+    assert Template.exists("base") is True
+    assert Template.exists("no-such-template") is False
+    assert Volume.list() == []
+    assert Secret.list().next_items() == []
+
+
+def refuses():
+    """What is not simulated is never taken for what is not there, nor for done."""
+    try:
+        sandbox.commands.run("echo done > /tmp/done; git clone x")
+        raise AssertionError("it succeeded")
+    except CommandExitException as error:
+        assert (error.exit_code, error.stderr) == (127, "not simulated: git\n"), error
+    assert not sandbox.files.exists("/tmp/done")
+    script = "if [ -e /tmp/done ]\nthen\n  echo yes\nelse\n  echo no | cat\nfi"
+    assert sandbox.commands.run(script).stdout == "no\n"
+    try:
+        sandbox.pty.create(PtySize(rows=24, cols=80))
+        raise AssertionError("there is a terminal")
+    except SandboxException as error:
+        assert "not simulated" in str(error), error
+
+
+def at_once():
+    """The creations that are limited wait as they are told to, and none is lost."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        key = "e2b_" + "1" * 40
+        created = list(pool.map(lambda _: Sandbox.create("base", api_key=key), range(30)))
+    assert len({other.sandbox_id for other in created}) == 30
+    assert all(other.kill(api_key=key) for other in created)
+
+
+PARTS = (life, commands, files, watching, secured, pause, filters, metadata, snapshots, boots,
+         network, templates, refuses, at_once)
+for part in PARTS:
     part()
     print(part.__name__)
 
 assert sandbox.kill() is True
 assert sandbox.kill() is False
+
+# A time-out of zero ends a sandbox.
+ended = Sandbox.create("base")
+ended.set_timeout(0)
+assert ended.is_running() is False

@@ -92,7 +92,7 @@ async fn where_the_server_takes_keys_a_lost_answer_is_asked_for_again() {
     let ledger = sim.ledger();
     assert_eq!((ledger.active, stack.handles().tracker.snapshot().adopted), (0, 0));
     // Nothing is made twice: what is made beyond is in place of the dead ones.
-    let dead = ledger.faulted["dead"];
+    let dead = ledger.injected["dead"];
     let made = ledger.creates.created;
     assert!(got >= 95 && made <= 100 + dead, "{got} of {made}, {dead} dead: {ledger:?}");
 }

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sandtower_core::settings::duration;
 use sandtower_core::{Backoff, Operation, Seed};
+use serde::{Deserialize, Serialize};
 
 use super::engine::Terms;
 use super::operations::Operations;
@@ -24,17 +26,32 @@ use super::operations::Operations;
 /// let config = QuotaConfig::new("E2B").takes(CREATE).releases(KILL).limit(20);
 /// # let _ = config;
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[must_use = "a config does nothing by itself"]
 pub struct QuotaConfig {
+    #[serde(skip)]
     pub(crate) name: Arc<str>,
+    #[serde(skip)]
     pub(crate) takes: Operations,
+    #[serde(skip)]
     pub(crate) releases: Operations,
     limit: Option<u32>,
-    first: Duration,
-    most: Duration,
+    probe: Pauses,
+    #[serde(with = "duration")]
     lease: Duration,
+    #[serde(skip)]
     pub(crate) seed: Seed,
+}
+
+/// Between probes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pauses {
+    #[serde(with = "duration")]
+    first: Duration,
+    #[serde(with = "duration")]
+    most: Duration,
 }
 
 impl QuotaConfig {
@@ -46,8 +63,7 @@ impl QuotaConfig {
             takes: Operations::default(),
             releases: Operations::default(),
             limit: None,
-            first: Duration::from_secs(5),
-            most: Duration::from_secs(60),
+            probe: Pauses { first: Duration::from_secs(5), most: Duration::from_secs(60) },
             // The longest that one attempt at a creation takes in the recommended stack, and 1 s.
             lease: Duration::from_secs(61),
             seed: Seed::random(),
@@ -77,7 +93,7 @@ impl QuotaConfig {
     /// become free: `first`, then double each time a probe finds none, at most `most`. `first` is
     /// greater than zero and at most `most`. Up to half of a pause is left out at random.
     pub fn probe(mut self, first: Duration, most: Duration) -> Self {
-        (self.first, self.most) = (first, most);
+        self.probe = Pauses { first, most };
         self
     }
 
@@ -94,19 +110,25 @@ impl QuotaConfig {
         self
     }
 
+    /// Takes the name, the operations that take and release a slot, and the seed from `base`: a file
+    /// does not set them.
+    pub fn inherit(self, base: &Self) -> Self {
+        Self { limit: self.limit, probe: self.probe, lease: self.lease, ..base.clone() }
+    }
+
     pub(crate) fn terms(&self) -> Result<Terms, QuotaConfigError> {
         check_limit(self.limit)?;
         if let Some(operation) = self.takes.first_of_both(&self.releases) {
             return Err(QuotaConfigError::Both { operation });
         }
-        if self.first.is_zero() || self.first > self.most {
-            let (first, most) = (self.first, self.most);
+        let Pauses { first, most } = self.probe;
+        if first.is_zero() || first > most {
             return Err(QuotaConfigError::Probe { first, most });
         }
         if self.lease.is_zero() {
             return Err(QuotaConfigError::NoLease);
         }
-        let probe = Backoff::exponential(self.first, self.most);
+        let probe = Backoff::exponential(first, most);
         Ok(Terms { limit: self.limit, probe, lease: self.lease })
     }
 }
@@ -116,17 +138,22 @@ pub(crate) fn check_limit(limit: Option<u32>) -> Result<(), QuotaConfigError> {
 }
 
 /// A [`QuotaConfig`] that is invalid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuotaConfigError {
     /// A limit of 0 slots.
+    #[error("the `limit` of a quota must be at least 1; leave it out if unknown")]
     NoSlots,
     /// An operation that takes a slot and frees one.
+    #[error("operation {operation} is in both `takes` and `releases`; it must be in one at most")]
     Both {
         /// The name of the operation.
         operation: &'static str,
     },
     /// Pauses between probes that are zero, or shrink.
+    #[error(
+        "the pauses of `probe` are {first:?} to {most:?}; the first must be greater than zero and at most the longest"
+    )]
     Probe {
         /// The first pause.
         first: Duration,
@@ -134,26 +161,29 @@ pub enum QuotaConfigError {
         most: Duration,
     },
     /// A lease of zero.
+    #[error("the `lease` of a probe must be greater than zero")]
     NoLease,
 }
 
-impl std::fmt::Display for QuotaConfigError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NoSlots => {
-                f.write_str("the `limit` of a quota must be at least 1; leave it out if unknown")
-            }
-            Self::Both { operation } => write!(
-                f,
-                "operation {operation} is in both `takes` and `releases`; it must be in one at most"
-            ),
-            Self::Probe { first, most } => write!(
-                f,
-                "the pauses of `probe` are {first:?} to {most:?}; the first must be greater than zero and at most the longest"
-            ),
-            Self::NoLease => f.write_str("the `lease` of a probe must be greater than zero"),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again_as_it_was_and_what_no_file_has_is_inherited() {
+        for config in [
+            QuotaConfig::new("any").seed(Seed::fixed(1)),
+            QuotaConfig::new("any")
+                .takes(Operation::CALL)
+                .releases(Operation::new(1, "kill"))
+                .limit(7)
+                .probe(Duration::from_nanos(1), Duration::MAX)
+                .lease(Duration::MAX),
+        ] {
+            let text = serde_json::to_string(&config).unwrap();
+            let again: QuotaConfig = serde_json::from_str(&text).unwrap();
+            let again = again.inherit(&config);
+            assert_eq!(format!("{again:?}"), format!("{config:?}"), "{text}");
         }
     }
 }
-
-impl std::error::Error for QuotaConfigError {}

@@ -18,7 +18,7 @@ use sandtower_core::{
 pub use self::config::{QuotaConfig, QuotaConfigError};
 pub use self::snapshot::QuotaSnapshot;
 
-pub(crate) use self::operations::Operations;
+use self::operations::Operations;
 
 use self::config::check_limit;
 use self::engine::{Attempt, Engine, Held, Outcome};

@@ -18,12 +18,7 @@ impl Operations {
 
     #[inline]
     pub(crate) fn contains(&self, operation: Operation) -> bool {
-        self.has(operation.index())
-    }
-
-    /// By the index of an operation, which is below 256.
-    #[inline]
-    pub(crate) fn has(&self, index: usize) -> bool {
+        let index = operation.index();
         self.bits[index / 64] >> (index % 64) & 1 == 1
     }
 

@@ -61,7 +61,7 @@ fn a_limit_of_nothing_is_rejected_and_says_what_would_be_right() {
     assert!(nothing.to_string().contains("must be at least 1"), "{nothing}");
     let create = Operation::new(1, "sandbox_create");
     let error = AdmissionControl::new(Config::new("test").concurrency_for(create, 0)).unwrap_err();
-    assert_eq!(error, ConfigError::NoConcurrency { operation: "sandbox_create" });
+    assert_eq!(error, ConfigError::NoConcurrency { operation: "sandbox_create".to_owned() });
 }
 
 #[test]

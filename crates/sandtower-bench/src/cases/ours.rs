@@ -158,7 +158,8 @@ fn built(config: BreakerConfig) -> CircuitBreaker {
 
 #[expect(clippy::expect_used, reason = "limits that are not 0")]
 fn tracking(limit: u64) -> RateLimit {
-    RateLimit::new(RateConfig::new(NAME).limit_each(limit)).expect("a limit that is not 0")
+    RateLimit::new(RateConfig::new(NAME).mode(Mode::Observe).limit_each(limit))
+        .expect("a limit that is not 0")
 }
 
 #[expect(clippy::expect_used, reason = "a pace that is not 0")]

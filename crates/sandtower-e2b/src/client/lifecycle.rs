@@ -18,6 +18,9 @@ use crate::transport::exchange::read_json;
 
 use super::Client;
 
+/// How long a sandbox lives that is connected to for no particular time: as long as E2B lets it.
+const CONNECTED_LIFETIME: Duration = Duration::from_secs(300);
+
 /// Every method fails with an [`Error`] that says which call, what happened and whether to make it
 /// again.
 impl<S, B> Client<S>
@@ -48,7 +51,7 @@ where
     /// Connects to a sandbox: its tokens are fetched again, and one that is paused is resumed.
     ///
     /// It lives for `lifetime` from now on, rounded up to whole seconds, and never shorter than it
-    /// would have; `None`: the service decides, 300 s.
+    /// would have; `None` is 300 s.
     ///
     /// # Errors
     ///
@@ -59,7 +62,9 @@ where
         id: &SandboxId,
         lifetime: Option<Duration>,
     ) -> Result<Sandbox, Error> {
-        self.opened(op::SANDBOX_CONNECT, id, "connect", lifetime).await
+        // This version of the call is invalid without one.
+        let lifetime = lifetime.unwrap_or(CONNECTED_LIFETIME);
+        self.opened(op::SANDBOX_CONNECT, id, "connect", Some(lifetime)).await
     }
 
     /// Resumes a paused sandbox by the older call, for servers that do not resume by

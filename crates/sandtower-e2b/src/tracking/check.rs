@@ -8,6 +8,7 @@ use http_body::Body;
 use http_body_util::Full;
 use sandtower_core::{BoxError, RequestInfo, Verdict};
 use sandtower_health_check::Check;
+use serde::{Deserialize, Serialize};
 use tower_service::Service;
 
 use super::{CleanUp, Requests};
@@ -29,7 +30,8 @@ pub struct SandboxCheck {
 }
 
 /// How a new sandbox is found to be alive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Probe {
     /// It runs `echo 'health_check'` and has to print that. It finds zombies whose daemon responds but

@@ -20,18 +20,22 @@ use crate::{
 pin_project! {
     /// The response of one attempt. Dropped after the attempt was sent, what it may have made is
     /// looked for in the background.
+    ///
+    /// # Panics
+    ///
+    /// When it is polled after it is done.
     #[must_use = "futures do nothing unless polled"]
     pub struct TrackingFuture<F> {
         // Drops before the attempt: what is below lets go first.
         #[pin]
-        future: F,
+        future: Option<F>,
         attempt: Option<Attempt>,
     }
 }
 
 impl<F> TrackingFuture<F> {
     pub(super) fn new(future: F, attempt: Option<Attempt>) -> Self {
-        Self { future, attempt }
+        Self { future: Some(future), attempt }
     }
 }
 
@@ -43,8 +47,12 @@ where
     type Output = Result<Response<B>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut result = ready!(this.future.poll(cx)).map_err(Into::into);
+        let mut this = self.project();
+        let Some(future) = this.future.as_mut().as_pin_mut() else {
+            panic!("`TrackingFuture` polled after completion")
+        };
+        let mut result = ready!(future.poll(cx)).map_err(Into::into);
+        this.future.set(None);
         if let Some(attempt) = this.attempt.take() {
             attempt.ended(&mut result);
         }

@@ -2,6 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandtower_core::Seed;
+use sandtower_core::settings::duration;
+use serde::{Deserialize, Serialize};
 
 /// How a [`Monitor`](crate::Monitor) probes its service.
 ///
@@ -12,15 +14,20 @@ use sandtower_core::Seed;
 /// | [`probe_within`](MonitorConfig::probe_within) | 5 s |
 /// | [`fall`](MonitorConfig::fall) | down after 3 failures in a row |
 /// | [`rise`](MonitorConfig::rise) | healthy after 2 successes in a row |
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[must_use = "a config does nothing by itself"]
 pub struct MonitorConfig {
+    #[serde(skip)]
     pub(crate) name: Arc<str>,
+    #[serde(with = "duration")]
     pub(crate) every: Duration,
     pub(crate) jitter: u8,
+    #[serde(with = "duration", rename = "probe_within")]
     pub(crate) within: Duration,
     pub(crate) fall: u32,
     pub(crate) rise: u32,
+    #[serde(skip)]
     pub(crate) seed: Seed,
 }
 
@@ -76,6 +83,11 @@ impl MonitorConfig {
         self
     }
 
+    /// Takes the name and seed from `base`: a file does not set them.
+    pub fn inherit(self, base: &Self) -> Self {
+        Self { name: Arc::clone(&base.name), seed: base.seed.clone(), ..self }
+    }
+
     pub(crate) fn check(&self) -> Result<(), MonitorConfigError> {
         if self.every.is_zero() {
             return Err(MonitorConfigError::NoInterval);
@@ -115,4 +127,22 @@ pub enum MonitorConfigError {
     /// Nothing would run the probes.
     #[error("no Tokio runtime: probes run in the background of one")]
     NoRuntime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again_as_it_was_and_what_no_file_has_is_inherited() {
+        for config in [
+            MonitorConfig::new("any").every(Duration::MAX),
+            MonitorConfig::new("any").jitter(0).probe_within(Duration::ZERO).fall(1).rise(7),
+        ] {
+            let text = serde_json::to_string(&config).unwrap();
+            let again: MonitorConfig = serde_json::from_str(&text).unwrap();
+            let again = again.inherit(&config);
+            assert_eq!(format!("{again:?}"), format!("{config:?}"), "{text}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use sandtower_core::{Now, Outcome, Scope, Tick};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::scopes::Scopes;
 use self::tokens::Tokens;
@@ -42,7 +42,8 @@ use self::tokens::Tokens;
 /// assert!(pay());
 /// # Ok::<(), sandtower_retry::BudgetError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Form", into = "Form")]
 pub struct Budget {
     shared: Arc<Shared>,
 }
@@ -165,6 +166,41 @@ impl Default for Budget {
     }
 }
 
+/// The terms of a [`Budget`] as a file has them.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    ratio: f64,
+    cap: NonZeroU32,
+    /// After transient failures, throttled and unknown ones.
+    #[serde(default = "one_each")]
+    costs: [f64; 3],
+}
+
+fn one_each() -> [f64; 3] {
+    [1.0; 3]
+}
+
+impl TryFrom<Form> for Budget {
+    type Error = BudgetError;
+
+    fn try_from(form: Form) -> Result<Self, BudgetError> {
+        let [transient, throttled, unknown] = form.costs;
+        Self::new(form.ratio, form.cap)?.costs(transient, throttled, unknown)
+    }
+}
+
+impl From<Budget> for Form {
+    fn from(budget: Budget) -> Self {
+        let Terms { share, cap, costs } = budget.shared.terms;
+        let tokens = |thousandths: u64| thousandths as f64 / TOKEN as f64;
+        // The cap was made of a `NonZeroU32`.
+        let cap = u32::try_from(cap / TOKEN).ok().and_then(NonZeroU32::new);
+        let cap = cap.unwrap_or(NonZeroU32::MIN);
+        Self { ratio: tokens(share), cap, costs: costs.map(tokens) }
+    }
+}
+
 /// A [`Budget`] at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -183,32 +219,19 @@ fn thousandths(tokens: f64) -> u64 {
 }
 
 /// Terms of a budget that are invalid.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BudgetError {
     /// The share of a token for each response.
+    #[error("`ratio` is {share} of a token for each response; it must be 0.001 to 1")]
     Share {
         /// What it was.
         share: f64,
     },
     /// The cost of a retry.
+    #[error("the cost of a retry is {cost} tokens; it must be 0.001 to 1,000")]
     Cost {
         /// What it was.
         cost: f64,
     },
 }
-
-impl std::fmt::Display for BudgetError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Share { share } => {
-                write!(f, "`share` is {share} of a token for each response; it must be 0.001 to 1")
-            }
-            Self::Cost { cost } => {
-                write!(f, "the cost of a retry is {cost} tokens; it must be 0.001 to 1,000")
-            }
-        }
-    }
-}
-
-impl std::error::Error for BudgetError {}

@@ -1,69 +1,46 @@
-//! Creating a sandbox.
+//! `POST /sandboxes`, `POST /v2/sandboxes`: 201 with a sandbox of a template or of a snapshot. The first
+//! version lives 15 s by default, the second 300 s, is secured, and takes an `Idempotency-Key`.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
-use serde::Deserialize;
-use tokio::{
-    sync::{oneshot, watch},
-    time,
-};
+use tokio::sync::{oneshot, watch};
+use tokio::time;
 
-use super::{
-    idempotency::{self, Key},
-    lifecycle, parse,
-    route::Version,
-};
-use crate::{
-    answer::{self, ApiError},
-    body::Body,
-    clock,
-    config::Template,
-    dice::{Subject, dice, letters},
-    fault::Curse,
-    files::Files,
-    ledger::{End, SandboxRecord},
-    placement::{Failure, Placement},
-    sandbox::{Life, Sandbox},
-    service::NamesSandbox,
-    sim::{Shared, State},
-};
+use super::route::Version;
+use super::*;
+use crate::config::Template;
+use crate::fault::InjectedCreation;
+use crate::files::Files;
+use crate::ledger::SandboxRecord;
+use crate::placement::Placement;
+use crate::request::NamesSandbox;
+use crate::state::keys::{self, Key, Outcome as KeyOutcome};
+use crate::state::sandbox::{Life, Settings};
+use crate::state::{State, over_quota};
 
-const DEFAULT_TIMEOUT_V1: Duration = Duration::from_secs(15);
-const DEFAULT_TIMEOUT_V2: Duration = Duration::from_secs(300);
+const DEFAULT_TIMEOUT_V1: i32 = 15;
+const DEFAULT_TIMEOUT_V2: i32 = 300;
 
 /// How much of a call's name the ledger keeps.
 const MAX_CALL_CHARS: usize = 128;
 
-/// Who asks for a sandbox, and which request it is.
-#[derive(Debug)]
-pub(super) struct Asked<'a> {
-    pub(super) number: u64,
-    pub(super) version: Version,
-    pub(super) team: &'a Arc<str>,
-}
-
-/// The body of a creation; what is not simulated yet is not looked at.
+/// The body of a creation.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct NewSandbox {
     #[serde(rename = "templateID")]
     template_id: String,
-    timeout: Option<i64>,
-    #[serde(default)]
+    timeout: Option<i32>,
     metadata: Option<BTreeMap<String, String>>,
-    #[serde(default, rename = "envVars")]
     env_vars: Option<BTreeMap<String, String>>,
     secure: Option<bool>,
-    #[serde(default, rename = "autoPause")]
     auto_pause: Option<bool>,
-    #[serde(default, rename = "autoResume")]
+    auto_pause_memory: Option<bool>,
     auto_resume: Option<AutoResume>,
+    network: Option<Map<String, Value>>,
+    #[serde(rename = "allow_internet_access")]
+    allow_internet_access: Option<bool>,
 }
 
 /// Whether traffic resumes a sandbox: a truth, or one in an object.
@@ -75,112 +52,132 @@ enum AutoResume {
 }
 
 /// A creation that has been let in: what it will become if it succeeds.
-#[derive(Debug)]
-struct Draft {
-    number: u64,
-    team: Arc<str>,
-    template: String,
-    template_id: String,
-    envd_version: Cow<'static, str>,
-    metadata: BTreeMap<String, String>,
-    env_vars: BTreeMap<String, String>,
-    lifetime: Duration,
-    secure: bool,
-    auto_pause: bool,
-    auto_resume: bool,
-    call: Option<String>,
-    key: Option<Key>,
+pub(super) struct Draft {
+    pub(super) number: u64,
+    pub(super) team: Arc<str>,
+    pub(super) settings: Settings,
+    pub(super) lifetime: Duration,
+    /// The files that it starts with, and whether it boots from them.
+    pub(super) files: Option<(Files, bool)>,
+    pub(super) call: Option<String>,
+    pub(super) key: Option<Key>,
 }
 
-/// Creates a sandbox, or says why not.
-pub(super) async fn create(
-    sim: &Arc<Shared>,
-    asked: Asked<'_>,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Response<Body>, ApiError> {
-    let draft = draft(sim, asked, headers, parse(body)?)?;
-    if let Some(answer) = earlier(sim, &draft, body)? {
-        return Ok(answer::json_text(StatusCode::CREATED, answer));
+/// A sandbox that was created, and the response that names it.
+type Created = (String, Bytes);
+
+pub(super) async fn create(call: Call<'_>, version: Version) -> Outcome {
+    let draft = draft(call, version, call.parse()?)?;
+    if let Some(key) = &draft.key
+        && let Some(earlier) = call.sim.state().keys.begin(key, keys::fingerprint(call.body))?
+    {
+        return Ok(response::json_text(201, earlier));
     }
-    let (placement, curse) = admit(sim, &draft)?;
+    let (id, json) = launch(call.sim, draft).await?;
+    let mut response = response::json_text(201, json);
+    response.extensions_mut().insert(NamesSandbox(id));
+    Ok(response)
+}
+
+/// Creates a sandbox, or says why not. The work goes on when its caller goes away.
+pub(super) async fn launch(sim: &Arc<Shared>, draft: Draft) -> Result<Created, ApiError> {
+    let (placement, injected) = admit(sim, &draft)?;
     let (told, outcome) = oneshot::channel();
-    // A task of its own: placing goes on when the API gives up on it.
-    tokio::spawn(place(Arc::clone(sim), draft, placement, curse, told));
+    tokio::spawn(place(Arc::clone(sim), draft, placement, injected, told));
     match outcome.await {
-        Ok(Ok((id, answer))) => {
-            let mut answer = answer::json_text(StatusCode::CREATED, answer);
-            answer.extensions_mut().insert(NamesSandbox(id));
-            Ok(answer)
-        }
+        Ok(Ok(created)) => Ok(created),
         Ok(Err(failure)) => Err(failure.error()),
-        Err(_) => Err(internal_error()),
+        // Its task has ended without a word: there is a bug in here.
+        Err(_) => Err(ApiError::new(500, "Internal server error").code("internal_server_error")),
     }
 }
 
-/// The answer of an earlier request with the same key.
-fn earlier(sim: &Shared, draft: &Draft, body: &[u8]) -> Result<Option<Bytes>, ApiError> {
-    match &draft.key {
-        Some(key) => sim.state().keys.begin(key, idempotency::fingerprint(body)),
-        None => Ok(None),
-    }
-}
-
-fn draft(
-    sim: &Shared,
-    asked: Asked<'_>,
-    headers: &HeaderMap,
-    new: NewSandbox,
-) -> Result<Draft, ApiError> {
-    let (default_timeout, default_secure) = match asked.version {
+fn draft(call: Call<'_>, version: Version, new: NewSandbox) -> Result<Draft, ApiError> {
+    let sim = call.sim;
+    let (default_timeout, default_secure) = match version {
         Version::One => (DEFAULT_TIMEOUT_V1, false),
         Version::Two => (DEFAULT_TIMEOUT_V2, true),
     };
-    let lifetime = lifecycle::lifetime(sim, new.timeout)?.unwrap_or(default_timeout);
-    let (template, Template { id: template_id, envd_version }) = template(sim, &new.template_id)?;
-    let metadata = new.metadata.unwrap_or_default();
-    let key = sim.config.call_key.as_str();
-    let header = || headers.get(key).and_then(|value| value.to_str().ok());
-    let idempotency = match asked.version {
-        Version::One => None,
-        Version::Two => idempotency::key(headers, asked.team)?,
-    };
-    let call = metadata.get(key).map(String::as_str).or_else(header);
-    Ok(Draft {
-        number: asked.number,
-        team: Arc::clone(asked.team),
-        template,
-        template_id,
-        envd_version,
-        call: call.map(|call| call.chars().take(MAX_CALL_CHARS).collect()),
-        metadata,
+    let lifetime = call.new_lifetime(new.timeout.unwrap_or(default_timeout))?;
+    let auto_resume = matches!(
+        new.auto_resume,
+        Some(AutoResume::Plain(true) | AutoResume::Object { enabled: true })
+    );
+    let auto_pause_memory = new.auto_pause_memory.unwrap_or(true);
+    if auto_resume && !auto_pause_memory {
+        let message = "autoResume cannot be combined with autoPauseMemory set to false";
+        return Err(ApiError::bad_request(message));
+    }
+    let (settings, files) = source(sim, call.team, &new.template_id)?;
+    let settings = Settings {
+        metadata: new.metadata.unwrap_or_default(),
         env_vars: new.env_vars.unwrap_or_default(),
-        lifetime,
         secure: new.secure.unwrap_or(default_secure),
         auto_pause: new.auto_pause.unwrap_or(false),
-        auto_resume: matches!(
-            new.auto_resume,
-            Some(AutoResume::Plain(true) | AutoResume::Object { enabled: true })
-        ),
-        key: idempotency,
+        auto_pause_memory,
+        auto_resume,
+        allow_internet_access: new.allow_internet_access,
+        network: new.network.map(Value::Object),
+        ..settings
+    };
+    let key = match version {
+        Version::One => None,
+        Version::Two => keys::key(&call.parts.headers, call.team)?,
+    };
+    Ok(Draft {
+        number: call.number,
+        team: Arc::clone(call.team),
+        lifetime,
+        files,
+        call: name_of_call(sim, &settings, &call.parts.headers),
+        settings,
+        key,
     })
 }
 
-/// A template and its name, given its name or its id.
-fn template(sim: &Shared, asked: &str) -> Result<(String, Template), ApiError> {
+/// What the ledger calls the call that a creation is for.
+fn name_of_call(sim: &Shared, settings: &Settings, headers: &HeaderMap) -> Option<String> {
+    let name = sim.config.call_key.as_str();
+    let header = || headers.get(name).and_then(|value| value.to_str().ok());
+    let call = settings.metadata.get(name).map(String::as_str).or_else(header);
+    call.map(|call| call.chars().take(MAX_CALL_CHARS).collect())
+}
+
+/// The template or the snapshot of this name or id: what a sandbox of it starts with.
+fn source(
+    sim: &Shared,
+    team: &str,
+    identifier: &str,
+) -> Result<(Settings, Option<(Files, bool)>), ApiError> {
     let mut templates = sim.config.templates.iter();
-    match templates.find(|(name, template)| *name == asked || template.id == asked) {
-        Some((name, template)) => Ok((name.clone(), template.clone())),
-        None => Err(ApiError::new(StatusCode::NOT_FOUND, format!("template '{asked}' not found"))),
+    let plain = identifier.strip_suffix(":default").unwrap_or(identifier);
+    let template = templates.find(|(name, template)| *name == plain || template.id == plain);
+    if let Some((name, Template { id, envd_version })) = template {
+        let (template, template_id) = (name.clone(), id.clone());
+        let envd_version = envd_version.clone();
+        return Ok((Settings { template, template_id, envd_version, ..Settings::default() }, None));
     }
+    let state = sim.state();
+    let Some((_, snapshot)) = state.snapshots.find(team, identifier) else {
+        let message = format!("template '{identifier}' not found");
+        return Err(ApiError::new(404, message));
+    };
+    let Ok(files) = snapshot.files.fork() else { return Err(Failure::NoCapacity.error()) };
+    let settings = Settings {
+        template: snapshot.settings.template.clone(),
+        template_id: snapshot.template_id.clone(),
+        envd_version: snapshot.settings.envd_version.clone(),
+        ..Settings::default()
+    };
+    Ok((settings, Some((files, !snapshot.has_memory))))
 }
 
 /// Lets a creation in if quota and capacity allow it, and decides its fate.
-fn admit(sim: &Shared, draft: &Draft) -> Result<(Placement, Curse), ApiError> {
+fn admit(sim: &Shared, draft: &Draft) -> Result<(Placement, InjectedCreation), ApiError> {
     let (config, mut state) = (&sim.config, sim.state());
     if !state.teams.reserve(&draft.team, &config.limits) {
         state.creates.over_quota += 1;
-        draft.failed(&mut state);
+        draft.complete(&mut state, KeyOutcome::Failed);
         return Err(over_quota(config.limits.concurrent_sandboxes));
     }
     let now = clock::now();
@@ -189,30 +186,36 @@ fn admit(sim: &Shared, draft: &Draft) -> Result<(Placement, Curse), ApiError> {
     let taken = state.running() + state.creates.in_flight as usize;
     if taken >= slots as usize {
         state.teams.release(&draft.team);
-        draft.failed(&mut state);
+        draft.complete(&mut state, KeyOutcome::Failed);
         return Err(Failure::NoCapacity.error());
     }
-    let curse = state.faults.curse(config.seed, draft.number, now);
+    let injected = state.faults.inject_creation(config.seed, draft.number, now);
     let creates = &mut state.creates;
     creates.in_flight += 1;
     creates.max_in_flight = creates.max_in_flight.max(creates.in_flight);
     let mut dice = dice(config.seed, Subject::Creation, draft.number);
     let mut placement = Placement::draw(&config.world, creates.in_flight, &mut dice);
-    placement.zombie |= curse.zombie;
-    if let Some(later) = curse.commits_late {
+    placement.zombie |= injected.zombie;
+    if let Some(later) = injected.commits_late {
         placement.latency = config.world.api_deadline.saturating_add(later);
         placement.failure = None;
         placement.commits_late = true;
     }
-    Ok((placement, curse))
+    Ok((placement, injected))
 }
 
-type Told = oneshot::Sender<Result<(String, Bytes), Failure>>;
+type Told = oneshot::Sender<Result<Created, Failure>>;
 
 /// The work of a creation, done when its latency is over.
-async fn place(sim: Arc<Shared>, draft: Draft, placement: Placement, curse: Curse, told: Told) {
+async fn place(
+    sim: Arc<Shared>,
+    draft: Draft,
+    placement: Placement,
+    injected: InjectedCreation,
+    told: Told,
+) {
     let world = &sim.config.world;
-    let late_work = world.late_work.max(curse.commits_late.unwrap_or_default());
+    let late_work = world.late_work.max(injected.commits_late.unwrap_or_default());
     let longest = world.api_deadline.saturating_add(late_work);
     time::sleep(placement.latency.min(longest)).await;
     let mut state = sim.state();
@@ -220,28 +223,28 @@ async fn place(sim: Arc<Shared>, draft: Draft, placement: Placement, curse: Curs
     let late = told.is_closed();
     if let Some(failure) = placement.failure {
         state.teams.release(&draft.team);
-        draft.failed(&mut state);
-        // Nobody listens if the API has given up.
+        draft.complete(&mut state, KeyOutcome::Failed);
+        // There is no listener if the API has timed out.
         drop(told.send(Err(failure)));
         return;
     }
     let dropped = placement.latency > longest;
     if dropped || late && !placement.commits_late {
         state.teams.release(&draft.team);
-        draft.key.iter().for_each(|key| state.keys.unknown(key));
+        draft.complete(&mut state, KeyOutcome::Unknown);
         return;
     }
     state.creates.created += 1;
     state.creates.created_late += u64::from(late);
     let key = draft.key.clone();
     let mut sandbox = commit(&sim, &state, draft, placement.zombie, late);
-    sandbox.listed_from = clock::after(sandbox.started_at, curse.lags);
-    let dies_at = curse.dies.map(|dies| clock::after(sandbox.started_at, dies));
-    let (id, answer) = (sandbox.record.id.clone(), answer::to_json(&sandbox.brief()));
-    key.iter().for_each(|key| state.keys.created(key, answer.clone()));
+    sandbox.listed_from = clock::after(sandbox.started_at, injected.lags);
+    let dies_at = injected.dies.map(|dies| clock::after(sandbox.started_at, dies));
+    let (id, json) = (sandbox.record.id.clone(), response::to_json(&describe::brief(&sandbox)));
+    key.iter().for_each(|key| state.keys.complete(key, KeyOutcome::Created(json.clone())));
     state.run(sandbox);
     dies_at.into_iter().for_each(|at| state.doom(&id, at));
-    drop(told.send(Ok((id, answer))));
+    drop(told.send(Ok((id, json))));
 }
 
 fn commit(sim: &Shared, state: &State, draft: Draft, zombie: bool, late: bool) -> Sandbox {
@@ -251,13 +254,12 @@ fn commit(sim: &Shared, state: &State, draft: Draft, zombie: bool, late: bool) -
         .unwrap_or_default();
     let now = clock::now();
     let end_at = clock::after(now, draft.lifetime);
+    let (config, settings) = (&sim.config, draft.settings);
+    let (files, boots) = draft.files.unwrap_or_else(|| (Files::new(sim.disk.clone()), true));
     let mut sandbox = Sandbox {
         team: draft.team,
-        template_id: draft.template_id,
-        envd_version: draft.envd_version,
-        metadata: draft.metadata,
-        env_vars: draft.env_vars,
-        access_token: draft.secure.then(|| letters(&mut dice, 40)),
+        access_token: settings.secure.then(|| letters(&mut dice, 40)),
+        traffic_token: settings.is_private().then(|| letters(&mut dice, 40)),
         started_at: now,
         end_at,
         life: watch::Sender::new(Life::Until(end_at)),
@@ -265,48 +267,37 @@ fn commit(sim: &Shared, state: &State, draft: Draft, zombie: bool, late: bool) -
             id,
             create: draft.number,
             call: draft.call,
-            template: draft.template,
+            template: settings.template.clone(),
             created_at: sim.since_began(now),
-            found_at: None,
-            seen_alive_at: None,
-            ended_at: None,
-            end: End::StillRunning,
-            paused: false,
             zombie,
-            answer_lost: late,
+            response_lost: late,
+            ..SandboxRecord::default()
         },
+        settings,
         dies_at: None,
-        files: Files::new(sim.disk.clone()),
+        files,
         processes: BTreeMap::new(),
         contexts: Arc::default(),
         last_pid: 0,
         lifetime: draft.lifetime,
-        auto_pause: draft.auto_pause,
-        auto_resume: draft.auto_resume,
         resuming: false,
+        has_memory: true,
+        boots: 0,
         listed_from: now,
         log: VecDeque::new(),
     };
+    if boots {
+        sandbox.boot(config.seed);
+    }
     sandbox.note("Sandbox started");
     sandbox
 }
 
 impl Draft {
-    /// Its key may be used again.
-    fn failed(&self, state: &mut State) {
-        self.key.iter().for_each(|key| state.keys.failed(key));
+    /// Notes what became of it for its idempotency key.
+    fn complete(&self, state: &mut State, outcome: KeyOutcome) {
+        if let Some(key) = &self.key {
+            state.keys.complete(key, outcome);
+        }
     }
-}
-
-pub(super) fn over_quota(limit: u32) -> ApiError {
-    let message = format!(
-        "you have reached the maximum number of concurrent E2B sandboxes ({limit}). \
-         If you need more, please contact support"
-    );
-    ApiError::new(StatusCode::TOO_MANY_REQUESTS, message)
-}
-
-fn internal_error() -> ApiError {
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
-        .code("internal_server_error")
 }

@@ -1,33 +1,50 @@
-//! The control plane.
+//! The control plane: one module for each route.
 
+mod connect;
 mod create;
-pub(crate) mod filter;
-mod idempotency;
-pub(crate) mod lifecycle;
+mod describe;
+mod fork;
+mod info;
+mod kill;
 mod list;
-mod observe;
+mod logs;
+mod metrics;
+mod network;
 mod page;
+mod pause;
+mod refreshes;
+mod resume;
 mod route;
+mod snapshots;
+mod templates;
+mod timeout;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, Response, StatusCode, request::Parts};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::time;
+use serde_json::{Map, Value};
+use tokio::time::{self, Instant};
 
-use crate::{
-    answer::{self, ApiError},
-    body::Body,
-    clock,
-    gcra::Answer as RateAnswer,
-    json,
-    proxy::Destination,
-    service::Received,
-    sim::Shared,
-};
+use crate::body::Body;
+use crate::dice::{Subject, dice, letters};
+use crate::gcra::Answer as RateAnswer;
+use crate::placement::Failure;
+use crate::proxy::Destination;
+use crate::query::Query;
+use crate::request::Received;
+use crate::response::{self, ApiError, not_simulated};
+use crate::state::resume::Resumption;
+use crate::state::sandbox::{CPU_COUNT, DISK_SIZE_MB, MEMORY_MB, Sandbox};
+use crate::state::teams::TooManyTeams;
+use crate::state::{Shared, State, no_such, owned};
+use crate::{clock, date, json, query};
 
-pub(crate) use idempotency::Keys;
-use route::Route;
+use route::{Handler, Matched};
 
 /// The longest body that is read, in bytes. What a sandbox keeps of it is bounded by this.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
@@ -35,41 +52,60 @@ pub(crate) const MAX_BODY: usize = 64 * 1024;
 /// API keys longer than this are no keys.
 const MAX_KEY: usize = 256;
 
+type Outcome = Result<Response<Body>, ApiError>;
+
 /// A request that has arrived and was counted.
-#[derive(Debug)]
 pub(crate) struct Arrival {
-    route: Result<Route, ApiError>,
+    matched: Result<Matched, ApiError>,
     /// Which creation this is, counted from 1, if it is one.
     create: u64,
+}
+
+/// A request that its team may send.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    sim: &'a Arc<Shared>,
+    team: &'a Arc<str>,
+    /// The sandbox's id, or the other name in the path.
+    id: &'a str,
+    number: u64,
+    parts: &'a Parts,
+    body: &'a [u8],
 }
 
 impl Arrival {
     /// Counts a request.
     pub(crate) fn note(sim: &Shared, parts: &Parts) -> Self {
-        let route = Route::of(&parts.method, parts.uri.path());
-        let name = route.as_ref().map_or("unknown", Route::name);
+        let matched = Matched::of(&parts.method, parts.uri.path());
+        let name = matched.as_ref().map_or("unknown", |matched| matched.name);
+        let creates = matched.as_ref().is_ok_and(Matched::creates);
         let mut state = sim.state();
         *state.requests.entry(name).or_default() += 1;
-        let creates = matches!(route, Ok(Route::Create(_)));
         state.creates.received += u64::from(creates);
-        Self { route, create: state.creates.received }
+        Self { matched, create: state.creates.received }
     }
 
-    /// Counts its answer.
-    pub(crate) fn note_answer(&self, sim: &Shared, status: StatusCode) {
-        if matches!(self.route, Ok(Route::Create(_))) && !status.is_success() {
-            *sim.state().creates.refused.entry(status.as_u16()).or_default() += 1;
+    /// Counts its response.
+    pub(crate) fn note_response(&self, sim: &Shared, status: StatusCode) {
+        if self.matched.as_ref().is_ok_and(Matched::creates) && !status.is_success() {
+            *sim.state().creates.rejected.entry(status.as_u16()).or_default() += 1;
         }
+    }
+}
+
+impl Matched {
+    fn creates(&self) -> bool {
+        matches!(self.handler, Handler::Create(_))
     }
 }
 
 /// What the ledger calls a request.
 pub(crate) fn name(parts: &Parts) -> &'static str {
-    Route::of(&parts.method, parts.uri.path()).map_or("unknown", |route| route.name())
+    Matched::of(&parts.method, parts.uri.path()).map_or("unknown", |matched| matched.name)
 }
 
-/// Counts a request that was answered in the place of the control plane.
-pub(crate) fn note_refused(
+/// Counts a request that got its response in the place of the control plane.
+pub(crate) fn note_replaced(
     sim: &Shared,
     parts: &Parts,
     to: &Destination,
@@ -77,78 +113,130 @@ pub(crate) fn note_refused(
 ) {
     if *to == Destination::ControlPlane {
         let arrival = Arrival::note(sim, parts);
-        status.into_iter().for_each(|status| arrival.note_answer(sim, status));
+        status.into_iter().for_each(|status| arrival.note_response(sim, status));
     }
 }
 
-/// The answer to a request.
-pub(crate) async fn answer(
+/// The response to a request.
+pub(crate) async fn respond(
     sim: &Arc<Shared>,
     arrival: &Arrival,
     request: Received,
 ) -> Response<Body> {
-    let route = match &arrival.route {
-        Ok(Route::Health) => return answer::text(StatusCode::OK, "Health check successful"),
-        Ok(route) => route,
-        Err(refusal) => return refusal.answer(),
+    let matched = match &arrival.matched {
+        Ok(Matched { handler: Handler::Health, .. }) => {
+            return response::text(200, "Health check successful");
+        }
+        Ok(matched) => matched,
+        Err(error) => return error.response(),
     };
     let team = match team(sim, &request.parts.headers) {
         Ok(team) => team,
-        Err(refusal) => return refusal.answer(),
+        Err(error) => return error.response(),
     };
     if sim.config.blocked_keys.iter().any(|blocked| *blocked == *team)
         && !matches!(request.parts.method, Method::GET | Method::DELETE)
     {
         let message = "Team is blocked: its payment is overdue";
-        return ApiError::new(StatusCode::FORBIDDEN, message).answer();
+        return ApiError::new(403, message).response();
     }
-    let Ok(rate) = take(sim, &team, route) else { return balancer_limit() };
-    let outcome = match rate.retry_after {
-        None => perform(sim, arrival, route, &team, request).await,
-        Some(_) => Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded")),
+    let Ok(rate) = take(sim, &team, matched) else {
+        // The balancer's response.
+        return response::text(429, "Too Many Requests");
     };
-    let mut answer = outcome.unwrap_or_else(|refusal| refusal.answer());
-    rate.write(answer.headers_mut());
-    answer
+    let outcome = match rate.retry_after {
+        None => perform(sim, arrival.create, matched, &team, request).await,
+        Some(_) => Err(ApiError::new(429, "Rate limit exceeded")),
+    };
+    let mut response = outcome.unwrap_or_else(|error| error.response());
+    rate.write(response.headers_mut());
+    response
 }
 
-/// What the balancer says in place of an answer that takes too long.
+/// What the balancer says in place of a response that takes too long.
 pub(crate) fn balancer_timeout() -> Response<Body> {
-    answer::text(StatusCode::GATEWAY_TIMEOUT, "upstream request timeout")
-}
-
-fn balancer_limit() -> Response<Body> {
-    answer::text(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests")
+    response::text(504, "upstream request timeout")
 }
 
 async fn perform(
     sim: &Arc<Shared>,
-    arrival: &Arrival,
-    route: &Route,
+    number: u64,
+    matched: &Matched,
     team: &Arc<str>,
     request: Received,
-) -> Result<Response<Body>, ApiError> {
+) -> Outcome {
     let Received { parts, body } = request;
     let body = body.map_err(|_| ApiError::bad_request("http: request body too large"))?;
-    if let Route::Create(version) = route {
-        let request = create::Asked { number: arrival.create, version: *version, team };
-        return create::create(sim, request, &parts.headers, &body).await;
+    let call = Call { sim, team, id: &matched.id, number, parts: &parts, body: &body };
+    if let Handler::Create(version) = matched.handler {
+        return create::create(call, version).await;
     }
     time::sleep(sim.config.world.api_latency).await;
-    match route {
-        Route::List(version) => list::list(sim, team, *version, parts.uri.query().unwrap_or("")),
-        Route::Info(id) => lifecycle::info(sim, team, id),
-        Route::Kill(id) => lifecycle::kill(sim, team, id),
-        Route::Connect(id) => lifecycle::connect(sim, team, id, &body).await,
-        Route::Resume(id) => lifecycle::resume(sim, team, id, &body).await,
-        Route::Pause(id) => lifecycle::pause(sim, team, id, &body),
-        Route::Timeout(id) => lifecycle::timeout(sim, team, id, &body),
-        Route::Refresh(id) => lifecycle::refresh(sim, team, id, &body),
-        Route::Metrics(id) => observe::metrics(sim, team, id),
-        Route::AllMetrics => observe::all_metrics(sim, team, parts.uri.query().unwrap_or("")),
-        Route::Logs(version, id) => observe::logs(sim, team, id, *version),
-        Route::Create(_) | Route::Health => Err(route::no_such_route()),
+    match matched.handler {
+        Handler::Now(respond) => respond(call),
+        Handler::Later(respond) => respond(call).await,
+        Handler::Health | Handler::Create(_) | Handler::NotSimulated => {
+            if parts.uri.path().contains("sandboxes/") {
+                owned(&sim.state(), team, call.id)?;
+            }
+            Err(not_simulated(format_args!("{} {}", parts.method, parts.uri.path())))
+        }
     }
+}
+
+impl Call<'_> {
+    /// Reads the query of a route that knows these parameters.
+    fn query(&self, known: &[&str]) -> Result<Query, ApiError> {
+        Query::parse(self.parts.uri.query(), known)
+    }
+
+    /// Reads a body that is a JSON object.
+    fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        json::object(self.body)
+            .map_err(|error| ApiError::bad_request(format!("Error when parsing request: {error}")))
+    }
+
+    /// Reads a body that may be left out.
+    fn parse_optional<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
+        if self.body.is_empty() { Ok(T::default()) } else { self.parse() }
+    }
+
+    /// The lifetime that a request asks for, if the plan allows it.
+    fn lifetime(&self, seconds: u32) -> Result<Duration, ApiError> {
+        let longest = self.sim.config.limits.max_lifetime;
+        let asked = Duration::from_secs(seconds.into());
+        if asked > longest {
+            let hours = longest.as_secs() / 3600;
+            return Err(ApiError::bad_request(format!(
+                "Timeout cannot be greater than {hours} hours"
+            )));
+        }
+        Ok(asked)
+    }
+
+    /// As [`lifetime`](Self::lifetime), for what is to start: it must be more than zero.
+    fn new_lifetime(&self, seconds: i32) -> Result<Duration, ApiError> {
+        match u32::try_from(seconds) {
+            Ok(seconds) if seconds > 0 => self.lifetime(seconds),
+            _ => Err(ApiError::bad_request("Timeout must be greater than 0")),
+        }
+    }
+
+    /// When a sandbox ends that lives for `lifetime` from now: never later than the plan allows.
+    fn end_of(&self, sandbox: &Sandbox, lifetime: Duration) -> Instant {
+        let longest = self.sim.config.limits.max_lifetime;
+        clock::after(clock::now(), lifetime).min(clock::after(sandbox.started_at, longest))
+    }
+
+    /// The sandbox, if it runs.
+    fn running<'a>(&self, state: &'a State) -> Result<&'a Sandbox, ApiError> {
+        let sandbox = owned(state, self.team, self.id)?;
+        if sandbox.is_paused() { Err(no_such(self.id)) } else { Ok(sandbox) }
+    }
+}
+
+fn conflict(message: String) -> ApiError {
+    ApiError::new(409, message)
 }
 
 /// The team that a key stands for.
@@ -162,25 +250,15 @@ fn team(sim: &Shared, headers: &HeaderMap) -> Result<Arc<str>, ApiError> {
         Ok(key.into())
     } else {
         let message = if key.is_empty() { "Missing API key" } else { "Invalid API key" };
-        Err(ApiError::new(StatusCode::UNAUTHORIZED, message))
+        Err(ApiError::new(401, message))
     }
 }
 
-fn take(
-    sim: &Shared,
-    team: &Arc<str>,
-    route: &Route,
-) -> Result<RateAnswer, crate::teams::TooManyTeams> {
-    let creates = matches!(route, Route::Create(_));
+fn take(sim: &Shared, team: &Arc<str>, matched: &Matched) -> Result<RateAnswer, TooManyTeams> {
+    let creates = matched.creates();
     let limits = &sim.config.limits;
     let mut state = sim.state();
-    let answer = state.teams.take(team, route.name(), creates, limits, clock::now())?;
-    state.creates.rate_limited += u64::from(creates && answer.retry_after.is_some());
-    Ok(answer)
-}
-
-/// Reads a body that is a JSON object.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    json::object(body)
-        .map_err(|error| ApiError::bad_request(format!("Error when parsing request: {error}")))
+    let rate = state.teams.take(team, matched.name, creates, limits, clock::now())?;
+    state.creates.rate_limited += u64::from(creates && rate.retry_after.is_some());
+    Ok(rate)
 }

@@ -1,50 +1,29 @@
 //! Errors of the Connect protocol, and the two ways to send one.
 
-use http::{
-    HeaderName, HeaderValue, Response, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_TYPE},
-};
-use serde::Serialize;
+use serde_json::json;
 
-use super::envelope;
-use crate::{answer, body::Body};
+use super::*;
+use crate::response::With as _;
 
-const CONNECT_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("connect-accept-encoding");
+const CONNECT_ACCEPT_ENCODING: &str = "connect-accept-encoding";
 
-/// What requests may be packed in.
-pub(super) const GZIP: HeaderValue = HeaderValue::from_static("gzip");
-
-/// The codes that are used here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Code {
-    AlreadyExists,
-    DeadlineExceeded,
-    Internal,
-    InvalidArgument,
-    NotFound,
-    ResourceExhausted,
-    Unauthenticated,
-    Unimplemented,
-}
+/// A code of Connect's, with its HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Code(&'static str, u16);
 
 impl Code {
-    fn status(self) -> StatusCode {
-        match self {
-            Self::AlreadyExists => StatusCode::CONFLICT,
-            Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::InvalidArgument => StatusCode::BAD_REQUEST,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Unimplemented => StatusCode::NOT_IMPLEMENTED,
-        }
-    }
+    pub(super) const ALREADY_EXISTS: Self = Self("already_exists", 409);
+    pub(super) const DEADLINE_EXCEEDED: Self = Self("deadline_exceeded", 504);
+    pub(super) const INTERNAL: Self = Self("internal", 500);
+    pub(super) const INVALID_ARGUMENT: Self = Self("invalid_argument", 400);
+    pub(super) const NOT_FOUND: Self = Self("not_found", 404);
+    pub(super) const RESOURCE_EXHAUSTED: Self = Self("resource_exhausted", 429);
+    pub(super) const UNAUTHENTICATED: Self = Self("unauthenticated", 401);
+    pub(super) const UNIMPLEMENTED: Self = Self("unimplemented", 501);
 }
 
 /// An error of an RPC.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Error {
     code: Code,
     message: String,
@@ -55,40 +34,33 @@ impl Error {
         Self { code, message: message.into() }
     }
 
-    /// The answer of an RPC that is no stream: the error has an HTTP status.
-    pub(super) fn unary(&self) -> Response<Body> {
-        let mut answer = answer::json(self.code.status(), self);
-        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self.code != Code::Unauthenticated {
-            answer.headers_mut().insert(ACCEPT_ENCODING, GZIP);
-        }
-        answer
+    pub(super) fn json(&self) -> Value {
+        json!({ "code": self.code.0, "message": self.message })
     }
 
-    /// The answer of a stream that fails at once: a success to HTTP, the error is its last
+    /// The response of an RPC that is no stream: the error has an HTTP status.
+    pub(super) fn unary(&self) -> Response<Body> {
+        let response = response::json(self.code.1, &self.json());
+        let response = response.with(CONTENT_TYPE, "application/json");
+        // The user of a request is looked at before its content.
+        let known = self.code != Code::UNAUTHENTICATED;
+        if known { response.with(ACCEPT_ENCODING, "gzip") } else { response }
+    }
+
+    /// The response of a stream that fails at once: a success to HTTP, the error is its last
     /// envelope.
     pub(super) fn in_stream(&self) -> Response<Body> {
-        let mut answer = stream(Body::whole(envelope::last(Some(self))));
-        // Who a request is from is looked at before what it is.
-        if self.code == Code::Unauthenticated {
-            answer.headers_mut().remove(CONNECT_ACCEPT_ENCODING);
+        let mut response = stream(Body::whole(envelope::last(Some(self))));
+        if self.code == Code::UNAUTHENTICATED {
+            response.headers_mut().remove(CONNECT_ACCEPT_ENCODING);
         }
-        answer
+        response
     }
-}
-
-/// A stream with one message, which has succeeded.
-pub(super) fn only(message: &impl Serialize) -> Response<Body> {
-    let mut bytes = bytes::BytesMut::from(&envelope::message(message)[..]);
-    bytes.extend_from_slice(&envelope::last(None));
-    stream(Body::whole(bytes.freeze()))
 }
 
 /// The head of a stream.
 pub(super) fn stream(body: Body) -> Response<Body> {
-    let mut answer = Response::new(body);
-    let content_type = HeaderValue::from_static("application/connect+json");
-    answer.headers_mut().insert(CONTENT_TYPE, content_type);
-    answer.headers_mut().insert(CONNECT_ACCEPT_ENCODING, GZIP);
-    answer
+    Response::new(body)
+        .with(CONTENT_TYPE, "application/connect+json")
+        .with(CONNECT_ACCEPT_ENCODING, "gzip")
 }

@@ -2,11 +2,13 @@
 //!
 //! One byte of flags, four bytes of length (big-endian), the message.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use serde::Serialize;
+use bytes::{BufMut as _, BytesMut};
+use serde_json::json;
 
 use super::connect::{Code, Error};
-use crate::gzip::{self, Unpacking};
+use super::*;
+use crate::gzip;
+use crate::request::Unreadable;
 
 const HEAD: usize = 5;
 const COMPRESSED: u8 = 0x01;
@@ -60,27 +62,27 @@ fn open(flags: u8, message: Bytes, max: usize, packed: bool) -> Result<Bytes, Er
     }
     if !packed {
         let message = "protocol error: sent compressed message without compression support";
-        return Err(Error::new(Code::Internal, message));
+        return Err(Error::new(Code::INTERNAL, message));
     }
-    gzip::unpack(&message, max).map_err(|unpacking| match unpacking {
-        Unpacking::TooLong => too_large(max.saturating_add(1), max),
-        Unpacking::Malformed => not_gzip(),
+    gzip::unpack(&message, max).map_err(|unreadable| match unreadable {
+        Unreadable::TooLong => too_large(max.saturating_add(1), max),
+        Unreadable::Malformed => not_gzip(),
     })
 }
 
 fn broken(what: &str) -> Error {
-    Error::new(Code::InvalidArgument, format!("protocol error: {what}"))
+    Error::new(Code::INVALID_ARGUMENT, format!("protocol error: {what}"))
 }
 
 /// What is said to be gzip is not.
 pub(super) fn not_gzip() -> Error {
-    Error::new(Code::InvalidArgument, "get decompressor: gzip: invalid header")
+    Error::new(Code::INVALID_ARGUMENT, "get decompressor: gzip: invalid header")
 }
 
 /// A message that is longer than allowed.
 pub(super) fn too_large(size: usize, max: usize) -> Error {
     let message = format!("message size {size} is larger than configured max {max}");
-    Error::new(Code::ResourceExhausted, message)
+    Error::new(Code::RESOURCE_EXHAUSTED, message)
 }
 
 /// A message in its envelope.
@@ -90,12 +92,7 @@ pub(super) fn message(message: &impl Serialize) -> Bytes {
 
 /// The last envelope of a stream.
 pub(super) fn last(error: Option<&Error>) -> Bytes {
-    #[derive(Serialize)]
-    struct End<'a> {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        error: Option<&'a Error>,
-    }
-    seal(LAST, &End { error })
+    seal(LAST, &error.map_or(json!({}), |error| json!({ "error": error.json() })))
 }
 
 fn seal(flags: u8, message: &impl Serialize) -> Bytes {
@@ -172,7 +169,7 @@ mod tests {
             (b"\x80\0\0\0\0", "invalid envelope flags 128"),
         ] {
             let error = first(&Bytes::from_static(body), 100, false).unwrap_err();
-            let json = serde_json::to_string(&error).unwrap();
+            let json = error.json().to_string();
             assert!(json.contains(says), "{body:?}: {json}");
         }
     }

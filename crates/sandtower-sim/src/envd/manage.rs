@@ -1,25 +1,14 @@
 //! `process.Process` but for its start: finding processes, writing to them, ending them.
 
-use std::sync::Arc;
+use base64::Engine as _;
+use serde_json::json;
+use tokio::sync::watch;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
-use http::Response;
-use serde::{Deserialize, Serialize};
-use tokio::{select, sync::watch};
-
-use super::{
-    connect::{self, Code, Error},
-    process::{self, Config, Follow, Process, Signal},
-    rpc::{self, Empty, Times},
-    start,
-};
-use crate::{
-    body::Body,
-    sandbox::{self, Life},
-    service::Received,
-    sim::Shared,
-};
+use super::connect::{Code, Error};
+use super::process::Follow;
+use super::start::Pty;
+use super::*;
+use crate::runner::Event;
 
 /// The most that goes through a pipe at a time, as with Linux.
 const CHUNK: usize = 64 * 1024;
@@ -36,236 +25,163 @@ struct Selector {
 struct Request {
     process: Option<Selector>,
     input: Option<Written>,
-    signal: Option<serde_json::Value>,
-    pty: Option<serde::de::IgnoredAny>,
+    signal: Option<Value>,
+    pty: Option<Pty>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Written {
     stdin: Option<String>,
-    pty: Option<serde::de::IgnoredAny>,
+    pty: Option<String>,
 }
 
 /// A message of `StreamInput`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct InputMessage {
-    start: Option<Target>,
-    data: Option<Data>,
+    start: Option<Request>,
+    data: Option<Request>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Target {
-    process: Option<Selector>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Data {
-    input: Option<Written>,
-}
-
-#[derive(Debug, Serialize)]
-struct Processes<'a> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    processes: Vec<Info<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct Info<'a> {
-    config: &'a Config,
-    pid: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tag: &'a Option<String>,
-}
-
-/// Answers an RPC that is no stream; `method` is the last part of its path.
-pub(super) async fn unary(
-    sim: &Arc<Shared>,
-    id: &str,
-    method: &str,
-    request: &Received,
-) -> Response<Body> {
-    let times = match Times::of(&request.parts.headers) {
-        Ok(times) => times,
-        Err(error) => return error.unary(),
-    };
+/// An RPC that is no stream; `method` is the last part of its path.
+pub(super) async fn unary(call: Call<'_>, method: &str) -> Result<Value, Error> {
+    let message: Request = rpc::message(call.request)?;
     if method == "List" {
-        return rpc::message::<Nothing>(request)
-            .map_or_else(|error| error.unary(), |_| list(sim, id, request));
+        return call.sandbox(|sandbox| list(sandbox));
     }
-    let working = async {
-        let message: Request = rpc::message(request)?;
-        let (process, mut life) = find(sim, id, message.process)?;
-        match method {
-            "SendInput" => {
-                let input = message.input.unwrap_or_default();
-                select! {
-                    biased;
-                    written = write(&process, input) => written,
-                    () = sandbox::stopped(sim, &mut life) => Err(broken_pipe()),
-                }?;
-            }
-            "CloseStdin" if !process.close_stdin() => {
-                let message = "error closing stdin: stdin not enabled or closed";
-                return Err(Error::new(Code::Internal, message));
-            }
-            "SendSignal" => process.signal(signal(message.signal.as_ref())?),
-            "Update" if message.pty.is_some() => {
-                let message = "error resizing tty: tty not assigned to process";
-                return Err(Error::new(Code::Internal, message));
-            }
-            _ => {}
+    let (process, mut life) = find(call, message.process)?;
+    match method {
+        "SendInput" => {
+            write(call, &process, &mut life, message.input.unwrap_or_default()).await?;
         }
-        Ok(Empty {})
-    };
-    let outcome = select! {
-        biased;
-        outcome = working => outcome,
-        () = times.over() => Err(rpc::deadline_exceeded()),
-    };
-    rpc::answer(request, outcome)
+        "CloseStdin" if !process.close_stdin() => {
+            return Err(internal("error closing stdin: stdin not enabled or closed"));
+        }
+        "SendSignal" => process.send(Event::Signal(signal(message.signal.as_ref())?)),
+        "Update" => match message.pty {
+            Some(pty) if process.has_terminal => process.send(Event::Resize(pty.size)),
+            Some(_) => {
+                return Err(internal("error resizing tty: tty not assigned to process"));
+            }
+            None => {}
+        },
+        _ => {}
+    }
+    Ok(json!({}))
 }
 
-/// A request without fields that matter.
-#[derive(Debug, Deserialize)]
-struct Nothing {}
-
-fn list(sim: &Shared, id: &str, request: &Received) -> Response<Body> {
-    let processes: Vec<Arc<Process>> = {
-        let state = sim.state();
-        let sandbox = state.sandboxes.get(id);
-        sandbox.into_iter().flat_map(|sandbox| sandbox.processes.values().cloned()).collect()
+fn list(sandbox: &Sandbox) -> Value {
+    let described = |process: &Arc<Process>| {
+        let mut info = json!({ "config": process.config, "pid": process.pid });
+        if let Some(tag) = &process.tag {
+            info["tag"] = json!(tag);
+        }
+        info
     };
-    let processes = processes
-        .iter()
-        .map(|process| Info { config: &process.config, pid: process.pid, tag: &process.tag })
-        .collect();
-    rpc::answer(request, Ok(Processes { processes }))
+    rpc::list("processes", sandbox.processes.values().map(described).collect())
 }
 
 /// `Process/Connect`: follows a process that was started by another request.
-pub(super) fn connect(sim: &Arc<Shared>, id: &str, request: &Received) -> Response<Body> {
-    let follow = || {
-        let times = Times::of(&request.parts.headers)?;
-        let message: Request = rpc::first(request)?;
-        let (process, life) = find(sim, id, message.process)?;
-        let events = process.listen().map_err(|process::TooMany| start::too_many())?;
-        Ok(Follow { process, events, times, life, kills: false })
-    };
-    match follow() {
-        Ok(follow) => connect::stream(process::follow(Arc::clone(sim), follow)),
-        Err::<_, Error>(error) => error.in_stream(),
-    }
+pub(super) fn connect(call: Call<'_>) -> Result<Body, Error> {
+    let message: Request = rpc::first(call.request)?;
+    let (process, life) = find(call, message.process)?;
+    let events = process.listen().map_err(|TooMany| start::too_many())?;
+    let follow = Follow { pid: process.pid, events, times: call.times, life };
+    Ok(process::follow(Arc::clone(call.sim), follow))
 }
 
 /// `Process/StreamInput`: writes what the request's messages hold, one after the other.
-pub(super) async fn stream_input(
-    sim: &Arc<Shared>,
-    id: &str,
-    request: &Received,
-) -> Response<Body> {
-    let working = async {
-        let mut process = None;
-        let (messages, _room) = rpc::all::<InputMessage>(request, &sim.bodies)?;
-        for message in messages {
-            if let Some(target) = message.start {
-                process = Some(find(sim, id, target.process)?);
-            }
-            let Some(data) = message.data else { continue };
-            let Some((process, life)) = &mut process else {
-                let message = "input came before the process was named";
-                return Err(Error::new(Code::InvalidArgument, message));
-            };
-            select! {
-                biased;
-                written = write(process, data.input.unwrap_or_default()) => written,
-                () = sandbox::stopped(sim, life) => Err(broken_pipe()),
-            }?;
+pub(super) async fn stream_input(call: Call<'_>) -> Result<Body, Error> {
+    let mut process = None;
+    let (messages, _room) = rpc::all::<InputMessage>(call.request, &call.sim.bodies)?;
+    for message in messages {
+        if let Some(target) = message.start {
+            process = Some(find(call, target.process)?);
         }
-        Ok(())
-    };
-    let outcome = match Times::of(&request.parts.headers) {
-        Ok(times) => select! {
-            biased;
-            outcome = working => outcome,
-            () = times.over() => Err(rpc::deadline_exceeded()),
-        },
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok(()) => connect::only(&Empty {}),
-        Err(error) => error.in_stream(),
+        let Some(data) = message.data else { continue };
+        let Some((process, life)) = &mut process else {
+            let message = "input came before the process was named";
+            return Err(Error::new(Code::INVALID_ARGUMENT, message));
+        };
+        write(call, process, life, data.input.unwrap_or_default()).await?;
     }
+    Ok(Body::whole([envelope::message(&json!({})), envelope::last(None)].concat()))
 }
 
-async fn write(process: &Process, input: Written) -> Result<(), Error> {
-    if input.pty.is_some() {
-        let message = "error writing to tty: tty not assigned to process";
-        return Err(Error::new(Code::Internal, message));
+async fn write(
+    call: Call<'_>,
+    process: &Process,
+    life: &mut watch::Receiver<Life>,
+    input: Written,
+) -> Result<(), Error> {
+    if input.pty.is_some() != process.has_terminal {
+        return Err(internal(if process.has_terminal {
+            "error writing to stdin: tty assigned to process"
+        } else {
+            "error writing to tty: tty not assigned to process"
+        }));
     }
-    let Some(encoded) = input.stdin else { return Ok(()) };
+    let Some(encoded) = input.stdin.or(input.pty) else { return Ok(()) };
     let Ok(decoded) = STANDARD.decode(encoded) else {
         let message = "unmarshal message: invalid value for bytes field stdin";
-        return Err(Error::new(Code::InvalidArgument, message));
+        return Err(Error::new(Code::INVALID_ARGUMENT, message));
     };
     let Some(stdin) = process.stdin() else {
-        let message = "error writing to stdin: stdin not enabled or closed";
-        return Err(Error::new(Code::Internal, message));
+        return Err(internal("error writing to stdin: stdin not enabled or closed"));
     };
     let mut left = Bytes::from(decoded);
     while !left.is_empty() {
         let chunk = left.split_to(left.len().min(CHUNK));
-        stdin.send(chunk).await.map_err(|_| broken_pipe())?;
+        let sent = select! {
+            biased;
+            sent = stdin.send(chunk) => sent.is_ok(),
+            () = sandbox::stopped(call.sim, life) => false,
+        };
+        if !sent {
+            return Err(internal("error writing to stdin: write |1: broken pipe"));
+        }
     }
     Ok(())
 }
 
-fn broken_pipe() -> Error {
-    Error::new(Code::Internal, "error writing to stdin: write |1: broken pipe")
+fn internal(message: &'static str) -> Error {
+    Error::new(Code::INTERNAL, message)
 }
 
 /// The signal by its name or number.
-fn signal(asked: Option<&serde_json::Value>) -> Result<Signal, Error> {
-    let named = asked.and_then(serde_json::Value::as_str);
-    let number = asked.and_then(serde_json::Value::as_u64);
+fn signal(asked: Option<&Value>) -> Result<Signal, Error> {
+    let named = asked.and_then(Value::as_str);
+    let number = asked.and_then(Value::as_u64);
     match (named, number) {
         (Some("SIGNAL_SIGKILL"), _) | (_, Some(9)) => Ok(Signal::Kill),
         (Some("SIGNAL_SIGTERM"), _) | (_, Some(15)) => Ok(Signal::Terminate),
         _ => {
             let given = named.unwrap_or("SIGNAL_UNSPECIFIED");
-            Err(Error::new(Code::Unimplemented, format!("invalid signal: {given}")))
+            Err(Error::new(Code::UNIMPLEMENTED, format!("invalid signal: {given}")))
         }
     }
 }
 
 fn find(
-    sim: &Shared,
-    id: &str,
+    call: Call<'_>,
     selector: Option<Selector>,
 ) -> Result<(Arc<Process>, watch::Receiver<Life>), Error> {
-    let state = sim.state();
-    let sandbox = state.sandboxes.get(id);
-    let life = sandbox.map(|sandbox| sandbox.life.subscribe());
-    let processes = sandbox.map(|sandbox| &sandbox.processes);
-    let (found, missing) = match selector.unwrap_or_default() {
-        Selector { pid: Some(pid), .. } => {
-            let found = processes.and_then(|processes| processes.get(&pid));
-            (found, format!("process with pid {pid} not found"))
-        }
-        Selector { tag: Some(tag), .. } => {
-            let tagged = |process: &&Arc<Process>| process.tag.as_deref() == Some(&tag);
-            let found = processes.and_then(|processes| processes.values().find(tagged));
-            (found, format!("process with tag {tag} not found"))
-        }
-        Selector { .. } => {
-            return Err(Error::new(Code::Unimplemented, "invalid input type for selector"));
+    let Selector { pid, tag } = selector.unwrap_or_default();
+    let missing = match (pid, &tag) {
+        (Some(pid), _) => format!("process with pid {pid} not found"),
+        (None, Some(tag)) => format!("process with tag {tag} not found"),
+        (None, None) => {
+            return Err(Error::new(Code::UNIMPLEMENTED, "invalid input type for selector"));
         }
     };
-    match (found, life) {
-        (Some(process), Some(life)) => Ok((Arc::clone(process), life)),
-        _ => Err(Error::new(Code::NotFound, missing)),
-    }
+    let is_wanted = |process: &&Arc<Process>| match pid {
+        Some(pid) => process.pid == pid,
+        None => process.tag == tag,
+    };
+    let found = call.sandbox(|sandbox| {
+        let found = sandbox.processes.values().find(is_wanted);
+        found.map(|process| (Arc::clone(process), sandbox.life.subscribe()))
+    })?;
+    found.ok_or_else(|| Error::new(Code::NOT_FOUND, missing))
 }

@@ -1,6 +1,6 @@
 //! Bodies in the form `multipart/form-data`.
 
-use bytes::Bytes;
+use super::*;
 
 /// The most parts that a body may have.
 const MAX_PARTS: usize = 1_000;
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_bodies_are_refused() {
+    fn broken_bodies_are_rejected() {
         for broken in [
             "",
             "xyz",

@@ -1,24 +1,16 @@
-//! What all RPCs have in common: reading the request, and the two forms of an answer.
+//! What all RPCs have in common: reading the request, and the two forms of a response.
 
 use std::time::Duration;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
-use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::{self, Instant};
+use base64::Engine as _;
+use http::header;
+use serde::de::DeserializeOwned;
 
-use super::{
-    MAX_BODY,
-    connect::{Code, Error, GZIP},
-    envelope,
-};
-use crate::{
-    answer,
-    body::{Body, Reserve, Reserved},
-    clock, files, gzip, json,
-    service::{Received, Unreadable},
-};
+use super::connect::{Code, Error};
+use super::*;
+use crate::body::{Reserve, Reserved};
+use crate::response::With as _;
+use crate::{files, json};
 
 const UNARY: &str = "application/json";
 const STREAM_ENCODING: &str = "connect-content-encoding";
@@ -26,7 +18,7 @@ const STREAM: &str = "application/connect+json";
 const DEFAULT_KEEPALIVE: Duration = Duration::from_secs(90);
 const DEFAULT_USER: &str = "user";
 
-/// The refusal of a request that is in another format, if it is.
+/// The error of a request that is in another format, if it is.
 pub(super) fn wrong_format(request: &Received, streams: bool) -> Option<Response<Body>> {
     let expected = if streams { STREAM } else { UNARY };
     let given = request.parts.headers.get(header::CONTENT_TYPE);
@@ -35,14 +27,9 @@ pub(super) fn wrong_format(request: &Received, streams: bool) -> Option<Response
     if given == Some(expected) {
         return None;
     }
-    let mut answer = answer::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    let accepted = HeaderValue::from_static(if streams {
-        "application/connect+json"
-    } else {
-        "application/json, application/json; charset=utf-8"
-    });
-    answer.headers_mut().insert(HeaderName::from_static("accept-post"), accepted);
-    Some(answer)
+    let accepted =
+        if streams { STREAM } else { "application/json, application/json; charset=utf-8" };
+    Some(response::empty(415).with("accept-post", accepted))
 }
 
 /// The message of an RPC that is no stream.
@@ -68,7 +55,7 @@ pub(super) fn all<T: DeserializeOwned>(
     let messages = envelope::all(whole(request)?, MAX_BODY, packed)?;
     let mut room = reserve.begin();
     if !room.take(messages.iter().map(Bytes::len).sum()) {
-        return Err(Error::new(Code::ResourceExhausted, "too many messages are being read"));
+        return Err(Error::new(Code::RESOURCE_EXHAUSTED, "too many messages are being read"));
     }
     let messages: Result<_, _> = messages.iter().map(|message| parse(message)).collect();
     Ok((messages?, room))
@@ -83,7 +70,7 @@ fn whole(request: &Received) -> Result<&Bytes, Error> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     json::object(bytes)
-        .map_err(|error| Error::new(Code::InvalidArgument, format!("unmarshal message: {error}")))
+        .map_err(|error| Error::new(Code::INVALID_ARGUMENT, format!("unmarshal message: {error}")))
 }
 
 /// Whether a header says gzip; an error if it says something else that is not known.
@@ -96,37 +83,31 @@ fn packed(headers: &HeaderMap, name: &str) -> Result<bool, Error> {
             let encoding = String::from_utf8_lossy(encoding);
             let message =
                 format!("unknown compression \"{encoding}\": supported encodings are gzip");
-            Err(Error::new(Code::Unimplemented, message))
+            Err(Error::new(Code::UNIMPLEMENTED, message))
         }
     }
 }
 
-/// The answer of an RPC that is no stream; packed if the request takes that.
-pub(super) fn answer<T: Serialize>(
-    request: &Received,
-    outcome: Result<T, Error>,
-) -> Response<Body> {
+/// The response of an RPC that is no stream; packed if the request takes that.
+pub(super) fn respond(request: &Received, outcome: Result<Value, Error>) -> Response<Body> {
     let message = match outcome {
-        Ok(message) => answer::to_json(&message),
+        Ok(message) => response::to_json(&message),
         Err(error) => return error.unary(),
     };
     let accepted = request.parts.headers.get(header::ACCEPT_ENCODING);
     let accepted = accepted.and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
     let packs = accepted.split(',').any(|coding| coding.trim() == "gzip");
     let message = if packs { gzip::pack(&message) } else { message };
-    let mut answer = answer::json_text(StatusCode::OK, message);
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(UNARY));
-    headers.insert(header::ACCEPT_ENCODING, GZIP);
-    if packs {
-        headers.insert(header::CONTENT_ENCODING, GZIP);
-    }
-    answer
+    let response = response::json_text(200, message)
+        .with(header::CONTENT_TYPE, UNARY)
+        .with(header::ACCEPT_ENCODING, "gzip");
+    if packs { response.with(header::CONTENT_ENCODING, "gzip") } else { response }
 }
 
-/// An answer without fields.
-#[derive(Debug, Serialize)]
-pub(super) struct Empty {}
+/// A message with a list, which is left out if it is empty.
+pub(super) fn list(name: &str, items: Vec<Value>) -> Value {
+    if items.is_empty() { serde_json::json!({}) } else { serde_json::json!({ name: items }) }
+}
 
 /// How long an RPC may take, and how often its stream says that it still goes on.
 #[derive(Clone, Copy, Debug)]
@@ -142,7 +123,7 @@ impl Times {
             let digits = value.to_str().ok().filter(|text| text.len() <= 10);
             let parsed = digits.and_then(|text| text.parse().ok());
             parsed.map(Some).ok_or_else(|| {
-                Error::new(Code::InvalidArgument, format!("protocol error: invalid {name}"))
+                Error::new(Code::INVALID_ARGUMENT, format!("protocol error: invalid {name}"))
             })
         };
         let deadline = number("connect-timeout-ms")?;
@@ -155,15 +136,32 @@ impl Times {
 
     /// Done when the time is over, if it ever is.
     pub(super) async fn over(self) {
-        match self.deadline {
-            Some(deadline) => time::sleep_until(deadline).await,
-            None => std::future::pending().await,
+        over(self.deadline).await;
+    }
+
+    /// The outcome of a call, which is an error when the time is over.
+    pub(super) async fn bound<T>(
+        self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        select! {
+            biased;
+            outcome = work => outcome,
+            () = self.over() => Err(deadline_exceeded()),
         }
     }
 }
 
+/// Done at a deadline, if there is one.
+pub(super) async fn over(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
 pub(super) fn deadline_exceeded() -> Error {
-    Error::new(Code::DeadlineExceeded, "context deadline exceeded")
+    Error::new(Code::DEADLINE_EXCEEDED, "context deadline exceeded")
 }
 
 /// The user that a request names in its basic authorization.
@@ -178,7 +176,7 @@ pub(super) fn user(headers: &HeaderMap) -> Result<String, Error> {
     if files::is_user(&name) {
         return Ok(name);
     }
-    Err(Error::new(Code::Unauthenticated, format!("invalid username: '{name}'")))
+    Err(Error::new(Code::UNAUTHENTICATED, format!("invalid username: '{name}'")))
 }
 
 /// A path as a user means it: relative ones begin at home.

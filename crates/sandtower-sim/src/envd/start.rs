@@ -1,22 +1,11 @@
 //! `Process/Start`: reading the request.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use http::Response;
-use serde::Deserialize;
-
-use super::{
-    connect::{self, Code, Error},
-    process::{self, Config, Follow, Process},
-    rpc::{self, Times},
-};
-use crate::{
-    body::Body,
-    files::{self, Files},
-    runner::Command,
-    service::Received,
-    sim::Shared,
-};
+use super::connect::{Code, Error};
+use super::process::{Follow, Started};
+use super::*;
+use crate::files;
+use crate::runner::{Output, Size};
+use crate::state::process::Config;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -24,7 +13,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 #[serde(default)]
 struct StartRequest {
     process: Option<ConfigMessage>,
-    pty: Option<serde::de::IgnoredAny>,
+    pty: Option<Pty>,
     tag: Option<String>,
     stdin: Option<bool>,
 }
@@ -38,73 +27,68 @@ struct ConfigMessage {
     cwd: Option<String>,
 }
 
+/// The terminal of a process.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Pty {
+    pub(super) size: Size,
+}
+
 /// What is to be started.
-#[derive(Debug)]
 struct Draft {
+    terminal: Option<Size>,
     config: Config,
     tag: Option<String>,
     stdin: bool,
     directory: String,
     user: String,
-    times: Times,
 }
 
-/// Starts a process, whose events are the answer.
-pub(super) fn start(
-    sim: &Arc<Shared>,
-    id: &str,
-    files: &Files,
-    request: &Received,
-) -> Response<Body> {
-    match read(files, request).and_then(|draft| fork(sim, id, draft)) {
-        Ok(follow) => connect::stream(process::follow(Arc::clone(sim), follow)),
-        Err(error) => error.in_stream(),
-    }
+/// Starts a process, whose events are the stream.
+pub(super) fn start(call: Call<'_>) -> Result<Body, Error> {
+    let draft = read(call)?;
+    let follow = call.sandbox(|sandbox| fork(call, sandbox, draft))??;
+    Ok(process::follow(Arc::clone(call.sim), follow))
 }
 
-fn read(files: &Files, request: &Received) -> Result<Draft, Error> {
-    let headers = &request.parts.headers;
-    let times = Times::of(headers)?;
-    let message: StartRequest = rpc::first(request)?;
-    if message.pty.is_some() {
-        return Err(Error::new(Code::Unimplemented, "a pty is not simulated yet"));
+fn read(call: Call<'_>) -> Result<Draft, Error> {
+    let message: StartRequest = rpc::first(call.request)?;
+    if message.pty.is_some() && !call.sim.config.runner.has_terminals() {
+        return Err(Error::new(Code::UNIMPLEMENTED, "not simulated: a pty"));
     }
-    let user = rpc::user(headers)?;
+    let user = call.user()?;
     let process = message.process.unwrap_or_default();
     let cwd = process.cwd.filter(|cwd| !cwd.is_empty());
     let directory = rpc::resolve(cwd.as_deref().unwrap_or_default(), &user);
-    let directory = match files.entry(&directory) {
-        Ok(entry) if files.is_directory(&entry.path) => entry.path,
+    let directory = match call.files.entry(&directory) {
+        Ok(entry) if entry.kind == Kind::Directory => entry.path,
         _ => {
             let message = format!("cwd '{directory}' does not exist");
-            return Err(Error::new(Code::InvalidArgument, message));
+            return Err(Error::new(Code::INVALID_ARGUMENT, message));
         }
     };
     Ok(Draft {
+        terminal: message.pty.map(|pty| pty.size),
         config: Config { cmd: process.cmd, args: process.args, envs: process.envs, cwd },
         tag: message.tag,
         // Clients from before the field write to every process.
         stdin: message.stdin.unwrap_or(true),
         directory,
         user,
-        times,
     })
 }
 
-/// Makes a process of the sandbox, which may have ended meanwhile.
-fn fork(sim: &Arc<Shared>, id: &str, draft: Draft) -> Result<Follow, Error> {
-    let Draft { config, tag, stdin, directory, user, times } = draft;
-    let mut state = sim.state();
-    let sandbox = state.sandboxes.get_mut(id).ok_or_else(|| no_more(id))?;
+fn fork(call: Call<'_>, sandbox: &mut Sandbox, draft: Draft) -> Result<Follow, Error> {
+    let Draft { terminal, config, tag, stdin, directory, user } = draft;
     let Some(pid) = sandbox.next_pid() else {
         let message = "fork/exec: resource temporarily unavailable";
-        return Err(Error::new(Code::ResourceExhausted, message));
+        return Err(Error::new(Code::RESOURCE_EXHAUSTED, message));
     };
     let home = files::home(&user);
     let own = [
         ("E2B_SANDBOX", "true"),
-        ("E2B_SANDBOX_ID", id),
-        ("E2B_TEMPLATE_ID", &sandbox.template_id),
+        ("E2B_SANDBOX_ID", call.id),
+        ("E2B_TEMPLATE_ID", sandbox.settings.template_id.as_str()),
         ("HOME", home),
         ("LOGNAME", &user),
         ("PATH", PATH),
@@ -113,7 +97,7 @@ fn fork(sim: &Arc<Shared>, id: &str, draft: Draft) -> Result<Follow, Error> {
     ];
     let mut environment: BTreeMap<_, _> =
         own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    environment.extend(sandbox.env_vars.clone());
+    environment.extend(sandbox.settings.env_vars.clone());
     environment.extend(config.envs.clone());
     let command = Command {
         program: config.cmd.clone(),
@@ -123,22 +107,22 @@ fn fork(sim: &Arc<Shared>, id: &str, draft: Draft) -> Result<Follow, Error> {
         user,
         pid,
         files: sandbox.files.clone(),
+        terminal,
     };
-    let (process, input) = Process::new(pid, tag, config, stdin);
+    let (output, chunks) = Output::new();
+    let (process, io) = Process::new(pid, tag, config, stdin, terminal.is_some(), output);
     let process = Arc::new(process);
     sandbox.processes.insert(pid, Arc::clone(&process));
     let life = sandbox.life.subscribe();
-    let events = process.listen().map_err(|process::TooMany| too_many())?;
-    let follow =
-        Follow { process: Arc::clone(&process), events, times, life: life.clone(), kills: true };
-    tokio::spawn(process::run(Arc::clone(sim), id.to_owned(), process, command, input, life));
+    let events = process.listen().map_err(|TooMany| too_many())?;
+    let follow = Follow { pid, events, times: call.times, life: life.clone() };
+    // The deadline is the server's: it ends the process though its client has gone.
+    let deadline = call.times.deadline;
+    let started = Started { sandbox: call.id.to_owned(), command, io, chunks, deadline, life };
+    tokio::spawn(process::run(Arc::clone(call.sim), process, started));
     Ok(follow)
 }
 
 pub(super) fn too_many() -> Error {
-    Error::new(Code::ResourceExhausted, "too many streams follow this process")
-}
-
-pub(super) fn no_more(id: &str) -> Error {
-    Error::new(Code::Internal, format!("sandbox {id} is shutting down"))
+    Error::new(Code::RESOURCE_EXHAUSTED, "too many streams follow this process")
 }

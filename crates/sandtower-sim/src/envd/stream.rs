@@ -1,16 +1,11 @@
 //! What all streams have in common: what ends them.
 
-use std::{future::Future, sync::Arc};
+use std::future::Future;
 
-use bytes::Bytes;
-use tokio::{select, sync::watch};
+use tokio::sync::watch;
 
-use crate::{
-    body::{Body, Sender},
-    error::ConnectionError,
-    sandbox::{self, Life},
-    sim::Shared,
-};
+use super::*;
+use crate::error::ConnectionError;
 
 /// The body of a stream that `write` writes, up to its last envelope, which it returns.
 ///

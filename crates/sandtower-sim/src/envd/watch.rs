@@ -1,25 +1,13 @@
 //! `filesystem.Filesystem`: watching directories, as a stream or by asking again and again.
 
-use std::sync::Arc;
+use serde_json::json;
+use tokio::time;
 
-use http::Response;
-use serde::{Deserialize, Serialize};
-use tokio::{select, time};
-
-use super::{
-    connect::{self, Code, Error},
-    envelope,
-    filesystem::Info,
-    rpc::{self, Empty, Times},
-    start, stream,
-};
-use crate::{
-    body::{Body, Sender},
-    dice::{Subject, dice, letters, number_of},
-    files::{Change, Event, FileError, Files, Kind, Overflow, TooManyWatchers, Watched, Watcher},
-    service::Received,
-    sim::Shared,
-};
+use super::connect::{Code, Error};
+use super::rpc::Times;
+use super::*;
+use crate::dice::{Subject, dice, letters, number_of};
+use crate::files::{Change, Event, Overflow, TooManyWatchers, Watched, Watcher};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -37,81 +25,39 @@ struct WatcherRequest {
     watcher_id: String,
 }
 
-/// A message of the stream.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Message {
-    Start {},
-    Filesystem(Told),
-    Keepalive {},
-}
-
-#[derive(Debug, Serialize)]
-struct Told {
-    name: String,
-    r#type: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    entry: Option<Info>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Created {
-    watcher_id: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Events {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    events: Vec<Told>,
-}
-
-impl Told {
-    fn new(sim: &Shared, Event { change, name, entry }: Event) -> Self {
-        let r#type = match change {
-            Change::Create => "EVENT_TYPE_CREATE",
-            Change::Write => "EVENT_TYPE_WRITE",
-            Change::Remove => "EVENT_TYPE_REMOVE",
-            Change::Rename => "EVENT_TYPE_RENAME",
-            Change::Chmod => "EVENT_TYPE_CHMOD",
-        };
-        Self { name, r#type, entry: entry.map(|entry| Info::new(sim, entry)) }
+/// What happened, as it is sent.
+fn told(sim: &Shared, Event { change, name, entry }: Event) -> Value {
+    let kind = match change {
+        Change::Create => "EVENT_TYPE_CREATE",
+        Change::Write => "EVENT_TYPE_WRITE",
+        Change::Remove => "EVENT_TYPE_REMOVE",
+        Change::Rename => "EVENT_TYPE_RENAME",
+        Change::Chmod => "EVENT_TYPE_CHMOD",
+    };
+    let mut told = json!({ "name": name, "type": kind });
+    if let Some(entry) = entry {
+        told["entry"] = filesystem::info(sim, &entry);
     }
+    told
 }
 
 /// `Filesystem/WatchDir`: what happens in a directory, as it happens.
-pub(super) fn watch_dir(
-    sim: &Arc<Shared>,
-    id: &str,
-    files: &Files,
-    request: &Received,
-) -> Response<Body> {
-    let open = || {
-        let times = Times::of(&request.parts.headers)?;
-        let watcher = open(files, rpc::first(request)?, request)?;
-        let state = sim.state();
-        let sandbox = state.sandboxes.get(id).ok_or_else(|| start::no_more(id))?;
-        Ok((watcher, times, sandbox.life.subscribe()))
-    };
-    let (watcher, times, life) = match open() {
-        Ok(open) => open,
-        Err::<_, Error>(error) => return error.in_stream(),
-    };
-    let shared = Arc::clone(sim);
-    let body = stream::body(Arc::clone(sim), life, |to| async move {
+pub(super) fn watch_dir(call: Call<'_>) -> Result<Body, Error> {
+    let watcher = open(call, rpc::first(call.request)?)?;
+    let life = call.sandbox(|sandbox| sandbox.life.subscribe())?;
+    let (shared, times) = (Arc::clone(call.sim), call.times);
+    Ok(stream::body(Arc::clone(call.sim), life, move |to| async move {
         let error = select! {
             biased;
             () = times.over() => rpc::deadline_exceeded(),
             Overflow = forward(&shared, &watcher, times, &to) => overflowed(),
         };
         envelope::last(Some(&error))
-    });
-    connect::stream(body)
+    }))
 }
 
 async fn forward(sim: &Shared, watcher: &Watcher, times: Times, to: &Sender) -> Overflow {
-    let seal = |message: Message| envelope::message(&message);
-    stream::send(to, seal(Message::Start {})).await;
+    stream::send(to, envelope::message(&json!({ "start": {} }))).await;
     let mut keepalive = time::interval(times.keepalive);
     keepalive.reset();
     loop {
@@ -120,63 +66,47 @@ async fn forward(sim: &Shared, watcher: &Watcher, times: Times, to: &Sender) -> 
             event = watcher.next() => match event {
                 Ok(event) => {
                     keepalive.reset();
-                    Message::Filesystem(Told::new(sim, event))
+                    json!({ "filesystem": told(sim, event) })
                 }
                 Err(overflow) => return overflow,
             },
-            _ = keepalive.tick() => Message::Keepalive {},
+            _ = keepalive.tick() => json!({ "keepalive": {} }),
         };
-        stream::send(to, seal(message)).await;
+        stream::send(to, envelope::message(&message)).await;
     }
 }
 
 /// `CreateWatcher`, `GetWatcherEvents` and `RemoveWatcher`; `method` is which of them.
-pub(super) fn unary(
-    sim: &Shared,
-    id: &str,
-    files: &Files,
-    method: &str,
-    request: &Received,
-) -> Response<Body> {
-    match method {
-        "CreateWatcher" => rpc::answer(request, create(sim, id, files, request)),
-        "GetWatcherEvents" => rpc::answer(request, events(sim, files, request)),
-        _ => rpc::answer(request, remove(files, request)),
+pub(super) fn unary(call: Call<'_>, method: &str) -> Result<Value, Error> {
+    if method == "CreateWatcher" {
+        let watcher = open(call, rpc::message(call.request)?)?;
+        let name = |number| {
+            let number = number_of(call.id).wrapping_add(number);
+            let mut dice = dice(call.sim.config.seed, Subject::Watcher, number);
+            format!("w{}", letters(&mut dice, 20))
+        };
+        return Ok(json!({ "watcherId": call.files.watchers().keep(watcher, name) }));
     }
-}
-
-fn create(sim: &Shared, id: &str, files: &Files, request: &Received) -> Result<Created, Error> {
-    let watcher = open(files, rpc::message(request)?, request)?;
-    let name = |number| {
-        let number = number_of(id).wrapping_add(number);
-        let mut dice = dice(sim.config.seed, Subject::Watcher, number);
-        format!("w{}", letters(&mut dice, 20))
-    };
-    Ok(Created { watcher_id: files.keep(watcher, name) })
-}
-
-fn events(sim: &Shared, files: &Files, request: &Received) -> Result<Events, Error> {
-    let WatcherRequest { watcher_id } = rpc::message(request)?;
-    let watcher = files.watcher(&watcher_id).ok_or_else(|| not_found(&watcher_id))?;
+    let WatcherRequest { watcher_id: id } = rpc::message(call.request)?;
+    let missing = || Error::new(Code::NOT_FOUND, format!("watcher with id {id} not found"));
+    if method == "RemoveWatcher" {
+        return call.files.watchers().remove(&id).then(|| json!({})).ok_or_else(missing);
+    }
+    let watcher = call.files.watchers().named(&id).ok_or_else(missing)?;
     let events = watcher.take().map_err(|Overflow| overflowed())?;
-    Ok(Events { events: events.into_iter().map(|event| Told::new(sim, event)).collect() })
+    Ok(rpc::list("events", events.into_iter().map(|event| told(call.sim, event)).collect()))
 }
 
-fn remove(files: &Files, request: &Received) -> Result<Empty, Error> {
-    let WatcherRequest { watcher_id } = rpc::message(request)?;
-    if files.forget_watcher(&watcher_id) { Ok(Empty {}) } else { Err(not_found(&watcher_id)) }
-}
-
-fn open(files: &Files, asked: WatchRequest, request: &Received) -> Result<Arc<Watcher>, Error> {
-    let user = rpc::user(&request.parts.headers)?;
+fn open(call: Call<'_>, asked: WatchRequest) -> Result<Arc<Watcher>, Error> {
+    let (files, user) = (call.files, call.user()?);
     let path = rpc::resolve(&asked.path, &user);
     let entry = files.entry(&path).map_err(|error| {
         let code = match error {
-            FileError::NotFound => Code::NotFound,
-            FileError::Invalid | FileError::NameTooLong => Code::InvalidArgument,
-            _ => Code::Internal,
+            FileError::NotFound => Code::NOT_FOUND,
+            FileError::Invalid | FileError::NameTooLong => Code::INVALID_ARGUMENT,
+            _ => Code::INTERNAL,
         };
-        let what = if code == Code::NotFound {
+        let what = if code == Code::NOT_FOUND {
             format!("path {path} not found")
         } else {
             format!("error statting path {path}")
@@ -186,7 +116,7 @@ fn open(files: &Files, asked: WatchRequest, request: &Received) -> Result<Arc<Wa
     if entry.kind != Kind::Directory {
         // The end of it is a slip of the real one's.
         let message = format!("path {path} not a directory: %!w(<nil>)");
-        return Err(Error::new(Code::InvalidArgument, message));
+        return Err(Error::new(Code::INVALID_ARGUMENT, message));
     }
     let watched = Watched {
         directory: entry.path,
@@ -194,14 +124,10 @@ fn open(files: &Files, asked: WatchRequest, request: &Received) -> Result<Arc<Wa
         with_entries: asked.include_entry,
     };
     files.watch(watched).map_err(|TooManyWatchers| {
-        Error::new(Code::Internal, "error creating watcher: too many open files")
+        Error::new(Code::INTERNAL, "error creating watcher: too many open files")
     })
 }
 
-fn not_found(watcher_id: &str) -> Error {
-    Error::new(Code::NotFound, format!("watcher with id {watcher_id} not found"))
-}
-
 fn overflowed() -> Error {
-    Error::new(Code::Internal, "watcher error: fsnotify: queue or buffer overflow")
+    Error::new(Code::INTERNAL, "watcher error: fsnotify: queue or buffer overflow")
 }

@@ -1,16 +1,16 @@
-//! What goes wrong besides what a world's constants bring about: faults by rule, at set times.
+//! Faults by rule, at set times, besides those that a world's constants cause.
 
-mod answer;
+mod response;
 mod rules;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::seconds;
+use crate::{error::InvalidConfig, seconds};
 
-pub use answer::FaultAnswer;
-pub(crate) use rules::{Break, Curse, Faults, Mishap};
+pub use response::FaultResponse;
+pub(crate) use rules::{Break, FaultPlan, Injected, InjectedCreation};
 
 /// Rules of a simulator at a time.
 const MAX_FAULTS: usize = 64;
@@ -28,9 +28,9 @@ pub struct Fault {
     pub name: String,
     /// What happens.
     pub kind: FaultKind,
-    /// Which requests it befalls, as the ledger names them (`sandbox_create`, `envd_process` and
-    /// so on), or in groups: `control`, `envd`, `interpreter`. Without any it befalls all. What
-    /// befalls a sandbox, and not a request, needs none.
+    /// The requests that it is injected into, as the ledger names them (`sandbox_create`,
+    /// `envd_process` and so on), or in groups: `control`, `envd`, `interpreter`; all, by default.
+    /// Faults of sandboxes need none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on: Vec<String>,
     /// How probable it is.
@@ -48,10 +48,10 @@ pub struct Fault {
     /// How long it takes; what that means depends on the kind.
     #[serde(default, with = "seconds::optional", skip_serializing_if = "Option::is_none")]
     pub lasting: Option<Duration>,
-    /// What is answered, if the kind is `answer`.
+    /// The response, if the kind is `respond`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answer: Option<FaultAnswer>,
-    /// Whether the work is done all the same, if the kind is `answer` or `stall`.
+    pub response: Option<FaultResponse>,
+    /// Whether the work is done all the same, if the kind is `respond` or `stall`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub after_work: bool,
     /// How many sandboxes may run, if the kind is `capacity`.
@@ -63,8 +63,8 @@ fn always() -> f64 {
     1.0
 }
 
-/// What a fault does. The first six befall a request, and of those that do only the first rule
-/// counts; the others add up.
+/// What a fault does. Of the first six, only the first rule that holds for a request is injected;
+/// the others add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -73,19 +73,19 @@ pub enum FaultKind {
     Refuse,
     /// The connection is reset before the work is done.
     Reset,
-    /// The connection is reset after the work is done: its answer is lost.
+    /// The connection is reset after the work is done: its response is lost.
     Lose,
     /// Nothing comes for `lasting` (a minute), then the connection is reset.
     Stall,
-    /// The answer breaks off in the middle of its body.
+    /// The response breaks off in the middle of its body.
     Cut,
-    /// Another answer is given in place of the right one, after `lasting` (at once).
-    Answer,
+    /// Another response is sent in place of the right one, after `lasting` (at once).
+    Respond,
     /// The work begins `lasting` later (a second).
     Slow,
-    /// Answers do not tell of the rate limit.
+    /// Responses lack the headers of the rate limit.
     Bare,
-    /// A creation commits `lasting` (5 s) after the balancer has given up on it.
+    /// A creation commits `lasting` (5 s) after the balancer has timed out.
     LateCommit,
     /// A sandbox that is created is a zombie.
     Zombie,
@@ -97,54 +97,20 @@ pub enum FaultKind {
     Capacity,
 }
 
-/// A fault that makes no sense.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InvalidFault {
-    /// The fault's name.
-    pub name: String,
-    /// What is wrong with it.
-    pub problem: &'static str,
-}
-
-impl fmt::Display for InvalidFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the fault {:?} {}", self.name, self.problem)
-    }
-}
-
-impl std::error::Error for InvalidFault {}
-
 /// The groups of requests that a rule may name.
 const GROUPS: &[&str] = &["control", "envd", "interpreter"];
 
 /// The requests that a rule may name.
-const REQUESTS: &[&str] = &[
-    "envd_files",
-    "envd_filesystem",
-    "envd_health",
-    "envd_other",
-    "envd_process",
-    "health",
-    "interpreter_contexts",
-    "interpreter_execute",
-    "interpreter_other",
-    "sandbox_connect",
-    "sandbox_create",
-    "sandbox_info",
-    "sandbox_kill",
-    "sandbox_list",
-    "sandbox_logs",
-    "sandbox_metrics",
-    "sandbox_pause",
-    "sandbox_refresh",
-    "sandbox_resume",
-    "sandbox_timeout",
-    "sandboxes_metrics",
-];
+const REQUESTS: &str = "\
+    envd_files envd_filesystem envd_health envd_other envd_process health \
+    interpreter_contexts interpreter_execute interpreter_other sandbox_connect \
+    sandbox_create sandbox_fork sandbox_info sandbox_kill sandbox_list sandbox_logs \
+    sandbox_metrics sandbox_network sandbox_pause sandbox_refresh sandbox_resume \
+    sandbox_snapshot sandbox_timeout sandboxes_metrics secret_list snapshot_list \
+    template_alias template_delete template_list volume_list";
 
 impl Fault {
-    /// A fault that always befalls all requests.
+    /// A fault that is always injected into all requests.
     #[must_use]
     pub fn new(name: impl Into<String>, kind: FaultKind) -> Self {
         Self {
@@ -156,14 +122,16 @@ impl Fault {
             until: None,
             every: None,
             lasting: None,
-            answer: None,
+            response: None,
             after_work: false,
             slots: None,
         }
     }
 
-    fn check(&self) -> Result<(), InvalidFault> {
-        let known = |on: &String| GROUPS.contains(&on.as_str()) || REQUESTS.contains(&on.as_str());
+    fn check(&self) -> Result<(), InvalidConfig> {
+        let known = |on: &String| {
+            GROUPS.contains(&on.as_str()) || REQUESTS.split(' ').any(|request| request == on)
+        };
         let window = self.until.is_none_or(|until| self.from < until);
         let again = match (self.every, self.until) {
             (Some(every), Some(until)) => until <= every,
@@ -180,14 +148,14 @@ impl Fault {
             "comes again before it ends"
         } else if !self.on.iter().all(known) {
             "names a request that there is not"
-        } else if (self.kind == FaultKind::Answer) != self.answer.is_some() {
-            "needs `answer` if its kind is \"answer\", and only then"
+        } else if (self.kind == FaultKind::Respond) != self.response.is_some() {
+            "needs `response` if its kind is \"respond\", and only then"
         } else if (self.kind == FaultKind::Capacity) != self.slots.is_some() {
             "needs `slots` if its kind is \"capacity\", and only then"
         } else {
             return Ok(());
         };
-        Err(InvalidFault { name: self.name.clone(), problem })
+        Err(InvalidConfig::new(format!("the fault {:?} {problem}", self.name)))
     }
 
     fn is_on(&self, request: &str) -> bool {
@@ -211,9 +179,9 @@ impl Fault {
         self.from <= since && self.until.is_none_or(|until| since < until)
     }
 
-    fn befalls_requests(&self) -> bool {
-        use FaultKind::{Answer, Bare, Cut, Lose, Refuse, Reset, Slow, Stall};
-        matches!(self.kind, Refuse | Reset | Lose | Stall | Cut | Answer | Slow | Bare)
+    fn is_for_requests(&self) -> bool {
+        use FaultKind::{Bare, Cut, Lose, Refuse, Reset, Respond, Slow, Stall};
+        matches!(self.kind, Refuse | Reset | Lose | Stall | Cut | Respond | Slow | Bare)
     }
 
     fn lasting(&self, seconds: u64) -> Duration {
@@ -251,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_make_no_sense_are_refused() {
+    fn rules_that_are_invalid_are_rejected() {
         let good = || Fault::new("x", FaultKind::Refuse);
         for bad in [
             Fault { rate: 1.5, ..good() },
@@ -261,12 +229,12 @@ mod tests {
             Fault { every: Some(secs(2)), ..good() },
             Fault { every: Some(secs(2)), until: Some(secs(3)), ..good() },
             Fault { on: vec![String::from("sandbox_craete")], ..good() },
-            Fault { kind: FaultKind::Answer, ..good() },
-            Fault { answer: Some(FaultAnswer::Balancer504), ..good() },
+            Fault { kind: FaultKind::Respond, ..good() },
+            Fault { response: Some(FaultResponse::Balancer504), ..good() },
             Fault { kind: FaultKind::Capacity, ..good() },
         ] {
             assert!(bad.check().is_err(), "{bad:?}");
         }
-        assert!(Faults::new(vec![good(); MAX_FAULTS + 1], clock::now()).is_err());
+        assert!(FaultPlan::new(vec![good(); MAX_FAULTS + 1], clock::now()).is_err());
     }
 }

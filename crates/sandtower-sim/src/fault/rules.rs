@@ -1,30 +1,29 @@
-//! The rules that hold: which of them befall a request or a sandbox.
+//! The fault plan: which of its rules hold for a request or a creation.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Fault, FaultAnswer, FaultKind, InvalidFault, MAX_FAULTS};
+use super::{Fault, FaultKind, FaultResponse, InvalidConfig, MAX_FAULTS};
 use crate::dice::{Subject, dice, happens};
 
-/// The rules that hold, and how often they did.
-#[derive(Debug)]
-pub(crate) struct Faults {
+/// The rules, and how often each was injected.
+pub(crate) struct FaultPlan {
     rules: Vec<Fault>,
     set_at: Instant,
     counts: BTreeMap<String, u64>,
     drawn: u64,
 }
 
-/// What befalls one request.
+/// The faults of one request.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Mishap {
+pub(crate) struct Injected {
     pub(crate) breaks: Option<Break>,
     pub(crate) slow: Duration,
     pub(crate) bare: bool,
 }
 
-/// What a request gets in place of its answer.
+/// What a request gets in place of its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Break {
     Refuse,
@@ -32,23 +31,25 @@ pub(crate) enum Break {
     Lose,
     Stall { lasting: Duration, after_work: bool },
     Cut,
-    Answer { answer: FaultAnswer, lasting: Duration, after_work: bool },
+    Respond { response: FaultResponse, lasting: Duration, after_work: bool },
 }
 
-/// What befalls one sandbox.
+/// The faults of one creation.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Curse {
+pub(crate) struct InjectedCreation {
     pub(crate) commits_late: Option<Duration>,
     pub(crate) zombie: bool,
     pub(crate) dies: Option<Duration>,
     pub(crate) lags: Duration,
 }
 
-impl Faults {
-    pub(crate) fn new(rules: Vec<Fault>, now: Instant) -> Result<Self, InvalidFault> {
+impl FaultPlan {
+    pub(crate) fn new(rules: Vec<Fault>, now: Instant) -> Result<Self, InvalidConfig> {
         if rules.len() > MAX_FAULTS {
             let name = rules[MAX_FAULTS].name.clone();
-            return Err(InvalidFault { name, problem: "is one too many: 64 are allowed" });
+            return Err(InvalidConfig::new(format!(
+                "the fault {name:?} is one too many: 64 are allowed"
+            )));
         }
         rules.iter().try_for_each(Fault::check)?;
         Ok(Self { rules, set_at: now, counts: BTreeMap::new(), drawn: 0 })
@@ -63,11 +64,11 @@ impl Faults {
         self.counts.clone()
     }
 
-    /// Throws the dice for a request.
-    pub(crate) fn befall(&mut self, seed: u64, request: &str, now: Instant) -> Mishap {
-        let mut mishap = Mishap::default();
+    /// Draws the faults of a request.
+    pub(crate) fn inject(&mut self, seed: u64, request: &str, now: Instant) -> Injected {
+        let mut injected = Injected::default();
         if self.rules.is_empty() {
-            return mishap;
+            return injected;
         }
         self.drawn += 1;
         let mut dice = dice(seed, Subject::Fault, self.drawn);
@@ -75,20 +76,19 @@ impl Faults {
         for rule in &self.rules {
             // Each rule draws whether it holds or not, so that one more changes no other.
             let happens = happens(&mut dice, rule.rate);
-            if !happens || !rule.befalls_requests() || !rule.is_time(since) || !rule.is_on(request)
-            {
+            if !happens || !rule.is_for_requests() || !rule.is_time(since) || !rule.is_on(request) {
                 continue;
             }
             let breaks = match rule.kind {
                 FaultKind::Slow => {
-                    mishap.slow = mishap.slow.saturating_add(rule.lasting(1));
+                    injected.slow = injected.slow.saturating_add(rule.lasting(1));
                     None
                 }
                 FaultKind::Bare => {
-                    mishap.bare = true;
+                    injected.bare = true;
                     None
                 }
-                _ if mishap.breaks.is_some() => continue,
+                _ if injected.breaks.is_some() => continue,
                 FaultKind::Refuse => Some(Break::Refuse),
                 FaultKind::Reset => Some(Break::Reset),
                 FaultKind::Lose => Some(Break::Lose),
@@ -97,22 +97,27 @@ impl Faults {
                     let after_work = rule.after_work;
                     Some(Break::Stall { lasting: rule.lasting(60), after_work })
                 }
-                _ => rule.answer.map(|answer| {
+                _ => rule.response.map(|response| {
                     let after_work = rule.after_work;
-                    Break::Answer { answer, lasting: rule.lasting(0), after_work }
+                    Break::Respond { response, lasting: rule.lasting(0), after_work }
                 }),
             };
-            mishap.breaks = mishap.breaks.or(breaks);
+            injected.breaks = injected.breaks.or(breaks);
             *self.counts.entry(rule.name.clone()).or_default() += 1;
         }
-        mishap
+        injected
     }
 
-    /// Throws the dice for a creation.
-    pub(crate) fn curse(&mut self, seed: u64, creation: u64, now: Instant) -> Curse {
-        let mut curse = Curse::default();
+    /// Draws the faults of a creation.
+    pub(crate) fn inject_creation(
+        &mut self,
+        seed: u64,
+        creation: u64,
+        now: Instant,
+    ) -> InjectedCreation {
+        let mut injected = InjectedCreation::default();
         if self.rules.is_empty() {
-            return curse;
+            return injected;
         }
         let mut dice = dice(seed, Subject::CreationFault, creation);
         let since = now.saturating_duration_since(self.set_at);
@@ -122,15 +127,15 @@ impl Faults {
                 continue;
             }
             match rule.kind {
-                FaultKind::LateCommit => curse.commits_late = Some(rule.lasting(5)),
-                FaultKind::Zombie => curse.zombie = true,
-                FaultKind::Die => curse.dies = Some(rule.lasting(10)),
-                FaultKind::Lag => curse.lags = rule.lasting(5),
+                FaultKind::LateCommit => injected.commits_late = Some(rule.lasting(5)),
+                FaultKind::Zombie => injected.zombie = true,
+                FaultKind::Die => injected.dies = Some(rule.lasting(10)),
+                FaultKind::Lag => injected.lags = rule.lasting(5),
                 _ => continue,
             }
             *self.counts.entry(rule.name.clone()).or_default() += 1;
         }
-        curse
+        injected
     }
 
     /// How many sandboxes may run, if fewer than usual.
@@ -149,9 +154,9 @@ mod tests {
     fn one_more_rule_changes_no_other() {
         let half = |name| Fault { rate: 0.5, ..Fault::new(name, FaultKind::Bare) };
         let drawn = |rules| {
-            let mut faults = Faults::new(rules, clock::now()).unwrap();
+            let mut faults = FaultPlan::new(rules, clock::now()).unwrap();
             for _ in 0..100 {
-                faults.befall(7, "sandbox_list", clock::now());
+                faults.inject(7, "sandbox_list", clock::now());
             }
             faults.counts().remove("a")
         };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tokio::time::Instant;
+use super::*;
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Entry {
     pub mode: u32,
     /// Whose it is.
     pub owner: String,
+    /// Its own metadata, as it was uploaded with it.
+    pub metadata: BTreeMap<String, String>,
     /// When it was last changed.
     pub(crate) modified: Instant,
 }

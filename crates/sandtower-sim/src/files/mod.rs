@@ -5,23 +5,21 @@ mod path;
 mod tree;
 mod watcher;
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{collections::BTreeMap, fmt};
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::lock::lock;
 
 pub use entry::{Entry, FileError, Kind};
 pub(crate) use path::{home, is_user};
-pub(crate) use tree::Change;
+pub(crate) use tree::{Change, Metadata};
 use tree::{Owner, Tree};
-use watcher::Watchers;
-pub(crate) use watcher::{Event, Overflow, TooManyWatchers, Watched, Watcher};
+pub(crate) use watcher::{Event, Overflow, TooManyWatchers, Watched, Watcher, Watchers};
 
 /// What one sandbox may hold in its files, in bytes; names and directories count too.
 const SANDBOX_CAPACITY: u64 = 16 * 1024 * 1024;
@@ -33,17 +31,17 @@ const TOTAL_CAPACITY: u64 = 1024 * 1024 * 1024;
 ///
 /// Nothing of the host is in them: they begin with a few empty directories. They hold at most
 /// 16 MiB, and the files of all sandboxes of a simulator at most 1 GiB. Paths are absolute; `.`
-/// and `..` are understood. Nobody is denied anything: modes and owners are only told.
+/// and `..` are understood. Nothing is denied: modes and owners are only shown.
 #[derive(Clone)]
 pub struct Files(Arc<Volume>);
 
-#[derive(Debug)]
 struct Volume {
     tree: Mutex<Tree>,
     /// Never locked before the tree.
     watchers: Mutex<Watchers>,
     budget: Budget,
-    ended: watch::Sender<bool>,
+    /// Counts what ends all that works in the sandbox: a boot, and its end.
+    stops: watch::Sender<u64>,
 }
 
 /// What the files of a simulator's sandboxes take of its memory.
@@ -52,9 +50,30 @@ pub(crate) struct Budget(Arc<AtomicU64>);
 
 impl Files {
     pub(crate) fn new(budget: Budget) -> Self {
-        let tree = Mutex::new(Tree::new());
-        let watchers = Mutex::default();
-        Self(Arc::new(Volume { tree, watchers, budget, ended: watch::Sender::new(false) }))
+        Self::of(Tree::new(), budget)
+    }
+
+    fn of(tree: Tree, budget: Budget) -> Self {
+        let (tree, watchers) = (Mutex::new(tree), Mutex::default());
+        Self(Arc::new(Volume { tree, watchers, budget, stops: watch::Sender::default() }))
+    }
+
+    /// A copy: neither sees what becomes of the other.
+    pub(crate) fn fork(&self) -> Result<Self, FileError> {
+        let mut tree = self.tree().clone();
+        tree.note_changes(false);
+        if tree.used() > self.0.budget.left() {
+            return Err(FileError::NoSpace);
+        }
+        self.0.budget.take(tree.used());
+        Ok(Self::of(tree, self.0.budget.clone()))
+    }
+
+    /// The sandbox boots: whatever works with its files ends.
+    pub(crate) fn boot(&self, id: String) {
+        lock(&self.0.tree).boot(id);
+        *self.watchers() = Watchers::default();
+        self.0.stops.send_modify(|stops| *stops += 1);
     }
 
     /// What a file holds.
@@ -78,18 +97,22 @@ impl Files {
         owner: &str,
     ) -> Result<(), FileError> {
         let (path, owner) = (path::clean(path)?, Owner::maker(owner));
-        self.change(|tree| tree.make_parents(&path, owner)?.write(&path, content.into(), owner))
+        let content = content.into();
+        self.change(|tree| tree.make_parents(&path, owner)?.write(&path, content, owner, None))
     }
 
-    /// As [`write`](Self::write), the way envd does it: whose the file is is set afterwards.
+    /// As [`write`](Self::write), the way envd does it: the owner is set afterwards, and metadata
+    /// replaces what was there.
     pub(crate) fn upload(
         &self,
         path: &str,
-        content: impl Into<Bytes>,
+        content: Bytes,
         owner: &str,
+        metadata: Metadata,
     ) -> Result<(), FileError> {
         let (path, owner) = (path::clean(path)?, Owner::given(owner));
-        self.change(|tree| tree.make_parents(&path, owner)?.write(&path, content.into(), owner))
+        let metadata = Some(metadata);
+        self.change(|tree| tree.make_parents(&path, owner)?.write(&path, content, owner, metadata))
     }
 
     /// Adds to the end of a file that lies in a directory; makes it if it is not there.
@@ -109,7 +132,7 @@ impl Files {
     /// As for [`append`](Self::append).
     pub fn truncate(&self, path: &str, owner: &str) -> Result<(), FileError> {
         let (path, owner) = (path::clean(path)?, Owner::maker(owner));
-        self.change(|tree| tree.in_directory(&path)?.write(&path, Bytes::new(), owner))
+        self.change(|tree| tree.in_directory(&path)?.write(&path, Bytes::new(), owner, None))
     }
 
     /// Makes a directory, and those above it.
@@ -126,16 +149,6 @@ impl Files {
     pub(crate) fn provide_directory(&self, path: &str, owner: &str) -> Result<(), FileError> {
         let (path, owner) = (path::clean(path)?, Owner::given(owner));
         self.change(|tree| tree.make_parents(&path, owner)?.make_directory(&path, owner))
-    }
-
-    /// Sets the permissions of a file or a directory, of which only the last nine bits count.
-    ///
-    /// # Errors
-    ///
-    /// If it is not there.
-    pub fn set_mode(&self, path: &str, mode: u32) -> Result<(), FileError> {
-        let path = path::clean(path)?;
-        self.change(|tree| tree.set_mode(&path, mode))
     }
 
     /// Removes a file or a directory with all that is in it.
@@ -202,43 +215,33 @@ impl Files {
         Ok(watcher)
     }
 
-    /// Keeps a watcher under a name that is made of its number, and tells the name.
-    pub(crate) fn keep(&self, watcher: Arc<Watcher>, name: impl FnOnce(u64) -> String) -> String {
-        self.watchers().keep(watcher, name)
-    }
-
-    /// The watcher that is kept under this name.
-    pub(crate) fn watcher(&self, name: &str) -> Option<Arc<Watcher>> {
-        self.watchers().named(name)
-    }
-
-    /// Drops the watcher that is kept under this name; false if there is none.
-    pub(crate) fn forget_watcher(&self, name: &str) -> bool {
-        self.watchers().remove(name)
-    }
-
-    /// Done when the sandbox has ended.
-    pub(crate) async fn ended(&self) {
-        // An error means that the volume is gone, which it is not while this handle lives.
-        drop(self.0.ended.subscribe().wait_for(|ended| *ended).await);
+    /// Done when the sandbox has ended, or boots; from when this is called, not polled.
+    pub(crate) fn stopped(&self) -> impl Future<Output = ()> + use<> {
+        let mut stops = self.0.stops.subscribe();
+        async move {
+            // An error means that the sandbox is gone.
+            drop(stops.changed().await);
+        }
     }
 
     /// The sandbox has ended: what was in the files is forgotten.
     pub(crate) fn end(&self) {
-        let mut tree = self.tree();
+        let mut tree = lock(&self.0.tree);
         self.0.budget.give_back(tree.used());
         *tree = Tree::closed();
         *self.watchers() = Watchers::default();
         drop(tree);
-        self.0.ended.send_replace(true);
+        self.0.stops.send_modify(|stops| *stops += 1);
     }
 
     fn tree(&self) -> MutexGuard<'_, Tree> {
-        self.0.tree.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut tree = lock(&self.0.tree);
+        tree.fill();
+        tree
     }
 
-    fn watchers(&self) -> MutexGuard<'_, Watchers> {
-        self.0.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn watchers(&self) -> MutexGuard<'_, Watchers> {
+        lock(&self.0.watchers)
     }
 
     /// Makes a change, if there is room for it, and tells who watches.

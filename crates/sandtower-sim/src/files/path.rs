@@ -1,6 +1,6 @@
 //! Paths in a sandbox.
 
-use super::FileError;
+use super::*;
 
 /// The longest path and the longest name in it, in bytes, as Linux has them.
 const MAX_PATH: usize = 4_096;

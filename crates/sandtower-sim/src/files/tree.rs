@@ -1,15 +1,11 @@
 //! The tree itself: a map from clean paths to what is there.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::ops::Bound;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::Instant;
 
-use super::{
-    SANDBOX_CAPACITY,
-    entry::{Entry, FileError, Kind},
-    path::parent,
-};
+use super::path::parent;
+use super::*;
 use crate::clock;
 
 /// What an entry costs besides its path and its content.
@@ -23,6 +19,10 @@ const DIRECTORIES: &[(&str, &str)] = &[
     ("/home", "root"),
     ("/home/user", "user"),
     ("/opt", "root"),
+    ("/proc", "root"),
+    ("/proc/sys", "root"),
+    ("/proc/sys/kernel", "root"),
+    ("/proc/sys/kernel/random", "root"),
     ("/root", "root"),
     ("/tmp", "root"),
     ("/usr", "root"),
@@ -31,21 +31,32 @@ const DIRECTORIES: &[(&str, &str)] = &[
     ("/var", "root"),
 ];
 
-#[derive(Debug)]
+/// Where Linux tells which boot this is.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// A file's own metadata, which envd keeps in extended attributes.
+pub(crate) type Metadata = BTreeMap<String, String>;
+
+#[derive(Clone, Debug)]
 struct Node {
     /// `None` of a directory.
     content: Option<Bytes>,
     mode: u32,
     owner: String,
     modified: Instant,
+    metadata: Metadata,
 }
 
 /// The files of one sandbox, by their clean paths.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
     nodes: BTreeMap<String, Node>,
+    /// Which boot this is, until it is in a node.
+    boot: Option<String>,
     used: u64,
     allowed: u64,
+    /// The sandbox has ended.
+    closed: bool,
     /// What has changed, if anybody watches.
     changes: Option<Vec<(Change, String)>>,
 }
@@ -85,18 +96,32 @@ type Done = Result<(), FileError>;
 
 impl Tree {
     pub(super) fn new() -> Self {
-        let nodes = BTreeMap::new();
-        let mut tree = Self { nodes, used: 0, allowed: SANDBOX_CAPACITY, changes: None };
-        for (path, owner) in DIRECTORIES {
-            // These are part of every sandbox: they cost nothing.
-            tree.nodes.insert((*path).to_owned(), Node::directory(owner));
+        Self { allowed: SANDBOX_CAPACITY, ..Self::default() }
+    }
+
+    /// Sets which boot this is.
+    pub(super) fn boot(&mut self, id: String) {
+        self.boot = Some(id);
+    }
+
+    /// Puts there what every sandbox has, at its first use: most are never looked into. It costs
+    /// nothing.
+    pub(super) fn fill(&mut self) {
+        if self.nodes.is_empty() && !self.closed {
+            let directory =
+                |(path, owner): &(&str, &str)| ((*path).to_owned(), Node::directory(owner));
+            self.nodes = DIRECTORIES.iter().map(directory).collect();
         }
-        tree
+        if let Some(id) = self.boot.take() {
+            let content = Some(Bytes::from(id + "\n"));
+            let node = Node { content, mode: 0o444, ..Node::file("root") };
+            self.nodes.insert(BOOT_ID.to_owned(), node);
+        }
     }
 
     /// The tree of a sandbox that has ended: nothing can be written to it.
     pub(super) fn closed() -> Self {
-        Self { nodes: BTreeMap::new(), used: 0, allowed: 0, changes: None }
+        Self { closed: true, ..Self::default() }
     }
 
     /// Notes changes from now on, or no longer.
@@ -121,10 +146,7 @@ impl Tree {
 
     /// Sets how much may be used.
     pub(super) fn allow(&mut self, bytes: u64) {
-        // A closed tree stays closed.
-        if !self.nodes.is_empty() {
-            self.allowed = bytes;
-        }
+        self.allowed = if self.closed { 0 } else { bytes };
     }
 
     pub(super) fn read(&self, path: &str) -> Result<Bytes, FileError> {
@@ -194,29 +216,44 @@ impl Tree {
         }
     }
 
-    pub(super) fn write(&mut self, path: &str, content: Bytes, owner: Owner<'_>) -> Done {
-        let size = content.len() as u64;
-        let is_new = !self.nodes.contains_key(path);
-        match self.nodes.get(path) {
+    /// Replaces what a file holds, and its metadata if there is some given.
+    pub(super) fn write(
+        &mut self,
+        path: &str,
+        content: Bytes,
+        owner: Owner<'_>,
+        metadata: Option<Metadata>,
+    ) -> Done {
+        let before = match self.nodes.get(path) {
             Some(Node { content: None, .. }) => return Err(FileError::IsDirectory),
-            Some(Node { content: Some(before), .. }) => {
-                let before = before.len() as u64;
-                self.charge(size.saturating_sub(before))?;
-                self.used = self.used.saturating_sub(before.saturating_sub(size));
+            Some(node) => Some((node.held(), node.metadata.clone())),
+            None => None,
+        };
+        let is_new = before.is_none();
+        let (held, kept) = before.unwrap_or_default();
+        let node = Node {
+            // A slice would keep the whole request in memory that it came with.
+            content: Some(Bytes::copy_from_slice(&content)),
+            metadata: metadata.unwrap_or(kept),
+            ..Node::file(owner.name)
+        };
+        let needed = node.held() + if is_new { cost(path) } else { 0 };
+        self.charge(needed.saturating_sub(held))?;
+        self.used = self.used.saturating_sub(held.saturating_sub(needed));
+        match self.nodes.get_mut(path) {
+            Some(before) => {
+                (before.content, before.metadata) = (node.content, node.metadata);
+                before.modified = node.modified;
             }
-            None => self.charge(cost(path) + size)?,
+            None => drop(self.nodes.insert(path.to_owned(), node)),
         }
-        let node = self.nodes.entry(path.to_owned()).or_insert_with(|| Node::file(owner.name));
-        // A slice would keep the whole request in memory that it came with.
-        node.content = Some(Bytes::copy_from_slice(&content));
-        node.modified = clock::now();
         if is_new {
             self.note_made(path, owner);
         } else if owner.given {
             self.note(Change::Chmod, path);
         }
         // That what was there is gone is a change too.
-        if size > 0 || !is_new {
+        if !content.is_empty() || !is_new {
             self.note(Change::Write, path);
         }
         Ok(())
@@ -232,7 +269,7 @@ impl Tree {
         }
         let node = self.nodes.entry(path.to_owned()).or_insert_with(|| Node::file(owner.name));
         let before = node.content.take().unwrap_or_default();
-        // What nobody else reads at the moment grows where it is.
+        // What has no other reader at the moment grows where it is.
         let mut whole = before.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         whole.extend_from_slice(more);
         node.content = Some(whole.freeze());
@@ -243,15 +280,6 @@ impl Tree {
         if !more.is_empty() {
             self.note(Change::Write, path);
         }
-        Ok(())
-    }
-
-    pub(super) fn set_mode(&mut self, path: &str, mode: u32) -> Done {
-        self.look(path)?;
-        if let Some(node) = self.nodes.get_mut(path) {
-            node.mode = mode & 0o777;
-        }
-        self.note(Change::Chmod, path);
         Ok(())
     }
 
@@ -291,7 +319,7 @@ impl Tree {
                 return Err(FileError::NotEmpty);
             }
             Ok(false) if moved_is_directory => return Err(FileError::NotDirectory),
-            // What is replaced is not told of.
+            // What is replaced is no change of its own.
             Ok(_) => self.take_out(to),
             Err(_) => {}
         }
@@ -343,9 +371,8 @@ impl Tree {
     }
 
     fn release(&mut self, path: &str, node: &Node) {
-        let size = node.content.as_ref().map_or(0, Bytes::len) as u64;
         // The directories that a sandbox begins with cost nothing.
-        self.used = self.used.saturating_sub(cost(path) + size);
+        self.used = self.used.saturating_sub(cost(path) + node.held());
     }
 }
 
@@ -360,12 +387,23 @@ fn inside(path: &str) -> String {
 
 impl Node {
     fn directory(owner: &str) -> Self {
-        Self { content: None, mode: 0o755, owner: owner.to_owned(), modified: clock::now() }
+        Self { content: None, mode: 0o755, ..Self::file(owner) }
     }
 
     fn file(owner: &str) -> Self {
-        let content = Some(Bytes::new());
-        Self { content, mode: 0o644, owner: owner.to_owned(), modified: clock::now() }
+        Self {
+            content: Some(Bytes::new()),
+            mode: 0o644,
+            owner: owner.to_owned(),
+            modified: clock::now(),
+            metadata: Metadata::new(),
+        }
+    }
+
+    /// How many bytes it holds.
+    fn held(&self) -> u64 {
+        let metadata = self.metadata.iter().map(|(key, value)| key.len() + value.len());
+        (self.content.as_ref().map_or(0, Bytes::len) + metadata.sum::<usize>()) as u64
     }
 
     fn entry(&self, path: &str) -> Entry {
@@ -374,6 +412,7 @@ impl Node {
             None => (Kind::Directory, 4_096),
         };
         let (mode, owner, modified) = (self.mode, self.owner.clone(), self.modified);
-        Entry { path: path.to_owned(), kind, size, mode, owner, modified }
+        let metadata = self.metadata.clone();
+        Entry { path: path.to_owned(), kind, size, mode, owner, metadata, modified }
     }
 }

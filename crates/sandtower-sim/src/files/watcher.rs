@@ -1,17 +1,12 @@
-//! Who is told of changes: watchers of directories, each with a bounded queue.
+//! Subscribers of changes in directories, each with a bounded queue.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-};
+use std::collections::VecDeque;
+use std::sync::Weak;
 
 use tokio::sync::Notify;
 
-use super::{
-    entry::Entry,
-    path::parent,
-    tree::{Change, Tree},
-};
+use super::path::parent;
+use super::*;
 
 /// Watchers of one sandbox at a time: what Linux allows a user by default.
 const MAX_WATCHERS: usize = 128;
@@ -41,9 +36,13 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// What its names take, in bytes.
+    /// What its names and metadata take, in bytes.
     fn names(&self) -> usize {
-        self.name.len() + self.entry.as_ref().map_or(0, |entry| entry.path.len())
+        self.name.len()
+            + self.entry.as_ref().map_or(0, |entry| {
+                let metadata = entry.metadata.iter().map(|(key, value)| key.len() + value.len());
+                entry.path.len() + metadata.sum::<usize>()
+            })
     }
 }
 
@@ -56,7 +55,6 @@ pub(crate) struct Overflow;
 pub(crate) struct TooManyWatchers;
 
 /// Sees what happens in a directory, until it is dropped or the directory is gone.
-#[derive(Debug)]
 pub(crate) struct Watcher {
     watched: Watched,
     queue: Mutex<Queue>,
@@ -75,7 +73,7 @@ struct Queue {
 impl Watcher {
     /// What happened since this was last asked.
     pub(crate) fn take(&self) -> Result<Vec<Event>, Overflow> {
-        let mut queue = self.queue();
+        let mut queue = lock(&self.queue);
         if queue.overflowed {
             return Err(Overflow);
         }
@@ -87,7 +85,7 @@ impl Watcher {
     pub(crate) async fn next(&self) -> Result<Event, Overflow> {
         loop {
             {
-                let mut queue = self.queue();
+                let mut queue = lock(&self.queue);
                 if queue.overflowed {
                     return Err(Overflow);
                 }
@@ -103,7 +101,7 @@ impl Watcher {
 
     fn tell(&self, tree: &Tree, change: Change, path: &str) {
         let Some(name) = self.watched.name_of(path) else { return };
-        let mut queue = self.queue();
+        let mut queue = lock(&self.queue);
         if queue.blind || queue.overflowed {
             return;
         }
@@ -117,10 +115,6 @@ impl Watcher {
         }
         drop(queue);
         self.filled.notify_one();
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -139,8 +133,8 @@ impl Watched {
 }
 
 /// The watchers of a sandbox.
-#[derive(Debug, Default)]
-pub(super) struct Watchers {
+#[derive(Default)]
+pub(crate) struct Watchers {
     all: Vec<Weak<Watcher>>,
     /// Those that are asked for their events by name.
     named: BTreeMap<String, Arc<Watcher>>,
@@ -160,7 +154,7 @@ impl Watchers {
     }
 
     /// Keeps a watcher under the name that is made of its number.
-    pub(super) fn keep(
+    pub(crate) fn keep(
         &mut self,
         watcher: Arc<Watcher>,
         name: impl FnOnce(u64) -> String,
@@ -171,16 +165,16 @@ impl Watchers {
         name
     }
 
-    pub(super) fn named(&self, name: &str) -> Option<Arc<Watcher>> {
+    pub(crate) fn named(&self, name: &str) -> Option<Arc<Watcher>> {
         self.named.get(name).cloned()
     }
 
     /// Drops the watcher of this name; false if there is none.
-    pub(super) fn remove(&mut self, name: &str) -> bool {
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
         self.named.remove(name).is_some()
     }
 
-    /// Tells what has changed; false if nobody watches any more.
+    /// Tells what has changed; false if nothing watches any more.
     pub(super) fn tell(&mut self, tree: &Tree, changes: &[(Change, String)]) -> bool {
         self.all.retain(|watcher| {
             let Some(watcher) = watcher.upgrade() else { return false };
@@ -214,15 +208,14 @@ mod tests {
         use Change::{Chmod, Create, Remove, Rename, Write};
         let files = Files::default();
         let watcher = watch(&files, "/tmp", false);
-        files.upload("/tmp/a", "one", "user").unwrap();
+        files.upload("/tmp/a", "one".into(), "user", BTreeMap::new()).unwrap();
         assert_eq!(seen(&watcher), expected(&[(Create, "a"), (Chmod, "a"), (Write, "a")]));
-        files.upload("/tmp/a", "", "user").unwrap();
+        files.upload("/tmp/a", "".into(), "user", BTreeMap::new()).unwrap();
         assert_eq!(seen(&watcher), expected(&[(Chmod, "a"), (Write, "a")]));
         files.append("/tmp/a", b"more", "user").unwrap();
         files.append("/tmp/a", b"", "user").unwrap();
         files.truncate("/tmp/b", "user").unwrap();
-        files.set_mode("/tmp/b", 0o600).unwrap();
-        assert_eq!(seen(&watcher), expected(&[(Write, "a"), (Create, "b"), (Chmod, "b")]));
+        assert_eq!(seen(&watcher), expected(&[(Write, "a"), (Create, "b")]));
         files.rename("/tmp/a", "/tmp/b", "user").unwrap();
         assert_eq!(seen(&watcher), expected(&[(Rename, "a"), (Create, "b")]));
         files.rename("/tmp/b", "/var/b", "user").unwrap();
@@ -239,7 +232,7 @@ mod tests {
         let files = Files::default();
         let (near, deep) = (watch(&files, "/tmp", false), watch(&files, "/tmp", true));
         let root = watch(&files, "/", true);
-        files.upload("/tmp/d/x", "1", "user").unwrap();
+        files.upload("/tmp/d/x", "1".into(), "user", BTreeMap::new()).unwrap();
         files.remove("/tmp/d").unwrap();
         files.make_directory("/tmpx", "user").unwrap();
         assert_eq!(seen(&near), expected(&[(Create, "d"), (Chmod, "d"), (Remove, "d")]));
@@ -262,7 +255,7 @@ mod tests {
         files.make_directory("/tmp/d", "user").unwrap();
         let watcher = watch(&files, "/tmp/d", false);
         files.remove("/tmp/d").unwrap();
-        files.upload("/tmp/d/x", "1", "user").unwrap();
+        files.upload("/tmp/d/x", "1".into(), "user", BTreeMap::new()).unwrap();
         assert_eq!(seen(&watcher), expected(&[(Change::Remove, ".")]));
     }
 

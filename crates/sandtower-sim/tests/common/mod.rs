@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 
 pub(crate) const KEY: &str = "e2b_0000000000000000000000000000000000000000";
 
-/// An answer that was read to its end.
+/// A response that was read to its end.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,

@@ -35,6 +35,9 @@ fn happened(error: &Error) -> Option<String> {
                 Time(*after)
             )
         }
+        (Error::DeadlineExceeded { after, .. }, ..) if operation == op::CODE_EXECUTE => {
+            format!("the code ran longer than {}; give it more time, or less to do", Time(*after))
+        }
         (Error::CodeTimedOut { after, .. }, ..) => {
             format!("the code ran longer than {}; give it more time, or less to do", Time(*after))
         }

@@ -10,6 +10,7 @@ use super::fallback::{BelowFallback, StackFallback};
 use super::gates::Gates;
 use super::service::{StackService, WatchExtension};
 use super::transport::{Body, Erased, Transport, transport};
+use super::uploads::Uploads;
 use super::{Builder, Handles, Plan};
 use crate::admission::{Admission, AdmissionLayer};
 use crate::core::{BoxError, Seed};
@@ -24,7 +25,7 @@ use crate::retry::{Retry, RetryLayer};
 use crate::timeout::{Deadline, DeadlineLayer, Timeout, TimeoutLayer};
 
 // From the inside out. The types that users name stand for them: `StackService` and `BelowFallback`.
-pub(crate) type Attempt = Timeout<Interpreter<Transport, E2bInterpret>, E2bClassify>;
+pub(crate) type Attempt = Timeout<Interpreter<Transport, E2bInterpret>, E2bClassify, Uploads>;
 type Admitted = Admission<Attempt, Gates, E2bClassify, WatchExtension>;
 type Checked = Either<HealthCheck<Admitted, SandboxCheck, E2bClassify>, Admitted>;
 type Tracked = Tracking<Checked>;
@@ -89,7 +90,7 @@ pub struct Parts {
     /// Admission control, with quota, rate limit and breakers as its gates.
     pub admission: AdmissionLayer<Gates, E2bClassify, WatchExtension>,
     /// The timeout of attempts.
-    pub timeout: TimeoutLayer<E2bClassify>,
+    pub timeout: TimeoutLayer<E2bClassify, Uploads>,
     /// What reads the responses. All others go by what it finds: keep it innermost.
     pub interpret: InterpretLayer<E2bInterpret>,
 }

@@ -6,6 +6,7 @@ use super::builder::Builder;
 use super::gates::{Breakers, Gates};
 use super::preset::{ADMIT_DURING_SHUTDOWN, Configs, NAME, PROXY_NAME};
 use super::service::WatchExtension;
+use super::uploads::Uploads;
 use super::{BuildError, Component, Handles};
 use crate::admission::{self, AdmissionLayer, Quota};
 use crate::circuit_breaker;
@@ -25,10 +26,13 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// The configuration of a part makes no sense: the error names the part and says what would.
+    /// The configuration of a component is invalid: the error names the component and says what would be
+    /// right.
     pub fn build(self) -> Result<Stack, BuildError> {
         let timeouts = self.e2b.operation_timeouts().clone();
-        let configs = self.changes.apply(self.preset.configs(self.plan, timeouts));
+        let mut configs = self.preset.configs(self.plan, timeouts);
+        self.files.iter().try_for_each(|file| file.lay_over(&mut configs))?;
+        let configs = self.changes.apply(configs);
         let disabled = Disabled(&self.disabled);
         let (e2b, seed) = match self.seed {
             Some(seed) => (self.e2b.seed(seed.clone()), seed),
@@ -114,8 +118,9 @@ fn deadline(timeouts: Option<&Timeouts>) -> DeadlineLayer<E2bClassify, E2bClassi
     layer.classify(E2bClassify).set_deadline(E2bClassify)
 }
 
-fn timeout(timeouts: Option<&Timeouts>) -> TimeoutLayer<E2bClassify> {
-    TimeoutLayer::new(limits(timeouts, Timeouts::attempt_of)).classify(E2bClassify)
+fn timeout(timeouts: Option<&Timeouts>) -> TimeoutLayer<E2bClassify, Uploads> {
+    let layer = TimeoutLayer::new(limits(timeouts, Timeouts::attempt_of));
+    layer.classify(E2bClassify).moves(Uploads)
 }
 
 fn monitor(config: Option<MonitorConfig>, seed: &Seed) -> Result<Option<Monitor>, BuildError> {

@@ -9,7 +9,7 @@ use tower_service::Service;
 use super::assembly::LayersBody;
 use super::fallback::{BelowFallback, StackFallback};
 use super::preset::{Configs, NAME};
-use super::{Component, Plan, Preset};
+use super::{Component, Plan, Preset, StackConfig};
 use crate::admission::QuotaConfig;
 use crate::core::{BoxError, Seed};
 use crate::e2b::{self, Probe, Timeouts};
@@ -47,6 +47,8 @@ pub struct Builder {
     pub(super) default_template: Option<Arc<str>>,
     pub(super) disabled: Vec<Component>,
     pub(super) probe: Probe,
+    /// Laid over what preset and plan make, in this order.
+    pub(super) files: Vec<StackConfig>,
     pub(super) changes: Changes,
     pub(super) fallback: Option<StackFallback>,
 }
@@ -74,6 +76,7 @@ impl Builder {
             default_template: None,
             disabled: Vec::new(),
             probe: Probe::default(),
+            files: Vec::new(),
             changes: Changes::default(),
             fallback: None,
         }
@@ -227,7 +230,12 @@ impl Changes {
             quota: self.quota.apply(configs.quota),
             rate_limit: self.rate_limit.apply(configs.rate_limit),
             circuit_breaker: self.circuit_breaker.apply(configs.circuit_breaker),
-            monitor: self.monitor.map(|change| change.apply(MonitorConfig::new(NAME))),
+            monitor: match (self.monitor, configs.monitor) {
+                (None, monitor) => monitor,
+                (Some(change), monitor) => {
+                    Some(change.apply(monitor.unwrap_or_else(|| MonitorConfig::new(NAME))))
+                }
+            },
         }
     }
 }

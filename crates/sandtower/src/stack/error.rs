@@ -1,25 +1,26 @@
-use super::Component;
 use crate::core::BoxError;
 
-/// A stack that cannot be built: which component is wrong, and what would be right.
+/// A stack that cannot be built, or a file of settings that is invalid: what is wrong, and what would
+/// be right.
 #[derive(Debug, thiserror::Error)]
-#[error("{component}: {why}")]
+#[error("{name}: {why}")]
 pub struct BuildError {
-    component: Component,
+    name: String,
     why: BoxError,
 }
 
 impl BuildError {
-    pub(super) fn of(component: Component, why: impl Into<BoxError>) -> Self {
-        Self { component, why: why.into() }
+    pub(super) fn of(name: impl std::fmt::Display, why: impl Into<BoxError>) -> Self {
+        Self { name: name.to_string(), why: why.into() }
     }
 
-    /// The component that cannot be built.
-    pub fn component(&self) -> Component {
-        self.component
+    /// The name of the [component](super::Component) that cannot be built, or the whole name of a
+    /// setting, such as `retry.transient.first`.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// What is wrong with it: the error of its own crate.
+    /// What is wrong with it.
     pub fn why(&self) -> &BoxError {
         &self.why
     }

@@ -1,8 +1,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What a team may do at E2B.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Plan {
     /// One creation a second, 20 sandboxes at once, as published: what every team may do.
@@ -11,12 +14,13 @@ pub enum Plan {
     /// Five creations a second, 100 sandboxes at once, as published.
     Pro,
     /// Numbers of one's own.
+    #[serde(skip)]
     Custom {
         /// The time from one creation to the next; more than zero.
         create_every: Duration,
         /// Sandboxes that may exist at once.
         sandboxes: NonZeroU32,
-        /// SandboxTracker in flight at once.
+        /// Creations in flight at once.
         concurrent_creates: NonZeroU32,
     },
 }

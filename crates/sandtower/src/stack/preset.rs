@@ -56,7 +56,7 @@ impl Preset {
                 health_check: health_check::Config::new(NAME),
                 admission: admission(plan),
                 quota: quota(plan),
-                rate_limit: rate_limit::Config::new(NAME)
+                rate_limit: never_limiting_clean_up(rate_limit::Config::new(NAME))
                     .mode(Mode::Enforce)
                     .pace(op::SANDBOX_CREATE, Pace::every(plan.create_every())),
                 circuit_breaker: circuit_breaker::Config::recommended(NAME).lease(LEASE),
@@ -69,12 +69,17 @@ impl Preset {
                 health_check: health_check::Config::classic(),
                 admission: admission(plan),
                 quota: quota(plan),
-                rate_limit: rate_limit::Config::classic(),
+                rate_limit: never_limiting_clean_up(rate_limit::Config::classic()),
                 circuit_breaker: circuit_breaker::Config::classic(NAME).lease(LEASE),
                 monitor: None,
             },
         }
     }
+}
+
+/// What ends sandboxes makes room for others: a limit that held it back would make things worse.
+fn never_limiting_clean_up(config: rate_limit::Config) -> rate_limit::Config {
+    [op::SANDBOX_KILL, op::SANDBOX_PAUSE].into_iter().fold(config, rate_limit::Config::exempt)
 }
 
 /// A probe may take as long as the longest attempt, and a second.

@@ -116,11 +116,14 @@ mod tests {
 
     #[test]
     fn an_error_names_its_cause_and_whether_it_was_sent() {
-        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let refused = wrapped(
+            Verdict::transient(Effect::None),
+            io::Error::from(io::ErrorKind::ConnectionRefused),
+        );
         let lost = io::Error::from(io::ErrorKind::ConnectionReset);
         let transient = Verdict::transient(Effect::Maybe);
         for (source, expected) in [
-            (refused.into(), "was not sent: connection refused"),
+            (refused, "was not sent: connection refused"),
             (wrapped(transient, lost), "got no response: connection reset"),
             (
                 wrapped(transient, "no response within 3 s"),
@@ -150,16 +153,17 @@ mod tests {
 
     #[test]
     fn a_lost_creation_that_is_tracked_asks_nothing_of_the_caller() {
-        let lost = |source: io::Error| Error::NoResponse {
+        let lost = |source: BoxError| Error::NoResponse {
             call: Call::creation(CallId::new(&sandtower_core::Seed::fixed(1))),
-            source: source.into(),
+            source,
         };
-        let reset = || lost(io::ErrorKind::ConnectionReset.into());
+        let reset = || lost(io::Error::from(io::ErrorKind::ConnectionReset).into());
         assert_eq!(reset().hint(), Hint::Look);
         let tracked = reset().tracked();
         assert_eq!(tracked.hint(), Hint::Again { after: None });
         assert!(tracked.to_string().ends_with("it is removed in the background"), "{tracked}");
-        let refused = lost(io::ErrorKind::ConnectionRefused.into()).tracked();
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let refused = lost(wrapped(Verdict::transient(Effect::None), refused)).tracked();
         assert!(!refused.to_string().contains("background"), "nothing was sent: {refused}");
     }
 }

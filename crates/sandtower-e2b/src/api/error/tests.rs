@@ -1,7 +1,7 @@
 use std::error::Error as _;
 use std::io;
 
-use sandtower_core::Reason;
+use sandtower_core::{ClassifiedError, Reason};
 
 use super::*;
 use crate::operation as op;
@@ -32,7 +32,10 @@ fn a_creation_that_may_have_happened_is_looked_for_first() {
     let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
     assert_eq!(unanswered(op::SANDBOX_CREATE, reset()).hint(), Hint::Look);
     assert_eq!(unanswered(op::SANDBOX_INFO, reset()).hint(), Hint::Again { after: None });
-    let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+    let refused = ClassifiedError::new(
+        Verdict::transient(Effect::None),
+        io::Error::from(io::ErrorKind::ConnectionRefused),
+    );
     assert_eq!(unanswered(op::SANDBOX_CREATE, refused).hint(), Hint::Again { after: None });
 }
 

@@ -1,4 +1,5 @@
 use sandtower_core::Scope;
+use sandtower_rate_limit::Pace;
 
 use super::*;
 use crate::gate::Told;
@@ -58,6 +59,33 @@ fn holds_are_kept_and_learned_rates_are_not() {
         assert_eq!((known.paced_every, known.emission_interval, known.limit), (None, None, None));
     }
     assert!(take(&after, CREATE, Tick::now()).is_ok(), "another scope is not held");
+}
+
+#[test]
+fn what_is_set_for_an_operation_holds_for_one_that_only_the_store_knew() {
+    let new = || Config::new("E2B");
+    for (number, (set, admitted)) in [
+        (new(), 3),
+        (new().limit(CREATE, 2), 0),
+        (new().limit_each(1).limit(CREATE, 3), 1),
+        (new().limit_each(2), 0),
+        (new().limit_each(2).exempt(CREATE), 3),
+        (new().pace(CREATE, Pace::every(HOUR)), 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let folder = Folder::new(&format!("set-by-name-{number}"));
+        let before = stored(&folder.file());
+        send(&before, 2);
+        before.close().unwrap();
+        let store = SqliteStore::new(folder.file(), HOUR);
+        let limit = RateLimit::with_store(set.clone(), std::sync::Arc::new(store)).unwrap();
+        assert_eq!(limit.stats().by_operation[0].operation, "from the store");
+        let taken = (0..3).filter(|_| take(&limit, CREATE, Tick::now()).is_ok()).count();
+        assert_eq!(taken, admitted, "{set:?}");
+        assert_eq!(limit.stats().by_operation[0].operation, CREATE.name());
+    }
 }
 
 #[test]
