@@ -18,7 +18,6 @@ use toml::Table;
 /// The crates that users get, lowest tier first. A crate depends on lower tiers only.
 const TIERS: &[&[&str]] = &[
     &["sandtower-core"],
-    &["sandtower-time"],
     &[
         "sandtower-admission",
         "sandtower-circuit-breaker",
@@ -310,7 +309,7 @@ mod planted {
     fn lower_tiers_and_dev_in_tests_are_allowed() {
         assert_none(tier_violations(&[
             member("sandtower-core", &[("sandtower-testkit", true)]),
-            member("sandtower-retry", &[("sandtower-core", false), ("sandtower-time", false)]),
+            member("sandtower-retry", &[("sandtower-core", false)]),
             member("sandtower", &[("sandtower-retry", false), ("sandtower-core", true)]),
             member("tests", &[("sandtower-sim", false), ("xtask", false)]),
         ]));

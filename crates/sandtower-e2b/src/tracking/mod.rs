@@ -18,17 +18,16 @@
 //! ```
 //! use sandtower_e2b::{Config, SandboxTracker, E2bClassify, E2bReconcile, TrackingLayer};
 //! use sandtower_http::Http;
-//! use sandtower_retry::RetryLayer;
+//! use sandtower_retry::{Config as RetryConfig, RetryLayer};
 //!
 //! let config = Config::new("e2b_0123")?;
 //! let tracker = SandboxTracker::new(&config);
-//! let retry = RetryLayer::recommended()
-//!     .classify(E2bClassify)
+//! let retry = RetryLayer::new(RetryConfig::recommended(), E2bClassify)
 //!     .resend(Http)
 //!     .reconcile(E2bReconcile::new(tracker.clone()));
 //! // retry above, this right below it, admission control and the interpreter further down.
-//! let safe_create = TrackingLayer::new(tracker.clone());
-//! # let _ = (retry, safe_create);
+//! let tracking = TrackingLayer::new(tracker.clone());
+//! # let _ = (retry, tracking);
 //! # Ok::<(), sandtower_e2b::ConfigError>(())
 //! ```
 
