@@ -65,11 +65,12 @@ fn a_sleep_goes_on_in_another_runtime_when_its_own_has_ended() {
     let runtime =
         || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let (first, second) = (runtime().unwrap(), runtime().unwrap());
-    let mut sleep = first.block_on(async {
-        let mut sleep = Box::pin(Sleep::until(Tick::now() + Duration::from_secs(5)));
-        assert!(polled_once(&mut sleep).await.is_pending());
-        sleep
+    let mut sleep = None;
+    first.block_on(async {
+        let sleep = sleep.insert(Box::pin(Sleep::until(Tick::now() + Duration::from_secs(5))));
+        assert!(polled_once(sleep).await.is_pending());
     });
+    let mut sleep = sleep.unwrap();
     drop(first);
     second.block_on(async {
         assert!(polled_once(&mut sleep).await.is_pending());

@@ -112,7 +112,7 @@ pub fn run(
                     Ok(()) => service.call(Call::default()).await,
                     Err(error) => Err(error),
                 };
-                let succeeded = answer.is_ok().then(|| Tick::now());
+                let succeeded = answer.is_ok().then(Tick::now);
                 Outcome { came: now, succeeded }
             });
             // Calls come independently of each other.

@@ -10,7 +10,7 @@ use sandtower::stack::{Plan, Stack};
 use tokio::time::sleep;
 use tower_service::Service;
 
-use super::storm::{sim, wire};
+use super::storm::sim;
 use super::weather;
 
 /// What users see of 500s that come by chance, with the stack and without.
@@ -42,9 +42,9 @@ impl Random500s {
             let sim = sim(weather::random_500s(0.1), seed)?;
             let config = Config::new("e2b_storm")?.api_url("http://e2b.test")?;
             let config = config.sandbox_url("http://e2b.test")?;
-            let bare = Client::new(wire(sim.clone()), config.clone());
+            let bare = Client::new(sim.clone(), config.clone());
             let stack = Stack::seeded(config, Plan::Pro, Seed::fixed(seed));
-            let client = stack.client(wire(sim.clone()));
+            let client = stack.client(sim.clone());
             let mut seen = Self { creations, ..Self::default() };
             for _ in 0..creations {
                 let failed = lives_once(&bare).await;

@@ -1,18 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
-use http_body_util::Full;
 use sandtower::core::{BoxError, Rejection, Rng, Seed};
 use sandtower::e2b::{Client, Config, Error, NewSandbox, Sandbox, TrackerSnapshot, operation};
 use sandtower::stack::{Plan, Stack, StackService};
-use sandtower_sim::{ConnectionError, ConnectionErrorKind, Fault, Limits, Sim, World};
+use sandtower_sim::{Fault, Limits, Sim, World};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tower::ServiceExt;
 
 use super::weather;
 
@@ -105,7 +100,7 @@ impl Storm {
             .admission(|room| room.concurrency_for(operation::SANDBOX_CREATE, IN_FLIGHT))
             .seed(Seed::fixed(self.seed))
             .build()?;
-        let client = stack.client(wire(sim.clone()));
+        let client = stack.client(sim.clone());
         let seen = Arc::new(Mutex::new(Seen::default()));
         let mut callers = JoinSet::new();
         for caller in 0..CALLERS {
@@ -170,20 +165,7 @@ impl Storm {
     }
 }
 
-pub(super) type Wire = tower::util::MapErr<Sim, fn(ConnectionError) -> io::Error>;
 type Caller = Client<StackService>;
-
-/// The simulator, with the errors that a socket would give.
-pub(super) fn wire(sim: Sim) -> Wire {
-    fn by_socket(error: ConnectionError) -> io::Error {
-        let kind = match error.kind() {
-            ConnectionErrorKind::Refused => io::ErrorKind::ConnectionRefused,
-            _ => io::ErrorKind::ConnectionReset,
-        };
-        io::Error::new(kind, error)
-    }
-    ServiceExt::<Request<Full<Bytes>>>::map_err(sim, by_socket)
-}
 
 pub(super) fn sim(faults: Vec<Fault>, seed: u64) -> Result<Sim, BoxError> {
     let world =

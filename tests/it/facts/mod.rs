@@ -12,7 +12,9 @@ use std::io;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use sandtower::core::{About, BoxError, Classify, Effect, HasInfo, RequestInfo, Verdict, judge};
+use sandtower::core::{
+    About, BoxError, ClassifiedError, Classify, Effect, HasInfo, RequestInfo, Verdict, judge,
+};
 use sandtower::e2b::{E2bClassify, E2bInterpret};
 use sandtower::http::InterpretLayer;
 use sandtower::timeout::{Limits, TimeoutLayer};
@@ -72,7 +74,12 @@ async fn verdict(row: &str) -> (RequestInfo, Verdict) {
             Some(Ok(answer.body(Full::<Bytes>::from(body)).unwrap()))
         }
         ("silence", _) => None,
-        (trouble, _) => Some(Err(io::Error::from(kind(trouble)))),
+        // What a connector says that knows it made no connection.
+        ("refused", _) => {
+            let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+            Some(Err(ClassifiedError::new(Verdict::transient(Effect::None), refused).into()))
+        }
+        (trouble, _) => Some(Err(io::Error::from(kind(trouble)).into())),
     };
     let judge_of = E2bClassify.classify(&request(operation));
     assert_eq!(judge_of.info().operation.name(), operation, "{row}");
@@ -82,7 +89,7 @@ async fn verdict(row: &str) -> (RequestInfo, Verdict) {
             let interpreter = InterpretLayer::new(E2bInterpret::default()).layer(inner);
             interpreter.oneshot(request(operation)).await.map_err(Into::into)
         }
-        Some(Err(error)) => Err(error.into()),
+        Some(Err(error)) => Err(error),
         None => {
             let inner = service_fn(|_: Request<()>| {
                 std::future::pending::<Result<Response<Full<Bytes>>, BoxError>>()
@@ -97,7 +104,6 @@ async fn verdict(row: &str) -> (RequestInfo, Verdict) {
 
 fn kind(trouble: &str) -> io::ErrorKind {
     match trouble {
-        "refused" => io::ErrorKind::ConnectionRefused,
         "reset" => io::ErrorKind::ConnectionReset,
         "closed" => io::ErrorKind::UnexpectedEof,
         other => panic!("the table has `{other}`"),

@@ -348,7 +348,7 @@ impl Gate for Outage {
 
     fn check(&self, _: Option<&RequestInfo>, now: &Now) -> Option<No> {
         let why = Rejection::new("breaker", "test", Reason::ForcedOpen);
-        (now.tick() < self.until).then(|| No::Closed { until: Some(self.until), why })
+        (now.tick() < self.until).then_some(No::Closed { until: Some(self.until), why })
     }
 
     fn try_acquire(&self, info: &RequestInfo, now: &Now, later: &mut Deferred) -> Result<(), No> {

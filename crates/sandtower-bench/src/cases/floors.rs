@@ -11,7 +11,7 @@ pub(super) fn all() -> Vec<Case> {
 }
 
 fn clock() -> Case {
-    Case::work("floor/clock", || repeat(|| Tick::now()))
+    Case::work("floor/clock", || repeat(Tick::now))
 }
 
 fn mutex() -> Case {
