@@ -31,7 +31,7 @@ impl Users {
     }
 
     async fn run_one(self, user: u32) -> Result<String, BoxError> {
-        let code = format!("import time\ntime.sleep(0.3)\nprint('hello, user {user}')");
+        let code = format!("import time\ntime.sleep(2)\nprint('hello, user {user}')");
         let run = json!({ "id": format!("user-{user}"), "code": code });
         let request = Request::post(format!("http://{}/run", self.service))
             .header(header::CONTENT_TYPE, "application/json")

@@ -9,6 +9,7 @@
 
 mod progress;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use examples::load_test::{
@@ -47,7 +48,9 @@ fn run(options: &Options) -> Result<ExitCode, BoxError> {
     let runs = options.setups.len() * options.policies.len() * seeds;
     let mut progress = Progress::new(runs);
     let mut ground = Ground::new(options)?;
+    writable(&options.report)?;
     let mut reports = Vec::new();
+    let mut is_interrupted = false;
     for setup in &options.setups {
         let of_scenario = reports.len();
         for &policy in &options.policies {
@@ -55,25 +58,57 @@ fn run(options: &Options) -> Result<ExitCode, BoxError> {
             for seed in options.seeds.clone() {
                 match ground.run(setup, policy, seed, &mut progress)? {
                     Some(outcome) => outcomes.push(outcome),
-                    None => return Ok(ExitCode::from(INTERRUPTED)),
+                    None => is_interrupted = true,
+                }
+                if is_interrupted {
+                    break;
                 }
             }
-            reports.push(report(&outcomes));
+            if !outcomes.is_empty() {
+                reports.push(report(&outcomes));
+            }
+            if is_interrupted {
+                break;
+            }
         }
         progress.clear();
         if options.setups.len() <= SCENARIOS {
-            println!("\n{}: {}; {}\n", setup.name, setup.load, seeds_and_clock(options));
+            println!("\n{}: {}; {}\n", title(options, setup), setup.load, seeds_and_clock(options));
             print!("{}", Table(&reports[of_scenario..]));
+        }
+        if is_interrupted {
+            break;
         }
     }
     if options.setups.len() > 1 {
         println!("\n{}", seeds_and_clock(options));
         print!("\n{}", Summary(&reports));
     }
+    if is_interrupted && reports.is_empty() {
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
     let report = Report { policies: reports };
     let written = report.write_to(&options.report)?;
     println!("\nreport: {} (and {})", written.html.display(), written.json.display());
+    if is_interrupted {
+        println!("interrupted: these are the runs that had ended");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
     Ok(judge(options, &report.policies))
+}
+
+/// Fails before the run, and not after it, if the report could not be written.
+fn writable(folder: &Path) -> Result<(), BoxError> {
+    let file = folder.join("report.json");
+    let open = || {
+        std::fs::create_dir_all(folder)?;
+        std::fs::OpenOptions::new().append(true).create(true).open(&file)
+    };
+    let opened = open().map_err(|error| format!("--report: {}: {error}", file.display()))?;
+    if opened.metadata()?.len() == 0 {
+        std::fs::remove_file(&file)?;
+    }
+    Ok(())
 }
 
 /// More tables than this nobody reads one after the other.
@@ -81,6 +116,14 @@ const SCENARIOS: usize = 9;
 
 /// What a shell says of a program that was interrupted.
 const INTERRUPTED: u8 = 130;
+
+/// Before another service only the load is that of the scenario.
+fn title(options: &Options, setup: &Setup) -> String {
+    match &options.target {
+        Some(target) => format!("{} with the load of {}", target.url, setup.name),
+        None => setup.name.clone(),
+    }
+}
 
 fn seeds_and_clock(options: &Options) -> String {
     let clock = match options.clock {
@@ -106,7 +149,9 @@ impl Ground {
         Ok(match (&options.target, options.clock) {
             (Some(target), _) => {
                 let target = Target::new(&target.url, target.sandboxes, target.may_cost)?;
-                Self::Target(runtime()?, target)
+                let runtime = runtime()?;
+                runtime.block_on(target.check())?;
+                Self::Target(runtime, target)
             }
             (None, Clock::Real) => Self::Sockets(runtime()?),
             (None, Clock::Virtual) => Self::Virtual,
@@ -155,6 +200,14 @@ async fn on_target(
     };
     if killed > 0 {
         eprintln!("{} left {killed} sandboxes behind; they are killed", policy.name());
+    }
+    if target.capped() > 0 {
+        eprintln!(
+            "{}: {} creations were not sent and count as failed: --max-sandboxes was reached by \
+             sandboxes that were left running",
+            policy.name(),
+            target.capped()
+        );
     }
     let outcome = outcome.transpose()?;
     Ok(outcome.map(|outcome| Outcome { left: killed, ..outcome }))

@@ -17,7 +17,7 @@ use examples::simulated;
 use http::{Request, Response};
 use http_body_util::Full;
 use sandtower::E2b;
-use sandtower::core::BoxError;
+use sandtower::core::{BoxError, ClassifiedError, Effect, Verdict};
 use sandtower::e2b::{Client, Command, NewSandbox};
 use sandtower::stack::{Plan, Stack};
 use tokio::net::TcpListener;
@@ -49,7 +49,14 @@ impl Service<Request<Full<Bytes>>> for Reqwest {
         let client = self.0.clone();
         Box::pin(async move {
             let request = request.map(reqwest::Body::wrap).try_into()?;
-            Ok(client.execute(request).await?.into())
+            match client.execute(request).await {
+                Ok(response) => Ok(response.into()),
+                // Redirects are off: a connection that failed is this request's, and nothing was sent.
+                Err(error) if error.is_connect() => {
+                    Err(ClassifiedError::new(Verdict::transient(Effect::None), error).into())
+                }
+                Err(error) => Err(error.into()),
+            }
         })
     }
 }

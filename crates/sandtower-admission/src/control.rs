@@ -192,7 +192,10 @@ impl<G: Gate> AdmissionControl<G> {
     }
 
     /// Acquires what the gates give for `info`; see [`Inner::or_hold`].
-    #[expect(clippy::result_large_err, reason = "a queue asks a closed gate often: no box each time")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "a queue asks a closed gate often: no box each time"
+    )]
     pub(crate) fn acquire(
         &self,
         info: &RequestInfo,

@@ -119,7 +119,7 @@ impl No {
     }
 
     /// What two gates say together, both of which an attempt needs: `Closed` if one is closed, else
-    /// the longer wait.
+    /// the longer wait, for the reason of the gate that is asked again last.
     pub(crate) fn and(self, other: Option<Self>) -> Self {
         match (self, other) {
             (Self::Closed { until, why }, _) | (_, Some(Self::Closed { until, why })) => {
@@ -132,7 +132,7 @@ impl No {
             ) => Self::Wait {
                 earliest: earliest.max(second),
                 look_again: look_again.max(again),
-                why: if second > earliest { other } else { why },
+                why: if again > look_again { other } else { why },
             },
         }
     }

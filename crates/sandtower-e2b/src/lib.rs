@@ -7,7 +7,7 @@
 //!   layers, [`E2bInterpret`] reads what E2B's errors say (so that "too many a second" and "all slots are
 //!   taken", both 429, are told apart by all layers above; [`verdict_of_response`] is its table,
 //!   [`strings`] the words it goes by), [`envelope`] is the framing of envd's streams;
-//! - how requests are sent: over any [`HttpService`], such as `HttpTransport` (feature `transport`:
+//! - how requests are sent: over any tower service of HTTP requests, such as `HttpTransport` (feature `transport`:
 //!   HTTP/1.1 and 2 over rustls);
 //! - creation tracking: with [`Tracking`], [`E2bReconcile`] and a [`SandboxTracker`] a lost response
 //!   leaves no sandbox behind, nor a second one; [`SandboxCheck`] kills new sandboxes that are dead;

@@ -162,12 +162,13 @@ impl Unit {
             }
         };
         let number: f64 = number.trim().parse().ok()?;
-        (number.is_finite() && number >= 0.0).then_some(number * factor)
+        let most = if self == Self::Percent { 100.0 } else { f64::MAX };
+        (0.0..=most).contains(&number).then_some(number * factor)
     }
 
     fn expected(self) -> &'static str {
         match self {
-            Self::Percent => "a share such as 99%",
+            Self::Percent => "a share such as 99%, 100% at most",
             Self::Milliseconds => "a time such as 250ms, 60s or 2min",
             Self::Number => "a number, 0 or more",
         }
@@ -228,7 +229,8 @@ mod tests {
             ("", "``: there is no <, <=, >, >= or = in it; write such as success>=99%"),
             ("p99", "`p99`: there is no <, <=, >, >= or = in it; write such as success>=99%"),
             ("p99<60", "`p99<60`: `60` is not a time such as 250ms, 60s or 2min"),
-            ("success>=0.99", "`success>=0.99`: `0.99` is not a share such as 99%"),
+            ("success>=0.99", "`success>=0.99`: `0.99` is not a share such as 99%, 100% at most"),
+            ("success>=101%", "`success>=101%`: `101%` is not a share such as 99%, 100% at most"),
             ("leaked<=none", "`leaked<=none`: `none` is not a number, 0 or more"),
             ("leaked<=-1", "`leaked<=-1`: `-1` is not a number, 0 or more"),
             ("p99=<60s", "`p99=<60s`: `<60s` is not a time such as 250ms, 60s or 2min"),

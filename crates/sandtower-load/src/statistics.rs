@@ -50,7 +50,10 @@ impl Figures {
         let first = calls.iter().map(|call| call.meant).min().unwrap_or_default();
         let last = calls.iter().map(Call::ended).max().unwrap_or_default();
         let makespan = last.saturating_sub(first);
+        let slowest = succeeded().map(|call| call.took).max().map(ms);
         let quantiles = Quantiles::of(succeeded().map(|call| call.took));
+        // The histogram rounds up, by up to 0.1 %: no quantile is above the slowest call.
+        let at = |quantile| Some(quantiles.at(quantile)?.min(slowest?));
         let goodput = count(Ending::Succeeded) / makespan.as_secs_f64();
         Self {
             calls: calls.len() as f64,
@@ -58,10 +61,10 @@ impl Figures {
             failed: count(Ending::Failed),
             rejected: count(Ending::Rejected),
             late: calls.iter().filter(|call| call.late).count() as f64,
-            p50_ms: quantiles.at(0.5),
-            p90_ms: quantiles.at(0.9),
-            p99_ms: quantiles.at(0.99),
-            max_ms: succeeded().map(|call| call.took).max().map(ms),
+            p50_ms: at(0.5),
+            p90_ms: at(0.9),
+            p99_ms: at(0.99),
+            max_ms: slowest,
             makespan_ms: ms(makespan),
             goodput_per_s: if goodput.is_finite() { goodput } else { 0.0 },
             ..Self::default()
@@ -205,6 +208,14 @@ mod tests {
         }
         assert_eq!((figures.max_ms, figures.makespan_ms), (Some(100e3), 500e3));
         assert_eq!(figures.goodput_per_s, 0.2);
+    }
+
+    #[test]
+    fn no_quantile_is_above_the_slowest_call() {
+        for took in [1_001, 4_097, 123_457, 999_999] {
+            let figures = Figures::of(&[call(0, took, Ending::Succeeded)]);
+            assert_eq!([figures.p50_ms, figures.p99_ms], [figures.max_ms; 2], "{took} ms");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Tower layers for running users' code in sandboxes.
 //!
-//! Every layer is a crate of its own and stacks over any service; this crate re-exports them all and
-//! knows the one thing that they do not: in which [order](stack) they stand for calls of E2B.
+//! Every layer is a crate of its own and stacks over any service. This crate re-exports them all and adds
+//! the one thing that they do not know: their [order](stack) for calls to E2B.
 //!
 //! ```no_run
 //! use sandtower::e2b::{Command, NewSandbox};
@@ -14,9 +14,9 @@
 //! # }
 //! ```
 //!
-//! It waits for its turn where E2B has limits, retries what passes, never makes a sandbox twice, leaves
-//! a dead service alone, and says so. Everything about it can be [changed](stack::Builder); any HTTP
-//! client will do that is a tower service:
+//! The client queues where E2B imposes limits, retries transient failures, never creates a sandbox
+//! twice, stops calling E2B while it is down, and reports all of this. Every setting can be
+//! [changed](stack::Builder). Any HTTP client that is a tower service works:
 //!
 //! ```no_run
 //! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -34,25 +34,25 @@
 //!
 //! | module | feature | what it is |
 //! |---|---|---|
-//! | [`core`] | | the words that all layers share |
-//! | [`retry`] | `retry` | tries again, by verdict, within a budget |
-//! | [`circuit_breaker`] | `circuit-breaker` | stops calling a service that is dead |
-//! | [`rate_limit`] | `rate-limit` | counts calls by operation, and paces them |
-//! | [`health_check`] | `health-check` | checks what was handed out |
-//! | [`admission`] | `admission` | the waiting room: limits, lines, and the gates above in one place |
-//! | [`fallback`] | `fallback` | another request, service or answer; regions |
-//! | [`timeout`] | `timeout` | the deadline of a call, the time-out of an attempt |
-//! | [`http`](mod@http) | `http` | what HTTP and gRPC mean to the layers; with `hyper`, `tonic` or `tower-http`, what these libraries say |
-//! | [`e2b`](mod@e2b) | `e2b` | what E2B means to them; the typed client |
+//! | [`core`] | | the types and traits that all layers share |
+//! | [`retry`] | `retry` | retries by verdict, within a budget |
+//! | [`circuit_breaker`] | `circuit-breaker` | stops calling a service that is down |
+//! | [`rate_limit`] | `rate-limit` | counts calls by operation and paces them |
+//! | [`health_check`] | `health-check` | checks new resources and discards those that are dead |
+//! | [`admission`] | `admission` | admission control: limits, queues, and the gates above in one place |
+//! | [`fallback`] | `fallback` | another request, service or response; regions |
+//! | [`timeout`] | `timeout` | the deadline of a call, the timeout of an attempt |
+//! | [`http`](mod@http) | `http` | classifies HTTP and gRPC; with `hyper`, `tonic` or `tower-http`, the errors of these libraries |
+//! | [`e2b`](mod@e2b) | `e2b` | classifies E2B's API; the typed client |
 //! | [`stack`] | `e2b` | the recommended stack |
 //!
 //! The default feature `transport` is `e2b` with an HTTP client. One layer alone, with
-//! `default-features = false`, brings neither HTTP nor TLS. [`Message`] says what a
-//! user reads while waiting, or after a failure.
+//! `default-features = false`, brings neither HTTP nor TLS. [`Message`] is what a
+//! user of your application reads while a call waits, or after a failure.
 //!
-//! In the repository, `docs/guide.md` says how to choose layers and put them together,
-//! `docs/settings.md` what each setting does, `docs/migration.md` how to come here from retries of one's
-//! own, and `docs/operations.md` what to watch and what to do when something is wrong.
+//! In the repository, `docs/guide.md` explains how to choose and compose layers, `docs/settings.md` what
+//! each setting does, `docs/migration.md` how to move here from hand-written retries, and
+//! `docs/operations.md` what to watch and what to do when something is wrong.
 
 #[cfg(feature = "e2b")]
 mod client;

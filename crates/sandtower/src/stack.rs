@@ -1,36 +1,36 @@
-//! The recommended stack for calls of E2B, and why it stands in this order.
+//! The recommended stack for calls to E2B, and the reasons for its order.
 //!
 //! From the outside in:
 //!
-//! 1. **Deadline of the call.** Outermost, so that waits and retries count; it tells the layers below,
-//!    which then begin nothing that cannot end in time.
-//! 2. **Fallback**, if there is one, and a default template for one that is not found: another way is
-//!    gone only when this one was tried for good, in what is left of the time.
-//! 3. **Retry.** Above the waiting room, so that a call that backs off holds no slot; a throttled
-//!    call goes straight back to its place in line. Above the health check, so that a dead sandbox
-//!    is made anew.
-//! 4. **The account of what is made.** Right below retry, where each attempt is seen: what an attempt
-//!    may have left, and nobody holds, is found and killed. Its look-ups stand in line like all calls.
-//! 5. **Health check.** Above the waiting room, so that its probes stand in line like all calls, as an
-//!    operation of their own; below retry, so that they are never retried.
-//! 6. **Admission**, the one waiting room. Quota, rate limit and circuit breakers are gates inside of
-//!    it: a call gets slot, pace and breaker together or waits for all of them, in one line. A
-//!    creation that finds all sandboxes in use waits here until one ends.
-//! 7. **Time-out of the attempt.** Below the waiting room: waiting never looks like a slow service.
-//! 8. **Interpreter.** Innermost: reads what an error says before anyone judges it.
+//! 1. **Deadline of the call.** Outermost, so that waits and retries count. The layers below read it and
+//!    start nothing that cannot finish in time.
+//! 2. **Fallback**, if there is one, and a default template for one that is not found. The fallback runs
+//!    only after retries are exhausted, in what is left of the time.
+//! 3. **Retry.** Above admission control, so that a call that backs off holds no slot; a throttled
+//!    attempt returns to the front of its queue. Above the health check, so that a dead sandbox is
+//!    recreated.
+//! 4. **Creation tracking.** Directly below retry, where each attempt is visible: sandboxes that a failed
+//!    attempt left behind and that no caller owns are found and killed. Its look-ups queue like all calls.
+//! 5. **Health check.** Above admission control, so that its probes queue like all calls, as an operation
+//!    of their own; below retry, so that they are never retried.
+//! 6. **Admission control**, the only queue. Quota, rate limit and circuit breakers are gates inside it: a
+//!    call gets slot, pace and breaker together or waits for all of them, in one queue. A creation that
+//!    finds all sandboxes in use waits here until one ends.
+//! 7. **Timeout of the attempt.** Below admission control: waiting never looks like a slow service.
+//! 8. **Interpreter.** Innermost: reads what an error says before any layer classifies it.
 //!
-//! Beside them, if it is [asked for](Builder::monitor), a monitor asks on a schedule how the service is.
+//! Beside them, if it is [enabled](Builder::monitor), a monitor probes the service periodically.
 //!
 //! The same layers also stack in other orders; what changes then:
 //!
 //! | instead | then |
 //! |---|---|
-//! | retry below admission | a call keeps its slot while it backs off |
+//! | retry below admission control | a call keeps its slot while it backs off |
 //! | health check above retry | a dead sandbox is an error for the caller |
-//! | breaker as a layer above admission | it sees time in line as part of a call, and counts rejections of the room as neither |
-//! | time-out above admission | calls time out in line, and the breaker learns nothing |
-//! | the account of what is made above retry | what an attempt made that a retry has replaced is not looked for |
-//! | no interpreter | "too many a second" and "all slots in use" look the same |
+//! | breaker as a layer above admission control | it counts time in the queue as part of a call, and ignores rejections by the queue |
+//! | timeout above admission control | calls time out in the queue, and the breaker learns nothing |
+//! | creation tracking above retry | what an attempt created that a retry has replaced is not looked for |
+//! | no interpreter | "too many per second" and "all slots in use" look the same |
 
 mod assembly;
 mod build;

@@ -28,13 +28,13 @@ const EXHAUSTED: Reason = Reason::Exhausted { in_use: 20, limit: 20, lasting: se
 #[test]
 fn a_rejection_says_what_happens_and_what_comes_next() {
     let told = [
-        (OPEN, Some(45), "E2B is not answering; the next attempt is in 45 s"),
-        (OPEN, None, "E2B is not answering; try again later"),
-        (Reason::Unhealthy, Some(5), "E2B is not well; the next attempt is in 5 s"),
+        (OPEN, Some(45), "E2B is not responding; the next attempt is in 45 s"),
+        (OPEN, None, "E2B is not responding; try again later"),
+        (Reason::Unhealthy, Some(5), "E2B is unhealthy; the next attempt is in 5 s"),
         (
             Reason::Probing,
             Some(61),
-            "E2B may be back and is being tried; the next attempt is in 61 s",
+            "E2B may have recovered and is being tested; the next attempt is in 61 s",
         ),
         (Reason::ForcedOpen, None, "Calls of E2B are stopped by an operator; try again later"),
         (Reason::Throttled, Some(2), "E2B takes no more requests for now; try again in 2 s"),
@@ -89,7 +89,7 @@ fn times_are_rounded_up() {
 }
 
 #[cfg(feature = "admission")]
-mod in_line {
+mod queued {
     use sandtower::admission::QueuePosition;
 
     use super::*;
@@ -103,18 +103,22 @@ mod in_line {
     #[test]
     fn who_waits_is_told_the_place_and_what_for() {
         let full = rejected(Reason::Full { limit: 2 }, None);
-        assert_eq!(told(3, Some(12), Some(full)), "You are 4th in line, about 12 s");
-        assert_eq!(told(0, None, None), "You are next in line");
+        assert_eq!(told(3, Some(12), Some(full)), "You are 4th in the queue, about 12 s");
+        assert_eq!(told(0, None, None), "You are next in the queue");
         let out = || Some(rejected(EXHAUSTED, Some(5)));
         let rejects = "E2B rejects new sandboxes (20 of 20 in use); waiting for one to end";
         assert_eq!(told(3, None, out()), format!("{rejects}, 3 ahead of you"));
         assert_eq!(told(0, None, out()), format!("{rejects}, you are next"));
         let open = || Some(rejected(OPEN, Some(45)));
-        assert_eq!(told(0, None, open()), "E2B is not answering; the next attempt is in 45 s");
+        assert_eq!(told(0, None, open()), "E2B is not responding; the next attempt is in 45 s");
         assert_eq!(
             told(2, Some(40), open()),
-            "E2B is not answering; the next attempt is in 40 s, 2 ahead of you"
+            "E2B is not responding; the next attempt is in 40 s, 2 ahead of you"
         );
+        let paced = || Some(rejected(Reason::OverLimit { count: 1, limit: 1 }, Some(2)));
+        assert_eq!(told(0, None, paced()), "You are next in the queue, about 2 s");
+        assert_eq!(told(2, Some(4), paced()), "You are 3rd in the queue, about 4 s");
+        assert_eq!(told(2, None, paced()), "You are 3rd in the queue");
         let throttled = Some(rejected(Reason::Throttled, None));
         assert_eq!(
             told(1, None, throttled),
@@ -127,7 +131,7 @@ mod in_line {
         let places =
             [(1, "2nd"), (2, "3rd"), (10, "11th"), (12, "13th"), (20, "21st"), (111, "112th")];
         for (ahead, place) in places {
-            assert_eq!(told(ahead, None, None), format!("You are {place} in line"));
+            assert_eq!(told(ahead, None, None), format!("You are {place} in the queue"));
         }
     }
 }
@@ -263,7 +267,7 @@ mod errors {
             ),
             (
                 Err(|| rejected(OPEN, Some(45)).into()),
-                "E2B is not answering; the next attempt is in 45 s",
+                "E2B is not responding; the next attempt is in 45 s",
             ),
         ];
         for (answer, text) in told {

@@ -270,7 +270,7 @@ async fn who_waits_can_be_watched() {
 
     let CallState::Queued(standing) = progress.look() else { panic!("{progress:?}") };
 
-    assert!(Message::from(&standing).as_str().starts_with("You are next in line"));
+    assert!(Message::from(&standing).as_str().starts_with("You are next in the queue"));
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();
     assert!(matches!(progress.look(), CallState::Idle));

@@ -13,6 +13,8 @@ pub struct Load {
     pub shape: Shape,
     /// How long the code of one execution computes.
     pub computes: Duration,
+    /// How many sandboxes there may be at once; executions above that wait in the application.
+    pub sandboxes: usize,
 }
 
 /// Who asks, and how often.
@@ -37,6 +39,9 @@ pub enum Shape {
     },
 }
 
+/// Users at once: each is a task with its own books.
+pub(super) const MOST_USERS: u64 = 100_000;
+
 /// Queries in flight in an open loop; those that come on top are dropped.
 const MOST_IN_FLIGHT: usize = 1_000;
 
@@ -44,7 +49,7 @@ const MOST_IN_FLIGHT: usize = 1_000;
 impl Default for Load {
     fn default() -> Self {
         let shape = Shape::Users { users: 6, queries: 2, warm: 10 };
-        Self { shape, computes: Duration::from_secs(4) }
+        Self { shape, computes: Duration::from_secs(4), sandboxes: usize::MAX }
     }
 }
 
@@ -59,7 +64,11 @@ impl Load {
             }
         };
         let load = sandtower_load::Load::new(arrivals, until)?;
-        Ok(load.seed(seed).max_in_flight(MOST_IN_FLIGHT))
+        let most = match self.shape {
+            Shape::Users { users, .. } => usize::try_from(users).unwrap_or(usize::MAX),
+            Shape::Rate { .. } => MOST_IN_FLIGHT,
+        };
+        Ok(load.seed(seed).max_in_flight(most))
     }
 
     pub(crate) fn agent(&self) -> Agent {
@@ -72,8 +81,8 @@ impl Load {
     /// Executions at once.
     pub(crate) fn places(&self) -> usize {
         match self.shape {
-            Shape::Users { warm, .. } => warm,
-            Shape::Rate { .. } => MOST_IN_FLIGHT,
+            Shape::Users { warm, .. } => warm.min(self.sandboxes),
+            Shape::Rate { .. } => MOST_IN_FLIGHT.min(self.sandboxes),
         }
     }
 

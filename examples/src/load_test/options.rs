@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sandtower_load::Slo;
 
+use super::load::MOST_USERS;
 use super::{Load, Policy, Setup, Shape};
 
 /// How the load test is to run.
@@ -139,7 +140,7 @@ impl Given {
         match name {
             "--scenario" => self.scenarios.push(value.to_owned()),
             "--policy" => self.policies.push(value.parse().map_err(|e| format!("--policy: {e}"))?),
-            "--users" => self.users = Some(positive(name, value)?),
+            "--users" => self.users = Some(at_most(name, value, MOST_USERS)?),
             "--queries" => self.queries = Some(positive(name, value)?),
             "--rate" => self.rate = Some(rate(value)?),
             "--duration" => self.duration = Some(duration(value)?),
@@ -211,7 +212,11 @@ impl Given {
 
     fn with_load(&self, setup: Setup) -> Result<Setup, String> {
         let shape = self.shape(setup.load.shape)?;
-        Ok(Setup { load: Load { shape, ..setup.load }, ..setup })
+        let most = self
+            .max_sandboxes
+            .map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+        let sandboxes = most.min(setup.load.sandboxes);
+        Ok(Setup { load: Load { shape, sandboxes, ..setup.load }, ..setup })
     }
 
     /// The scenario's own load but for what was asked for.
@@ -272,10 +277,17 @@ fn number<T: FromStr>(name: &str, value: &str) -> Result<T, String> {
 const MOST: u64 = 1_000_000;
 
 fn positive<T: FromStr + TryInto<u64> + Copy>(name: &str, value: &str) -> Result<T, String> {
+    at_most(name, value, MOST)
+}
+
+fn at_most<T>(name: &str, value: &str, most: u64) -> Result<T, String>
+where
+    T: FromStr + TryInto<u64> + Copy,
+{
     let read: T = number(name, value)?;
     match read.try_into() {
-        Ok(1..=MOST) => Ok(read),
-        _ => Err(format!("{name} is {value}; it must be 1 to {MOST}")),
+        Ok(number) if (1..=most).contains(&number) => Ok(read),
+        _ => Err(format!("{name} is {value}; it must be 1 to {most}")),
     }
 }
 
@@ -340,6 +352,9 @@ mod tests {
         assert_eq!(options.target.unwrap().sandboxes, 4);
         let warm = Shape::Users { users: 6, queries: 2, warm: 4 };
         assert_eq!(options.setups[0].load.shape, warm);
+        // An application that may have five sandboxes waits for one of them, whatever the policy.
+        let open = "--target http://127.0.0.1:1 --max-sandboxes 5 --rate 3 --scenario outage";
+        assert_eq!(parse(open).unwrap().unwrap().setups[0].load.places(), 5);
     }
 
     #[test]
@@ -348,7 +363,12 @@ mod tests {
             ("--user 3", "there is no option --user"),
             ("--users", "--users needs a value"),
             ("--users none", "--users is \"none\"; it must be a whole number"),
-            ("--users 0", "--users is 0; it must be 1 to 1000000"),
+            ("--users 0", "--users is 0; it must be 1 to 100000"),
+            ("--users 200000", "--users is 200000; it must be 1 to 100000"),
+            (
+                "--slo success>=101%",
+                "--slo: `success>=101%`: `101%` is not a share such as 99%, 100% at most",
+            ),
             ("--seeds 0", "--seeds is 0; it must be 1 to 1000000"),
             ("--rate -1", "--rate is \"-1\"; it must be queries a second, 0.001 to 10000"),
             ("--rate 1 --users 2", "--users and --queries are a closed loop"),

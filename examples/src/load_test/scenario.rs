@@ -53,6 +53,7 @@ impl Setup {
             Some(&(_, rate, seconds, computes)) => Load {
                 shape: Shape::Rate { per_second: rate, lasting: Duration::from_secs(seconds) },
                 computes: Duration::from_secs(computes),
+                ..Load::default()
             },
             None if name == "stress" => Load::default(),
             None => return None,

@@ -80,6 +80,28 @@ impl Target {
         Ok(Self { config, transport, sandboxes, mark, meter: Meter::new(sandboxes) })
     }
 
+    /// Whether the service is there and takes the key, before any load goes to it.
+    ///
+    /// # Errors
+    ///
+    /// It did not respond in time, or rejected the request.
+    pub async fn check(&self) -> Result<(), BoxError> {
+        const WITHIN: Duration = Duration::from_secs(10);
+        let client = Client::new(self.transport.clone(), self.config.clone());
+        let which = ListSandboxes::default().limit(1);
+        let problem = match tokio::time::timeout(WITHIN, client.list(&which)).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no response within {} s", WITHIN.as_secs()),
+        };
+        Err(format!("--target cannot be used: {problem}").into())
+    }
+
+    /// Creations that were held back in the last run: by this load test, not by the policy.
+    pub fn capped(&self) -> u64 {
+        self.meter.capped()
+    }
+
     /// One run. [Clear up](Self::clear_up) after it, whether it ended or was dropped.
     ///
     /// # Errors

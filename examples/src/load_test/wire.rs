@@ -25,13 +25,15 @@ pub(crate) struct Meter {
     /// of it or that it was killed.
     alive: AtomicU64,
     most_alive: u64,
+    /// Creations that were not let out.
+    capped: AtomicU64,
 }
 
 impl Meter {
     /// Lets no creation out while `most_alive` sandboxes may be alive.
     pub(crate) fn new(most_alive: u64) -> Arc<Self> {
-        let [requests, creations, in_flight, alive] = Default::default();
-        Arc::new(Self { requests, creations, in_flight, alive, most_alive })
+        let [requests, creations, in_flight, alive, capped] = Default::default();
+        Arc::new(Self { requests, creations, in_flight, alive, most_alive, capped })
     }
 
     /// Requests of any kind.
@@ -54,9 +56,16 @@ impl Meter {
         self.alive.load(Ordering::Relaxed)
     }
 
+    /// Creations that this load test held back, since too many sandboxes might have been alive.
+    pub(crate) fn capped(&self) -> u64 {
+        self.capped.load(Ordering::Relaxed)
+    }
+
     fn reserve(&self) -> bool {
         let more = |alive| (alive < self.most_alive).then_some(alive + 1);
-        self.alive.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        let has_room = self.alive.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        self.capped.fetch_add(u64::from(!has_room), Ordering::Relaxed);
+        has_room
     }
 
     fn release(&self) {

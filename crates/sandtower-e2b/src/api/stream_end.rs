@@ -41,8 +41,8 @@ pub(crate) fn verdict_of_stream_error(body: &ErrorBody) -> Verdict {
 
 /// Finds the last envelope in a stream that it reads along, and keeps nothing of the others.
 ///
-/// A stream that breaks off is not judged: a sandbox that ends, as its user may have asked, resets
-/// its connections.
+/// A stream that breaks off never gets here: whoever reads the body along reports a transient failure. A
+/// sandbox that ends resets its connections, too; a breaker takes failures of one resource for no outage.
 #[derive(Debug, Default)]
 pub(crate) struct StreamEnd {
     prefix: [u8; PREFIX],

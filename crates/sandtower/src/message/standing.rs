@@ -9,11 +9,18 @@ impl From<&QueuePosition> for Message {
     /// The [time to wait](Message::retry_after) is until this call's turn, as far as anyone knows.
     fn from(standing: &QueuePosition) -> Self {
         let held_by = standing.held_by.as_ref();
-        let after = standing.wait.or_else(|| held_by.and_then(Rejection::retry_after));
+        // What a gate says is when the next call may go.
+        let free_in = held_by.and_then(Rejection::retry_after);
+        let is_next = standing.ahead == 0;
+        let held_by_pace =
+            held_by.is_some_and(|it| matches!(it.reason(), Reason::OverLimit { .. }));
+        let after = standing.wait.or(free_in.filter(|_| is_next || !held_by_pace));
         let text = match held_by.and_then(|held| Some((cause(held)?, held.reason()))) {
             Some((cause, Reason::Exhausted { .. })) => {
                 format!("{cause}; waiting for one to end, {}", ahead(standing.ahead))
             }
+            // A pace is the normal course of things: only position and time matter to a user.
+            Some((_, Reason::OverLimit { .. })) => position(standing.ahead, after),
             Some((cause, reason)) => {
                 let ahead = match standing.ahead {
                     0 => String::new(),
@@ -21,10 +28,7 @@ impl From<&QueuePosition> for Message {
                 };
                 format!("{cause}; {}{ahead}", next(&reason, after))
             }
-            None => match after {
-                Some(after) => format!("{}, about {}", place(standing.ahead), Time(after)),
-                None => place(standing.ahead),
-            },
+            None => position(standing.ahead, after),
         };
         Self::new(sentence(text), after)
     }
@@ -37,10 +41,14 @@ fn ahead(others: usize) -> String {
     }
 }
 
-fn place(others: usize) -> String {
-    match others {
-        0 => String::from("you are next in line"),
-        others => format!("you are {} in line", Ordinal(others.saturating_add(1))),
+fn position(others: usize, wait: Option<Duration>) -> String {
+    let position = match others {
+        0 => String::from("you are next in the queue"),
+        others => format!("you are {} in the queue", Ordinal(others.saturating_add(1))),
+    };
+    match wait {
+        Some(wait) => format!("{position}, about {}", Time(wait)),
+        None => position,
     }
 }
 

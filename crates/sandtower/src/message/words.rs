@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::core::{Reason, Rejection};
 
-/// Rounded up, so that who waits for it does not come too early.
+/// Rounded up, so that a caller that waits for it does not come too early.
 pub(super) struct Time(pub(super) Duration);
 
 impl std::fmt::Display for Time {
@@ -18,13 +18,13 @@ impl std::fmt::Display for Time {
     }
 }
 
-/// What keeps a call from going, as far as it is the service's matter; `None`: it is only the line.
+/// What keeps a call from going, as far as it is the service's matter; `None`: it only waits in the queue.
 pub(super) fn cause(rejection: &Rejection) -> Option<String> {
     let name = rejection.name();
     Some(match rejection.reason() {
-        Reason::Open { .. } => format!("{name} is not answering"),
-        Reason::Unhealthy => format!("{name} is not well"),
-        Reason::Probing => format!("{name} may be back and is being tried"),
+        Reason::Open { .. } => format!("{name} is not responding"),
+        Reason::Unhealthy => format!("{name} is unhealthy"),
+        Reason::Probing => format!("{name} may have recovered and is being tested"),
         Reason::ForcedOpen => format!("calls of {name} are stopped by an operator"),
         Reason::Throttled => format!("{name} takes no more requests for now"),
         Reason::OverLimit { count, limit } => {
