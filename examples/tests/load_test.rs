@@ -76,25 +76,25 @@ fn a_mistake_ends_with_2_and_says_what_would_be_right() {
 fn what_cannot_work_is_found_before_the_run() {
     let folder = folder("early");
     fs::write(folder.join("file"), "").unwrap();
-    let (output, said, told) = run(&folder, &["--report", "file/report"]);
-    assert_eq!((output.status.code(), said.as_str()), (Some(1), ""), "{told}");
-    assert!(told.starts_with("load_test: --report: file/report/report.json: "), "{told}");
+    let (output, stdout, stderr) = run(&folder, &["--report", "file/report"]);
+    assert_eq!((output.status.code(), stdout.as_str()), (Some(1), ""), "{stderr}");
+    assert!(stderr.starts_with("load_test: --report: file/report/report.json: "), "{stderr}");
 
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let target = format!("http://{closed}");
     let mut command = Command::new(program());
     command.args(["--target", &target]).env("E2B_API_KEY", "e2b_0123").current_dir(&folder);
     let output = command.output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{told}");
-    assert!(told.starts_with("load_test: --target cannot be used: "), "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
+    assert!(stderr.starts_with("load_test: --target cannot be used: "), "{stderr}");
 }
 
 #[test]
 fn thousands_of_users_are_run_and_not_cut_down() {
     let folder = folder("users");
     let load = ["--users", "1500", "--queries", "1", "--policy", "sandtower"];
-    let (output, said, told) = run(&folder, &load);
-    assert!(output.status.success(), "{told}");
-    assert!(said.contains("1500 of 1500"), "{said}");
+    let (output, stdout, stderr) = run(&folder, &load);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stdout.contains("1500 of 1500"), "{stdout}");
 }

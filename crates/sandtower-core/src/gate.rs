@@ -119,7 +119,7 @@ impl No {
     }
 
     /// What two gates say together, both of which an attempt needs: `Closed` if one is closed, else
-    /// the longer wait, for the reason of the gate that is asked again last.
+    /// the longer wait, with the reason of the gate whose `look_again` is later.
     pub(crate) fn and(self, other: Option<Self>) -> Self {
         match (self, other) {
             (Self::Closed { until, why }, _) | (_, Some(Self::Closed { until, why })) => {
