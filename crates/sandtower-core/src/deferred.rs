@@ -56,7 +56,7 @@ impl Deferred {
         }
     }
 
-    /// Tells all `subscribers` of a change. Said twice, it is told once.
+    /// Notifies all `subscribers` of a change, once even if it is called twice.
     pub fn notify(&mut self, subscribers: &Arc<Subscribers>, change: Change) {
         let is_known = |action: &Action| {
             matches!(action, Action::Notify(known, same)

@@ -37,7 +37,7 @@ impl<G: Gate, C: HasInfo> Guard<G, C> {
         self.sent.get_or_insert(now);
     }
 
-    /// The service below failed to become ready: the gate is told why, and gets its permit back.
+    /// The service below failed to become ready: the gate learns why, and gets its permit back.
     pub fn not_ready(&mut self, error: &BoxError) {
         let Some(permit) = self.permit.take() else { return };
         let verdict = verdict_of_error(&**error).unwrap_or(Verdict::unknown());

@@ -214,6 +214,6 @@ fn of_two_waits_the_longer_counts_in_both_respects() {
         let no = pair.check(None, &Now::at(at(1))).unwrap();
         let No::Wait { earliest, look_again, why } = no else { panic!("{no:?}") };
         assert_eq!((earliest, look_again), (at(5), at(60)));
-        assert_eq!(why.reason(), Reason::Probing, "what is asked again last is named");
+        assert_eq!(why.reason(), Reason::Probing, "the gate that is checked again last is named");
     }
 }
