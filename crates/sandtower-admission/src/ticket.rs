@@ -28,7 +28,8 @@ pub(crate) enum Look<P> {
     Wait(Tick),
 }
 
-/// A gate that says "look again" at an instant that is not in the future would be asked for ever.
+/// The shortest hold. Without it, a gate whose `look_again` is not in the future would be checked
+/// without end.
 const SHORTEST_HOLD: Duration = Duration::from_millis(1);
 
 impl<G: Gate> Ticket<G> {

@@ -106,7 +106,7 @@ fn gap(per_second: f64) -> Result<Duration, InvalidLoad> {
     gap.ok_or(InvalidLoad::Rate(per_second))
 }
 
-/// A load that makes no sense.
+/// A load that is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidLoad {

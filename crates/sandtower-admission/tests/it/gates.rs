@@ -95,7 +95,7 @@ async fn those_who_wait_are_rejected_one_after_the_other_when_the_gate_shuts() {
         }
     }
     assert_eq!((rejected, handle.counts().calls), (9, 1));
-    assert_eq!(Tick::now(), start, "somebody waited for the clock");
+    assert_eq!(Tick::now(), start, "a call waited for the clock");
 }
 
 #[tokio::test(start_paused = true)]

@@ -127,7 +127,7 @@ async fn who_waits_holds_nothing_below() {
     }
     let counts = handle.counts();
     assert_eq!((counts.reservations_held, counts.in_flight), (0, 1), "{counts:?}");
-    assert_eq!(counts.readiness_polls, 1, "somebody in line made an instance ready");
+    assert_eq!(counts.readiness_polls, 1, "a queued call made an instance ready");
 }
 
 #[tokio::test(start_paused = true)]

@@ -333,7 +333,7 @@ async fn two_controls_that_share_a_gate_pass_on_what_either_gives_back() {
     let mut waits = spawn(other.call(RequestInfo::default()));
     assert!(waits.poll().is_pending());
     drop(admitted);
-    assert!(waits.is_woken(), "what was given back was told to nobody else");
+    assert!(waits.is_woken(), "the other control was not notified of the permit that came back");
 }
 
 /// Closed until an instant; then it lets one through each tenth of a second.

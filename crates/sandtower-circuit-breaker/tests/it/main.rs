@@ -1,7 +1,7 @@
 //! The breaker behind its layer and as a gate, on a paused clock.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test reports by panicking")]
-#![allow(clippy::result_large_err, reason = "what a gate returns")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test reports by panicking")]
+#![expect(clippy::result_large_err, reason = "what a gate returns")]
 
 mod contract;
 mod durations;

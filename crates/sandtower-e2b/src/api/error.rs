@@ -48,7 +48,7 @@ pub enum Error {
         /// The time that it had.
         after: Duration,
     },
-    /// The response broke off or makes no sense. What was asked for may have been done.
+    /// The response broke off or cannot be parsed. The request may have had its effect.
     #[error("the response to {call} cannot be read: {}{}", Causes(&**.source), Aftermath(.call, self))]
     BrokenResponse {
         /// Which call.

@@ -79,7 +79,7 @@ impl SandboxTracker {
     ///
     /// # Errors
     ///
-    /// The timing makes no sense; the error says what would.
+    /// The timing is invalid; the error says what would be valid.
     pub fn with_timing(config: &Config, timing: Timing) -> Result<Self, TimingError> {
         timing.check()?;
         Ok(Self::checked(config, timing))

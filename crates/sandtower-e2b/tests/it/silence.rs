@@ -1,4 +1,4 @@
-//! Answers that begin and then stand still: nobody waits for ever.
+//! Responses that begin and then stand still: no caller waits forever.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -146,7 +146,7 @@ async fn a_busy_probe_cannot_keep_its_lease() {
     probe.abort();
 }
 
-/// Its future can be polled on for ever, unlike most.
+/// Its future can be polled forever, unlike most.
 #[derive(Clone)]
 struct Fused;
 

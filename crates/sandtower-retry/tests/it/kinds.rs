@@ -269,7 +269,7 @@ async fn a_failure_of_the_callers_own_request_ends_the_call() {
     assert_eq!((handle.counts().calls, layer.handle().snapshot().cancelled), (1, 1));
 }
 
-/// Its future can be polled on for ever, unlike most.
+/// Its future can be polled forever, unlike most.
 #[derive(Clone)]
 struct Fused;
 

@@ -21,7 +21,7 @@ pub(crate) enum CodeStep {
     End,
 }
 
-/// A line makes no sense. Its column is shown, not the line: it quotes output.
+/// A line cannot be parsed. The error shows its column and not the line, which quotes output.
 #[derive(Debug, thiserror::Error)]
 #[error("a line is not the JSON that was expected, at column {column}")]
 pub(crate) struct BadLine {
@@ -52,7 +52,7 @@ impl CodeStream {
     ///
     /// # Errors
     ///
-    /// A line makes no sense.
+    /// A line cannot be parsed.
     pub(crate) fn next(&mut self) -> Result<Option<CodeStep>, BadLine> {
         while let Some(line) = self.line() {
             match read(&line).map_err(|error| BadLine { column: error.column() })? {

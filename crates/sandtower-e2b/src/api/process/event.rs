@@ -57,7 +57,7 @@ pub(super) enum Message {
     Alive,
 }
 
-/// A message that makes no sense.
+/// A message that cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Nonsense {
     #[error("envd sent an event that is not JSON")]

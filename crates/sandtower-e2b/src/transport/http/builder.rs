@@ -166,7 +166,7 @@ impl HttpTransportBuilder {
     ///
     /// # Errors
     ///
-    /// Something that was given makes no sense; the error says what, and what would.
+    /// A setting is invalid; the error says which, and what would be valid.
     pub fn build(self) -> Result<HttpTransport, TransportError> {
         if self.connect_timeout.is_zero() {
             return Err(TransportError::ConnectTimeout);
