@@ -1,6 +1,6 @@
 use std::error::Error;
 
-use crate::{Rejection, Verdict};
+use crate::{ExplainedError, Rejection, Verdict};
 
 /// The error of every layer: whatever went wrong, with its sources. Use [`find`] to get a typed
 /// error back out of it.
@@ -33,6 +33,9 @@ fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
     }
     if let Some(classified) = error.downcast_ref::<ClassifiedError>() {
         return Some(&*classified.source);
+    }
+    if let Some(explained) = error.downcast_ref::<ExplainedError>() {
+        return Some(&**explained.inner());
     }
     match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
         Some(hidden) => Some(hidden),

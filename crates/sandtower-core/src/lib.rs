@@ -14,6 +14,7 @@
 //! | rejection: a layer of ours says no | [`Rejection`] |
 //! | gate: an admission policy | [`Gate`] |
 //! | permit: what a gate gives for an attempt; a guard gives it back | [`Gate::Permit`], [`Guard`] |
+//! | explanation: where the time of a call went, by stages | [`Explanation`] |
 //! | completion: what became of an attempt | [`Completion`] |
 //!
 //! Layers that decide in `call` are the one shell over a gate, [`Gated`]; layers that wait in their
@@ -25,10 +26,12 @@ mod classify;
 mod deferred;
 mod end_of_stream;
 mod error;
+mod explain;
 mod gate;
 mod gated;
 mod gates;
 mod guard;
+mod observe;
 mod rejection;
 mod request_info;
 mod seed;
@@ -36,6 +39,7 @@ pub mod settings;
 mod sleep;
 mod subscribers;
 mod tick;
+mod trace_parent;
 mod verdict;
 mod when_ready;
 
@@ -48,15 +52,20 @@ pub use classify::{
 pub use deferred::Deferred;
 pub use end_of_stream::{EndOfStream, EndOfStreamReporter};
 pub use error::{BoxError, CallerError, ClassifiedError, chain, find, verdict_of_error};
+pub use explain::{
+    CallStage, Explained, ExplainedError, Explanation, MOST_STAGES, StageKind, explained, recording,
+};
 pub use gate::{Completion, Gate, No, Stage};
 pub use gated::{Gated, GatedLayer, ResponseFuture};
 pub use guard::Guard;
+pub use observe::{CallEnd, ObserveCalls};
 pub use rejection::{Reason, Rejection};
 pub use request_info::{HasInfo, Operation, Replay, RequestInfo, Resource, Scope, Tenant};
 pub use seed::Seed;
 pub use sleep::Sleep;
 pub use subscribers::{Change, Subscriber, Subscribers, WakeOnChange};
 pub use tick::{Now, Tick};
+pub use trace_parent::{InvalidTraceParent, TraceParent};
 pub use verdict::{About, Advice, Allowance, Effect, Outcome, Verdict};
 pub use when_ready::{Spare, WhenReady};
 

@@ -1,0 +1,53 @@
+use crate::{Explanation, Outcome, RequestInfo, TraceParent};
+
+/// Is called once for each call that has ended: to keep histograms, to write a log of accesses.
+///
+/// It runs where the call is polled, so it takes no lock for long, and does not block. What panics in it
+/// panics in the call.
+///
+/// ```
+/// use sandtower_core::{CallEnd, ObserveCalls, StageKind};
+///
+/// struct Printer;
+///
+/// impl ObserveCalls for Printer {
+///     fn call_ended(&self, call: &CallEnd<'_>) {
+///         let queued = call.explanation.time_in(StageKind::Queue);
+///         println!("{} {} queued {queued:?}", call.info.operation, call.explanation.outcome());
+///     }
+/// }
+/// ```
+pub trait ObserveCalls: Send + Sync + 'static {
+    /// `call` has ended, or its caller dropped it.
+    fn call_ended(&self, call: &CallEnd<'_>);
+}
+
+/// A call that has ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CallEnd<'a> {
+    /// Which operation it was, for which tenant.
+    pub info: &'a RequestInfo,
+    /// How it ended, how long it took, and its stages.
+    pub explanation: &'a Explanation,
+    /// The trace that it belongs to, if that is known: for exemplars.
+    pub trace: Option<TraceParent>,
+}
+
+impl<'a> CallEnd<'a> {
+    /// The end of a call that belongs to no trace.
+    pub fn new(info: &'a RequestInfo, explanation: &'a Explanation) -> Self {
+        Self { info, explanation, trace: None }
+    }
+
+    /// Sets the trace that it belongs to.
+    #[must_use]
+    pub fn trace(self, trace: Option<TraceParent>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// How it ended.
+    pub fn outcome(&self) -> Outcome {
+        self.explanation.outcome()
+    }
+}
