@@ -38,6 +38,7 @@ mod seed;
 pub mod settings;
 mod sleep;
 mod subscribers;
+mod tenants;
 mod tick;
 mod trace_parent;
 mod verdict;
@@ -60,10 +61,13 @@ pub use gated::{Gated, GatedLayer, ResponseFuture};
 pub use guard::Guard;
 pub use observe::{CallEnd, ObserveCalls};
 pub use rejection::{Reason, Rejection};
-pub use request_info::{HasInfo, Operation, Replay, RequestInfo, Resource, Scope, Tenant};
+pub use request_info::{
+    HasInfo, Operation, Patience, Priority, Replay, RequestInfo, Resource, Scope, Tenant,
+};
 pub use seed::Seed;
 pub use sleep::Sleep;
 pub use subscribers::{Change, Subscriber, Subscribers, WakeOnChange};
+pub use tenants::{TenantProfile, Tenants, TenantsConfig, TenantsFull, TenantsSnapshot};
 pub use tick::{Now, Tick};
 pub use trace_parent::{InvalidTraceParent, TraceParent};
 pub use verdict::{About, Advice, Allowance, Effect, Outcome, Verdict};

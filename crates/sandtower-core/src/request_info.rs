@@ -1,4 +1,8 @@
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::num::NonZeroU32;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
 
 use crate::Tick;
 
@@ -79,28 +83,115 @@ impl Scope {
 }
 
 /// On whose behalf a request is sent: a customer, a team, an API key. Limits and fairness are kept for
-/// it, where a layer does so.
+/// it. Names and weights are in [`Tenants`](crate::Tenants).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tenant(u64);
 
 impl Tenant {
-    /// The one tenant of a service that does not tell them apart.
+    /// The one tenant of a service that does not distinguish them.
     pub const ALL: Self = Self(0);
+
+    /// All tenants for which a bounded table has no room.
+    pub const OTHERS: Self = Self(u64::MAX);
 
     /// The tenant numbered `id`.
     pub const fn new(id: u64) -> Self {
         Self(id)
     }
 
-    /// The tenant of a key of any type. The same key gives the same tenant within a process.
+    /// The tenant of a key of any type, by a hash with a random key of this process: the same key gives
+    /// the same tenant within the process, and nothing can be read back from it.
     pub fn of<K: Hash + ?Sized>(key: &K) -> Self {
-        Self(Scope::of(key).id())
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self::hashed(KEY.hash_one(key))
+    }
+
+    /// The tenant of `bytes`, by a hash with this key.
+    pub(crate) fn keyed(key: [u64; 2], bytes: &[u8]) -> Self {
+        #[expect(deprecated, reason = "SipHash 2-4 with a key, the same in every release of std")]
+        let mut hasher = std::hash::SipHasher::new_with_keys(key[0], key[1]);
+        hasher.write(bytes);
+        Self::hashed(hasher.finish())
+    }
+
+    /// Never one of the two ids that mean something.
+    fn hashed(hash: u64) -> Self {
+        Self(hash.clamp(1, u64::MAX - 1))
     }
 
     /// The number of the tenant.
     pub const fn id(self) -> u64 {
         self.0
     }
+}
+
+impl std::fmt::Display for Tenant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::ALL => f.write_str("all"),
+            Self::OTHERS => f.write_str("others"),
+            Self(id) => write!(f, "{id:016x}"),
+        }
+    }
+}
+
+/// How urgent a call is: its class in queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// A person waits for it.
+    #[default]
+    Interactive,
+    /// A program waits for it.
+    Batch,
+    /// Nothing waits for it.
+    Background,
+}
+
+impl Priority {
+    /// All of them, the highest first.
+    pub const ALL: [Self; 3] = [Self::Interactive, Self::Batch, Self::Background];
+
+    /// Its index in [`ALL`](Self::ALL): 0 is the highest.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The name for logs, metrics and settings, in snake case.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Batch => "batch",
+            Self::Background => "background",
+        }
+    }
+
+    /// This priority, but not above `highest`.
+    #[must_use]
+    pub const fn at_most(self, highest: Self) -> Self {
+        if self.index() < highest.index() { highest } else { self }
+    }
+
+    /// The priority with this [name](Self::label).
+    pub fn parse(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|priority| priority.label() == label)
+    }
+}
+
+impl std::fmt::Display for Priority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// What a call does while a gate such as a circuit breaker is closed: an extension of requests, for
+/// calls that differ from what their [`Priority`] does by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Patience {
+    /// It is rejected at once, with when to come back.
+    Reject,
+    /// It is held until the gate may open, if its deadline allows that.
+    Hold,
 }
 
 /// One thing within a service that a request is about, such as a sandbox. What fails for one resource
@@ -153,6 +244,13 @@ pub struct RequestInfo {
     pub scope: Scope,
     /// On whose behalf it is sent.
     pub tenant: Tenant,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// What it does while a gate is closed; `None`: what its priority does by default.
+    pub patience: Option<Patience>,
+    /// How much it counts towards the limits of admission control; `None`: as much as its operation
+    /// does there, 1 by default.
+    pub weight: Option<NonZeroU32>,
     /// The one thing it is about; `None`: the service as a whole.
     pub resource: Option<Resource>,
     /// When the caller stops caring; `None`: never.
@@ -184,6 +282,27 @@ impl RequestInfo {
     #[must_use]
     pub fn tenant(mut self, tenant: Tenant) -> Self {
         self.tenant = tenant;
+        self
+    }
+
+    /// Sets how urgent it is.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Sets what it does while a gate is closed.
+    #[must_use]
+    pub fn patience(mut self, patience: Option<Patience>) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Sets how much it counts towards limits.
+    #[must_use]
+    pub fn weight(mut self, weight: Option<NonZeroU32>) -> Self {
+        self.weight = weight;
         self
     }
 
@@ -244,6 +363,20 @@ mod tests {
     fn scopes_of_different_keys_differ_and_of_the_same_key_agree() {
         assert_eq!(Scope::of("eu"), Scope::of("eu"));
         assert_ne!(Scope::of("eu"), Scope::of("us"));
+    }
+
+    #[test]
+    fn a_call_is_interactive_by_default_and_a_cap_only_lowers() {
+        assert_eq!(RequestInfo::default().priority, Priority::Interactive);
+        for (wanted, highest, given) in [
+            (Priority::Interactive, Priority::Batch, Priority::Batch),
+            (Priority::Background, Priority::Batch, Priority::Background),
+            (Priority::Batch, Priority::Interactive, Priority::Batch),
+        ] {
+            assert_eq!(wanted.at_most(highest), given);
+            assert_eq!(Priority::parse(given.label()), Some(given));
+        }
+        assert_eq!(Priority::parse("urgent"), None);
     }
 
     #[test]
