@@ -46,6 +46,9 @@ const PHRASES: &[(&str, &[&str])] = &[
     ("checks, monitors", &["look* after"]),
 ];
 
+/// Where such a phrase is the right one: shadow mode, and the setting of that name.
+const RIGHT: &[&str] = &["shadow mode", "shadow true", "shadow false"];
+
 /// How many phrases are left, by folder. A folder that is not here has none.
 const ALLOWED: &[(&str, usize)] = &[
     ("crates/sandtower", 50),
@@ -162,6 +165,7 @@ fn hits_in(file: &str, prose: &Prose) -> Vec<Hit> {
     for &(instead, phrases) in PHRASES {
         for &phrase in phrases {
             let at = (0..words.len()).filter(|at| begins_at(phrase, &words, *at));
+            let at = at.filter(|at| !is_right(&words, *at));
             hits.extend(at.map(|at| Hit {
                 file: file.to_owned(),
                 line: words[at].line,
@@ -171,6 +175,11 @@ fn hits_in(file: &str, prose: &Prose) -> Vec<Hit> {
         }
     }
     hits
+}
+
+fn is_right(words: &[Word], at: usize) -> bool {
+    let is_name = words.len() == 1 && words[at].text == "shadow";
+    is_name || RIGHT.iter().any(|phrase| begins_at(phrase, words, at))
 }
 
 #[derive(Debug)]
@@ -253,6 +262,14 @@ mod planted {
             [(1, "^ who"), (1, "^ who"),]
         );
         assert_eq!(found("a.md", "Who goes next? A caller who waits, and whoever comes."), []);
+    }
+
+    #[test]
+    fn shadow_mode_and_the_name_of_its_setting_are_right_and_other_shadows_are_not() {
+        let right = "// In shadow mode. See `shadow`.\nf(\"shadow = true\", \"shadow\");";
+        assert_eq!(found("a.rs", right), []);
+        let wrong = "// In the shadow.\nf(\"shadows\", \"a shadow\");";
+        assert_eq!(found("a.rs", wrong), [(1, "shadow*"), (2, "shadow*"), (2, "shadow*")]);
     }
 
     #[test]

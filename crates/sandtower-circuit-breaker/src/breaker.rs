@@ -1,14 +1,17 @@
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{
+    Arc, Mutex, PoisonError, Weak,
+    atomic::{AtomicBool, Ordering},
+};
 
 use sandtower_core::{
-    Change as Told, Completion, Deferred, Gate, No, Now, Reason, Rejection, RequestInfo, Stage,
-    Subscriber, Subscribers, Tick, Verdict,
+    Change as Told, Completion, Deferred, Gate, LogLimit, No, Now, Reason, Rejection, RequestInfo,
+    Stage, Subscriber, Subscribers, Tick, Verdict,
 };
 
 use crate::{
     Config, ConfigError, Permit, Snapshot, State, Transition, Transitions,
     engine::{Change, Denied, Engine},
-    events::{self, RejectionLog},
+    events,
     switch::Switch,
 };
 
@@ -39,9 +42,37 @@ pub struct CircuitBreaker {
 struct Shared {
     name: Arc<str>,
     switch: Switch,
-    rejections: Mutex<RejectionLog>,
-    /// Those of all breakers of one [`CircuitBreakers`](crate::CircuitBreakers).
+    rejections: Mutex<LogLimit>,
+    would_have_rejected: Mutex<LogLimit>,
+    common: Arc<Common>,
+}
+
+/// What all breakers of one [`CircuitBreakers`](crate::CircuitBreakers) share.
+#[derive(Debug)]
+pub(crate) struct Common {
     subscribers: Arc<Subscribers>,
+    /// Whether they let every call through, whatever they decide.
+    shadow: AtomicBool,
+}
+
+impl Common {
+    pub(crate) fn new(config: &Config) -> Arc<Self> {
+        let shadow = AtomicBool::new(config.is_shadow());
+        Arc::new(Self { subscribers: Arc::default(), shadow })
+    }
+
+    pub(crate) fn is_shadow(&self) -> bool {
+        self.shadow.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
+        self.subscribers.add(subscriber);
+    }
+
+    pub(crate) fn set_shadow(&self, shadow: bool) {
+        self.shadow.store(shadow, Ordering::Relaxed);
+        self.subscribers.notify(if shadow { Told::Opened } else { Told::Closed });
+    }
 }
 
 impl CircuitBreaker {
@@ -66,19 +97,15 @@ impl CircuitBreaker {
     }
 
     fn checked(config: &Config) -> Self {
-        Self::of(config, config.name_of(), Arc::default(), Tick::now())
+        Self::of(config, config.name_of(), Common::new(config), Tick::now())
     }
 
     /// A breaker with a configuration that was checked.
-    pub(crate) fn of(
-        config: &Config,
-        name: Arc<str>,
-        subscribers: Arc<Subscribers>,
-        now: Tick,
-    ) -> Self {
+    pub(crate) fn of(config: &Config, name: Arc<str>, common: Arc<Common>, now: Tick) -> Self {
         let switch = Switch::new(Engine::new(config.settings(), config.rng(), now));
-        let rejections = Mutex::default();
-        Self { shared: Arc::new(Shared { name, switch, rejections, subscribers }) }
+        let (rejections, would_have_rejected) = Default::default();
+        let shared = Shared { name, switch, rejections, would_have_rejected, common };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The name that its user gave it.
@@ -93,6 +120,7 @@ impl CircuitBreaker {
     pub fn snapshot(&self) -> Snapshot {
         let now = Tick::now();
         let mut snapshot = self.switch().lock().snapshot(self.name(), now);
+        snapshot.shadow = self.is_shadow();
         self.switch().add_responses(&mut snapshot.counters);
         snapshot
     }
@@ -133,6 +161,19 @@ impl CircuitBreaker {
         self.steer(Engine::release);
     }
 
+    /// Whether it is in [shadow mode](Config::shadow).
+    pub fn is_shadow(&self) -> bool {
+        self.shared.common.is_shadow()
+    }
+
+    /// Enters [shadow mode](Config::shadow), or leaves it. From then on it decides as the state
+    /// says that it is in: left while open, it rejects the next call.
+    ///
+    /// A breaker of [`CircuitBreakers`](crate::CircuitBreakers) shares its mode with the others.
+    pub fn set_shadow(&self, shadow: bool) {
+        self.shared.common.set_shadow(shadow);
+    }
+
     fn steer(&self, act: impl FnOnce(&mut Engine, Tick) -> Option<Change>) {
         let mut later = Deferred::new();
         let now = Tick::now();
@@ -149,12 +190,12 @@ impl CircuitBreaker {
                 if moved.to == State::Open { Told::Closed } else { Told::Opened }
             }
         };
-        later.notify(&self.shared.subscribers, told);
+        later.notify(&self.shared.common.subscribers, told);
     }
 
     fn log(&self, moved: Transition, later: &mut Deferred) {
-        let name = Arc::clone(&self.shared.name);
-        later.run(move || events::moved(&name, &moved));
+        let (name, shadow) = (Arc::clone(&self.shared.name), self.is_shadow());
+        later.run(move || events::moved(&name, &moved, shadow));
     }
 
     pub(crate) fn switch(&self) -> &Switch {
@@ -168,11 +209,7 @@ impl CircuitBreaker {
 
     #[cold]
     fn no(&self, denied: Denied, now: &Now) -> No {
-        let reason = match denied {
-            Denied::Open { reason, .. } => reason,
-            Denied::Full { .. } => Reason::Probing,
-        };
-        let why = Rejection::new(LAYER, Arc::clone(&self.shared.name), reason);
+        let why = Rejection::new(LAYER, Arc::clone(&self.shared.name), denied.reason());
         let why = match denied.retry_in(now) {
             Some(wait) => why.come_back_in(wait),
             None => why,
@@ -235,19 +272,25 @@ impl Gate for CircuitBreaker {
     }
 
     fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
-        self.shared.subscribers.add(subscriber);
+        self.shared.common.subscribe(subscriber);
     }
 }
 
 impl CircuitBreaker {
     #[cold]
     fn check_locked(&self, now: &Now) -> Option<No> {
+        if self.is_shadow() {
+            return None;
+        }
         let denied = self.switch().lock().check(now)?;
         Some(self.no(denied, now))
     }
 
     #[cold]
     fn try_acquire_locked(&self, now: &Now, later: &mut Deferred) -> Result<Permit, Denied> {
+        if self.is_shadow() {
+            return Ok(self.acquire_in_shadow(now, later));
+        }
         let acquired = self.switch().update(|engine| engine.try_acquire(now));
         if let Err(Denied::Open { reason, .. }) = acquired {
             self.log_rejection(reason, now.tick(), later);
@@ -257,6 +300,21 @@ impl CircuitBreaker {
             self.log(moved, later);
         }
         Ok(permit)
+    }
+
+    fn acquire_in_shadow(&self, now: &Now, later: &mut Deferred) -> Permit {
+        let (permit, moved, denied) = self.switch().update(|engine| engine.acquire_in_shadow(now));
+        if let Some(moved) = moved {
+            self.log(moved, later);
+        }
+        if let Some(denied) = denied {
+            let count = count(&self.shared.would_have_rejected, now.tick());
+            if let Some(count) = count {
+                let (name, reason) = (Arc::clone(&self.shared.name), denied.reason());
+                later.run(move || events::would_have_rejected(&name, reason, count));
+            }
+        }
+        permit
     }
 
     #[inline(never)]
@@ -271,12 +329,15 @@ impl CircuitBreaker {
     }
 
     fn log_rejection(&self, reason: Reason, now: Tick, later: &mut Deferred) {
-        let mut log = self.shared.rejections.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = log.rejected(now) {
+        if let Some(count) = count(&self.shared.rejections, now) {
             let name = Arc::clone(&self.shared.name);
             later.run(move || events::rejected(&name, reason, count));
         }
     }
+}
+
+fn count(log: &Mutex<LogLimit>, now: Tick) -> Option<u64> {
+    log.lock().unwrap_or_else(PoisonError::into_inner).count(now)
 }
 
 impl std::fmt::Debug for CircuitBreaker {

@@ -5,7 +5,7 @@ use sandtower_core::{Rng, Seed};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CircuitBreaker, Cusum, Trip,
+    CircuitBreaker, ConfigError, Cusum, Trip,
     engine::Settings,
     open_time::{OpenFor, OpenTime},
     trip::Rule,
@@ -54,6 +54,7 @@ pub struct Config {
     lease: Duration,
     #[serde(with = "duration")]
     expected: Duration,
+    shadow: bool,
 }
 
 impl Config {
@@ -92,6 +93,7 @@ impl Config {
             ramp: 0,
             lease: minute,
             expected: minute,
+            shadow: false,
         }
     }
 
@@ -176,6 +178,17 @@ impl Config {
         self
     }
 
+    /// Shadow mode: decides, counts and reports which calls it would have rejected, and lets every
+    /// call through. For trying out a breaker, or its numbers, before it may reject anything.
+    ///
+    /// It opens, probes and closes as it would otherwise, on the outcomes of all calls: those of
+    /// calls that it would have rejected count too. Not even [`force_open`](CircuitBreaker::force_open)
+    /// rejects a call. Default: no. [`set_shadow`](CircuitBreaker::set_shadow) changes it at run time.
+    pub fn shadow(mut self, shadow: bool) -> Self {
+        self.shadow = shadow;
+        self
+    }
+
     /// The seed of the open times. Default: a random one for each breaker.
     pub fn seed(mut self, seed: Seed) -> Self {
         self.seed = seed;
@@ -231,6 +244,10 @@ impl Config {
         }
     }
 
+    pub(crate) fn is_shadow(&self) -> bool {
+        self.shadow
+    }
+
     pub(crate) fn rng(&self) -> Rng {
         self.seed.rng()
     }
@@ -250,53 +267,6 @@ fn at_least_one(
 
 pub(crate) fn within_a_day(setting: &'static str, value: Duration) -> Result<(), ConfigError> {
     if value.is_zero() || value > DAY { Err(ConfigError::Time { setting, value }) } else { Ok(()) }
-}
-
-/// Why a configuration is invalid.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A number that has to be at least 1 is 0.
-    #[error("`{setting}` must be at least 1: with 0 {because}")]
-    Zero {
-        /// Which.
-        setting: &'static str,
-        /// What would come of it.
-        because: &'static str,
-    },
-    /// A time is zero, or so long that the service would in effect never be tried again.
-    #[error("`{setting}` must be greater than zero and at most 24 h, not {value:?}")]
-    Time {
-        /// Which.
-        setting: &'static str,
-        /// What it was set to.
-        value: Duration,
-    },
-    /// The first open time is longer than the longest.
-    #[error("the first open time must be at most the longest, not {first:?} before {most:?}")]
-    Backwards {
-        /// The first.
-        first: Duration,
-        /// The longest.
-        most: Duration,
-    },
-    /// A good day and an outage are no shares of failures, or cannot be told apart.
-    #[error(
-        "the shares of failures on a good day and in an outage must be between 0.001 and 0.999, \
-         the second greater by at least 0.05, not {good_day} and {outage}"
-    )]
-    Shares {
-        /// On a good day.
-        good_day: f64,
-        /// In an outage.
-        outage: f64,
-    },
-    /// The evidence that opens it is not between 1 and 1,000 nats.
-    #[error("`threshold` must be between 1 and 1,000 nats, such as 11, not {threshold}")]
-    Threshold {
-        /// What it was set to.
-        threshold: f64,
-    },
 }
 
 #[cfg(test)]
@@ -376,7 +346,8 @@ mod tests {
                 .probes(2)
                 .successes(3)
                 .lease(DAY)
-                .expected(Duration::MAX),
+                .expected(Duration::MAX)
+                .shadow(true),
             Config::recommended("any")
                 .trip(Trip::Cusum(Cusum::default().at_least(Duration::ZERO)))
                 .open_between(Duration::from_secs(1), Duration::from_secs(1)),

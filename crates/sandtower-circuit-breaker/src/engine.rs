@@ -157,6 +157,26 @@ impl Engine {
             self.counters.rejected += 1;
             return Err(denied);
         }
+        Ok(self.acquire(now))
+    }
+
+    /// The same in shadow mode: there always is a permit. The outcome of an attempt that would have
+    /// been rejected is learned like any other.
+    pub(crate) fn acquire_in_shadow(
+        &mut self,
+        now: &Now,
+    ) -> (Permit, Option<Transition>, Option<Denied>) {
+        // Looks, and does not check: no call waits for a place.
+        if let Some(denied) = self.look(now) {
+            self.counters.would_reject += 1;
+            return (Permit { generation: self.generation, lease: None }, None, Some(denied));
+        }
+        let (permit, moved) = self.acquire(now);
+        (permit, moved, None)
+    }
+
+    /// A permit, when nothing denies it.
+    fn acquire(&mut self, now: &Now) -> (Permit, Option<Transition>) {
         let moved = match self.phase {
             Phase::Open { until } => {
                 let phase = Phase::HalfOpen { succeeded: 0 };
@@ -174,7 +194,7 @@ impl Engine {
             Phase::Ramp { .. } => Some(self.leases.grant(now.tick()).0),
             _ => None,
         };
-        Ok((Permit { generation: self.generation, lease }, moved))
+        (Permit { generation: self.generation, lease }, moved)
     }
 
     /// Takes a permit back.

@@ -107,9 +107,10 @@
 //!
 //! | event | level | fields |
 //! |---|---|---|
-//! | `circuit breaker opened` | `WARN` | `from`, `to`, `forced`, `failed`, `of`, `retry_in_ms`, `rejected` |
+//! | `circuit breaker opened` | `WARN` | `from`, `to`, `forced`, `failed`, `of`, `retry_in_ms`, `rejected`, `shadow` |
 //! | `circuit breaker half-open`, `circuit breaker closed` | `INFO` | the same |
 //! | `circuit breaker rejected calls`, at most one in 10 s | `INFO` | `reason`, `count` since the last |
+//! | `circuit breaker would have rejected calls`, in [shadow mode](Config::shadow), at most one in 10 s | `INFO` | `reason`, `count` since the last |
 //! | `circuit breaker table full: new scopes share one circuit breaker` | `WARN` | `max_scopes` |
 //!
 //! # What it costs
@@ -120,6 +121,7 @@
 
 mod breaker;
 mod config;
+mod config_error;
 mod engine;
 mod events;
 mod evidence;
@@ -137,7 +139,8 @@ mod transitions;
 mod trip;
 
 pub use breaker::CircuitBreaker;
-pub use config::{Config, ConfigError};
+pub use config::Config;
+pub use config_error::ConfigError;
 pub use engine::Permit;
 pub use failure_if::FailureIf;
 pub use history::Transition;

@@ -5,13 +5,13 @@ use std::{
 };
 
 use sandtower_core::{
-    Completion, Deferred, Gate, No, Now, RequestInfo, Scope, Subscriber, Subscribers, Tick, Verdict,
+    Completion, Deferred, Gate, No, Now, RequestInfo, Scope, Subscriber, Tick, Verdict,
 };
 use serde::Serialize;
 
 use crate::{
-    CircuitBreaker, Config, ConfigError, Permit, Snapshot, config::within_a_day, events,
-    scopes::Scopes,
+    CircuitBreaker, Config, ConfigError, Permit, Snapshot, breaker::Common, config::within_a_day,
+    events, scopes::Scopes,
 };
 
 /// A circuit breaker for each [`Scope`]: a dead region does not close the others. As a [`Gate`] it
@@ -56,7 +56,7 @@ struct Shared {
     config: Config,
     name: Arc<str>,
     scopes: Scopes,
-    subscribers: Arc<Subscribers>,
+    common: Arc<Common>,
     /// Before a breaker's lock, never after.
     table: Mutex<Table>,
 }
@@ -110,8 +110,8 @@ impl CircuitBreakers {
         within_a_day("forget_after", scopes.forget_after)?;
         let sweep_at = Tick::now() + scopes.forget_after;
         let table = Table { kept: HashMap::new(), others: None, forgotten: 0, sweep_at };
-        let (name, subscribers) = (config.name_of(), Arc::default());
-        let shared = Shared { config, name, scopes, subscribers, table: Mutex::new(table) };
+        let (name, common) = (config.name_of(), Common::new(&config));
+        let shared = Shared { config, name, scopes, common, table: Mutex::new(table) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -125,6 +125,16 @@ impl CircuitBreakers {
     pub fn of(&self, scope: Scope) -> CircuitBreaker {
         let mut later = Deferred::new();
         self.breaker(scope, Tick::now(), &mut later)
+    }
+
+    /// Whether all of them are in [shadow mode](Config::shadow).
+    pub fn is_shadow(&self) -> bool {
+        self.shared.common.is_shadow()
+    }
+
+    /// Has all of them enter [shadow mode](Config::shadow), or leave it: those of later scopes too.
+    pub fn set_shadow(&self, shadow: bool) {
+        self.shared.common.set_shadow(shadow);
     }
 
     /// How many scopes have a breaker of their own.
@@ -195,8 +205,8 @@ impl CircuitBreakers {
     }
 
     fn create(&self, name: String, now: Tick) -> Kept {
-        let Shared { config, subscribers, .. } = &*self.shared;
-        let breaker = CircuitBreaker::of(config, name.into(), Arc::clone(subscribers), now);
+        let Shared { config, common, .. } = &*self.shared;
+        let breaker = CircuitBreaker::of(config, name.into(), Arc::clone(common), now);
         Kept { breaker, used: now }
     }
 
@@ -299,7 +309,7 @@ impl Gate for CircuitBreakers {
     }
 
     fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
-        self.shared.subscribers.add(subscriber);
+        self.shared.common.subscribe(subscriber);
     }
 }
 

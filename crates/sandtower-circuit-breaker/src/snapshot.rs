@@ -45,6 +45,9 @@ pub struct Snapshot {
     pub state: State,
     /// Whether an operator forced it, so that it stays until released.
     pub forced: bool,
+    /// Whether it is in [shadow mode](crate::Config::shadow): it lets every call through, and its
+    /// state is the one that it would be in.
+    pub shadow: bool,
     /// How long it has been in this state.
     #[serde(rename = "since_ms", serialize_with = "millis")]
     pub since: Duration,
@@ -87,6 +90,9 @@ pub struct Counters {
     pub late: u64,
     /// Calls that asked for a permit and were rejected or held back.
     pub rejected: u64,
+    /// Calls that were let through in [shadow mode](crate::Config::shadow), and would have been
+    /// rejected or held back else.
+    pub would_reject: u64,
     /// Probes sent.
     pub probes: u64,
     /// Probes whose lease expired before another was sent in their place.

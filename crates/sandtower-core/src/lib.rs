@@ -31,6 +31,7 @@ mod gate;
 mod gated;
 mod gates;
 mod guard;
+mod log_limit;
 mod observe;
 mod rejection;
 mod request_info;
@@ -59,6 +60,7 @@ pub use explain::{
 pub use gate::{Completion, Gate, No, Stage};
 pub use gated::{Gated, GatedLayer, ResponseFuture};
 pub use guard::Guard;
+pub use log_limit::LogLimit;
 pub use observe::{CallEnd, ObserveCalls};
 pub use rejection::{Reason, Rejection};
 pub use request_info::{

@@ -11,27 +11,12 @@ use crate::{Pace, alarm::Levels};
 /// The shortest window: its buckets are microseconds then.
 const SHORTEST_WINDOW: Duration = Duration::from_millis(1);
 
-/// What to do about an attempt that is beyond a limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Mode {
-    /// Watch: count, warn and learn, and let everything through. Limits, paces and what a server
-    /// asked for only show in the [status](crate::RateLimit::status), which says that they are not
-    /// enforced.
-    Observe,
-    /// Hold it back: a [`RateLimitLayer`](crate::RateLimitLayer) rejects it, admission control makes
-    /// the caller wait. The default.
-    #[default]
-    Enforce,
-}
-
 /// How a [`RateLimit`](crate::RateLimit) counts, warns and holds back.
 ///
 /// | setting | default |
 /// |---|---|
 /// | [`window`](Config::window) | 1 h |
-/// | [`mode`](Config::mode) | enforce |
+/// | [`shadow`](Config::shadow) | no |
 /// | [`limit`](Config::limit), [`limit_each`](Config::limit_each), [`pace`](Config::pace) | none |
 /// | [`exempt`](Config::exempt) | none |
 /// | [`warn_at`](Config::warn_at) | 80 % and 100 % |
@@ -51,7 +36,7 @@ pub struct Config {
     pub(crate) name: Arc<str>,
     #[serde(with = "duration")]
     pub(crate) window: Duration,
-    pub(crate) mode: Mode,
+    shadow: bool,
     pub(crate) limit_each: Option<u64>,
     limits: BTreeMap<String, u64>,
     paces: BTreeMap<String, Pace>,
@@ -74,7 +59,7 @@ impl Config {
         Self {
             name: name.into(),
             window: Duration::from_secs(3600),
-            mode: Mode::Enforce,
+            shadow: false,
             limit_each: None,
             limits: BTreeMap::new(),
             paces: BTreeMap::new(),
@@ -87,10 +72,10 @@ impl Config {
         }
     }
 
-    /// The widespread tracking: named `E2B`, 100 of each operation within an hour, watched and never
-    /// enforced.
+    /// The widespread tracking: named `E2B`, 100 of each operation within an hour, in
+    /// [shadow mode](Config::shadow).
     pub fn classic() -> Self {
-        Self::new("E2B").mode(Mode::Observe).limit_each(100)
+        Self::new("E2B").shadow(true).limit_each(100)
     }
 
     /// How far back attempts are counted; at least 1 ms.
@@ -99,15 +84,22 @@ impl Config {
         self
     }
 
-    /// What to do about an attempt that is beyond a limit.
-    pub fn mode(mut self, mode: Mode) -> Self {
-        self.mode = mode;
+    /// Shadow mode: counts, warns, learns and reports which attempts it would have rejected, and lets
+    /// every attempt through. For trying out a limit before it may reject anything.
+    ///
+    /// Limits, paces and what a server asked for only show in the
+    /// [status](crate::RateLimit::status), which says that they are not enforced. Default: no; an
+    /// attempt beyond a limit is then rejected by a [`RateLimitLayer`](crate::RateLimitLayer), and
+    /// waits in admission control. [`set_shadow`](crate::RateLimit::set_shadow) changes it at run
+    /// time.
+    pub fn shadow(mut self, shadow: bool) -> Self {
+        self.shadow = shadow;
         self
     }
 
-    /// Whether attempts beyond the limits are held back, and not only watched.
-    pub fn is_enforced(&self) -> bool {
-        self.mode == Mode::Enforce
+    /// Whether it begins in [shadow mode](Config::shadow).
+    pub fn is_shadow(&self) -> bool {
+        self.shadow
     }
 
     /// Limits `operation` to `limit` attempts within the window; at least 1. The last call for an
@@ -131,7 +123,7 @@ impl Config {
         self
     }
 
-    /// Never holds `operation` back, in whichever mode: for what gives something back, such as ending
+    /// Never holds `operation` back: for what gives something back, such as ending
     /// a sandbox. It is counted and warned of all the same.
     pub fn exempt(mut self, operation: Operation) -> Self {
         self.exempt.insert(operation.name().to_owned());
@@ -208,9 +200,8 @@ impl Config {
         }
     }
 
-    /// Whether attempts of `operation` beyond its limits are held back.
-    pub(crate) fn enforces(&self, operation: Operation) -> bool {
-        self.is_enforced() && !self.exempt.contains(operation.name())
+    pub(crate) fn is_exempt(&self, operation: Operation) -> bool {
+        self.exempt.contains(operation.name())
     }
 
     pub(crate) fn limit_of(&self, operation: Operation) -> Option<u64> {
@@ -324,6 +315,7 @@ mod tests {
                 .pace(CALL, Pace::every(Duration::from_micros(1)).burst(3))
                 .pace(Operation::new(1, "other"), Pace::every(Duration::MAX))
                 .exempt(CALL)
+                .shadow(true)
                 .warn_at([])
                 .warn_margin(9)
                 .longest_hold(Duration::ZERO)

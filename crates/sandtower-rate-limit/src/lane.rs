@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use sandtower_core::{Completion, Operation, Outcome, Reason, RequestInfo, Scope, Tick, Verdict};
+use sandtower_core::{
+    Completion, LogLimit, Operation, Outcome, Reason, RequestInfo, Scope, Tick, Verdict,
+};
 
 use crate::alarm::Alarm;
 use crate::estimate::ServerLimit;
@@ -21,6 +23,8 @@ pub struct Permit {
     teaches: bool,
     /// Whether it raised the count to where a warning may be due.
     may_warn: bool,
+    /// Whether it went in shadow mode only.
+    would_reject: bool,
     /// How many had been turned away when it was acquired.
     turned_away: u64,
 }
@@ -32,13 +36,16 @@ pub(crate) struct Lane {
     /// Its operation was only named by a store so far, which knows its number alone.
     is_unnamed: bool,
     generation: u32,
-    enforced: bool,
+    exempt: bool,
+    shadow: bool,
     limit: Option<u64>,
     window: Window,
     pace: Option<Gcra>,
     scopes: Scopes,
     alarm: Alarm,
     over: u64,
+    would_reject: u64,
+    would_have_rejected: LogLimit,
     /// Attempts turned away so far: whether there is anyone to tell of a place that is free.
     turned_away: u64,
     /// Those of them that were told to ask again.
@@ -67,6 +74,10 @@ pub(crate) struct News {
     pub(crate) opened: bool,
 }
 
+/// Why an attempt that goes in shadow mode would have been rejected, and how many there were since
+/// this was last logged.
+pub(crate) type WouldHave = (Reason, u64);
+
 /// A part of a limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Level {
@@ -92,13 +103,16 @@ impl Lane {
             operation,
             is_unnamed: false,
             generation: 0,
-            enforced: config.enforces(operation),
+            exempt: config.is_exempt(operation),
+            shadow: config.is_shadow(),
             limit: config.limit_of(operation),
             window: Window::new(config.window),
             pace: config.pace_of(operation).map(Gcra::new),
             scopes: Scopes::new(config.seed.clone(), config.longest_hold, config.believed_for),
             alarm: Alarm::default(),
             over: 0,
+            would_reject: 0,
+            would_have_rejected: LogLimit::default(),
             turned_away: 0,
             told: 0,
             unsaved: 0,
@@ -115,15 +129,25 @@ impl Lane {
     #[inline]
     pub(crate) fn name(&mut self, operation: Operation, config: &Config) {
         if self.is_unnamed {
-            let Self { enforced, limit, pace, .. } = Self::new(operation, config);
+            let Self { exempt, limit, pace, .. } = Self::new(operation, config);
             (self.operation, self.is_unnamed) = (operation, false);
-            (self.enforced, self.limit, self.pace) = (enforced, limit, pace);
+            (self.exempt, self.limit, self.pace) = (exempt, limit, pace);
         }
+    }
+
+    #[inline]
+    pub(crate) fn set_shadow(&mut self, shadow: bool) {
+        self.shadow = shadow;
+    }
+
+    /// Whether attempts beyond the limits are held back.
+    fn is_enforced(&self) -> bool {
+        !self.shadow && !self.exempt
     }
 
     /// Why an attempt may not go at `now`, if the limits are enforced. Acquires nothing.
     pub(crate) fn check(&mut self, now: Tick, scope: Scope) -> Option<Blocked> {
-        if !self.enforced {
+        if !self.is_enforced() {
             return None;
         }
         let blocked = self.blocked(now, scope)?;
@@ -137,32 +161,45 @@ impl Lane {
         now: Tick,
         request: &RequestInfo,
         config: &Config,
-    ) -> Result<Permit, Blocked> {
+    ) -> Result<(Permit, Option<WouldHave>), Blocked> {
         let scope = request.scope;
         let count = self.window.count(now);
         if let Some(limit) = self.limit {
             // Here and not when it rises: between two responses the count may fall and rise again.
             self.alarm.fell(config.levels(), count, limit);
         }
-        if self.is_over(count, now, scope) {
+        let is_over = self.is_over(count, now, scope);
+        if is_over {
             self.over = self.over.saturating_add(1);
             if let Some(blocked) = self.check(now, scope) {
                 return Err(blocked);
             }
         }
+        let would_reject = is_over && !self.exempt;
+        let would_have = if would_reject { self.would_have_rejected(now, scope) } else { None };
         let known = self.scopes.known(scope, now);
         let teaches = known.is_some();
         let paced = known.is_some_and(|estimate| estimate.took(now));
         self.unsaved = self.unsaved.saturating_add(1);
-        Ok(Permit {
+        let permit = Permit {
             generation: self.generation,
             recorded: self.window.add(now),
             charge: self.pace.as_mut().and_then(|pace| pace.take(now).ok()),
             paced,
             teaches,
             may_warn: self.limit.is_some() && self.alarm.may_rise(count.saturating_add(1)),
+            would_reject,
             turned_away: self.turned_away,
-        })
+        };
+        Ok((permit, would_have))
+    }
+
+    /// Counts an attempt that goes in shadow mode only.
+    #[cold]
+    fn would_have_rejected(&mut self, now: Tick, scope: Scope) -> Option<WouldHave> {
+        self.would_reject = self.would_reject.saturating_add(1);
+        let count = self.would_have_rejected.count(now)?;
+        Some((self.blocked(now, scope)?.reason, count))
     }
 
     /// Its attempt was never sent.
@@ -175,6 +212,7 @@ impl Lane {
         {
             estimate.give_back();
         }
+        self.would_reject = self.would_reject.saturating_sub(u64::from(permit.would_reject));
         self.unsaved = self.unsaved.saturating_sub(1);
         self.window.give_back(permit.recorded);
         if let (Some(pace), Some(charge)) = (&mut self.pace, permit.charge) {
@@ -200,7 +238,7 @@ impl Lane {
         news.level = self.limit.and_then(|limit| {
             let count = self.window.count(done.now());
             let percent = self.alarm.rose(config.levels(), count, limit)?;
-            Some(Level { percent, count, limit, enforced: self.enforced })
+            Some(Level { percent, count, limit, enforced: self.is_enforced() })
         });
         news
     }
@@ -273,10 +311,12 @@ impl Lane {
     /// Forgets what was sent and learned. What is unsaved was sent all the same.
     pub(crate) fn reset(&mut self, config: &Config) {
         let (limit, over, unsaved) = (self.limit, self.over, self.unsaved);
+        let (shadow, would_reject) = (self.shadow, self.would_reject);
         let (generation, told) = (self.generation.wrapping_add(1), self.turned_away);
         *self = Self::new(self.operation, config);
         (self.limit, self.over, self.unsaved, self.generation) = (limit, over, unsaved, generation);
         (self.turned_away, self.told) = (told, told);
+        (self.shadow, self.would_reject) = (shadow, would_reject);
     }
 
     pub(crate) fn server_limit(&mut self, scope: Scope, now: Tick) -> Option<ServerLimit> {
@@ -292,7 +332,7 @@ impl Lane {
         Status {
             count,
             limit: self.limit,
-            enforced: self.enforced,
+            enforced: self.is_enforced(),
             exceeded: self.limit.is_some_and(|limit| count >= limit),
             remaining: self.limit.map(|limit| limit.saturating_sub(count)),
             resets_in: self.window.falls_below(1, now).since(now),
@@ -305,8 +345,9 @@ impl Lane {
             operation: self.operation.name(),
             count: self.window.count(now),
             limit: self.limit,
-            enforced: self.enforced,
+            enforced: self.is_enforced(),
             over: self.over,
+            would_reject: self.would_reject,
         }
     }
 

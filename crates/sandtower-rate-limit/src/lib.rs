@@ -8,7 +8,7 @@
 //! |---|---|
 //! | reject what is too much | a [`RateLimitLayer`] |
 //! | make callers wait | admission control, with the [`RateLimit`] as one of its gates |
-//! | count and warn only | [`Mode::Observe`] |
+//! | count and warn only | [shadow mode](Config::shadow) |
 //! | count across restarts, or with other processes | `RateLimit::durable` (feature `sqlite`), or your own [`Store`] |
 //!
 //! Never enforce one limit twice: an attempt would be counted twice.
@@ -60,7 +60,7 @@ mod status;
 mod store;
 mod window;
 
-pub use config::{Config, ConfigError, Mode};
+pub use config::{Config, ConfigError};
 pub use estimate::ServerLimit;
 pub use gcra::{Charge, Gcra, Pace};
 pub use lane::Permit;

@@ -1,9 +1,10 @@
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 use std::thread::Thread;
 
 use sandtower_core::{
-    Change, Completion, Deferred, Gate, No, Now, Operation, Rejection, RequestInfo, Scope, Stage,
-    Subscriber, Tick, Verdict,
+    Change, Completion, Deferred, Gate, No, Now, Operation, Reason, Rejection, RequestInfo, Scope,
+    Stage, Subscriber, Tick, Verdict,
 };
 
 use crate::lane::{Blocked, Lane, Level, News, Permit};
@@ -34,6 +35,7 @@ use crate::{Config, ConfigError, ServerLimit, Stats, Status, Store, StoreError};
 /// | level | message | fields |
 /// |---|---|---|
 /// | `WARN` | `rate limit threshold reached`, once when the count of an operation rises to a [level](Config::warn_at) of its limit | `name`, `operation`, `count`, `limit`, `percent`, `enforced` |
+/// | `INFO` | `rate limit would have rejected attempts`, in [shadow mode](Config::shadow), at most one in 10 s for an operation | `name`, `operation`, `reason`, `count` since the last |
 /// | `INFO` | `server rate limit hold began` | `name`, `operation`, `held_ms` |
 /// | `WARN` | `rate limit scopes share a hold`, when more than 64 scopes of an operation are held | `name`, `operation` |
 /// | `WARN` | `rate limit store unavailable, counting in memory`, once for each kind of failure | `name`, `kind`, `error`, `cause` |
@@ -175,7 +177,11 @@ impl RateLimit {
     pub fn status_at(&self, operation: Operation, now: Tick) -> Status {
         match self.handle.shared.known(operation) {
             Some(mut lane) => lane.status(now),
-            None => Lane::new(operation, self.config()).status(now),
+            None => {
+                let mut lane = Lane::new(operation, self.config());
+                lane.set_shadow(self.is_shadow());
+                lane.status(now)
+            }
         }
     }
 
@@ -192,11 +198,11 @@ impl RateLimit {
 
     /// What was sent within the window that ends at `now`.
     pub fn stats_at(&self, now: Tick) -> Stats {
-        let lanes = self.handle.shared.lanes.iter().filter_map(OnceLock::get);
-        let by_operation: Vec<_> = lanes.map(|locked| locked.lock().stats(now)).collect();
+        let by_operation: Vec<_> =
+            self.handle.shared.each().map(|mut lane| lane.stats(now)).collect();
         let total = by_operation.iter().map(|stats| stats.count).fold(0, u64::saturating_add);
         let Config { window, .. } = *self.config();
-        Stats { total, by_operation, enforced: self.config().is_enforced(), window }
+        Stats { total, by_operation, enforced: !self.is_shadow(), window }
     }
 
     /// Limits `operation` to `limit` attempts within the window from now on; `None` lifts the limit.
@@ -212,6 +218,21 @@ impl RateLimit {
         self.lane(operation).set_limit(limit);
         self.handle.shared.subscribers.notify(Change::Opened);
         Ok(())
+    }
+
+    /// Whether it is in [shadow mode](Config::shadow).
+    pub fn is_shadow(&self) -> bool {
+        self.handle.shared.is_shadow()
+    }
+
+    /// Enters [shadow mode](Config::shadow), or leaves it. What was counted and learned until then
+    /// stands: left while an operation is beyond its limit, its next attempt is rejected.
+    pub fn set_shadow(&self, shadow: bool) {
+        let shared = &self.handle.shared;
+        shared.shadow.store(shadow, Ordering::Relaxed);
+        if shadow {
+            shared.subscribers.notify(Change::Opened);
+        }
     }
 
     /// Forgets what `operation` has sent, how fast, and what its server asked for. Attempts under
@@ -278,6 +299,14 @@ fn write_events(name: &str, operation: &str, news: News) {
     }
 }
 
+fn write_would_have_rejected(name: &str, operation: &str, reason: Reason, count: u64) {
+    tracing::info!(
+        target: "sandtower::rate_limit",
+        name, operation, reason = reason.label(), count,
+        "rate limit would have rejected attempts"
+    );
+}
+
 impl Gate for RateLimit {
     type Permit = Permit;
 
@@ -292,10 +321,16 @@ impl Gate for RateLimit {
         &self,
         request: &RequestInfo,
         now: &Now,
-        _later: &mut Deferred,
+        later: &mut Deferred,
     ) -> Result<Permit, No> {
         let taken = self.lane(request.operation).take(now.tick(), request, self.config());
-        taken.map_err(|blocked| self.no(request.operation, blocked, now.tick()))
+        let (permit, would_have) =
+            taken.map_err(|blocked| self.no(request.operation, blocked, now.tick()))?;
+        if let Some((reason, count)) = would_have {
+            let (name, operation) = (Arc::clone(&self.config().name), request.operation);
+            later.run(move || write_would_have_rejected(&name, operation.name(), reason, count));
+        }
+        Ok(permit)
     }
 
     fn record(

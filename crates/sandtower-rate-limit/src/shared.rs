@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ const LANES: usize = u8::MAX as usize + 1;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    /// Whether every attempt is let through, whatever the limits.
+    pub(crate) shadow: AtomicBool,
     pub(crate) lanes: Box<[OnceLock<Box<Locked>>]>,
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) saving: Option<Saving>,
@@ -29,7 +32,22 @@ pub(crate) struct Locked {
 impl Shared {
     pub(crate) fn new(config: Config, saving: Option<Saving>) -> Self {
         let lanes = std::iter::repeat_with(OnceLock::new).take(LANES).collect();
-        Self { config, lanes, subscribers: Arc::default(), saving }
+        let shadow = AtomicBool::new(config.is_shadow());
+        Self { config, shadow, lanes, subscribers: Arc::default(), saving }
+    }
+
+    #[inline]
+    pub(crate) fn is_shadow(&self) -> bool {
+        self.shadow.load(Ordering::Relaxed)
+    }
+
+    /// All lanes there are, one by one.
+    pub(crate) fn each(&self) -> impl Iterator<Item = MutexGuard<'_, Lane>> {
+        self.lanes.iter().filter_map(OnceLock::get).map(|locked| {
+            let mut lane = locked.lock();
+            lane.set_shadow(self.is_shadow());
+            lane
+        })
     }
 
     pub(crate) fn known(&self, operation: Operation) -> Option<MutexGuard<'_, Lane>> {
@@ -41,6 +59,7 @@ impl Shared {
         let new = || Locked::new(Lane::new(operation, &self.config));
         let mut lane = self.lanes[operation.index()].get_or_init(new).lock();
         lane.name(operation, &self.config);
+        lane.set_shadow(self.is_shadow());
         lane
     }
 
@@ -74,8 +93,7 @@ impl Shared {
 impl Exchanged for Shared {
     fn collect(&self, now: Tick, wall: u64) -> Vec<Entry> {
         let mut ours = Vec::new();
-        let lanes = self.lanes.iter().filter_map(OnceLock::get);
-        lanes.for_each(|locked| locked.lock().unsaved(now, wall, &mut ours));
+        self.each().for_each(|mut lane| lane.unsaved(now, wall, &mut ours));
         ours
     }
 

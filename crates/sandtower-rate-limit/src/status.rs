@@ -10,8 +10,8 @@ pub struct Status {
     pub count: u64,
     /// What the window allows; `None`: no limit.
     pub limit: Option<u64>,
-    /// Whether attempts beyond the limits are held back. If not, the limits are only watched, and
-    /// all of them pass.
+    /// Whether attempts beyond the limits are held back. If not, all of them pass: it is in
+    /// [shadow mode](crate::Config::shadow), or the operation is [exempt](crate::Config::exempt).
     pub enforced: bool,
     /// Whether the limit is used up.
     pub exceeded: bool,
@@ -35,7 +35,8 @@ pub struct Stats {
     pub total: u64,
     /// Every operation that was ever sent, by its number.
     pub by_operation: Vec<OperationStats>,
-    /// Whether attempts beyond the limits are held back. If not, the limits are only watched.
+    /// Whether attempts beyond the limits are held back. If not, it is in
+    /// [shadow mode](crate::Config::shadow).
     pub enforced: bool,
     /// How far back attempts are counted. Serializes as `window_ms`.
     #[serde(rename = "window_ms", serialize_with = "millis")]
@@ -66,9 +67,11 @@ pub struct OperationStats {
     pub count: u64,
     /// What the window allows; `None`: no limit.
     pub limit: Option<u64>,
-    /// Whether attempts beyond the limits are held back. If not, the limits are only watched.
+    /// Whether attempts beyond the limits are held back.
     pub enforced: bool,
-    /// Attempts since the start that were beyond a limit: held back if it is enforced, let through
-    /// if it only watches.
+    /// Attempts since the start that were beyond a limit, rejected or not.
     pub over: u64,
+    /// Those of them that were let through in [shadow mode](crate::Config::shadow), and would have
+    /// been rejected or held back else.
+    pub would_reject: u64,
 }

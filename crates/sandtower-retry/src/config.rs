@@ -1,4 +1,6 @@
+use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sandtower_core::Backoff;
@@ -51,6 +53,8 @@ pub struct Config {
     #[serde(with = "duration")]
     pub(crate) longest_retry_after: Duration,
     pub(crate) when_throttled: WhenThrottled,
+    #[serde(skip)]
+    pub(crate) held_below: HeldBelow,
     pub(crate) budget: Option<Budget>,
 }
 
@@ -67,6 +71,7 @@ impl Config {
             unknown: quick,
             longest_retry_after: Duration::from_secs(60),
             when_throttled: WhenThrottled::Sleep,
+            held_below: HeldBelow::default(),
             budget: Some(Budget::recommended()),
         }
     }
@@ -131,6 +136,31 @@ impl Config {
     pub fn when_throttled(mut self, when: WhenThrottled) -> Self {
         self.when_throttled = when;
         self
+    }
+
+    /// [Requeues](WhenThrottled::Requeue) throttled calls only while `held` returns `true`, and has
+    /// them sleep else: for a rate limit below that can be switched to shadow mode, in which it holds
+    /// no call. Called for each throttled response. By default they are always requeued.
+    #[must_use]
+    pub fn requeue_while(mut self, held: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.held_below = HeldBelow(Some(Arc::new(held)));
+        self
+    }
+}
+
+/// Whether a queue below holds a call that was throttled.
+#[derive(Clone, Default)]
+pub(crate) struct HeldBelow(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+
+impl HeldBelow {
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.as_ref().is_none_or(|held| held())
+    }
+}
+
+impl fmt::Debug for HeldBelow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldBelow").finish_non_exhaustive()
     }
 }
 

@@ -109,8 +109,11 @@ impl Progress {
         if let Some(stop) = final_word(info, verdict) {
             return Decision::Stop(stop);
         }
-        let shortage = matches!(verdict.outcome, Outcome::Throttled | Outcome::Exhausted);
-        if shortage && config.when_throttled == WhenThrottled::Requeue {
+        let held = match verdict.outcome {
+            Outcome::Throttled => config.held_below.is_held(),
+            outcome => outcome == Outcome::Exhausted,
+        };
+        if held && config.when_throttled == WhenThrottled::Requeue {
             return self.requeue(verdict.outcome, now, can_resend);
         }
         if self.retries + 1 >= config.attempts.get() {

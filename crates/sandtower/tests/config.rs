@@ -71,7 +71,7 @@ const WHOLE: &str = r#"
 
     [rate_limit]
     window = "30m"
-    mode = "enforce"
+    shadow = false
     limit_each = 1_000
     limits = { sandbox_create = 50 }
     paces = { sandbox_create = "2s", file_read = { every = "10ms", burst = 5 } }

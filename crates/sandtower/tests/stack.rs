@@ -17,7 +17,7 @@ use sandtower::admission::{CallState, Progress};
 use sandtower::core::{BoxError, Seed, Tick};
 use sandtower::e2b::{Config, E2bClassify, NewSandbox, Sandbox, Timeouts, operation as op};
 use sandtower::fallback::{Failed, FallbackLayer};
-use sandtower::stack::{Component, Plan, Preset, Stack};
+use sandtower::stack::{Component, Plan, Preset, Stack, StackConfig};
 use sandtower::{E2b, Message};
 use sandtower_testkit::{Answer, Exchange, Mock, Scenario};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
@@ -177,11 +177,11 @@ async fn without_the_gate_that_would_hold_them_calls_are_not_sent_again_at_once(
     let slots = r#"{"code":429,"message":"you have reached the maximum number of concurrent E2B sandboxes (20)"}"#;
     let rate = r#"{"code":429,"message":"Rate limit exceeded"}"#;
     let builder = || Stack::builder(config());
-    let observing = builder().rate_limit(|limit| limit.mode(sandtower::rate_limit::Mode::Observe));
+    let shadow = builder().rate_limit(|limit| limit.shadow(true));
     for (builder, said, requests) in [
         (builder().disable(Component::Quota), slots, 1),
         (builder().disable(Component::RateLimit), rate, 4),
-        (observing, rate, 4),
+        (shadow, rate, 4),
     ] {
         let requests_seen = Arc::new(AtomicU32::new(0));
         let client = builder.build().unwrap().client(rejecting(said, &requests_seen));
@@ -191,6 +191,46 @@ async fn without_the_gate_that_would_hold_them_calls_are_not_sent_again_at_once(
         let took = Tick::now().since(start);
         assert_eq!(took > Duration::from_millis(200), requests > 1, "{took:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_in_shadow_mode_holds_no_creation_and_has_throttled_ones_sleep() {
+    let rate = r#"{"code":429,"message":"Rate limit exceeded"}"#;
+    let stack = Stack::builder(config()).build().unwrap();
+    let limit = &stack.handles().rate_limit;
+    limit.set_shadow(true);
+    let requests = Arc::new(AtomicU32::new(0));
+    let client = stack.client(rejecting(rate, &requests));
+    let start = Tick::now();
+    let once = async || drop(client.create(&NewSandbox::new("base")).await.unwrap_err());
+    tokio::join!(once(), once());
+    assert_eq!(requests.load(SeqCst), 8, "four attempts each, and no return that nothing holds");
+    assert!(Tick::now().since(start) > Duration::from_secs(3), "after 1, 2 and 4 s");
+    let create = limit.stats().by_operation[0];
+    assert!(create.would_reject > 0 && !create.enforced, "{create:?}");
+    let snapshot = stack.handles().snapshot();
+    assert_eq!(snapshot.retry.returns, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn breakers_in_shadow_mode_reject_and_hold_no_call_of_an_outage() {
+    let file = "[circuit_breaker]\nshadow = true\n[admission]\nhold_through_outage = true";
+    let file = StackConfig::read(toml::Deserializer::parse(file).unwrap()).unwrap();
+    let builder = Stack::builder(config()).configure(file).unwrap().disable(Component::Retry);
+    let stack = builder.build().unwrap();
+    let client = stack.client(always(StatusCode::SERVICE_UNAVAILABLE));
+    let start = Tick::now();
+    for _ in 0..100 {
+        let error = client.list(&Default::default()).await.unwrap_err();
+        assert!(sandtower::core::find::<sandtower::core::Rejection>(&error).is_none(), "{error}");
+        tokio::time::advance(Duration::from_millis(200)).await;
+    }
+    assert!(Tick::now().since(start) < Duration::from_secs(21), "none was held");
+    let breaker = stack.handles().control_plane_breaker.snapshot();
+    assert!(breaker.shadow && breaker.counters.trips > 0);
+    let counters = breaker.counters;
+    assert_eq!(counters.rejected, 0);
+    assert!(counters.would_reject > 50, "{counters:?}");
 }
 
 #[tokio::test(start_paused = true)]

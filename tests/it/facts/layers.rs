@@ -8,7 +8,7 @@ use sandtower::core::{
     Completion, Deferred, Effect, Gate, Now, RequestInfo, Resource, Seed, Tick, Verdict,
 };
 use sandtower::e2b::operation::SANDBOX_CREATE;
-use sandtower::rate_limit::{self, Mode, RateLimit};
+use sandtower::rate_limit::{self, RateLimit};
 use sandtower::retry::{self, Decision, Progress, Stop, WhenThrottled};
 use tokio::time::sleep;
 
@@ -58,7 +58,7 @@ async fn trips(breaker: &CircuitBreaker, info: &RequestInfo, verdict: &Verdict) 
 
 /// Whether the next one is held after one such answer.
 pub(super) async fn rate_limit(info: &RequestInfo, verdict: &Verdict) -> String {
-    let config = rate_limit::Config::new("E2B").mode(Mode::Enforce);
+    let config = rate_limit::Config::new("E2B");
     let limit = RateLimit::new(config).unwrap();
     let token = taken(&limit, info).unwrap();
     settle(&limit, info, token, verdict, SECOND).await;

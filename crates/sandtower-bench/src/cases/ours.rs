@@ -10,7 +10,7 @@ use sandtower_circuit_breaker::{
 use sandtower_core::{ByResult, Operation, RequestInfo, Verdict};
 use sandtower_fallback::FallbackLayer;
 use sandtower_health_check::{Config as CheckConfig, HealthCheckLayer, check_fn};
-use sandtower_rate_limit::{Config as RateConfig, Mode, Pace, RateLimit, RateLimitLayer};
+use sandtower_rate_limit::{Config as RateConfig, Pace, RateLimit, RateLimitLayer};
 use sandtower_retry::{Config as RetryConfig, RetryLayer};
 use sandtower_timeout::{Limits, TimeoutLayer};
 use tower::{Layer, Service};
@@ -158,11 +158,11 @@ fn built(config: BreakerConfig) -> CircuitBreaker {
 
 #[expect(clippy::expect_used, reason = "limits that are not 0")]
 fn tracking(limit: u64) -> RateLimit {
-    RateLimit::new(RateConfig::new(NAME).mode(Mode::Observe).limit_each(limit))
+    RateLimit::new(RateConfig::new(NAME).shadow(true).limit_each(limit))
         .expect("a limit that is not 0")
 }
 
 #[expect(clippy::expect_used, reason = "a pace that is not 0")]
 fn enforcing(config: RateConfig) -> RateLimit {
-    RateLimit::new(config.mode(Mode::Enforce)).expect("a pace that is not 0")
+    RateLimit::new(config).expect("a pace that is not 0")
 }

@@ -75,7 +75,7 @@ impl Engine {
         matches!(self.phase, Phase::ForcedOpen | Phase::ForcedClosed)
     }
 
-    /// What it knows, but for what was counted elsewhere.
+    /// What it knows, but for its mode, and for what was counted elsewhere.
     pub(crate) fn snapshot(&self, name: &str, now: Tick) -> Snapshot {
         let since = match self.phase {
             Phase::Open { until } if now >= until => until,
@@ -91,6 +91,7 @@ impl Engine {
             name: name.to_owned(),
             state: self.state(now),
             forced: self.is_forced(),
+            shadow: false,
             since: now.since(since),
             at_once,
             recent_failures: self.tally.failed,
@@ -107,6 +108,13 @@ impl Engine {
 }
 
 impl Denied {
+    pub(crate) fn reason(&self) -> Reason {
+        match *self {
+            Self::Open { reason, .. } => reason,
+            Self::Full { .. } => Reason::Probing,
+        }
+    }
+
     /// How long to wait from `now`; `None` if it is not known.
     pub(crate) fn retry_in(&self, now: &Now) -> Option<Duration> {
         let at = match *self {

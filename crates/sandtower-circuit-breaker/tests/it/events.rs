@@ -19,7 +19,7 @@ use crate::support::{FAILURES, OPEN, acquire, call, classic, end, pass, rejectio
 
 /// Collects what is logged.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     fn lines(&self) -> Vec<String> {
@@ -41,7 +41,7 @@ impl io::Write for Log {
 
 impl Log {
     /// Collects what this thread logs until the guard is dropped.
-    fn here() -> (Self, tracing::subscriber::DefaultGuard) {
+    pub(crate) fn here() -> (Self, tracing::subscriber::DefaultGuard) {
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -52,7 +52,12 @@ impl Log {
         (log, tracing::subscriber::set_default(subscriber.finish()))
     }
 
-    fn count(&self, what: &str) -> usize {
+    /// The lines that contain `what`.
+    pub(crate) fn containing(&self, what: &str) -> Vec<String> {
+        self.lines().into_iter().filter(|line| line.contains(what)).collect()
+    }
+
+    pub(crate) fn count(&self, what: &str) -> usize {
         self.lines().iter().filter(|line| line.contains(what)).count()
     }
 }
@@ -69,10 +74,11 @@ async fn each_transition_is_one_event_with_its_numbers() {
     let event = |level: &str, what: &str, fields: &str| {
         format!("{level} sandtower::circuit_breaker: {what} name=\"E2B\" {fields}")
     };
-    let opened =
-        "from=\"closed\" to=\"open\" forced=false failed=5 of=5 retry_in_ms=60000 rejected=0";
-    let probing = "from=\"open\" to=\"half_open\" forced=false failed=5 of=5 rejected=1";
-    let closed = "from=\"half_open\" to=\"closed\" forced=false failed=0 of=0 rejected=0";
+    let opened = "from=\"closed\" to=\"open\" forced=false failed=5 of=5 retry_in_ms=60000 rejected=0 shadow=false";
+    let probing =
+        "from=\"open\" to=\"half_open\" forced=false failed=5 of=5 rejected=1 shadow=false";
+    let closed =
+        "from=\"half_open\" to=\"closed\" forced=false failed=0 of=0 rejected=0 shadow=false";
     let events: Vec<_> =
         log.lines().into_iter().filter(|line| !line.contains("rejected calls")).collect();
     assert_eq!(
@@ -109,7 +115,11 @@ async fn a_thousand_rejections_are_one_line_in_ten_seconds_with_their_count() {
     assert_eq!(lines(&log), [format!("{line}1"), format!("{line}1000")]);
 
     breaker.reset();
-    assert!(log.lines().last().unwrap().ends_with("rejected=1001"), "{:?}", log.lines().last());
+    assert!(
+        log.lines().last().unwrap().ends_with("rejected=1001 shadow=false"),
+        "{:?}",
+        log.lines().last()
+    );
 }
 
 #[tokio::test(start_paused = true)]

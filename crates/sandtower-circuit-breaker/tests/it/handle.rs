@@ -22,6 +22,7 @@ async fn a_snapshot_tells_all_it_knows_in_plain_numbers() {
             "name": "E2B",
             "state": "open",
             "forced": false,
+            "shadow": false,
             "since_ms": 15_000,
             "at_once": 0,
             "recent_failures": 5,
@@ -30,7 +31,7 @@ async fn a_snapshot_tells_all_it_knows_in_plain_numbers() {
             "retry_in_ms": 45_000,
             "counters": {
                 "succeeded": 1, "failed": 5, "throttled": 0, "declined": 0, "cancelled": 0,
-                "late": 0, "rejected": 1, "probes": 0, "expired_probes": 0, "trips": 1,
+                "late": 0, "rejected": 1, "would_reject": 0, "probes": 0, "expired_probes": 0, "trips": 1,
             },
         }),
     );

@@ -12,6 +12,7 @@ mod handle;
 mod layer;
 mod recommended;
 mod scoped;
+mod shadow;
 mod shell;
 mod support;
 mod transitions;

@@ -9,7 +9,7 @@ use sandtower_core::{
     Allowance, Change, Completion, Deferred, Gate, No, Now, Operation, Reason, RequestInfo, Scope,
     Subscriber, Tick, Verdict,
 };
-use sandtower_rate_limit::{Config, Mode, Pace, RateLimit};
+use sandtower_rate_limit::{Config, Pace, RateLimit};
 
 use crate::support::{CREATE, LIST, at, give_back, limit, opens, record, seconds, send, take};
 
@@ -34,7 +34,7 @@ fn the_classic_preset_counts_to_a_hundred_an_hour_and_lets_everything_through() 
 
 #[test]
 fn statistics_tell_operations_apart_and_forget_what_left_the_window() {
-    let gate = limit(Config::new("E2B").mode(Mode::Observe).limit(CREATE, 2));
+    let gate = limit(Config::new("E2B").shadow(true).limit(CREATE, 2));
     for second in [0, 10, 2000] {
         send(&gate, CREATE, at(second), Verdict::success());
     }
@@ -146,18 +146,6 @@ fn a_no_takes_nothing() {
     }
     assert_eq!(gate.status_at(CREATE, at(1)), before);
     assert_eq!(gate.stats_at(at(1)).by_operation[0].over, 100);
-}
-
-#[test]
-fn observing_it_never_says_no_and_counts_how_often_it_would_have() {
-    let config = Config::new("E2B").mode(Mode::Observe).limit(CREATE, 1);
-    let gate = limit(config.pace(CREATE, Pace::every(seconds(1))));
-    for _ in 0..10 {
-        send(&gate, CREATE, at(0), Verdict::throttled());
-    }
-    let stats = gate.stats_at(at(0)).by_operation[0];
-    assert_eq!((stats.count, stats.over), (10, 9));
-    assert!(gate.status_at(CREATE, at(0)).available_in > seconds(HOUR));
 }
 
 #[test]
@@ -357,11 +345,10 @@ proptest! {
     fn no_setting_and_no_response_panics_or_holds_for_longer_than_the_longest_hold(
         (window, longest, believed, interval) in (duration(), duration(), duration(), duration()),
         burst in prop_oneof![Just(1), Just(u32::MAX), any::<u32>()],
-        enforced in any::<bool>(),
+        shadow in any::<bool>(),
         steps in prop::collection::vec((instant(), instant(), verdict(), 0..3_u64), 1..40),
     ) {
-        let mode = if enforced { Mode::Enforce } else { Mode::Observe };
-        let config = Config::new("any").mode(mode).longest_hold(longest).believed_for(believed);
+        let config = Config::new("any").shadow(shadow).longest_hold(longest).believed_for(believed);
         let extreme = config.clone().window(window).limit(CREATE, u64::MAX);
         if let Ok(gate) = RateLimit::new(extreme.pace(CREATE, Pace::every(interval).burst(burst))) {
             for (sent, now, verdict, scope) in steps.clone() {

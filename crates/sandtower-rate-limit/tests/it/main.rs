@@ -7,6 +7,7 @@ mod gate;
 mod gcra;
 mod layer;
 mod server;
+mod shadow;
 mod store;
 mod support;
 mod told;

@@ -75,7 +75,7 @@ pub(crate) fn told<const N: usize>(fields: [&str; N], work: impl FnOnce()) -> Ve
 #[test]
 fn a_limit_warns_once_at_eighty_percent_and_once_when_it_is_reached() {
     let fields = ["level", "name", "operation", "count", "limit", "percent", "enforced", "message"];
-    let told = told(fields, || {
+    let mut told = told(fields, || {
         let gate = RateLimit::classic();
         (0..150).for_each(|second| send(&gate, CREATE, at(second), Verdict::success()));
     });
@@ -83,6 +83,7 @@ fn a_limit_warns_once_at_eighty_percent_and_once_when_it_is_reached() {
         let message = "rate limit threshold reached";
         ["WARN", "E2B", "sandbox_create", count, "100", percent, "false", message]
     };
+    told.retain(|[.., message]| !message.contains("would have"));
     assert_eq!(told, [row("80", "80"), row("100", "100")]);
 }
 
@@ -115,7 +116,7 @@ fn what_was_never_sent_warns_of_nothing() {
 #[test]
 fn a_server_that_keeps_throttling_is_told_of_once_for_each_hold() {
     let told = told(["level", "operation", "message"], || {
-        let gate = RateLimit::classic();
+        let gate = limit(Config::classic().exempt(CREATE));
         for second in [0, 0, 1, 20] {
             let verdict = Verdict::throttled().retry_after(seconds(4));
             send(&gate, CREATE, at(second), verdict);

@@ -1,4 +1,6 @@
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use sandtower_core::Seed;
 
@@ -118,6 +120,21 @@ fn with_a_queue_below_a_throttled_call_goes_back_to_it_and_counts_no_attempt() {
     }
     assert_eq!(after(Verdict::throttled()), Decision::Stop(Stop::OutOfAttempts));
     assert_eq!((progress.retries, progress.returns), (0, 10));
+}
+
+#[test]
+fn while_no_queue_below_holds_it_a_throttled_call_sleeps_and_one_without_a_slot_does_not() {
+    let held = Arc::new(AtomicBool::new(true));
+    let seen = Arc::clone(&held);
+    let config = Config::classic().when_throttled(WhenThrottled::Requeue);
+    let config = config.requeue_while(move || seen.load(Relaxed));
+    let after = |verdict| decide(&config, RequestInfo::default(), verdict);
+    assert_eq!(after(Verdict::throttled()), Decision::Again);
+    held.store(false, Relaxed);
+    assert_waits(after(Verdict::throttled()), 30 * SECOND);
+    assert_eq!(after(Verdict::exhausted()), Decision::Again);
+    held.store(true, Relaxed);
+    assert_eq!(after(Verdict::throttled()), Decision::Again);
 }
 
 /// How many requests a call makes in an hour, if it is told after each `pause` that all slots are

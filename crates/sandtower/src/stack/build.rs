@@ -40,8 +40,8 @@ impl Builder {
         };
         // The client, too, gives up a body that stands still.
         let e2b = e2b.timeouts(configs.timeouts.clone());
-        let retries = retries(&configs, &disabled);
         let gates = gates(&configs, &disabled, &seed)?;
+        let retries = retries(&configs, &disabled, gates.rate_limit.clone());
         let breaker =
             disabled.unless(Component::CircuitBreaker, gates.breakers.control_plane.clone());
         if let Some(breaker) = breaker {
@@ -98,11 +98,11 @@ impl Builder {
 }
 
 /// A call that is sent back to a queue in which no gate holds it comes back at once, again and again.
-fn retries(configs: &Configs, disabled: &Disabled<'_>) -> retry::Config {
-    let paced = configs.rate_limit.is_enforced() && !disabled.has(Component::RateLimit);
+fn retries(configs: &Configs, disabled: &Disabled<'_>, limit: RateLimit) -> retry::Config {
+    let held = !disabled.has(Component::RateLimit) && !disabled.has(Component::Quota);
     let retry = configs.retry.clone();
-    match paced && !disabled.has(Component::Quota) {
-        true => retry,
+    match held {
+        true => retry.requeue_while(move || !limit.is_shadow()),
         false => retry.when_throttled(WhenThrottled::Sleep),
     }
 }

@@ -7,7 +7,7 @@ use crate::admission::{QuotaConfig, Stepwise};
 use crate::core::Operation;
 use crate::e2b::{Timeouts, operation as op};
 use crate::health_check::MonitorConfig;
-use crate::rate_limit::{Mode, Pace};
+use crate::rate_limit::Pace;
 use crate::retry::WhenThrottled;
 use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
 
@@ -26,8 +26,8 @@ pub enum Preset {
     Recommended,
     /// The numbers of the application that sandtower was first made for, in our order and with our
     /// safety: breaker 5 failures and 60 s; retries after 1, 2 and 4 s, 30 s after a rate limit; one
-    /// probe of a new sandbox, which only warns; 100 of each operation within an hour, watched and
-    /// not enforced; the template `zapdev` for those that are not found.
+    /// probe of a new sandbox, which only warns; 100 of each operation within an hour, in
+    /// shadow mode; the template `zapdev` for those that are not found.
     Classic,
 }
 
@@ -57,7 +57,6 @@ impl Preset {
                 admission: admission(plan),
                 quota: quota(plan),
                 rate_limit: never_limiting_clean_up(rate_limit::Config::new(NAME))
-                    .mode(Mode::Enforce)
                     .pace(op::SANDBOX_CREATE, Pace::every(plan.create_every())),
                 circuit_breaker: circuit_breaker::Config::recommended(NAME).lease(LEASE),
                 monitor: None,

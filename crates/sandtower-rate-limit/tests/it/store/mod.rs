@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sandtower_core::{Allowance, Tick, Verdict};
-use sandtower_rate_limit::{Config, Entry, Mode, RateLimit, SqliteStore, Store};
+use sandtower_rate_limit::{Config, Entry, RateLimit, SqliteStore, Store};
 
 use crate::support;
 use crate::support::CREATE;
@@ -43,7 +43,7 @@ impl Drop for Folder {
 }
 
 fn config() -> Config {
-    Config::new("E2B").mode(Mode::Observe)
+    Config::new("E2B").shadow(true)
 }
 
 fn durable(path: &Path) -> RateLimit {
