@@ -26,7 +26,7 @@ pub(crate) struct Saving {
 
 #[derive(Debug, Default)]
 struct Turn {
-    /// Why the store could not be used the last time: told once.
+    /// Why the store could not be used the last time: logged once.
     failing: Option<&'static str>,
     closed: bool,
 }

@@ -15,7 +15,7 @@ const SLOTS: u64 = PARTS as u64 + 1;
 /// edge. Buckets are aligned to the first record, not to any clock: the same records give the same
 /// counts whenever they are made.
 ///
-/// Time begins with the first record. From there on the latest instant that it was told stands: one
+/// Time begins with the first record. From there on the latest instant that it was given stands: one
 /// that lies before it is taken for it.
 ///
 /// ```
