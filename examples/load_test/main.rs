@@ -12,7 +12,7 @@ mod progress;
 use std::path::Path;
 use std::process::ExitCode;
 
-use examples::load_test::{
+use load_test::{
     Clock, Options, Outcome, Policy, Setup, Summary, Table, Target, USAGE, in_process,
     over_sockets, report,
 };

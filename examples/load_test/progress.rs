@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
-use examples::load_test::{Status, Watch};
+use load_test::{Status, Watch};
 
 /// A bar with the time left and the status line on a terminal; plain lines elsewhere.
 #[derive(Debug)]

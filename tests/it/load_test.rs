@@ -4,9 +4,7 @@
 
 use std::time::Duration;
 
-use examples::load_test::{
-    Answer, Load, Outcome, Policy, Setup, Shape, Unwatched, in_process, report,
-};
+use load_test::{Answer, Load, Outcome, Policy, Setup, Shape, Unwatched, in_process, report};
 use sandtower_load::{Ending, Part};
 
 fn run(scenario: &str, policy: Policy, seed: u64) -> Outcome {

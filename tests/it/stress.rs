@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use examples::load_test::{Outcome, Policy, stress_in};
+use load_test::{Outcome, Policy, stress_in};
 use sandtower_sim::World;
 
 const SEEDS: std::ops::Range<u64> = 1..21;

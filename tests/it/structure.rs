@@ -34,8 +34,15 @@ const TIERS: &[&[&str]] = &[
 ];
 
 /// The crates of those who work here. They use anything; only tests use them.
-const DEV: &[&str] =
-    &["examples", "sandtower-bench", "sandtower-load", "sandtower-testkit", "tests", "xtask"];
+const DEV: &[&str] = &[
+    "examples",
+    "load_test",
+    "sandtower-bench",
+    "sandtower-load",
+    "sandtower-testkit",
+    "tests",
+    "xtask",
+];
 
 /// What a manifest inherits from the workspace, so that it is said once.
 const INHERITED: &[&str] = &["version", "edition", "rust-version", "license", "publish"];

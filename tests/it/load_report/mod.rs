@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use examples::load_test::{self, Policy, Setup, Unwatched, in_process};
+use load_test::{Policy, Setup, Unwatched, in_process};
 use sandtower_load::Report;
 use serde_json::Value;
 use tokio::runtime::Runtime;

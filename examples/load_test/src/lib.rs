@@ -20,7 +20,10 @@ mod wire;
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use sandtower::core::{BoxError, Seed};
 use sandtower::e2b::Config;
@@ -100,7 +103,7 @@ pub async fn over_sockets(
         // Dropping the sender stops the server too.
         let _ended = stopped.await;
     }));
-    let transport = Client::builder(TokioExecutor::new()).build_http();
+    let transport = plaintext();
     let test = Test { clock: "real", ..test(setup, policy, seed) };
     let (mut outcome, handed_out) = run(&test, transport, config, watch).await?;
     let patience = tokio::time::sleep(E2B_GIVES_UP + LOOKED_FOR);
@@ -112,6 +115,13 @@ pub async fn over_sockets(
     drop(stop);
     server.await??;
     Ok(outcome)
+}
+
+/// HTTP without TLS.
+type Plaintext = Client<HttpConnector, Full<Bytes>>;
+
+fn plaintext() -> Plaintext {
+    Client::builder(TokioExecutor::new()).build_http()
 }
 
 async fn nothing_is_left(sim: &Sim) {

@@ -75,6 +75,7 @@ usage: cargo run --release --example load_test [-- OPTIONS]
   --max-sandboxes N   never more than so many at once there (default 10)
   --real-sandboxes-that-cost-money
                       needed for a target that is not on this machine
+                      (https: cargo run --release --features tls --example load_test -- ...)
   --help              this text";
 
 /// As they stand on the command line.

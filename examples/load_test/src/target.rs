@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
+use http::uri::Scheme;
 use sandtower::core::{BoxError, Tick};
 use sandtower::e2b::{Client, Config, ConfigError, Error, ListSandboxes};
-use sandtower_e2b::HttpTransport;
 
 use super::outcome::Outcome;
 use super::policy::Policy;
@@ -20,7 +20,7 @@ use super::wire::Meter;
 #[derive(Debug)]
 pub struct Target {
     config: Config,
-    transport: HttpTransport,
+    transport: Transport,
     sandboxes: u64,
     /// All sandboxes of this process bear it.
     mark: String,
@@ -46,8 +46,11 @@ pub enum TargetError {
     /// The environment does not say how to reach it.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// No transport can be had.
-    #[error("no transport can be had: {0}")]
+    /// The URL is https, and this build has no TLS.
+    #[error("{0} needs TLS, which this build leaves out: use `cargo run --features tls ...`")]
+    Tls(String),
+    /// The transport cannot be created.
+    #[error("the transport cannot be created: {0}")]
     Transport(BoxError),
 }
 
@@ -70,12 +73,14 @@ impl Target {
         if !is_here && !may_cost {
             return Err(TargetError::CostsMoney(host.to_owned()));
         }
+        if !cfg!(feature = "tls") && uri.scheme() == Some(&Scheme::HTTPS) {
+            return Err(TargetError::Tls(url.to_owned()));
+        }
         let mut config = Config::from_env()?.api_url(url)?;
         if is_here && std::env::var_os("E2B_SANDBOX_URL").is_none() {
             config = config.sandbox_url(url)?;
         }
-        let transport =
-            HttpTransport::new().map_err(|error| TargetError::Transport(error.into()))?;
+        let transport = transport().map_err(TargetError::Transport)?;
         let mark = format!("{:016x}", sandtower::core::Rng::new().u64(..));
         Ok(Self { config, transport, sandboxes, mark, meter: Meter::new(sandboxes) })
     }
@@ -158,7 +163,7 @@ impl Target {
     /// How many there were to kill.
     async fn kill_all(
         &self,
-        client: &Client<HttpTransport>,
+        client: &Client<Transport>,
         which: &ListSandboxes,
         killed: &mut u64,
     ) -> Result<usize, Error> {
@@ -169,6 +174,22 @@ impl Target {
         }
         Ok(page.sandboxes.len())
     }
+}
+
+#[cfg(feature = "tls")]
+type Transport = sandtower_e2b::HttpTransport;
+
+#[cfg(feature = "tls")]
+fn transport() -> Result<Transport, BoxError> {
+    Ok(Transport::new()?)
+}
+
+#[cfg(not(feature = "tls"))]
+type Transport = super::Plaintext;
+
+#[cfg(not(feature = "tls"))]
+fn transport() -> Result<Transport, BoxError> {
+    Ok(super::plaintext())
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -190,6 +211,10 @@ mod tests {
         }
         let rejected = Target::new("https://api.e2b.app", 1, false).unwrap_err().to_string();
         assert!(rejected.starts_with("api.e2b.app is not on this machine"), "{rejected}");
+        if !cfg!(feature = "tls") {
+            let rejected = Target::new("https://api.e2b.app", 1, true).unwrap_err().to_string();
+            assert!(rejected.starts_with("https://api.e2b.app needs TLS"), "{rejected}");
+        }
         let rejected = Target::new("api.e2b.app", 1, true).unwrap_err().to_string();
         assert_eq!(rejected, "\"api.e2b.app\" is no URL such as http://127.0.0.1:3900");
     }
