@@ -59,6 +59,14 @@ impl<K, C> HealthCheckLayer<K, C> {
         HealthCheckLayer { check, classify, config, handle }
     }
 
+    /// The same layer with another check, which `change` makes of this one: the configuration stays, and
+    /// both layers share one handle.
+    #[must_use]
+    pub fn map_check<J>(self, change: impl FnOnce(K) -> J) -> HealthCheckLayer<J, C> {
+        let Self { check, classify, config, handle } = self;
+        HealthCheckLayer { check: change(check), classify, config, handle }
+    }
+
     /// Reads what all services of this layer and of its clones have seen.
     pub fn handle(&self) -> &Handle {
         &self.handle

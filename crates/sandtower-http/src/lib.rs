@@ -5,7 +5,8 @@
 //! - [`HttpClassify`] reads the info of a request, and what its response means, off method, status and
 //!   header fields; [`verdict_of_status`] and [`verdict_of_transport`] are its two tables.
 //!   [`GrpcClassify`] does so for gRPC, with [`verdict_of_grpc`];
-//! - [`CallerBody`] marks the errors of a request body as the caller's own;
+//! - [`CallerBody`] marks the errors of a request body as the caller's own; [`RequestBody`] is either whole
+//!   or a stream of the caller's;
 //! - [`headers`] parses the fields that servers use to say "not now";
 //! - [`InterpretLayer`] is the innermost layer and the one place that reads bodies: what they mean
 //!   is a hook, [`Interpret`], whose [`Verdict`](sandtower_core::Verdict) all layers above believe;
@@ -50,6 +51,7 @@ mod rejection;
 mod rejection_response;
 mod replay;
 mod request;
+mod request_body;
 mod status;
 #[cfg(feature = "tower-http")]
 mod tower_http;
@@ -75,5 +77,6 @@ pub use rejection_response::RejectionResponseLayer;
 pub use rejection_response::{RejectionResponse, RejectionResponseBody, RejectionResponseFuture};
 pub use replay::{NotReplayable, ReplayBody, ReplayLayer, Replayable, Replayed};
 pub use request::{Deadline, Http, is_idempotent};
+pub use request_body::{RequestBody, ResendBody};
 pub use status::verdict_of_status;
 pub use transport::{LocalResource, TransportFault, verdict_of_transport};

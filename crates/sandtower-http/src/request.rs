@@ -1,6 +1,8 @@
 use http::{Method, Request};
 use sandtower_core::{Attempt, Resend, SetDeadline, Tick};
 
+use crate::ResendBody;
+
 /// When the caller of a request stops caring: an extension of the request.
 ///
 /// [`HttpClassify`](crate::HttpClassify) reads it back, so that layers below the one that set it
@@ -10,8 +12,9 @@ pub struct Deadline(pub Tick);
 
 /// How HTTP requests are sent again and carry what their call knows.
 ///
-/// A copy has the method, target, version, header fields, extensions and body of the original; the
-/// body has to be `Clone`, as `http_body_util::Full` is. The number of the attempt is written as the
+/// A copy has the method, target, version, header fields, extensions and body of the original, if the
+/// [body](ResendBody) can be sent again: `http_body_util::Full` always can, a
+/// [`RequestBody`](crate::RequestBody) if it is whole. The number of the attempt is written as the
 /// extension [`Attempt`], the deadline as the extension [`Deadline`].
 ///
 /// ```
@@ -28,9 +31,15 @@ pub struct Deadline(pub Tick);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Http;
 
-impl<B: Clone> Resend<Request<B>> for Http {
+impl<B: ResendBody> Resend<Request<B>> for Http {
     fn copy(&self, request: &Request<B>) -> Option<Request<B>> {
-        Some(request.clone())
+        let mut copy = Request::new(request.body().resend()?);
+        *copy.method_mut() = request.method().clone();
+        *copy.uri_mut() = request.uri().clone();
+        *copy.version_mut() = request.version();
+        *copy.headers_mut() = request.headers().clone();
+        *copy.extensions_mut() = request.extensions().clone();
+        Some(copy)
     }
 
     fn stamp(&self, request: &mut Request<B>, attempt: &Attempt) {
