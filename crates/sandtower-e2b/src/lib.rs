@@ -52,8 +52,8 @@ pub use client::{
 };
 pub use tracking::{
     Abandoned, Creation, E2bReconcile, EVENTS, EventCounts, Events, OrphansLeft, Probe,
-    SandboxCheck, SandboxTracker, Timing, TimingError, TrackerSnapshot, Tracking, TrackingFuture,
-    TrackingLayer,
+    RawCreation, SandboxCheck, SandboxTracker, Timing, TimingError, TrackerSnapshot, Tracking,
+    TrackingFuture, TrackingLayer, Unclaimed,
 };
 pub use transport::body::Silent;
 #[cfg(feature = "transport")]

@@ -19,6 +19,7 @@ pub(crate) mod marks;
 pub(crate) mod new_sandbox;
 pub mod operation;
 pub(crate) mod process;
+pub(crate) mod raw_sandbox;
 pub(crate) mod request;
 pub(crate) mod route;
 pub(crate) mod sandbox;

@@ -1,4 +1,4 @@
-use http::{HeaderName, Method, Request, header};
+use http::{HeaderName, HeaderValue, Method, Request, header};
 use sandtower_core::{Operation, Replay};
 use sandtower_http::is_idempotent;
 
@@ -205,12 +205,15 @@ fn interpreter(method: &Method, path: &str) -> Operation {
 
 /// 1-255 characters of `[a-z0-9-]`, where the newer creation call takes it.
 fn has_key<B>(request: &Request<B>) -> bool {
+    idempotency_key(request).is_some()
+}
+
+/// The key by which a creation may be replayed.
+pub(crate) fn idempotency_key<B>(request: &Request<B>) -> Option<&HeaderValue> {
     let allowed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
-    request.uri().path() == "/v2/sandboxes"
-        && request
-            .headers()
-            .get(IDEMPOTENCY_KEY)
-            .is_some_and(|key| (1..=255).contains(&key.len()) && key.as_bytes().iter().all(allowed))
+    let key = request.headers().get(IDEMPOTENCY_KEY)?;
+    let is_key = (1..=255).contains(&key.len()) && key.as_bytes().iter().all(allowed);
+    (is_key && request.uri().path() == "/v2/sandboxes").then_some(key)
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use sandtower_core::Outcome;
+use sandtower_core::{Outcome, Resend};
 use sandtower_fallback::{Failed, FallbackLayer, Rewrite, Rewritten, When};
+use sandtower_http::{Http, ResendBody};
 
 use crate::{Creation, E2bClassify, EVENTS};
 
@@ -45,19 +46,25 @@ impl DefaultTemplate {
     }
 }
 
-impl<B> Rewrite<Request<Full<Bytes>>, Response<B>> for DefaultTemplate {
-    type Kept = (Creation, Request<Full<Bytes>>);
+impl<Q, B> Rewrite<Request<Q>, Response<B>> for DefaultTemplate
+where
+    Q: ResendBody + From<Full<Bytes>>,
+{
+    type Kept = (Creation, Request<Q>);
 
-    fn keep(&self, request: &Request<Full<Bytes>>) -> Option<Self::Kept> {
+    fn keep(&self, request: &Request<Q>) -> Option<Self::Kept> {
         let creation = request.extensions().get::<Creation>()?;
-        (creation.template() != &*self.template).then(|| (creation.clone(), request.clone()))
+        if creation.template() == &*self.template {
+            return None;
+        }
+        Some((creation.clone(), Http.copy(request)?))
     }
 
     fn rewrite(
         &self,
         (creation, mut request): Self::Kept,
         failed: &Failed<'_, Response<B>>,
-    ) -> Option<Request<Full<Bytes>>> {
+    ) -> Option<Request<Q>> {
         let response = failed.result.ok()?;
         response.extensions().get::<TemplateNotFound>()?;
         creation.with_template(&*self.template, &mut request);

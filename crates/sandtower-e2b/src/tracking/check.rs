@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -22,11 +23,13 @@ use crate::{Config, Sandbox, SandboxTracker, operation as op};
 /// [`PROCESS_START`](crate::operation::PROCESS_START) or
 /// [`ENVD_HEALTH`](crate::operation::ENVD_HEALTH). What is to be killed is handed to
 /// [`SandboxTracker`], which try until it has ended.
-#[derive(Clone, Debug)]
-pub struct SandboxCheck {
+///
+/// `Q` is the type of the bodies of requests to the service below.
+pub struct SandboxCheck<Q = Full<Bytes>> {
     config: Arc<Config>,
     tracker: SandboxTracker,
     by: Probe,
+    body: PhantomData<fn() -> Q>,
 }
 
 /// How a new sandbox is found to be alive.
@@ -46,7 +49,16 @@ impl SandboxCheck {
     /// Talks to sandboxes, and kills them, as `config` says.
     pub fn new(config: Config) -> Self {
         let tracker = SandboxTracker::new(&config);
-        Self { config: Arc::new(config), tracker, by: Probe::default() }
+        Self { config: Arc::new(config), tracker, by: Probe::default(), body: PhantomData }
+    }
+}
+
+impl<Q> SandboxCheck<Q> {
+    /// The same check over a service whose requests have bodies of another type.
+    #[must_use]
+    pub fn with_body<R>(self) -> SandboxCheck<R> {
+        let Self { config, tracker, by, .. } = self;
+        SandboxCheck { config, tracker, by, body: PhantomData }
     }
 
     /// Hands what is to be killed to `tracker`, so that one tracker has them all.
@@ -62,11 +74,12 @@ impl SandboxCheck {
     }
 }
 
-impl<S, B> Check<S, Response<B>> for SandboxCheck
+impl<S, Q, B> Check<S, Response<B>> for SandboxCheck<Q>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
+    Q: From<Full<Bytes>> + Send + 'static,
     B: Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {
@@ -80,7 +93,7 @@ where
 
     fn probe(&self, inner: S, response: &Response<B>) -> Option<Self::Probe> {
         let sandbox = response.extensions().get::<Sandbox>()?.clone();
-        let requests = Requests::new(inner, Arc::clone(&self.config));
+        let requests = Requests::<S, Q>::new(inner, Arc::clone(&self.config));
         Some(match self.by {
             Probe::Command => Box::pin(async move { requests.probe(&sandbox).await }),
             Probe::Health => Box::pin(async move { requests.health(&sandbox).await }),
@@ -91,7 +104,7 @@ where
         let tracker = self.tracker.clone();
         let sandbox = response.extensions().get::<Sandbox>().map(|sandbox| sandbox.id().clone());
         if let Some(sandbox) = &sandbox {
-            let spare = Arc::new(Requests::new(inner, Arc::clone(&self.config)));
+            let spare = Arc::new(Requests::<S, Q>::new(inner, Arc::clone(&self.config)));
             tracker.release(sandbox.clone(), &CleanUp::here(spare));
         }
         Box::pin(async move {
@@ -99,5 +112,22 @@ where
                 tracker.released(&sandbox).await;
             }
         })
+    }
+}
+
+impl<Q> Clone for SandboxCheck<Q> {
+    fn clone(&self) -> Self {
+        let (config, tracker) = (Arc::clone(&self.config), self.tracker.clone());
+        Self { config, tracker, by: self.by, body: PhantomData }
+    }
+}
+
+impl<Q> std::fmt::Debug for SandboxCheck<Q> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SandboxCheck")
+            .field("config", &self.config)
+            .field("tracker", &self.tracker)
+            .field("by", &self.by)
+            .finish()
     }
 }

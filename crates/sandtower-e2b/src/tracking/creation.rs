@@ -8,22 +8,70 @@ use sandtower_core::BoxError;
 
 use crate::api::marks::{ATTEMPT_KEY, CALL_KEY, OWNER_KEY, PREFIX};
 use crate::{
-    CallId, Config, Events, NewSandbox, api::hidden::Hidden, api::route::IDEMPOTENCY_KEY,
-    tracking::events::About,
+    CallId, Config, Events, NewSandbox, api::hidden::Hidden, api::raw_sandbox::RawSandbox,
+    api::route::IDEMPOTENCY_KEY, tracking::events::About,
 };
 
 /// What a request to create a sandbox asks for, and for which call: an extension of the requests of
-/// [`Client::create`](crate::Client::create), from which layers rewrite its body without having
-/// to read it. Cheap to clone.
+/// [`Client::create`](crate::Client::create) and [`RawCreation`](crate::RawCreation), from which layers
+/// rewrite its body without having to read it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Creation {
     call: CallId,
-    /// Whether an `Idempotency-Key` is sent. All attempts then have the same body.
-    keyed: bool,
-    new: Arc<NewSandbox>,
+    keyed: Keyed,
+    new: Arc<Asked>,
     begun: Arc<Begun>,
     events: Events,
     hidden: Arc<Hidden>,
+}
+
+/// Whether an `Idempotency-Key` is sent. All attempts then have the same body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keyed {
+    No,
+    /// By a key of ours, made of the call's id.
+    ByUs,
+    /// By a key of the caller's, which stays as it is.
+    ByCaller,
+}
+
+/// The sandbox that is asked for.
+#[derive(Clone, Debug)]
+enum Asked {
+    New(NewSandbox),
+    Raw(RawSandbox),
+}
+
+impl Asked {
+    fn marked(self, key: &str, value: String) -> Self {
+        match self {
+            Self::New(new) => Self::New(new.metadata(key, value)),
+            Self::Raw(raw) => Self::Raw(raw.metadata(key, &value)),
+        }
+    }
+
+    fn with_template(self, template: impl Into<String>) -> Self {
+        match self {
+            Self::New(new) => Self::New(new.with_template(template)),
+            Self::Raw(raw) => Self::Raw(raw.with_template(template.into())),
+        }
+    }
+
+    fn template(&self) -> &str {
+        match self {
+            Self::New(new) => new.template(),
+            Self::Raw(raw) => raw.template(),
+        }
+    }
+
+    /// Strings and numbers have a JSON.
+    fn to_json(&self) -> Bytes {
+        let json = match self {
+            Self::New(new) => serde_json::to_vec(new),
+            Self::Raw(raw) => serde_json::to_vec(raw),
+        };
+        json.unwrap_or_default().into()
+    }
 }
 
 /// What all attempts of one call share.
@@ -49,12 +97,27 @@ impl Creation {
         if let Some(key) = new.metadata_keys().find(|key| key.starts_with(PREFIX)) {
             return Err(Reserved(key.to_owned()).into());
         }
-        let marked = new.clone().metadata(CALL_KEY, call.to_string());
-        let marked = marked.metadata(OWNER_KEY, config.owner_name().as_str());
-        let keyed = config.sends_idempotency_keys();
-        let hidden = Arc::new(Hidden::key(config.key()).and(new.secrets()));
+        let keyed = if config.sends_idempotency_keys() { Keyed::ByUs } else { Keyed::No };
+        let hidden = Hidden::key(config.key()).and(new.secrets());
+        Ok(Self::marked(config, call, keyed, Asked::New(new.clone()), hidden))
+    }
+
+    /// One call that asks for `raw`; under a key of its caller's, which names the call: a second call with
+    /// this key has to be the same to the byte.
+    pub(crate) fn raw(config: &Config, key: Option<&HeaderValue>, raw: RawSandbox) -> Self {
+        let (keyed, call) = match key {
+            Some(key) => (Keyed::ByCaller, CallId::of_key(key.as_bytes())),
+            None => (Keyed::No, config.next_call()),
+        };
+        let hidden = Hidden::key(config.key()).and(raw.secrets());
+        Self::marked(config, call, keyed, Asked::Raw(raw), hidden)
+    }
+
+    fn marked(config: &Config, call: CallId, keyed: Keyed, new: Asked, hidden: Hidden) -> Self {
+        let new = new.marked(CALL_KEY, call.to_string());
+        let new = Arc::new(new.marked(OWNER_KEY, config.owner_name().as_str().to_owned()));
         let events = config.creation_events().clone();
-        Ok(Self { call, keyed, new: Arc::new(marked), begun: Arc::default(), events, hidden })
+        Self { call, keyed, new, begun: Arc::default(), events, hidden: Arc::new(hidden) }
     }
 
     /// The call.
@@ -69,7 +132,11 @@ impl Creation {
 
     /// What events say of it.
     pub(crate) fn about(&self) -> About<'_> {
-        let (template, framework) = (self.new.template(), self.new.framework_name());
+        let framework = match &*self.new {
+            Asked::New(new) => new.framework_name(),
+            Asked::Raw(_) => None,
+        };
+        let template = self.new.template();
         About { call: self.call, template, framework }
     }
 
@@ -88,8 +155,12 @@ impl Creation {
     }
 
     /// Rewrites `request` to create a sandbox of another template, for the same call.
-    pub fn with_template(&self, template: impl Into<String>, request: &mut Request<Full<Bytes>>) {
-        let new = NewSandbox::clone(&self.new).with_template(template);
+    pub fn with_template<Q: From<Full<Bytes>>>(
+        &self,
+        template: impl Into<String>,
+        request: &mut Request<Q>,
+    ) {
+        let new = Asked::clone(&self.new).with_template(template);
         let other = Self { new: Arc::new(new), ..self.clone() };
         other.write(request, self.begun.attempts.load(Ordering::Relaxed).saturating_add(1));
         request.extensions_mut().insert(other);
@@ -97,11 +168,14 @@ impl Creation {
 
     /// How long the sandbox is to live, in seconds.
     pub(crate) fn lifetime(&self) -> Option<u64> {
-        self.new.lifetime()
+        match &*self.new {
+            Asked::New(new) => new.lifetime(),
+            Asked::Raw(raw) => raw.lifetime(),
+        }
     }
 
     pub(crate) fn is_keyed(&self) -> bool {
-        self.keyed
+        self.keyed != Keyed::No
     }
 
     /// The number of the attempt that begins now: never the same twice, however the layers above
@@ -131,14 +205,14 @@ impl Creation {
     }
 
     /// Writes on `request` that it is the attempt of that number.
-    pub(crate) fn write(&self, request: &mut Request<Full<Bytes>>, attempt: u32) {
-        *request.body_mut() = Full::new(self.body(attempt));
+    pub(crate) fn write<Q: From<Full<Bytes>>>(&self, request: &mut Request<Q>, attempt: u32) {
+        *request.body_mut() = Full::new(self.body(attempt)).into();
         self.write_key(request);
     }
 
-    /// The `Idempotency-Key`, where one is sent.
-    pub(crate) fn write_key(&self, request: &mut Request<Full<Bytes>>) {
-        if self.keyed {
+    /// The `Idempotency-Key`, where one of ours is sent.
+    pub(crate) fn write_key<Q>(&self, request: &mut Request<Q>) {
+        if self.keyed == Keyed::ByUs {
             let key = match self.begun.keys.load(Ordering::Relaxed) {
                 0 => self.call.to_string(),
                 after => format!("{}-{after}", self.call),
@@ -150,13 +224,11 @@ impl Creation {
         }
     }
 
-    /// Strings and numbers have a JSON.
     pub(crate) fn body(&self, attempt: u32) -> Bytes {
-        if self.keyed {
-            return serde_json::to_vec(&*self.new).unwrap_or_default().into();
+        if self.is_keyed() {
+            return self.new.to_json();
         }
-        let numbered = NewSandbox::clone(&self.new).metadata(ATTEMPT_KEY, attempt.to_string());
-        serde_json::to_vec(&numbered).unwrap_or_default().into()
+        Asked::clone(&self.new).marked(ATTEMPT_KEY, attempt.to_string()).to_json()
     }
 }
 

@@ -38,8 +38,7 @@ impl<S: Clone> Layer<S> for TrackingLayer {
     type Service = Tracking<S>;
 
     fn layer(&self, inner: S) -> Tracking<S> {
-        let config = Arc::clone(&self.tracker.shared.config);
-        let spare = Arc::new(Requests::new(inner.clone(), config));
+        let spare = Arc::new(inner.clone());
         Tracking { inner, spare, tracker: self.tracker.clone() }
     }
 }
@@ -47,8 +46,9 @@ impl<S: Clone> Layer<S> for TrackingLayer {
 /// A service under which each attempt to create a sandbox is numbered and accounted for: made by a
 /// [`TrackingLayer`].
 ///
-/// It stands below retries and above all that makes attempts wait, and looks only at requests of
-/// [`Client::create`](crate::Client::create):
+/// It stands below retries and above all that makes attempts wait, and looks only at requests that carry a
+/// [`Creation`]: those of [`Client::create`](crate::Client::create) and of a
+/// [`RawCreation`](crate::RawCreation), with any type of body:
 ///
 /// - each gets a number of its own, so that a latecomer of one attempt is told from the sandbox of
 ///   the next;
@@ -65,7 +65,7 @@ impl<S: Clone> Layer<S> for TrackingLayer {
 #[derive(Debug)]
 pub struct Tracking<S> {
     inner: S,
-    spare: Arc<Requests<S>>,
+    spare: Arc<S>,
     tracker: SandboxTracker,
 }
 
@@ -76,11 +76,12 @@ impl<S: Clone> Clone for Tracking<S> {
     }
 }
 
-impl<S, B> Service<Request<Full<Bytes>>> for Tracking<S>
+impl<S, Q, B> Service<Request<Q>> for Tracking<S>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
+    Q: From<Full<Bytes>> + Send + 'static,
     B: Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {
@@ -92,20 +93,22 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, mut request: Request<Full<Bytes>>) -> Self::Future {
-        let attempt = begin(&mut request, &self.tracker, &self.spare);
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        let attempt = begin::<S, Q>(&mut request, &self.tracker, &self.spare);
         TrackingFuture::new(self.inner.call(request), attempt)
     }
 }
 
 /// `None`: this is no request of a client that creates a sandbox.
-fn begin<T>(
-    request: &mut Request<Full<Bytes>>,
+fn begin<S, Q>(
+    request: &mut Request<Q>,
     tracker: &SandboxTracker,
-    spare: &Arc<T>,
+    spare: &Arc<S>,
 ) -> Option<Attempt>
 where
-    T: Below + 'static,
+    S: Clone,
+    Requests<S, Q>: Below + 'static,
+    Q: From<Full<Bytes>>,
 {
     let creation = request.extensions().get::<Creation>()?.clone();
     let number = creation.begin();
@@ -115,7 +118,8 @@ where
     let sent = Sent::default();
     request.extensions_mut().insert(sent.clone());
     let marks = Marks { call: creation.call(), attempt: (!creation.is_keyed()).then_some(number) };
-    let by = CleanUp::here(Arc::clone(spare) as _);
+    let below = Requests::<S, Q>::new(S::clone(spare), Arc::clone(&tracker.shared.config));
+    let by = CleanUp::here(Arc::new(below));
     Some(Attempt::new(request, creation, number, marks, sent, tracker.clone(), by))
 }
 

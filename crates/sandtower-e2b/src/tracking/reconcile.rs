@@ -40,21 +40,22 @@ impl E2bReconcile {
     }
 }
 
-impl<S, B> Reconcile<S, Request<Full<Bytes>>, Response<B>> for E2bReconcile
+impl<S, Q, B> Reconcile<S, Request<Q>, Response<B>> for E2bReconcile
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
+    Q: From<Full<Bytes>> + Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     // Boxed: it takes requests of its own, and is begun after a failure only.
     type Look = Pin<Box<dyn Future<Output = Found<Response<B>>> + Send>>;
 
-    fn look(&self, inner: S, request: &Request<Full<Bytes>>, _: &Attempt) -> Option<Self::Look> {
+    fn look(&self, inner: S, request: &Request<Q>, _: &Attempt) -> Option<Self::Look> {
         let creation = request.extensions().get::<Creation>()?.clone();
         let (tracker, config) = (self.tracker.clone(), &self.tracker.shared.config);
-        let requests = Requests::new(inner, Arc::clone(config));
+        let requests = Requests::<S, Q>::new(inner, Arc::clone(config));
         let looks = Looks {
             by: CleanUp::here(Arc::new(requests.clone())),
             requests,
@@ -67,17 +68,18 @@ where
     }
 }
 
-struct Looks<S> {
-    requests: Requests<S>,
+struct Looks<S, Q> {
+    requests: Requests<S, Q>,
     tracker: SandboxTracker,
     by: CleanUp,
     creation: Creation,
 }
 
-impl<S, B> Looks<S>
+impl<S, Q, B> Looks<S, Q>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S: Service<Request<Q>, Response = Response<B>> + Clone,
     S::Error: Into<BoxError>,
+    Q: From<Full<Bytes>>,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {

@@ -1,6 +1,7 @@
 //! What is asked of the service below a layer: listings, kills, connects and probes.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,22 +47,30 @@ pub(crate) trait Below: Send + Sync {
     fn kill(&self, sandbox: SandboxId) -> BoxFuture<Option<bool>>;
 }
 
-/// An instance of a service, for requests that no caller waits for.
-#[derive(Clone, Debug)]
-pub(crate) struct Requests<S> {
+/// An instance of a service whose requests have a body of type `Q`, for requests that no caller waits
+/// for.
+pub(crate) struct Requests<S, Q = Full<Bytes>> {
     service: S,
     config: Arc<Config>,
+    body: PhantomData<fn() -> Q>,
 }
 
-impl<S> Requests<S> {
+impl<S, Q> Requests<S, Q> {
     pub(crate) fn new(service: S, config: Arc<Config>) -> Self {
-        Self { service, config }
+        Self { service, config, body: PhantomData }
     }
 }
 
-impl<S, B> Requests<S>
+impl<S: Clone, Q> Clone for Requests<S, Q> {
+    fn clone(&self) -> Self {
+        Self::new(self.service.clone(), Arc::clone(&self.config))
+    }
+}
+
+impl<S, Q, B> Requests<S, Q>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S: Service<Request<Q>, Response = Response<B>> + Clone,
+    Q: From<Full<Bytes>>,
     S::Error: Into<BoxError>,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -82,7 +91,7 @@ where
         call: &Call,
         request: Result<Request<Full<Bytes>>, BoxError>,
     ) -> Result<Response<B>, Error> {
-        let request = request.map_err(|error| request::failed(call, error))?;
+        let request = request.map_err(|error| request::failed(call, error))?.map(Q::from);
         let hidden = Hidden::of(&request);
         send(self.service.clone(), call, request, &hidden, self.patience(call)).await
     }
@@ -205,11 +214,12 @@ fn marked(listed: Vec<crate::SandboxInfo>) -> impl Iterator<Item = (SandboxId, M
     listed.into_iter().filter_map(|info| Some((info.id, Marks::read(&info.metadata)?)))
 }
 
-impl<S, B> Below for Requests<S>
+impl<S, Q, B> Below for Requests<S, Q>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
+    Q: From<Full<Bytes>> + Send + 'static,
     B: Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {

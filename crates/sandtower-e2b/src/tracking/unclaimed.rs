@@ -6,10 +6,26 @@ use sandtower_core::Tick;
 use super::tracker::{CleanUp, SandboxTracker};
 use crate::{Marks, SandboxId};
 
-/// A sandbox that was created for a client that has not taken it yet: an extension of the response.
-/// Dropped unclaimed, with its response, it is an orphan and is killed.
+/// A sandbox without an owner so far: an extension of the response to its creation, written by
+/// [`Tracking`](crate::Tracking). Once the response and all clones of this are dropped without a
+/// [`claim`](Self::claim), the sandbox is an orphan and is killed.
+///
+/// The [client](crate::Client) claims the sandboxes that it returns. Whoever passes on the response to a
+/// [`RawCreation`](crate::RawCreation) claims the sandbox when its caller has all of it:
+///
+/// ```
+/// use http::Response;
+/// use sandtower_e2b::Unclaimed;
+///
+/// fn handed_over<B>(response: &Response<B>) {
+///     if let Some(unclaimed) = response.extensions().get::<Unclaimed>() {
+///         unclaimed.claim();
+///     }
+/// }
+/// # handed_over(&Response::new(()));
+/// ```
 #[derive(Clone)]
-pub(crate) struct Unclaimed(Arc<Orphan>);
+pub struct Unclaimed(Arc<Orphan>);
 
 struct Orphan {
     what: Mutex<Option<What>>,
@@ -36,10 +52,15 @@ impl Unclaimed {
         Self(Arc::new(Orphan { what: Mutex::new(Some(what)), tracker, by }))
     }
 
+    /// From here on the sandbox is its caller's.
+    pub fn claim(&self) {
+        self.0.what.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
     /// From here on the sandbox of the response is its caller's.
     pub(crate) fn take(response: &Extensions) {
-        if let Some(Self(unclaimed)) = response.get() {
-            unclaimed.what.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(unclaimed) = response.get::<Self>() {
+            unclaimed.claim();
         }
     }
 }
@@ -54,5 +75,12 @@ impl Drop for Orphan {
             }
             None => {}
         }
+    }
+}
+
+impl std::fmt::Debug for Unclaimed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = self.0.what.lock().unwrap_or_else(PoisonError::into_inner);
+        f.debug_struct("Unclaimed").field("is_claimed", &what.is_none()).finish_non_exhaustive()
     }
 }

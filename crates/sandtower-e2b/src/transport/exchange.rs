@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
-use http_body_util::Full;
 use sandtower_core::{Attempt, BoxError, RequestInfo, Verdict};
 use sandtower_http::DEFAULT_CAP;
 use serde::de::DeserializeOwned;
@@ -22,15 +21,15 @@ pub(crate) const LONGEST_RESPONSE: usize = 4 * 1_024 * 1_024;
 
 /// The response to `request`, if its status is a success. Nothing `hidden` is in the error if it is not,
 /// nor does the body of that error stand still for longer than `patience`.
-pub(crate) async fn send<S, B>(
+pub(crate) async fn send<S, Q, B>(
     mut service: S,
     call: &Call,
-    mut request: Request<Full<Bytes>>,
+    mut request: Request<Q>,
     hidden: &Hidden,
     patience: Option<Duration>,
 ) -> Result<Response<B>, Error>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    S: Service<Request<Q>, Response = Response<B>>,
     S::Error: Into<BoxError>,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,

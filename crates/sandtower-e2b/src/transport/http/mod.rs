@@ -13,17 +13,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::uri::Authority;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper_util::client::legacy;
 use pin_project_lite::pin_project;
-use sandtower_core::{BoxError, RequestInfo, Tick};
+use sandtower_core::{BoxError, CallerError, RequestInfo, Tick};
+use sandtower_http::RequestBody;
 use tower_service::Service;
 
 use self::pools::Pools;
-use self::upload::Upload;
+use self::upload::{BodyFailed, Upload};
 use crate::api::sent::Sent;
 use crate::{Config, Progress};
 
@@ -44,7 +43,9 @@ pub use connect::ConnectTimedOut;
 /// [builder](Self::builder) says otherwise; only one that is used for a host has to be usable.
 ///
 /// It is always ready, and limits nothing: put the layers above it. Its errors tell
-/// [whether the request left](sandtower_http::verdict_of_transport). A connection is made in a task
+/// [whether the request left](sandtower_http::verdict_of_transport). Bodies are whole, as `Full` is, or
+/// streams: see [`RequestBody`]. A stream that fails ends its call as
+/// [cancelled](sandtower_core::Verdict::cancelled). A connection is made in a task
 /// of its own: dropping the future of a call keeps it for the next.
 ///
 /// ```no_run
@@ -90,7 +91,7 @@ impl HttpTransport {
     }
 }
 
-impl Service<Request<Full<Bytes>>> for HttpTransport {
+impl<Q: Into<RequestBody>> Service<Request<Q>> for HttpTransport {
     type Response = Response<TransportBody>;
     type Error = BoxError;
     type Future = TransportFuture;
@@ -99,7 +100,7 @@ impl Service<Request<Full<Bytes>>> for HttpTransport {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Full<Bytes>>) -> TransportFuture {
+    fn call(&mut self, request: Request<Q>) -> TransportFuture {
         let host = request.uri().authority();
         let is_open_ended =
             request.extensions().get::<RequestInfo>().is_some_and(|info| info.open_ended);
@@ -110,8 +111,9 @@ impl Service<Request<Full<Bytes>>> for HttpTransport {
         });
         let progress = request.extensions().get::<Progress>().cloned();
         Sent::mark(request.extensions());
-        let request = request.map(|body| Upload::new(body, progress));
-        TransportFuture { future: self.pools.send(request), watch }
+        let mut body_failed = BodyFailed::default();
+        let request = request.map(|body| Upload::new(body.into(), progress, &mut body_failed));
+        TransportFuture { future: self.pools.send(request), watch, body_failed }
     }
 }
 
@@ -156,6 +158,7 @@ pin_project! {
         #[pin]
         future: legacy::ResponseFuture,
         watch: Option<Watch>,
+        body_failed: BodyFailed,
     }
 }
 
@@ -168,7 +171,12 @@ impl Future for TransportFuture {
         if let Some(watch) = this.watch.take() {
             watch.disarm();
         }
-        Poll::Ready(response.map(TransportBody::response).map_err(Into::into))
+        Poll::Ready(match response {
+            Ok(response) => Ok(TransportBody::response(response)),
+            // Over HTTP/2 the error is that of a stream that was reset, whoever reset it.
+            Err(error) if this.body_failed.get() => Err(CallerError::new(error).into()),
+            Err(error) => Err(error.into()),
+        })
     }
 }
 

@@ -1,44 +1,75 @@
-use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
+use sandtower_core::BoxError;
+use sandtower_http::RequestBody;
 
 use crate::Progress;
 
 /// What is handed to the connection at a time, so that it can be seen to move.
 const PIECE: usize = 64 * 1_024;
 
+/// Whether the body of a request failed. Only a stream can.
+#[derive(Clone, Default)]
+pub(super) struct BodyFailed(Option<Arc<AtomicBool>>);
+
+impl BodyFailed {
+    pub(super) fn get(&self) -> bool {
+        self.0.as_ref().is_some_and(|failed| failed.load(Ordering::Relaxed))
+    }
+
+    fn set(&self) {
+        if let Some(failed) = &self.0 {
+            failed.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The body of a request, which tells how far it was taken.
 pub(super) struct Upload {
-    body: Full<Bytes>,
+    body: RequestBody,
     /// What of it is still to be handed over.
     rest: Bytes,
     progress: Option<Progress>,
+    failed: BodyFailed,
 }
 
 impl Upload {
-    pub(super) fn new(body: Full<Bytes>, progress: Option<Progress>) -> Self {
-        Self { body, rest: Bytes::new(), progress }
+    /// `failed` is shared with the body from here on if it is a stream.
+    pub(super) fn new(
+        body: RequestBody,
+        progress: Option<Progress>,
+        failed: &mut BodyFailed,
+    ) -> Self {
+        if body.is_stream() {
+            failed.0 = Some(Arc::default());
+        }
+        Self { body, rest: Bytes::new(), progress, failed: failed.clone() }
     }
 }
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.rest = data,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
+                Some(Err(error)) => {
+                    self.failed.set();
+                    return Poll::Ready(Some(Err(error)));
+                }
                 None => return Poll::Ready(None),
             }
         }
@@ -54,8 +85,11 @@ impl Body for Upload {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let left = self.body.size_hint().lower() + self.rest.len() as u64;
-        SizeHint::with_exact(left)
+        let (left, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        match left.exact() {
+            Some(left) => SizeHint::with_exact(left + rest),
+            None => SizeHint::default(),
+        }
     }
 }
 
@@ -73,8 +107,9 @@ mod tests {
     async fn a_body_is_handed_over_piece_by_piece_and_each_says_when_it_moved() {
         for length in [0, 1, PIECE, PIECE + 1, 24 << 20] {
             let progress = Progress::default();
-            let body = Full::new(Bytes::from(vec![7; length]));
-            let mut upload = Upload::new(body, Some(progress.clone()));
+            let body = RequestBody::whole(vec![7; length]);
+            let failed = &mut BodyFailed::default();
+            let mut upload = Upload::new(body, Some(progress.clone()), failed);
             let mut left = length as u64;
             loop {
                 assert_eq!(upload.size_hint().exact(), Some(left));

@@ -6,5 +6,6 @@ mod drain;
 mod fake;
 mod left_behind;
 mod panics;
+mod raw;
 mod reconcile;
 mod storm;
