@@ -58,5 +58,5 @@ pub use handles::{Handles, Snapshot, Undrained};
 pub use plan::Plan;
 pub use preset::Preset;
 pub use service::{StackFuture, StackService, WatchExtension};
-pub use transport::Body;
+pub use transport::{Body, SendBody};
 pub use uploads::{Upload, Uploads};

@@ -9,7 +9,7 @@ use tower_service::Service;
 use super::fallback::{BelowFallback, StackFallback};
 use super::gates::Gates;
 use super::service::{StackService, WatchExtension};
-use super::transport::{Body, Erased, Transport, transport};
+use super::transport::{Body, Erased, SendBody, Transport, transport};
 use super::uploads::Uploads;
 use super::{Builder, Handles, Plan};
 use crate::admission::{Admission, AdmissionLayer};
@@ -25,15 +25,17 @@ use crate::retry::{Retry, RetryLayer};
 use crate::timeout::{Deadline, DeadlineLayer, Timeout, TimeoutLayer};
 
 // From the inside out. The types that users name stand for them: `StackService` and `BelowFallback`.
-pub(crate) type Attempt = Timeout<Interpreter<Transport, E2bInterpret>, E2bClassify, Uploads>;
-type Admitted = Admission<Attempt, Gates, E2bClassify, WatchExtension>;
-type Checked = Either<HealthCheck<Admitted, SandboxCheck, E2bClassify>, Admitted>;
-type Tracked = Tracking<Checked>;
-type Retried = Either<Retry<Tracked, E2bClassify, Http, Http, E2bReconcile>, Tracked>;
-pub(super) type Templated =
-    Either<Fallback<Retried, RewriteAlternative<Retried, DefaultTemplate>, E2bClassify>, Retried>;
-type WithFallback = Either<Erased<LayersBody>, BelowFallback>;
-pub(super) type Layers = Deadline<WithFallback, E2bClassify, E2bClassify>;
+pub(crate) type Attempt<Q> = Timeout<Interpreter<Transport<Q>, E2bInterpret>, E2bClassify, Uploads>;
+type Admitted<Q> = Admission<Attempt<Q>, Gates, E2bClassify, WatchExtension>;
+type Checked<Q> = Either<HealthCheck<Admitted<Q>, SandboxCheck<Q>, E2bClassify>, Admitted<Q>>;
+type Tracked<Q> = Tracking<Checked<Q>>;
+type Retried<Q> = Either<Retry<Tracked<Q>, E2bClassify, Http, Http, E2bReconcile>, Tracked<Q>>;
+pub(super) type Templated<Q> = Either<
+    Fallback<Retried<Q>, RewriteAlternative<Retried<Q>, DefaultTemplate>, E2bClassify>,
+    Retried<Q>,
+>;
+type WithFallback<Q> = Either<Erased<Q, LayersBody>, BelowFallback<Q>>;
+pub(super) type Layers<Q> = Deadline<WithFallback<Q>, E2bClassify, E2bClassify>;
 pub(super) type LayersBody = Interpreted<Body>;
 
 /// The recommended stack: a layer for HTTP services that talk to E2B, and the handles of all layers
@@ -164,7 +166,7 @@ impl Stack {
     }
 
     /// A client over `http` with nothing around it that rejects, or waits: for probes.
-    pub(crate) fn unguarded<S, B>(&self, http: S) -> Client<Attempt>
+    pub(crate) fn unguarded<S, B>(&self, http: S) -> Client<Attempt<Full<Bytes>>>
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
         S::Error: Into<BoxError>,
@@ -175,7 +177,47 @@ impl Stack {
         Client::new(self.attempt(transport(http)), self.e2b.clone())
     }
 
-    fn attempt(&self, transport: Transport) -> Attempt {
+    /// The stack around `http`, which takes requests with bodies of type `Q`: streams too, if `Q` is
+    /// [`RequestBody`](crate::http::RequestBody). As a [`Layer`], a stack takes `Full<Bytes>` alone.
+    ///
+    /// The [fallback](Builder::fallback) is not in it: it is written for whole bodies.
+    ///
+    /// ```
+    /// use sandtower::e2b::{Config, HttpTransport};
+    /// use sandtower::http::RequestBody;
+    /// use sandtower::stack::{Stack, StackService};
+    ///
+    /// # fn main() -> Result<(), sandtower::core::BoxError> {
+    /// let stack = Stack::builder(Config::new("e2b_0123")?).build()?;
+    /// let proxy: StackService<RequestBody> = stack.service(HttpTransport::new()?);
+    /// # drop(proxy);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn service<S, Q, B>(&self, http: S) -> StackService<Q>
+    where
+        S: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        Q: SendBody,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let below = BelowFallback::new(self.below_fallback(transport(http)));
+        StackService::new(self.parts.deadline.layer(Either::Right(below)))
+    }
+
+    fn below_fallback<Q: SendBody>(&self, transport: Transport<Q>) -> Templated<Q> {
+        let parts = &self.parts;
+        let admitted = parts.admission.layer(self.attempt(transport));
+        let health_check = parts.health_check.clone();
+        let health_check = health_check.map(|layer| layer.map_check(SandboxCheck::with_body));
+        let checked = option_layer(health_check).layer(admitted);
+        let retried = option_layer(parts.retry.clone()).layer(parts.tracking.layer(checked));
+        option_layer(parts.default_template.clone()).layer(retried)
+    }
+
+    fn attempt<Q: SendBody>(&self, transport: Transport<Q>) -> Attempt<Q> {
         self.parts.timeout.layer(self.parts.interpret.layer(transport))
     }
 }
@@ -191,16 +233,11 @@ where
     type Service = StackService;
 
     fn layer(&self, http: S) -> StackService {
-        let parts = &self.parts;
-        let admitted = parts.admission.layer(self.attempt(transport(http)));
-        let checked = option_layer(parts.health_check.clone()).layer(admitted);
-        let retried = option_layer(parts.retry.clone()).layer(parts.tracking.layer(checked));
-        let templated = option_layer(parts.default_template.clone()).layer(retried);
-        let below = BelowFallback::new(templated);
-        let whole = match &parts.fallback {
+        let below = BelowFallback::new(self.below_fallback(transport(http)));
+        let whole = match &self.parts.fallback {
             Some(fallback) => Either::Left(fallback.layer(below)),
             None => Either::Right(below),
         };
-        StackService::new(parts.deadline.layer(whole))
+        StackService::new(self.parts.deadline.layer(whole))
     }
 }

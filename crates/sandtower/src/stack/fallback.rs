@@ -11,29 +11,40 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::assembly::{LayersBody, Templated};
-use super::transport::Erased;
+use super::transport::{Erased, SendBody};
 use crate::core::BoxError;
 
 /// The layers of a stack below its fallback: what a [fallback](super::Builder::fallback) is put around.
-#[derive(Clone, Debug)]
-pub struct BelowFallback(Templated);
+pub struct BelowFallback<Q: SendBody = Full<Bytes>>(Templated<Q>);
 
-impl BelowFallback {
-    pub(super) fn new(layers: Templated) -> Self {
+impl<Q: SendBody> BelowFallback<Q> {
+    pub(super) fn new(layers: Templated<Q>) -> Self {
         Self(layers)
     }
 }
 
-impl Service<Request<Full<Bytes>>> for BelowFallback {
+impl<Q: SendBody> Clone for BelowFallback<Q> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<Q: SendBody> std::fmt::Debug for BelowFallback<Q> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BelowFallback").finish_non_exhaustive()
+    }
+}
+
+impl<Q: SendBody> Service<Request<Q>> for BelowFallback<Q> {
     type Response = Response<LayersBody>;
     type Error = BoxError;
-    type Future = BelowFallbackFuture;
+    type Future = BelowFallbackFuture<Q>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.0.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Full<Bytes>>) -> BelowFallbackFuture {
+    fn call(&mut self, request: Request<Q>) -> BelowFallbackFuture<Q> {
         BelowFallbackFuture { inner: self.0.call(request) }
     }
 }
@@ -41,13 +52,13 @@ impl Service<Request<Full<Bytes>>> for BelowFallback {
 pin_project! {
     /// The response of the layers below a fallback.
     #[must_use = "futures do nothing unless polled"]
-    pub struct BelowFallbackFuture {
+    pub struct BelowFallbackFuture<Q: SendBody = Full<Bytes>> {
         #[pin]
-        inner: <Templated as Service<Request<Full<Bytes>>>>::Future,
+        inner: <Templated<Q> as Service<Request<Q>>>::Future,
     }
 }
 
-impl Future for BelowFallbackFuture {
+impl<Q: SendBody> Future for BelowFallbackFuture<Q> {
     type Output = Result<Response<LayersBody>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -55,7 +66,7 @@ impl Future for BelowFallbackFuture {
     }
 }
 
-impl std::fmt::Debug for BelowFallbackFuture {
+impl<Q: SendBody> std::fmt::Debug for BelowFallbackFuture<Q> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BelowFallbackFuture").finish_non_exhaustive()
     }
@@ -63,7 +74,9 @@ impl std::fmt::Debug for BelowFallbackFuture {
 
 /// A fallback layer whose type is not told: see [`Builder::fallback`](super::Builder::fallback).
 #[derive(Clone)]
-pub struct StackFallback(Arc<dyn Fn(BelowFallback) -> Erased<LayersBody> + Send + Sync>);
+pub struct StackFallback(
+    Arc<dyn Fn(BelowFallback) -> Erased<Full<Bytes>, LayersBody> + Send + Sync>,
+);
 
 impl StackFallback {
     pub(super) fn new<L>(layer: L) -> Self
@@ -80,7 +93,7 @@ impl StackFallback {
         Self(Arc::new(move |below| Erased::new(layer.layer(below))))
     }
 
-    pub(super) fn layer(&self, below: BelowFallback) -> Erased<LayersBody> {
+    pub(super) fn layer(&self, below: BelowFallback) -> Erased<Full<Bytes>, LayersBody> {
         (self.0)(below)
     }
 }

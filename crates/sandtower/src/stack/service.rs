@@ -8,6 +8,7 @@ use http_body_util::Full;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use super::SendBody;
 use super::assembly::{Layers, LayersBody};
 use crate::admission::{Progress, Watch};
 use crate::core::BoxError;
@@ -24,16 +25,15 @@ impl<B> Watch<Request<B>> for WatchExtension {
 
 /// An HTTP client with the stack around it: made by a [`Stack`](super::Stack), which is a layer.
 ///
-/// One type, whatever the client is. All that one stack makes share its limits, its breakers and its
-/// queues.
-#[derive(Clone, Debug)]
-pub struct StackService {
-    layers: Layers,
+/// One type, whatever the client is, for each type of request body. All that one stack makes share its
+/// limits, its breakers and its queues.
+pub struct StackService<Q: SendBody = Full<Bytes>> {
+    layers: Layers<Q>,
     progress: Option<Progress>,
 }
 
-impl StackService {
-    pub(super) fn new(layers: Layers) -> Self {
+impl<Q: SendBody> StackService<Q> {
+    pub(super) fn new(layers: Layers<Q>) -> Self {
         Self { layers, progress: None }
     }
 
@@ -45,16 +45,28 @@ impl StackService {
     }
 }
 
-impl Service<Request<Full<Bytes>>> for StackService {
+impl<Q: SendBody> Clone for StackService<Q> {
+    fn clone(&self) -> Self {
+        Self { layers: self.layers.clone(), progress: self.progress.clone() }
+    }
+}
+
+impl<Q: SendBody> std::fmt::Debug for StackService<Q> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StackService").finish_non_exhaustive()
+    }
+}
+
+impl<Q: SendBody> Service<Request<Q>> for StackService<Q> {
     type Response = Response<LayersBody>;
     type Error = BoxError;
-    type Future = StackFuture;
+    type Future = StackFuture<Q>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.layers.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<Full<Bytes>>) -> StackFuture {
+    fn call(&mut self, mut request: Request<Q>) -> StackFuture<Q> {
         if let Some(progress) = &self.progress {
             request.extensions_mut().insert(progress.clone());
         }
@@ -65,13 +77,13 @@ impl Service<Request<Full<Bytes>>> for StackService {
 pin_project! {
     /// The response of a [`StackService`], or why there is none.
     #[must_use = "futures do nothing unless polled"]
-    pub struct StackFuture {
+    pub struct StackFuture<Q: SendBody = Full<Bytes>> {
         #[pin]
-        inner: <Layers as Service<Request<Full<Bytes>>>>::Future,
+        inner: <Layers<Q> as Service<Request<Q>>>::Future,
     }
 }
 
-impl Future for StackFuture {
+impl<Q: SendBody> Future for StackFuture<Q> {
     type Output = Result<Response<LayersBody>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -79,7 +91,7 @@ impl Future for StackFuture {
     }
 }
 
-impl std::fmt::Debug for StackFuture {
+impl<Q: SendBody> std::fmt::Debug for StackFuture<Q> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StackFuture").finish_non_exhaustive()
     }

@@ -14,6 +14,7 @@ use tower::ServiceExt;
 use tower_service::Service;
 
 use crate::core::{BoxError, ClassifiedError, Effect, Verdict, verdict_of_error};
+use crate::http::ResendBody;
 
 type Answering<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
 
@@ -22,21 +23,22 @@ type Answering<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> +
 /// It names no error in its type, so that calls over any transport can be spawned: the compiler loses
 /// the lifetime of a `BoxError` among the arguments of a type
 /// ([rust-lang/rust#130596](https://github.com/rust-lang/rust/issues/130596)).
-pub(crate) struct Erased<B>(Arc<dyn Send_<B>>);
+pub(crate) struct Erased<Q, B>(Arc<dyn Send_<Q, B>>);
 
-trait Send_<B>: Send + Sync {
-    fn send(&self, request: Request<Full<Bytes>>) -> Answering<B>;
+trait Send_<Q, B>: Send + Sync {
+    fn send(&self, request: Request<Q>) -> Answering<B>;
 }
 
 struct Via<S>(S);
 
-impl<S, B> Send_<B> for Via<S>
+impl<S, Q, B> Send_<Q, B> for Via<S>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
+    Q: Send + 'static,
 {
-    fn send(&self, request: Request<Full<Bytes>>) -> Answering<B> {
+    fn send(&self, request: Request<Q>) -> Answering<B> {
         let mut http = self.0.clone();
         Box::pin(async move {
             let ready = http.ready().await.map_err(|error| not_sent(error.into()))?;
@@ -51,10 +53,10 @@ fn not_sent(error: BoxError) -> BoxError {
     ClassifiedError::new(verdict.effect(Effect::None), error).into()
 }
 
-impl<B: 'static> Erased<B> {
+impl<Q: Send + 'static, B: 'static> Erased<Q, B> {
     pub(super) fn new<S>(http: S) -> Self
     where
-        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
         S::Error: Into<BoxError>,
         S::Future: Send,
     {
@@ -62,14 +64,21 @@ impl<B: 'static> Erased<B> {
     }
 }
 
-/// What the stack sends requests by: a [`Transport`] answers with one body, whatever the client.
-pub(crate) type Transport = Erased<Body>;
+/// The body of a request that a stack takes: `Full<Bytes>`, as the typed client sends it, or a
+/// [`RequestBody`](crate::http::RequestBody), which may be a stream.
+pub trait SendBody: ResendBody + From<Full<Bytes>> + Send + 'static {}
 
-pub(super) fn transport<S, B>(http: S) -> Transport
+impl<Q: ResendBody + From<Full<Bytes>> + Send + 'static> SendBody for Q {}
+
+/// What the stack sends requests by: a [`Transport`] answers with one body, whatever the client.
+pub(crate) type Transport<Q> = Erased<Q, Body>;
+
+pub(super) fn transport<S, Q, B>(http: S) -> Transport<Q>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
+    Q: Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
@@ -77,7 +86,7 @@ where
     Erased::new(http.map_response(boxed))
 }
 
-impl<B> Service<Request<Full<Bytes>>> for Erased<B> {
+impl<Q, B> Service<Request<Q>> for Erased<Q, B> {
     type Response = Response<B>;
     type Error = BoxError;
     type Future = Answering<B>;
@@ -87,18 +96,18 @@ impl<B> Service<Request<Full<Bytes>>> for Erased<B> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
         self.0.send(request)
     }
 }
 
-impl<B> Clone for Erased<B> {
+impl<Q, B> Clone for Erased<Q, B> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<B> std::fmt::Debug for Erased<B> {
+impl<Q, B> std::fmt::Debug for Erased<Q, B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Erased").finish_non_exhaustive()
     }
