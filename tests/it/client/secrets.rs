@@ -257,6 +257,8 @@ const HARMLESS: &[&str] = &[
     "Probe",
     "ProcessInfo",
     "Progress",
+    // Its test is beside the request that it shows.
+    "RawCreation",
     "RemotePath",
     "Tracking",
     "TrackingLayer",
@@ -274,6 +276,7 @@ const HARMLESS: &[&str] = &[
     "TransportBody",
     "TransportError",
     "TransportFuture",
+    "Unclaimed",
     "OrphansLeft",
 ];
 
