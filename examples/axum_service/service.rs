@@ -90,7 +90,7 @@ async fn progress(State(app): State<Arc<App>>, Path(id): Path<String>) -> Respon
     let Some(progress) = app.runs.of(&id) else {
         return (StatusCode::NOT_FOUND, "there is no such run").into_response();
     };
-    let shown = match progress.look() {
+    let shown = match progress.snapshot() {
         CallState::Queued(standing) => {
             let message = Message::from(&standing);
             let wait_s = message.retry_after().map(|wait| wait.as_secs_f64().ceil() as u64);

@@ -84,7 +84,7 @@ struct Handles {
 
 impl Handles {
     fn show(&self) {
-        let (retry, check) = (self.retry.snapshot(), self.check.counts());
+        let (retry, check) = (self.retry.snapshot(), self.check.snapshot());
         let creations = self.rate_limit.status(e2b::operation::SANDBOX_CREATE).count;
         say(&format!("\nretry: {} retries, {} calls cured", retry.retries, retry.cured));
         say(&format!("health check: {} checked, {} failed", check.checked, check.failed));

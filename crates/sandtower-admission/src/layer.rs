@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use sandtower_core::{
@@ -16,6 +17,15 @@ use crate::ticket::Ticket;
 /// Puts services behind admission control: see the [crate](crate).
 ///
 /// All services made by one layer, and by its clones, share it.
+///
+/// ```
+/// use sandtower_admission::AdmissionLayer;
+/// use tower::{Layer, service_fn};
+///
+/// let service = AdmissionLayer::recommended("search")
+///     .layer(service_fn(async |_: ()| Ok::<_, std::io::Error>(())));
+/// # let _ = tower::ServiceExt::<()>::oneshot(service, ());
+/// ```
 #[derive(Clone, Debug)]
 pub struct AdmissionLayer<G = (), C = ByResult, W = ()> {
     control: AdmissionControl<G>,
@@ -24,6 +34,18 @@ pub struct AdmissionLayer<G = (), C = ByResult, W = ()> {
 }
 
 impl AdmissionLayer {
+    /// A layer with the numbers of [`Config::new`]: 64 calls in flight, 1,024 in the queue. `name`
+    /// appears in rejections and logs. All requests are in one queue, until
+    /// [`classify`](Self::classify) tells their operations apart.
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "it never panics: the configuration is a constant that a test builds"
+    )]
+    pub fn recommended(name: impl Into<Arc<str>>) -> Self {
+        Self::new(Config::new(name)).expect("the limits of the default are above 0")
+    }
+
     /// A layer with admission control of its own. All requests are in one queue, until
     /// [`classify`](Self::classify) tells their operations apart.
     ///

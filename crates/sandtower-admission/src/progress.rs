@@ -14,7 +14,7 @@ use crate::queue::Place;
 /// use sandtower_admission::{Progress, CallState};
 ///
 /// let progress = Progress::new();
-/// assert!(matches!(progress.look(), CallState::Idle));
+/// assert!(matches!(progress.snapshot(), CallState::Idle));
 /// ```
 #[derive(Clone, Default)]
 pub struct Progress {
@@ -85,6 +85,11 @@ impl std::fmt::Display for QueuePosition {
 }
 
 /// Finds the [`Progress`] that a request brought along.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` finds no `Progress` with a `{Req}`",
+    label = "not a `Watch<{Req}>`",
+    note = "`()` watches no call; `sandtower::stack::WatchExtension` reads the extensions of HTTP requests"
+)]
 pub trait Watch<Req: ?Sized> {
     /// `None`: this call is not watched.
     fn progress(&self, request: &Req) -> Option<Progress>;
@@ -109,7 +114,7 @@ impl Progress {
     }
 
     /// Where the call is now. Takes time in proportion to the queue.
-    pub fn look(&self) -> CallState {
+    pub fn snapshot(&self) -> CallState {
         // No lock of ours is held: admission control calls us under its own.
         let spot = self.lock().clone();
         match spot {
@@ -162,6 +167,6 @@ impl Drop for Admitted {
 
 impl std::fmt::Debug for Progress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Progress").field(&self.look()).finish()
+        f.debug_tuple("Progress").field(&self.snapshot()).finish()
     }
 }

@@ -1,20 +1,28 @@
+use std::sync::Arc;
+
 use sandtower_core::{BoxError, Classify, ClassifyResponse, HasInfo, RequestInfo, Verdict};
 
 /// Classifies responses by a function: from
 /// [`CircuitBreakerLayer::failure_if`](crate::CircuitBreakerLayer::failure_if).
-#[derive(Clone, Copy)]
-pub struct FailureIf<F> {
-    failure: F,
+pub struct FailureIf<Res> {
+    // Not generic over the closure, so that calls can be spawned: see `classify_fn`.
+    failure: Arc<dyn Fn(&Res) -> bool + Send + Sync>,
     info: RequestInfo,
 }
 
-impl<F> FailureIf<F> {
-    pub(crate) fn new(failure: F) -> Self {
-        Self { failure, info: RequestInfo::default() }
+impl<Res> FailureIf<Res> {
+    pub(crate) fn new(failure: impl Fn(&Res) -> bool + Send + Sync + 'static) -> Self {
+        Self { failure: Arc::new(failure), info: RequestInfo::default() }
     }
 }
 
-impl<Req: ?Sized, F: Clone> Classify<Req> for FailureIf<F> {
+impl<Res> Clone for FailureIf<Res> {
+    fn clone(&self) -> Self {
+        Self { failure: Arc::clone(&self.failure), info: self.info }
+    }
+}
+
+impl<Req: ?Sized, Res> Classify<Req> for FailureIf<Res> {
     type Classifier = Self;
 
     fn classify(&self, _request: &Req) -> Self {
@@ -22,14 +30,14 @@ impl<Req: ?Sized, F: Clone> Classify<Req> for FailureIf<F> {
     }
 }
 
-impl<F> HasInfo for FailureIf<F> {
+impl<Res> HasInfo for FailureIf<Res> {
     #[inline]
     fn info(&self) -> &RequestInfo {
         &self.info
     }
 }
 
-impl<Res, F: Fn(&Res) -> bool> ClassifyResponse<Res> for FailureIf<F> {
+impl<Res> ClassifyResponse<Res> for FailureIf<Res> {
     #[inline]
     fn classify(&self, result: Result<&Res, &BoxError>) -> Verdict {
         match result {
@@ -39,7 +47,7 @@ impl<Res, F: Fn(&Res) -> bool> ClassifyResponse<Res> for FailureIf<F> {
     }
 }
 
-impl<F> std::fmt::Debug for FailureIf<F> {
+impl<Res> std::fmt::Debug for FailureIf<Res> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FailureIf").finish_non_exhaustive()
     }

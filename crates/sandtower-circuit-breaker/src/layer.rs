@@ -73,11 +73,13 @@ impl CircuitBreakerLayer<ByResult, CircuitBreakers> {
 
 impl<C, B: Clone> CircuitBreakerLayer<C, B> {
     /// Counts responses as failures if `failure` returns `true`, and every error.
+    #[doc(alias = "predicate")]
+    #[doc(alias = "failure_classifier")]
     #[must_use]
-    pub fn failure_if<Res, F>(self, failure: F) -> CircuitBreakerLayer<FailureIf<F>, B>
-    where
-        F: Fn(&Res) -> bool + Clone,
-    {
+    pub fn failure_if<Res>(
+        self,
+        failure: impl Fn(&Res) -> bool + Send + Sync + 'static,
+    ) -> CircuitBreakerLayer<FailureIf<Res>, B> {
         self.classify(FailureIf::new(failure))
     }
 

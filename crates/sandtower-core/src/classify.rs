@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::{BoxError, EndOfStream, HasInfo, RequestInfo, Verdict, error::verdict_of_error};
 
 /// Tells what a request asks, and who will judge its answer.
@@ -5,6 +7,14 @@ use crate::{BoxError, EndOfStream, HasInfo, RequestInfo, Verdict, error::verdict
 /// Classification has two steps, since an answer alone does not say what was asked: the request is
 /// looked at before it is sent, and the [`ClassifyResponse`] made from it looks at what comes back. Every layer
 /// of a stack classifies for itself, so keep both steps cheap and free of allocation.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not classify a `{Req}`",
+    label = "not a `Classify<{Req}>`",
+    note = "for HTTP use `HttpClassify`, for gRPC `GrpcClassify`, both of `sandtower-http`",
+    note = "`classify_fn(info, verdict)` makes one of two closures whose arguments have types: \
+            `|request: &{Req}| -> RequestInfo` and `|result: Result<&Response, &BoxError>| -> Verdict`",
+    note = "`ByResult::default()` takes every error for a failure"
+)]
 pub trait Classify<Req: ?Sized> {
     /// Judges the answer to one request: a [`ClassifyResponse`] for the response type at hand.
     type Classifier;
@@ -17,6 +27,12 @@ pub trait Classify<Req: ?Sized> {
 ///
 /// A judge never reads a body: its verdict is on the head of an answer, and final, unless the answer
 /// has an [ending](ClassifyResponse::end_of_stream) of its own.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not classify a `{Res}`",
+    label = "not a `ClassifyResponse<{Res}>`",
+    note = "the classifier and the service below have to agree on the type of the response",
+    note = "a closure classifies the type that its argument has: `|result: Result<&{Res}, &BoxError>|`"
+)]
 pub trait ClassifyResponse<Res: ?Sized>: HasInfo {
     /// What the answer, or the error instead of one, says.
     ///
@@ -91,7 +107,7 @@ impl<Res: ?Sized> ClassifyResponse<Res> for ByResultClassifier {
     }
 }
 
-/// A classifier out of two functions: what a request asks, and what its answer says.
+/// A classifier made of two functions: the info of a request, and the verdict on its result.
 ///
 /// ```
 /// use sandtower_core::{RequestInfo, BoxError, Effect, Operation, Verdict, classify_fn};
@@ -106,59 +122,78 @@ impl<Res: ?Sized> ClassifyResponse<Res> for ByResultClassifier {
 /// );
 /// # let _ = classify;
 /// ```
-pub fn classify_fn<A, H>(ask: A, head: H) -> ClassifyFn<A, H> {
-    ClassifyFn { ask, head }
+///
+/// Both closures need the types of their arguments, as here. Calls can be spawned; where the type of the
+/// response names a `'static` inside, such as `Response<BoxBody<Bytes, BoxError>>`, spawn the future of
+/// the call itself and not an `async` block around it, or box the service.
+#[doc(alias = "predicate")]
+pub fn classify_fn<Req, Res, I, V>(info: I, verdict: V) -> ClassifyFn<Req, Res>
+where
+    Req: ?Sized,
+    I: Fn(&Req) -> RequestInfo + Send + Sync + 'static,
+    V: Fn(Result<&Res, &BoxError>) -> Verdict + Send + Sync + 'static,
+{
+    ClassifyFn { info: Arc::new(info), verdict: Arc::new(verdict) }
 }
+
+// Not generic over the closures: the compiler could not see that a future with a closure's type in it,
+// whose signature names `dyn Error + 'static`, may be spawned (rust-lang/rust#110338). And these types
+// have names.
+type Info<Req> = Arc<dyn Fn(&Req) -> RequestInfo + Send + Sync>;
+type OnResult<Res> = Arc<dyn Fn(Result<&Res, &BoxError>) -> Verdict + Send + Sync>;
 
 /// The classifier of [`classify_fn`].
-#[derive(Clone, Copy)]
-pub struct ClassifyFn<A, H> {
-    ask: A,
-    head: H,
+pub struct ClassifyFn<Req: ?Sized, Res> {
+    info: Info<Req>,
+    verdict: OnResult<Res>,
 }
 
-impl<Req: ?Sized, A, H> Classify<Req> for ClassifyFn<A, H>
-where
-    A: Fn(&Req) -> RequestInfo,
-    H: Clone,
-{
-    type Classifier = FnClassifier<H>;
-
-    fn classify(&self, request: &Req) -> FnClassifier<H> {
-        FnClassifier { info: (self.ask)(request), head: self.head.clone() }
+impl<Req: ?Sized, Res> Clone for ClassifyFn<Req, Res> {
+    fn clone(&self) -> Self {
+        Self { info: Arc::clone(&self.info), verdict: Arc::clone(&self.verdict) }
     }
 }
 
-/// The judge of [`ClassifyFn`].
-#[derive(Clone, Copy)]
-pub struct FnClassifier<H> {
-    info: RequestInfo,
-    head: H,
+impl<Req: ?Sized, Res> Classify<Req> for ClassifyFn<Req, Res> {
+    type Classifier = FnClassifier<Res>;
+
+    fn classify(&self, request: &Req) -> FnClassifier<Res> {
+        FnClassifier { info: (self.info)(request), verdict: Arc::clone(&self.verdict) }
+    }
 }
 
-impl<H> HasInfo for FnClassifier<H> {
+/// The response classifier of [`ClassifyFn`].
+pub struct FnClassifier<Res> {
+    info: RequestInfo,
+    verdict: OnResult<Res>,
+}
+
+impl<Res> Clone for FnClassifier<Res> {
+    fn clone(&self) -> Self {
+        Self { info: self.info, verdict: Arc::clone(&self.verdict) }
+    }
+}
+
+impl<Res> HasInfo for FnClassifier<Res> {
     #[inline]
     fn info(&self) -> &RequestInfo {
         &self.info
     }
 }
 
-impl<Res, H> ClassifyResponse<Res> for FnClassifier<H>
-where
-    H: Fn(Result<&Res, &BoxError>) -> Verdict,
-{
+impl<Res> ClassifyResponse<Res> for FnClassifier<Res> {
     fn classify(&self, result: Result<&Res, &BoxError>) -> Verdict {
-        (self.head)(result)
+        (self.verdict)(result)
     }
 }
 
-impl<A, H> std::fmt::Debug for ClassifyFn<A, H> {
+impl<Req: ?Sized, Res> std::fmt::Debug for ClassifyFn<Req, Res> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClassifyFn").finish_non_exhaustive()
     }
 }
 
-impl<H> std::fmt::Debug for FnClassifier<H> {
+impl<Res> std::fmt::Debug for FnClassifier<Res> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FnClassifier").field("info", &self.info).finish_non_exhaustive()
     }

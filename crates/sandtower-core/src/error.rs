@@ -18,6 +18,19 @@ pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<
     chain(error).find_map(|error| error.downcast_ref::<E>())
 }
 
+/// Whether one of our own layers rejected the call: whether there is a [`Rejection`] in the chain of
+/// `error`. The service was not called, or at least not another time.
+///
+/// ```
+/// use sandtower_core::{BoxError, Reason, Rejection, is_rejected};
+///
+/// let error: BoxError = Rejection::new("admission", "E2B", Reason::Draining).into();
+/// assert!(is_rejected(&*error));
+/// ```
+pub fn is_rejected(error: &(dyn Error + 'static)) -> bool {
+    find::<Rejection>(error).is_some()
+}
+
 /// `error` and its sources, outermost first. An [`io::Error`](std::io::Error) made around another
 /// error hides it, since its `source` is the one behind: here it is listed too. The chain ends at a
 /// [`CallerError`]: whatever is behind it happened to the caller, not to this request.
@@ -76,6 +89,11 @@ impl ClassifiedError {
     /// What the error says.
     pub fn verdict(&self) -> Verdict {
         self.verdict
+    }
+
+    /// The error inside.
+    pub fn into_inner(self) -> BoxError {
+        self.source
     }
 }
 

@@ -28,6 +28,13 @@ use crate::{Deferred, Now, Rejection, RequestInfo, Subscriber, Tick, Verdict};
 ///   call was turned away meanwhile; an attempt that was [not sent](Stage::NotSent) tells only then,
 ///   so that a pair that gives one permit back does not wake its own queue.
 /// - A gate that is `Closed` for a cause that passes says until when, if it knows.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an admission policy",
+    label = "not a `Gate`",
+    note = "a `CircuitBreaker`, a `RateLimit`, a `Quota`, a `Monitor`, and a pair, an `Arc` or an `Option` \
+            of gates are gates",
+    note = "give the handle, not its layer or its configuration"
+)]
 pub trait Gate: Send + Sync + 'static {
     /// What the gate gives for one attempt. It may outlive the call: the reader of a stream holds it
     /// until the [end of the stream](crate::EndOfStream).

@@ -22,6 +22,7 @@
 
 mod attempt;
 mod backoff;
+mod call_error;
 mod classify;
 mod deferred;
 mod end_of_stream;
@@ -47,13 +48,16 @@ mod when_ready;
 
 pub use attempt::{Attempt, CloneRequest, Resend, SendOnce, SetDeadline};
 pub use backoff::{Backoff, Delays};
+pub use call_error::CallError;
 pub use classify::{
     ByResult, ByResultClassifier, Classify, ClassifyFn, ClassifyResponse, FnClassifier,
     classify_fn, judge,
 };
 pub use deferred::Deferred;
 pub use end_of_stream::{EndOfStream, EndOfStreamReporter};
-pub use error::{BoxError, CallerError, ClassifiedError, chain, find, verdict_of_error};
+pub use error::{
+    BoxError, CallerError, ClassifiedError, chain, find, is_rejected, verdict_of_error,
+};
 pub use explain::{
     CallStage, Explained, ExplainedError, Explanation, MOST_STAGES, StageKind, explained, recording,
 };

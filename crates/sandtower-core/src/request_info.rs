@@ -217,7 +217,10 @@ impl Resource {
     }
 }
 
-/// Whether a request may be sent again after an attempt that may have had an effect.
+/// Whether a request may be sent again after an attempt that may have had an effect: whether it is
+/// idempotent.
+#[doc(alias = "idempotent")]
+#[doc(alias = "idempotency")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Replay {
     /// Sending it twice is as good as once.
@@ -335,6 +338,7 @@ impl RequestInfo {
     }
 
     /// Sets whether it may be sent again after an unknown result.
+    #[doc(alias = "idempotent")]
     #[must_use]
     pub fn replay(mut self, replay: Replay) -> Self {
         self.replay = replay;
@@ -343,6 +347,11 @@ impl RequestInfo {
 }
 
 /// Knows the info of a request: every [`ClassifyResponse`](crate::ClassifyResponse) does.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not know the info of its request",
+    label = "not a `HasInfo`",
+    note = "a response classifier implements `HasInfo` too: keep the `RequestInfo` in it and return it"
+)]
 pub trait HasInfo {
     /// The info of the request.
     fn info(&self) -> &RequestInfo;

@@ -11,6 +11,10 @@ pub enum Change {
 }
 
 /// Wants to know when the answer of a [`Gate`](crate::Gate) changed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be notified of changes of a gate",
+    label = "not a `Subscriber`"
+)]
 pub trait Subscriber: Send + Sync {
     /// Called with no lock of the gate held. It must not block; it may call the gate.
     fn changed(&self, change: Change);

@@ -51,7 +51,7 @@ pub use client::{
     Client, DefaultTemplate, Executing, KillOnDrop, Pages, Running, TemplateNotFound,
 };
 pub use tracking::{
-    Abandoned, Creation, E2bReconcile, EVENTS, EventCounts, Events, OrphansLeft, Probe,
+    Abandoned, Creation, E2bReconcile, EVENTS, Events, EventsSnapshot, OrphansLeft, Probe,
     RawCreation, SandboxCheck, SandboxTracker, Timing, TimingError, TrackerSnapshot, Tracking,
     TrackingFuture, TrackingLayer, Unclaimed,
 };

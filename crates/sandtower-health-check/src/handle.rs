@@ -22,8 +22,8 @@ impl Handle {
     }
 
     /// What was counted so far.
-    pub fn counts(&self) -> Counts {
-        self.ledger.counts()
+    pub fn snapshot(&self) -> Snapshot {
+        self.ledger.snapshot()
     }
 
     /// Waits until all discarded responses are released, at most for `within`: for the end of a
@@ -43,14 +43,14 @@ impl Handle {
     pub async fn drain(&self, within: Duration) -> Result<(), Undrained> {
         tokio::time::timeout(within, self.ledger.drain())
             .await
-            .map_err(|_| Undrained { left: self.counts().discards_under_way })
+            .map_err(|_| Undrained { left: self.snapshot().discards_under_way })
     }
 }
 
 /// What a health check has counted since its layer was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Counts {
+pub struct Snapshot {
     /// Responses of which a check was begun.
     pub checked: u64,
     /// Those that passed.

@@ -40,6 +40,12 @@ impl<K> HealthCheckLayer<K> {
         Ok(Self::checked(check, config))
     }
 
+    /// Checks by `check`, as [`Config::new`] says: it discards what fails three probes. `name` is for
+    /// logs.
+    pub fn recommended(name: impl Into<Arc<str>>, check: K) -> Self {
+        Self::checked(check, Config::new(name))
+    }
+
     /// Checks by `check`, as [`Config::classic`] says: it warns and returns the response.
     pub fn classic(check: K) -> Self {
         Self::checked(check, Config::classic())

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::{runtime, sync::Notify};
 
-use crate::Counts;
+use crate::Snapshot;
 
-/// Counts checks, and sees releases through to their end.
+/// Snapshot checks, and sees releases through to their end.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     name: Arc<str>,
@@ -18,7 +18,7 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Default)]
 struct State {
-    counts: Counts,
+    counts: Snapshot,
     releases: BTreeMap<u64, Entry>,
     /// Numbers releases and the tasks that run them.
     next: u64,
@@ -51,13 +51,13 @@ impl Ledger {
         &self.name
     }
 
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let state = self.lock();
         let discards_under_way = u64::try_from(state.releases.len()).unwrap_or(u64::MAX);
-        Counts { discards_under_way, ..state.counts }
+        Snapshot { discards_under_way, ..state.counts }
     }
 
-    pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Snapshot)) {
         change(&mut self.lock().counts);
     }
 

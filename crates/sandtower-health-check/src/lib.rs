@@ -9,7 +9,7 @@
 //! ```
 //! use std::time::Duration;
 //! use sandtower_core::{BoxError, Effect, Verdict};
-//! use sandtower_health_check::{Config, HealthCheckLayer, check_fn};
+//! use sandtower_health_check::{HealthCheckLayer, check_fn};
 //! use tower::{Layer, ServiceExt, service_fn, util::BoxCloneService};
 //!
 //! enum Request {
@@ -43,13 +43,13 @@
 //!         async move { drop(kill.await) }
 //!     },
 //! );
-//! let layer = HealthCheckLayer::new(check, Config::new("E2B"))?;
+//! let layer = HealthCheckLayer::recommended("E2B", check);
 //!
 //! let error = layer.layer(sandboxes).oneshot(Request::Create).await.unwrap_err();
 //! assert_eq!(sandtower_core::verdict_of_error(&*error), Some(Verdict::transient(Effect::None)));
 //!
 //! layer.handle().drain(Duration::from_secs(5)).await?;
-//! assert_eq!(layer.handle().counts().discards_done, 1);
+//! assert_eq!(layer.handle().snapshot().discards_done, 1);
 //! # Ok(()) }
 //! ```
 //!
@@ -80,7 +80,7 @@ pub use check::{Check, CheckFn, check_fn};
 pub use config::{Config, ConfigError, OnFailure};
 pub use error::{Finding, Undrained, Unhealthy};
 pub use future::ResponseFuture;
-pub use handle::{Counts, Handle};
+pub use handle::{Handle, Snapshot};
 pub use layer::HealthCheckLayer;
 pub use monitor::{Health, Monitor, MonitorConfig, MonitorConfigError, MonitorSnapshot};
 pub use service::HealthCheck;

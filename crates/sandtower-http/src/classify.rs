@@ -1,14 +1,16 @@
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use sandtower_core::{
     Attempt, BoxError, Classify, ClassifyResponse, Effect, EndOfStream, HasInfo, Operation, Replay,
     RequestInfo, Scope, Verdict,
 };
 
+use crate::idempotency_key::ServedOnce;
 use crate::{Deadline, is_idempotent, verdict_of_status, verdict_of_transport};
 
 /// Classifies by what HTTP says: methods, statuses, header fields.
 ///
-/// All requests are one operation in one scope. Those of an idempotent method may be replayed. The
+/// All requests are one operation in one scope. Those of an idempotent method may be replayed, and those
+/// that an [`IdempotencyKeyLayer`](crate::IdempotencyKeyLayer) above has given a key. The
 /// deadline and the call's arrival come from the request's extensions [`Deadline`] and [`Attempt`].
 ///
 /// A response that carries a [`Verdict`] among its extensions means that: an
@@ -49,7 +51,7 @@ impl<B> Classify<Request<B>> for HttpClassify {
     fn classify(&self, request: &Request<B>) -> HttpClassifier {
         let info = request_info(self.operation, request).scope(self.scope);
         let follows_redirects = self.follows_redirects;
-        HttpClassifier { info: info.replay(replay(request.method())), follows_redirects }
+        HttpClassifier { info: info.replay(replay_of(request)), follows_redirects }
     }
 }
 
@@ -63,8 +65,12 @@ pub fn request_info<B>(operation: Operation, request: &Request<B>) -> RequestInf
         .arrived(extensions.get::<Attempt>().map(|attempt| attempt.arrived))
 }
 
-fn replay(method: &Method) -> Replay {
-    if is_idempotent(method) { Replay::Safe } else { Replay::Unsafe }
+/// Whether `request` may be sent again after an attempt that may have had an effect, as far as HTTP says:
+/// its method is idempotent, or an [`IdempotencyKeyLayer`](crate::IdempotencyKeyLayer) above has given it
+/// a key. For classifiers of your own.
+pub fn replay_of<B>(request: &Request<B>) -> Replay {
+    let is_served_once = request.extensions().get::<ServedOnce>().is_some();
+    if is_idempotent(request.method()) || is_served_once { Replay::Safe } else { Replay::Unsafe }
 }
 
 /// The response classifier of [`HttpClassify`], and of any other whose responses mean what HTTP says
@@ -124,7 +130,7 @@ mod tests {
     fn what_is_asked_comes_from_the_method_and_the_extensions() {
         let arrived = Tick::from_nanos(3);
         let request = Request::builder()
-            .method(Method::DELETE)
+            .method(http::Method::DELETE)
             .extension(Deadline(Tick::from_nanos(9)))
             .extension(Attempt::first(arrived).next(Outcome::Unknown))
             .body(())

@@ -5,6 +5,8 @@
 //! - [`HttpClassify`] reads the info of a request, and what its response means, off method, status and
 //!   header fields; [`verdict_of_status`] and [`verdict_of_transport`] are its two tables.
 //!   [`GrpcClassify`] does so for gRPC, with [`verdict_of_grpc`];
+//! - [`IdempotencyKeyLayer`] makes requests safe to replay for services that honour `Idempotency-Key`;
+//! - [`IdleBodyLayer`] limits how long the body of a response may stand still;
 //! - [`CallerBody`] marks the errors of a request body as the caller's own; [`RequestBody`] is either whole
 //!   or a stream of the caller's;
 //! - [`headers`] parses the fields that servers use to say "not now";
@@ -18,6 +20,7 @@
 //! |---|---|
 //! | `retry` (default) | `retry_layer`, a `RetryLayer` for HTTP, and [`Http`] as its hook for failed responses |
 //! | `hyper` | the errors of hyper, hyper-util and h2 are told apart: was the request sent? |
+//! | `reqwest` | `Reqwest`: a reqwest client as a service |
 //! | `tower-http` | `TowerClassify`: the classifiers of `tower_http::classify` as ours |
 //! | `tonic` | rejections as gRPC responses; the errors of Tonic's channel |
 //!
@@ -43,6 +46,8 @@ mod ended;
 mod grpc;
 mod grpc_end;
 pub mod headers;
+mod idempotency_key;
+mod idle_body;
 mod interpret;
 mod interpreted;
 mod interpreter;
@@ -52,6 +57,8 @@ mod rejection_response;
 mod replay;
 mod request;
 mod request_body;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 mod status;
 #[cfg(feature = "tower-http")]
 mod tower_http;
@@ -65,10 +72,12 @@ pub use rejection::rejection_grpc;
 pub use tower_http::{Failure, TowerClassifier, TowerClassify};
 
 pub use caller_body::CallerBody;
-pub use classify::{HttpClassifier, HttpClassify, request_info};
+pub use classify::{HttpClassifier, HttpClassify, replay_of, request_info};
 pub use ended::ReadEnd;
 pub use grpc::{GrpcClassifier, GrpcClassify, GrpcMethod, verdict_of_grpc};
 pub use grpc_end::GrpcInterpret;
+pub use idempotency_key::{IdempotencyKey, IdempotencyKeyLayer};
+pub use idle_body::{BodyIdle, IdleBody, IdleBodyFuture, IdleBodyLayer, MovingBody};
 pub use interpret::{Excerpt, Interpret};
 pub use interpreted::Interpreted;
 pub use interpreter::{DEFAULT_CAP, InterpretLayer, Interpreter, ResponseFuture};
@@ -78,5 +87,7 @@ pub use rejection_response::{RejectionResponse, RejectionResponseBody, Rejection
 pub use replay::{NotReplayable, ReplayBody, ReplayLayer, Replayable, Replayed};
 pub use request::{Deadline, Http, is_idempotent};
 pub use request_body::{RequestBody, ResendBody};
+#[cfg(feature = "reqwest")]
+pub use reqwest::{Reqwest, ReqwestFuture};
 pub use status::verdict_of_status;
 pub use transport::{LocalResource, TransportFault, verdict_of_transport};

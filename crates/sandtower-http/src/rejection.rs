@@ -13,8 +13,8 @@ use serde::Serialize;
 /// | over the limit; the service below asked to be left alone | 429 |
 /// | open, probing, full, too late, unhealthy, shutting down, any other | 503: our side's trouble, not the caller's |
 ///
-/// `Retry-After` is in whole seconds, rounded up and at least 1; it is left out where that is
-/// not known. The body is a short JSON object: `error` (the whole message), `reason` (one of a closed
+/// `Retry-After` is always there: in whole seconds, rounded up and at least 1. Where the time is not
+/// known, it is 1 s if only a place has to become free, and 5 s if the service has to recover. The body is a short JSON object: `error` (the whole message), `reason` (one of a closed
 /// set), `layer`, and `retry_after_ms` where there is one. For a body of another kind begin with
 /// [`rejection_head`], which has no `content-type`.
 ///
@@ -60,10 +60,18 @@ pub fn rejection_response(rejection: &Rejection) -> Response<Full<Bytes>> {
 pub fn rejection_head(rejection: &Rejection) -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = status(&rejection.reason());
-    if let Some(after) = rejection.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds(after)));
-    }
+    let after = rejection.retry_after().unwrap_or(guess(&rejection.reason()));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds(after)));
     response
+}
+
+/// When to come back if that is not known: a place in a queue is free within a moment, a service that
+/// is down or shuts down is not.
+fn guess(reason: &Reason) -> Duration {
+    match reason {
+        Reason::Full { .. } | Reason::QueueFull { .. } | Reason::Probing => Duration::from_secs(1),
+        _ => Duration::from_secs(5),
+    }
 }
 
 #[derive(Serialize)]

@@ -7,7 +7,7 @@ use sandtower_core::{
 use crate::alarm::Alarm;
 use crate::estimate::ServerLimit;
 use crate::scopes::Scopes;
-use crate::{Charge, Config, Entry, Gcra, OperationStats, Recorded, Status, Window};
+use crate::{Charge, Config, Entry, Gcra, OperationSnapshot, Recorded, Status, Window};
 
 /// What a [`RateLimit`](crate::RateLimit) gives for one attempt.
 #[derive(Debug)]
@@ -340,8 +340,8 @@ impl Lane {
         }
     }
 
-    pub(crate) fn stats(&mut self, now: Tick) -> OperationStats {
-        OperationStats {
+    pub(crate) fn stats(&mut self, now: Tick) -> OperationSnapshot {
+        OperationSnapshot {
             operation: self.operation.name(),
             count: self.window.count(now),
             limit: self.limit,

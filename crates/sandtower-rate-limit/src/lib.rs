@@ -66,7 +66,7 @@ pub use gcra::{Charge, Gcra, Pace};
 pub use lane::Permit;
 pub use layer::{RateLimitLayer, RateLimited};
 pub use rate_limit::RateLimit;
-pub use status::{OperationStats, Stats, Status};
+pub use status::{OperationSnapshot, Snapshot, Status};
 #[cfg(feature = "sqlite")]
 pub use store::SqliteStore;
 pub use store::{Entry, Store, StoreError};

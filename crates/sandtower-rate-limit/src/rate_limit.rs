@@ -10,7 +10,7 @@ use sandtower_core::{
 use crate::lane::{Blocked, Lane, Level, News, Permit};
 use crate::saving::Saving;
 use crate::shared::Shared;
-use crate::{Config, ConfigError, ServerLimit, Stats, Status, Store, StoreError};
+use crate::{Config, ConfigError, ServerLimit, Snapshot, Status, Store, StoreError};
 
 /// Counts attempts by operation, and says when the next one may go: a handle, cheap to clone, and a
 /// [`Gate`]. All clones are one.
@@ -192,17 +192,17 @@ impl RateLimit {
     }
 
     /// What was sent within the window that ends now.
-    pub fn stats(&self) -> Stats {
-        self.stats_at(Tick::now())
+    pub fn snapshot(&self) -> Snapshot {
+        self.snapshot_at(Tick::now())
     }
 
     /// What was sent within the window that ends at `now`.
-    pub fn stats_at(&self, now: Tick) -> Stats {
+    pub fn snapshot_at(&self, now: Tick) -> Snapshot {
         let by_operation: Vec<_> =
             self.handle.shared.each().map(|mut lane| lane.stats(now)).collect();
         let total = by_operation.iter().map(|stats| stats.count).fold(0, u64::saturating_add);
         let Config { window, .. } = *self.config();
-        Stats { total, by_operation, enforced: !self.is_shadow(), window }
+        Snapshot { total, by_operation, enforced: !self.is_shadow(), window }
     }
 
     /// Limits `operation` to `limit` attempts within the window from now on; `None` lifts the limit.

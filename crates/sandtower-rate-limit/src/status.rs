@@ -30,11 +30,11 @@ pub struct Status {
 /// What was sent, by operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Stats {
+pub struct Snapshot {
     /// Attempts of all operations within the window.
     pub total: u64,
     /// Every operation that was ever sent, by its number.
-    pub by_operation: Vec<OperationStats>,
+    pub by_operation: Vec<OperationSnapshot>,
     /// Whether attempts beyond the limits are held back. If not, it is in
     /// [shadow mode](crate::Config::shadow).
     pub enforced: bool,
@@ -60,7 +60,7 @@ pub(crate) fn optional_millis<S: Serializer>(
 /// What was sent of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct OperationStats {
+pub struct OperationSnapshot {
     /// The name of the operation.
     pub operation: &'static str,
     /// Attempts within the window, counted high by at most one bucket (1.6 % of the window).

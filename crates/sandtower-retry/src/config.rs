@@ -1,13 +1,15 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandtower_core::Backoff;
 use sandtower_core::settings::duration;
+use sandtower_core::{Backoff, Operation};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
+use crate::overrides::Overrides;
 
 /// What to do with a call that the service throttled or had no slot for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +46,8 @@ pub enum WhenThrottled {
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub(crate) attempts: NonZeroU32,
+    #[serde(with = "duration")]
+    max_elapsed: Duration,
     #[serde(with = "backoff")]
     pub(crate) transient: Backoff,
     #[serde(with = "backoff")]
@@ -56,6 +60,7 @@ pub struct Config {
     #[serde(skip)]
     pub(crate) held_below: HeldBelow,
     pub(crate) budget: Option<Budget>,
+    operations: BTreeMap<String, Overrides>,
 }
 
 impl Config {
@@ -66,6 +71,7 @@ impl Config {
             Backoff::exponential(Duration::from_millis(250), Duration::from_secs(8)).full_jitter();
         Self {
             attempts: NonZeroU32::MIN.saturating_add(3),
+            max_elapsed: Duration::MAX,
             transient: quick,
             throttled: Backoff::exponential(Duration::from_secs(1), Duration::from_secs(30)),
             unknown: quick,
@@ -73,6 +79,7 @@ impl Config {
             when_throttled: WhenThrottled::Sleep,
             held_below: HeldBelow::default(),
             budget: Some(Budget::recommended()),
+            operations: BTreeMap::new(),
         }
     }
 
@@ -92,6 +99,23 @@ impl Config {
     #[must_use]
     pub fn attempts(mut self, attempts: NonZeroU32) -> Self {
         self.attempts = attempts;
+        self
+    }
+
+    /// The time after a call's arrival after which no retry begins; [`Duration::MAX`], the default: no
+    /// limit but the call's deadline. An attempt that has begun is not ended: that is the work of a
+    /// timeout.
+    #[must_use]
+    pub fn max_elapsed(mut self, time: Duration) -> Self {
+        self.max_elapsed = time;
+        self
+    }
+
+    /// Retries calls of `operation` as `overrides` say; the last call for an operation wins. Kept by
+    /// the operation's [name](Operation::name).
+    #[must_use]
+    pub fn operation(mut self, operation: Operation, overrides: Overrides) -> Self {
+        self.operations.insert(operation.name().to_owned(), overrides);
         self
     }
 
@@ -146,6 +170,15 @@ impl Config {
         self.held_below = HeldBelow(Some(Arc::new(held)));
         self
     }
+
+    /// What differs for `operation`.
+    pub(crate) fn of(&self, operation: Operation) -> Overrides {
+        self.operations.get(operation.name()).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn longest(&self, own: &Overrides) -> Duration {
+        own.elapsed().unwrap_or(self.max_elapsed)
+    }
 }
 
 /// Whether a queue below holds a call that was throttled.
@@ -171,7 +204,7 @@ impl Default for Config {
 }
 
 /// A schedule as a file has it.
-mod backoff {
+pub(crate) mod backoff {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -189,7 +222,7 @@ mod backoff {
         jitter: bool,
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Backoff, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Backoff, D::Error> {
         let Form { first, most, jitter } = Form::deserialize(from)?;
         if first > most {
             let why = format!("`first` is {first:?}; it must be at most `most`, {most:?}");
@@ -202,7 +235,7 @@ mod backoff {
         Ok(if jitter { backoff.full_jitter() } else { backoff })
     }
 
-    pub(super) fn serialize<S: Serializer>(backoff: &Backoff, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(backoff: &Backoff, to: S) -> Result<S::Ok, S::Error> {
         let (first, most) = (backoff.bound(0), backoff.bound(u32::MAX));
         Form { first, most, jitter: *backoff == backoff.full_jitter() }.serialize(to)
     }
@@ -230,6 +263,12 @@ mod tests {
             Config::classic()
                 .budget(Some(budget))
                 .attempts(NonZeroU32::MAX)
+                .max_elapsed(Duration::from_secs(30))
+                .operation(Operation::CALL, Overrides::new().attempts(NonZeroU32::MIN))
+                .operation(
+                    Operation::new(1, "other"),
+                    Overrides::new().max_elapsed(second).unknown(Backoff::constant(second)),
+                )
                 .longest_retry_after(Duration::MAX)
                 .transient(Backoff::constant(second).full_jitter())
                 .unknown(Backoff::exponential(Duration::from_nanos(1), Duration::MAX)),

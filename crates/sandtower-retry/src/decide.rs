@@ -31,8 +31,8 @@ pub enum Stop {
     Advised,
     /// All attempts were made.
     OutOfAttempts,
-    /// The wait before the next attempt does not fit before the caller's deadline, or is longer
-    /// than the config allows.
+    /// The wait before the next attempt does not fit before the caller's deadline or within
+    /// [`max_elapsed`](crate::Config::max_elapsed), or is longer than the config allows.
     OutOfTime,
     /// The budget is empty: most calls fail, and more attempts would make it worse.
     OutOfBudget,
@@ -113,20 +113,26 @@ impl Progress {
             Outcome::Throttled => config.held_below.is_held(),
             outcome => outcome == Outcome::Exhausted,
         };
+        let own = config.of(info.operation);
+        let last = last_instant(info, config.longest(&own));
         if held && config.when_throttled == WhenThrottled::Requeue {
+            if last.is_some_and(|last| now >= last) {
+                return Decision::Stop(Stop::OutOfTime);
+            }
             return self.requeue(verdict.outcome, now, can_resend);
         }
-        if self.retries + 1 >= config.attempts.get() {
+        if self.retries + 1 >= own.attempts.unwrap_or(config.attempts).get() {
             return Decision::Stop(Stop::OutOfAttempts);
         }
         let schedule = match verdict.outcome {
             Outcome::Exhausted => return Decision::Stop(Stop::Exhausted),
-            Outcome::Throttled => &config.throttled,
-            Outcome::Transient => &config.transient,
-            _ => &config.unknown,
+            Outcome::Throttled => own.after_throttled().unwrap_or(config.throttled),
+            Outcome::Transient => own.after_transient().unwrap_or(config.transient),
+            _ => own.after_unknown().unwrap_or(config.unknown),
         };
         let wait = self.wait(config, schedule, verdict, rng);
-        let fits = |wait: &Duration| info.deadline.is_none_or(|deadline| now + *wait < deadline);
+        let last = [info.deadline, last].into_iter().flatten().min();
+        let fits = |wait: &Duration| last.is_none_or(|last| now + *wait < last);
         let Some(wait) = wait.filter(fits) else {
             return Decision::Stop(Stop::OutOfTime);
         };
@@ -166,7 +172,7 @@ impl Progress {
     fn wait(
         &self,
         config: &Config,
-        schedule: &Backoff,
+        schedule: Backoff,
         verdict: &Verdict,
         rng: &mut Rng,
     ) -> Option<Duration> {
@@ -178,6 +184,12 @@ impl Progress {
         }
         Some(asked_for.saturating_add(Backoff::constant(FLOORED).full_jitter().delay(0, rng)))
     }
+}
+
+/// When the last retry may begin, `longest` after the call's arrival; `None`: there is no such limit.
+fn last_instant(info: &RequestInfo, longest: Duration) -> Option<Tick> {
+    let arrived = info.arrived.filter(|_| longest < Duration::MAX)?;
+    Some(arrived + longest)
 }
 
 /// Why no further attempt would be right, whatever the configuration.

@@ -226,9 +226,9 @@ where
         cx: &mut Context<'_>,
     ) -> Option<Result<S::Response, BoxError>> {
         let this = self.as_mut().project();
-        let (info, now) = (*this.classifier.info(), Tick::now());
+        let (arrived, now) = (*this.arrived, Tick::now());
+        let info = this.classifier.info().arrived(Some(arrived));
         let Shared { handle, resend, reconcile, .. } = &**this.shared;
-        let arrived = *this.arrived;
         let history = this
             .history
             .get_or_insert_with(|| Box::new(History::new(arrived, handle.seed().rng())));

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::decide::Stop;
+use crate::on_retry::{OnRetry, RetryEvent};
 
 /// Reads what the services of one [`RetryLayer`](crate::RetryLayer) did. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,6 +18,7 @@ pub struct Handle {
 struct State {
     config: Config,
     seed: Seed,
+    on_retry: OnRetry,
     retries: AtomicU64,
     returns: AtomicU64,
     /// By position in [`Stop`]. Successes at the first attempt are not counted: nothing is
@@ -59,10 +61,11 @@ pub struct Snapshot {
 }
 
 impl Handle {
-    pub(crate) fn new(config: Config, seed: Seed) -> Self {
+    pub(crate) fn new(config: Config, seed: Seed, on_retry: OnRetry) -> Self {
         let state = State {
             config,
             seed,
+            on_retry,
             retries: AtomicU64::new(0),
             returns: AtomicU64::new(0),
             stops: Default::default(),
@@ -98,6 +101,14 @@ impl Handle {
 
     pub(crate) fn seed(&self) -> &Seed {
         &self.state.seed
+    }
+
+    pub(crate) fn hook(&self) -> OnRetry {
+        self.state.on_retry.clone()
+    }
+
+    pub(crate) fn on_retry(&self, event: &RetryEvent) {
+        self.state.on_retry.call(event);
     }
 
     pub(crate) fn retried(&self) {

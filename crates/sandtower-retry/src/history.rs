@@ -1,9 +1,12 @@
 //! What a call remembers once an attempt has failed.
 
+use std::time::Duration;
+
 use sandtower_core::{Attempt, BoxError, Outcome, RequestInfo, Rng, Tick, Verdict};
 
 use crate::decide::{Decision, Progress, Stop};
 use crate::handle::Handle;
+use crate::on_retry::RetryEvent;
 use crate::retries_exhausted::RetriesExhausted;
 
 #[derive(Debug)]
@@ -48,6 +51,13 @@ impl History {
             Decision::After(_) => handle.retried(),
         }
         tell(info, self.attempt.number, verdict, decision);
+        let wait = match decision {
+            Decision::Stop(_) => return,
+            Decision::Again => Duration::ZERO,
+            Decision::After(wait) => wait,
+        };
+        let (info, attempt, verdict) = (*info, self.attempt.number, *verdict);
+        handle.on_retry(&RetryEvent { info, attempt, verdict, wait });
     }
 
     /// Moves on to the attempt after one that ended in `outcome`.

@@ -11,6 +11,8 @@ use crate::config::Config;
 use crate::future::ResponseFuture;
 use crate::handle::Handle;
 use crate::hooks::{Reconcile, ResponseHooks};
+use crate::on_retry::{OnRetry, RetryEvent};
+use crate::retry_if::RetryIf;
 
 /// Retries calls by verdict: see the [crate](crate).
 ///
@@ -40,8 +42,32 @@ impl<C> RetryLayer<C> {
     ///
     /// Requests are cloned; see [`resend`](Self::resend).
     pub fn new(config: Config, classify: C) -> Self {
-        let handle = Handle::new(config, Seed::random());
+        let handle = Handle::new(config, Seed::random(), OnRetry::default());
         Self { handle, classify, resend: CloneRequest, hooks: (), reconcile: () }
+    }
+}
+
+impl<Res> RetryLayer<RetryIf<Res>> {
+    /// A layer with the numbers of [`Config::recommended`], which retries if `retry` returns `true`:
+    /// the call failed, and sending its request again does no harm. See [`RetryIf`]. For HTTP there is
+    /// `sandtower_http::retry_layer`, which knows which requests are idempotent.
+    ///
+    /// ```
+    /// use sandtower_core::BoxError;
+    /// use sandtower_retry::RetryLayer;
+    /// use tower::{Layer, service_fn};
+    ///
+    /// let retry = RetryLayer::retry_if(|result: Result<&u16, &BoxError>| {
+    ///     matches!(result, Ok(503) | Err(_))
+    /// });
+    /// let service = retry.layer(service_fn(async |_: ()| Ok::<u16, std::io::Error>(200)));
+    /// # let _ = tower::ServiceExt::<()>::oneshot(service, ());
+    /// ```
+    #[doc(alias = "predicate")]
+    pub fn retry_if(
+        retry: impl Fn(Result<&Res, &BoxError>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(Config::recommended(), RetryIf::new(retry))
     }
 }
 
@@ -68,7 +94,27 @@ impl<C, R, H, L> RetryLayer<C, R, H, L> {
     /// Draws jitter from `seed`, for runs that must be the same each time. Counters start anew.
     #[must_use]
     pub fn seed(mut self, seed: Seed) -> Self {
-        self.handle = Handle::new(self.handle.config().clone(), seed);
+        self.handle = Handle::new(self.handle.config().clone(), seed, self.handle.hook());
+        self
+    }
+
+    /// Calls `hook` before each retry, once it is decided on, in the task of the call and with no lock
+    /// held. It must not block. Counters start anew; a hook that was set before is replaced.
+    ///
+    /// ```
+    /// use sandtower_core::ByResult;
+    /// use sandtower_retry::{Config, RetryLayer};
+    ///
+    /// let layer = RetryLayer::new(Config::recommended(), ByResult::default())
+    ///     .on_retry(|retry| println!("attempt {} of {} failed", retry.attempt, retry.info.operation));
+    /// # let _ = layer;
+    /// ```
+    #[doc(alias = "listener")]
+    #[doc(alias = "callback")]
+    #[must_use]
+    pub fn on_retry(mut self, hook: impl Fn(&RetryEvent) + Send + Sync + 'static) -> Self {
+        let seed = self.handle.seed().clone();
+        self.handle = Handle::new(self.handle.config().clone(), seed, OnRetry::new(hook));
         self
     }
 

@@ -41,7 +41,10 @@ mod handle;
 mod history;
 mod hooks;
 mod layer;
+mod on_retry;
+mod overrides;
 mod retries_exhausted;
+mod retry_if;
 
 pub use budget::{Budget, BudgetError, BudgetSnapshot};
 pub use config::{Config, WhenThrottled};
@@ -50,7 +53,10 @@ pub use future::ResponseFuture;
 pub use handle::{Handle, Snapshot};
 pub use hooks::{Found, Reconcile, ResponseHooks};
 pub use layer::{Retry, RetryLayer};
+pub use on_retry::RetryEvent;
+pub use overrides::Overrides;
 pub use retries_exhausted::RetriesExhausted;
+pub use retry_if::RetryIf;
 
 /// The target of all events.
 pub(crate) const TARGET: &str = "sandtower::retry";

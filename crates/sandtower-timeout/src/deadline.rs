@@ -22,10 +22,10 @@ pub struct DeadlineLayer<C = ByResult, D = ()> {
 }
 
 impl DeadlineLayer {
-    /// Limits calls to `limits`. All requests are one operation until
-    /// [`classify`](Self::classify) tells them apart.
-    pub fn new(limits: Limits) -> Self {
-        Self { limits: Arc::new(limits), classify: ByResult::default(), set: () }
+    /// Limits calls to `limits`: a duration, or [`Limits`] by operation. All requests are one operation
+    /// until [`classify`](Self::classify) tells them apart.
+    pub fn new(limits: impl Into<Limits>) -> Self {
+        Self { limits: Arc::new(limits.into()), classify: ByResult::default(), set: () }
     }
 }
 

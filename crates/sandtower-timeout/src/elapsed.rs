@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sandtower_core::{BoxError, ClassifiedError, Effect, Operation, RequestInfo, Verdict};
+use sandtower_core::{BoxError, ClassifiedError, Effect, Operation, RequestInfo, Verdict, chain};
 
 /// What a limit is set for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,3 +60,21 @@ impl std::fmt::Display for Elapsed {
 }
 
 impl std::error::Error for Elapsed {}
+
+/// Whether a call or an attempt failed because its time was over: there is an [`Elapsed`] in the chain of
+/// `error`, or an [`io::Error`](std::io::Error) of the kind
+/// [`TimedOut`](std::io::ErrorKind::TimedOut), as of a transport or of a body that stood still.
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use sandtower_timeout::is_timeout;
+///
+/// assert!(is_timeout(&Error::from(ErrorKind::TimedOut)));
+/// assert!(!is_timeout(&Error::from(ErrorKind::ConnectionReset)));
+/// ```
+pub fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    chain(error).any(|error| {
+        let io = error.downcast_ref::<std::io::Error>();
+        error.is::<Elapsed>() || io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut)
+    })
+}

@@ -4,7 +4,7 @@
 //! writes the deadline on the request, so that layers below start nothing that cannot end in time.
 //! [`TimeoutLayer`] stands innermost: it limits one attempt, by operation, from the moment it is sent.
 //!
-//! Both fail with an [`Elapsed`], which says which limit passed. An attempt that timed out may have
+//! Both fail with an [`Elapsed`], which says which limit passed; [`is_timeout`] finds it in any error. An attempt that timed out may have
 //! had an effect; of a call [without an end of its own](sandtower_core::RequestInfo::open_ended) that
 //! says nothing about the service.
 //!
@@ -21,7 +21,7 @@ mod moves;
 mod timeout;
 
 pub use deadline::{Deadline, DeadlineLayer};
-pub use elapsed::{Bound, Elapsed};
+pub use elapsed::{Bound, Elapsed, is_timeout};
 pub use future::ResponseFuture;
 pub use limits::Limits;
 pub use moves::{LastMoved, Moves};

@@ -53,3 +53,10 @@ impl Limits {
         self.own.get(operation.index()).copied().flatten().unwrap_or(self.all)
     }
 }
+
+/// The same limit for every operation.
+impl From<Duration> for Limits {
+    fn from(limit: Duration) -> Self {
+        Self::all(limit)
+    }
+}

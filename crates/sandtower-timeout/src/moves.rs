@@ -19,6 +19,10 @@ pub trait Moves<Req> {
 }
 
 /// Knows when a request last moved.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not know when a request last moved",
+    label = "not a `LastMoved`"
+)]
 pub trait LastMoved {
     /// When it did; `None`: not since it was sent.
     fn last_moved(&self) -> Option<Tick>;

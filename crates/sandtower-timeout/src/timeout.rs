@@ -17,11 +17,11 @@ use crate::moves::Moves;
 /// # async fn main() {
 /// use std::time::Duration;
 /// use sandtower_core::find;
-/// use sandtower_timeout::{Elapsed, Limits, TimeoutLayer};
+/// use sandtower_timeout::{Elapsed, TimeoutLayer};
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
 ///
 /// let service = ServiceBuilder::new()
-///     .layer(TimeoutLayer::new(Limits::all(Duration::from_secs(3))))
+///     .layer(TimeoutLayer::new(Duration::from_secs(3)))
 ///     .service(service_fn(|(): ()| std::future::pending::<Result<(), std::io::Error>>()));
 ///
 /// let error = service.oneshot(()).await.unwrap_err();
@@ -36,10 +36,10 @@ pub struct TimeoutLayer<C = ByResult, M = ()> {
 }
 
 impl TimeoutLayer {
-    /// Limits attempts to `limits`. All requests are one operation until
-    /// [`classify`](Self::classify) tells them apart.
-    pub fn new(limits: Limits) -> Self {
-        Self { limits: Arc::new(limits), classify: ByResult::default(), moves: () }
+    /// Limits attempts to `limits`: a duration, or [`Limits`] by operation. All requests are one
+    /// operation until [`classify`](Self::classify) tells them apart.
+    pub fn new(limits: impl Into<Limits>) -> Self {
+        Self { limits: Arc::new(limits.into()), classify: ByResult::default(), moves: () }
     }
 }
 

@@ -219,11 +219,11 @@ proptest! {
         );
         for request in [0, 7] {
             let (mock, _handle) = Mock::<u64, u64>::always(7);
-            let attempt = TimeoutLayer::new(limits()).classify(classify).layer(mock);
-            let call = DeadlineLayer::new(limits()).classify(classify).layer(attempt);
+            let attempt = TimeoutLayer::new(limits()).classify(classify.clone()).layer(mock);
+            let call = DeadlineLayer::new(limits()).classify(classify.clone()).layer(attempt);
             prop_assert_eq!(runtime.block_on(call.oneshot(request)).unwrap(), 7);
             let hang = Mock::<u64, u64>::new(|_, _| Answer::Hang).0;
-            let mut call = TimeoutLayer::new(limits()).classify(classify).layer(hang);
+            let mut call = TimeoutLayer::new(limits()).classify(classify.clone()).layer(hang);
             let _guard = runtime.enter();
             let cx = &mut Context::from_waker(Waker::noop());
             prop_assert!(call.poll_ready(cx).is_ready());

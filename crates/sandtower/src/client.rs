@@ -101,7 +101,7 @@ impl E2b {
     /// let create = tokio::spawn(async move { watched.create(&NewSandbox::new("base")).await });
     ///
     /// // Elsewhere, whenever the user looks:
-    /// if let CallState::Queued(position) = progress.look() {
+    /// if let CallState::Queued(position) = progress.snapshot() {
     ///     println!("{}", Message::from(&position));
     /// }
     /// let sandbox = create.await??;

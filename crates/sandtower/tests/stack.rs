@@ -206,7 +206,7 @@ async fn a_rate_limit_in_shadow_mode_holds_no_creation_and_has_throttled_ones_sl
     tokio::join!(once(), once());
     assert_eq!(requests.load(SeqCst), 8, "four attempts each, and no return that nothing holds");
     assert!(Tick::now().since(start) > Duration::from_secs(3), "after 1, 2 and 4 s");
-    let create = limit.stats().by_operation[0];
+    let create = limit.snapshot().by_operation[0];
     assert!(create.would_reject > 0 && !create.enforced, "{create:?}");
     let snapshot = stack.handles().snapshot();
     assert_eq!(snapshot.retry.returns, 0);
@@ -308,12 +308,12 @@ async fn who_waits_can_be_watched() {
     let second = tokio::spawn(async move { watched.health().await });
     tokio::task::yield_now().await;
 
-    let CallState::Queued(standing) = progress.look() else { panic!("{progress:?}") };
+    let CallState::Queued(standing) = progress.snapshot() else { panic!("{progress:?}") };
 
     assert!(Message::from(&standing).as_str().starts_with("You are next in the queue"));
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();
-    assert!(matches!(progress.look(), CallState::Idle));
+    assert!(matches!(progress.snapshot(), CallState::Idle));
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,7 +57,7 @@ async fn a_creation_is_told_from_its_start_to_its_success_with_each_failed_attem
     for field in [&format!("sandbox_id={}", sandbox.id()), "attempt=2", "duration_ms="] {
         assert!(success.contains(field), "{field} in {success}");
     }
-    let counts = stack.handles().events.counts();
+    let counts = stack.handles().events.snapshot();
     assert_eq!((counts.started, counts.succeeded), (1, 1));
     assert_eq!((counts.failed_attempts, counts.failed), (1, 0));
     assert_eq!(stack.handles().snapshot().events, counts);
@@ -99,7 +99,7 @@ async fn an_outage_does_not_fill_the_log_and_the_counts_have_all_of_it() {
         let left_out = of_kind[1].split_once("left_out=").unwrap().1;
         assert!(left_out.trim().parse::<u32>().unwrap() > 20, "{left_out}");
     }
-    let counts = events.counts();
+    let counts = events.snapshot();
     assert_eq!((counts.started, counts.failed, counts.failed_attempts), (200, 200, 200));
     assert!(counts.left_out > 380, "{counts:?}");
 }

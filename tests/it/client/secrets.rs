@@ -238,7 +238,7 @@ const HARMLESS: &[&str] = &[
     "E2bClassify",
     "E2bInterpret",
     "E2bReconcile",
-    "EventCounts",
+    "EventsSnapshot",
     "Events",
     "Exit",
     "FileInfo",

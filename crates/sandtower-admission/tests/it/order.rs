@@ -126,18 +126,18 @@ async fn a_caller_can_watch_its_own_place() {
     let (third, waits) = enter();
     tokio::task::yield_now().await;
 
-    assert!(matches!(inside.look(), CallState::Admitted));
-    let CallState::Queued(standing) = waits.look() else { panic!("{waits:?}") };
+    assert!(matches!(inside.snapshot(), CallState::Admitted));
+    let CallState::Queued(standing) = waits.snapshot() else { panic!("{waits:?}") };
     assert_eq!((standing.ahead, standing.waiting), (1, 2));
     assert_eq!(
         standing.to_string(),
         "1 ahead of you; admission `test` is full: all 1 slots are in use",
     );
     first.await.unwrap().unwrap();
-    assert!(matches!(inside.look(), CallState::Idle), "{inside:?}");
+    assert!(matches!(inside.snapshot(), CallState::Idle), "{inside:?}");
     third.abort();
     assert!(third.await.is_err());
-    assert!(matches!(waits.look(), CallState::Idle), "{waits:?}");
+    assert!(matches!(waits.snapshot(), CallState::Idle), "{waits:?}");
 }
 
 #[tokio::test(start_paused = true)]

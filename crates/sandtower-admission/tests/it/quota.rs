@@ -87,7 +87,7 @@ async fn a_caller_that_waits_is_told_how_many_are_in_use_and_what_comes_next() {
     let mut create = spawn(service.call(RequestInfo::new(CREATE)));
     assert!(create.poll().is_pending());
 
-    let CallState::Queued(standing) = progress.look() else { panic!("{progress:?}") };
+    let CallState::Queued(standing) = progress.snapshot() else { panic!("{progress:?}") };
 
     let held_by = standing.held_by.as_ref().unwrap();
     let reason = Reason::Exhausted { in_use: 2, limit: 2, lasting: 2 * SECOND };

@@ -14,6 +14,7 @@ mod recommended;
 mod scoped;
 mod shadow;
 mod shell;
+mod spawned;
 mod support;
 mod transitions;
 mod waiting;

@@ -94,6 +94,11 @@ impl ExplainedError {
     pub fn inner(&self) -> &BoxError {
         &self.source
     }
+
+    /// The error inside, without the explanation.
+    pub fn into_inner(self) -> BoxError {
+        self.source
+    }
 }
 
 impl std::fmt::Display for ExplainedError {

@@ -6,6 +6,7 @@ use sandtower_core::{
     verdict_of_error,
 };
 use sandtower_http::verdict_of_transport;
+use sandtower_timeout::is_timeout;
 
 use crate::api::stream_end::verdict_of_stream_error;
 use crate::operation::{SANDBOX_CREATE, replay};
@@ -254,9 +255,19 @@ impl Error {
         find(self)
     }
 
-    /// Whether one of our own layers said no: the service was not asked.
-    pub fn is_rejection(&self) -> bool {
+    /// Whether one of our own layers rejected the call: the service was not called.
+    pub fn is_rejected(&self) -> bool {
         self.rejection().is_some()
+    }
+
+    /// Whether the time of the call, of an attempt, or of the user's own command or code was over.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::DeadlineExceeded { .. }
+            | Self::CommandTimedOut { .. }
+            | Self::CodeTimedOut { .. } => true,
+            _ => is_timeout(self),
+        }
     }
 
     /// What the last attempt said.

@@ -48,7 +48,7 @@ mod unclaimed;
 
 pub use check::{Probe, SandboxCheck};
 pub use creation::Creation;
-pub use events::{EVENTS, EventCounts, Events};
+pub use events::{EVENTS, Events, EventsSnapshot};
 pub use future::TrackingFuture;
 pub use layer::{Tracking, TrackingLayer};
 pub use raw::RawCreation;

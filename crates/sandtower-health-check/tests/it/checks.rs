@@ -30,7 +30,7 @@ async fn what_is_alive_is_returned_after_one_probe() {
     let sandbox = service.oneshot(CREATE).await.unwrap();
     assert_eq!(alive.numbers(), [sandbox]);
     assert_eq!(mock_handle.counts().calls, 2);
-    let counts = checks.counts();
+    let counts = checks.snapshot();
     assert_eq!((counts.checked, counts.passed, counts.discarded), (1, 1, 0));
 }
 
@@ -62,7 +62,7 @@ async fn one_probe_that_fails_proves_nothing() {
     });
     let (service, checks, _alive) = checked(mock, config());
     assert!(service.oneshot(CREATE).await.is_ok());
-    assert_eq!(checks.counts().failed, 0);
+    assert_eq!(checks.snapshot().failed, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,7 +71,7 @@ async fn the_classic_preset_warns_and_returns_the_response() {
     let layer = HealthCheckLayer::classic(by_request());
     let sandbox = layer.layer(BoxCloneService::new(mock)).oneshot(CREATE).await;
     assert!(sandbox.is_ok());
-    let counts = layer.handle().counts();
+    let counts = layer.handle().snapshot();
     assert_eq!((counts.failed, counts.discarded), (1, 0));
     assert_eq!(mock_handle.counts().calls, 2);
 }
@@ -137,7 +137,7 @@ async fn errors_and_answers_that_are_no_success_are_not_checked() {
     assert_eq!(error.to_string(), "busy");
     assert_eq!(service.ready().await.unwrap().call(CREATE).await.unwrap(), 503);
     assert_eq!(mock_handle.counts().calls, 2);
-    assert_eq!(layer.handle().counts(), Default::default());
+    assert_eq!(layer.handle().snapshot(), Default::default());
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn an_operation_that_creates_nothing_costs_no_allocation_and_no_clone() {
     assert_eq!(clones(), before);
 }
 
-/// Counts its clones.
+/// Snapshot its clones.
 struct Counted(Arc<AtomicU32>);
 
 impl Counted {

@@ -29,7 +29,7 @@ async fn of_ten_thousand_creations_no_zombie_is_returned_and_all_are_released() 
     checks.drain(SECOND * 2).await.unwrap();
     assert!(!handed_out.iter().copied().any(is_zombie));
     assert_eq!(alive.numbers(), handed_out);
-    let counts = checks.counts();
+    let counts = checks.snapshot();
     assert_eq!((counts.passed, counts.failed), (9_500, 500));
     assert_eq!((counts.discarded, counts.discards_done), (500, 500));
 }
@@ -52,7 +52,7 @@ fn cancel(config: Config, probe: impl Fn() -> Answer<u64> + Clone + Send + 'stat
         async |cancelled, (checks, mock_handle, alive, out)| {
             checks.drain(SECOND * 2).await.unwrap();
             assert_eq!(alive.numbers(), *out.lock().unwrap(), "{cancelled}");
-            assert_eq!(checks.counts().discards_lost, 0, "{cancelled}");
+            assert_eq!(checks.snapshot().discards_lost, 0, "{cancelled}");
             assert_eq!(mock_handle.counts().in_flight, 0, "{cancelled}");
         },
     )
@@ -76,7 +76,7 @@ async fn a_probe_that_panics_hands_out_nothing_and_leaves_nothing() {
     assert!(joined.unwrap_err().is_panic());
     checks.drain(SECOND * 2).await.unwrap();
     assert!(alive.numbers().is_empty());
-    assert_eq!(checks.counts().discards_done, 1);
+    assert_eq!(checks.snapshot().discards_done, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,9 +119,9 @@ async fn the_caller_does_not_wait_for_the_release_but_a_drain_does() {
     let layer = unhealthy(|| tokio::time::sleep(SECOND));
     let (mock, _handle) = Mock::always(1);
     assert!(layer.layer(mock).oneshot(CREATE).await.is_err());
-    assert_eq!(layer.handle().counts().discards_under_way, 1);
+    assert_eq!(layer.handle().snapshot().discards_under_way, 1);
     layer.handle().drain(SECOND * 2).await.unwrap();
-    assert_eq!(layer.handle().counts().discards_done, 1);
+    assert_eq!(layer.handle().snapshot().discards_done, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +130,7 @@ async fn a_release_that_panics_is_counted_as_lost() {
     let (mock, _handle) = Mock::always(1);
     assert!(layer.layer(mock).oneshot(CREATE).await.is_err());
     layer.handle().drain(SECOND).await.unwrap();
-    let counts = serde_json::to_value(layer.handle().counts()).unwrap();
+    let counts = serde_json::to_value(layer.handle().snapshot()).unwrap();
     assert_eq!((&counts["discarded"], &counts["discards_lost"]), (&1.into(), &1.into()));
 }
 
@@ -152,7 +152,7 @@ fn drains_elsewhere(end: impl FnOnce(tokio::runtime::Runtime) -> Option<tokio::r
         checks.drain(SECOND * 2).await.unwrap();
         assert!(alive.numbers().is_empty());
     });
-    let counts = checks.counts();
+    let counts = checks.snapshot();
     assert_eq!((counts.discards_done, counts.discards_lost, counts.discards_under_way), (1, 0, 0));
 }
 
@@ -210,7 +210,7 @@ fn what_is_discarded_without_any_runtime_waits_for_a_drain() {
     });
     drop(first);
     drop(call);
-    assert_eq!(checks.counts().discards_under_way, 1);
+    assert_eq!(checks.snapshot().discards_under_way, 1);
     runtime().block_on(checks.drain(SECOND * 2)).unwrap();
     assert!(alive.numbers().is_empty());
 }

@@ -7,9 +7,14 @@ mod discard;
 mod fuzz;
 #[cfg(feature = "hyper")]
 mod hyper;
+#[cfg(feature = "retry")]
+mod idempotency;
+mod idle;
 mod interpreter;
 mod rejections;
 mod replay;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 #[cfg(feature = "retry")]
 mod retried;
 

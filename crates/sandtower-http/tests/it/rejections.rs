@@ -61,9 +61,9 @@ fn a_caller_that_comes_back_when_told_does_not_come_too_early() {
     assert_eq!(told(Duration::from_secs(45)), "45");
     assert_eq!(told(Duration::new(45, 1)), "46");
     assert_eq!(told(Duration::MAX), u64::MAX.to_string());
-    assert!(
-        !rejection_response(&rejection(Reason::Draining)).headers().contains_key("retry-after")
-    );
+    let guessed = |reason| rejection_response(&rejection(reason)).headers()["retry-after"].clone();
+    assert_eq!(guessed(Reason::QueueFull { waiting: 9 }), "1");
+    assert_eq!(guessed(Reason::Draining), "5");
 }
 
 #[tokio::test]

@@ -16,6 +16,11 @@ pub use sqlite::SqliteStore;
 /// limit counts in memory, and what was not taken comes again.
 ///
 /// Times are milliseconds since 1970, since ticks mean nothing to another process.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not store counts",
+    label = "not a `Store`",
+    note = "`SqliteStore` does, with the feature `sqlite`"
+)]
 pub trait Store: std::fmt::Debug + Send + Sync {
     /// Adds `ours` and reads what others have added since this instance's last exchange: at the
     /// first one, all counts that are not older than the window, and all holds that have not ended.

@@ -40,7 +40,7 @@ fn statistics_tell_operations_apart_and_forget_what_left_the_window() {
     }
     send(&gate, LIST, at(2000), Verdict::success());
     let seen = |now| {
-        let stats = gate.stats_at(now);
+        let stats = gate.snapshot_at(now);
         let by = stats.by_operation.iter().map(|by| (by.operation, by.count)).collect::<Vec<_>>();
         (stats.total, by)
     };
@@ -115,7 +115,7 @@ fn no_traffic_makes_it_grow_beyond_256_operations() {
         send(&gate, Operation::new(index, "any"), at(0), Verdict::success());
         send(&gate, Operation::new(index, "other"), at(0), Verdict::success());
     }
-    assert_eq!(gate.stats_at(at(0)).by_operation.len(), 256);
+    assert_eq!(gate.snapshot_at(at(0)).by_operation.len(), 256);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_no_takes_nothing() {
         assert!(take(&gate, CREATE, at(1)).is_err());
     }
     assert_eq!(gate.status_at(CREATE, at(1)), before);
-    assert_eq!(gate.stats_at(at(1)).by_operation[0].over, 100);
+    assert_eq!(gate.snapshot_at(at(1)).by_operation[0].over, 100);
 }
 
 #[test]
@@ -173,8 +173,8 @@ fn an_exempt_operation_is_counted_and_never_held_back() {
     }
     let status = gate.status_at(LIST, at(0));
     assert_eq!((status.count, status.enforced, status.exceeded), (20, false, true));
-    let by_operation = gate.stats_at(at(0)).by_operation;
-    assert!(gate.stats_at(at(0)).enforced && !by_operation[0].enforced);
+    let by_operation = gate.snapshot_at(at(0)).by_operation;
+    assert!(gate.snapshot_at(at(0)).enforced && !by_operation[0].enforced);
     send(&gate, CREATE, at(0), Verdict::success());
     send(&gate, CREATE, at(0), Verdict::success());
     assert!(take(&gate, CREATE, at(0)).is_err());
@@ -192,7 +192,7 @@ fn learning_can_be_turned_off() {
 fn times_of_a_snapshot_are_milliseconds_and_it_says_whether_it_is_enforced() {
     for (gate, enforced) in [(RateLimit::classic(), false), (limit(enforced()), true)] {
         send(&gate, CREATE, at(1), Verdict::throttled().retry_after(seconds(3)));
-        let json = serde_json::to_value(gate.stats_at(at(1))).unwrap();
+        let json = serde_json::to_value(gate.snapshot_at(at(1))).unwrap();
         assert_eq!((&json["total"], &json["window_ms"]), (&1.into(), &3_600_000.into()));
         assert_eq!(json["by_operation"][0]["operation"], "sandbox_create");
         assert_eq!(json["enforced"], enforced);
@@ -306,7 +306,7 @@ fn a_check_says_what_an_acquire_would_and_counts_nothing() {
     let acquired = gate.try_acquire(&request, &Now::at(at(1)), &mut Deferred::new());
     assert_eq!(check(Some(&request)), acquired.err());
     assert_eq!(check(None), None, "another operation may go");
-    assert_eq!(gate.stats_at(at(1)).by_operation[0].over, 1);
+    assert_eq!(gate.snapshot_at(at(1)).by_operation[0].over, 1);
     let watched = RateLimit::classic();
     watched.set_limit(CREATE, Some(1)).unwrap();
     (0..9).for_each(|_| send(&watched, CREATE, at(1), Verdict::success()));
@@ -353,7 +353,7 @@ proptest! {
         if let Ok(gate) = RateLimit::new(extreme.pace(CREATE, Pace::every(interval).burst(burst))) {
             for (sent, now, verdict, scope) in steps.clone() {
                 step(&gate, sent, now, verdict, scope);
-                let _ = (gate.status_at(CREATE, now), gate.stats_at(now));
+                let _ = (gate.status_at(CREATE, now), gate.snapshot_at(now));
             }
         }
         let gate = RateLimit::new(config).unwrap();

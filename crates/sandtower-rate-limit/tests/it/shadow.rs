@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sandtower_core::{Completion, Gate, Now, Operation, RequestInfo, Verdict};
-use sandtower_rate_limit::{Config, OperationStats, Pace, RateLimit};
+use sandtower_rate_limit::{Config, OperationSnapshot, Pace, RateLimit};
 
 use crate::gate::Told;
 use crate::support::{CREATE, LIST, at, give_back, limit, opens, record, seconds, send, take};
@@ -13,8 +13,8 @@ fn shadow() -> Config {
     Config::new("E2B").shadow(true)
 }
 
-fn stats(gate: &RateLimit, operation: Operation) -> OperationStats {
-    let all = gate.stats_at(at(0)).by_operation;
+fn stats(gate: &RateLimit, operation: Operation) -> OperationSnapshot {
+    let all = gate.snapshot_at(at(0)).by_operation;
     *all.iter().find(|stats| stats.operation == operation.name()).unwrap()
 }
 
@@ -54,7 +54,7 @@ fn the_mode_changes_at_run_time_and_callers_that_wait_are_woken() {
     assert_eq!(woken.times(), 1);
     assert_eq!(opens(&gate, CREATE, at(0)), at(0));
     send(&gate, CREATE, at(0), Verdict::success());
-    assert!(gate.is_shadow() && !gate.stats_at(at(0)).enforced);
+    assert!(gate.is_shadow() && !gate.snapshot_at(at(0)).enforced);
     assert!(!gate.status_at(LIST, at(0)).enforced, "and of an operation that was never sent");
     gate.set_shadow(false);
     assert!(take(&gate, CREATE, at(0)).is_err(), "what was counted meanwhile stands");

@@ -147,7 +147,7 @@ fn a_subscriber_that_looks_at_the_limit_meets_no_lock_and_hears_nothing_before_i
     let looked = gate.clone();
     LOOKS.set(Some(Box::new(move || {
         let now = Now::at(at(0));
-        let _ = (looked.stats(), looked.status(CREATE), looked.server_limit(CREATE, Scope::ALL));
+        let _ = (looked.snapshot(), looked.status(CREATE), looked.server_limit(CREATE, Scope::ALL));
         let _ = looked.check(Some(&RequestInfo::new(CREATE)), &now);
         let _ = looked.set_limit(CREATE, Some(100));
         let permit = looked.try_acquire(&RequestInfo::new(CREATE), &now, &mut Deferred::new());

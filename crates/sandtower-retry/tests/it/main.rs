@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod budget;
+mod door;
 mod hooks;
 mod kinds;
 mod retry;

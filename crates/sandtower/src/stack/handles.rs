@@ -10,7 +10,7 @@ use super::{Component, Gates};
 use crate::admission::{AdmissionControl, AdmissionSnapshot, Quota, QuotaSnapshot};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::core::{Sleep, Tick};
-use crate::e2b::{EventCounts, Events, SandboxTracker, TrackerSnapshot};
+use crate::e2b::{Events, EventsSnapshot, SandboxTracker, TrackerSnapshot};
 use crate::health_check::{Monitor, MonitorSnapshot};
 use crate::rate_limit::RateLimit;
 use crate::{circuit_breaker, e2b, fallback, health_check, rate_limit, retry};
@@ -55,11 +55,11 @@ impl Handles {
             default_template: self.default_template.as_ref().map(fallback::Handle::snapshot),
             retry: self.retry.snapshot(),
             tracker: self.tracker.snapshot(),
-            events: self.events.counts(),
-            health_check: self.health_check.counts(),
+            events: self.events.snapshot(),
+            health_check: self.health_check.snapshot(),
             admission: self.admission.snapshot(),
             quota: self.quota.snapshot(),
-            rate_limit: self.rate_limit.stats(),
+            rate_limit: self.rate_limit.snapshot(),
             control_plane_breaker: self.control_plane_breaker.snapshot(),
             data_plane_breaker: self.data_plane_breaker.snapshot(),
             monitor: self.monitor.as_ref().map(Monitor::snapshot),
@@ -169,15 +169,15 @@ pub struct Snapshot {
     /// Of what nobody holds.
     pub tracker: TrackerSnapshot,
     /// What became of creations.
-    pub events: EventCounts,
+    pub events: EventsSnapshot,
     /// Of the health check.
-    pub health_check: health_check::Counts,
+    pub health_check: health_check::Snapshot,
     /// Of admission control.
     pub admission: AdmissionSnapshot,
     /// Of the quota of sandboxes.
     pub quota: QuotaSnapshot,
     /// Of the rate limit.
-    pub rate_limit: rate_limit::Stats,
+    pub rate_limit: rate_limit::Snapshot,
     /// Of the circuit breaker of the control plane.
     pub control_plane_breaker: circuit_breaker::Snapshot,
     /// Of that of what runs in sandboxes.

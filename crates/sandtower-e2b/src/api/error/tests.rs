@@ -22,7 +22,7 @@ fn a_rejection_is_found_and_says_when_to_come_back() {
     let after = Duration::from_secs(4);
     let rejection = Rejection::new("admission", "E2B", Reason::Draining).come_back_in(after);
     let error = unanswered(op::SANDBOX_CREATE, rejection);
-    assert!(error.is_rejection());
+    assert!(error.is_rejected() && !error.is_timeout());
     assert_eq!(error.hint(), Hint::Again { after: Some(after) });
     assert!(error.source().is_some());
 }

@@ -62,7 +62,7 @@ type State = Arc<dyn Fn() -> &'static str + Send + Sync>;
 /// What was told, and what was left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct EventCounts {
+pub struct EventsSnapshot {
     /// Calls that began.
     pub started: u64,
     /// Calls that have their sandbox.
@@ -120,10 +120,10 @@ impl Events {
     }
 
     /// What was told up to now, and what was left out.
-    pub fn counts(&self) -> EventCounts {
+    pub fn snapshot(&self) -> EventsSnapshot {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let Shared { started, succeeded, failed_attempts, failed, left_out, .. } = &*self.shared;
-        EventCounts {
+        EventsSnapshot {
             started: read(started),
             succeeded: read(succeeded),
             failed_attempts: read(failed_attempts),
@@ -210,7 +210,7 @@ impl Default for Events {
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Events").field(&self.counts()).finish()
+        f.debug_tuple("Events").field(&self.snapshot()).finish()
     }
 }
 

@@ -86,7 +86,7 @@ async fn what_tells_the_state_of_the_breaker_may_ask_for_anything() {
     let inner = events.clone();
     events.circuit_breaker_state(move || {
         // No lock is held here, or this would wait for ever.
-        let _ = (asked.snapshot(), inner.counts());
+        let _ = (asked.snapshot(), inner.snapshot());
         inner.circuit_breaker_state(|| "open");
         "closed"
     });

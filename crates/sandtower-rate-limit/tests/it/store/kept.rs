@@ -81,10 +81,10 @@ fn what_is_set_for_an_operation_holds_for_one_that_only_the_store_knew() {
         before.close().unwrap();
         let store = SqliteStore::new(folder.file(), HOUR);
         let limit = RateLimit::with_store(set.clone(), std::sync::Arc::new(store)).unwrap();
-        assert_eq!(limit.stats().by_operation[0].operation, "from the store");
+        assert_eq!(limit.snapshot().by_operation[0].operation, "from the store");
         let taken = (0..3).filter(|_| take(&limit, CREATE, Tick::now()).is_ok()).count();
         assert_eq!(taken, admitted, "{set:?}");
-        assert_eq!(limit.stats().by_operation[0].operation, CREATE.name());
+        assert_eq!(limit.snapshot().by_operation[0].operation, CREATE.name());
     }
 }
 

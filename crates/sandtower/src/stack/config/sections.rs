@@ -18,12 +18,13 @@ use crate::stack::{BuildError, Component};
 use crate::{circuit_breaker, health_check, rate_limit};
 
 /// Settings by operation: they are added to those of other operations.
-const BY_OPERATION: [&str; 6] = [
+const BY_OPERATION: [&str; 7] = [
     "admit_during_shutdown",
     "concurrency_for",
     "exempt",
     "limits",
     "newest_first_after_for",
+    "operations",
     "paces",
 ];
 
