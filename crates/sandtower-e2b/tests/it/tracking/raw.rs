@@ -45,7 +45,7 @@ async fn what_is_claimed_stays_and_what_is_not_is_killed() {
     drop((first, sent(&client).await));
     tracker.drain_within(LONG).await.unwrap();
     assert_eq!(fake.alive(), ["i1"]);
-    let counts = client.config().creation_events().counts();
+    let counts = client.config().creation_events().snapshot();
     assert_eq!((counts.started, counts.succeeded, counts.failed), (2, 2, 0));
 }
 
@@ -66,7 +66,7 @@ async fn a_failed_call_is_reported_with_all_its_attempts() {
     let fake = Fake::with([Fate::Full; 4]);
     let (client, _) = retried(&fake);
     assert_eq!(sent(&client).await.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let counts = client.config().creation_events().counts();
+    let counts = client.config().creation_events().snapshot();
     assert_eq!((counts.started, counts.failed_attempts, counts.failed), (1, 4, 1));
 }
 
