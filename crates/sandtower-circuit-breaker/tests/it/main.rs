@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test reports by panicking")]
 #![expect(clippy::result_large_err, reason = "what a gate returns")]
 
+mod allocations;
 mod contract;
 mod durations;
 mod events;

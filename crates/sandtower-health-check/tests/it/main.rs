@@ -4,6 +4,7 @@
 mod checks;
 mod contract;
 mod discards;
+mod events;
 mod kinds;
 mod monitor;
 mod world;

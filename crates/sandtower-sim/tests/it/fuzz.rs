@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 
 use proptest::prelude::*;
 
-#[path = "../../../fuzz/checks/simulator.rs"]
+#[path = "../../../../fuzz/checks/simulator.rs"]
 mod check;
 
 fn seeds() -> Vec<Vec<u8>> {

@@ -36,7 +36,7 @@ fn every_test_of_the_table_is_there() {
     for (file, name) in named.filter(|(file, _)| file.chars().all(char::is_lowercase)) {
         let path = match file {
             "script" => root().join("src/script/tests.rs"),
-            file => root().join(format!("tests/{file}.rs")),
+            file => root().join(format!("tests/it/{file}.rs")),
         };
         let text = fs::read_to_string(&path).unwrap_or_else(|_| panic!("there is no {file}"));
         assert!(text.contains(&format!("fn {name}(")), "{file} has no {name}");

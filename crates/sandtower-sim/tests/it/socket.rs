@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
-mod common;
-
 use std::net::SocketAddr;
 
-use common::{KEY, secs};
+use crate::common::{KEY, secs};
 use sandtower_sim::{Config, Limits, Plan, Rate, Sim, World, serve};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -130,7 +128,7 @@ async fn a_client_that_half_closes_after_its_request_gets_its_response() {
     // The stream of a command goes on too.
     let id = sim.ledger().sandboxes[0].id.clone();
     let script = r#"{"process":{"cmd":"bash","args":["-c","echo a; sleep 0.2; echo b"]}}"#;
-    let body = common::envelope(script);
+    let body = crate::common::envelope(script);
     let head = format!(
         "POST /process.Process/Start HTTP/1.1\r\nhost: x\r\ne2b-sandbox-id: {id}\r\n\
          e2b-sandbox-port: 49983\r\ncontent-type: application/connect+json\r\n\
@@ -155,7 +153,9 @@ async fn a_client_that_half_closes_after_its_request_gets_its_response() {
 }
 
 async fn token(sim: &Sim, id: &str) -> String {
-    let info = common::send(sim, common::control("GET", &format!("/sandboxes/{id}"), "")).await;
+    let info =
+        crate::common::send(sim, crate::common::control("GET", &format!("/sandboxes/{id}"), ""))
+            .await;
     info.json()["envdAccessToken"].as_str().unwrap().to_owned()
 }
 

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
-mod common;
-
-use common::{Answer, Created, control, creation, envelopes, secs, send, start_body};
+use crate::common::{Answer, Created, control, creation, envelopes, secs, send, start_body};
 use http::Request;
 use http_body_util::Full;
 use sandtower_sim::{Config, End, Limits, Plan, Rate, Sim};
@@ -38,9 +36,9 @@ async fn retry_after_is_at_least_one_second_and_never_more_than_the_wait() {
         let limits = Limits { create, ..Plan::Pro.limits() };
         let sim = Config::new().limits(limits).build().unwrap();
         // Both arrive at once: the world's creation takes its time afterwards.
-        let (first, second) = tokio::join!(send(&sim, common::base()), async {
+        let (first, second) = tokio::join!(send(&sim, crate::common::base()), async {
             time::sleep(millis(waited)).await;
-            send(&sim, common::base()).await
+            send(&sim, crate::common::base()).await
         });
         assert_eq!((first.status.as_u16(), second.status.as_u16()), (201, 429), "{interval} ms");
         assert_eq!(second.header("retry-after"), Some(announced), "{interval} ms");
@@ -183,7 +181,7 @@ async fn what_is_not_simulated_is_501_but_an_unknown_sandbox_is_404() {
     let file = sandbox.envd("GET", "/files?path=/tmp/a").body(Full::default()).unwrap();
     assert_eq!(send(&sim, file).await.status, 404);
     let pty = json!({"process": {"cmd": "bash"}, "pty": {"size": {"cols": 80, "rows": 24}}});
-    let pty = sandbox.start_builder().body(Full::new(common::envelope(&pty.to_string())));
+    let pty = sandbox.start_builder().body(Full::new(crate::common::envelope(&pty.to_string())));
     let refused = &envelopes(&send(&sim, pty.unwrap()).await.body)[0].1["error"];
     assert_eq!(refused["code"], "unimplemented");
 }
@@ -233,7 +231,7 @@ async fn a_sandbox_without_public_traffic_asks_for_its_token() {
         wrong.text().contains("Provided token in header 'e2b-traffic-access-token' is invalid")
     );
     assert_eq!(health(8080, None).await.status, 403, "before it is known that the port is closed");
-    let open = send(&sim, common::base()).await.json();
+    let open = send(&sim, crate::common::base()).await.json();
     assert_eq!(open["trafficAccessToken"], Value::Null);
 }
 

@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
-mod common;
-
+use crate::common::{base, creation, secs, send};
 use bytes::Bytes;
-use common::{base, creation, secs, send};
 use http::Request;
 use http_body_util::Full;
 use sandtower_sim::{Config, Sim, World};

@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
-mod common;
-
+use crate::common::{Answer, Created, envelope, envelopes, secs, send, start_body};
 use bytes::Bytes;
-use common::{Answer, Created, envelope, envelopes, secs, send, start_body};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use proptest::prelude::*;
@@ -210,7 +208,10 @@ async fn a_paused_sandbox_keeps_its_files_and_its_commands_do_not_go_on() {
     drop(sim.clone().oneshot(sandbox.start("sleep 5; echo on > /tmp/on")).await.unwrap());
     let path = |what: &str| format!("/sandboxes/{}/{what}", sandbox.id);
     let control = async |what: &str, body: &str| {
-        send(&sim, common::control("POST", &path(what), body.to_owned())).await.status.as_u16()
+        send(&sim, crate::common::control("POST", &path(what), body.to_owned()))
+            .await
+            .status
+            .as_u16()
     };
     assert_eq!(control("resume", "{}").await, 409);
     assert_eq!(control("pause", "{}").await, 204);
@@ -219,7 +220,7 @@ async fn a_paused_sandbox_keeps_its_files_and_its_commands_do_not_go_on() {
     assert_eq!(get(&sim, &sandbox, "/files?path=/tmp/kept").await.status, 502);
     assert_eq!(control("timeout", r#"{"timeout": 9}"#).await, 404);
     let list = async |query: &str| {
-        let list = common::control("GET", &format!("/v2/sandboxes{query}"), "");
+        let list = crate::common::control("GET", &format!("/v2/sandboxes{query}"), "");
         send(&sim, list).await.json().as_array().unwrap().len()
     };
     assert_eq!(
@@ -232,8 +233,8 @@ async fn a_paused_sandbox_keeps_its_files_and_its_commands_do_not_go_on() {
     assert_eq!(get(&sim, &sandbox, "/files?path=/tmp/kept").await.text(), "kept");
     assert_eq!(control("refreshes", r#"{"duration": 600}"#).await, 204);
     assert_eq!(control("refreshes", r#"{"duration": 9999}"#).await, 400);
-    assert_eq!(send(&sim, common::control("GET", &path("metrics"), "")).await.status, 200);
-    let logs = send(&sim, common::control("GET", &path("logs"), "")).await.json();
+    assert_eq!(send(&sim, crate::common::control("GET", &path("metrics"), "")).await.status, 200);
+    let logs = send(&sim, crate::common::control("GET", &path("logs"), "")).await.json();
     assert_eq!(logs["logs"][2]["line"], "Sandbox resumed");
 }
 
@@ -245,7 +246,7 @@ async fn lifetimes_pause_what_asks_for_it_and_traffic_wakes_it() {
             "templateID": "base", "timeout": 10, "autoPause": true,
             "autoResume": {"enabled": resumes},
         });
-        let sandbox = Created::of(&send(&sim, common::creation(&body)).await);
+        let sandbox = Created::of(&send(&sim, crate::common::creation(&body)).await);
         time::sleep(secs(11)).await;
         assert_eq!((sim.active(), sim.ledger().paused), (0, 1));
         assert_eq!(get(&sim, &sandbox, "/health").await.status, status);
@@ -256,17 +257,17 @@ async fn lifetimes_pause_what_asks_for_it_and_traffic_wakes_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_blocked_team_may_look_and_kill() {
-    let sim = Config::new().blocked_keys([common::KEY]).build().unwrap();
-    assert_eq!(send(&sim, common::base()).await.status, 403);
-    assert_eq!(send(&sim, common::control("GET", "/v2/sandboxes", "")).await.status, 200);
-    assert_eq!(send(&sim, common::control("DELETE", "/sandboxes/i1", "")).await.status, 404);
+    let sim = Config::new().blocked_keys([crate::common::KEY]).build().unwrap();
+    assert_eq!(send(&sim, crate::common::base()).await.status, 403);
+    assert_eq!(send(&sim, crate::common::control("GET", "/v2/sandboxes", "")).await.status, 200);
+    assert_eq!(send(&sim, crate::common::control("DELETE", "/sandboxes/i1", "")).await.status, 404);
 }
 
 #[tokio::test(start_paused = true)]
 async fn code_gets_a_response_in_lines() {
     let sim = Config::new().build().unwrap();
     let body = json!({"templateID": "code-interpreter-v1"});
-    let sandbox = Created::of(&send(&sim, common::creation(&body)).await);
+    let sandbox = Created::of(&send(&sim, crate::common::creation(&body)).await);
     let execute = |body: &str| {
         let request = Request::post("/execute").header("e2b-sandbox-id", &sandbox.id);
         let request = request.header("e2b-sandbox-port", 49999);
@@ -317,7 +318,7 @@ async fn a_sender_that_stalls_is_not_waited_for_forever() {
     let inside = sandbox.envd("POST", "/files?path=/tmp/x").body(Stalled).unwrap();
     assert!(sim.clone().oneshot(inside).await.is_err(), "the connection is closed");
     assert_eq!((sim.elapsed() - began).as_secs(), 60);
-    let create = Request::post("/v2/sandboxes").header("x-api-key", common::KEY);
+    let create = Request::post("/v2/sandboxes").header("x-api-key", crate::common::KEY);
     let answer = sim.clone().oneshot(create.body(Stalled).unwrap()).await.unwrap();
     assert_eq!(answer.status(), 504);
     assert_eq!((sim.elapsed() - began).as_secs(), 130);

@@ -3,14 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 #![allow(clippy::print_stdout, reason = "a failure found once is a seed: each seed is printed")]
 
-mod common;
-
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use common::{Created, base, envelopes, secs, try_send};
+use crate::common::{Created, base, envelopes, secs, try_send};
 use sandtower_sim::{Config, Sim, World};
 use tokio::{sync::Semaphore, time};
 

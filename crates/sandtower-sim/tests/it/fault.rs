@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Created, base, control, secs, send, try_send};
+use crate::common::{Created, base, control, secs, send, try_send};
 use http::Request;
 use http_body_util::Full;
 use sandtower_sim::{

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
-mod common;
-
-use common::{Answer, Created, KEY, base, control, creation, secs, send};
+use crate::common::{Answer, Created, KEY, base, control, creation, secs, send};
 use http::Request;
 use http_body_util::Full;
 use sandtower_sim::{Config, End, Limits, Plan, Rate, Sim};

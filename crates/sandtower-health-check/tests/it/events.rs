@@ -1,9 +1,10 @@
-//! What the check tells through `tracing`: alone in its binary, since whether an event is heard is
-//! cached for the whole process, and tests that do not listen would turn it off.
-#![cfg(test)]
+//! What the check logs.
+//!
+//! Whether an event has a subscriber is cached for the whole process, so the subscriber is the
+//! process's and collects by thread.
 
+use std::cell::RefCell;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
 
 use sandtower_core::Verdict;
 use sandtower_health_check::{Config, HealthCheckLayer, OnFailure, check_fn};
@@ -12,16 +13,19 @@ use tower::ServiceExt;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-/// The fields of all events of the check.
-#[derive(Clone, Default)]
-struct Events(Arc<Mutex<Vec<String>>>);
+thread_local! {
+    static EVENTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Collects the fields of the check's events.
+struct Events;
 
 impl<S: tracing::Subscriber> Layer<S> for Events {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
         if event.metadata().target() == "sandtower::health_check" {
             let mut line = Line(event.metadata().level().to_string());
             event.record(&mut line);
-            self.0.lock().unwrap().push(line.0);
+            EVENTS.with_borrow_mut(|events| events.push(line.0));
         }
     }
 }
@@ -38,9 +42,8 @@ impl Visit for Line {
 
 #[tokio::test(start_paused = true)]
 async fn each_failed_check_is_one_event_that_says_whether_the_response_was_returned() {
-    let events = Events::default();
-    let subscriber = tracing_subscriber::registry().with(events.clone());
-    let _default = tracing::subscriber::set_default(subscriber);
+    let subscriber = tracing_subscriber::registry().with(Events);
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     let check = check_fn(
         |_: Mock<u64, u64>, _: &u64| Some(std::future::ready(Verdict::unknown())),
         |_: Mock<u64, u64>, _: &u64| std::future::ready(()),
@@ -58,5 +61,5 @@ async fn each_failed_check_is_one_event_that_says_whether_the_response_was_retur
              returned={returned}"
         )
     };
-    assert_eq!(*events.0.lock().unwrap(), [told(true), told(false)]);
+    assert_eq!(EVENTS.take(), [told(true), told(false)]);
 }

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
-mod common;
-
-use common::{Created, base, envelopes, secs, send, start_body, try_send};
+use crate::common::{Created, base, envelopes, secs, send, start_body, try_send};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use sandtower_sim::{Config, ConnectionErrorKind, End, Sim, World};
@@ -36,12 +34,12 @@ async fn health_needs_no_token_and_all_else_does() {
 async fn the_first_version_of_create_gives_no_token_unless_asked() {
     let sim = calm();
     let body = json!({"templateID": "base"}).to_string();
-    let answer = send(&sim, common::control("POST", "/sandboxes", body)).await;
+    let answer = send(&sim, crate::common::control("POST", "/sandboxes", body)).await;
     assert_eq!(answer.json()["envdAccessToken"], Value::Null);
     let sandbox = Created::of(&answer);
     assert_eq!(send(&sim, sandbox.start("true")).await.status, 200);
     let body = json!({"templateID": "base", "secure": true}).to_string();
-    let answer = send(&sim, common::control("POST", "/sandboxes", body)).await;
+    let answer = send(&sim, crate::common::control("POST", "/sandboxes", body)).await;
     assert!(answer.json()["envdAccessToken"].is_string());
 }
 
@@ -81,7 +79,7 @@ async fn a_zombie_is_listed_and_never_responds() {
     let sim = Config::new().world(world).build().unwrap();
     let sandbox = Created::new(&sim).await;
     let info = format!("/sandboxes/{}", sandbox.id);
-    assert_eq!(send(&sim, common::control("GET", &info, "")).await.status, 200);
+    assert_eq!(send(&sim, crate::common::control("GET", &info, "")).await.status, 200);
     assert_eq!(send(&sim, sandbox.start("echo hi")).await.status, 502);
     let ledger = sim.ledger();
     assert!(ledger.sandboxes[0].zombie);
@@ -120,7 +118,7 @@ async fn a_sandbox_that_ends_resets_its_connections() {
     let path = format!("/sandboxes/{}/timeout", sandbox.id);
     let moved = async {
         time::sleep(secs(5)).await;
-        send(&sim, common::control("POST", &path, r#"{"timeout": 20}"#)).await;
+        send(&sim, crate::common::control("POST", &path, r#"{"timeout": 20}"#)).await;
         sim.elapsed()
     };
     let (broken, moved) = tokio::join!(try_send(&sim, sandbox.start("sleep 600")), moved);

@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
-mod common;
-
+use crate::common::{Answer, Created, envelope, envelopes, secs, send};
 use bytes::Bytes;
-use common::{Answer, Created, envelope, envelopes, secs, send};
 use http_body_util::{BodyExt as _, Full};
 use sandtower_sim::{Body, Config, ConnectionErrorKind, Sim};
 use serde_json::{Value, json};

@@ -2,13 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
-mod common;
-
 use std::{collections::BTreeMap, io::Read as _};
 
+use crate::common::{Created, control, envelope, envelopes, send};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use bytes::Bytes;
-use common::{Created, control, envelope, envelopes, send};
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
 use sandtower_sim::{Body, Config, Fault, FaultKind, Sim};

@@ -1,0 +1,3 @@
+//! What the cases allocate.
+
+mod allocations;

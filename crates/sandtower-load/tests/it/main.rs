@@ -1,0 +1,3 @@
+//! The generator on a paused clock.
+
+mod generate;

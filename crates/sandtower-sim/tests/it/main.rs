@@ -1,0 +1,17 @@
+//! The simulator, in process and behind a socket.
+
+mod common;
+mod control;
+mod envd;
+mod facts;
+mod fault;
+mod fuzz;
+mod idempotency;
+mod inside;
+mod modules;
+mod recorded;
+mod rules;
+mod socket;
+mod stress;
+mod truth;
+mod watch;

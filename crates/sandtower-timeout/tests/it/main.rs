@@ -1,0 +1,3 @@
+//! Deadlines and timeouts, on a paused clock.
+
+mod bounds;
