@@ -18,6 +18,7 @@ mod table;
 mod target;
 mod wire;
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -89,33 +90,38 @@ const LOOKED_FOR: Duration = Duration::from_secs(60);
 /// # Errors
 ///
 /// The load or the world makes no sense, or no socket can be had.
-pub async fn over_sockets(
-    setup: &Setup,
+pub fn over_sockets<'a>(
+    setup: &'a Setup,
     policy: Policy,
     seed: u64,
-    watch: &mut dyn Watch,
-) -> Result<Outcome, BoxError> {
-    let sim = simulator(setup, seed)?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let config = config(&format!("http://{}", listener.local_addr()?), seed)?;
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(sandtower_sim::serve(listener, sim.clone(), async {
-        // Dropping the sender stops the server too.
-        let _ended = stopped.await;
-    }));
-    let transport = plaintext();
-    let test = Test { clock: "real", ..test(setup, policy, seed) };
-    let (mut outcome, handed_out) = run(&test, transport, config, watch).await?;
-    let patience = tokio::time::sleep(E2B_GIVES_UP + LOOKED_FOR);
-    tokio::select! {
-        () = patience => {}
-        () = nothing_is_left(&sim) => {}
-    }
-    tell_truth(&mut outcome, &handed_out, &sim);
-    drop(stop);
-    server.await??;
-    Ok(outcome)
+    watch: &'a mut dyn Watch,
+) -> Running<'a, Outcome> {
+    Box::pin(async move {
+        let sim = simulator(setup, seed)?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let config = config(&format!("http://{}", listener.local_addr()?), seed)?;
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let server = tokio::spawn(sandtower_sim::serve(listener, sim.clone(), async {
+            // Dropping the sender stops the server too.
+            let _ended = stopped.await;
+        }));
+        let transport = plaintext();
+        let test = Test { clock: "real", ..test(setup, policy, seed) };
+        let (mut outcome, handed_out) = run(&test, transport, config, watch).await?;
+        let patience = tokio::time::sleep(E2B_GIVES_UP + LOOKED_FOR);
+        tokio::select! {
+            () = patience => {}
+            () = nothing_is_left(&sim) => {}
+        }
+        tell_truth(&mut outcome, &handed_out, &sim);
+        drop(stop);
+        server.await??;
+        Ok(outcome)
+    })
 }
+
+/// What runs until it is dropped. Boxed, so that it is compiled here and not once more in the program.
+pub type Running<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + 'a>>;
 
 /// HTTP without TLS.
 type Plaintext = Client<HttpConnector, Full<Bytes>>;

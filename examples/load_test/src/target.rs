@@ -9,6 +9,7 @@ use http::uri::Scheme;
 use sandtower::core::{BoxError, Tick};
 use sandtower::e2b::{Client, Config, ConfigError, Error, ListSandboxes};
 
+use super::Running;
 use super::outcome::Outcome;
 use super::policy::Policy;
 use super::run::{Test, run};
@@ -90,16 +91,18 @@ impl Target {
     /// # Errors
     ///
     /// It did not respond in time, or rejected the request.
-    pub async fn check(&self) -> Result<(), BoxError> {
-        const WITHIN: Duration = Duration::from_secs(10);
-        let client = Client::new(self.transport.clone(), self.config.clone());
-        let which = ListSandboxes::default().limit(1);
-        let problem = match tokio::time::timeout(WITHIN, client.list(&which)).await {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no response within {} s", WITHIN.as_secs()),
-        };
-        Err(format!("--target cannot be used: {problem}").into())
+    pub fn check(&self) -> Running<'_, ()> {
+        Box::pin(async move {
+            const WITHIN: Duration = Duration::from_secs(10);
+            let client = Client::new(self.transport.clone(), self.config.clone());
+            let which = ListSandboxes::default().limit(1);
+            let problem = match tokio::time::timeout(WITHIN, client.list(&which)).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no response within {} s", WITHIN.as_secs()),
+            };
+            Err(format!("--target cannot be used: {problem}").into())
+        })
     }
 
     /// Creations that were held back in the last run: by this load test, not by the policy.
@@ -112,24 +115,27 @@ impl Target {
     /// # Errors
     ///
     /// The load makes no sense.
-    pub async fn run(
-        &mut self,
-        setup: &Setup,
+    pub fn run<'a>(
+        &'a mut self,
+        setup: &'a Setup,
         policy: Policy,
         seed: u64,
-        watch: &mut dyn Watch,
-    ) -> Result<Outcome, BoxError> {
-        self.meter = Meter::new(self.sandboxes);
-        let test = Test {
-            setup,
-            policy,
-            seed,
-            clock: "real",
-            mark: Some((MARK, &self.mark)),
-            meter: Arc::clone(&self.meter),
-        };
-        let (outcome, _) = run(&test, self.transport.clone(), self.config.clone(), watch).await?;
-        Ok(outcome)
+        watch: &'a mut dyn Watch,
+    ) -> Running<'a, Outcome> {
+        Box::pin(async move {
+            self.meter = Meter::new(self.sandboxes);
+            let test = Test {
+                setup,
+                policy,
+                seed,
+                clock: "real",
+                mark: Some((MARK, &self.mark)),
+                meter: Arc::clone(&self.meter),
+            };
+            let (outcome, _) =
+                run(&test, self.transport.clone(), self.config.clone(), watch).await?;
+            Ok(outcome)
+        })
     }
 
     /// Kills all sandboxes of this load test, and says how many there were. What may still come into
@@ -138,26 +144,28 @@ impl Target {
     /// # Errors
     ///
     /// They could not be listed or killed for as long as this waits. The error says how to find them.
-    pub async fn clear_up(&self) -> Result<u64, BoxError> {
-        let client = Client::new(self.transport.clone(), self.config.clone());
-        let which = ListSandboxes::default().metadata(MARK, &self.mark).limit(100);
-        let settles = if self.meter.alive() == 0 { Duration::ZERO } else { SETTLES };
-        let (began, mut killed) = (Tick::now(), 0);
-        loop {
-            let looked = self.kill_all(&client, &which, &mut killed).await;
-            let waited = Tick::now().since(began);
-            match looked {
-                Ok(0) if waited >= settles => return Ok(killed),
-                Err(error) if waited >= SETTLES => {
-                    let mark = &self.mark;
-                    return Err(format!(
-                        "sandboxes may be left, find them by their metadata {MARK}={mark}: {error}"
-                    )
-                    .into());
+    pub fn clear_up(&self) -> Running<'_, u64> {
+        Box::pin(async move {
+            let client = Client::new(self.transport.clone(), self.config.clone());
+            let which = ListSandboxes::default().metadata(MARK, &self.mark).limit(100);
+            let settles = if self.meter.alive() == 0 { Duration::ZERO } else { SETTLES };
+            let (began, mut killed) = (Tick::now(), 0);
+            loop {
+                let looked = self.kill_all(&client, &which, &mut killed).await;
+                let waited = Tick::now().since(began);
+                match looked {
+                    Ok(0) if waited >= settles => return Ok(killed),
+                    Err(error) if waited >= SETTLES => {
+                        let mark = &self.mark;
+                        return Err(format!(
+                            "sandboxes may be left, find them by their metadata {MARK}={mark}: {error}"
+                        )
+                        .into());
+                    }
+                    _ => tokio::time::sleep(LOOKS).await,
                 }
-                _ => tokio::time::sleep(LOOKS).await,
             }
-        }
+        })
     }
 
     /// How many there were to kill.
