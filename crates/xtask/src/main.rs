@@ -10,6 +10,7 @@ mod arguments;
 mod browser;
 mod counts;
 mod debian;
+mod features;
 mod js;
 mod mutants;
 mod process;
@@ -17,6 +18,7 @@ mod python;
 mod report;
 mod setup;
 mod steps;
+mod tools;
 mod workspace;
 
 use std::env;

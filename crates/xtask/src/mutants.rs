@@ -4,11 +4,12 @@
 //! with a sample: as many mutants of each crate, chosen by a seed, as end within 20 minutes.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::{fmt, fs};
 
 use crate::process::{self, Show};
+use crate::tools;
 use crate::workspace::Workspace;
 
 const VERSION: &str = "27.1.0";
@@ -60,7 +61,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> ExitCode {
 
 fn test(workspace: &Workspace, options: &Options) -> Result<Tally, String> {
     let home = workspace.scratch("mutants");
-    let program = install(workspace, &home)?;
+    let program = tools::install(workspace, &home, "mutants", VERSION)?;
     let mut command = mutants(workspace, &program, options);
     if !options.full {
         let listed = process::run(mutants(workspace, &program, options).arg("--list"), Show::Later)
@@ -83,24 +84,6 @@ fn test(workspace: &Workspace, options: &Options) -> Result<Tally, String> {
             fs::read_to_string(home.join("mutants.out").join(list)).unwrap_or_default()
         })),
         _ => Err(format!("it ended with {status}: do the tests pass without a change?")),
-    }
-}
-
-/// The installed program; builds it if it is not there.
-fn install(workspace: &Workspace, home: &Path) -> Result<PathBuf, String> {
-    let program = home.join("bin").join("cargo-mutants");
-    let version =
-        process::run(workspace.command(&program).args(["mutants", "--version"]), Show::Later);
-    if version.is_ok_and(|version| version.last_words().ends_with(VERSION)) {
-        return Ok(program);
-    }
-    let mut command = workspace.cargo();
-    command.args(["install", "--locked", "cargo-mutants", "--version", VERSION, "--root"]);
-    command.arg(home).env("CARGO_TARGET_DIR", home.join("build"));
-    match process::run(&mut command, Show::Live) {
-        Ok(finished) if finished.succeeded => Ok(program),
-        Ok(finished) => Err(format!("it could not be installed: {}", finished.last_words())),
-        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::browser;
 use crate::counts::{self, Counts};
+use crate::features;
 use crate::js;
 use crate::process::{self, Show};
 use crate::python;
@@ -32,6 +33,8 @@ enum Work {
     /// Runs cargo with atomics and locks replaced by loom's, and into a build folder of its own: the
     /// flag changes every crate.
     Loom(&'static [&'static str]),
+    /// Checks each feature alone.
+    Features,
 }
 
 const PROGRAMS: &str = "programs";
@@ -94,6 +97,11 @@ pub(crate) const STEPS: &[Step] = &[
         work: Work::Cargo(&["test", "--workspace", "--doc", "--no-fail-fast"], Show::Later),
     },
     Step {
+        name: "features",
+        purpose: "every crate builds with each of its features alone, and with none",
+        work: Work::Features,
+    },
+    Step {
         name: "docs",
         purpose: "rustdoc without a warning",
         work: Work::Cargo(&["doc", "--workspace", "--no-deps", "--keep-going"], Show::Later),
@@ -121,6 +129,10 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> ExitCode {
                 command.env("CARGO_TARGET_DIR", workspace.scratch("loom"));
                 cargo(step.name, &mut command, Show::Later)
             }
+            Work::Features => match features::command(workspace) {
+                Ok(mut command) => cargo(step.name, &mut command, Show::Later),
+                Err(obstacle) => unprepared(step.name, obstacle),
+            },
         };
         let end = match outcome.end {
             End::Passed => "passed",
@@ -163,24 +175,28 @@ fn set_up(
     workspace: &Workspace,
     variables: &mut Variables,
 ) -> Outcome {
-    let mut outcome =
-        Outcome { step, end: End::Passed, tests: Counts::default(), left_out: vec![] };
     match prepare(workspace) {
         Ok(ready) => {
             println!("    {}", ready.note);
             variables.extend(ready.variables);
+            Outcome { step, end: End::Passed, tests: Counts::default(), left_out: vec![] }
         }
-        Err(Obstacle::Machine(reason)) => {
-            println!("    {reason}");
-            outcome.end = End::LeftOut;
-            outcome.left_out.push(reason);
-        }
-        Err(Obstacle::Repository(problem)) => {
-            println!("    {problem}");
-            outcome.end = End::Failed;
-        }
+        Err(obstacle) => unprepared(step, obstacle),
     }
-    outcome
+}
+
+fn unprepared(step: &'static str, obstacle: Obstacle) -> Outcome {
+    let (end, left_out) = match obstacle {
+        Obstacle::Machine(reason) => {
+            println!("    {reason}");
+            (End::LeftOut, vec![reason])
+        }
+        Obstacle::Repository(problem) => {
+            println!("    {problem}");
+            (End::Failed, vec![])
+        }
+    };
+    Outcome { step, end, tests: Counts::default(), left_out }
 }
 
 fn cargo(step: &'static str, command: &mut Command, show: Show) -> Outcome {

@@ -1,7 +1,7 @@
 //! Where things are.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -46,6 +46,16 @@ impl Workspace {
     /// The folder under the build folder that belongs to one set-up.
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
         self.target.join("xtask").join(name)
+    }
+
+    /// The build folder.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// The cargo that runs this.
+    pub(crate) fn program(&self) -> &OsStr {
+        &self.cargo
     }
 
     /// A program, to be run at the root.
