@@ -10,6 +10,7 @@ mod load_report;
 mod load_test;
 mod metastability;
 mod museum;
+mod packages;
 mod promises;
 mod python_sdk;
 mod quota;

@@ -38,6 +38,12 @@
 //! A call whose deadline comes before its turn and its response is rejected at once, with the wait that
 //! it would have had.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod adaptive;
 mod config;
 mod control;

@@ -119,6 +119,12 @@
 //! clock, and counts a response by adding to another. Failures, and the responses after one
 //! until it is outweighed, take a short lock. No outcome is remembered one by one.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod breaker;
 mod config;
 mod config_error;

@@ -20,6 +20,12 @@
 //! Layers that decide in `call` are the one shell over a gate, [`Gated`]; layers that wait in their
 //! future build on [`WhenReady`] and [`Spare`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod attempt;
 mod backoff;
 mod call_error;

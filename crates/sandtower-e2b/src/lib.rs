@@ -21,6 +21,12 @@
 //! and no event, also where the service repeats them in its response. Nor does a `Debug` show what
 //! commands and code print. Metadata and the names of files are no secrets.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(all(doctest, feature = "transport"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod api;
 mod client;
 mod tracking;

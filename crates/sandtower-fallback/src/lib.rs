@@ -47,6 +47,12 @@
 //! Above retry, in the recommended order of the crate `sandtower`: the fallback runs only after retries
 //! are exhausted. Below the deadline of the call, which limits both together.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod alternative;
 mod error;
 mod failed;

@@ -64,6 +64,12 @@
 //! [gate](sandtower_core::Gate) that rejects while the service is down: put it before the service
 //! with [`GatedLayer`](sandtower_core::GatedLayer), or give it to admission control.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod check;
 mod checking;
 mod config;

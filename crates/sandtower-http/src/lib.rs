@@ -38,6 +38,12 @@
 //! assert_eq!(classifier.classify(Ok(&response)), Verdict::transient(Effect::Maybe));
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod caller_body;
 mod classify;
 #[cfg(feature = "retry")]

@@ -16,6 +16,12 @@
 //! [`series`] over time and the [`recovery`] from a fault; an [`Slo`] says whether they are good
 //! enough; a [`Timeline`] notes where the time of each call went. All of it together is a [`Report`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod data;
 mod generate;
 mod load;

@@ -46,6 +46,12 @@
 //! The arithmetic is in pure engines that know nothing of services: [`Window`] counts, [`Gcra`]
 //! keeps a pace.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod alarm;
 mod config;
 mod estimate;

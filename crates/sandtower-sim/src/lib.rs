@@ -24,7 +24,9 @@
 //! | code interpreter | `/execute` and `/contexts`, with the same runner |
 //!
 //! What E2B has and this does not gets a 501 and `not simulated: ..`, or with Connect's
-//! `unimplemented`. A table of every route, and of how its rule is known, is in `docs/simulator.md`.
+//! `unimplemented`. A [table][simulator] lists every route, and how its rule is known.
+//!
+//! [simulator]: https://github.com/sandtower/sandtower/blob/main/docs/simulator.md
 //!
 //! # Faults
 //!
@@ -36,6 +38,12 @@
 //!
 //! Time is tokio's: under a paused clock in a current-thread runtime, hours take seconds. Chance
 //! comes from [`Config::seed`] alone: the same seed and the same requests give the same ledger.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 mod body;
 mod clock;

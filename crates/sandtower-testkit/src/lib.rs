@@ -15,6 +15,12 @@
 //!
 //! It depends on no other crate of the workspace, so that each of them can be tested with it.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod allocations;
 mod cancel;
 mod contract;

@@ -13,6 +13,12 @@
 //! Their timers fire whatever the service does: a future that uses up tokio's cooperative budget on
 //! each poll is ended all the same.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod deadline;
 mod elapsed;
 mod future;

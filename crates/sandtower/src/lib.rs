@@ -50,9 +50,20 @@
 //! `default-features = false`, brings neither HTTP nor TLS. [`Message`] is what a
 //! user of your application reads while a call waits, or after a failure.
 //!
-//! In the repository, `docs/guide.md` explains how to choose and compose layers, `docs/settings.md` what
-//! each setting does, `docs/migration.md` how to move here from hand-written retries, and
-//! `docs/operations.md` what to watch and what to do when something is wrong.
+//! The [guide] explains how to choose and compose layers, [settings] what each setting does, [migration]
+//! how to move here from hand-written retries, and [operations] what to watch and what to do when something
+//! is wrong.
+//!
+//! [guide]: https://github.com/sandtower/sandtower/blob/main/docs/guide.md
+//! [settings]: https://github.com/sandtower/sandtower/blob/main/docs/settings.md
+//! [migration]: https://github.com/sandtower/sandtower/blob/main/docs/migration.md
+//! [operations]: https://github.com/sandtower/sandtower/blob/main/docs/operations.md
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(all(doctest, feature = "transport"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 #[cfg(feature = "e2b")]
 mod client;
