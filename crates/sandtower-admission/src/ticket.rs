@@ -3,7 +3,9 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use sandtower_core::{Deferred, Gate, No, Now, Reason, Rejection, RequestInfo, Tick};
+use sandtower_core::{
+    Deferred, Gate, No, Now, Operation, Reason, Rejection, RequestInfo, Tick, recording,
+};
 
 use crate::control::AdmissionControl;
 use crate::progress::{Admitted, Progress};
@@ -79,10 +81,14 @@ impl<G: Gate> Ticket<G> {
                 let Look::Wait(until) = look else {
                     unreachable!("a call that is admitted or rejected leaves the queue")
                 };
+                if recording::is_on() {
+                    report_wait(control, info.operation, &queue, now.tick());
+                }
                 Look::Wait(until.min(queue.wait_on(here, waker, now.tick(), &mut later)))
             }
             Some(leaving) => {
                 *place = None;
+                recording::left_queue(now.tick());
                 _gone = queue.leave(here, leaving, now.tick());
                 if let Some(progress) = progress {
                     progress.left();
@@ -92,6 +98,24 @@ impl<G: Gate> Ticket<G> {
         };
         queue.advance(now.tick(), &mut later);
         look
+    }
+}
+
+/// Reports what the call waits for.
+fn report_wait<G: Gate>(
+    control: &AdmissionControl<G>,
+    operation: Operation,
+    queue: &OperationQueue,
+    now: Tick,
+) {
+    recording::joined_queue(now);
+    match queue.held_by() {
+        Some(why) => recording::held_by(why),
+        None if queue.has_slot() => {}
+        None => {
+            let limit = queue.limit();
+            recording::held_by(&control.rejection(operation, Reason::Full { limit }));
+        }
     }
 }
 

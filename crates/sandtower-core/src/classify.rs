@@ -46,6 +46,12 @@ pub trait ClassifyResponse<Res: ?Sized>: HasInfo {
     fn end_of_stream(&self, _response: &Res) -> Option<EndOfStream> {
         None
     }
+
+    /// The HTTP status of `response`, for [explanations](crate::Explanation). `None` by default: it has
+    /// none.
+    fn status(&self, _response: &Res) -> Option<u16> {
+        None
+    }
 }
 
 /// The verdict on `result`: an error that speaks for itself ([`verdict_of_error`]) is believed

@@ -65,7 +65,8 @@ pub use error::{
     BoxError, CallerError, ClassifiedError, chain, find, is_rejected, verdict_of_error,
 };
 pub use explain::{
-    CallStage, Explained, ExplainedError, Explanation, MOST_STAGES, StageKind, explained, recording,
+    CallStage, Explained, ExplainedError, Explanation, MOST_STAGES, Recording, StageKind,
+    explained, recording,
 };
 pub use gate::{Completion, Gate, No, Stage};
 pub use gated::{Gated, GatedLayer, ResponseFuture};

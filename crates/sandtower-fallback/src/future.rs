@@ -5,7 +5,8 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use sandtower_core::{
-    About, BoxError, ClassifyResponse, Effect, Tick, Verdict, judge, verdict_of_error,
+    About, BoxError, ClassifyResponse, Effect, StageKind, Tick, Verdict, judge, recording,
+    verdict_of_error,
 };
 
 use crate::alternative::Alternative;
@@ -106,6 +107,12 @@ where
             };
             match this.alternative(result.as_ref(), verdict) {
                 Some(future) => {
+                    if recording::is_on() {
+                        let response = result.as_ref().ok();
+                        let status = response.and_then(|response| this.classifier.status(response));
+                        let next = StageKind::Fallback;
+                        recording::failed(verdict.outcome, status, next, Tick::now());
+                    }
                     let first = First { outcome: verdict.outcome, error: result.err() };
                     this.state.set(State::Second { future, first: Some(first) });
                 }

@@ -4,7 +4,8 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use sandtower_core::{
-    Backoff, BoxError, ClassifiedError, Effect, Operation, Outcome, Sleep, Tick, Verdict,
+    Backoff, BoxError, ClassifiedError, Effect, Operation, Outcome, Sleep, StageKind, Tick,
+    Verdict, recording,
 };
 
 use crate::unchecked::Unchecked;
@@ -63,7 +64,9 @@ where
         let Some(probe) = unchecked.probe() else { return Begun::NothingToCheck(unchecked) };
         let shared = unchecked.shared();
         shared.ledger().count(|counts| counts.checked += 1);
-        let timer = Sleep::until(Tick::now() + shared.config.probe_within);
+        let now = Tick::now();
+        recording::succeeded(StageKind::HealthCheck, now);
+        let timer = Sleep::until(now + shared.config.probe_within);
         let step = Step::Probing { probe };
         Begun::Checking(Self { step, timer, unchecked: Some(unchecked), operation, failed: 0 })
     }

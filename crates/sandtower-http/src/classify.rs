@@ -112,6 +112,10 @@ impl<B> ClassifyResponse<Response<B>> for HttpClassifier {
     fn end_of_stream(&self, response: &Response<B>) -> Option<EndOfStream> {
         response.extensions().get().cloned()
     }
+
+    fn status(&self, response: &Response<B>) -> Option<u16> {
+        Some(response.status().as_u16())
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@
 //! - [`headers`] parses the fields that servers use to say "not now";
 //! - [`InterpretLayer`] is the innermost layer and the one place that reads bodies: what they mean
 //!   is a hook, [`Interpret`], whose [`Verdict`](sandtower_core::Verdict) all layers above believe;
+//! - [`ExplainLayer`] says where the time of a call went, in extensions, errors, events and spans, and
+//!   [`AttemptSpanLayer`] makes a span for each attempt; [`server_timing`] is the header field;
 //! - [`RejectionResponseLayer`] turns rejections into responses, for services that stand on our layers.
 //!
 //! Nothing here knows any particular service.
@@ -49,6 +51,7 @@ mod classify;
 #[cfg(feature = "retry")]
 mod discard;
 mod ended;
+mod explain;
 mod grpc;
 mod grpc_end;
 pub mod headers;
@@ -80,6 +83,10 @@ pub use tower_http::{Failure, TowerClassifier, TowerClassify};
 pub use caller_body::CallerBody;
 pub use classify::{HttpClassifier, HttpClassify, replay_of, request_info};
 pub use ended::ReadEnd;
+pub use explain::{
+    AttemptSpanFuture, AttemptSpanLayer, AttemptSpans, Explain, ExplainFuture, ExplainLayer,
+    ExplainService, PropagateTrace, Traces, server_timing,
+};
 pub use grpc::{GrpcClassifier, GrpcClassify, GrpcMethod, verdict_of_grpc};
 pub use grpc_end::GrpcInterpret;
 pub use idempotency_key::{IdempotencyKey, IdempotencyKeyLayer};

@@ -5,7 +5,8 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use sandtower_core::{
-    BoxError, ClassifyResponse, Effect, Outcome, Resend, Sleep, Tick, Verdict, WhenReady, judge,
+    BoxError, ClassifyResponse, Effect, Outcome, Resend, Sleep, StageKind, Tick, Verdict,
+    WhenReady, judge, recording,
 };
 use tower_service::Service;
 
@@ -229,6 +230,7 @@ where
         let (arrived, now) = (*this.arrived, Tick::now());
         let info = this.classifier.info().arrived(Some(arrived));
         let Shared { handle, resend, reconcile, .. } = &**this.shared;
+        let status = result.as_ref().ok().and_then(|response| this.classifier.status(response));
         let history = this
             .history
             .get_or_insert_with(|| Box::new(History::new(arrived, handle.seed().rng())));
@@ -241,6 +243,7 @@ where
             (may_look, decision, template)
             && let Some(look) = reconcile.look(this.shared.fresh(), request, &history.attempt)
         {
+            recording::failed(verdict.outcome, status, StageKind::Reconcile, now);
             self.project().go_on(Later::Look { look, failed: Some((result, verdict)) });
             return None;
         }
@@ -249,6 +252,7 @@ where
             Decision::Stop(stop) => Some(self.end(result, stop)),
             Decision::Again | Decision::After(_) => {
                 history.next(verdict.outcome);
+                recording::failed(verdict.outcome, status, StageKind::Backoff, now);
                 self.discard(result, decision, now, cx);
                 None
             }
@@ -350,6 +354,9 @@ where
             unreachable!("an attempt is decided on only with a copy of the request")
         };
         self.shared.resend.stamp(&mut request, &history.attempt);
+        if recording::is_on() {
+            recording::attempt(history.attempt.number, Tick::now());
+        }
         let attempt = WhenReady::new(self.shared.fresh(), *request);
         let late = Sleep::until(self.classifier.info().deadline.unwrap_or(Tick::MAX));
         self.go_on(Later::Again { attempt, late });

@@ -8,6 +8,7 @@ mod timeline;
 
 pub use explained::{Explained, ExplainedError, explained};
 pub use explanation::{Explanation, MOST_STAGES};
+pub use recording::Recording;
 pub use stage::{CallStage, StageKind};
 
 #[cfg(test)]

@@ -77,8 +77,9 @@ impl Timeline {
         matches!(self.open(), Some(StageKind::HealthCheck | StageKind::Reconcile))
     }
 
+    /// Does nothing to a call that is in a queue already.
     pub(super) fn joined_queue(&mut self, now: Tick) {
-        if self.is_covered() {
+        if self.is_covered() || self.open() == Some(StageKind::Queue) {
             return;
         }
         let began = self.began;
@@ -116,7 +117,8 @@ impl Timeline {
     pub(super) fn next(&mut self, ended: Option<Ended>, next: StageKind, now: Tick) {
         let began = self.began;
         let more = self.more();
-        more.close(began, now, ended);
+        let looked = more.open.as_ref().is_some_and(|stage| stage.kind == StageKind::Reconcile);
+        more.close(began, now, ended.filter(|_| !looked));
         if next == StageKind::Fallback {
             more.base = next;
         }
@@ -126,7 +128,11 @@ impl Timeline {
     pub(super) fn attempt(&mut self, number: u32, now: Tick) {
         let began = self.began;
         let more = self.more();
-        more.close(began, now, None);
+        let no_backoff = more.since == now;
+        match &more.open {
+            Some(stage) if stage.kind == StageKind::Backoff && no_backoff => more.open = None,
+            _ => more.close(began, now, None),
+        }
         (more.attempt, more.base) = (number, StageKind::Attempt);
         more.open(StageKind::Attempt, now);
     }
@@ -189,7 +195,10 @@ impl More {
         let mut stage = self.open.take()?;
         (stage.start, stage.took) = (self.since.since(began), now.since(self.since));
         if let Some(Ended { outcome, status }) = ended {
-            (stage.outcome, stage.status) = (Some(outcome), status);
+            stage.outcome = Some(outcome);
+            // What a look or a check ends with is the response of the attempt before it.
+            let is_exchange = matches!(stage.kind, StageKind::Attempt | StageKind::Fallback);
+            stage.status = status.filter(|_| is_exchange);
         }
         Some(stage)
     }

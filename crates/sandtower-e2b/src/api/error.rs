@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use sandtower_core::{
-    Advice, BoxError, Effect, Operation, Outcome, Rejection, Replay, Verdict, find,
-    verdict_of_error,
+    Advice, BoxError, Effect, ExplainedError, Explanation, Operation, Outcome, Rejection, Replay,
+    Verdict, find, verdict_of_error,
 };
 use sandtower_http::verdict_of_transport;
 use sandtower_timeout::is_timeout;
@@ -157,6 +157,8 @@ pub struct ErrorResponse {
     pub verdict: Verdict,
     /// Which attempt of its call got it: 1, unless a layer below has sent the request again.
     pub attempt: u32,
+    /// Where the time of its call went, if a layer below [explains](sandtower_http::ExplainLayer) it.
+    pub explanation: Option<Box<Explanation>>,
 }
 
 impl std::fmt::Display for ErrorResponse {
@@ -253,6 +255,16 @@ impl Error {
     /// The rejection, if one of our own layers said no.
     pub fn rejection(&self) -> Option<&Rejection> {
         find(self)
+    }
+
+    /// Where the time of the call went, and why, if a layer below
+    /// [explains](sandtower_http::ExplainLayer) it. Of a call that succeeds it is an extension of the
+    /// response; [`explained`](sandtower_core::explained) around a call of the client gets it back, too.
+    pub fn explanation(&self) -> Option<&Explanation> {
+        match self {
+            Self::Status { response, .. } => response.explanation.as_deref(),
+            _ => find::<ExplainedError>(self).map(ExplainedError::explanation),
+        }
     }
 
     /// Whether one of our own layers rejected the call: the service was not called.

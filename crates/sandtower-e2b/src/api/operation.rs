@@ -114,6 +114,60 @@ pub const fn is_open_ended(operation: Operation) -> bool {
     false
 }
 
+/// The path of an operation as a template, for spans and logs: it names no sandbox. `None`: its paths
+/// are not known.
+pub const fn url_template(operation: Operation) -> Option<&'static str> {
+    // In the order of the numbers, from 1.
+    const TEMPLATES: [Option<&str>; ALL.len()] = [
+        Some("/sandboxes"),
+        Some("/sandboxes/{sandboxID}/connect"),
+        Some("/sandboxes"),
+        Some("/sandboxes/{sandboxID}"),
+        Some("/sandboxes/{sandboxID}"),
+        Some("/sandboxes/{sandboxID}/timeout"),
+        Some("/sandboxes/{sandboxID}/pause"),
+        Some("/sandboxes/{sandboxID}/resume"),
+        Some("/sandboxes/{sandboxID}/refreshes"),
+        None,
+        Some("/sandboxes/{sandboxID}/logs"),
+        Some("/sandboxes/{sandboxID}/fork"),
+        Some("/sandboxes/{sandboxID}/snapshots"),
+        Some("/sandboxes/{sandboxID}/network"),
+        Some("/snapshots"),
+        None,
+        None,
+        Some("/health"),
+        None,
+        Some("/health"),
+        Some("/metrics"),
+        Some("/envs"),
+        Some("/init"),
+        Some("/files"),
+        Some("/files"),
+        Some("/filesystem.Filesystem/Stat"),
+        Some("/filesystem.Filesystem/ListDir"),
+        Some("/filesystem.Filesystem/MakeDir"),
+        Some("/filesystem.Filesystem/Move"),
+        Some("/filesystem.Filesystem/Remove"),
+        None,
+        Some("/process.Process/List"),
+        Some("/process.Process/Start"),
+        Some("/process.Process/Connect"),
+        Some("/process.Process/Update"),
+        None,
+        Some("/process.Process/SendSignal"),
+        Some("/execute"),
+        None,
+        None,
+        None,
+    ];
+    match operation.index() {
+        0 => None,
+        index if index <= TEMPLATES.len() => TEMPLATES[index - 1],
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +177,23 @@ mod tests {
         for (at, operation) in ALL.iter().enumerate() {
             assert_eq!(operation.index(), at + 1, "{operation}");
             assert!(ALL[..at].iter().all(|other| other.name() != operation.name()), "{operation}");
+        }
+    }
+
+    #[test]
+    fn templates_are_those_of_their_operations() {
+        for (operation, template) in [
+            (SANDBOX_CREATE, Some("/sandboxes")),
+            (SANDBOX_METRICS, None),
+            (SNAPSHOT_LIST, Some("/snapshots")),
+            (HEALTH, Some("/health")),
+            (FILE_READ, Some("/files")),
+            (PROCESS_START, Some("/process.Process/Start")),
+            (CODE_EXECUTE, Some("/execute")),
+            (SANDBOX_TRAFFIC, None),
+            (Operation::CALL, None),
+        ] {
+            assert_eq!(url_template(operation), template, "{operation}");
         }
     }
 

@@ -136,7 +136,9 @@ impl Attempt {
                 let status = response.status();
                 let body = response.extensions().get::<ErrorBody>().cloned().unwrap_or_default();
                 let body = self.creation.hidden().hide(body);
-                tell(status.as_u16(), &ErrorResponse { status, body, verdict, attempt });
+                let explanation = None;
+                let response = ErrorResponse { status, body, verdict, attempt, explanation };
+                tell(status.as_u16(), &response);
             }
             Err(error) => tell(0, &Causes(&**error)),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
-use sandtower_core::{Attempt, BoxError, RequestInfo, Verdict};
+use sandtower_core::{Attempt, BoxError, Explanation, RequestInfo, Verdict};
 use sandtower_http::DEFAULT_CAP;
 use serde::de::DeserializeOwned;
 use tower_service::Service;
@@ -52,7 +52,9 @@ where
     });
     let body = hidden.hide(body);
     let attempt = head.extensions.get::<Attempt>().map_or(1, |attempt| attempt.number);
-    let response = Box::new(ErrorResponse { status: head.status, body, verdict, attempt });
+    let explanation = head.extensions.get::<Explanation>().cloned().map(Box::new);
+    let status = head.status;
+    let response = Box::new(ErrorResponse { status, body, verdict, attempt, explanation });
     Err(Error::Status { call: call.clone(), response })
 }
 

@@ -5,7 +5,8 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use sandtower_core::{
-    About, BoxError, ClassifyResponse, Effect, Resend, Spare, Tick, Verdict, WhenReady, judge,
+    About, BoxError, ClassifyResponse, Effect, Resend, Spare, StageKind, Tick, Verdict, WhenReady,
+    judge, recording,
 };
 use tower_service::Service;
 
@@ -88,6 +89,11 @@ where
                 this.journey.answered();
             } else if let Some(request) = this.next(&verdict) {
                 this.journey.go_on(this.classifier.info(), &verdict);
+                if recording::is_on() {
+                    let response = result.as_ref().ok();
+                    let status = response.and_then(|response| this.classifier.status(response));
+                    recording::failed(verdict.outcome, status, StageKind::Fallback, Tick::now());
+                }
                 *this.failed = Some(First { outcome: verdict.outcome, error: result.err() });
                 let service = this.shared.services[this.journey.place()].fresh();
                 this.attempt.set(Some(WhenReady::new(service, request)));

@@ -20,12 +20,18 @@ use crate::e2b::{
 };
 use crate::fallback::{Fallback, FallbackLayer, RewriteAlternative, Rewritten};
 use crate::health_check::{HealthCheck, HealthCheckLayer};
-use crate::http::{Http, InterpretLayer, Interpreted, Interpreter};
+use crate::http::{
+    AttemptSpanLayer, AttemptSpans, ExplainLayer, ExplainService, Http, InterpretLayer,
+    Interpreted, Interpreter,
+};
 use crate::retry::{Retry, RetryLayer};
 use crate::timeout::{Deadline, DeadlineLayer, Timeout, TimeoutLayer};
 
 // From the inside out. The types that users name stand for them: `StackService` and `BelowFallback`.
-pub(crate) type Attempt<Q> = Timeout<Interpreter<Transport<Q>, E2bInterpret>, E2bClassify, Uploads>;
+pub(crate) type Attempt<Q> = AttemptSpans<
+    Timeout<Interpreter<Transport<Q>, E2bInterpret>, E2bClassify, Uploads>,
+    E2bClassify,
+>;
 type Admitted<Q> = Admission<Attempt<Q>, Gates, E2bClassify, WatchExtension>;
 type Checked<Q> = Either<HealthCheck<Admitted<Q>, SandboxCheck<Q>, E2bClassify>, Admitted<Q>>;
 type Tracked<Q> = Tracking<Checked<Q>>;
@@ -35,7 +41,8 @@ pub(super) type Templated<Q> = Either<
     Retried<Q>,
 >;
 type WithFallback<Q> = Either<Erased<Q, LayersBody>, BelowFallback<Q>>;
-pub(super) type Layers<Q> = Deadline<WithFallback<Q>, E2bClassify, E2bClassify>;
+pub(super) type Layers<Q> =
+    ExplainService<Deadline<WithFallback<Q>, E2bClassify, E2bClassify>, E2bClassify>;
 pub(super) type LayersBody = Interpreted<Body>;
 
 /// The recommended stack: a layer for HTTP services that talk to E2B, and the handles of all layers
@@ -61,6 +68,7 @@ pub struct Stack {
 ///
 /// // Calls may time out in the queue, and a sandbox that fails its check is not replaced.
 /// let http = ServiceBuilder::new()
+///     .layer(parts.explain)
 ///     .layer(parts.deadline)
 ///     .option_layer(parts.health_check)
 ///     .option_layer(parts.retry)
@@ -77,6 +85,8 @@ pub struct Stack {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Parts {
+    /// What explains calls. Without [`Builder::explain`] and its kind it does nothing.
+    pub explain: ExplainLayer<E2bClassify>,
     /// The deadline of calls, written on requests.
     pub deadline: DeadlineLayer<E2bClassify, E2bClassify>,
     /// The [fallback](Builder::fallback), if there is one.
@@ -91,6 +101,8 @@ pub struct Parts {
     pub health_check: Option<HealthCheckLayer<SandboxCheck, E2bClassify>>,
     /// Admission control, with quota, rate limit and breakers as its gates.
     pub admission: AdmissionLayer<Gates, E2bClassify, WatchExtension>,
+    /// The spans of attempts. Without [`Builder::traces`] it does nothing.
+    pub attempt_spans: AttemptSpanLayer<E2bClassify>,
     /// The timeout of attempts.
     pub timeout: TimeoutLayer<E2bClassify, Uploads>,
     /// What reads the responses. All others go by what it finds: keep it innermost.
@@ -204,7 +216,8 @@ impl Stack {
         B::Error: Into<BoxError>,
     {
         let below = BelowFallback::new(self.below_fallback(transport(http)));
-        StackService::new(self.parts.deadline.layer(Either::Right(below)))
+        let limited = self.parts.deadline.layer(Either::Right(below));
+        StackService::new(self.parts.explain.layer(limited))
     }
 
     fn below_fallback<Q: SendBody>(&self, transport: Transport<Q>) -> Templated<Q> {
@@ -218,7 +231,8 @@ impl Stack {
     }
 
     fn attempt<Q: SendBody>(&self, transport: Transport<Q>) -> Attempt<Q> {
-        self.parts.timeout.layer(self.parts.interpret.layer(transport))
+        let timed = self.parts.timeout.layer(self.parts.interpret.layer(transport));
+        self.parts.attempt_spans.layer(timed)
     }
 }
 
@@ -238,6 +252,6 @@ where
             Some(fallback) => Either::Left(fallback.layer(below)),
             None => Either::Right(below),
         };
-        StackService::new(self.parts.deadline.layer(whole))
+        StackService::new(self.parts.explain.layer(self.parts.deadline.layer(whole)))
     }
 }

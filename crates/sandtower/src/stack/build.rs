@@ -10,16 +10,16 @@ use super::uploads::Uploads;
 use super::{BuildError, Component, Handles};
 use crate::admission::{self, AdmissionLayer, Quota};
 use crate::circuit_breaker;
-use crate::core::{Operation, Seed};
+use crate::core::{BoxError, Operation, Seed, find};
 use crate::e2b::{
     DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, SandboxCheck, SandboxTracker,
     Timeouts, TrackingLayer, operation as op,
 };
 use crate::health_check::{HealthCheckLayer, Monitor, MonitorConfig};
-use crate::http::{Http, InterpretLayer};
+use crate::http::{AttemptSpanLayer, Explain, ExplainLayer, Http, InterpretLayer, Traces};
 use crate::rate_limit::RateLimit;
 use crate::retry::{self, RetryLayer, WhenThrottled};
-use crate::timeout::{DeadlineLayer, Limits, TimeoutLayer};
+use crate::timeout::{DeadlineLayer, Elapsed, Limits, TimeoutLayer};
 
 impl Builder {
     /// The stack.
@@ -82,7 +82,14 @@ impl Builder {
             default_template: default_template.as_ref().map(|layer| layer.handle().clone()),
             disabled: self.disabled.as_slice().into(),
         };
+        let explain = self.observers.into_iter().fold(self.explain, Explain::observe);
+        let explain = match self.traces.clone() {
+            Some(traces) => explain.traces(traces),
+            None => explain,
+        };
         let parts = Parts {
+            explain: ExplainLayer::new(explain, E2bClassify),
+            attempt_spans: AttemptSpanLayer::new(self.traces, E2bClassify),
             deadline: deadline(disabled.unless(Component::Deadline, &configs.timeouts)),
             fallback: self.fallback,
             default_template,
@@ -162,6 +169,12 @@ fn gates(
     );
     let enforced = Gates { all };
     Ok(BuiltGates { quota, rate_limit, breakers, enforced })
+}
+
+/// Spans with E2B's names.
+pub(super) fn traces() -> Traces {
+    let elapsed = |error: &BoxError| find::<Elapsed>(&**error).map(|_| "timeout");
+    Traces::new().template(op::url_template).error_type(elapsed)
 }
 
 /// `None`: there are none.

@@ -9,11 +9,12 @@ use tower_service::Service;
 use super::assembly::LayersBody;
 use super::fallback::{BelowFallback, StackFallback};
 use super::preset::{Configs, NAME};
-use super::{Component, Plan, Preset, StackConfig};
+use super::{Component, Plan, Preset, StackConfig, build};
 use crate::admission::QuotaConfig;
-use crate::core::{BoxError, Seed};
+use crate::core::{BoxError, ObserveCalls, Seed};
 use crate::e2b::{self, Probe, Timeouts};
 use crate::health_check::MonitorConfig;
+use crate::http::{Explain, Traces};
 use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
 
 /// Builds a [`Stack`](super::Stack): begins with a [`Preset`], changes what is to be different, drops
@@ -51,6 +52,9 @@ pub struct Builder {
     pub(super) files: Vec<StackConfig>,
     pub(super) changes: Changes,
     pub(super) fallback: Option<StackFallback>,
+    pub(super) explain: Explain,
+    pub(super) observers: Vec<Arc<dyn ObserveCalls>>,
+    pub(super) traces: Option<Traces>,
 }
 
 #[derive(Default)]
@@ -79,6 +83,9 @@ impl Builder {
             files: Vec::new(),
             changes: Changes::default(),
             fallback: None,
+            explain: Explain::off(),
+            observers: Vec::new(),
+            traces: None,
         }
     }
 
@@ -130,6 +137,27 @@ impl Builder {
         <L::Service as Service<Request<Full<Bytes>>>>::Future: Send,
     {
         self.fallback = Some(StackFallback::new(fallback));
+        self
+    }
+
+    /// Explains calls: where their time went, and why. The explanation is on each response, as the
+    /// extension [`Explanation`](crate::core::Explanation), and in each error; calls that are slow or
+    /// rejected are logged. Off by default.
+    pub fn explain(mut self, explain: Explain) -> Self {
+        self.explain = explain;
+        self
+    }
+
+    /// Calls `observer` for each call that has ended, with the time of its stages: for histograms.
+    pub fn observe_calls(mut self, observer: Arc<dyn ObserveCalls>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// Makes spans for calls and attempts, with the names of OpenTelemetry. Given are those with E2B's
+    /// templates of paths; `change` adds how they are [propagated](Traces::propagate). Off by default.
+    pub fn traces(mut self, change: impl FnOnce(Traces) -> Traces) -> Self {
+        self.traces = Some(change(self.traces.take().unwrap_or_else(build::traces)));
         self
     }
 
