@@ -4,6 +4,7 @@ mod browser;
 mod client;
 mod documents;
 mod endings;
+mod explain;
 mod facts;
 mod js_sdk;
 mod load_report;

@@ -7,7 +7,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Everything that was logged.
 #[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
@@ -29,13 +29,13 @@ impl MakeWriter<'_> for Log {
 
 impl Log {
     /// Logs all that this thread does, until what is returned is dropped.
-    pub(super) fn begin(&self) -> DefaultGuard {
+    pub(crate) fn begin(&self) -> DefaultGuard {
         let subscriber = tracing_subscriber::fmt().with_writer(self.clone());
         let subscriber = subscriber.with_max_level(Level::TRACE).with_ansi(false).finish();
         tracing::subscriber::set_default(subscriber)
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }

@@ -7,7 +7,7 @@ mod commands;
 mod events;
 mod files;
 mod life;
-mod log;
+pub(crate) mod log;
 mod probes;
 mod secrets;
 mod template;
