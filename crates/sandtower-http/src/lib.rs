@@ -85,7 +85,7 @@ pub use classify::{HttpClassifier, HttpClassify, replay_of, request_info};
 pub use ended::ReadEnd;
 pub use explain::{
     AttemptSpanFuture, AttemptSpanLayer, AttemptSpans, Explain, ExplainFuture, ExplainLayer,
-    ExplainService, PropagateTrace, Traces, server_timing,
+    ExplainService, PropagateTrace, Traces, server_timing, set_trace_parent, trace_parent,
 };
 pub use grpc::{GrpcClassifier, GrpcClassify, GrpcMethod, verdict_of_grpc};
 pub use grpc_end::GrpcInterpret;

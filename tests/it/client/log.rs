@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use tracing::Level;
 use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
 /// Everything that was logged.
 #[derive(Clone, Default)]
@@ -31,7 +31,8 @@ impl Log {
     /// Logs all that this thread does, until what is returned is dropped.
     pub(crate) fn begin(&self) -> DefaultGuard {
         let subscriber = tracing_subscriber::fmt().with_writer(self.clone());
-        let subscriber = subscriber.with_max_level(Level::TRACE).with_ansi(false).finish();
+        let subscriber = subscriber.with_max_level(Level::TRACE).with_ansi(false);
+        let subscriber = subscriber.with_span_events(FmtSpan::CLOSE).finish();
         tracing::subscriber::set_default(subscriber)
     }
 

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use sandtower::e2b::{
     Client, Code, Command, Config, Creation, Error, HttpTransport, ListSandboxes, NewSandbox,
     Sandbox, Secret, recognise,
 };
+use sandtower::http::{Explain, server_timing};
 use sandtower::stack::{Plan, Stack};
 use tower::{Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 
@@ -66,6 +68,10 @@ async fn sandbox() -> Sandbox {
 
 /// Everything that an error shows.
 fn shown(shown: &mut String, error: &Error) {
+    if let Some(explanation) = error.explanation() {
+        let field = server_timing(explanation);
+        write!(shown, "{explanation}\n{explanation:?}\n{field:?}\n").unwrap();
+    }
     write!(shown, "{error}\n{error:?}\n").unwrap();
     let mut source = error.source();
     while let Some(error) = source {
@@ -137,13 +143,18 @@ async fn no_error_no_debug_and_no_event_shows_a_secret() {
         let bare = all_calls(&Client::new(echo(status), config())).await;
         assert!(bare.contains("***"), "{status}: nothing was repeated: {bare}");
         assert_hidden(&bare, &format!("status {status}"));
-        let stack = Stack::recommended(config(), Plan::Hobby);
+        // Every call is slow: all explanations are logged.
+        let explain = Explain::new().slow_after(Some(Duration::ZERO));
+        let stack = Stack::builder(config()).plan(Plan::Hobby).explain(explain);
+        let stack = stack.traces(|traces| traces).build().unwrap();
         let stacked = all_calls(&stack.client(echo(status))).await;
         assert_hidden(&stacked, &format!("status {status} through the stack"));
         assert_hidden(&format!("{stack:?} {:?}", stack.handles()), "the stack");
     }
     let logged = log.text();
-    assert!(logged.contains("sandtower::"), "nothing was logged: {logged}");
+    for looks in ["sandtower::", "call{", "attempt{", "url.template", "slow call", "attempt 1 "] {
+        assert!(logged.contains(looks), "`{looks}` was not logged: {logged}");
+    }
     assert_hidden(&logged, "the log");
 }
 

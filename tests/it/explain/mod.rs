@@ -43,7 +43,7 @@ fn builder() -> Builder {
         .seed(Seed::fixed(1))
         .disable(Component::HealthCheck)
         .retry(move |retry| {
-            retry.transient(even.clone()).unknown(even).attempts(NonZeroU32::MIN.saturating_add(2))
+            retry.transient(even).unknown(even).attempts(NonZeroU32::MIN.saturating_add(2))
         })
 }
 

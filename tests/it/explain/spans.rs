@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use sandtower::core::TraceParent;
+use sandtower::e2b::Client;
 use sandtower::http::{PropagateTrace, Traces};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -18,6 +19,7 @@ use super::*;
 struct Seen {
     name: &'static str,
     parent: Option<&'static str>,
+    follows: Option<&'static str>,
     fields: BTreeMap<&'static str, String>,
 }
 
@@ -51,6 +53,13 @@ where
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         if let Some(seen) = context.span(id).unwrap().extensions_mut().get_mut::<Seen>() {
             values.record(&mut Fields(seen));
+        }
+    }
+
+    fn on_follows_from(&self, id: &Id, follows: &Id, context: Context<'_, S>) {
+        let name = context.span(follows).unwrap().name();
+        if let Some(seen) = context.span(id).unwrap().extensions_mut().get_mut::<Seen>() {
+            seen.follows = Some(name);
         }
     }
 
@@ -211,4 +220,48 @@ async fn each_attempt_sends_an_id_of_its_own_within_the_trace_that_came() {
 
 fn trace_of(fields: &HeaderMap) -> TraceParent {
     fields["traceparent"].to_str().unwrap().parse().unwrap()
+}
+
+/// What an orphan is killed by belongs to the trace of its call, and its span follows from that of the
+/// call, which has ended by then.
+#[tokio::test(start_paused = true)]
+async fn an_orphan_is_killed_in_the_trace_of_its_call() {
+    let spans = Spans::default();
+    let _tracing = spans.begin();
+    let kills = Sent::default();
+    let (sim, seen) = (sandtower_sim::Config::new().build().unwrap(), Arc::clone(&kills));
+    let http = service_fn(move |request: Request<Full<Bytes>>| {
+        if request.method() == http::Method::DELETE {
+            seen.lock().unwrap().push(request.headers().clone());
+        }
+        let response = sim.clone().oneshot(request);
+        async move {
+            sleep(TENTH).await;
+            response.await
+        }
+    });
+    let config = Config::new("e2b_0000000000000000000000000000000000000000").unwrap();
+    let stack = Stack::builder(config.clone()).seed(Seed::fixed(1)).traces(|traces| traces);
+    let stack = stack.build().unwrap();
+    let service: StackService = stack.layer(http);
+    let traced = service.map_request(|mut request: Request<Full<Bytes>>| {
+        request.headers_mut().insert("traceparent", PARENT.parse().unwrap());
+        request
+    });
+    let client = Client::new(traced, config);
+    let new = NewSandbox::new("base");
+    assert!(timeout(TENTH / 2, client.create(&new)).await.is_err(), "its caller has gone");
+    let calls = spans.named("call");
+    assert_eq!(calls.len(), 1, "the span of the call ends with it");
+    stack.handles().tracker.drain_within(300 * SECOND).await.unwrap();
+
+    let sent = kills.lock().unwrap();
+    let [kill] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(trace_of(kill).to_string(), PARENT);
+    let [cleanup] = &spans.named("cleanup")[..] else { panic!("{:?}", spans.0) };
+    assert_eq!((cleanup.parent, cleanup.follows), (None, Some("call")));
+    assert!(cleanup.of("call_id").is_some(), "{cleanup:?}");
+    let attempts = spans.named("attempt");
+    let of_kill = attempts.iter().find(|span| span.of("http.request.method") == Some("DELETE"));
+    assert_eq!(of_kill.unwrap().parent, Some("cleanup"));
 }

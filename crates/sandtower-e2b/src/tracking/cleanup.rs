@@ -9,6 +9,7 @@ use std::time::Duration;
 use sandtower_core::Sleep;
 use sandtower_core::Tick;
 use tokio::task::JoinSet;
+use tracing::{Instrument, Span};
 
 use super::ledger::{Listed, Next};
 use super::snapshot::Abandoned;
@@ -58,7 +59,7 @@ pub(super) fn clean_up(shared: Arc<Shared>, number: u64) -> impl Future<Output =
 fn begin(running: &Running, requests: &mut JoinSet<Done>) -> Option<Next> {
     loop {
         let now = Tick::now();
-        let (next, below) = {
+        let (next, below, origin) = {
             let mut state = running.shared.state();
             let task = state.task.filter(|task| task.number == running.number)?;
             // With all requests under way there is nothing before one of them is done.
@@ -71,13 +72,22 @@ fn begin(running: &Running, requests: &mut JoinSet<Done>) -> Option<Next> {
                 _ => now + LONGEST_REQUEST,
             };
             state.task = Some(Task { looks_again, ..task });
-            (next, state.below.clone())
+            let origin = match &next {
+                Next::Kill(sandbox) => state.ledger.origin(sandbox),
+                _ => None,
+            };
+            (next, state.below.clone(), origin)
         };
         let Some(below) = below else { return Some(Next::Idle) };
         match next {
             Next::Kill(sandbox) => {
-                let kill = below.kill(sandbox.clone());
-                requests.spawn(async move { Done::Killed(sandbox, kill.await) });
+                let (span, trace) = match &origin {
+                    Some(origin) => (origin.span.clone(), origin.trace),
+                    None => (Span::none(), None),
+                };
+                let kill = below.kill(sandbox.clone(), trace);
+                let kill = async move { Done::Killed(sandbox, kill.await) };
+                requests.spawn(kill.instrument(span));
             }
             Next::List => {
                 let list = below.list(running.shared.config.owner_name());

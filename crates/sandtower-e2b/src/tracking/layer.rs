@@ -119,7 +119,7 @@ where
     request.extensions_mut().insert(sent.clone());
     let marks = Marks { call: creation.call(), attempt: (!creation.is_keyed()).then_some(number) };
     let below = Requests::<S, Q>::new(S::clone(spare), Arc::clone(&tracker.shared.config));
-    let by = CleanUp::here(Arc::new(below));
+    let by = CleanUp::here(Arc::new(below)).for_request(request);
     Some(Attempt::new(request, creation, number, marks, sent, tracker.clone(), by))
 }
 

@@ -1,10 +1,12 @@
 //! The ledger of sandboxes that were created, or may have been, and that no caller owns: a pure engine.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sandtower_core::{Backoff, Rng, Tick};
 
+use super::origin::Orphaned;
 use super::snapshot::{Abandoned, TrackerSnapshot};
 use super::timing::Timing;
 use crate::{Marks, SandboxId};
@@ -36,23 +38,26 @@ pub(super) struct Ledger {
     rng: Rng,
     last_abandoned: VecDeque<Abandoned>,
     counts: TrackerSnapshot,
+    dropped: Vec<Arc<Orphaned>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Open {
     /// Whatever it made is on a listing that began at this time or later.
     until: Tick,
     /// Before this, its own call may still adopt it.
     not_before: Tick,
+    origin: Option<Arc<Orphaned>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Release {
     next: Tick,
     /// Its kill has begun.
     is_killing: bool,
     failures: u32,
     gives_up: Tick,
+    origin: Option<Arc<Orphaned>>,
 }
 
 /// What to do now.
@@ -87,6 +92,7 @@ impl Ledger {
             rng,
             last_abandoned: VecDeque::new(),
             counts: TrackerSnapshot::default(),
+            dropped: Vec::new(),
         }
     }
 
@@ -105,14 +111,16 @@ impl Ledger {
             self.next_listing = now + self.timing.sweep_every;
         }
         let until = (sent + self.timing.watched_for()).max(not_before);
-        if self.open.insert(attempt, Open { until, not_before }).is_none() {
-            self.counts.watched += 1;
+        let open = Open { until, not_before, origin: None };
+        match self.open.insert(attempt, open) {
+            None => self.counts.watched += 1,
+            Some(before) => self.dropped.extend(before.origin),
         }
         if self.open.len() <= MOST {
             return None;
         }
         let (&oldest, _) = self.open.iter().min_by_key(|(_, open)| open.until)?;
-        self.open.remove(&oldest);
+        self.close(&oldest);
         Some(self.give_up(Abandoned::attempt(oldest)))
     }
 
@@ -121,7 +129,7 @@ impl Ledger {
         if self.releases.contains_key(sandbox) {
             return false;
         }
-        self.open.remove(&attempt);
+        self.close(&attempt);
         true
     }
 
@@ -131,7 +139,7 @@ impl Ledger {
 
     /// It is known what `attempt` made.
     pub(super) fn settle(&mut self, attempt: &Marks) {
-        self.open.remove(attempt);
+        self.close(attempt);
     }
 
     /// `sandbox` is an orphan.
@@ -148,9 +156,36 @@ impl Ledger {
         }
         let gives_up = now + self.timing.abandon_after;
         self.due.insert((now, sandbox.clone()));
-        self.releases
-            .insert(sandbox, Release { next: now, is_killing: false, failures: 0, gives_up });
+        let release = Release { next: now, is_killing: false, failures: 0, gives_up, origin: None };
+        self.releases.insert(sandbox, release);
         abandoned
+    }
+
+    /// Where an attempt that is watched comes from.
+    pub(super) fn attempt_is_of(&mut self, attempt: &Marks, origin: Arc<Orphaned>) {
+        let open = self.open.get_mut(attempt);
+        self.dropped.extend(match open {
+            Some(open) => open.origin.replace(origin),
+            None => Some(origin),
+        });
+    }
+
+    /// Where a sandbox that is being released comes from, if that is not known yet.
+    pub(super) fn sandbox_is_of(&mut self, sandbox: &SandboxId, origin: Arc<Orphaned>) {
+        match self.releases.get_mut(sandbox) {
+            Some(release) if release.origin.is_none() => release.origin = Some(origin),
+            _ => self.dropped.push(origin),
+        }
+    }
+
+    /// Where a sandbox that is being released comes from.
+    pub(super) fn origin(&self, sandbox: &SandboxId) -> Option<Arc<Orphaned>> {
+        self.releases.get(sandbox)?.origin.clone()
+    }
+
+    /// What is to be dropped after the lock is released: a subscriber hears of spans that end.
+    pub(super) fn take_dropped(&mut self) -> Vec<Arc<Orphaned>> {
+        std::mem::take(&mut self.dropped)
     }
 
     pub(super) fn is_releasing(&self, sandbox: &SandboxId) -> bool {
@@ -201,8 +236,11 @@ impl Ledger {
         self.lists = false;
         let mut abandoned = Vec::new();
         for (sandbox, marks) in listed.sandboxes {
-            if self.open.get(&marks).is_some_and(|open| open.not_before <= now) {
-                abandoned.extend(self.release(sandbox, now));
+            let due = self.open.get(&marks).filter(|open| open.not_before <= now);
+            let Some(origin) = due.map(|open| open.origin.clone()) else { continue };
+            abandoned.extend(self.release(sandbox.clone(), now));
+            if let Some(origin) = origin {
+                self.sandbox_is_of(&sandbox, origin);
             }
         }
         if !listed.complete {
@@ -211,7 +249,14 @@ impl Ledger {
         }
         self.failed_listings = 0;
         self.next_listing = now + self.timing.sweep_every;
-        self.open.retain(|_, open| began < open.until);
+        let Self { open, dropped, .. } = self;
+        open.retain(|_, open| {
+            let stays = began < open.until;
+            if !stays {
+                dropped.extend(open.origin.take());
+            }
+            stays
+        });
         abandoned
     }
 
@@ -227,7 +272,7 @@ impl Ledger {
             self.open.iter().filter(|(_, open)| too_long(open)).map(|(a, _)| *a).collect();
         lost.into_iter()
             .map(|attempt| {
-                self.open.remove(&attempt);
+                self.close(&attempt);
                 self.give_up(Abandoned::attempt(attempt))
             })
             .collect()
@@ -273,8 +318,13 @@ impl Ledger {
         }
     }
 
+    fn close(&mut self, attempt: &Marks) {
+        self.dropped.extend(self.open.remove(attempt).and_then(|open| open.origin));
+    }
+
     fn forget(&mut self, sandbox: &SandboxId) -> Option<Release> {
-        let release = self.releases.remove(sandbox)?;
+        let mut release = self.releases.remove(sandbox)?;
+        self.dropped.extend(release.origin.take());
         self.due.remove(&(release.next, sandbox.clone()));
         Some(release)
     }

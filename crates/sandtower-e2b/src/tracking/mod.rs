@@ -38,6 +38,7 @@ pub(crate) mod events;
 mod future;
 mod layer;
 mod ledger;
+mod origin;
 mod raw;
 mod reconcile;
 mod requests;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::{BoxError, Effect, Verdict};
+use sandtower_core::{BoxError, Effect, TraceParent, Verdict};
 use tower_service::Service;
 
 use super::ledger::Listed;
@@ -43,8 +43,8 @@ pub(crate) trait Below: Send + Sync {
     /// All sandboxes of `owner`; what was read until it failed.
     fn list(&self, owner: &Owner) -> BoxFuture<Listed>;
 
-    /// Ends a sandbox; `None`: it may not have ended, else whether it was there.
-    fn kill(&self, sandbox: SandboxId) -> BoxFuture<Option<bool>>;
+    /// Ends a sandbox, by a request that belongs to `trace`; `None`: it may not have ended, else whether it was there.
+    fn kill(&self, sandbox: SandboxId, trace: Option<TraceParent>) -> BoxFuture<Option<bool>>;
 }
 
 /// An instance of a service whose requests have a body of type `Q`, for requests that no caller waits
@@ -128,12 +128,17 @@ where
         Ok(marked(listed).filter(|(_, marks)| marks.call == call).collect())
     }
 
-    async fn end(self, sandbox: SandboxId) -> Option<bool> {
+    async fn end(self, sandbox: SandboxId, trace: Option<TraceParent>) -> Option<bool> {
         let path = format!("/sandboxes/{sandbox}");
         let call = Call::new(op::SANDBOX_KILL, Some(sandbox));
-        match within(Some(REQUEST), self.control(&call, Method::DELETE, &path, Bytes::new()))
-            .await?
-        {
+        let request = request::control(&self.config, Method::DELETE, &path, Bytes::new());
+        let request = request.map(|mut request| {
+            if let Some(trace) = trace {
+                sandtower_http::set_trace_parent(&mut request, trace);
+            }
+            request
+        });
+        match within(Some(REQUEST), self.send(&call, request)).await? {
             Ok(_) => Some(true),
             Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {
                 Some(error.attempt() > 1)
@@ -229,8 +234,8 @@ where
         Box::pin(async move { requests.list_all(all).await })
     }
 
-    fn kill(&self, sandbox: SandboxId) -> BoxFuture<Option<bool>> {
+    fn kill(&self, sandbox: SandboxId, trace: Option<TraceParent>) -> BoxFuture<Option<bool>> {
         let requests = self.clone();
-        Box::pin(async move { requests.end(sandbox).await })
+        Box::pin(async move { requests.end(sandbox, trace).await })
     }
 }

@@ -1,11 +1,14 @@
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::Request;
 use sandtower_core::Tick;
 use tokio::{runtime, sync::Notify};
 
 use super::cleanup::{clean_up, warn};
 use super::ledger::Ledger;
+use super::origin::Origin;
 use super::requests::Below;
 use super::snapshot::{Abandoned, OrphansLeft, TrackerSnapshot};
 use super::timing::{Timing, TimingError};
@@ -168,7 +171,12 @@ impl SandboxTracker {
 
     /// An attempt ended, and what it created is unknown.
     pub(super) fn watch(&self, attempt: Marks, sent: Tick, not_before: Tick, by: &CleanUp) {
-        self.start(by, |ledger, now| ledger.watch(attempt, sent, not_before, now));
+        let origin = by.origin.orphaned(Some(&attempt), None);
+        self.start(by, |ledger, now| {
+            let abandoned = ledger.watch(attempt, sent, not_before, now);
+            ledger.attempt_is_of(&attempt, origin);
+            abandoned
+        });
     }
 
     /// It is known what `attempt` made.
@@ -194,7 +202,12 @@ impl SandboxTracker {
 
     /// `sandbox` is an orphan.
     pub(crate) fn release(&self, sandbox: SandboxId, by: &CleanUp) {
-        self.start(by, |ledger, now| ledger.release(sandbox, now));
+        let origin = by.origin.orphaned(None, Some(&sandbox));
+        self.start(by, |ledger, now| {
+            let abandoned = ledger.release(sandbox.clone(), now);
+            ledger.sandbox_is_of(&sandbox, origin);
+            abandoned
+        });
     }
 
     fn start(&self, by: &CleanUp, change: impl FnOnce(&mut Ledger, Tick) -> Option<Abandoned>) {
@@ -252,23 +265,56 @@ pub(crate) struct CleanUp {
     pub(super) below: Arc<dyn Below>,
     /// Where the call was made: its future may be dropped anywhere.
     pub(super) runtime: Option<runtime::Handle>,
+    /// The call that it is for.
+    pub(super) origin: Origin,
 }
 
 impl CleanUp {
     pub(crate) fn here(below: Arc<dyn Below>) -> Self {
-        Self { below, runtime: runtime::Handle::try_current().ok() }
+        Self { below, runtime: runtime::Handle::try_current().ok(), origin: Origin::unknown() }
     }
 
     /// The same; where the call was made in no runtime, in that of now.
     pub(crate) fn or_here(&self) -> Self {
         let runtime = self.runtime.clone().or_else(|| runtime::Handle::try_current().ok());
-        Self { below: Arc::clone(&self.below), runtime }
+        Self { below: Arc::clone(&self.below), runtime, origin: self.origin.clone() }
+    }
+
+    /// The same, for what the call that sends `request` leaves behind.
+    pub(super) fn for_request<B>(self, request: &Request<B>) -> Self {
+        Self { origin: Origin::of(request), ..self }
     }
 }
 
 impl Shared {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self) -> Locked<'_> {
+        Locked(Some(self.state.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// The state, locked. Spans that end meanwhile are dropped after it is unlocked.
+pub(super) struct Locked<'a>(Option<MutexGuard<'a, State>>);
+
+const LOCKED: &str = "it is unlocked when it is dropped";
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.0.as_ref().unwrap_or_else(|| unreachable!("{LOCKED}"))
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.0.as_mut().unwrap_or_else(|| unreachable!("{LOCKED}"))
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let dropped = self.0.take().map(|mut state| state.ledger.take_dropped());
+        drop(dropped);
     }
 }
 

@@ -20,11 +20,10 @@ use tower_service::Service;
 pub use self::attempts::{AttemptSpanFuture, AttemptSpanLayer, AttemptSpans};
 pub use self::call::ExplainFuture;
 pub use self::server_timing::server_timing;
-pub use self::traces::{PropagateTrace, Traces};
+pub use self::traces::{PropagateTrace, Traces, set_trace_parent, trace_parent};
 
 use self::call::Call;
 use self::events::Events;
-use self::traces::incoming;
 
 /// A call that takes longer is logged by default.
 const SLOW: Duration = Duration::from_secs(10);
@@ -171,7 +170,7 @@ where
             return ExplainFuture::new(self.inner.call(request), None);
         };
         let classifier = self.classify.classify(&request);
-        let trace = shared.explain.traces.as_ref().and_then(|_| incoming(&request));
+        let trace = shared.explain.traces.as_ref().and_then(|_| trace_parent(&request));
         let span = match &shared.explain.traces {
             Some(traces) => traces.call_span(classifier.info(), trace),
             None => tracing::Span::none(),

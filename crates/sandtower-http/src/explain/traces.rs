@@ -107,17 +107,12 @@ impl Traces {
 
     /// Writes on a request which trace it belongs to.
     pub(super) fn stamp<B>(&self, request: &mut Request<B>, span: &Span) {
-        let came_with = incoming(request);
+        let came_with = trace_parent(request);
         let trace = self.of(span, came_with);
-        let fields = request.headers_mut();
         match trace {
             Some(trace) if Some(trace) == came_with => {}
-            Some(trace) => {
-                if let Ok(value) = HeaderValue::try_from(trace.to_string()) {
-                    fields.insert(TRACEPARENT, value);
-                }
-            }
-            None => remove(fields),
+            Some(trace) => set_trace_parent(request, trace),
+            None => remove(request.headers_mut()),
         }
     }
 
@@ -142,13 +137,20 @@ impl Traces {
     }
 }
 
+/// Writes the header field `traceparent` of `request`, in place of any before.
+pub fn set_trace_parent<B>(request: &mut Request<B>, trace: TraceParent) {
+    if let Ok(value) = HeaderValue::try_from(trace.to_string()) {
+        request.headers_mut().insert(TRACEPARENT, value);
+    }
+}
+
 fn remove(fields: &mut HeaderMap) {
     fields.remove(TRACEPARENT);
     fields.remove(TRACESTATE);
 }
 
-/// The trace that `request` came with; `None`: none, or it is invalid.
-pub(super) fn incoming<B>(request: &Request<B>) -> Option<TraceParent> {
+/// The trace that the header field `traceparent` of `request` names; `None`: none, or it is invalid.
+pub fn trace_parent<B>(request: &Request<B>) -> Option<TraceParent> {
     let mut fields = request.headers().get_all(TRACEPARENT).iter();
     let (first, second) = (fields.next()?, fields.next());
     // Several are as good as none.

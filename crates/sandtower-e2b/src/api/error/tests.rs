@@ -12,8 +12,13 @@ fn unanswered(operation: Operation, source: impl Into<BoxError>) -> Error {
 
 fn answered(verdict: Verdict) -> Error {
     let body = ErrorBody::parse(br#"{"code":503,"message":"no room","error_code":"full"}"#);
-    let response =
-        ErrorResponse { status: StatusCode::SERVICE_UNAVAILABLE, body, verdict, attempt: 1 };
+    let response = ErrorResponse {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        body,
+        verdict,
+        attempt: 1,
+        explanation: None,
+    };
     Error::Status { call: Call::new(op::SANDBOX_CREATE, None), response: Box::new(response) }
 }
 
@@ -77,6 +82,7 @@ fn each_kind_says_which_call_it_was_what_happened_and_what_to_do() {
         body: body.clone(),
         verdict: Verdict::permanent(),
         attempt: 1,
+        explanation: None,
     };
     let (again, stop) = (Hint::Again { after: None }, Hint::Stop);
     let kinds = [
