@@ -95,7 +95,8 @@ impl RawCreation {
                     let status = response.status();
                     let body = response.extensions().get::<ErrorBody>().cloned();
                     let body = creation.hidden().hide(body.unwrap_or_default());
-                    let error = ErrorResponse { status, body, verdict, attempt };
+                    let explanation = None;
+                    let error = ErrorResponse { status, body, verdict, attempt, explanation };
                     fail(verdict, status.as_u16(), &error);
                 }
             },

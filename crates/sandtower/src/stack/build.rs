@@ -10,7 +10,7 @@ use super::uploads::Uploads;
 use super::{BuildError, Component, Handles};
 use crate::admission::{self, AdmissionLayer, Quota};
 use crate::circuit_breaker;
-use crate::core::{BoxError, Operation, Seed, find};
+use crate::core::{BoxError, Operation, Seed};
 use crate::e2b::{
     DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, SandboxCheck, SandboxTracker,
     Timeouts, TrackingLayer, operation as op,
@@ -19,7 +19,7 @@ use crate::health_check::{HealthCheckLayer, Monitor, MonitorConfig};
 use crate::http::{AttemptSpanLayer, Explain, ExplainLayer, Http, InterpretLayer, Traces};
 use crate::rate_limit::RateLimit;
 use crate::retry::{self, RetryLayer, WhenThrottled};
-use crate::timeout::{DeadlineLayer, Elapsed, Limits, TimeoutLayer};
+use crate::timeout::{DeadlineLayer, Limits, TimeoutLayer, is_timeout};
 
 impl Builder {
     /// The stack.
@@ -173,7 +173,7 @@ fn gates(
 
 /// Spans with E2B's names.
 pub(super) fn traces() -> Traces {
-    let elapsed = |error: &BoxError| find::<Elapsed>(&**error).map(|_| "timeout");
+    let elapsed = |error: &BoxError| is_timeout(&**error).then_some("timeout");
     Traces::new().template(op::url_template).error_type(elapsed)
 }
 
