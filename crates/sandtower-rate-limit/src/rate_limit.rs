@@ -202,7 +202,9 @@ impl RateLimit {
             self.handle.shared.each().map(|mut lane| lane.stats(now)).collect();
         let total = by_operation.iter().map(|stats| stats.count).fold(0, u64::saturating_add);
         let Config { window, .. } = *self.config();
-        Snapshot { total, by_operation, enforced: !self.is_shadow(), window }
+        let store_available = self.handle.shared.saving.as_ref().map(Saving::is_available);
+        let enforced = !self.is_shadow();
+        Snapshot { total, by_operation, enforced, window, store_available }
     }
 
     /// Limits `operation` to `limit` attempts within the window from now on; `None` lifts the limit.

@@ -22,6 +22,8 @@ pub(crate) struct Saving {
     /// Held during an exchange: what one has not put back yet, another must not miss.
     turn: Mutex<Turn>,
     stopped: AtomicBool,
+    /// Of the last exchange. Beside `turn`, which is held while a store blocks.
+    available: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +45,9 @@ pub(crate) trait Exchanged {
 
 impl Saving {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, turn: Mutex::default(), stopped: AtomicBool::new(false) }
+        let (turn, stopped, available) =
+            (Mutex::default(), AtomicBool::new(false), AtomicBool::new(true));
+        Self { store, turn, stopped, available }
     }
 
     /// Gives the store what it does not have, and takes what others have put there.
@@ -55,6 +59,7 @@ impl Saving {
         }
         let ours = with.collect(now, wall);
         let exchanged = self.store.exchange(&ours, wall);
+        self.available.store(exchanged.is_ok(), Ordering::Relaxed);
         if exchanged.is_err() {
             with.keep(&ours);
         }
@@ -105,6 +110,11 @@ impl Saving {
         };
         let thread = std::thread::Builder::new().name("sandtower-rate-limit".into());
         Ok(thread.spawn(work)?.thread().clone())
+    }
+
+    /// Whether the last exchange worked.
+    pub(crate) fn is_available(&self) -> bool {
+        self.available.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_stopped(&self) -> bool {

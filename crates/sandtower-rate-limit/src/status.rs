@@ -41,6 +41,9 @@ pub struct Snapshot {
     /// How far back attempts are counted. Serializes as `window_ms`.
     #[serde(rename = "window_ms", serialize_with = "millis")]
     pub window: Duration,
+    /// Whether the last exchange with the store worked. If not, counts are kept in memory until it
+    /// does; `None`: there is no store.
+    pub store_available: Option<bool>,
 }
 
 pub(crate) fn millis<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
