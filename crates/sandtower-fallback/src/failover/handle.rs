@@ -55,6 +55,8 @@ pub struct FailoverSnapshot {
 pub struct PlaceSnapshot {
     /// The name that its user gave it.
     pub name: String,
+    /// Whether calls begin here now.
+    pub current: bool,
     /// Failures here that another place was tried for, or would have been.
     pub failures: u64,
     /// Calls that got their response here after they had failed elsewhere.
@@ -80,18 +82,20 @@ impl FailoverHandle {
     /// What it looks like now.
     pub fn snapshot(&self) -> FailoverSnapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let place = |place: &Place| PlaceSnapshot {
+        let memory = self.lock();
+        let seat = memory.seat().place;
+        let place = |(at, place): (usize, &Place)| PlaceSnapshot {
             name: place.name.to_string(),
+            current: at == seat,
             failures: read(&place.failures),
             took_over: read(&place.took_over),
         };
-        let memory = self.lock();
         FailoverSnapshot {
             name: self.state.config.name.to_string(),
-            current: self.place(memory.seat().place).to_owned(),
+            current: self.place(seat).to_owned(),
             moves: memory.moves(),
             probes: memory.looks(),
-            places: self.state.places.iter().map(place).collect(),
+            places: self.state.places.iter().enumerate().map(place).collect(),
         }
     }
 
