@@ -168,9 +168,59 @@ pub const fn url_template(operation: Operation) -> Option<&'static str> {
     }
 }
 
+/// The groups of operations that durations are kept for: a histogram for each operation would be
+/// thousands of series. [`group`] gives the position in this list.
+pub const GROUPS: &[&str] = &["create", "manage", "files", "commands", "code", "sandbox"];
+
+/// The position in [`GROUPS`] of the group of `operation`: 0, starting a sandbox in any way; 1, the rest
+/// of the control plane; 2 to 4, files, commands and code; 5, anything else in a sandbox.
+pub const fn group(operation: Operation) -> usize {
+    const STARTS: [Operation; 4] = [SANDBOX_CREATE, SANDBOX_CONNECT, SANDBOX_RESUME, SANDBOX_FORK];
+    let mut at = 0;
+    while at < STARTS.len() {
+        if STARTS[at].index() == operation.index() {
+            return 0;
+        }
+        at += 1;
+    }
+    match operation.index() {
+        index if index < ENVD_HEALTH.index() => 1,
+        index if within(index, FILE_READ, FILE_WATCH) => 2,
+        index if within(index, PROCESS_LIST, PROCESS_SIGNAL) => 3,
+        index if within(index, CODE_EXECUTE, CODE_OTHER) => 4,
+        _ => 5,
+    }
+}
+
+const fn within(index: usize, first: Operation, last: Operation) -> bool {
+    first.index() <= index && index <= last.index()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_operation_is_in_the_group_of_its_name() {
+        for operation in ALL {
+            let name = operation.name();
+            let expected = match name.split('_').next().unwrap_or_default() {
+                "file" => "files",
+                "process" => "commands",
+                "code" => "code",
+                "envd" => "sandbox",
+                _ if name == "sandbox_traffic" => "sandbox",
+                _ if ["create", "connect", "resume", "fork"]
+                    .iter()
+                    .any(|start| name.ends_with(start)) =>
+                {
+                    "create"
+                }
+                _ => "manage",
+            };
+            assert_eq!(GROUPS[group(*operation)], expected, "{operation}");
+        }
+    }
 
     #[test]
     fn the_numbers_are_dense_from_1_and_the_names_differ() {
