@@ -53,6 +53,7 @@ mod layer;
 mod limiter;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod metrics;
 mod pace;
 mod progress;
 mod queue;

@@ -135,6 +135,7 @@ mod failure_if;
 mod history;
 mod layer;
 mod leases;
+mod metrics;
 mod open_time;
 mod scoped;
 mod scopes;

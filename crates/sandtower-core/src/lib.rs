@@ -39,6 +39,7 @@ mod gated;
 mod gates;
 mod guard;
 mod log_limit;
+mod metric_source;
 mod observe;
 mod rejection;
 mod request_info;
@@ -72,6 +73,7 @@ pub use gate::{Completion, Gate, No, Stage};
 pub use gated::{Gated, GatedLayer, ResponseFuture};
 pub use guard::Guard;
 pub use log_limit::LogLimit;
+pub use metric_source::MetricSource;
 pub use observe::{CallEnd, ObserveCalls};
 pub use rejection::{Reason, Rejection};
 pub use request_info::{

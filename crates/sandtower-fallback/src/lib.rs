@@ -60,6 +60,7 @@ mod failover;
 mod future;
 mod handle;
 mod layer;
+mod metrics;
 mod pristine;
 mod rewrite;
 mod service;

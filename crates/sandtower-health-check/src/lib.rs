@@ -78,6 +78,7 @@ mod future;
 mod handle;
 mod layer;
 mod ledger;
+mod metrics;
 mod monitor;
 mod service;
 mod unchecked;

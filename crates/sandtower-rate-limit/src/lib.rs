@@ -58,6 +58,7 @@ mod estimate;
 mod gcra;
 mod lane;
 mod layer;
+mod metrics;
 mod rate_limit;
 mod saving;
 mod scopes;

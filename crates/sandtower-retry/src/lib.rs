@@ -47,6 +47,7 @@ mod handle;
 mod history;
 mod hooks;
 mod layer;
+mod metrics;
 mod on_retry;
 mod overrides;
 mod retries_exhausted;

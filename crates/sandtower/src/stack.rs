@@ -41,6 +41,7 @@ mod error;
 mod fallback;
 mod gates;
 mod handles;
+mod metrics;
 mod plan;
 mod preset;
 mod service;

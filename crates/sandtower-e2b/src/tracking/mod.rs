@@ -39,6 +39,7 @@ mod future;
 mod layer;
 mod ledger;
 mod origin;
+mod metrics;
 mod raw;
 mod reconcile;
 mod requests;
