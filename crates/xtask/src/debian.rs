@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::{fs, io};
 
 use crate::process::{self, Show};
 use crate::workspace::Workspace;
@@ -13,6 +14,30 @@ pub(crate) fn install(workspace: &Workspace, package: &str) -> Result<(), String
     }
     run(apt_get(workspace).arg("update"))?;
     run(apt_get(workspace).args(["install", "--yes", "--no-install-recommends", package]))
+}
+
+/// Downloads a package and unpacks it into `folder`, which it replaces. Needs Debian, and no rights.
+pub(crate) fn unpack(workspace: &Workspace, package: &str, folder: &Path) -> Result<(), String> {
+    let remedy = format!("install the system's package `{package}`");
+    if !Path::new("/etc/debian_version").exists() {
+        return Err(remedy);
+    }
+    let failed = |error: io::Error| format!("{}: {error}", folder.display());
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => fs::create_dir_all(folder).map_err(failed)?,
+    }
+    let download = || run(apt_get(workspace).args(["download", package]).current_dir(folder));
+    // Without the lists of packages there is none to download; only root brings them.
+    download().or_else(|error| {
+        run(apt_get(workspace).arg("update")).map_err(|_| format!("{error}; {remedy}"))?;
+        download()
+    })?;
+    let files = fs::read_dir(folder).map_err(failed)?.filter_map(Result::ok);
+    let mut archives = files.map(|file| file.path());
+    let archive = archives.find(|path| path.extension().is_some_and(|it| it == "deb"));
+    let archive = archive.ok_or_else(|| format!("apt-get downloaded no `{package}`"))?;
+    run(workspace.command("dpkg-deb").arg("--extract").arg(archive).arg(folder))
 }
 
 fn is_root(workspace: &Workspace) -> bool {
@@ -31,7 +56,10 @@ fn apt_get(workspace: &Workspace) -> Command {
 fn run(command: &mut Command) -> Result<(), String> {
     match process::run(command, Show::Later) {
         Ok(finished) if finished.succeeded => Ok(()),
-        Ok(finished) => Err(format!("apt-get failed: {}", finished.last_words())),
+        Ok(finished) => {
+            let program = command.get_program().to_string_lossy();
+            Err(format!("{program} failed: {}", finished.last_words()))
+        }
         Err(error) => Err(error.to_string()),
     }
 }

@@ -14,6 +14,7 @@ mod features;
 mod js;
 mod mutants;
 mod process;
+mod prometheus;
 mod python;
 mod report;
 mod setup;

@@ -11,6 +11,7 @@ use crate::counts::{self, Counts};
 use crate::features;
 use crate::js;
 use crate::process::{self, Show};
+use crate::prometheus;
 use crate::python;
 use crate::report::{self, End, Outcome, Report};
 use crate::setup::{Obstacle, Prepare};
@@ -67,6 +68,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "browser",
         purpose: "set-up: the system's browser, in which the report is looked at",
         work: Work::Setup(browser::prepare),
+    },
+    Step {
+        name: "prometheus",
+        purpose: "set-up: the system's Prometheus, which scrapes a stack and evaluates its alerts",
+        work: Work::Setup(prometheus::prepare),
     },
     Step {
         name: PROGRAMS,
@@ -239,7 +245,10 @@ mod tests {
 
     #[test]
     fn tests_bring_their_set_ups() {
-        assert_eq!(wanted(&["tests"]), ["python-sdk", "js-sdk", "browser", "programs", "tests"]);
+        assert_eq!(
+            wanted(&["tests"]),
+            ["python-sdk", "js-sdk", "browser", "prometheus", "programs", "tests"]
+        );
         assert_eq!(wanted(&["python-sdk"]), ["python-sdk"]);
     }
 
