@@ -30,7 +30,7 @@ const TIERS: &[&[&str]] = &[
     &["sandtower-http"],
     &["sandtower-e2b"],
     &["sandtower"],
-    &["sandtower-sim"],
+    &["sandtower-sim", "sandtower-telemetry"],
 ];
 
 /// The crates of those who work here. They use anything; only tests use them.

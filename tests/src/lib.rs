@@ -31,3 +31,7 @@ mod migration {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/operations.md")]
 mod operations {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/telemetry.md")]
+mod telemetry {}
