@@ -170,6 +170,11 @@ impl Gcra {
         Tick::from_nanos(self.taken.saturating_sub(self.ahead))
     }
 
+    /// Whether as many may go at once as after any rest.
+    pub(crate) fn is_rested(&self, now: Tick) -> bool {
+        self.taken <= now.as_nanos()
+    }
+
     /// How many may go at once after a rest.
     pub(crate) fn burst(&self) -> u64 {
         u64::from(self.burst)

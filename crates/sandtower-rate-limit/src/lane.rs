@@ -145,6 +145,13 @@ impl Lane {
         !self.shadow && !self.exempt
     }
 
+    /// Whether an attempt may be held back at `now`, or one was counted that matters to a limit.
+    pub(crate) fn is_in_use(&mut self, now: Tick) -> bool {
+        (self.limit.is_some() && self.window.count(now) > 0)
+            || self.pace.as_ref().is_some_and(|pace| !pace.is_rested(now))
+            || self.scopes.protects(now)
+    }
+
     /// Why an attempt may not go at `now`, if the limits are enforced. Acquires nothing.
     pub(crate) fn check(&mut self, now: Tick, scope: Scope) -> Option<Blocked> {
         if !self.is_enforced() {

@@ -9,6 +9,7 @@
 //! | reject what is too much | a [`RateLimitLayer`] |
 //! | make callers wait | admission control, with the [`RateLimit`] as one of its gates |
 //! | count and warn only | [shadow mode](Config::shadow) |
+//! | limit each tenant | [`RateLimits`] |
 //! | count across restarts, or with other processes | `RateLimit::durable` (feature `sqlite`), or your own [`Store`] |
 //!
 //! Never enforce one limit twice: an attempt would be counted twice.
@@ -53,26 +54,32 @@
 mod readme {}
 
 mod alarm;
+mod by_tenant;
 mod config;
 mod estimate;
 mod gcra;
 mod lane;
+mod lanes;
 mod layer;
 mod metrics;
 mod rate_limit;
+mod rate_limits;
 mod saving;
 mod scopes;
 mod shared;
 mod status;
 mod store;
+mod tenant_table;
 mod window;
 
+pub use by_tenant::ByTenant;
 pub use config::{Config, ConfigError};
 pub use estimate::ServerLimit;
 pub use gcra::{Charge, Gcra, Pace};
 pub use lane::Permit;
 pub use layer::{RateLimitLayer, RateLimited};
 pub use rate_limit::RateLimit;
+pub use rate_limits::{RateLimits, TenantPermit, TenantSnapshot};
 pub use status::{OperationSnapshot, Snapshot, Status};
 #[cfg(feature = "sqlite")]
 pub use store::SqliteStore;

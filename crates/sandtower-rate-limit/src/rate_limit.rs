@@ -1,4 +1,3 @@
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 use std::thread::Thread;
 
@@ -9,15 +8,15 @@ use sandtower_core::{
 
 use crate::lane::{Blocked, Lane, Level, News, Permit};
 use crate::saving::Saving;
-use crate::shared::Shared;
+use crate::shared::{Common, Shared};
 use crate::{Config, ConfigError, ServerLimit, Snapshot, Status, Store, StoreError};
 
 /// Counts attempts by operation, and says when the next one may go: a handle, cheap to clone, and a
 /// [`Gate`]. All clones are one.
 ///
 /// An attempt is counted when its permit is acquired; one that was never sent is given back and not
-/// counted. Memory is 4 KiB and, from its first call on, about 800 bytes for each operation and 300
-/// for each of at most 64 scopes of it, whatever the traffic.
+/// counted. Memory is half a kilobyte and, from its first call on, about 800 bytes for each operation
+/// and 300 for each of at most 64 scopes of it, whatever the traffic.
 ///
 /// # Server limits
 ///
@@ -69,8 +68,24 @@ impl RateLimit {
     }
 
     pub(crate) fn checked(config: Config, saving: Option<Saving>) -> Self {
-        let shared = Arc::new(Shared::new(config, saving));
+        let name = Arc::clone(&config.name);
+        Self::over(Shared::new(name, Common::new(config), saving))
+    }
+
+    /// One of several with the same config.
+    pub(crate) fn one_of(common: &Arc<Common>, name: Arc<str>) -> Self {
+        Self::over(Shared::new(name, Arc::clone(common), None))
+    }
+
+    fn over(shared: Shared) -> Self {
+        let shared = Arc::new(shared);
         Self { handle: Arc::new(Handle { shared, thread: OnceLock::new() }) }
+    }
+
+    /// Whether it must not be forgotten: a permit or another handle is out, or it may hold back an
+    /// attempt, or has counted one that matters to a limit.
+    pub(crate) fn is_in_use(&self, now: Tick) -> bool {
+        Arc::strong_count(&self.handle) > 1 || self.handle.shared.is_in_use(now)
     }
 
     /// Counts together with what `store` has of others, and of the process before. It is brought up
@@ -159,13 +174,13 @@ impl RateLimit {
 
     /// The name in rejections, events and snapshots.
     pub fn name(&self) -> &str {
-        &self.config().name
+        &self.handle.shared.name
     }
 
     /// How it was configured. A limit that was [changed](RateLimit::set_limit) since shows in the
     /// [status](RateLimit::status).
     pub fn config(&self) -> &Config {
-        &self.handle.shared.config
+        self.handle.shared.config()
     }
 
     /// How `operation` stands now.
@@ -218,23 +233,21 @@ impl RateLimit {
             return Err(ConfigError::LimitOfZero);
         }
         self.lane(operation).set_limit(limit);
-        self.handle.shared.subscribers.notify(Change::Opened);
+        self.handle.shared.common.subscribers.notify(Change::Opened);
         Ok(())
     }
 
     /// Whether it is in [shadow mode](Config::shadow).
     pub fn is_shadow(&self) -> bool {
-        self.handle.shared.is_shadow()
+        self.handle.shared.common.is_shadow()
     }
 
     /// Enters [shadow mode](Config::shadow), or leaves it. What was counted and learned until then
     /// stands: left while an operation is beyond its limit, its next attempt is rejected.
+    ///
+    /// One of [`RateLimits`](crate::RateLimits) shares its mode with the others.
     pub fn set_shadow(&self, shadow: bool) {
-        let shared = &self.handle.shared;
-        shared.shadow.store(shadow, Ordering::Relaxed);
-        if shadow {
-            shared.subscribers.notify(Change::Opened);
-        }
+        self.handle.shared.common.set_shadow(shadow);
     }
 
     /// Forgets what `operation` has sent, how fast, and what its server asked for. Attempts under
@@ -243,7 +256,7 @@ impl RateLimit {
         if let Some(mut lane) = self.handle.shared.known(operation) {
             lane.reset(self.config());
             drop(lane);
-            self.handle.shared.subscribers.notify(Change::Opened);
+            self.handle.shared.common.subscribers.notify(Change::Opened);
         }
     }
 
@@ -254,7 +267,7 @@ impl RateLimit {
     #[cold]
     fn no(&self, operation: Operation, blocked: Blocked, now: Tick) -> No {
         let Blocked { until, reason } = blocked;
-        let name = Arc::clone(&self.config().name);
+        let name = Arc::clone(&self.handle.shared.name);
         let why = Rejection::new("rate limit", name, reason).about(operation);
         let why = match until {
             Tick::MAX => why,
@@ -266,11 +279,11 @@ impl RateLimit {
     /// Has all of `news` told when no lock is held.
     fn tell(&self, operation: Operation, news: News, later: &mut Deferred) {
         if news.opened {
-            later.notify(&self.handle.shared.subscribers, Change::Opened);
+            later.notify(&self.handle.shared.common.subscribers, Change::Opened);
         }
         let quiet = News { opened: false, ..news } == News::default();
         if !quiet {
-            let name = Arc::clone(&self.config().name);
+            let name = Arc::clone(&self.handle.shared.name);
             later.run(move || write_events(&name, operation.name(), news));
         }
     }
@@ -329,7 +342,7 @@ impl Gate for RateLimit {
         let (permit, would_have) =
             taken.map_err(|blocked| self.no(request.operation, blocked, now.tick()))?;
         if let Some((reason, count)) = would_have {
-            let (name, operation) = (Arc::clone(&self.config().name), request.operation);
+            let (name, operation) = (Arc::clone(&self.handle.shared.name), request.operation);
             later.run(move || write_would_have_rejected(&name, operation.name(), reason, count));
         }
         Ok(permit)
@@ -360,14 +373,14 @@ impl Gate for RateLimit {
     fn not_ready(&self, _verdict: &Verdict, _now: &Now, _later: &mut Deferred) {}
 
     fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
-        self.handle.shared.subscribers.add(subscriber);
+        self.handle.shared.common.subscribers.add(subscriber);
     }
 }
 
 impl Handle {
     fn close(&self) -> Result<(), StoreError> {
         let Some(saving) = &self.shared.saving else { return Ok(()) };
-        let closed = saving.close(&self.shared.config.name, &*self.shared);
+        let closed = saving.close(&self.shared.name, &*self.shared);
         if let Some(thread) = self.thread.get() {
             thread.unpark();
         }

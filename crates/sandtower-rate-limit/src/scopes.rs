@@ -81,6 +81,12 @@ impl Scopes {
         idle.min_by_key(|(_, (_, row))| row.heard()).map(|(here, _)| here)
     }
 
+    /// Whether any scope is held or paced at `now`.
+    pub(crate) fn protects(&self, now: Tick) -> bool {
+        let mut all = self.rows.iter().map(|(_, row)| row).chain(self.shared.as_deref());
+        all.any(|row| row.protects(now, self.believed_for))
+    }
+
     /// The latest instant until which anything is held back at `now`.
     pub(crate) fn opens(&self) -> Tick {
         let all = self.rows.iter().map(|(_, row)| row).chain(self.shared.as_deref());

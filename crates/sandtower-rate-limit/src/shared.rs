@@ -1,39 +1,38 @@
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use sandtower_core::{Change, Operation, Scope, Subscribers, Tick};
 
 use crate::lane::Lane;
+use crate::lanes::Lanes;
 use crate::saving::{Exchanged, Saving};
 use crate::{Config, Entry, StoreError};
-
-/// As many as there are numbers of operations: traffic cannot make it grow.
-const LANES: usize = u8::MAX as usize + 1;
 
 /// What all handles of one rate limit share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) config: Config,
-    /// Whether every attempt is let through, whatever the limits.
-    pub(crate) shadow: AtomicBool,
-    pub(crate) lanes: Box<[OnceLock<Box<Locked>>]>,
-    pub(crate) subscribers: Arc<Subscribers>,
+    /// In rejections, events and snapshots.
+    pub(crate) name: Arc<str>,
+    lanes: Lanes,
+    pub(crate) common: Arc<Common>,
     pub(crate) saving: Option<Saving>,
 }
 
-/// Alone on its cache lines: two operations share no word that their callers fight over.
+/// What all rate limits of one [`RateLimits`](crate::RateLimits) share.
 #[derive(Debug)]
-#[repr(align(64))]
-pub(crate) struct Locked {
-    lane: Mutex<Lane>,
+pub(crate) struct Common {
+    pub(crate) config: Config,
+    /// Whether every attempt is let through, whatever the limits.
+    shadow: AtomicBool,
+    pub(crate) subscribers: Arc<Subscribers>,
 }
 
-impl Shared {
-    pub(crate) fn new(config: Config, saving: Option<Saving>) -> Self {
-        let lanes = std::iter::repeat_with(OnceLock::new).take(LANES).collect();
+impl Common {
+    /// Of a config that was checked.
+    pub(crate) fn new(config: Config) -> Arc<Self> {
         let shadow = AtomicBool::new(config.is_shadow());
-        Self { config, shadow, lanes, subscribers: Arc::default(), saving }
+        Arc::new(Self { config, shadow, subscribers: Arc::default() })
     }
 
     #[inline]
@@ -41,31 +40,60 @@ impl Shared {
         self.shadow.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn set_shadow(&self, shadow: bool) {
+        self.shadow.store(shadow, Ordering::Relaxed);
+        if shadow {
+            self.subscribers.notify(Change::Opened);
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(name: Arc<str>, common: Arc<Common>, saving: Option<Saving>) -> Self {
+        Self { name, lanes: Lanes::new(), common, saving }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.common.config
+    }
+
+    /// Whether it may hold back an attempt at `now`, or has counted one that matters to a limit.
+    pub(crate) fn is_in_use(&self, now: Tick) -> bool {
+        self.each().any(|mut lane| lane.is_in_use(now))
+    }
+
     /// All lanes there are, one by one.
     pub(crate) fn each(&self) -> impl Iterator<Item = MutexGuard<'_, Lane>> {
-        self.lanes.iter().filter_map(OnceLock::get).map(|locked| {
-            let mut lane = locked.lock();
-            lane.set_shadow(self.is_shadow());
+        self.lanes.iter().map(|mut lane| {
+            lane.set_shadow(self.common.is_shadow());
             lane
         })
     }
 
     pub(crate) fn known(&self, operation: Operation) -> Option<MutexGuard<'_, Lane>> {
-        self.lanes[operation.index()].get().map(|_| self.lane(operation))
+        self.lanes.get(operation.index()).map(|lane| self.named(lane, operation))
     }
 
     #[inline]
     pub(crate) fn lane(&self, operation: Operation) -> MutexGuard<'_, Lane> {
-        let new = || Locked::new(Lane::new(operation, &self.config));
-        let mut lane = self.lanes[operation.index()].get_or_init(new).lock();
-        lane.name(operation, &self.config);
-        lane.set_shadow(self.is_shadow());
+        let lane = self.lanes.get_or(operation.index(), || Lane::new(operation, self.config()));
+        self.named(lane, operation)
+    }
+
+    #[inline]
+    fn named<'a>(
+        &self,
+        mut lane: MutexGuard<'a, Lane>,
+        operation: Operation,
+    ) -> MutexGuard<'a, Lane> {
+        lane.name(operation, self.config());
+        lane.set_shadow(self.common.is_shadow());
         lane
     }
 
     pub(crate) fn exchange(&self) -> Result<(), StoreError> {
         match &self.saving {
-            Some(saving) => saving.exchange(&self.config.name, self),
+            Some(saving) => saving.exchange(&self.name, self),
             None => Ok(()),
         }
     }
@@ -76,17 +104,16 @@ impl Shared {
             return false;
         };
         // Told by an event.
-        let _ = saving.exchange(&self.config.name, self);
+        let _ = saving.exchange(&self.name, self);
         if clean {
-            saving.cleanup(&self.config.name);
+            saving.cleanup(&self.name);
         }
         true
     }
 
     /// The lane of an operation that a store names: by its number.
     fn unnamed(&self, operation: u8) -> MutexGuard<'_, Lane> {
-        let new = || Locked::new(Lane::unnamed(operation, &self.config));
-        self.lanes[usize::from(operation)].get_or_init(new).lock()
+        self.lanes.get_or(operation.into(), || Lane::unnamed(operation, self.config()))
     }
 }
 
@@ -122,19 +149,7 @@ impl Exchanged for Shared {
             }
         }
         if opened {
-            self.subscribers.notify(Change::Opened);
+            self.common.subscribers.notify(Change::Opened);
         }
-    }
-}
-
-impl Locked {
-    fn new(lane: Lane) -> Box<Self> {
-        Box::new(Self { lane: Mutex::new(lane) })
-    }
-
-    #[inline]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Lane> {
-        // A lane is whole between any two of its steps, and none of them calls foreign code.
-        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

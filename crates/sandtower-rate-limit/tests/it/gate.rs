@@ -206,21 +206,21 @@ fn times_of_a_snapshot_are_milliseconds_and_it_says_whether_it_is_enforced() {
 }
 
 #[derive(Default)]
-pub(crate) struct Told(AtomicU32);
+pub(crate) struct Subscribed(AtomicU32);
 
-impl Subscriber for Told {
+impl Subscriber for Subscribed {
     fn changed(&self, change: Change) {
         assert_eq!(change, Change::Opened, "a rate limit never closes");
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-impl Told {
-    pub(crate) fn of(gate: &RateLimit) -> Arc<Self> {
-        let told = Arc::new(Self::default());
-        let weak: std::sync::Weak<Self> = Arc::downgrade(&told);
+impl Subscribed {
+    pub(crate) fn to(gate: &impl Gate) -> Arc<Self> {
+        let subscribed = Arc::new(Self::default());
+        let weak: std::sync::Weak<Self> = Arc::downgrade(&subscribed);
         gate.subscribe(weak);
-        told
+        subscribed
     }
 
     pub(crate) fn times(&self) -> u32 {
@@ -231,7 +231,7 @@ impl Told {
 #[test]
 fn an_operator_who_raises_the_limit_or_resets_lets_waiting_callers_ask_again() {
     let gate = limit(enforced().limit(CREATE, 1));
-    let told = Told::of(&gate);
+    let told = Subscribed::to(&gate);
     send(&gate, CREATE, at(0), Verdict::success());
     assert!(take(&gate, CREATE, at(0)).is_err());
     gate.set_limit(CREATE, Some(2)).unwrap();
@@ -248,7 +248,7 @@ fn an_operator_who_raises_the_limit_or_resets_lets_waiting_callers_ask_again() {
 fn a_permit_that_comes_back_is_told_if_a_call_was_turned_away_meanwhile_and_only_then() {
     for config in [enforced().limit(CREATE, 1), enforced().pace(CREATE, Pace::every(seconds(9)))] {
         let gate = limit(config);
-        let told = Told::of(&gate);
+        let told = Subscribed::to(&gate);
         for _ in 0..3 {
             let permit = take(&gate, CREATE, at(0)).unwrap();
             give_back(&gate, CREATE, permit, at(0));
@@ -275,7 +275,7 @@ fn a_permit_that_comes_back_is_told_if_a_call_was_turned_away_meanwhile_and_only
 #[test]
 fn a_pace_that_quickens_is_told_and_the_call_that_was_turned_away_gets_through_sooner() {
     let gate = limit(enforced());
-    let told = Told::of(&gate);
+    let told = Subscribed::to(&gate);
     let request = RequestInfo::new(CREATE);
     let left = |remaining, reset| Allowance::new(10, remaining, seconds(reset));
     let permits: Vec<_> = (0..3).map(|_| take(&gate, CREATE, at(100)).unwrap()).collect();

@@ -10,6 +10,7 @@ mod server;
 mod shadow;
 mod store;
 mod support;
+mod tenants;
 mod told;
 mod window;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sandtower_core::{Completion, Gate, Now, Operation, RequestInfo, Verdict};
 use sandtower_rate_limit::{Config, OperationSnapshot, Pace, RateLimit};
 
-use crate::gate::Told;
+use crate::gate::Subscribed;
 use crate::support::{CREATE, LIST, at, give_back, limit, opens, record, seconds, send, take};
 use crate::told::told;
 
@@ -47,7 +47,7 @@ fn what_was_not_sent_would_not_have_been_rejected_and_no_more_would_an_exempt_op
 #[test]
 fn the_mode_changes_at_run_time_and_callers_that_wait_are_woken() {
     let gate = limit(Config::new("E2B").limit(CREATE, 1));
-    let woken = Told::of(&gate);
+    let woken = Subscribed::to(&gate);
     send(&gate, CREATE, at(0), Verdict::success());
     assert!(take(&gate, CREATE, at(0)).is_err() && woken.times() == 0);
     gate.set_shadow(true);

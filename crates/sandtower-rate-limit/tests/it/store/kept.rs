@@ -2,7 +2,7 @@ use sandtower_core::Scope;
 use sandtower_rate_limit::Pace;
 
 use super::*;
-use crate::gate::Told;
+use crate::gate::Subscribed;
 use crate::support::{acquire, give_back, seconds, take};
 
 #[test]
@@ -101,7 +101,7 @@ fn what_is_given_back_after_it_was_saved_is_not_counted() {
         let store = std::sync::Arc::new(SqliteStore::new(folder.file(), HOUR));
         RateLimit::with_store(Config::new("E2B").limit(CREATE, 3), store).unwrap()
     };
-    let told = Told::of(&enforced);
+    let told = Subscribed::to(&enforced);
     assert!(take(&enforced, CREATE, Tick::now()).is_err());
     give_back(&limit, CREATE, permit, Tick::now());
     limit.sync();
