@@ -4,8 +4,8 @@ use std::sync::{
 };
 
 use sandtower_core::{
-    Change as Told, Completion, Deferred, Gate, LogLimit, No, Now, Reason, Rejection, RequestInfo,
-    Stage, Subscriber, Subscribers, Tick, Verdict,
+    Change as Notice, Completion, Deferred, Gate, LogLimit, No, Now, Reason, Rejection,
+    RequestInfo, Stage, Subscriber, Subscribers, Tick, Verdict,
 };
 
 use crate::{
@@ -71,7 +71,7 @@ impl Common {
 
     pub(crate) fn set_shadow(&self, shadow: bool) {
         self.shadow.store(shadow, Ordering::Relaxed);
-        self.subscribers.notify(if shadow { Told::Opened } else { Told::Closed });
+        self.subscribers.notify(if shadow { Notice::Opened } else { Notice::Closed });
     }
 }
 
@@ -180,17 +180,17 @@ impl CircuitBreaker {
         self.change(&mut later, |engine| act(engine, now));
     }
 
-    /// Lets `act` change the engine, and has the subscribers told afterwards.
+    /// Lets `act` change the engine, and notifies the subscribers afterwards.
     fn change(&self, later: &mut Deferred, act: impl FnOnce(&mut Engine) -> Option<Change>) {
-        let told = match self.switch().update(act) {
+        let notice = match self.switch().update(act) {
             None => return,
-            Some(Change::PlaceFreed) => Told::Opened,
+            Some(Change::SlotFreed) => Notice::Opened,
             Some(Change::Moved(moved)) => {
                 self.log(moved, later);
-                if moved.to == State::Open { Told::Closed } else { Told::Opened }
+                if moved.to == State::Open { Notice::Closed } else { Notice::Opened }
             }
         };
-        later.notify(&self.shared.common.subscribers, told);
+        later.notify(&self.shared.common.subscribers, notice);
     }
 
     fn log(&self, moved: Transition, later: &mut Deferred) {
@@ -246,7 +246,7 @@ impl Gate for CircuitBreaker {
         }
     }
 
-    /// A probe is judged by its head, and so is an attempt of the ramp: other callers wait for them.
+    /// A probe is classified by its head, and so is an attempt of the ramp: other callers wait for them.
     #[inline]
     fn record(
         &self,

@@ -28,7 +28,7 @@ pub enum ConfigError {
         /// The longest.
         most: Duration,
     },
-    /// A good day and an outage are no shares of failures, or cannot be told apart.
+    /// The shares of failures on a good day and in an outage are out of bounds, or too close.
     #[error(
         "the shares of failures on a good day and in an outage must be between 0.001 and 0.999, \
          the second greater by at least 0.05, not {good_day} and {outage}"

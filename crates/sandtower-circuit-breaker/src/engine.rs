@@ -61,7 +61,7 @@ pub(crate) struct Settings {
 #[must_use = "a permit has to be recorded"]
 pub struct Permit {
     pub(crate) generation: u64,
-    /// Of a probe, or of an attempt of the ramp: its place is free when it comes back.
+    /// Of a probe, or of an attempt of the ramp: its slot is free when it comes back.
     pub(crate) lease: Option<LeaseId>,
 }
 
@@ -81,11 +81,11 @@ pub(crate) enum Denied {
 
 /// What may change the outcome of asking for a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the subscribers have to be told"]
+#[must_use = "the subscribers have to be notified"]
 pub(crate) enum Change {
     Moved(Transition),
-    /// A place is free, and a call was turned away since the last time.
-    PlaceFreed,
+    /// A slot is free, and a call was turned away since the last time.
+    SlotFreed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ pub(crate) struct Engine {
     answered_in: Duration,
     tally: Tally,
     leases: Leases,
-    /// Whether a call was turned away for want of a place since the subscribers were last told.
+    /// Whether a call was turned away for want of a slot since the subscribers were last notified.
     turned_away: bool,
     counters: Counters,
     /// Of the counters, when it last moved.
@@ -166,7 +166,7 @@ impl Engine {
         &mut self,
         now: &Now,
     ) -> (Permit, Option<Transition>, Option<Denied>) {
-        // Looks, and does not check: no call waits for a place.
+        // Looks, and does not check: no call waits for a slot.
         if let Some(denied) = self.look(now) {
             self.counters.would_reject += 1;
             return (Permit { generation: self.generation, lease: None }, None, Some(denied));
@@ -209,7 +209,7 @@ impl Engine {
             return match permit.lease {
                 Some(lease) if is_current => {
                     self.leases.end(lease);
-                    self.place_freed()
+                    self.slot_freed()
                 }
                 _ => None,
             };
@@ -221,19 +221,19 @@ impl Engine {
         let Some(lease) = permit.lease else { return self.learn(request, done) };
         let since = self.leases.end(lease);
         if let Phase::HalfOpen { .. } = self.phase {
-            // A probe that outlived its lease is void: another may have been sent in its place.
+            // A probe that outlived its lease is void: another may have been sent instead.
             return match since {
                 Some(since) if done.now() < since + self.leases.term() => {
                     self.learn_from_probe(request, done)
                 }
                 _ => {
                     self.counters.late += 1;
-                    self.place_freed()
+                    self.slot_freed()
                 }
             };
         }
-        // The lease of a ramp is about a place, not about what is learnt.
-        self.learn(request, done).or_else(|| self.place_freed())
+        // The lease of a ramp is about a slot, not about what is learned.
+        self.learn(request, done).or_else(|| self.slot_freed())
     }
 
     /// The service below failed to become ready at `now`. While probes are awaited, that is as good
@@ -277,7 +277,7 @@ impl Engine {
     /// Learns from a probe of a half-open breaker.
     fn learn_from_probe(&mut self, request: &RequestInfo, done: &Completion) -> Option<Change> {
         match self.evidence(request, done) {
-            Evidence::Nothing => self.place_freed(),
+            Evidence::Nothing => self.slot_freed(),
             Evidence::Alive => self.probe_succeeded(done),
             Evidence::Throttled | Evidence::Failed => {
                 self.failed(request, done);
@@ -302,7 +302,7 @@ impl Engine {
         self.answered_in = done.took();
         if *succeeded < self.settings.successes {
             self.tally.other();
-            return self.place_freed();
+            return self.slot_freed();
         }
         let phase = if self.settings.ramp == 0 {
             self.tally.clear();
@@ -324,7 +324,7 @@ impl Engine {
             self.phase = Phase::Closed;
             self.leases.clear(0);
         }
-        self.place_freed()
+        self.slot_freed()
     }
 
     /// Opens for its own time, or for longer if the server asked for it.
@@ -341,8 +341,8 @@ impl Engine {
     }
 
     /// Says so only if a call waits for it, and only once.
-    fn place_freed(&mut self) -> Option<Change> {
-        std::mem::take(&mut self.turned_away).then_some(Change::PlaceFreed)
+    fn slot_freed(&mut self) -> Option<Change> {
+        std::mem::take(&mut self.turned_away).then_some(Change::SlotFreed)
     }
 
     fn enter(&mut self, phase: Phase, now: Tick) -> Transition {

@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_tells_the_same_however_long_it_took() {
+    fn a_response_says_the_same_however_long_it_took() {
         for took in [Duration::ZERO, EXPECTED * 2] {
             assert_eq!(after(took, Verdict::success()), Evidence::Alive);
             assert_eq!(after(took, Verdict::permanent()), Evidence::Alive);

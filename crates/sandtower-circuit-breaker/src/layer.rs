@@ -45,7 +45,7 @@ use crate::{CircuitBreaker, CircuitBreakers, Config, ConfigError, FailureIf};
 /// inner service; it needs `Clone` of the inner service, to give up readiness that it will not use;
 /// and it allocates nothing but the error of a rejection. Dropping the future of a call that was sent
 /// tells the breaker: an attempt that was in flight for the [expected time](Config::expected) counts
-/// as a failure, and a probe frees its place.
+/// as a failure, and a probe frees its slot.
 #[derive(Clone, Debug)]
 pub struct CircuitBreakerLayer<C = ByResult, B = CircuitBreaker> {
     shell: GatedLayer<B, C>,

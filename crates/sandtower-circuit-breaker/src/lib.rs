@@ -27,8 +27,8 @@
 //! | transient, unknown; not ready | failure | failure |
 //! | throttled | nothing: limits are a limiter's work | failure |
 //! | cancelled, after the [expected time](Config::expected) | failure | failure |
-//! | cancelled before it, or [open-ended](sandtower_core::RequestInfo::open_ended) | nothing | nothing; its place is free |
-//! | rejected by a layer below | nothing | nothing; its place is free |
+//! | cancelled before it, or [open-ended](sandtower_core::RequestInfo::open_ended) | nothing | nothing; its slot is free |
+//! | rejected by a layer below | nothing | nothing; its slot is free |
 //!
 //! A wrong key (401, 403) or a missing thing (404) is permanent: a service that checks keys and looks
 //! things up is not down, and rejecting other callers would cure nothing. An open-ended call, such as
@@ -52,15 +52,15 @@
 //!   load doubles with each round of responses, and callers that waited cannot stampede past it. If
 //!   the service fails again, it opens after half as much evidence.
 //!
-//! # What a caller is told
+//! # What a caller gets
 //!
 //! | state | its layer | admission control |
 //! |---|---|---|
-//! | open | rejects until the time is over | is told that time, and may hold the call |
-//! | forced open | rejects | is told that the time is not known |
-//! | half-open, all probes in flight; ramping, as many calls in flight as may be | rejects | holds the call until a place is free |
+//! | open | rejects until the time is over | gets that time, and may hold the call |
+//! | forced open | rejects | learns that the time is not known |
+//! | half-open, all probes in flight; ramping, as many calls in flight as may be | rejects | holds the call until a slot is free |
 //!
-//! While places are taken, a place is expected when the first of them has been in flight for as long
+//! While slots are taken, a slot is expected when the first of them has been in flight for as long
 //! as the last response took. The lease of a call that hangs is no estimate: it only says when to ask
 //! again.
 //!
@@ -72,7 +72,7 @@
 //! - An outcome from before a transition never changes the state after it.
 //! - An attempt that was sent is never aborted. Callers that still wait for the service below to
 //!   become ready are woken and rejected when the breaker opens.
-//! - No event is written and no subscriber is told under a lock: a `tracing` subscriber may ask for a
+//! - No event is written and no subscriber is notified under a lock: a `tracing` subscriber may ask for a
 //!   snapshot.
 //!
 //! # Beside a retry budget

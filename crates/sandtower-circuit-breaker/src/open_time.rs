@@ -4,7 +4,7 @@ use sandtower_core::Rng;
 use sandtower_core::settings::duration;
 use serde::{Deserialize, Serialize};
 
-/// What a breaker is told of how long it stays open.
+/// How long a breaker stays open, as it is configured.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(
     untagged,
@@ -42,7 +42,7 @@ pub(crate) struct OpenTime {
     pub(crate) longest: Duration,
 }
 
-/// A server's `retry_after` is cut off to whole seconds, and told to all its callers at once.
+/// A server's `retry_after` is cut off to whole seconds, and sent to all its callers at once.
 const FLOORED: Duration = Duration::from_secs(1);
 
 impl OpenTime {

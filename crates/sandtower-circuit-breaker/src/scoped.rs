@@ -189,7 +189,7 @@ impl CircuitBreakers {
         if let Some(kept) = table.kept.get_mut(&scope) {
             return kept.used_at(now);
         }
-        // Another thread may have taken the room meanwhile.
+        // Another thread may have filled the table meanwhile.
         if let Some(own_name) = own_name
             && table.kept.len() < scopes.most
         {

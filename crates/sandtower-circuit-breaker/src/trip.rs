@@ -224,7 +224,7 @@ impl Tally {
         }
     }
 
-    /// A call that told nothing of the service's health.
+    /// A call that said nothing of the service's health.
     pub(crate) fn other(&mut self) {
         if self.failed > 0 {
             self.of = self.of.saturating_add(1);

@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use crate::{BoxError, EndOfStream, HasInfo, RequestInfo, Verdict, error::verdict_of_error};
 
-/// Tells what a request asks, and who will judge its answer.
+/// Reads the info of a request, and makes the classifier of its response.
 ///
-/// Classification has two steps, since an answer alone does not say what was asked: the request is
-/// looked at before it is sent, and the [`ClassifyResponse`] made from it looks at what comes back. Every layer
-/// of a stack classifies for itself, so keep both steps cheap and free of allocation.
+/// Classification has two steps, since a response does not name its request: the request is looked at
+/// before it is sent, and the [`ClassifyResponse`] made from it looks at what comes back. Every layer of
+/// a stack classifies for itself, so keep both steps cheap and free of allocation.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not classify a `{Req}`",
     label = "not a `Classify<{Req}>`",
@@ -16,17 +16,17 @@ use crate::{BoxError, EndOfStream, HasInfo, RequestInfo, Verdict, error::verdict
     note = "`ByResult::default()` takes every error for a failure"
 )]
 pub trait Classify<Req: ?Sized> {
-    /// Judges the answer to one request: a [`ClassifyResponse`] for the response type at hand.
+    /// Classifies the response to one request: a [`ClassifyResponse`] for the response type at hand.
     type Classifier;
 
-    /// What `request` asks.
+    /// Reads the info of `request`, and makes the classifier of its response.
     fn classify(&self, request: &Req) -> Self::Classifier;
 }
 
-/// Judges the answer to one request.
+/// Classifies the response to one request.
 ///
-/// A judge never reads a body: its verdict is on the head of an answer, and final, unless the answer
-/// has an [ending](ClassifyResponse::end_of_stream) of its own.
+/// It never reads a body: its verdict is on the head of a response, and final, unless the response
+/// has an [end](ClassifyResponse::end_of_stream) of its own.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not classify a `{Res}`",
     label = "not a `ClassifyResponse<{Res}>`",
@@ -34,13 +34,13 @@ pub trait Classify<Req: ?Sized> {
     note = "a closure classifies the type that its argument has: `|result: Result<&{Res}, &BoxError>|`"
 )]
 pub trait ClassifyResponse<Res: ?Sized>: HasInfo {
-    /// What the answer, or the error instead of one, says.
+    /// The verdict on a response, or on the error instead of one.
     ///
     /// Layers call [`judge`], which asks the error itself first.
     fn classify(&self, result: Result<&Res, &BoxError>) -> Verdict;
 
-    /// Who tells how `response` ended, if its head said success and its outcome stands only at its
-    /// end. `None`, unless told otherwise: the head is final.
+    /// What reports how `response` ended, if its head said success and its outcome stands only at its
+    /// end. `None` by default: the head is final.
     ///
     /// A retry goes by the head alone: what the caller has begun to read is not sent again.
     fn end_of_stream(&self, _response: &Res) -> Option<EndOfStream> {
@@ -69,7 +69,7 @@ where
 /// Takes every response for a success and every error for an unknown failure.
 ///
 /// For services of which no more is known. All requests are one operation that is not replayed
-/// after it may have had an effect, unless [`ByResult::new`] is told otherwise.
+/// after it may have had an effect, unless [`ByResult::new`] is given another.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByResult {
     info: RequestInfo,
@@ -90,7 +90,7 @@ impl<Req: ?Sized> Classify<Req> for ByResult {
     }
 }
 
-/// The judge of [`ByResult`].
+/// The response classifier of [`ByResult`].
 #[derive(Clone, Copy, Debug)]
 pub struct ByResultClassifier {
     info: RequestInfo,

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn subscribers_are_told_of_one_change_once() {
+    fn subscribers_are_notified_of_one_change_once() {
         let subscribers = Arc::new(Subscribers::default());
         let mut later = Deferred::new();
         later.notify(&subscribers, Change::Opened);

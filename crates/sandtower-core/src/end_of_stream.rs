@@ -13,8 +13,8 @@ use crate::Verdict;
 /// use sandtower_core::{Effect, EndOfStream, Verdict};
 ///
 /// let (end, reporter) = EndOfStream::of(Verdict::success());
-/// let (told, verdicts) = mpsc::channel();
-/// end.then(move |verdict| told.send(verdict).unwrap());
+/// let (sender, verdicts) = mpsc::channel();
+/// end.then(move |verdict| sender.send(verdict).unwrap());
 ///
 /// reporter.report(Verdict::transient(Effect::Maybe));
 /// assert_eq!(verdicts.recv(), Ok(Verdict::transient(Effect::Maybe)));

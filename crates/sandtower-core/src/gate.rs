@@ -24,8 +24,8 @@ use crate::{Deferred, Now, Rejection, RequestInfo, Subscriber, Tick, Verdict};
 ///   `later`, which runs after the outermost lock is released.
 /// - A permit from before a reset, a trip or an expiry changes nothing after it: it carries its
 ///   generation.
-/// - A place that becomes free, in whatever way, is told to the [subscribers](Gate::subscribe), if a
-///   call was turned away meanwhile; an attempt that was [not sent](Stage::NotSent) tells only then,
+/// - A slot that becomes free, in whatever way, notifies the [subscribers](Gate::subscribe), if a
+///   call was turned away meanwhile; an attempt that was [not sent](Stage::NotSent) notifies only then,
 ///   so that a pair that gives one permit back does not wake its own queue.
 /// - A gate that is `Closed` for a cause that passes says until when, if it knows.
 #[diagnostic::on_unimplemented(
@@ -74,7 +74,7 @@ pub trait Gate: Send + Sync + 'static {
     /// The service below failed to become ready: no attempt was sent, yet it may matter.
     fn not_ready(&self, verdict: &Verdict, now: &Now, later: &mut Deferred);
 
-    /// Has `subscriber` told when an earlier answer may have changed before the instant it gave.
+    /// Notifies `subscriber` when an earlier decision may have changed before the instant it gave.
     fn subscribe(&self, subscriber: Weak<dyn Subscriber>);
 }
 
@@ -86,31 +86,31 @@ pub enum No {
         /// When the attempt may get through at the earliest. A caller that cannot wait so long is
         /// rejected at once.
         earliest: Tick,
-        /// When to ask again if no [change](crate::Change) is told before. Not before `earliest`,
+        /// When to ask again if no [change](crate::Change) is reported before. Not before `earliest`,
         /// and no reason to reject a call: the lease of a probe may run for a minute although its
         /// response comes in a moment.
         look_again: Tick,
-        /// What the caller is told.
+        /// The rejection of the caller.
         why: Rejection,
     },
     /// Rejected. Waiting is not wanted; whoever holds calls through it does so by choice.
     Closed {
         /// Until when, as far as is known.
         until: Option<Tick>,
-        /// What the caller is told.
+        /// The rejection of the caller.
         why: Rejection,
     },
 }
 
 impl No {
-    /// What the caller is told.
+    /// The rejection of the caller.
     pub fn why(&self) -> &Rejection {
         match self {
             Self::Wait { why, .. } | Self::Closed { why, .. } => why,
         }
     }
 
-    /// What the caller is told.
+    /// The rejection of the caller.
     pub fn into_rejection(self) -> Rejection {
         match self {
             Self::Wait { why, .. } | Self::Closed { why, .. } => why,

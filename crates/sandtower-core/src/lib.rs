@@ -88,5 +88,5 @@ pub use trace_parent::{InvalidTraceParent, TraceParent};
 pub use verdict::{About, Advice, Allowance, Effect, Outcome, Verdict};
 pub use when_ready::{Spare, WhenReady};
 
-// The generator that seeds hand out is part of this crate's interface.
+// The generator that a seed makes is part of this crate's interface.
 pub use fastrand::Rng;

@@ -27,7 +27,7 @@ pub enum Reason {
     },
     /// The service asked to be left alone.
     Throttled,
-    /// All slots are in use and nobody may wait.
+    /// All slots are in use and no call may wait.
     Full {
         /// The number of slots.
         limit: u32,
@@ -42,7 +42,7 @@ pub enum Reason {
         /// How long it waited.
         waited: Duration,
     },
-    /// The caller's deadline would come before its turn and its answer: told at once.
+    /// The caller's deadline would come before its position in the queue and its response.
     NoTime {
         /// How long it would have waited for its turn.
         wait: Duration,
@@ -176,7 +176,7 @@ impl Rejection {
         &self.name
     }
 
-    /// The operation that it is about; `None`: all, or requests that are not told apart.
+    /// The operation that it is about; `None`: all, or requests that are not distinguished.
     pub fn operation(&self) -> Option<Operation> {
         self.operation.filter(|&operation| operation != Operation::CALL)
     }
@@ -186,7 +186,7 @@ impl Rejection {
         self.reason
     }
 
-    /// How long to wait before coming back; `None`: nobody knows.
+    /// How long to wait before coming back; `None`: unknown.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_are_rounded_up_so_that_nobody_comes_too_early() {
+    fn waits_are_rounded_up_so_that_no_caller_comes_too_early() {
         let shown = |millis| Seconds(Duration::from_millis(millis)).to_string();
         assert_eq!(shown(0), "0 s");
         assert_eq!(shown(1), "0.1 s");

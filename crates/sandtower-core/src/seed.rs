@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fastrand::Rng;
 
-/// Where randomness comes from: hands out generators that differ from each other, and are the same
+/// Where randomness comes from: makes generators that differ from each other, and are the same
 /// ones in every run if the seed is fixed.
 ///
 /// ```

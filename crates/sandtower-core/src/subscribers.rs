@@ -10,7 +10,7 @@ pub enum Change {
     Closed,
 }
 
-/// Wants to know when the answer of a [`Gate`](crate::Gate) changed.
+/// Is notified when what a [`Gate`](crate::Gate) decides may have changed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be notified of changes of a gate",
     label = "not a `Subscriber`"

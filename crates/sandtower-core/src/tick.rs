@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// An instant: nanoseconds since an origin that the whole process shares.
 ///
 /// Any two ticks compare, which is what lets admission control ask several gates "when?" and take
-/// the latest answer. Arithmetic saturates, where std's `Instant` panics: an instant beyond
+/// the latest reading. Arithmetic saturates, where std's `Instant` panics: an instant beyond
 /// [`Tick::MAX`] (584 years) means "never".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(u64);

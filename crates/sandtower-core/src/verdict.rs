@@ -12,9 +12,9 @@ pub enum Outcome {
     Throttled,
     /// Out of slots; only something ending cures it, not time.
     Exhausted,
-    /// The service is alive and said no; another attempt gets the same answer.
+    /// The service is alive and said no; another attempt gets the same response.
     Permanent,
-    /// Nobody can tell.
+    /// It cannot be known.
     Unknown,
     /// One of our own layers said no; the service was not asked.
     Rejected,
@@ -76,7 +76,7 @@ pub enum Advice {
     Stop,
 }
 
-/// What a server told of its own rate limit.
+/// What a server said of its own rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Allowance {
@@ -117,7 +117,7 @@ pub struct Verdict {
     pub retry_after: Option<Duration>,
     /// What the server said about retrying.
     pub advice: Option<Advice>,
-    /// What the server told of its rate limit.
+    /// What the server said of its rate limit.
     pub allowance: Option<Allowance>,
 }
 
@@ -162,7 +162,7 @@ impl Verdict {
         Self::of(Outcome::Rejected, Effect::None)
     }
 
-    /// Sent, and dropped before it answered.
+    /// Sent, and dropped before its response.
     pub const fn cancelled() -> Self {
         Self::of(Outcome::Cancelled, Effect::Maybe)
     }
@@ -181,7 +181,7 @@ impl Verdict {
         self
     }
 
-    /// Sets what the server told of its rate limit.
+    /// Sets what the server said of its rate limit.
     #[must_use]
     pub const fn allowance(mut self, allowance: Allowance) -> Self {
         self.allowance = Some(allowance);

@@ -340,8 +340,8 @@ mod tests {
         assert_eq!(config.pace_of(other), Some(Pace::every(Duration::from_millis(1)).burst(4)));
         for wrong in [serde_json::json!(5), serde_json::json!({"every": "1s"})] {
             all["paces"]["call"] = wrong;
-            let told = serde_json::from_value::<Config>(all.clone()).unwrap_err().to_string();
-            assert!(told.contains("expected a time such as"), "{told}");
+            let error = serde_json::from_value::<Config>(all.clone()).unwrap_err().to_string();
+            assert!(error.contains("expected a time such as"), "{error}");
         }
     }
 }

@@ -6,7 +6,7 @@ use sandtower_core::{
     Stage, Subscriber, Tick, Verdict,
 };
 
-use crate::lane::{Blocked, Lane, Level, News, Permit};
+use crate::per_operation::{Blocked, Level, News, PerOperation, Permit};
 use crate::saving::Saving;
 use crate::shared::{Common, Shared};
 use crate::{Config, ConfigError, ServerLimit, Snapshot, Status, Store, StoreError};
@@ -150,9 +150,9 @@ impl RateLimit {
     }
 
     /// Exchanges with the store, here and now. Does nothing without one. It may block for about a
-    /// second. A store that fails is told by an event.
+    /// second. If the store fails, an event says so.
     pub fn sync(&self) {
-        // Told by an event.
+        // An event says so.
         let _ = self.handle.shared.exchange();
     }
 
@@ -191,17 +191,17 @@ impl RateLimit {
     /// How `operation` stands at `now`.
     pub fn status_at(&self, operation: Operation, now: Tick) -> Status {
         match self.handle.shared.known(operation) {
-            Some(mut lane) => lane.status(now),
+            Some(mut counted) => counted.status(now),
             None => {
-                let mut lane = Lane::new(operation, self.config());
-                lane.set_shadow(self.is_shadow());
-                lane.status(now)
+                let mut counted = PerOperation::new(operation, self.config());
+                counted.set_shadow(self.is_shadow());
+                counted.status(now)
             }
         }
     }
 
-    /// What the responses have told of the server's own limit on `operation` in `scope`, if they
-    /// told anything.
+    /// What the responses have said of the server's own limit on `operation` in `scope`, if they
+    /// said anything.
     pub fn server_limit(&self, operation: Operation, scope: Scope) -> Option<ServerLimit> {
         self.handle.shared.known(operation)?.server_limit(scope, Tick::now())
     }
@@ -214,7 +214,7 @@ impl RateLimit {
     /// What was sent within the window that ends at `now`.
     pub fn snapshot_at(&self, now: Tick) -> Snapshot {
         let by_operation: Vec<_> =
-            self.handle.shared.each().map(|mut lane| lane.stats(now)).collect();
+            self.handle.shared.each().map(|mut counted| counted.snapshot(now)).collect();
         let total = by_operation.iter().map(|stats| stats.count).fold(0, u64::saturating_add);
         let Config { window, .. } = *self.config();
         let store_available = self.handle.shared.saving.as_ref().map(Saving::is_available);
@@ -232,7 +232,7 @@ impl RateLimit {
         if limit == Some(0) {
             return Err(ConfigError::LimitOfZero);
         }
-        self.lane(operation).set_limit(limit);
+        self.of_operation(operation).set_limit(limit);
         self.handle.shared.common.subscribers.notify(Change::Opened);
         Ok(())
     }
@@ -251,17 +251,17 @@ impl RateLimit {
     }
 
     /// Forgets what `operation` has sent, how fast, and what its server asked for. Attempts under
-    /// way are no longer counted. A store keeps what it was told.
+    /// way are no longer counted. A store keeps what it has.
     pub fn reset(&self, operation: Operation) {
-        if let Some(mut lane) = self.handle.shared.known(operation) {
-            lane.reset(self.config());
-            drop(lane);
+        if let Some(mut counted) = self.handle.shared.known(operation) {
+            counted.reset(self.config());
+            drop(counted);
             self.handle.shared.common.subscribers.notify(Change::Opened);
         }
     }
 
-    fn lane(&self, operation: Operation) -> MutexGuard<'_, Lane> {
-        self.handle.shared.lane(operation)
+    fn of_operation(&self, operation: Operation) -> MutexGuard<'_, PerOperation> {
+        self.handle.shared.of_operation(operation)
     }
 
     #[cold]
@@ -276,7 +276,7 @@ impl RateLimit {
         No::Wait { earliest: until, look_again: until, why }
     }
 
-    /// Has all of `news` told when no lock is held.
+    /// Reports all of `news` when no lock is held.
     fn tell(&self, operation: Operation, news: News, later: &mut Deferred) {
         if news.opened {
             later.notify(&self.handle.shared.common.subscribers, Change::Opened);
@@ -328,7 +328,7 @@ impl Gate for RateLimit {
     fn check(&self, request: Option<&RequestInfo>, now: &Now) -> Option<No> {
         // No limit is one of every request.
         let request = request?;
-        let blocked = self.lane(request.operation).check(now.tick(), request.scope)?;
+        let blocked = self.of_operation(request.operation).check(now.tick(), request.scope)?;
         Some(self.no(request.operation, blocked, now.tick()))
     }
 
@@ -338,7 +338,7 @@ impl Gate for RateLimit {
         now: &Now,
         later: &mut Deferred,
     ) -> Result<Permit, No> {
-        let taken = self.lane(request.operation).take(now.tick(), request, self.config());
+        let taken = self.of_operation(request.operation).take(now.tick(), request, self.config());
         let (permit, would_have) =
             taken.map_err(|blocked| self.no(request.operation, blocked, now.tick()))?;
         if let Some((reason, count)) = would_have {
@@ -359,11 +359,11 @@ impl Gate for RateLimit {
             return None;
         }
         let news = match done.stage {
-            Stage::NotSent => self.lane(request.operation).give_back(request.scope, permit),
+            Stage::NotSent => self.of_operation(request.operation).give_back(request.scope, permit),
             // The head of a response says all that there is to learn.
             Stage::Head | Stage::End => {
-                let mut lane = self.lane(request.operation);
-                lane.record(&permit, request.scope, done, self.config())
+                let mut counted = self.of_operation(request.operation);
+                counted.record(&permit, request.scope, done, self.config())
             }
         };
         self.tell(request.operation, news, later);
@@ -390,7 +390,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // Told by an event.
+        // An event says so.
         let _ = self.close();
     }
 }

@@ -33,7 +33,7 @@ struct Turn {
     closed: bool,
 }
 
-/// What an exchange does with the lanes.
+/// What an exchange does with what is kept by operation.
 pub(crate) trait Exchanged {
     /// Collects what the store does not have yet.
     fn collect(&self, now: Tick, wall: u64) -> Vec<Entry>;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sandtower_core::{Change, Operation, Scope, Subscribers, Tick};
 
-use crate::lane::Lane;
-use crate::lanes::Lanes;
+use crate::operations::Operations;
+use crate::per_operation::PerOperation;
 use crate::saving::{Exchanged, Saving};
 use crate::{Config, Entry, StoreError};
 
@@ -14,7 +14,7 @@ use crate::{Config, Entry, StoreError};
 pub(crate) struct Shared {
     /// In rejections, events and snapshots.
     pub(crate) name: Arc<str>,
-    lanes: Lanes,
+    operations: Operations,
     pub(crate) common: Arc<Common>,
     pub(crate) saving: Option<Saving>,
 }
@@ -50,7 +50,7 @@ impl Common {
 
 impl Shared {
     pub(crate) fn new(name: Arc<str>, common: Arc<Common>, saving: Option<Saving>) -> Self {
-        Self { name, lanes: Lanes::new(), common, saving }
+        Self { name, operations: Operations::new(), common, saving }
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -59,36 +59,38 @@ impl Shared {
 
     /// Whether it may hold back an attempt at `now`, or has counted one that matters to a limit.
     pub(crate) fn is_in_use(&self, now: Tick) -> bool {
-        self.each().any(|mut lane| lane.is_in_use(now))
+        self.each().any(|mut counted| counted.is_in_use(now))
     }
 
-    /// All lanes there are, one by one.
-    pub(crate) fn each(&self) -> impl Iterator<Item = MutexGuard<'_, Lane>> {
-        self.lanes.iter().map(|mut lane| {
-            lane.set_shadow(self.common.is_shadow());
-            lane
+    /// What is kept of each operation, one by one.
+    pub(crate) fn each(&self) -> impl Iterator<Item = MutexGuard<'_, PerOperation>> {
+        self.operations.iter().map(|mut counted| {
+            counted.set_shadow(self.common.is_shadow());
+            counted
         })
     }
 
-    pub(crate) fn known(&self, operation: Operation) -> Option<MutexGuard<'_, Lane>> {
-        self.lanes.get(operation.index()).map(|lane| self.named(lane, operation))
+    pub(crate) fn known(&self, operation: Operation) -> Option<MutexGuard<'_, PerOperation>> {
+        self.operations.get(operation.index()).map(|counted| self.named(counted, operation))
     }
 
     #[inline]
-    pub(crate) fn lane(&self, operation: Operation) -> MutexGuard<'_, Lane> {
-        let lane = self.lanes.get_or(operation.index(), || Lane::new(operation, self.config()));
-        self.named(lane, operation)
+    pub(crate) fn of_operation(&self, operation: Operation) -> MutexGuard<'_, PerOperation> {
+        let counted = self
+            .operations
+            .get_or(operation.index(), || PerOperation::new(operation, self.config()));
+        self.named(counted, operation)
     }
 
     #[inline]
     fn named<'a>(
         &self,
-        mut lane: MutexGuard<'a, Lane>,
+        mut counted: MutexGuard<'a, PerOperation>,
         operation: Operation,
-    ) -> MutexGuard<'a, Lane> {
-        lane.name(operation, self.config());
-        lane.set_shadow(self.common.is_shadow());
-        lane
+    ) -> MutexGuard<'a, PerOperation> {
+        counted.name(operation, self.config());
+        counted.set_shadow(self.common.is_shadow());
+        counted
     }
 
     pub(crate) fn exchange(&self) -> Result<(), StoreError> {
@@ -103,7 +105,7 @@ impl Shared {
         let Some(saving) = self.saving.as_ref().filter(|saving| !saving.is_stopped()) else {
             return false;
         };
-        // Told by an event.
+        // An event says so.
         let _ = saving.exchange(&self.name, self);
         if clean {
             saving.cleanup(&self.name);
@@ -111,16 +113,16 @@ impl Shared {
         true
     }
 
-    /// The lane of an operation that a store names: by its number.
-    fn unnamed(&self, operation: u8) -> MutexGuard<'_, Lane> {
-        self.lanes.get_or(operation.into(), || Lane::unnamed(operation, self.config()))
+    /// What is kept of an operation that a store names: by its number.
+    fn unnamed(&self, operation: u8) -> MutexGuard<'_, PerOperation> {
+        self.operations.get_or(operation.into(), || PerOperation::unnamed(operation, self.config()))
     }
 }
 
 impl Exchanged for Shared {
     fn collect(&self, now: Tick, wall: u64) -> Vec<Entry> {
         let mut ours = Vec::new();
-        self.each().for_each(|mut lane| lane.unsaved(now, wall, &mut ours));
+        self.each().for_each(|mut counted| counted.unsaved(now, wall, &mut ours));
         ours
     }
 
@@ -143,8 +145,8 @@ impl Exchanged for Shared {
                 }
                 Entry::Held { operation, scope, until } => {
                     let left = Duration::from_millis(until.saturating_sub(wall));
-                    let mut lane = self.unnamed(operation);
-                    lane.hold(Scope::new(scope), now + left, now);
+                    let mut counted = self.unnamed(operation);
+                    counted.hold(Scope::new(scope), now + left, now);
                 }
             }
         }

@@ -76,7 +76,7 @@ impl Table {
     }
 
     /// Gives the tenant a row, if there is room. Another thread may have done so meanwhile, or have
-    /// taken the room.
+    /// filled the table.
     pub(crate) fn insert(
         &mut self,
         tenant: Tenant,

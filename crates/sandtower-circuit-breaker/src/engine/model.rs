@@ -60,7 +60,7 @@ fn settings() -> impl Strategy<Value = Settings> {
 }
 
 /// When a call may get through, and when it surely does.
-fn told(denied: Denied) -> (Tick, Tick) {
+fn promised(denied: Denied) -> (Tick, Tick) {
     match denied {
         Denied::Open { until, .. } => {
             let until = until.expect("no operator forced it");
@@ -135,14 +135,14 @@ impl History {
             }
             Err(denied) => {
                 assert_eq!(looked, Some(denied), "looking and acquiring agree");
-                let (earliest, at) = told(denied);
+                let (earliest, at) = promised(denied);
                 assert!(self.now <= earliest && earliest <= at, "an estimate is not before now");
-                assert!(self.now < at, "it is told an instant to come");
+                assert!(self.now < at, "it names an instant to come");
                 let OpenTime { most, longest, .. } = self.settings.open;
                 assert!(at <= self.now + longest.max(most), "which is not too far away");
                 if let Denied::Full { .. } = denied {
-                    let places = self.engine.leases.places();
-                    assert_eq!(self.leased(), places as usize, "no place is left empty");
+                    let slots = self.engine.leases.slots();
+                    assert_eq!(self.leased(), slots as usize, "no slot is left empty");
                 }
             }
         }
@@ -153,7 +153,7 @@ impl History {
         let waits = waits && permit.generation == self.engine.generation;
         let done = Completion::not_sent(self.now);
         let change = self.engine.record(&RequestInfo::default(), permit, &done);
-        assert_eq!(change.is_some(), waits, "it is told if a call was turned away meanwhile");
+        assert_eq!(change.is_some(), waits, "it notifies if a call was turned away meanwhile");
     }
 
     fn record(&mut self, which: &Index, verdict: Verdict) {
@@ -202,10 +202,10 @@ proptest! {
             history.apply(step);
             history.check();
         }
-        // A call that comes back when it is told to gets through, although no attempt in flight ever
+        // A call that comes back when it should gets through, although no attempt in flight ever
         // comes back.
         if let Err(denied) = history.engine.try_acquire(&Now::at(history.now)) {
-            let then = Now::at(told(denied).1);
+            let then = Now::at(promised(denied).1);
             prop_assert!(history.engine.try_acquire(&then).is_ok(), "{denied:?} did not hold");
         }
     }

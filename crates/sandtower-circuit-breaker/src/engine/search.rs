@@ -160,7 +160,7 @@ impl World {
         if matches!(self.engine.phase, Phase::HalfOpen { .. } | Phase::Ramp { .. }) {
             assert_eq!(self.engine.leases.taken(self.now), out, "a lease for each, no other");
         }
-        // A call that comes back when it is told to gets through, although no attempt in flight ever
+        // A call that comes back when it should gets through, although no attempt in flight ever
         // comes back.
         let mut engine = self.engine.clone();
         if let Err(denied) = engine.try_acquire(&Now::at(self.now)) {
@@ -190,9 +190,9 @@ impl World {
             .collect();
         let (failed, quiet) = (tally.failed, tally.is_quiet());
         let free = leases.full_since().map(|since| (since + leases.term()).since(self.now));
-        let (taken, places) = (leases.taken(self.now), leases.places());
+        let (taken, slots) = (leases.taken(self.now), leases.slots());
         format!(
-            "{phase} {} {opened} {failed} {quiet} {taken}/{places} {free:?} {last_cause:?} {out:?}",
+            "{phase} {} {opened} {failed} {quiet} {taken}/{slots} {free:?} {last_cause:?} {out:?}",
             age(*since),
         )
     }

@@ -29,9 +29,9 @@ fn at(seconds: u64) -> Tick {
 /// An engine in some state at second 100.
 struct Case {
     engine: Engine,
-    /// Handed out in this state at second 100, if any was.
+    /// Acquired in this state at second 100, if any was.
     permit: Option<Permit>,
-    /// Handed out to another attempt, in an earlier generation.
+    /// Acquired by another attempt, in an earlier generation.
     old: Permit,
 }
 
@@ -83,7 +83,7 @@ impl Case {
         case
     }
 
-    /// Closed since second 100, with one of two places taken.
+    /// Closed since second 100, with one of two slots taken.
     fn ramping() -> Self {
         let mut case = Self::half_open_and_probing();
         if let Some(permit) = case.permit.take() {
@@ -94,7 +94,7 @@ impl Case {
         Self { permit: Some(permit), ..case }
     }
 
-    /// The same, with both places taken.
+    /// The same, with both slots taken.
     fn ramping_and_full() -> Self {
         let mut case = Self::ramping();
         let _ = case.engine.try_acquire(&at(100).into()).unwrap();
@@ -148,8 +148,8 @@ impl Case {
             (Phase::ForcedOpen, _) => "forced open".to_owned(),
             (Phase::ForcedClosed, _) => format!("forced closed {failed}/{of}"),
             (Phase::Ramp { succeeded }, _) => {
-                let (out, places) = (self.engine.leases.taken(now), self.engine.leases.places());
-                format!("ramping up, {succeeded} came back, {out} of {places} out, {failed}/{of}")
+                let (out, slots) = (self.engine.leases.taken(now), self.engine.leases.slots());
+                format!("ramping up, {succeeded} came back, {out} of {slots} out, {failed}/{of}")
             }
             (_, State::Closed) => format!("closed {failed}/{of}"),
             (_, State::Open) => format!("open {failed}/{of}"),
@@ -259,8 +259,8 @@ fn outcome(mut case: Case, event: &Event) -> Option<String> {
             None
         }
     };
-    let told = if change.is_some() { ", told" } else { "" };
-    Some(format!("{}{told}", describe(case.engine, now)))
+    let notified = if change.is_some() { ", notified" } else { "" };
+    Some(format!("{}{notified}", describe(case.engine, now)))
 }
 
 fn describe(engine: Engine, now: Tick) -> String {
@@ -281,7 +281,7 @@ fn table() -> String {
     table
 }
 
-/// `told` marks what subscribers are told of. Regenerate by pasting what the failing test prints, and
+/// `notified` marks what subscribers are notified of. Regenerate by pasting what the failing test prints, and
 /// account for every line that changed.
 #[test]
 fn every_event_in_every_state_leads_where_the_table_says() {

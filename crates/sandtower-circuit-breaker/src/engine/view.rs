@@ -9,7 +9,7 @@ use crate::{Snapshot, State, history::History};
 
 impl Engine {
     /// What asking for a permit would be denied for. Remembers that a call was turned away, so that
-    /// it is told of a free place.
+    /// a free slot is reported to it.
     pub(crate) fn check(&mut self, now: &Now) -> Option<Denied> {
         let denied = self.look(now);
         self.turned_away |= matches!(denied, Some(Denied::Full { .. }));
@@ -82,7 +82,7 @@ impl Engine {
             _ => self.since,
         };
         let at_once = match (self.phase, self.state(now)) {
-            (Phase::Ramp { .. } | Phase::HalfOpen { .. }, _) => Some(self.leases.places()),
+            (Phase::Ramp { .. } | Phase::HalfOpen { .. }, _) => Some(self.leases.slots()),
             (_, State::HalfOpen) => Some(self.settings.probes),
             (_, State::Open) => Some(0),
             (_, State::Closed) => None,

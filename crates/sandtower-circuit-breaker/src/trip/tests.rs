@@ -234,7 +234,7 @@ fn what_was_left_over_from_before_a_silence_does_not_spare_the_least_duration() 
 }
 
 #[test]
-fn a_burst_of_thousands_in_half_a_second_is_outweighed_by_a_few_answers() {
+fn a_burst_of_thousands_in_half_a_second_is_outweighed_by_a_few_responses() {
     let mut stream = Stream::new(rule(), 10_000.0);
     (0..5_000).for_each(|_| assert!(!stream.call(true)));
     assert_eq!((1..).find(|_| stream.call(false) || stream.tally.is_quiet()), Some(19));

@@ -82,7 +82,7 @@ proptest! {
     fn any_time_is_either_rejected_or_works(
         times in prop::array::uniform6(time()),
         trip in trips(),
-        places in prop::array::uniform3(prop::sample::select(vec![0, 1, 2, u32::MAX])),
+        slots in prop::array::uniform3(prop::sample::select(vec![0, 1, 2, u32::MAX])),
         asked in time(),
         gaps in prop::collection::vec(time(), 1..30),
     ) {
@@ -94,9 +94,9 @@ proptest! {
             .longest_open(longest)
             .lease(lease)
             .expected(expected)
-            .probes(places[0])
-            .successes(places[1])
-            .ramp(places[2]);
+            .probes(slots[0])
+            .successes(slots[1])
+            .ramp(slots[2]);
         let scopes = Scopes::new(1).forget_after(stable);
         match config.clone().build() {
             Ok(breaker) => _ = drive(&breaker, asked, &gaps, Tick::now()),

@@ -1,4 +1,4 @@
-//! What the log tells: one event for each transition, a line in ten seconds for rejections, and none
+//! What is logged: one event for each transition, a line in ten seconds for rejections, and none
 //! under a lock.
 
 use std::{
@@ -123,7 +123,7 @@ async fn a_thousand_rejections_are_one_line_in_ten_seconds_with_their_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_table_of_scopes_is_told_once() {
+async fn a_full_table_of_scopes_is_logged_once() {
     let (log, _guard) = Log::here();
     let breakers = CircuitBreakers::new(Config::classic("E2B"), Scopes::new(2)).unwrap();
     let _held = [1, 2].map(|scope| breakers.of(Scope::new(scope)));

@@ -132,7 +132,7 @@ async fn open_ended_calls_that_their_callers_end_never_open_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_ended_probe_that_its_caller_ends_frees_its_place_and_decides_nothing() {
+async fn an_open_ended_probe_that_its_caller_ends_frees_its_slot_and_decides_nothing() {
     let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     advance(OPEN).await;

@@ -1,4 +1,4 @@
-//! The breaker as a gate: what it says, and whom it tells when that changes.
+//! The breaker as a gate: what it says, and whom it notifies when that changes.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ use crate::support::{FAILURES, LEASE, OPEN, acquire, end, not_sent};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Stands in for admission control: it asks under a lock that it also takes when it is told.
+/// Stands in for admission control: it asks under a lock that it also takes when it is notified.
 struct Queue {
     breaker: CircuitBreaker,
     lock: Mutex<()>,
@@ -64,8 +64,8 @@ impl Queue {
         matches!(self.acquire(), Err(No::Wait { .. }))
     }
 
-    /// How often it was told that the gate opened and closed, since it was last asked.
-    fn told(&self) -> (u32, u32) {
+    /// How often it was notified that the gate opened and closed, since the last call.
+    fn notified(&self) -> (u32, u32) {
         (self.opened.swap(0, SeqCst), self.closed.swap(0, SeqCst))
     }
 
@@ -74,7 +74,7 @@ impl Queue {
             let permit = self.permit();
             self.end(permit, Verdict::unknown());
         }
-        self.told();
+        self.notified();
     }
 
     /// One probe in flight, and a call that was turned away.
@@ -89,7 +89,7 @@ impl Queue {
 
 impl Subscriber for Queue {
     fn changed(&self, change: Change) {
-        let _inside = self.lock.try_lock().expect("told after the outermost lock");
+        let _inside = self.lock.try_lock().expect("notified after the outermost lock");
         // A gate that held its own lock now would never return from this.
         let _ = self.breaker.snapshot();
         match change {
@@ -170,44 +170,44 @@ async fn while_its_probe_is_in_flight_a_call_waits_for_as_long_as_responses_take
 // Subscribers.
 
 #[tokio::test(start_paused = true)]
-async fn subscribers_are_told_that_it_opened_and_that_it_closed() {
+async fn subscribers_are_notified_that_it_opened_and_that_it_closed() {
     let breaker = CircuitBreaker::classic("E2B");
     let queue = Queue::over(&breaker);
     for failure in 1..=FAILURES {
         let permit = queue.permit();
         queue.end(permit, Verdict::unknown());
         let told = if failure == FAILURES { (0, 1) } else { (0, 0) };
-        assert_eq!(queue.told(), told, "failure {failure}");
+        assert_eq!(queue.notified(), told, "failure {failure}");
     }
     advance(OPEN).await;
     let probe = queue.permit();
-    assert_eq!(queue.told(), (0, 0), "its time is over: no change told of it");
+    assert_eq!(queue.notified(), (0, 0), "its time is over: no change was reported");
     queue.end(probe, Verdict::unknown());
-    assert_eq!(queue.told(), (0, 1));
+    assert_eq!(queue.notified(), (0, 1));
     advance(OPEN).await;
     let probe = queue.permit();
     queue.end(probe, Verdict::success());
-    assert_eq!((queue.told(), breaker.snapshot().state), ((1, 0), State::Closed));
+    assert_eq!((queue.notified(), breaker.snapshot().state), ((1, 0), State::Closed));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_operator_does_is_told() {
+async fn what_an_operator_does_notifies_subscribers() {
     let breaker = CircuitBreaker::classic("E2B");
     let queue = Queue::over(&breaker);
     let opens = [CircuitBreaker::release, CircuitBreaker::reset, CircuitBreaker::force_closed];
     for opens in opens {
         breaker.force_open();
-        assert_eq!(queue.told(), (0, 1));
+        assert_eq!(queue.notified(), (0, 1));
         opens(&breaker);
-        assert_eq!(queue.told(), (1, 0));
+        assert_eq!(queue.notified(), (1, 0));
     }
 }
 
-/// A way in which the place of a probe becomes free.
+/// A way in which the slot of a probe becomes free.
 type Freed = fn(&Queue, Permit);
 
 #[tokio::test(start_paused = true)]
-async fn every_way_in_which_a_place_becomes_free_is_told_to_all_that_share_the_breaker() {
+async fn every_way_in_which_a_slot_becomes_free_notifies_all_that_share_the_breaker() {
     let ways: [(&str, Freed); 7] = [
         ("not sent", |queue, probe| queue.not_sent(probe)),
         ("rejected below", |queue, probe| queue.end(probe, Verdict::rejected())),
@@ -224,15 +224,15 @@ async fn every_way_in_which_a_place_becomes_free_is_told_to_all_that_share_the_b
         let breaker = Config::classic("E2B").successes(2).build().unwrap();
         let (queue, other) = (Queue::over(&breaker), Queue::over(&breaker));
         let probe = queue.probe_waited_for().await;
-        other.told();
+        other.notified();
         free(&queue, probe);
-        assert_eq!(other.told().0, 1, "{name}");
+        assert_eq!(other.notified().0, 1, "{name}");
         assert!(other.acquire().is_ok(), "{name}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_expires_frees_its_place_at_the_instant_that_was_told() {
+async fn a_lease_that_expires_frees_its_slot_at_the_instant_that_was_given() {
     let breaker = CircuitBreaker::classic("E2B");
     let queue = Queue::over(&breaker);
     let _hung = queue.probe_waited_for().await;
@@ -242,7 +242,7 @@ async fn a_lease_that_expires_frees_its_place_at_the_instant_that_was_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_was_not_sent_is_not_told_if_no_call_was_turned_away_meanwhile() {
+async fn an_attempt_that_was_not_sent_notifies_only_if_a_call_was_turned_away_meanwhile() {
     let breaker = CircuitBreaker::classic("E2B");
     let queue = Queue::over(&breaker);
     queue.trip();
@@ -252,25 +252,25 @@ async fn an_attempt_that_was_not_sent_is_not_told_if_no_call_was_turned_away_mea
         let probe = queue.permit();
         queue.not_sent(probe);
     }
-    assert_eq!(queue.told(), (0, 0));
+    assert_eq!(queue.notified(), (0, 0));
     let probe = queue.permit();
     assert!(breaker.check(None, &Now::new()).is_some(), "looking is being turned away, too");
     queue.not_sent(probe);
-    assert_eq!(queue.told(), (1, 0));
+    assert_eq!(queue.notified(), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_ramping_a_response_is_told_only_if_a_call_was_turned_away_since() {
+async fn while_ramping_a_response_notifies_only_if_a_call_was_turned_away_since() {
     let breaker = Config::classic("E2B").ramp(126).build().unwrap();
     let queue = Queue::over(&breaker);
     let probe = queue.probe_waited_for().await;
     queue.end(probe, Verdict::success());
-    queue.told();
+    queue.notified();
     for _ in 0..50 {
         let permit = queue.permit();
         queue.end(permit, Verdict::success());
     }
-    assert_eq!(queue.told(), (0, 0), "no call was turned away");
+    assert_eq!(queue.notified(), (0, 0), "no call was turned away");
 
     let mut permits = Vec::new();
     while let Ok(permit) = queue.acquire() {
@@ -279,12 +279,12 @@ async fn while_ramping_a_response_is_told_only_if_a_call_was_turned_away_since()
     for permit in permits {
         queue.end(permit, Verdict::success());
     }
-    assert_eq!(queue.told(), (1, 0), "one call was turned away");
+    assert_eq!(queue.notified(), (1, 0), "one call was turned away");
     while breaker.snapshot().at_once.is_some() {
         let permit = queue.permit();
         queue.end(permit, Verdict::success());
     }
-    assert_eq!(queue.told(), (0, 0), "the ramp is over");
+    assert_eq!(queue.notified(), (0, 0), "the ramp is over");
 }
 
 // Permits.
@@ -300,7 +300,7 @@ async fn a_permit_from_before_a_reset_changes_nothing_however_it_comes_back() {
     let _probe = queue.permit();
     assert!(queue.is_denied());
     not_sent(&breaker, probe);
-    assert!(queue.is_denied(), "the new probe keeps its place");
+    assert!(queue.is_denied(), "the new probe keeps its slot");
     assert_eq!(breaker.snapshot().counters.late, 0, "it was never sent");
 }
 

@@ -134,7 +134,7 @@ async fn while_ramping_a_call_waits_for_a_response_and_not_for_a_lease() {
     let breaker = Config::recommended("E2B").lease(20 * SECOND).build().unwrap();
     trip(&breaker).await;
     probe(&breaker, Verdict::success()).await;
-    let _lost = [(); 2].map(|()| take(&breaker).expect("two places"));
+    let _lost = [(); 2].map(|()| take(&breaker).expect("two slots"));
     let now = Tick::now();
     let Err(No::Wait { earliest, look_again, why }) = acquire(&breaker) else { panic!("wait") };
     assert_eq!((earliest, look_again), (now, now + 20 * SECOND));
@@ -173,7 +173,7 @@ async fn failures_while_ramping_open_it_sooner_than_before() {
     trip(&breaker).await;
     probe(&breaker, Verdict::success()).await;
     let failures = (1..).find(|_| {
-        let permit = take(&breaker).expect("a place is free");
+        let permit = take(&breaker).expect("a slot is free");
         end(&breaker, permit, Verdict::unknown());
         breaker.snapshot().state == State::Open
     });
@@ -199,7 +199,7 @@ async fn an_attempt_in_flight_when_the_ramp_ends_still_counts() {
     let breaker = config.build().unwrap();
     trip(&breaker).await;
     probe(&breaker, Verdict::success()).await;
-    let [one, other] = [(); 2].map(|()| take(&breaker).expect("two places"));
+    let [one, other] = [(); 2].map(|()| take(&breaker).expect("two slots"));
     end(&breaker, one, Verdict::success());
     assert_eq!(breaker.snapshot().at_once, None);
     end(&breaker, other, Verdict::unknown());

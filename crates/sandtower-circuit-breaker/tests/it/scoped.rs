@@ -197,7 +197,7 @@ async fn a_thousand_dead_scopes_and_one_that_overlap_are_noticed_in_a_table_of_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_newcomer_beyond_the_most_takes_the_place_of_the_longest_silent_that_is_as_good_as_new() {
+async fn a_newcomer_beyond_the_most_takes_the_slot_of_the_longest_silent_that_is_as_good_as_new() {
     let breakers = classic(3);
     for scope in [1, 2, 3] {
         advance(Duration::from_secs(1)).await;

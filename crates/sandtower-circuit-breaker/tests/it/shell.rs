@@ -102,7 +102,7 @@ async fn all_services_of_a_layer_share_its_breaker() {
     assert_eq!(well_handle.counts().calls, 0);
 }
 
-// A probe that never settles wedges nothing.
+// A probe that never ends wedges nothing.
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_hangs_is_void_when_its_lease_expires() {
@@ -127,7 +127,7 @@ async fn a_probe_that_hangs_is_void_when_its_lease_expires() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_its_caller_drops_frees_its_place_at_once() {
+async fn a_probe_that_its_caller_drops_frees_its_slot_at_once() {
     let (breaker, service, handle) = classic();
     trip(&service, &handle).await;
     advance(OPEN).await;
@@ -139,7 +139,7 @@ async fn a_probe_that_its_caller_drops_frees_its_place_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_hangs_takes_no_place_once_it_has_opened_again() {
+async fn a_probe_that_hangs_takes_no_slot_once_it_has_opened_again() {
     let open = Duration::from_secs(1);
     let (_, service, handle) = configured(Config::classic("E2B").probes(2).open_for(open));
     trip(&service, &handle).await;

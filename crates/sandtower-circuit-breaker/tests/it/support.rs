@@ -1,4 +1,4 @@
-//! Services that fail when told to, and words for what is expected of them.
+//! Services that fail on demand, and words for what is expected of them.
 
 use std::{future::Future, pin::pin, task::Poll, time::Duration};
 

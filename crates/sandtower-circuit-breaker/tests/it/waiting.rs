@@ -1,4 +1,4 @@
-//! Callers that wait for a place, as admission control has them wait: until they are told of a change
+//! Callers that wait for a slot, as admission control has them wait: until they are notified of a change
 //! or until the instant to look again, and not beyond their deadline.
 
 use std::{sync::Arc, sync::Weak, time::Duration};

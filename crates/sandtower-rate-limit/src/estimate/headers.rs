@@ -8,10 +8,10 @@ const WHOLE_SECOND: u64 = 1_000_000_000;
 /// What the headers of a server have shown of how its limit works.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Form {
-    /// No response told an allowance.
+    /// No response named an allowance.
     #[default]
     Silent,
-    /// A first response told one; both forms below explain it.
+    /// A first response named one; both forms below explain it.
     Unproven { limit: u64, owed: u64, interval: Interval },
     /// E2B's form, GCRA: what is missing comes back one at a time, one an emission interval.
     Emission { limit: u64, interval: Interval },
@@ -27,29 +27,31 @@ pub(super) struct Interval {
 }
 
 impl Form {
-    /// Learns from one response. The forms are told apart by what is constant: under GCRA every
+    /// Learns from one response. The forms differ in what is constant: under GCRA every
     /// response gives the same emission interval, whoever else uses the limit; under a window, the
     /// time that one unit would take changes with every use.
-    pub(super) fn hear(&mut self, told: &Allowance, throttled: bool) {
-        let (owed, said) = (owed(told), Interval::said_by(told, throttled));
-        let first = match told.limit {
+    pub(super) fn hear(&mut self, allowance: &Allowance, throttled: bool) {
+        let (owed, said) = (owed(allowance), Interval::said_by(allowance, throttled));
+        let first = match allowance.limit {
             // Of one, the reset and the emission interval are the same.
             1 => Self::Emission { limit: 1, interval: said },
             limit => Self::Unproven { limit, owed, interval: said },
         };
         *self = match *self {
-            Self::Window { limit } if limit == told.limit => return,
-            Self::Unproven { limit, owed: before, interval } if limit == told.limit => {
+            Self::Window { limit } if limit == allowance.limit => return,
+            Self::Unproven { limit, owed: before, interval } if limit == allowance.limit => {
                 match interval.and(said) {
                     Some(interval) if before != owed => Self::Emission { limit, interval },
                     Some(interval) => Self::Unproven { limit, owed, interval },
                     None => Self::Window { limit },
                 }
             }
-            Self::Emission { limit, interval } if limit == told.limit => match interval.and(said) {
-                Some(interval) => Self::Emission { limit, interval },
-                None => Self::Window { limit },
-            },
+            Self::Emission { limit, interval } if limit == allowance.limit => {
+                match interval.and(said) {
+                    Some(interval) => Self::Emission { limit, interval },
+                    None => Self::Window { limit },
+                }
+            }
             _ => first,
         };
     }
@@ -64,22 +66,22 @@ impl Form {
         }
     }
 
-    /// The time until something is there again after a response that told `told`, of which nothing
+    /// The time until something is there again after a response that named `allowance`, of which nothing
     /// was left.
-    pub(super) fn until_more(&self, told: &Allowance) -> u64 {
-        self.emission().unwrap_or(nanos(told.reset)).min(nanos(told.reset))
+    pub(super) fn until_more(&self, allowance: &Allowance) -> u64 {
+        self.emission().unwrap_or(nanos(allowance.reset)).min(nanos(allowance.reset))
     }
 }
 
-fn owed(told: &Allowance) -> u64 {
-    told.limit.saturating_sub(told.remaining).max(1)
+fn owed(allowance: &Allowance) -> u64 {
+    allowance.limit.saturating_sub(allowance.remaining).max(1)
 }
 
 impl Interval {
     /// Of `owed` that are missing, more than `owed - 1` and at most `owed` intervals make up the
     /// reset, before it was rounded up; and at least one, if the attempt has just been charged.
-    fn said_by(told: &Allowance, throttled: bool) -> Self {
-        let (owed, reset) = (owed(told), nanos(told.reset));
+    fn said_by(allowance: &Allowance, throttled: bool) -> Self {
+        let (owed, reset) = (owed(allowance), nanos(allowance.reset));
         let low = reset.saturating_sub(WHOLE_SECOND) / owed;
         let high = match owed - 1 {
             0 if throttled => u64::MAX,
@@ -102,9 +104,9 @@ mod tests {
 
     use super::*;
 
-    fn after(told: &[(u64, u64, u64)]) -> Form {
+    fn after(allowance: &[(u64, u64, u64)]) -> Form {
         let mut form = Form::default();
-        for &(limit, remaining, reset) in told {
+        for &(limit, remaining, reset) in allowance {
             form.hear(&Allowance::new(limit, remaining, Duration::from_secs(reset)), false);
         }
         form
@@ -119,12 +121,16 @@ mod tests {
 
     #[test]
     fn a_window_is_known_by_an_interval_that_changes() {
-        for told in [
+        for allowance in [
             &[(5_000, 4_990, 3_590), (5_000, 4_989, 3_590), (5_000, 4_988, 3_589)][..],
             &[(100, 50, 30), (100, 20, 29)],
             &[(60, 1, 10), (60, 0, 10), (60, 59, 60)],
         ] {
-            assert!(matches!(after(told), Form::Window { .. }), "{told:?}: {:?}", after(told));
+            assert!(
+                matches!(after(allowance), Form::Window { .. }),
+                "{allowance:?}: {:?}",
+                after(allowance)
+            );
         }
     }
 
@@ -136,8 +142,11 @@ mod tests {
 
     #[test]
     fn the_same_response_twice_proves_nothing() {
-        for told in [(10, 9, 1), (10, 0, 2), (5_000, 4_990, 3_590)] {
-            assert!(matches!(after(&[told, told, told]), Form::Unproven { .. }), "{told:?}");
+        for allowance in [(10, 9, 1), (10, 0, 2), (5_000, 4_990, 3_590)] {
+            assert!(
+                matches!(after(&[allowance, allowance, allowance]), Form::Unproven { .. }),
+                "{allowance:?}"
+            );
         }
     }
 

@@ -45,7 +45,7 @@ pub(crate) struct Estimate {
     throttled: u32,
     /// When the latest 429 came: one of an attempt that was sent before says nothing new.
     throttled_at: Option<Tick>,
-    /// When the latest response came that told anything.
+    /// When the latest response came that said anything.
     heard: Tick,
     /// The shortest time from a send to its response: no attempt was under way to the server for
     /// longer, however long it worked.
@@ -54,12 +54,12 @@ pub(crate) struct Estimate {
     rng: Rng,
 }
 
-/// What the responses of a server have told of its rate limit. Times are milliseconds when it is
+/// What the responses of a server have said of its rate limit. Times are milliseconds when it is
 /// serialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct ServerLimit {
-    /// The limit that the latest response told: of a server like E2B, the burst.
+    /// The limit in the latest response: of a server like E2B, the burst.
     pub limit: Option<u64>,
     /// What was left of it.
     pub remaining: Option<u64>,
@@ -236,7 +236,7 @@ impl Estimate {
         }
     }
 
-    /// What the responses have told, if any did.
+    /// What the responses have said, if any did.
     pub(crate) fn snapshot(&self, now: Tick) -> ServerLimit {
         ServerLimit {
             limit: self.told.map(|told| told.limit),

@@ -47,7 +47,7 @@ const SCHEMA: &str = "
 /// The database is in WAL mode, with two files beside it (`-wal`, `-shm`); it must not lie on a
 /// network file system. An existing file keeps its permissions, and a symlink is followed. Counts
 /// take at most 65 rows for each operation, holds one for each scope that is held. What a server
-/// told of its rate is not kept.
+/// said of its rate is not kept.
 ///
 /// An exchange is one transaction. It is safe when the process is killed; a loss of power can undo
 /// the last ones. A database that cannot be used (locked, read-only, full, damaged, or none at all)
@@ -121,7 +121,7 @@ impl SqliteStore {
         if state.database != Some(open.database) {
             *state = State { database: Some(open.database), ..State::default() };
         }
-        let done = work(&mut open.connection, &mut state).map_err(told)?;
+        let done = work(&mut open.connection, &mut state).map_err(explained)?;
         state.open = Some(open);
         Ok(done)
     }
@@ -277,9 +277,9 @@ impl Open {
         if is_old_log(path) {
             return Err(StoreError::OldFormat);
         }
-        let mut connection = Connection::open(path).map_err(told)?;
-        connection.busy_timeout(BUSY).map_err(told)?;
-        match prepared(&mut connection).map_err(told)? {
+        let mut connection = Connection::open(path).map_err(explained)?;
+        connection.busy_timeout(BUSY).map_err(explained)?;
+        match prepared(&mut connection).map_err(explained)? {
             Some(database) => Ok(Self { connection, database, file: file_id(path) }),
             None => Err(StoreError::NotADatabase),
         }
@@ -342,7 +342,7 @@ fn read_only(path: &Path) -> Option<StoreError> {
     }
 }
 
-fn told(error: rusqlite::Error) -> StoreError {
+fn explained(error: rusqlite::Error) -> StoreError {
     let code = error.sqlite_error_code();
     let source = error.into();
     match code {

@@ -1,5 +1,5 @@
 //! Ten clients that share one limit and nothing else, in virtual time: how many of the attempts that
-//! they send are answered 429, how much of the limit they use, and how long calls wait that are
+//! they send get a 429, how much of the limit they use, and how long calls wait that are
 //! served.
 
 use std::cmp::Reverse;

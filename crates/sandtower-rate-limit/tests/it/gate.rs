@@ -129,7 +129,7 @@ fn a_pace_of_one_a_second_gives_each_caller_its_second() {
 }
 
 #[test]
-fn the_last_reason_to_pass_is_the_one_that_is_told() {
+fn the_last_reason_to_pass_is_the_one_that_is_given() {
     let gate = limit(enforced().limit(CREATE, 1).pace(CREATE, Pace::every(seconds(1))));
     send(&gate, CREATE, at(0), Verdict::success());
     let (when, _) = take(&gate, CREATE, at(0)).unwrap_err();
@@ -245,7 +245,7 @@ fn an_operator_who_raises_the_limit_or_resets_lets_waiting_callers_ask_again() {
 }
 
 #[test]
-fn a_permit_that_comes_back_is_told_if_a_call_was_turned_away_meanwhile_and_only_then() {
+fn a_permit_that_comes_back_notifies_if_a_call_was_turned_away_meanwhile_and_only_then() {
     for config in [enforced().limit(CREATE, 1), enforced().pace(CREATE, Pace::every(seconds(9)))] {
         let gate = limit(config);
         let told = Subscribed::to(&gate);
@@ -273,7 +273,7 @@ fn a_permit_that_comes_back_is_told_if_a_call_was_turned_away_meanwhile_and_only
 }
 
 #[test]
-fn a_pace_that_quickens_is_told_and_the_call_that_was_turned_away_gets_through_sooner() {
+fn a_pace_that_quickens_notifies_and_the_call_that_was_turned_away_gets_through_sooner() {
     let gate = limit(enforced());
     let told = Subscribed::to(&gate);
     let request = RequestInfo::new(CREATE);

@@ -85,7 +85,7 @@ async fn a_call_that_was_sent_and_dropped_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_answers_say_is_learned_through_the_classifier() {
+async fn what_responses_say_is_learned_through_the_classifier() {
     let (mock, _handle) = Mock::<u64, u64>::always(429);
     let classify = classify_fn(
         |_: &u64| RequestInfo::default(),
@@ -101,7 +101,7 @@ async fn what_answers_say_is_learned_through_the_classifier() {
 }
 
 #[test]
-fn a_call_whose_answer_teaches_allocates_nothing() {
+fn a_call_whose_response_teaches_allocates_nothing() {
     let told = Allowance::new(1_000_000, 999_999, Duration::from_secs(1));
     let classify = classify_fn(
         |_: &u64| RequestInfo::default(),

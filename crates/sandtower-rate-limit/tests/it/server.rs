@@ -13,7 +13,7 @@ fn seeded(seed: u64) -> RateLimit {
     limit(Config::new("E2B").seed(Seed::fixed(seed)))
 }
 
-/// When the next attempt may go after one that was answered `verdict` at `now`.
+/// When the next attempt may go after one that got `verdict` at `now`.
 fn opens_after(gate: &RateLimit, now: Tick, verdict: Verdict) -> Tick {
     send(gate, CREATE, now, verdict);
     opens(gate, CREATE, now)
@@ -30,8 +30,8 @@ fn no_hold_while_much_is_left_of_a_fixed_window() {
                     let (sent, answered) = (now, now + Duration::from_millis(100));
                     let reset = Duration::from_secs(3_590).saturating_sub(now.since(at(0)));
                     let reset = seconds(reset.as_secs() + 1);
-                    let told = Allowance::new(5_000, left - call - 1, reset);
-                    let verdict = Verdict::success().allowance(told);
+                    let said = Allowance::new(5_000, left - call - 1, reset);
+                    let verdict = Verdict::success().allowance(said);
                     let done = Completion::new(verdict, sent, answered);
                     record(&gate, &RequestInfo::new(CREATE), permit, &done);
                     answered
@@ -46,34 +46,34 @@ fn no_hold_while_much_is_left_of_a_fixed_window() {
 #[test]
 fn one_success_with_much_left_holds_nothing() {
     for (limit, left, reset) in [(5_000, 4_989, 3_600), (5_000, 1, 3_600), (10, 9, 1), (2, 1, 60)] {
-        let told = Allowance::new(limit, left, seconds(reset));
-        let opens = opens_after(&seeded(1), at(5), Verdict::success().allowance(told));
-        assert_eq!(opens, at(5), "{told:?}");
+        let said = Allowance::new(limit, left, seconds(reset));
+        let opens = opens_after(&seeded(1), at(5), Verdict::success().allowance(said));
+        assert_eq!(opens, at(5), "{said:?}");
     }
 }
 
 #[test]
 fn retry_after_is_a_floor_whatever_other_fields_are_there() {
-    let told = |limit, left, reset| Some(Allowance::new(limit, left, seconds(reset)));
+    let said = |limit, left, reset| Some(Allowance::new(limit, left, seconds(reset)));
     let fields = [
         None,
-        told(100, 0, 30),
-        told(100, 0, 59),
-        told(100, 0, 1),
-        told(100, 0, 0),
-        told(100, 99, 1),
-        told(100, 50, 30),
-        told(1, 0, 1),
-        told(10, 0, 2),
-        told(0, 0, 0),
-        told(u64::MAX, 0, u64::MAX),
+        said(100, 0, 30),
+        said(100, 0, 59),
+        said(100, 0, 1),
+        said(100, 0, 0),
+        said(100, 99, 1),
+        said(100, 50, 30),
+        said(1, 0, 1),
+        said(10, 0, 2),
+        said(0, 0, 0),
+        said(u64::MAX, 0, u64::MAX),
     ];
     // What was heard before matters as little.
     let histories: [&[_]; 4] = [
         &[],
-        &[told(10, 9, 1), told(10, 4, 2), told(10, 0, 2)],
-        &[told(100, 50, 30), told(100, 20, 29)],
-        &[told(1, 0, 1)],
+        &[said(10, 9, 1), said(10, 4, 2), said(10, 0, 2)],
+        &[said(100, 50, 30), said(100, 20, 29)],
+        &[said(1, 0, 1)],
     ];
     for history in histories {
         for (seed, allowance) in fields.into_iter().enumerate() {
@@ -92,14 +92,14 @@ fn retry_after_is_a_floor_whatever_other_fields_are_there() {
             let (opens, why) = take(&gate, CREATE, at(0)).unwrap_err();
             assert!(opens >= at(30), "{allowance:?} after {history:?}: {opens:?}");
             assert_eq!(why.reason(), Reason::Throttled);
-            let alone = allowance.is_none_or(|told| told.reset <= seconds(30));
+            let alone = allowance.is_none_or(|said| said.reset <= seconds(30));
             assert!(opens <= if alone { at(31) } else { at(60) }, "{allowance:?}: {opens:?}");
         }
     }
 }
 
 #[test]
-fn a_reset_of_zero_without_retry_after_is_answered_by_a_backoff_that_grows() {
+fn a_reset_of_zero_without_retry_after_is_met_by_a_backoff_that_grows() {
     for allowance in [None, Some(Allowance::new(100, 0, Duration::ZERO))] {
         let (gate, mut now, mut waits) = (seeded(2), at(0), Vec::new());
         for _ in 0..8 {
@@ -132,9 +132,9 @@ fn clients_that_were_throttled_together_do_not_come_back_together() {
 fn nothing_left_of_a_window_is_waited_for_until_the_reset_and_no_longer_than_allowed() {
     for (reset, expected) in [(0, 0), (1, 1), (30, 30), (59, 59), (61, 60), (u64::MAX, 60)] {
         for limit in [2, 100] {
-            let told = Allowance::new(limit, 0, seconds(reset));
-            let opens = opens_after(&seeded(1), at(7), Verdict::success().allowance(told));
-            assert_eq!(opens, at(7 + expected), "{told:?}");
+            let said = Allowance::new(limit, 0, seconds(reset));
+            let opens = opens_after(&seeded(1), at(7), Verdict::success().allowance(said));
+            assert_eq!(opens, at(7 + expected), "{said:?}");
         }
     }
 }
@@ -143,11 +143,11 @@ fn nothing_left_of_a_window_is_waited_for_until_the_reset_and_no_longer_than_all
 fn nothing_left_of_e2bs_form_is_waited_for_until_one_is_back() {
     let gate = seeded(1);
     for (left, reset) in [(9, 1), (4, 2)] {
-        let told = Allowance::new(10, left, seconds(reset));
-        assert_eq!(opens_after(&gate, at(0), Verdict::success().allowance(told)), at(0));
+        let said = Allowance::new(10, left, seconds(reset));
+        assert_eq!(opens_after(&gate, at(0), Verdict::success().allowance(said)), at(0));
     }
-    let told = Allowance::new(10, 0, seconds(2));
-    let wait = opens_after(&gate, at(0), Verdict::success().allowance(told)).since(at(0));
+    let said = Allowance::new(10, 0, seconds(2));
+    let wait = opens_after(&gate, at(0), Verdict::success().allowance(said)).since(at(0));
     // One in 200 ms, as far as whole seconds tell.
     assert!(wait >= Duration::from_millis(200) && wait <= Duration::from_millis(250), "{wait:?}");
 }
@@ -257,8 +257,8 @@ fn a_success_of_an_attempt_that_was_sent_before_does_not_lift_a_hold() {
     let request = RequestInfo::new(CREATE);
     let before = take(&gate, CREATE, at(0)).unwrap();
     send(&gate, CREATE, at(0), Verdict::throttled().retry_after(seconds(30)));
-    let told = Allowance::new(10, 9, seconds(1));
-    let verdict = Verdict::success().allowance(told);
+    let said = Allowance::new(10, 9, seconds(1));
+    let verdict = Verdict::success().allowance(said);
     record(&gate, &request, before, &Completion::new(verdict, at(0), at(1)));
     assert!(take(&gate, CREATE, at(29)).is_err());
 }
@@ -347,12 +347,12 @@ proptest! {
             match take(&gate, CREATE, now) {
                 Ok(permit) => {
                     prop_assert!(now >= floor);
-                    let told = Allowance::new(limit, left, seconds(reset));
+                    let said = Allowance::new(limit, left, seconds(reset));
                     let verdict = match throttled {
                         true => Verdict::throttled().retry_after(seconds(after)),
                         false => Verdict::success(),
                     };
-                    let done = Completion::new(verdict.allowance(told), now, now);
+                    let done = Completion::new(verdict.allowance(said), now, now);
                     record(&gate, &RequestInfo::new(CREATE), permit, &done);
                     floor = if throttled { now + seconds(after) } else { floor };
                 }

@@ -63,7 +63,7 @@ pub(crate) fn give_back(gate: &RateLimit, operation: Operation, permit: Permit, 
     record(gate, &RequestInfo::new(operation), permit, &Completion::not_sent(now));
 }
 
-/// Sends one at `now` that is answered `verdict` at once.
+/// Sends one at `now` that gets `verdict` at once.
 pub(crate) fn send(gate: &RateLimit, operation: Operation, now: Tick, verdict: Verdict) {
     let permit = take(gate, operation, now).unwrap();
     let done = Completion::new(verdict, now, now);

@@ -1,4 +1,4 @@
-//! What the rate limit tells through `tracing`.
+//! What the rate limit logs through `tracing`.
 //!
 //! One subscriber serves the whole binary, and keeps what a thread tells for that thread: scoped
 //! ones turn each other's events off.
@@ -114,7 +114,7 @@ fn what_was_never_sent_warns_of_nothing() {
 }
 
 #[test]
-fn a_server_that_keeps_throttling_is_told_of_once_for_each_hold() {
+fn a_server_that_keeps_throttling_is_logged_once_for_each_hold() {
     let told = told(["level", "operation", "message"], || {
         let gate = limit(Config::classic().exempt(CREATE));
         for second in [0, 0, 1, 20] {
@@ -127,7 +127,7 @@ fn a_server_that_keeps_throttling_is_told_of_once_for_each_hold() {
 }
 
 #[test]
-fn that_scopes_share_a_hold_is_told_once() {
+fn that_scopes_share_a_hold_is_logged_once() {
     let told = told(["level", "message"], || {
         let gate = RateLimit::classic();
         for id in 0..500 {

@@ -31,9 +31,9 @@ fn again(rejection: &Rejection) -> String {
 /// What is in the way on our side.
 fn our_own(reason: &Reason) -> String {
     match reason {
-        Reason::Full { limit } => format!("all {limit} places are taken"),
-        Reason::QueueFull { waiting: 1 } => String::from("somebody is waiting already"),
-        Reason::QueueFull { waiting } => format!("too many are waiting already ({waiting})"),
+        Reason::Full { limit } => format!("{limit} calls are running already, the most at a time"),
+        Reason::QueueFull { waiting: 1 } => String::from("another call is waiting already"),
+        Reason::QueueFull { waiting } => format!("too many calls are waiting already ({waiting})"),
         Reason::TooLate { waited } => {
             format!("your turn did not come in time, after {}", Time(*waited))
         }

@@ -53,13 +53,21 @@ fn a_rejection_says_what_happens_and_what_comes_next() {
             None,
             "E2B rejects new sandboxes (all are in use); try again when one has ended",
         ),
-        (Reason::Full { limit: 64 }, None, "All 64 places are taken; try again later"),
+        (
+            Reason::Full { limit: 64 },
+            None,
+            "64 calls are running already, the most at a time; try again later",
+        ),
         (
             Reason::QueueFull { waiting: 1_024 },
             None,
-            "Too many are waiting already (1024); try again later",
+            "Too many calls are waiting already (1024); try again later",
         ),
-        (Reason::QueueFull { waiting: 1 }, None, "Somebody is waiting already; try again later"),
+        (
+            Reason::QueueFull { waiting: 1 },
+            None,
+            "Another call is waiting already; try again later",
+        ),
         (
             Reason::TooLate { waited: seconds(120) },
             None,

@@ -1,4 +1,4 @@
-//! Databases that cannot be used: each is told by one event, and the tracker works.
+//! Databases that cannot be used: each is reported by one event, and the tracker works.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::told::told;
 
-/// What is told of a database that cannot be used, as `kind` and message, while 5 attempts are sent
+/// What is logged of a database that cannot be used, as `kind` and message, while 5 attempts are sent
 /// and 5 exchanges tried; then it is `cured`, and all is in the store.
 fn told_of(path: &Path, cured: impl FnOnce()) -> Vec<[String; 3]> {
     told(["level", "kind", "message"], || {
@@ -31,7 +31,7 @@ fn rows_of(kind: &str) -> [[String; 3]; 2] {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_left_as_it_is_and_told_once() {
+fn a_file_that_is_no_database_is_left_as_it_is_and_logged_once() {
     let sqlite_of_another = {
         let folder = Folder::new("another");
         let connection = Connection::open(folder.file()).unwrap();
@@ -73,7 +73,7 @@ fn a_foreign_file_of_two_gibibytes_is_not_read_into_memory() {
 }
 
 #[test]
-fn a_damaged_database_is_told_once() {
+fn a_damaged_database_is_logged_once() {
     let folder = Folder::new("damaged");
     let limit = stored(&folder.file());
     send(&limit, 500);
@@ -110,7 +110,7 @@ fn a_database_cut_off_anywhere_stops_no_start() {
 }
 
 #[test]
-fn a_database_that_another_process_locks_is_told_once() {
+fn a_database_that_another_process_locks_is_logged_once() {
     let folder = Folder::new("locked");
     drop(stored(&folder.file()));
     let other = Connection::open(folder.file()).unwrap();
@@ -120,7 +120,7 @@ fn a_database_that_another_process_locks_is_told_once() {
 }
 
 #[test]
-fn a_folder_that_is_missing_is_told_once() {
+fn a_folder_that_is_missing_is_logged_once() {
     let folder = Folder::new("missing");
     let path = folder.0.join("not there yet").join("rate-limit.db");
     let told = told_of(&path, || fs::create_dir(path.parent().unwrap()).unwrap());

@@ -91,7 +91,7 @@ fn a_disk_that_is_full_and_has_room_again_counts_each_attempt_once() {
 }
 
 #[test]
-fn a_full_disk_at_the_start_is_told_and_forgotten_when_there_is_room() {
+fn a_full_disk_at_the_start_is_logged_and_forgotten_when_there_is_room() {
     let Some(disk) = Disk::mounted("full-start") else { return };
     disk.fill(0);
     let told = told(["level", "message"], || {
@@ -111,7 +111,7 @@ fn a_full_disk_at_the_start_is_told_and_forgotten_when_there_is_room() {
 }
 
 #[test]
-fn a_disk_that_cannot_be_written_is_told_once() {
+fn a_disk_that_cannot_be_written_is_logged_once() {
     let Some(disk) = Disk::mounted("read-only") else { return };
     send(&stored(&disk.0.file()), 7);
     disk.remount("ro");

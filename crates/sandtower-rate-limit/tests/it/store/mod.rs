@@ -50,7 +50,7 @@ fn durable(path: &Path) -> RateLimit {
     RateLimit::durable(config(), path).unwrap()
 }
 
-/// Exchanges only when it is told to.
+/// Exchanges only by `sync`.
 fn stored(path: &Path) -> RateLimit {
     let store = SqliteStore::new(path, HOUR);
     RateLimit::with_store(config(), std::sync::Arc::new(store)).unwrap()

@@ -31,7 +31,7 @@ pub struct Permit {
 
 /// All that is known of one operation: what was sent, and what may be sent. Pure.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct PerOperation {
     operation: Operation,
     /// Its operation was only named by a store so far, which knows its number alone.
     is_unnamed: bool,
@@ -48,7 +48,7 @@ pub(crate) struct Lane {
     would_have_rejected: LogLimit,
     /// Attempts turned away so far: whether there is anyone to tell of a place that is free.
     turned_away: u64,
-    /// Those of them that were told to ask again.
+    /// Those of them that were notified since.
     told: u64,
     /// Sent, less given back, since the last exchange with the store.
     unsaved: i64,
@@ -61,7 +61,7 @@ pub(crate) struct Blocked {
     pub(crate) reason: Reason,
 }
 
-/// What is to be told when the lane is unlocked.
+/// What is to be reported once it is unlocked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct News {
     /// A part of the limit was reached.
@@ -70,7 +70,7 @@ pub(crate) struct News {
     pub(crate) held: Option<Duration>,
     /// There are more scopes that are held than there are rows.
     pub(crate) scopes_shared: bool,
-    /// Callers that were turned away may get through sooner than they were told.
+    /// Callers that were turned away may get through sooner than they were promised.
     pub(crate) opened: bool,
 }
 
@@ -88,8 +88,8 @@ pub(crate) struct Level {
 }
 
 impl Permit {
-    /// Whether nothing is learned from `verdict` on its attempt, and nothing is to be told: then the
-    /// lane need not be locked, nor the clock be read.
+    /// Whether nothing is learned from `verdict` on its attempt, and nothing is to be reported: then
+    /// nothing need be locked, nor the clock be read.
     #[inline]
     pub(crate) fn is_quiet(&self, verdict: &Verdict) -> bool {
         let says = verdict.allowance.is_some() || verdict.outcome == Outcome::Throttled;
@@ -97,7 +97,7 @@ impl Permit {
     }
 }
 
-impl Lane {
+impl PerOperation {
     pub(crate) fn new(operation: Operation, config: &Config) -> Self {
         Self {
             operation,
@@ -347,7 +347,7 @@ impl Lane {
         }
     }
 
-    pub(crate) fn stats(&mut self, now: Tick) -> OperationSnapshot {
+    pub(crate) fn snapshot(&mut self, now: Tick) -> OperationSnapshot {
         OperationSnapshot {
             operation: self.operation.name(),
             count: self.window.count(now),
