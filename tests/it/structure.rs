@@ -37,6 +37,7 @@ const TIERS: &[&[&str]] = &[
 const DEV: &[&str] = &[
     "examples",
     "load_test",
+    "otlp_traces",
     "sandtower-bench",
     "sandtower-load",
     "sandtower-testkit",

@@ -3,13 +3,16 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::hint::black_box;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Method, Response};
 use http_body_util::Full;
+use sandtower::core::{CallEnd, ObserveCalls};
 use sandtower::e2b::Config;
-use sandtower::stack::{Plan, Stack};
+use sandtower::http::Explain;
+use sandtower::stack::{Builder, Plan, Stack, StackService};
 use tower::{Layer, Service};
 
 use crate::bare;
@@ -32,6 +35,29 @@ pub(super) fn get() -> Case {
     stacked("sandtower/e2b", GET)
 }
 
+/// The same, with each call observed.
+pub(super) fn observed() -> Case {
+    built("sandtower/e2b-observed", |stack| stack.observe_calls(Arc::new(Ignore)))
+}
+
+/// The same, with an explanation on each response.
+pub(super) fn explained() -> Case {
+    built("sandtower/e2b-explained", |stack| stack.explain(Explain::new()))
+}
+
+/// The same, with spans that no subscriber wants.
+pub(super) fn traced() -> Case {
+    built("sandtower/e2b-traced", |stack| stack.traces(|traces| traces))
+}
+
+struct Ignore;
+
+impl ObserveCalls for Ignore {
+    fn call_ended(&self, call: &CallEnd<'_>) {
+        black_box(call.explanation.total());
+    }
+}
+
 /// Something in a sandbox is.
 pub(super) fn envd() -> Case {
     stacked("sandtower/e2b-envd", ENVD)
@@ -42,6 +68,14 @@ fn stacked(name: &'static str, what: (Method, &'static str)) -> Case {
     let config = Config::new("e2b_0123").expect("a key");
     let service = Stack::recommended(config, Plan::Pro).layer(Api);
     Case::shared_work(name, move || runner(service.clone(), what.clone()))
+}
+
+#[expect(clippy::expect_used, reason = "a key of the right form, and the stack's own defaults")]
+fn built(name: &'static str, change: impl FnOnce(Builder) -> Builder) -> Case {
+    let config = Config::new("e2b_0123").expect("a key");
+    let stack = change(Stack::builder(config).plan(Plan::Pro)).build().expect("its own defaults");
+    let service: StackService = stack.layer(Api);
+    Case::shared_work(name, move || runner(service.clone(), GET))
 }
 
 /// # Panics

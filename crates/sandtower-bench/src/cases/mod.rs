@@ -80,7 +80,17 @@ pub fn all() -> Vec<Group> {
                 peers::tower_stack(),
             ],
         ),
-        group("calls of E2B, over HTTP", vec![e2b::request(), e2b::get(), e2b::envd()]),
+        group(
+            "calls of E2B, over HTTP",
+            vec![
+                e2b::request(),
+                e2b::get(),
+                e2b::observed(),
+                e2b::explained(),
+                e2b::traced(),
+                e2b::envd(),
+            ],
+        ),
         group("what it is made of", floors::all()),
     ]
 }

@@ -17,6 +17,7 @@ use sandtower::admission::{CallState, Progress};
 use sandtower::core::{BoxError, Seed, Tick};
 use sandtower::e2b::{Config, E2bClassify, NewSandbox, Sandbox, Timeouts, operation as op};
 use sandtower::fallback::{Failed, FallbackLayer};
+use sandtower::http::Explain;
 use sandtower::stack::{Component, Plan, Preset, Stack, StackConfig};
 use sandtower::{E2b, Message};
 use sandtower_testkit::{Answer, Exchange, Mock, Scenario};
@@ -60,6 +61,14 @@ fn without_any_of_its_parts_it_keeps_the_tower_contract() {
         let stack = Stack::builder(config()).seed(Seed::fixed(1));
         let bare = Component::ALL.iter().fold(stack, |stack, component| stack.disable(*component));
         bare.build().expect("a stack without its parts")
+    });
+}
+
+#[test]
+fn a_stack_that_explains_and_traces_keeps_the_tower_contract() {
+    keeps_the_contract(|| {
+        let stack = Stack::builder(config()).seed(Seed::fixed(1)).explain(Explain::new());
+        stack.traces(|traces| traces).build().expect("a stack")
     });
 }
 
