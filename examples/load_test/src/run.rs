@@ -6,22 +6,18 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
 use sandtower::core::{BoxError, Tick};
 use sandtower::e2b::Config;
 use sandtower_load::{Ended, Sample, Timeline, drive};
 use sandtower_sim::Sim;
 use tokio::sync::Semaphore;
-use tower::ServiceExt;
-use tower::util::BoxCloneSyncService;
 
 use super::app::App;
 use super::load::Shape;
 use super::outcome::{Answer, Outcome};
-use super::policy::{Execute, Job, Look, Original, Policy, Protected, Transport, Unprotected};
+use super::policy::{
+    Execute, Job, Look, Original, Policy, Protected, Transport, Unprotected, erased,
+};
 use super::scenario::Setup;
 use super::status::{Status, Watch};
 use super::wire::{Meter, Wire};
@@ -50,7 +46,7 @@ pub(crate) async fn run(
     config: Config,
     watch: &mut dyn Watch,
 ) -> Result<(Outcome, Vec<String>), BoxError> {
-    let wire = Wire::new(erased(transport), Arc::clone(&test.meter));
+    let wire = erased(Wire::new(transport, Arc::clone(&test.meter)));
     let plan = test.setup.plan();
     match test.policy {
         Policy::Unprotected => measure(test, Unprotected::new(wire, config), watch).await,
@@ -59,17 +55,6 @@ pub(crate) async fn run(
             measure(test, Protected::new(wire, config, plan, test.seed), watch).await
         }
     }
-}
-
-/// One type for all transports, so that each policy is compiled once.
-type Erased = BoxCloneSyncService<Sent, Response<UnsyncBoxBody<Bytes, BoxError>>, BoxError>;
-type Sent = Request<Full<Bytes>>;
-
-fn erased<S: Transport>(transport: S) -> Erased {
-    let transport = transport
-        .map_response(|response| response.map(|body| body.map_err(Into::into).boxed_unsync()))
-        .map_err(Into::into);
-    BoxCloneSyncService::new(transport)
 }
 
 async fn measure<E: Execute>(

@@ -11,10 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use sandtower::core::BoxError;
 use sandtower::e2b::{Client, Command, NewSandbox, Sandbox};
 use sandtower_load::{Part, spend};
+use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
 use tower_service::Service;
 
 use super::books::{Books, Counted};
@@ -157,10 +160,22 @@ where
     type Body = B;
 }
 
+/// One type for whatever is below a client, so that the client is compiled once for all policies.
+pub(crate) type Erased =
+    BoxCloneSyncService<Sent, Response<UnsyncBoxBody<Bytes, BoxError>>, BoxError>;
+type Sent = Request<Full<Bytes>>;
+
+pub(crate) fn erased(transport: impl Transport) -> Erased {
+    let transport = transport
+        .map_response(|response| response.map(|body| body.map_err(Into::into).boxed_unsync()))
+        .map_err(Into::into);
+    BoxCloneSyncService::new(transport)
+}
+
 /// Makes a sandbox by way of `creates`, and by way of `rest` runs the code in it and ends it.
-async fn run_once<C: Transport, R: Transport>(
-    creates: &Client<C>,
-    rest: &Client<R>,
+async fn run_once<S: Transport>(
+    creates: &Client<S>,
+    rest: &Client<S>,
     job: &Job,
 ) -> Result<(), Failure> {
     let (sandbox, held) = make(creates, job).await?;

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use http::Request;
 use sandtower::circuit_breaker::{self, CircuitBreaker, CircuitBreakerLayer};
-use sandtower::core::{BoxError, Classify, Gated, HasInfo, Replay, Seed};
+use sandtower::core::{BoxError, Classify, HasInfo, Replay, Seed};
 use sandtower::e2b::{Client, Config, E2bClassify, E2bInterpret, SandboxCheck};
-use sandtower::health_check::{HealthCheck, HealthCheckLayer};
-use sandtower::http::{Http, HttpClassifier, InterpretLayer, Interpreter};
-use sandtower::retry::{self, Retry, RetryLayer};
-use sandtower::timeout::{Limits, Timeout, TimeoutLayer};
+use sandtower::health_check::HealthCheckLayer;
+use sandtower::http::{Http, HttpClassifier, InterpretLayer};
+use sandtower::retry::{self, RetryLayer};
+use sandtower::timeout::{Limits, TimeoutLayer};
 use tower_layer::Layer;
 
-use super::{Execute, Failure, Job, Look, Transport, run_once};
+use super::{Erased, Execute, Failure, Job, Look, Transport, erased, run_once};
 
 /// From the outside in: one breaker, retries, the creation and then a validation that warns at most.
 /// What is done in a sandbox goes past all of it, as it did there.
@@ -22,15 +22,11 @@ use super::{Execute, Failure, Job, Look, Transport, run_once};
 /// application was, its own ways are restored: a creation whose answer was lost is made again, and no
 /// budget limits the retries.
 pub(crate) struct Original<S> {
-    creates: Client<Fixed<S>>,
-    rest: Client<Timeout<S, E2bClassify>>,
+    creates: Client<S>,
+    rest: Client<S>,
     retry: retry::Handle,
     breaker: CircuitBreaker,
 }
-
-type Fixed<S> = Gated<Retry<Validated<S>, Blind, Http, Http>, CircuitBreaker, E2bClassify>;
-type Validated<S> = HealthCheck<Attempt<S>, SandboxCheck, E2bClassify>;
-type Attempt<S> = Timeout<Interpreter<S, E2bInterpret>, E2bClassify>;
 
 /// How long the official clients wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,11 +45,11 @@ impl<B> Classify<Request<B>> for Blind {
     }
 }
 
-impl<S: Transport> Original<S> {
-    pub(crate) fn new(transport: S, config: Config, seed: u64) -> Result<Self, BoxError> {
+impl Original<Erased> {
+    pub(crate) fn new(transport: Erased, config: Config, seed: u64) -> Result<Self, BoxError> {
         let seed = Seed::fixed(seed);
         let timeout = TimeoutLayer::new(Limits::all(PATIENCE)).classify(E2bClassify);
-        let rest = Client::new(timeout.layer(transport.clone()), config.clone());
+        let rest = Client::new(erased(timeout.layer(transport.clone())), config.clone());
         let attempt = timeout.layer(InterpretLayer::new(E2bInterpret::default()).layer(transport));
         let retry = retry::Config::classic().attempts(ATTEMPTS).budget(None);
         let retry =
@@ -62,7 +58,7 @@ impl<S: Transport> Original<S> {
         let broken = CircuitBreakerLayer::from_breaker(breaker.clone()).classify(E2bClassify);
         let check = HealthCheckLayer::classic(SandboxCheck::new(config.clone()));
         let validated = check.classify(E2bClassify).layer(attempt);
-        let creates = Client::new(broken.layer(retry.layer(validated)), config);
+        let creates = Client::new(erased(broken.layer(retry.layer(validated))), config);
         Ok(Self { creates, rest, retry: retry.handle().clone(), breaker })
     }
 }
