@@ -1,25 +1,25 @@
-//! What E2B means to the layers of sandtower, and a typed client.
+//! E2B for the layers of sandtower, and a typed client.
 //!
-//! It has four parts, each of which uses those before it:
+//! The crate has four parts; each uses those before it:
 //!
-//! - what the protocol says, without a runtime: [`operation`] names the operations, [`recognise`] tells
-//!   them from a request, [`Timeouts`] is how long each may take, [`E2bClassify`] is the classifier for
-//!   layers, [`E2bInterpret`] reads what E2B's errors say (so that "too many a second" and "all slots are
-//!   taken", both 429, are told apart by all layers above; [`verdict_of_response`] is its table,
-//!   [`strings`] the words it goes by), [`envelope`] is the framing of envd's streams;
+//! - the protocol, without a runtime: [`operation`] names the operations, [`recognise`] finds the one of a
+//!   request, [`Timeouts`] limits each, [`E2bClassify`] is the classifier for layers, [`E2bInterpret`]
+//!   parses E2B's errors (so that all layers above can distinguish "too many requests" from "all sandboxes
+//!   of the plan in use", both 429; [`verdict_of_response`] has the table, [`strings`] the messages), and
+//!   [`envelope`] is the framing of envd's streams;
 //! - how requests are sent: over any tower service of HTTP requests, such as `HttpTransport` (feature `transport`:
 //!   HTTP/1.1 and 2 over rustls);
 //! - creation tracking: with [`Tracking`], [`E2bReconcile`] and a [`SandboxTracker`] a lost response
-//!   leaves no sandbox behind, nor a second one; [`SandboxCheck`] kills new sandboxes that are dead;
-//!   [`Events`] tell what becomes of creations, and count it;
+//!   leaves neither an orphaned nor a duplicate sandbox; [`SandboxCheck`] kills new sandboxes that are
+//!   dead; [`Events`] reports and counts creations;
 //! - the [`Client`], which creates sandboxes, runs commands and code in them, reads and writes their
-//!   files, and ends them; each of its [errors](Error) has a [`Hint`] on whether to make the call again.
+//!   files, and kills them; each of its [errors](Error) has a [`Hint`] on whether to make the call again.
 //!
 //! # Secrets
 //!
-//! Keys, tokens, the values of environment variables, commands and code are in no `Debug`, no error
-//! and no event, also where the service repeats them in its response. Nor does a `Debug` show what
-//! commands and code print. Metadata and the names of files are no secrets.
+//! Keys, tokens, the values of environment variables, commands and code appear in no `Debug`, no error
+//! and no event, even where the service quotes them in its response. Nor does `Debug` show the output of
+//! commands and code. Metadata and file names are not treated as secrets.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -2,10 +2,10 @@ use std::str::FromStr;
 
 use sandtower_core::Seed;
 
-/// Names one call: in errors, in events, and on what the call makes, so that it can be found again.
+/// The id of one call, in errors, in events and in the metadata of the sandbox that the call creates.
 ///
-/// All attempts of a call have the same one; the layers find it in the request's extensions. As text
-/// it has 32 of the characters `[0-9a-f]`.
+/// All attempts of a call share it; layers find it in the extensions of the request. Its text form is
+/// 32 characters of `[0-9a-f]`.
 ///
 /// ```
 /// use sandtower_core::Seed;
@@ -17,14 +17,14 @@ use sandtower_core::Seed;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(u128);
 
-/// This is no id of a call.
+/// Not the id of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a call id has 32 of the characters `0` to `9` and `a` to `f`")]
 #[non_exhaustive]
 pub struct NotACallId;
 
 impl CallId {
-    /// The next id out of `seed`: never the same twice, but for the same seed in the same order.
+    /// The next id drawn from `seed`. Ids repeat only if the same seed is drawn from in the same order.
     pub fn new(seed: &Seed) -> Self {
         Self(seed.rng().u128(..))
     }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_differ_and_come_again_with_their_seed() {
+    fn ids_differ_and_repeat_with_their_seed() {
         let (seed, again) = (Seed::fixed(1), Seed::fixed(1));
         let ids: Vec<CallId> = (0..100).map(|_| CallId::new(&seed)).collect();
         assert!((1..ids.len()).all(|at| !ids[..at].contains(&ids[at])));

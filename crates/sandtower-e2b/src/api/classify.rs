@@ -7,8 +7,8 @@ use sandtower_http::{HttpClassifier, request_info};
 use crate::api::route::{recognise, sandbox_of};
 use crate::operation as op;
 
-/// Classifies requests to E2B: which operation, of which sandbox, whether it may be replayed, and by
-/// when.
+/// Classifies requests to E2B: the operation, the sandbox, whether the request may be replayed, and its
+/// deadline.
 ///
 /// The control plane is one [scope](op::scope), what runs in sandboxes another; of the latter, each
 /// request names its sandbox as [`Resource`]. The tenant is the extension [`Tenant`] of the request, if
@@ -19,15 +19,15 @@ use crate::operation as op;
 ///
 /// A request is classified once: the [client](crate::Client) puts the [`RequestInfo`] on it as an
 /// extension, or a `DeadlineLayer` does that has this as its
-/// [`SetDeadline`](sandtower_core::SetDeadline), and every layer reads it. A layer that makes another
-/// request of it has to [replace](E2bClassify::put_info) the extension.
+/// [`SetDeadline`](sandtower_core::SetDeadline), and every layer reads it. A layer that rewrites the
+/// request must [replace](E2bClassify::put_info) the extension.
 ///
-/// A connect to a paused sandbox takes a slot, which is known only once it is tried: one that found
-/// none is a resume, and is for [`SANDBOX_RESUME`](op::SANDBOX_RESUME) when it is sent again. So it
-/// waits for a slot as resumes do, and connects to sandboxes that run do not wait behind it.
+/// Connecting to a paused sandbox takes a slot, and only the attempt shows whether the sandbox was
+/// paused. A connect that found no slot is classified as [`SANDBOX_RESUME`](op::SANDBOX_RESUME) when it
+/// is sent again: it queues with the resumes, and connects to running sandboxes do not queue behind it.
 ///
-/// The user's own failures are successes of the service: a command that exits with 1, that outlives
-/// its own timeout, code that raises an exception are all reported within a response of status 200.
+/// Failures of the user's own code are successes of the service: a command that exits with 1 or outlives
+/// its timeout, and code that raises an exception, are reported in a response with status 200.
 ///
 /// ```
 /// use http::Request;
@@ -43,8 +43,7 @@ use crate::operation as op;
 pub struct E2bClassify;
 
 impl E2bClassify {
-    /// Classifies `request` again and puts the result on it, in place of any before; deadline and
-    /// arrival stay.
+    /// Classifies `request` again and replaces its info. Deadline and arrival are kept.
     pub fn put_info<B>(request: &mut Request<B>) -> RequestInfo {
         let before = request.extensions().get::<RequestInfo>().copied().unwrap_or_default();
         let info = inspect(request).deadline(before.deadline).arrived(before.arrived);
@@ -53,7 +52,7 @@ impl E2bClassify {
     }
 }
 
-/// What the method, the path and the header fields of `request` tell.
+/// Classifies by the method, the path and the headers of `request`.
 fn inspect<B>(request: &Request<B>) -> RequestInfo {
     let (operation, replay) = recognise(request);
     let scope = op::scope(operation);
@@ -83,8 +82,8 @@ impl<B> Classify<Request<B>> for E2bClassify {
 }
 
 impl<B> SetDeadline<Request<B>> for E2bClassify {
-    /// Writes both into the [`RequestInfo`] of the request, and classifies it, if that was not done
-    /// before. A deadline that is there stays if it is the earlier one.
+    /// Writes both into the [`RequestInfo`] of the request, and classifies the request if it was not
+    /// classified yet. An earlier deadline is kept.
     fn set_deadline(&self, request: &mut Request<B>, arrived: Tick, deadline: Tick) {
         let known = request.extensions().get::<RequestInfo>().copied();
         let info = known.unwrap_or_else(|| inspect(request));
@@ -103,7 +102,7 @@ fn earlier(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
     }
 }
 
-/// Whether the attempt before this one found no slot.
+/// Whether the previous attempt found no slot.
 fn found_no_slot<B>(request: &Request<B>) -> bool {
     let last = request.extensions().get::<Attempt>().and_then(|attempt| attempt.last);
     last == Some(Outcome::Exhausted)
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn code_commands_watches_and_user_ports_have_no_end_of_their_own() {
+    fn code_commands_watches_and_user_ports_are_open_ended() {
         for request in [
             to("POST", "49999", "/execute"),
             to("POST", "49983", "/process.Process/Start"),
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_into_a_sandbox_names_it_however_it_is_addressed() {
+    fn a_request_into_a_sandbox_names_it_however_it_is_addressed() {
         let expected = Some(Resource::of("i0abc"));
         for request in [
             to("GET", "3000", "/"),
@@ -164,7 +163,7 @@ mod tests {
         }
         for path in ["/sandboxes/i0abc", "/v2/sandboxes", "/health"] {
             let request = Request::get(path).header(SANDBOX_ID, "i0abc").body(()).unwrap();
-            assert_eq!(info(&request).resource, None, "the control plane is one: {path}");
+            assert_eq!(info(&request).resource, None, "no resource on the control plane: {path}");
         }
         assert_ne!(Some(Resource::of("i1")), expected);
         let unnamed = Request::get("http://127.0.0.1:49983/health").body(()).unwrap();
@@ -181,7 +180,7 @@ mod tests {
         assert_eq!(
             info(&request).operation,
             op::SANDBOX_CREATE,
-            "what was found first is believed"
+            "the first classification is kept"
         );
         assert_eq!(info(&request).tenant, Tenant::of("a"));
         E2bClassify::put_info(&mut request);

@@ -2,9 +2,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A command for the shell of a sandbox.
+/// A shell command to run in a sandbox.
 ///
-/// It is run by `/bin/bash -l -c`.
+/// It runs as `/bin/bash -l -c <text>`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct Command {
 impl Command {
     /// How long a command may run by default: 60 s, as in the official SDKs.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-    /// How long a command that [builds](Self::build) may run by default: 120 s.
+    /// How long a [build](Self::build) command may run by default: 120 s.
     pub const BUILD_TIMEOUT: Duration = Duration::from_secs(120);
     /// The most output that is collected by default: 16 MiB.
     pub const DEFAULT_LONGEST_OUTPUT: usize = 16 * 1_024 * 1_024;
@@ -50,7 +50,7 @@ impl Command {
         }
     }
 
-    /// The command `text`, which builds something: it may run for 120 s.
+    /// The command `text`, which builds something: its timeout is 120 s.
     pub fn build(text: impl Into<String>) -> Self {
         Self::new(text).timeout(Self::BUILD_TIMEOUT)
     }
@@ -62,58 +62,58 @@ impl Command {
         self
     }
 
-    /// Where it runs.
+    /// The working directory.
     #[must_use]
     pub fn cwd(mut self, directory: impl Into<String>) -> Self {
         self.cwd = Some(directory.into());
         self
     }
 
-    /// Who runs it.
+    /// The user that runs it.
     #[must_use]
     pub fn user(mut self, name: impl Into<String>) -> Self {
         self.user = Some(name.into());
         self
     }
 
-    /// How long the call may take, time in a queue included; `None`: forever. The sandbox kills the command
-    /// once it has run for so long; a call that waited before it was sent returns sooner than that.
+    /// The timeout of the call, time in a queue included; `None`: none. The sandbox kills the command once
+    /// it has run for this long; a call that had to wait before it was sent returns sooner.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
         self
     }
 
-    /// How many bytes of output, standard output and error together, are collected at most. More is
-    /// an error, so that no command fills the memory of who runs it.
+    /// The most bytes of standard output and standard error together that are collected. More is an error,
+    /// so that no command exhausts the caller's memory.
     #[must_use]
     pub fn longest_output(mut self, bytes: usize) -> Self {
         self.longest_output = bytes;
         self
     }
 
-    /// Whether its standard input stays open, to be [written to](crate::Client::send_stdin). Without
-    /// it there is none.
+    /// Whether standard input stays open for [`send_stdin`](crate::Client::send_stdin). By default
+    /// the command has no standard input.
     #[must_use]
     pub fn stdin(mut self, open: bool) -> Self {
         self.stdin = open;
         self
     }
 
-    /// The name to find it by in its sandbox. Without one that is the id of the call that starts it.
+    /// The name by which the process can be selected in its sandbox. Default: the id of the call.
     #[must_use]
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
         self.tag = Some(tag.into());
         self
     }
 
-    /// What of it must not be shown.
+    /// The values that must not be shown.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &String> {
         self.envs.values().chain([&self.text])
     }
 }
 
-/// Environment variables may be secrets, and commands hold them too: neither is shown.
+/// Environment variables and commands may hold secrets, so neither is shown.
 impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Command")
@@ -127,17 +127,17 @@ impl std::fmt::Debug for Command {
     }
 }
 
-/// What a command left behind.
+/// The result of a command.
 ///
-/// Its `Debug` shows how much was printed, not what.
+/// `Debug` shows the length of the output, not its content.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Output {
-    /// Its standard output.
+    /// Standard output.
     pub stdout: Vec<u8>,
-    /// Its standard error.
+    /// Standard error.
     pub stderr: Vec<u8>,
-    /// Its exit code: 0 for success, below 0 if a signal ended it.
+    /// The exit code: 0 for success, negative if a signal ended the command.
     pub exit_code: i32,
 }
 
@@ -152,17 +152,17 @@ impl std::fmt::Debug for Output {
 }
 
 impl Output {
-    /// Whether its exit code is 0.
+    /// Whether the exit code is 0.
     pub fn is_success(&self) -> bool {
         self.exit_code == 0
     }
 
-    /// Its standard output as text; what is no UTF-8 is replaced.
+    /// Standard output as text; invalid UTF-8 is replaced.
     pub fn stdout_text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.stdout)
     }
 
-    /// Its standard error as text; what is no UTF-8 is replaced.
+    /// Standard error as text; invalid UTF-8 is replaced.
     pub fn stderr_text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.stderr)
     }

@@ -5,12 +5,12 @@ use sandtower_core::{Rng, Seed};
 
 use crate::{CallId, Events, Owner, Sandbox, Timeouts};
 
-/// The domain of E2B itself.
+/// The domain of E2B.
 const DEFAULT_DOMAIN: &str = "e2b.app";
-/// How an error names a key that did not come from the environment.
+/// What an error calls a key that did not come from the environment.
 const KEY: &str = "the API key";
 
-/// Where E2B is, and the key to it.
+/// The address of E2B and the API key.
 ///
 /// ```
 /// use sandtower_e2b::Config;
@@ -35,32 +35,32 @@ pub struct Config {
     events: Events,
 }
 
-/// What is wrong with a [`Config`]. No value is repeated: it may be a secret in the wrong place.
+/// An invalid [`Config`]. The invalid value is never quoted: it may be a misplaced secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The environment has no key.
+    /// The environment has no API key.
     #[error("`E2B_API_KEY` is not set: it must be the API key of an E2B team")]
     NoKey,
-    /// The key that was given is empty.
+    /// The API key is empty.
     #[error("the API key is empty: it must be that of an E2B team, such as e2b_0123..")]
     EmptyKey,
-    /// The key cannot be sent.
+    /// The API key cannot be sent in a header.
     #[error("{0} cannot be sent in a header: it must be visible ASCII, without blanks")]
     Key(&'static str),
-    /// A URL is not of the kind that is needed.
+    /// A URL is invalid.
     #[error("`{0}` must be a scheme and a host, such as https://api.e2b.app, without a path")]
     Url(&'static str),
-    /// A domain is none.
+    /// A domain is invalid.
     #[error("`{0}` must be a domain, such as e2b.app")]
     Domain(&'static str),
-    /// A variable of the environment is no text.
+    /// An environment variable is not valid Unicode.
     #[error("`{0}` is not UTF-8")]
     NotText(&'static str),
 }
 
 impl Config {
-    /// E2B itself, with this key.
+    /// A configuration for E2B itself with this key.
     ///
     /// # Errors
     ///
@@ -90,13 +90,13 @@ impl Config {
         })
     }
 
-    /// What the environment says, by the variables of the official SDKs: `E2B_API_KEY`,
-    /// `E2B_DOMAIN`, `E2B_API_URL`, `E2B_SANDBOX_URL`. Only the first is needed; an empty one counts
-    /// as not set.
+    /// Reads the environment variables of the official SDKs: `E2B_API_KEY`, `E2B_DOMAIN`,
+    /// `E2B_API_URL`, `E2B_SANDBOX_URL`. Only the first is required; an empty variable counts as
+    /// unset.
     ///
     /// # Errors
     ///
-    /// There is no key, or a variable is not what it has to be: the error names it.
+    /// There is no API key, or a variable is invalid; the error names the variable.
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::from_variables(|name| std::env::var(name))
     }
@@ -127,12 +127,12 @@ impl Config {
         Ok(config)
     }
 
-    /// The domain under which the control plane is `api.<domain>` and a sandbox's port
-    /// `<port>-<id>.<domain>`. Of no meaning for what has a URL of its own.
+    /// The domain: the control plane is at `api.<domain>`, a port of a sandbox at
+    /// `<port>-<id>.<domain>`. Ignored where a URL is set.
     ///
     /// # Errors
     ///
-    /// This is no domain.
+    /// The domain is invalid.
     pub fn domain(mut self, domain: &str) -> Result<Self, ConfigError> {
         if !is_domain(domain) {
             return Err(ConfigError::Domain("E2B_DOMAIN"));
@@ -141,47 +141,47 @@ impl Config {
         Ok(self)
     }
 
-    /// Where the control plane is.
+    /// The URL of the control plane.
     ///
     /// # Errors
     ///
-    /// This is not the URL of a bare host.
+    /// The URL is not of the form `http(s)://host[:port]`.
     pub fn api_url(mut self, url: &str) -> Result<Self, ConfigError> {
         self.api = Some(origin(url).ok_or(ConfigError::Url("E2B_API_URL"))?);
         Ok(self)
     }
 
-    /// Where all sandboxes are reached, told apart by header fields. Without it each has its host.
+    /// One URL for all sandboxes, which headers then select. By default each sandbox has its own host.
     ///
     /// # Errors
     ///
-    /// This is not the URL of a bare host.
+    /// The URL is not of the form `http(s)://host[:port]`.
     pub fn sandbox_url(mut self, url: &str) -> Result<Self, ConfigError> {
         self.sandbox = Some(origin(url).ok_or(ConfigError::Url("E2B_SANDBOX_URL"))?);
         Ok(self)
     }
 
-    /// Writes this name on all sandboxes that are created. Without it, it is random: another one for
-    /// each new config, the same for clones.
+    /// Records this owner in the metadata of all sandboxes that are created. By default it is random:
+    /// different for each new config, shared by clones.
     #[must_use]
     pub fn owner(self, owner: Owner) -> Self {
         Self { owner, owner_is_given: true, ..self }
     }
 
-    /// The name that is written on all sandboxes that are created.
+    /// The owner that is recorded in the metadata of sandboxes.
     pub fn owner_name(&self) -> &Owner {
         &self.owner
     }
 
-    /// Sends an `Idempotency-Key` with each creation, which may then be replayed. Only for services
-    /// known to honour it: elsewhere a replay creates a second sandbox.
+    /// Sends an `Idempotency-Key` with each creation, which may then be replayed. Use it only for services
+    /// known to honour the header: elsewhere a replay creates a second sandbox.
     #[must_use]
     pub fn idempotency_keys(self, sent: bool) -> Self {
         Self { idempotency_keys: sent, ..self }
     }
 
-    /// Draws the ids of calls, and the [owner](Self::owner) unless it is given, from `seed`, for runs
-    /// that must be the same each time. Clones of a config draw from one seed.
+    /// Draws call ids, and the [owner](Self::owner) if none is set, from `seed`, for reproducible runs.
+    /// Clones of a config draw from one seed.
     #[must_use]
     pub fn seed(self, seed: Seed) -> Self {
         let owner = match self.owner_is_given {
@@ -203,32 +203,32 @@ impl Config {
         CallId::new(&self.seed)
     }
 
-    /// How long operations may take.
+    /// Sets the timeouts of operations.
     #[must_use]
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
 
-    /// How long operations may take: what a stack makes its timeouts from.
+    /// The timeouts of operations; a stack builds its timeout layers from them.
     pub fn operation_timeouts(&self) -> &Timeouts {
         &self.timeouts
     }
 
-    /// Tells what becomes of creations by `events`. Without it, by events of its own: other ones for
-    /// each new config, the same for clones.
+    /// Reports creations to `events`. By default each new config has events of its own, shared by
+    /// its clones.
     #[must_use]
     pub fn events(mut self, events: Events) -> Self {
         self.events = events;
         self
     }
 
-    /// What tells of creations, and counts them.
+    /// Reports and counts creations.
     pub fn creation_events(&self) -> &Events {
         &self.events
     }
 
-    /// As a header field whose `Debug` shows nothing.
+    /// The key as a header value whose `Debug` shows nothing.
     pub(crate) fn key(&self) -> &HeaderValue {
         &self.key
     }
@@ -245,7 +245,7 @@ impl Config {
         }
     }
 
-    /// The control plane, and an example of a sandbox, which all are reached alike.
+    /// The control plane and one example of a sandbox; all sandboxes are reached in the same way.
     #[cfg(feature = "transport")]
     pub(crate) fn origins(&self) -> Vec<Uri> {
         let sandbox = match "i0".parse() {
@@ -255,7 +255,7 @@ impl Config {
         self.api_uri("/").ok().into_iter().chain(sandbox).collect()
     }
 
-    /// `path` of what listens on `port` in `sandbox`.
+    /// `path` on `port` of `sandbox`.
     pub(crate) fn sandbox_uri(
         &self,
         sandbox: &Sandbox,
@@ -265,8 +265,8 @@ impl Config {
         if let Some(origin) = &self.sandbox {
             return at(origin, path);
         }
-        // The server's word on the domain decides where the access token is sent: no more than a
-        // domain is taken from it.
+        // The domain comes from the server and decides where the access token is sent: accept nothing
+        // but a domain.
         let domain = sandbox.domain().filter(|domain| is_domain(domain)).unwrap_or(&self.domain);
         Uri::builder()
             .scheme(Scheme::HTTPS)
@@ -282,8 +282,8 @@ fn at(origin: &Uri, path: &str) -> Result<Uri, http::Error> {
     Ok(Uri::from_parts(parts)?)
 }
 
-/// Scheme and host, and nothing else: credentials in it would end up in logs, and a path would hide
-/// from the classifiers what a request is for.
+/// Accepts scheme, host and port only: credentials would end up in logs, and a path would hide from the
+/// classifiers what a request is for.
 fn origin(url: &str) -> Option<Uri> {
     let uri: Uri = url.parse().ok()?;
     let is_http = [Some("http"), Some("https")].contains(&uri.scheme_str());
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_key_alone_it_is_e2b_itself() {
+    fn a_key_alone_configures_e2b() {
         let config = from(&[("E2B_API_KEY", "e2b_1"), ("E2B_API_URL", "")]).unwrap();
         assert_eq!(config.api_uri("/health").unwrap(), "https://api.e2b.app/health");
         assert_eq!(
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_moves_both_and_a_url_one() {
+    fn a_domain_moves_both_planes_and_a_url_one() {
         let config = from(&[
             ("E2B_API_KEY", "e2b_1"),
             ("E2B_DOMAIN", "e2b.test"),
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_and_not_repeated() {
+    fn an_error_names_the_setting_and_not_its_value() {
         assert_eq!(from(&[]).unwrap_err(), ConfigError::NoKey);
         let error = from(&[("E2B_API_KEY", "a\nb")]).unwrap_err();
         assert_eq!(error, ConfigError::Key("`E2B_API_KEY`"));
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_was_handed_in_is_not_blamed_on_the_environment() {
+    fn an_error_about_a_key_argument_does_not_name_the_environment() {
         for key in ["", "a b", "e2b_\u{e9}", "a\n"] {
             let error = Config::new(key).unwrap_err().to_string();
             assert!(error.starts_with("the API key ") && !error.contains("E2B_API_KEY"), "{error}");

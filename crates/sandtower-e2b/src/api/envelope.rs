@@ -1,4 +1,4 @@
-//! The envelopes of Connect's streams: 1 byte of flags, 4 bytes of length, big-endian, a message.
+//! The envelopes of Connect streams: 1 byte of flags, 4 bytes of length (big-endian), then the message.
 //!
 //! <https://connectrpc.com/docs/protocol#streaming-rpcs>
 
@@ -14,13 +14,13 @@ const PREFIX: usize = 5;
 /// One message of a stream.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// Whether it is the last: its message then says how the stream ended.
+    /// Whether this is the last message, which says how the stream ended.
     pub is_end: bool,
     /// The message.
     pub message: Bytes,
 }
 
-/// Messages may hold secrets: only the length is shown.
+/// Messages may hold secrets, so only the length is shown.
 impl std::fmt::Debug for Envelope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Envelope")
@@ -30,33 +30,33 @@ impl std::fmt::Debug for Envelope {
     }
 }
 
-/// This is no stream of envelopes, or not the whole of one.
+/// The bytes are not a stream of envelopes, or an envelope is incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeError {
-    /// A message is longer than is allowed.
+    /// A message is longer than allowed.
     #[error("a message of {len} bytes is longer than the {longest} allowed")]
     TooLong {
-        /// Its length.
+        /// The length of the message.
         len: usize,
-        /// What is allowed.
+        /// The limit.
         longest: usize,
     },
-    /// A message is compressed, which was not asked for.
+    /// A message is compressed, although compression was not negotiated.
     #[error("a message is compressed")]
     Compressed,
-    /// A message has flags that the protocol does not define.
+    /// A message has undefined flags.
     #[error("a message has the unknown flags {0:#04x}")]
     UnknownFlags(u8),
-    /// There is more behind the last message.
+    /// Bytes follow the last message.
     #[error("there is data behind the end of the stream")]
     BehindEnd,
-    /// The stream stopped without saying that it ended.
+    /// The stream stopped before its last message.
     #[error("the stream stopped before its end")]
     Unfinished,
 }
 
-/// The envelope of one message that is not the last.
+/// The envelope of a message that is not the last.
 ///
 /// # Errors
 ///
@@ -72,10 +72,10 @@ pub fn encode(message: &[u8]) -> Result<Bytes, EnvelopeError> {
     Ok(envelope.freeze())
 }
 
-/// Takes envelopes out of a stream that arrives in pieces, however it was cut.
+/// Decodes envelopes from a stream, wherever its chunks begin.
 ///
-/// It holds no more than one message of the allowed length and the piece pushed last, provided that
-/// all messages are taken before more is pushed. After an error every further message is that error.
+/// Memory is bounded by one message of the allowed length and the chunk pushed last, provided that all
+/// messages are read before more is pushed. After an error every further read returns that error.
 ///
 /// ```
 /// use sandtower_e2b::envelope::{Decoder, encode};
@@ -106,19 +106,19 @@ impl Decoder {
         Self { buffer: BytesMut::new(), longest, ended: false, failed: None }
     }
 
-    /// The next piece of the stream.
+    /// Adds the next chunk of the stream.
     pub fn push(&mut self, piece: &[u8]) {
-        // What cannot be decoded any more is not kept.
+        // A stream that failed is not buffered any further.
         if self.failed.is_none() {
             self.buffer.extend_from_slice(piece);
         }
     }
 
-    /// The next whole message; `None` until more is pushed.
+    /// The next complete message; `None` until more is pushed.
     ///
     /// # Errors
     ///
-    /// What has arrived is no stream of envelopes.
+    /// The bytes so far are not a valid stream of envelopes.
     pub fn message(&mut self) -> Result<Option<Envelope>, EnvelopeError> {
         let decoded = match self.failed {
             Some(error) => Err(error),
@@ -131,11 +131,11 @@ impl Decoder {
         decoded
     }
 
-    /// Checks that the stream, of which there is no more, ended as it should.
+    /// Checks that the stream ended with its last message.
     ///
     /// # Errors
     ///
-    /// It stopped before its last message, or did not decode.
+    /// It stopped before its last message, or could not be decoded.
     pub fn finish(&self) -> Result<(), EnvelopeError> {
         match self.failed {
             Some(error) => Err(error),
@@ -172,7 +172,7 @@ impl Decoder {
     }
 }
 
-/// Messages may hold secrets: only how much is there is shown.
+/// Messages may hold secrets, so only the length of the buffer is shown.
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Decoder")
@@ -202,7 +202,7 @@ mod tests {
         envelope
     }
 
-    /// All messages of a stream that arrives in pieces of these lengths, or in one.
+    /// All messages of a stream that arrives in chunks of these lengths, or in one.
     fn decode(stream: &[u8], cuts: &[usize]) -> Result<Vec<Envelope>, EnvelopeError> {
         let mut decoder = Decoder::new();
         let mut messages = Vec::new();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_its_messages_and_its_end() {
+    fn a_stream_yields_its_messages_and_its_end() {
         let stream = [&encode(b"one").unwrap()[..], &encode(b"").unwrap(), &end(b"{}")].concat();
         let messages = decode(&stream, &[]).unwrap();
         let texts: Vec<_> = messages.iter().map(|envelope| &envelope.message[..]).collect();
@@ -230,13 +230,13 @@ mod tests {
     }
 
     #[test]
-    fn a_length_above_the_cap_is_rejected_before_any_of_it_is_held() {
+    fn a_length_above_the_cap_is_rejected_before_it_is_buffered() {
         let mut decoder = Decoder::with_longest(9);
         decoder.push(&[0, 0, 0, 0, 10]);
         let error = EnvelopeError::TooLong { len: 10, longest: 9 };
         assert_eq!(decoder.message(), Err(error));
         decoder.push(b"0123456789");
-        assert_eq!(decoder.message(), Err(error), "it stays failed");
+        assert_eq!(decoder.message(), Err(error), "the error is permanent");
         assert_eq!(
             encode(&vec![0; LONGEST + 1]).unwrap_err(),
             EnvelopeError::TooLong { len: LONGEST + 1, longest: LONGEST }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_stops_is_not_taken_for_one_that_ended() {
+    fn a_truncated_stream_has_not_ended() {
         let whole = encode(b"one").unwrap();
         assert_eq!(decode(&whole, &[]), Err(EnvelopeError::Unfinished));
         assert_eq!(decode(&whole[..4], &[]), Err(EnvelopeError::Unfinished));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_pushed_is_not_shown() {
+    fn debug_does_not_show_the_buffer() {
         let mut decoder = Decoder::new();
         decoder.push(&encode(b"tok_secret").unwrap());
         let shown = format!("{decoder:?}");
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_protocol_does_not_allow_is_an_error() {
+    fn a_violation_of_the_protocol_is_an_error() {
         assert_eq!(decode(&[COMPRESSED, 0, 0, 0, 0], &[]), Err(EnvelopeError::Compressed));
         assert_eq!(decode(b"<html>", &[]), Err(EnvelopeError::UnknownFlags(b'<')));
         assert_eq!(decode(&[&end(b"")[..], b"x"].concat(), &[]), Err(EnvelopeError::BehindEnd));
@@ -271,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_the_stream_is_cut_the_messages_are_the_same(
+        fn messages_do_not_depend_on_how_the_stream_is_split(
             messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..8),
             cuts in proptest::collection::vec(1..12_usize, 0..80),
         ) {
@@ -288,7 +288,7 @@ mod tests {
         }
 
         #[test]
-        fn garbage_never_panics_and_is_the_same_garbage_however_it_is_cut(
+        fn garbage_never_panics_and_fails_alike_however_it_is_split(
             garbage in proptest::collection::vec(prop_oneof![0..3_u8, any::<u8>()], 0..64),
             cuts in proptest::collection::vec(1..9_usize, 0..64),
         ) {

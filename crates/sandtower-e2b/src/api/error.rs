@@ -16,10 +16,10 @@ use self::cause::{Aftermath, NoResponse};
 
 pub(crate) use self::cause::Causes;
 
-/// What went wrong with a call.
+/// A call failed.
 ///
-/// It says which operation it was and of which sandbox; [`hint`](Error::hint) says whether to try
-/// again. Neither keys nor tokens are in it.
+/// The error names the operation and the sandbox; [`hint`](Error::hint) says whether to try again. It
+/// contains neither keys nor tokens.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -27,97 +27,97 @@ pub enum Error {
     /// message says which, and whether the request was sent.
     #[error("{call} {}{}", NoResponse(&**.source), Aftermath(.call, self))]
     NoResponse {
-        /// Which call.
+        /// The call.
         call: Call,
-        /// What happened to it.
+        /// The cause.
         source: BoxError,
     },
-    /// The service said no.
+    /// The service returned a status that is not a success.
     #[error("{call} failed with status {response}")]
     Status {
-        /// Which call.
+        /// The call.
         call: Call,
-        /// What it said.
+        /// The response.
         response: Box<ErrorResponse>,
     },
-    /// The call did not end within its time, waits and retries included: the caller's own
-    /// [timeout](crate::Command::timeout), or the [default](crate::Timeouts).
+    /// The call did not end before its timeout, waits and retries included: the caller's own
+    /// [timeout](crate::Command::timeout) or the [default](crate::Timeouts).
     #[error("{call} did not end within {} s{}", .after.as_secs_f64(), Aftermath(.call, self))]
     DeadlineExceeded {
-        /// Which call.
+        /// The call.
         call: Call,
-        /// The time that it had.
+        /// The timeout.
         after: Duration,
     },
-    /// The response broke off or cannot be parsed. The request may have had its effect.
+    /// The response broke off or cannot be parsed. The request may have taken effect.
     #[error("the response to {call} cannot be read: {}{}", Causes(&**.source), Aftermath(.call, self))]
     BrokenResponse {
-        /// Which call.
+        /// The call.
         call: Call,
-        /// What is wrong with it.
+        /// The cause.
         source: BoxError,
     },
     /// The sandbox could not run the command.
     #[error("{call} failed: {}", .body.message)]
     Process {
-        /// Which call.
+        /// The call.
         call: Call,
-        /// What its envd said.
+        /// The error that envd returned.
         body: Box<ErrorBody>,
     },
-    /// The command outlived its own timeout and was killed.
+    /// The command exceeded its own timeout and was killed.
     #[error("{call} ran for longer than its timeout of {} s", .after.as_secs_f64())]
     CommandTimedOut {
-        /// Which call.
+        /// The call.
         call: Call,
         /// The timeout.
         after: Duration,
     },
-    /// The code outlived its own timeout. Whether it was stopped is up to the interpreter.
+    /// The code exceeded its own timeout. Whether it was stopped is up to the interpreter.
     #[error("{call} ran for longer than its timeout of {} s", .after.as_secs_f64())]
     CodeTimedOut {
-        /// Which call.
+        /// The call.
         call: Call,
         /// The timeout.
         after: Duration,
     },
-    /// The file is longer than was to be read.
+    /// The file is longer than the limit.
     #[error("{call} found a file longer than {longest} bytes")]
     FileTooLong {
-        /// Which call.
+        /// The call.
         call: Call,
-        /// What is read at most.
+        /// The limit in bytes.
         longest: usize,
     },
-    /// The command, or the code, told more than is collected. It was left running.
+    /// The command or the code printed more than the limit. It was left running.
     #[error("{call} printed more than {longest} bytes")]
     OutputTooLong {
-        /// Which call.
+        /// The call.
         call: Call,
-        /// What is collected at most.
+        /// The limit in bytes.
         longest: usize,
     },
-    /// The request could not be made.
+    /// The request could not be built.
     #[error("{call} could not be put into a request: {}", Causes(&**.source))]
     Request {
-        /// Which call.
+        /// The call.
         call: Call,
-        /// Why.
+        /// The cause.
         source: BoxError,
     },
 }
 
-/// Which call it was.
+/// Identifies the call in an [`Error`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Call {
-    /// The kind of call.
+    /// The operation.
     pub operation: Operation,
-    /// The sandbox it was about, if there was one.
+    /// The sandbox that the call is about, if any.
     pub sandbox: Option<SandboxId>,
-    /// The id that is written on what the call makes, if it makes something.
+    /// The id that is recorded on what the call creates, if it creates something.
     pub id: Option<CallId>,
-    /// Whether what it may have left behind is found and removed by a [tracker](crate::SandboxTracker).
+    /// Whether a [tracker](crate::SandboxTracker) finds and removes what the call may have left behind.
     pub(crate) tracked: bool,
 }
 
@@ -126,7 +126,7 @@ impl Call {
         Self { operation, sandbox, id: None, tracked: false }
     }
 
-    /// The call that creates a sandbox.
+    /// A call that creates a sandbox.
     pub(crate) fn creation(id: CallId) -> Self {
         Self { id: Some(id), ..Self::new(SANDBOX_CREATE, None) }
     }
@@ -145,17 +145,17 @@ impl std::fmt::Display for Call {
     }
 }
 
-/// A response that is no success.
+/// A response with a status that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorResponse {
-    /// Its status.
+    /// The status.
     pub status: StatusCode,
-    /// What it said.
+    /// The body.
     pub body: ErrorBody,
-    /// What it means.
+    /// The verdict on it.
     pub verdict: Verdict,
-    /// Which attempt of its call got it: 1, unless a layer below has sent the request again.
+    /// The number of the attempt within its call: 1, unless a layer below retried.
     pub attempt: u32,
     /// Where the time of its call went, if a layer below [explains](sandtower_http::ExplainLayer) it.
     pub explanation: Option<Box<Explanation>>,
@@ -178,19 +178,19 @@ impl std::fmt::Display for ErrorResponse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hint {
-    /// It may be made again, not before this time has passed if one is given.
+    /// The call may be made again, after this time if one is given.
     Again {
-        /// How long to wait, if anybody said so.
+        /// How long to wait, if the service or a layer said so.
         after: Option<Duration>,
     },
-    /// It may have been done although it failed: look before making it again.
+    /// The call may have taken effect although it failed: look before making it again.
     Look,
-    /// It would end the same.
+    /// The call would fail again in the same way.
     Stop,
 }
 
 impl Error {
-    /// Which call it was.
+    /// The call.
     pub fn call(&self) -> &Call {
         match self {
             Self::NoResponse { call, .. }
@@ -221,13 +221,13 @@ impl Error {
         }
     }
 
-    /// The same, of a call whose attempts are tracked.
+    /// The same error, for a call whose attempts are tracked.
     pub(crate) fn tracked(mut self) -> Self {
         self.call_mut().tracked = true;
         self
     }
 
-    /// Which attempt of its call it was, as far as the response says.
+    /// The number of the attempt within its call, as far as the response shows it.
     pub(crate) fn attempt(&self) -> u32 {
         match self {
             Self::Status { response, .. } => response.attempt,
@@ -235,7 +235,7 @@ impl Error {
         }
     }
 
-    /// The status of the response, if the service said no.
+    /// The status of the response, if there is one.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Status { response, .. } => Some(response.status),
@@ -243,7 +243,7 @@ impl Error {
         }
     }
 
-    /// What the service said, in its own words.
+    /// The body of the error response, if there is one.
     pub fn body(&self) -> Option<&ErrorBody> {
         match self {
             Self::Status { response, .. } => Some(&response.body),
@@ -252,7 +252,7 @@ impl Error {
         }
     }
 
-    /// The rejection, if one of our own layers said no.
+    /// The rejection, if one of our own layers rejected the call.
     pub fn rejection(&self) -> Option<&Rejection> {
         find(self)
     }
@@ -306,7 +306,7 @@ impl Error {
         if verdict.advice == Some(Advice::Stop) {
             return Hint::Stop;
         }
-        // What a tracker removes by itself is not for the caller to look for.
+        // The tracker removes these; the caller need not look for them.
         let is_safe = self.call().tracked || replay(self.call().operation) == Some(Replay::Safe);
         match (verdict.outcome, verdict.effect) {
             (Outcome::Success, _) | (Outcome::Permanent, Effect::None) => Hint::Stop,

@@ -1,26 +1,26 @@
 use serde_json::Value;
 
-/// The most of a message that is kept, in characters. The messages of E2B are below 300.
+/// The most characters of a message that are kept. The messages of E2B are below 300.
 const LONGEST: usize = 512;
 
-/// What the service said in the body of a response that is no success.
+/// The body of an error response.
 ///
-/// E2B's API and envd say `{"code", "message", "error_code"?}`, envd's remote calls
-/// `{"code": "not_found", "message"}`, the proxy before the sandboxes adds `sandboxId`; balancers
-/// speak plain text or HTML, which is taken for the message as it is.
+/// E2B's API and envd send `{"code", "message", "error_code"?}`, envd's remote calls
+/// `{"code": "not_found", "message"}`; the proxy in front of the sandboxes adds `sandboxId`. Load
+/// balancers send plain text or HTML, which becomes the message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorBody {
-    /// In its own words: at most 512 characters, control characters blanked out.
+    /// The service's own message: at most 512 characters, without control characters.
     pub message: String,
-    /// The name of the error, where it has one: `error_code`, or a `code` that is no number.
+    /// The name of the error, if any: `error_code`, or a `code` that is not a number.
     pub code: Option<String>,
-    /// Whether it is a JSON object, as the API's own are.
+    /// Whether the body is a JSON object, like those of the API.
     pub(crate) is_json: bool,
 }
 
 impl ErrorBody {
-    /// Reads an error body. Any bytes are one.
+    /// Reads an error body. Accepts any bytes.
     ///
     /// ```
     /// use sandtower_e2b::ErrorBody;
@@ -40,9 +40,9 @@ impl ErrorBody {
         }
     }
 
-    /// Without `secret`, should the service have repeated it.
+    /// Hides `secret`, in case the service quoted it.
     pub(crate) fn without(mut self, secret: &str) -> Self {
-        // What tidies a message has changed what it repeats.
+        // The message was cleaned up, so a quoted secret was too.
         let secret = &*tidy(secret);
         if secret.is_empty() {
             return self;
@@ -60,7 +60,7 @@ impl ErrorBody {
         self
     }
 
-    /// A message that was cut within `secret` ends before it.
+    /// If the message was truncated within `secret`, it now ends before it.
     fn cut_before(&mut self, secret: &str) {
         let begins =
             |&end: &usize| secret.is_char_boundary(end) && self.message.ends_with(&secret[..end]);
@@ -70,7 +70,7 @@ impl ErrorBody {
     }
 }
 
-/// Fit for a log line.
+/// Makes the text safe for a log line.
 fn tidy(text: &str) -> String {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
     text.trim().chars().take(LONGEST).map(printable).collect()
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_an_error_is_its_error_code_or_a_code_in_words() {
+    fn the_code_of_an_error_is_its_error_code_or_a_code_in_words() {
         assert_eq!(ErrorBody::parse(br#"{"code":429,"message":"slow"}"#), said("slow", None));
         assert_eq!(
             ErrorBody::parse(br#"{"code":"not_found","message":"gone"}"#),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_taken_for_the_message() {
+    fn a_body_that_is_not_json_becomes_the_message() {
         assert_eq!(
             ErrorBody::parse(b"upstream request timeout\n"),
             plain("upstream request timeout")
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_hidden_wherever_it_is_cut() {
+    fn a_secret_is_hidden_wherever_the_message_is_truncated() {
         for before in 490..520 {
             let body = format!("{} planted_secret", "x".repeat(before));
             let shown = ErrorBody::parse(body.as_bytes()).without("planted_secret").message;
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_cannot_forge_log_lines_nor_fill_them() {
+    fn a_message_cannot_forge_or_flood_log_lines() {
         assert_eq!(ErrorBody::parse(b"a\nINFO b\x1b[0m").message, "a INFO b [0m");
         assert_eq!(ErrorBody::parse(&[b'x'; 100_000]).message.len(), LONGEST);
     }

@@ -2,7 +2,7 @@ use http::{HeaderValue, Request};
 
 use crate::{ErrorBody, api::request};
 
-/// What of a request must not be shown, should the service repeat it: keys, tokens, values of
+/// The parts of a request that must not be shown if the service quotes them: keys, tokens, values of
 /// environment variables, commands.
 #[derive(Clone, Default)]
 pub(crate) struct Hidden {
@@ -10,7 +10,7 @@ pub(crate) struct Hidden {
     texts: Vec<String>,
 }
 
-/// Shorter values, such as `1` or `true`, are no secrets, and are part of other words.
+/// Shorter values, such as `1` or `true`, are not secrets and occur within other words.
 const SHORTEST: usize = 6;
 
 impl Hidden {
@@ -24,13 +24,13 @@ impl Hidden {
         Self { fields: [Some(key.clone()), None, None], texts: Vec::new() }
     }
 
-    /// These as well.
+    /// Adds these.
     pub(crate) fn and<'a>(mut self, texts: impl IntoIterator<Item = &'a String>) -> Self {
         self.texts.extend(texts.into_iter().filter(|text| text.len() >= SHORTEST).cloned());
         self
     }
 
-    /// `said` without any of it.
+    /// `said` without any of these values.
     pub(crate) fn hide(&self, body: ErrorBody) -> ErrorBody {
         let fields = self.fields.iter().flatten().filter_map(|field| field.to_str().ok());
         fields.chain(self.texts.iter().map(String::as_str)).fold(body, ErrorBody::without)
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_hidden_is_not_shown_and_short_words_stay() {
+    fn secrets_are_hidden_and_short_words_stay() {
         let request = Request::get("/").header("x-api-key", "e2b_key").body(()).unwrap();
         let hidden = Hidden::of(&request).and([&"s3cr3t".to_owned(), &"1".to_owned()]);
         let body = hidden.hide(ErrorBody::parse(b"e2b_key may not use s3cr3t 1 time"));

@@ -5,50 +5,50 @@ use serde::Deserialize;
 use crate::SandboxId;
 use crate::api::lenient::{odd_is_absent, text_pairs};
 
-/// What the service knows of a sandbox.
+/// What the service reports about a sandbox.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct SandboxInfo {
-    /// Its id.
+    /// The id.
     #[serde(rename = "sandboxID")]
     pub id: SandboxId,
-    /// The id of the template it was created from.
+    /// The id of the template that the sandbox was created from.
     #[serde(default, rename = "templateID", deserialize_with = "odd_is_absent")]
     pub template: String,
-    /// Another name of the template.
+    /// The alias of the template.
     #[serde(default, deserialize_with = "odd_is_absent")]
     pub alias: Option<String>,
-    /// Whether it runs.
+    /// The state.
     #[serde(default, deserialize_with = "odd_is_absent")]
     pub state: State,
-    /// When it was started, as RFC 3339 has it.
+    /// The start time, in RFC 3339.
     #[serde(default, deserialize_with = "odd_is_absent")]
     pub started_at: Option<String>,
-    /// When its lifetime ends, as RFC 3339 has it.
+    /// The end of the lifetime, in RFC 3339.
     #[serde(default, deserialize_with = "odd_is_absent")]
     pub end_at: Option<String>,
-    /// The number of its processors.
+    /// The number of CPUs.
     #[serde(default, deserialize_with = "odd_is_absent")]
     pub cpu_count: Option<u32>,
-    /// Its memory, in MiB.
+    /// The memory in MiB.
     #[serde(default, rename = "memoryMB", deserialize_with = "odd_is_absent")]
     pub memory_mib: Option<u64>,
-    /// What its creator wrote on it.
+    /// The metadata that was set at creation.
     #[serde(default, deserialize_with = "text_pairs")]
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Whether a sandbox runs.
+/// The state of a sandbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum State {
-    /// It runs.
+    /// Running.
     Running,
-    /// It is paused, and can be resumed.
+    /// Paused; can be resumed.
     Paused,
-    /// The service said something else, or nothing.
+    /// Unknown, or not reported.
     #[default]
     #[serde(other)]
     Other,

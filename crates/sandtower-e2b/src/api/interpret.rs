@@ -11,23 +11,23 @@ use crate::{
     verdict_of_response,
 };
 
-/// Says what E2B's responses mean: the hook of [`InterpretLayer`](sandtower_http::InterpretLayer).
+/// Interprets E2B's responses: the hook of [`InterpretLayer`](sandtower_http::InterpretLayer).
 ///
-/// - A response that is no success gets the [`Verdict`] of [`verdict_of_response`].
-/// - A response that returns a sandbox (create, connect, resume) gets the [`Sandbox`] itself as an
-///   extension, so that layers above can look after it without touching the body. If it cannot be
-///   made out, the verdict is unknown: there is a sandbox, but not known which.
-/// - A response to a creation that knows no such template gets a [`TemplateNotFound`].
-/// - A listing, or another short message that is safe to ask for again, is read before it is handed on:
-///   one that breaks off is a transient failure. That goes by the [`DEFAULT_CAP`] of the layer: do not
-///   lower it.
-/// - A stream of envd that ends in an error has an [end](sandtower_core::ClassifyResponse::end_of_stream) that says
-///   what it means: a breaker hears of it.
+/// - An error response gets the [`Verdict`] of [`verdict_of_response`].
+/// - A response that returns a sandbox (create, connect, resume) gets the [`Sandbox`] as an extension, so
+///   that layers above can track it without reading the body. If the sandbox cannot be parsed, the
+///   verdict is unknown: there is a sandbox, but it is not known which.
+/// - A response to a creation whose template does not exist gets a [`TemplateNotFound`].
+/// - A listing, or another short message that is safe to request again, is read before it is passed on,
+///   so that a body that breaks off is a transient failure. This depends on the layer's [`DEFAULT_CAP`]:
+///   do not lower it.
+/// - A stream of envd that ends in an error gets an [end](sandtower_core::ClassifyResponse::end_of_stream)
+///   with the verdict, so that a breaker hears of it.
 ///
-/// It is the last to see a request, and notes on those that create a sandbox that they were sent: see
+/// As the last layer to see a request it also records that a creation was sent: see
 /// [`Tracking`](crate::Tracking).
 ///
-/// Compressed bodies are not read; their responses are judged by their status.
+/// Compressed bodies are not read; those responses are classified by status.
 ///
 /// ```
 /// use sandtower_e2b::E2bInterpret;
@@ -42,14 +42,14 @@ pub struct E2bInterpret {
 }
 
 impl E2bInterpret {
-    /// Recognises responses by `rules`: for providers that speak E2B's API in other words.
+    /// Recognises responses by `rules`, for providers of E2B's API with other messages.
     pub const fn new(rules: &'static [Rule]) -> Self {
         Self { rules }
     }
 }
 
 impl Default for E2bInterpret {
-    /// Recognises what E2B says: [`strings::E2B`](crate::strings::E2B).
+    /// Recognises the messages of E2B: [`strings::E2B`](crate::strings::E2B).
     fn default() -> Self {
         Self::new(E2B)
     }
@@ -75,7 +75,7 @@ impl Interpret for E2bInterpret {
         wanted && !is_encoded(head)
     }
 
-    /// The streams of envd say success in their head, and what came of them in their last envelope.
+    /// Streams of envd report success in the status and the outcome in the last envelope.
     fn end(&self, _operation: &Operation, head: &Parts) -> Option<Box<dyn ReadEnd>> {
         let kind = head.headers.get(header::CONTENT_TYPE)?;
         (kind == "application/connect+json").then(|| Box::new(StreamEnd::default()) as _)
@@ -83,7 +83,7 @@ impl Interpret for E2bInterpret {
 
     fn read(&self, operation: &Operation, head: &mut Parts, body: Excerpt<'_>) {
         if head.status.is_success() && is_collected(*operation) {
-            // Longer ones are not read to their end here.
+            // Longer bodies are not read ahead.
             if !body.complete && body.bytes.len() < DEFAULT_CAP {
                 head.extensions.insert(BROKEN_OFF);
             }
@@ -111,10 +111,10 @@ fn hands_out_a_sandbox(operation: Operation) -> bool {
     [op::SANDBOX_CREATE, op::SANDBOX_CONNECT, op::SANDBOX_RESUME].contains(&operation)
 }
 
-/// What broke off is worth another attempt, and is counted: these are safe to repeat.
+/// A body that broke off is worth another attempt: these requests are safe to repeat.
 const BROKEN_OFF: Verdict = Verdict::transient(Effect::Maybe);
 
-/// Whether a success is one short message, which is read as a whole before it is handed on, so that the
+/// Whether a success is one short message, which is read as a whole before it is passed on, so that the
 /// layers above learn of one that breaks off.
 fn is_collected(operation: Operation) -> bool {
     [

@@ -1,11 +1,11 @@
-//! JSON as services really send it: optional fields may be `null`, or something odd.
+//! Lenient JSON: services send `null` or unexpected values in optional fields.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// A list, a map or an object whose absence means "empty": `null` does too.
+/// A list, map or object: absent or `null` means empty.
 pub(crate) fn null_is_empty<'de, D, T>(from: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -14,7 +14,7 @@ where
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
-/// An optional field: `null`, or anything that is not of its type, is its default.
+/// An optional field: `null`, or a value of another type, becomes the default.
 pub(crate) fn odd_is_absent<'de, D, T>(from: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -23,7 +23,7 @@ where
     Ok(T::deserialize(Value::deserialize(from)?).unwrap_or_default())
 }
 
-/// Pairs of text; what is none of them is left out, so that it does not take the others with it.
+/// Pairs of text. Invalid pairs are skipped, so that they do not take the others with them.
 pub(crate) fn text_pairs<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
@@ -35,7 +35,7 @@ pub(crate) fn text_pairs<'de, D: Deserializer<'de>>(
     Ok(fields.into_iter().filter_map(text).collect())
 }
 
-/// A whole response that is a list, or `null`.
+/// A response that is a list, or `null`.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub(crate) struct List<T>(#[serde(deserialize_with = "null_is_empty")] pub(crate) Vec<T>);
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn null_for_a_list_is_an_empty_list() {
+    fn a_null_list_is_empty() {
         assert!(of::<List<SandboxInfo>>("null").0.is_empty());
         for json in [r#"{"entries":null}"#, "{}", r#"{"entries":[]}"#] {
             assert!(of::<Entries>(json).entries.is_empty(), "{json}");
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_optional_field_is_absent_and_fails_nothing_else() {
+    fn an_invalid_optional_field_is_absent_and_fails_nothing_else() {
         let odd = [
             r#""metadata":null"#,
             r#""metadata":7"#,
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_metadata_does_not_take_the_marks_of_a_sandbox_with_it() {
+    fn invalid_metadata_does_not_hide_the_marks_of_a_sandbox() {
         let json = r#"{"sandboxID":"i0","metadata":{"sandtower_owner":"me","x":1,"y":null}}"#;
         let metadata = of::<SandboxInfo>(json).metadata;
         assert_eq!(
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_code_that_makes_no_sense_is_not_taken_for_success() {
+    fn an_invalid_exit_code_is_not_success() {
         let json = br#"{"event":{"end":{"exitCode":"one","exited":true}}}"#;
         let mut stream = crate::api::process::ProcessStream::default();
         stream.push(&crate::envelope::encode(json).unwrap());
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_field_of_a_new_sandbox_does_not_lose_the_sandbox() {
+    fn an_invalid_field_of_a_new_sandbox_does_not_lose_the_sandbox() {
         for field in [r#""templateID":7"#, r#""domain":[]"#, r#""envdVersion":0.6"#] {
             let sandbox: Sandbox = of(&format!(r#"{{"sandboxID":"i0",{field}}}"#));
             assert_eq!(sandbox.id().as_str(), "i0", "{field}");
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_field_of_a_file_or_a_process_is_absent() {
+    fn an_invalid_field_of_a_file_or_a_process_is_absent() {
         for field in
             [r#""size":"many""#, r#""mode":"rw""#, r#""owner":null"#, r#""type":5"#, r#""name":{}"#]
         {

@@ -5,7 +5,7 @@ use http::HeaderMap;
 
 use crate::SandboxInfo;
 
-/// Which sandboxes to list.
+/// A filter for listing sandboxes.
 ///
 /// ```
 /// use sandtower_e2b::ListSandboxes;
@@ -23,20 +23,20 @@ pub struct ListSandboxes {
 
 /// One page of a listing.
 ///
-/// The listing lags behind: a sandbox just made may not be on it yet.
+/// The listing lags: a sandbox that was just created may be missing.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Page {
-    /// The sandboxes.
+    /// The sandboxes on this page.
     pub sandboxes: Vec<SandboxInfo>,
-    /// What to hand to [`ListSandboxes::after`] for the next page; `None`: this is the last.
+    /// The token to pass to [`ListSandboxes::after`] for the next page; `None`: this is the last page.
     pub next: Option<String>,
-    /// How many sandboxes run in all, where the service says so.
+    /// The number of running sandboxes in all, if the service reports it.
     pub running: Option<u64>,
 }
 
 impl Page {
-    /// What a response with these header fields lists.
+    /// Parses a page and its headers.
     pub(crate) fn new(sandboxes: Vec<SandboxInfo>, fields: &HeaderMap) -> Self {
         let text = |name: &str| fields.get(name)?.to_str().ok().filter(|text| !text.is_empty());
         Self {
@@ -48,33 +48,33 @@ impl Page {
 }
 
 impl ListSandboxes {
-    /// Only those whose metadata has this pair. Several are all asked for.
+    /// Only sandboxes whose metadata has this pair. Several pairs must all match.
     #[must_use]
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(key.into(), value.into());
         self
     }
 
-    /// Those that are paused too, whatever the service does by default.
+    /// Includes paused sandboxes, whatever the service does by default.
     pub(crate) fn in_all_states(self) -> Self {
         Self { all_states: true, ..self }
     }
 
-    /// At most this many on a page. The service allows 100.
+    /// The most sandboxes on a page. The service allows 100.
     #[must_use]
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = Some(limit);
         self
     }
 
-    /// The page that [`Page::next`] of the page before names.
+    /// Starts at the page that [`Page::next`] of the previous page names.
     #[must_use]
     pub fn after(mut self, next: impl Into<String>) -> Self {
         self.after = Some(next.into());
         self
     }
 
-    /// At most this many on a page, if nothing was said of that.
+    /// Sets the page size if none is set.
     pub(crate) fn largest(mut self, limit: u32) -> Self {
         self.limit.get_or_insert(limit);
         self
@@ -104,8 +104,8 @@ impl ListSandboxes {
         path
     }
 
-    /// Pairs as the service undoes them: it decodes the parameter, then all of it again, splits it,
-    /// then decodes each part once more.
+    /// Encodes the pairs as the service decodes them: it decodes the parameter, decodes the result again,
+    /// splits it, and decodes each part once more.
     fn filter(&self) -> String {
         let twice = |text: &str| encode(&encode(text));
         let pairs = self.metadata.iter().map(|(k, v)| format!("{}={}", twice(k), twice(v)));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_asked_for_by_its_token() {
+    fn a_page_is_requested_by_its_token() {
         assert_eq!(ListSandboxes::default().path(), "/v2/sandboxes");
         assert_eq!(
             ListSandboxes::default().limit(100).after("a/b==").path(),

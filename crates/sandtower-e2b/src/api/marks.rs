@@ -6,21 +6,21 @@ use sandtower_core::Seed;
 
 use crate::CallId;
 
-/// What the keys of our own begin with. No caller may use such keys.
+/// The prefix of our own metadata keys. Callers may not use it.
 pub(crate) const PREFIX: &str = "sandtower_";
 
-/// The metadata that names the call a sandbox was created for: a [`CallId`].
+/// The metadata key for the call that a sandbox was created for: a [`CallId`].
 pub const CALL_KEY: &str = "sandtower_call";
-/// The metadata that says which attempt of its call made a sandbox: a number from 1. Not there where
-/// an `Idempotency-Key` is sent, since then all attempts have to be the same to the byte.
+/// The metadata key for the attempt that created a sandbox: a number from 1. Absent where an
+/// `Idempotency-Key` is sent, since all attempts then have to be identical.
 pub const ATTEMPT_KEY: &str = "sandtower_attempt";
-/// The metadata that names who created a sandbox: an [`Owner`].
+/// The metadata key for the process that created a sandbox: an [`Owner`].
 pub const OWNER_KEY: &str = "sandtower_owner";
 
-/// Names who creates sandboxes, so that one listing finds all that one process made, and an operator
-/// finds what it left behind when it crashed.
+/// The name of a process that creates sandboxes. One listing finds all sandboxes of an owner, for
+/// example those that it left behind when it crashed.
 ///
-/// 1 to 64 of the characters `[a-z0-9-]`. Random unless it is given.
+/// 1 to 64 characters of `[a-z0-9-]`. Random by default.
 ///
 /// ```
 /// use sandtower_e2b::Owner;
@@ -33,14 +33,14 @@ pub const OWNER_KEY: &str = "sandtower_owner";
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owner(Arc<str>);
 
-/// This is no name of an owner.
+/// Not a valid owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an owner has 1 to 64 of the characters `a` to `z`, `0` to `9` and `-`")]
 #[non_exhaustive]
 pub struct NotAnOwner;
 
 impl Owner {
-    /// A name out of `seed`.
+    /// A name drawn from `seed`.
     pub(crate) fn random(seed: &Seed) -> Self {
         Self(format!("{:016x}", seed.rng().u64(..)).into())
     }
@@ -70,21 +70,21 @@ impl std::fmt::Display for Owner {
     }
 }
 
-/// What was written on a sandbox when it was created: for which call, and by which attempt of it.
+/// The call and the attempt that created a sandbox.
 ///
-/// Read from the metadata of a [`SandboxInfo`](crate::SandboxInfo), where these keys are left beside
-/// the caller's own.
+/// Read from the metadata of a [`SandboxInfo`](crate::SandboxInfo), which keeps these keys beside the
+/// caller's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Marks {
     /// The call.
     pub call: CallId,
-    /// The attempt, from 1; `None` if it was sent with an `Idempotency-Key`.
+    /// The attempt, from 1; `None` if an `Idempotency-Key` was sent.
     pub attempt: Option<u32>,
 }
 
 impl Marks {
-    /// The marks in `metadata`; `None`: it was not made by a call with an id.
+    /// The marks in `metadata`; `None` if no call with an id created the sandbox.
     pub fn read(metadata: &BTreeMap<String, String>) -> Option<Self> {
         let call = metadata.get(CALL_KEY)?.parse().ok()?;
         let attempt = metadata.get(ATTEMPT_KEY).and_then(|number| number.parse().ok());
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_read_back_and_others_are_none() {
+    fn marks_are_read_back_and_other_metadata_has_none() {
         let call = CallId::new(&Seed::fixed(1));
         let mut metadata = BTreeMap::from([(CALL_KEY.to_owned(), call.to_string())]);
         assert_eq!(Marks::read(&metadata), Some(Marks { call, attempt: None }));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_can_be_written_wherever_it_has_to_be() {
+    fn an_owner_is_valid_wherever_it_is_sent() {
         assert!(Owner::random(&Seed::fixed(1)).as_str().parse::<Owner>().is_ok());
         for text in ["", "A", "a b", "a_b", "a%", &"a".repeat(65)] {
             assert_eq!(text.parse::<Owner>(), Err(NotAnOwner), "{text}");

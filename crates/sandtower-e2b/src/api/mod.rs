@@ -1,5 +1,4 @@
-//! What E2B's protocol says: requests are built here and responses parsed, without a runtime, a clock or
-//! a connection.
+//! E2B's protocol: builds requests and parses responses, without a runtime, a clock or a connection.
 
 pub(crate) mod call_id;
 pub(crate) mod classify;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// What a new sandbox is to be.
+/// The parameters of a new sandbox.
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct NewSandbox {
 }
 
 impl NewSandbox {
-    /// A sandbox of `template`, by id or alias; everything else as the service has it by default.
+    /// A sandbox of `template`, by id or alias, with the service's defaults.
     pub fn new(template: impl Into<String>) -> Self {
         Self {
             template: template.into(),
@@ -40,29 +40,29 @@ impl NewSandbox {
         }
     }
 
-    /// How long it lives, rounded up to whole seconds. Without it the service decides: 300 s.
+    /// The lifetime, rounded up to whole seconds. The service's default is 300 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(whole_seconds(timeout));
         self
     }
 
-    /// Adds a pair to its metadata, by which it can be listed.
+    /// Adds a metadata pair, by which the sandbox can be listed.
     #[must_use]
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(key.into(), value.into());
         self
     }
 
-    /// Adds an environment variable for everything that runs in it.
+    /// Adds an environment variable for all processes in the sandbox.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.envs.insert(name.into(), value.into());
         self
     }
 
-    /// Names what the sandbox is for, such as `nextjs`, in the [events](crate::Events) about it. The
-    /// service is not told.
+    /// A name for the purpose of the sandbox, such as `nextjs`, for its [events](crate::Events). It is
+    /// not sent to the service.
     #[must_use]
     pub fn framework(mut self, name: impl Into<String>) -> Self {
         self.framework = Some(name.into());
@@ -81,7 +81,7 @@ impl NewSandbox {
         &self.template
     }
 
-    /// What of it must not be shown.
+    /// The values that must not be shown.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &String> {
         self.envs.values()
     }
@@ -100,7 +100,7 @@ pub(crate) fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
-/// Environment variables may be secrets: only their names are shown.
+/// Environment variables may hold secrets, so only their names are shown.
 impl std::fmt::Debug for NewSandbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NewSandbox")
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_sent_as_e2b_spells_it() {
+    fn it_is_sent_in_e2bs_format() {
         let new = NewSandbox::new("base")
             .timeout(Duration::from_millis(119_001))
             .metadata("purpose", "test")

@@ -1,11 +1,11 @@
-//! The operations of E2B: one lane, window and set of counters each.
+//! The operations of E2B. Each has its own queue, rate limit and counters.
 
 use std::time::Duration;
 
 use sandtower_core::{Operation, Replay, Scope};
 
-/// One table of all operations, so that numbers stay dense and no operation is without a word on
-/// whether it may be replayed, and how many seconds may pass until the head of its response.
+/// One table of all operations: it keeps the numbers dense, and forces every operation to declare
+/// whether it may be replayed and how many seconds its response may take.
 macro_rules! operations {
     ($($index:literal $constant:ident $name:literal $replay:ident $seconds:tt $doc:literal)*) => {
         $(
@@ -25,7 +25,7 @@ macro_rules! operations {
             }
         }
 
-        /// How long an attempt at `operation` may take, until the head of its response is there.
+        /// The timeout of an attempt at `operation`, until the head of the response.
         pub(crate) const fn timeout(operation: Operation) -> Option<Duration> {
             match operation.index() {
                 $($index => operations!(@ $seconds),)*
@@ -40,7 +40,7 @@ macro_rules! operations {
     (@ $seconds:literal) => { Some(Duration::from_secs($seconds)) };
 }
 
-/// For operations that are not in the table.
+/// For operations outside the table.
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(30);
 
 operations! {
@@ -56,14 +56,14 @@ operations! {
     10 SANDBOX_METRICS "sandbox_metrics" safe 30 "`GET /sandboxes/metrics`, `GET /sandboxes/{id}/metrics`."
     11 SANDBOX_LOGS "sandbox_logs" safe 30 "`GET /sandboxes/{id}/logs`."
     12 SANDBOX_FORK "sandbox_fork" never 60 "`POST /sandboxes/{id}/fork`: a repeat forks twice."
-    13 SANDBOX_SNAPSHOT "sandbox_snapshot" never 60 "`POST /sandboxes/{id}/snapshots`: a repeat makes a second one."
+    13 SANDBOX_SNAPSHOT "sandbox_snapshot" never 60 "`POST /sandboxes/{id}/snapshots`: a repeat creates a second one."
     14 SANDBOX_NETWORK "sandbox_network" safe 30 "`PUT /sandboxes/{id}/network`: replaces the rules as a whole."
     15 SNAPSHOT_LIST "snapshot_list" safe 30 "`GET /snapshots`."
     16 TEMPLATE_READ "template_read" safe 30 "Any `GET` under `/templates`."
     17 TEMPLATE_BUILD "template_build" never 60 "Any `POST` under `/templates`: a repeat may build twice."
     18 HEALTH "health" safe 5 "`GET /health` of the control plane."
     19 CONTROL_OTHER "control_other" method 30 "Any other call of the control plane."
-    20 ENVD_HEALTH "envd_health" safe 5 "`GET /health` of a sandbox's envd: is it alive?"
+    20 ENVD_HEALTH "envd_health" safe 5 "`GET /health` of a sandbox's envd: a liveness check."
     21 ENVD_METRICS "envd_metrics" safe 10 "`GET /metrics` of a sandbox's envd."
     22 ENVD_ENVS "envd_envs" safe 10 "`GET /envs` of a sandbox's envd."
     23 ENVD_INIT "envd_init" never 10 "`POST /init` of a sandbox's envd."
@@ -74,10 +74,10 @@ operations! {
     28 FILE_MAKE_DIR "file_make_dir" never 10 "`Filesystem/MakeDir`: a repeat says that it exists."
     29 FILE_MOVE "file_move" never 10 "`Filesystem/Move`: a repeat finds nothing to move."
     30 FILE_REMOVE "file_remove" never 30 "`Filesystem/Remove`: a repeat may find nothing to remove."
-    31 FILE_WATCH "file_watch" never 30 "`Filesystem/WatchDir` and the watcher calls: a repeat loses events."
+    31 FILE_WATCH "file_watch" never 30 "`Filesystem/WatchDir` and the calls of a watch: a repeat loses events."
     32 PROCESS_LIST "process_list" safe 10 "`Process/List`."
     33 PROCESS_START "process_start" never 30 "`Process/Start`: a repeat runs the command twice."
-    34 PROCESS_CONNECT "process_connect" safe 30 "`Process/Connect`: listens to a process that runs."
+    34 PROCESS_CONNECT "process_connect" safe 30 "`Process/Connect`: follows a running process."
     35 PROCESS_UPDATE "process_update" safe 10 "`Process/Update`: sets the size of a terminal."
     36 PROCESS_INPUT "process_input" never 30 "`Process/SendInput`, `StreamInput`, `CloseStdin`: a repeat types twice."
     37 PROCESS_SIGNAL "process_signal" never 10 "`Process/SendSignal`: a second interrupt means something else."
@@ -87,20 +87,21 @@ operations! {
     41 SANDBOX_TRAFFIC "sandbox_traffic" method endless "A call of a port that the user's own program listens on."
 }
 
-/// The scope of the control plane, which makes, lists and ends sandboxes.
+/// The scope of the control plane, which creates, lists and kills sandboxes.
 pub const CONTROL_PLANE: Scope = Scope::ALL;
 
-/// The scope of what runs in sandboxes, and of the proxy in front of them.
+/// The scope of sandboxes and the proxy in front of them.
 pub const SANDBOXES: Scope = Scope::new(1);
 
-/// Which of the two an operation is of. They fail apart: sandboxes run on when no new one can be had.
+/// The scope of an operation. The two fail independently: running sandboxes survive when none can be
+/// created.
 pub const fn scope(operation: Operation) -> Scope {
     if operation.index() < ENVD_HEALTH.index() { CONTROL_PLANE } else { SANDBOXES }
 }
 
-/// Whether `operation` has no end of its own: it runs a user's program, watches something, or waits for
-/// such a program to read. That its caller ends it, or that it runs into its time limit, says nothing
-/// about the service.
+/// Whether `operation` is open-ended: it runs a user's program, watches something, or waits for such a
+/// program to read. If its caller ends it or its time limit is reached, that is no evidence about the
+/// service.
 pub const fn is_open_ended(operation: Operation) -> bool {
     const OPEN_ENDED: [Operation; 6] =
         [FILE_WATCH, PROCESS_START, PROCESS_CONNECT, PROCESS_INPUT, CODE_EXECUTE, SANDBOX_TRAFFIC];
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_or_runs_something_is_never_replayed() {
+    fn operations_that_create_or_run_something_are_never_replayed() {
         for operation in
             [SANDBOX_CREATE, SANDBOX_FORK, SANDBOX_SNAPSHOT, PROCESS_START, CODE_EXECUTE]
         {

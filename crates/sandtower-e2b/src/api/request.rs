@@ -1,4 +1,4 @@
-//! How requests to E2B are put together.
+//! Builds requests to E2B.
 
 use std::time::Duration;
 
@@ -24,14 +24,14 @@ const KEEPALIVE: HeaderName = HeaderName::from_static("keepalive-ping-interval")
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("sandtower/", env!("CARGO_PKG_VERSION")));
 
-/// How often envd is to say that the stream is alive, in seconds: as the official SDKs ask, below
-/// the minute after which balancers cut silent connections.
+/// The keepalive interval that is requested of envd, in seconds. The official SDKs use the same; load
+/// balancers close connections that are silent for a minute.
 const KEEPALIVE_SECONDS: u16 = 50;
 
-/// The most digits that Connect allows in its timeout: 10, which is 115 days.
+/// The most digits that Connect allows in a timeout: 10, which is 115 days.
 const LONGEST_TIMEOUT_MS: u128 = 9_999_999_999;
 
-/// A request to the control plane; a body is JSON.
+/// A request to the control plane, with a JSON body.
 pub(crate) fn control(
     config: &Config,
     method: Method,
@@ -49,8 +49,8 @@ pub(crate) fn control(
     Ok(request.body(Full::new(body))?)
 }
 
-/// The head of a request to what listens on `port` of `sandbox`. It never carries the API key:
-/// whatever runs in the sandbox could read it.
+/// A request to `port` of `sandbox`. It never carries the API key: any process in the sandbox could
+/// read it.
 pub(crate) fn inside(
     config: &Config,
     sandbox: &Sandbox,
@@ -109,7 +109,7 @@ pub(crate) fn stream(
     Ok(as_user(request, user).body(Full::new(body))?)
 }
 
-/// envd takes the user's name for enough.
+/// The user name is all that envd requires.
 fn as_user(request: request::Builder, user: Option<&str>) -> request::Builder {
     match user {
         Some(user) => {
@@ -120,18 +120,18 @@ fn as_user(request: request::Builder, user: Option<&str>) -> request::Builder {
     }
 }
 
-/// Rounded up: a command is never given less time than it was promised.
+/// Rounded up: a command never gets less time than requested.
 fn milliseconds(timeout: Duration) -> HeaderValue {
     let milliseconds = timeout.as_nanos().div_ceil(1_000_000).min(LONGEST_TIMEOUT_MS);
     HeaderValue::from(u64::try_from(milliseconds).unwrap_or(u64::MAX))
 }
 
-/// What of a request its response must not be quoted with.
+/// The parts of a request that errors must not quote.
 pub(crate) fn secrets<B>(request: &Request<B>) -> [Option<HeaderValue>; 3] {
     [API_KEY, ACCESS_TOKEN, TRAFFIC_TOKEN].map(|name| request.headers().get(name).cloned())
 }
 
-/// The error of a request that could not be put together.
+/// The error of a request that could not be built.
 pub(crate) fn failed(call: &Call, source: impl Into<BoxError>) -> Error {
     Error::Request { call: call.clone(), source: source.into() }
 }
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_out_is_rounded_up_and_fits_ten_digits() {
+    fn a_timeout_is_rounded_up_and_fits_ten_digits() {
         assert_eq!(milliseconds(Duration::from_micros(1_500)), "2");
         assert_eq!(milliseconds(Duration::from_secs(120)), "120000");
         assert_eq!(milliseconds(Duration::MAX), "9999999999");

@@ -9,21 +9,21 @@ pub const ENVD_PORT: u16 = 49_983;
 /// The port of the code interpreter.
 pub const INTERPRETER_PORT: u16 = 49_999;
 
-/// Names the sandbox that a request is for, on any host.
+/// Header that names the sandbox of a request, on any host.
 pub const SANDBOX_ID: HeaderName = HeaderName::from_static("e2b-sandbox-id");
-/// Names the port of the sandbox that a request is for, on any host.
+/// Header that names the port of a sandbox, on any host.
 pub const SANDBOX_PORT: HeaderName = HeaderName::from_static("e2b-sandbox-port");
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Which operation a request is for, and whether it may be replayed.
+/// Recognises the operation of a request, and whether it may be replayed.
 ///
-/// A request is for a sandbox if it names a port in `E2b-Sandbox-Port`, or if its host is
-/// `<port>-<id>.<domain>`, or envd itself; else by paths that only a sandbox knows. Both versions of
-/// the control plane's paths are understood.
+/// A request goes to a sandbox if it names a port in `E2b-Sandbox-Port`, or its host is
+/// `<port>-<id>.<domain>` or envd itself, or else if its path exists only in sandboxes. Both versions of
+/// the control plane's paths are recognised.
 ///
-/// A creation may be replayed only by `POST /v2/sandboxes` with an `Idempotency-Key` of the form
-/// that E2B takes: who sets one vouches for a server that honours it.
+/// A creation may be replayed only as `POST /v2/sandboxes` with an `Idempotency-Key` in E2B's format.
+/// Setting the header asserts that the server honours it.
 ///
 /// ```
 /// use http::Request;
@@ -54,10 +54,10 @@ pub fn recognise<B>(request: &Request<B>) -> (Operation, Replay) {
     (operation, replay)
 }
 
-/// What a request knocks at.
+/// The destination of a request.
 enum Door {
     ControlPlane,
-    /// This port of a sandbox; 0 if it is none.
+    /// This port of a sandbox; 0 if invalid.
     Port(u16),
 }
 
@@ -78,7 +78,7 @@ fn door<B>(request: &Request<B>) -> Door {
     }
 }
 
-/// The sandbox that a request is for, if it says so.
+/// The sandbox that a request names, if any.
 pub(crate) fn sandbox_of<B>(request: &Request<B>) -> Option<&str> {
     if let Some(id) = request.headers().get(SANDBOX_ID) {
         return id.to_str().ok();
@@ -92,13 +92,13 @@ fn host<B>(request: &Request<B>) -> Option<&str> {
     authority.or_else(|| request.headers().get(header::HOST)?.to_str().ok())
 }
 
-/// The first part of a host's name.
+/// The first label of a host name.
 fn label(host: &str) -> &str {
     host.split(['.', ':']).next().unwrap_or(host)
 }
 
-/// The port in a host such as `49983-i0abc.e2b.app`, or of envd or the interpreter itself, without
-/// a proxy before it.
+/// The port in a host such as `49983-i0abc.e2b.app`, or of envd or the interpreter without a proxy in
+/// front.
 fn sandbox_port(host: &str) -> Option<u16> {
     let label = label(host);
     if let Some(dash) = label.bytes().position(|byte| byte == b'-')
@@ -112,7 +112,7 @@ fn sandbox_port(host: &str) -> Option<u16> {
     matches!(port, ENVD_PORT | INTERPRETER_PORT).then_some(port)
 }
 
-/// By bytes, which are quicker to split: each layer of a stack asks this of each request.
+/// Splits bytes, which is faster than text: every layer of a stack needs this for every request.
 fn control_plane(method: &Method, path: &str) -> Operation {
     let mut parts: [&[u8]; 4] = [b""; 4];
     let mut len = 0;
@@ -176,7 +176,7 @@ fn envd(method: &Method, path: &str) -> Operation {
     }
 }
 
-/// One of envd's two services, whatever stands before its name.
+/// A method of one of envd's two services, with any prefix.
 fn is_ours(service: &str) -> bool {
     service.ends_with(".Process") || service.ends_with(".Filesystem")
 }
@@ -203,7 +203,7 @@ fn interpreter(method: &Method, path: &str) -> Operation {
     if method == Method::POST && path == "/execute" { op::CODE_EXECUTE } else { op::CODE_OTHER }
 }
 
-/// 1-255 characters of `[a-z0-9-]`, where the newer creation call takes it.
+/// 1-255 characters of `[a-z0-9-]`, the format of the newer creation call.
 fn has_key<B>(request: &Request<B>) -> bool {
     idempotency_key(request).is_some()
 }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_path_is_another_operation_at_another_door() {
+    fn the_same_path_is_another_operation_on_another_port() {
         let health = || Request::get("/health");
         assert_eq!(recognised(health()).0, op::HEALTH);
         assert_eq!(recognised(health().header("host", "api.e2b.app")).0, op::HEALTH);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_creation_is_replayed_only_with_a_key_that_the_call_takes() {
+    fn a_creation_is_replayed_only_with_a_valid_key() {
         let create = |path, key: &str| Request::post(path).header(IDEMPOTENCY_KEY, key);
         assert_eq!(recognised(create("/v2/sandboxes", "req-1")).1, Replay::Safe);
         assert_eq!(recognised(create("/sandboxes", "req-1")).1, Replay::Unsafe);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_known_the_method_decides_on_replay() {
+    fn for_unknown_paths_the_method_decides_on_replay() {
         assert_eq!(recognised(Request::delete("/teams/x")), (op::CONTROL_OTHER, Replay::Safe));
         assert_eq!(recognised(Request::post("/teams")), (op::CONTROL_OTHER, Replay::Unsafe));
         let user = Request::post("/buy").header(SANDBOX_PORT, "3000");

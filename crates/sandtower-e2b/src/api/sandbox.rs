@@ -5,13 +5,13 @@ use serde::Deserialize;
 use crate::Secret;
 use crate::api::lenient::odd_is_absent;
 
-/// The most characters of an id. E2B's have 21, with the client's id behind them 30.
+/// The most characters of an id. E2B's have 21, or 30 with the suffix of the client.
 const LONGEST: usize = 128;
 
-/// The id of a sandbox, minted by the server.
+/// The id of a sandbox, assigned by the server.
 ///
-/// Only letters, digits, `-` and `_`: it is put into paths and host names, where anything else could
-/// lead to another place.
+/// Letters, digits, `-` and `_` only: ids are part of paths and host names, where other characters could
+/// redirect a request.
 ///
 /// ```
 /// use sandtower_e2b::SandboxId;
@@ -25,7 +25,7 @@ const LONGEST: usize = 128;
 #[serde(try_from = "String")]
 pub struct SandboxId(Box<str>);
 
-/// This is no id of a sandbox.
+/// Not a valid sandbox id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a sandbox id has 1 to 128 letters, digits, `-` and `_`")]
 #[non_exhaustive]
@@ -65,9 +65,9 @@ impl std::fmt::Display for SandboxId {
     }
 }
 
-/// A sandbox that can be talked to: its id, and the tokens that open it.
+/// A handle to a sandbox: its id and its access tokens.
 ///
-/// A plain handle: dropping it does not kill the sandbox. Its tokens are in no `Debug`.
+/// A plain handle: dropping it does not kill the sandbox. `Debug` shows no token.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Sandbox {
     #[serde(rename = "sandboxID")]
@@ -85,7 +85,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// A handle of a sandbox whose id and access token were kept from elsewhere.
+    /// A handle from an id and an access token that were stored elsewhere.
     pub fn new(id: SandboxId, access_token: Option<Secret>) -> Self {
         Self {
             id,
@@ -97,32 +97,32 @@ impl Sandbox {
         }
     }
 
-    /// Its id.
+    /// The id.
     pub fn id(&self) -> &SandboxId {
         &self.id
     }
 
-    /// The id of the template it was created from.
+    /// The id of the template that the sandbox was created from.
     pub fn template(&self) -> Option<&str> {
         self.template.as_deref()
     }
 
-    /// What its envd wants to see; `None` if it is open.
+    /// The access token for envd; `None` if envd is open.
     pub fn access_token(&self) -> Option<&Secret> {
         self.access_token.as_ref()
     }
 
-    /// What the proxy before it wants to see for its other ports; `None` if they are open.
+    /// The access token for the other ports; `None` if they are open.
     pub fn traffic_token(&self) -> Option<&Secret> {
         self.traffic_token.as_ref()
     }
 
-    /// The domain that it is reached under, where that is not the service's.
+    /// The domain of the sandbox, if it differs from the configured one.
     pub fn domain(&self) -> Option<&str> {
         self.domain.as_deref()
     }
 
-    /// The version of its envd.
+    /// The version of envd.
     pub fn envd_version(&self) -> Option<&str> {
         self.envd_version.as_deref()
     }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_cannot_lead_to_another_place() {
+    fn an_id_cannot_redirect_a_request() {
         let longest = "a".repeat(LONGEST);
         assert!(longest.parse::<SandboxId>().is_ok());
         for id in ["", ".", "a/b", "a.evil.test", "a?b", "a%2fb", "a b", &format!("{longest}a")] {

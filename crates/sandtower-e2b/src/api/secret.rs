@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-/// A key or a token. Its value is in no `Debug`, error or log; code that needs it says so by
+/// A key or a token. Its value appears in no `Debug`, error or log; code that needs it calls
 /// [`expose`](Secret::expose).
 ///
 /// ```
@@ -13,12 +13,12 @@ use std::sync::Arc;
 pub struct Secret(Arc<str>);
 
 impl Secret {
-    /// Keeps `value` to itself.
+    /// Wraps `value`.
     pub fn new(value: impl Into<Arc<str>>) -> Self {
         Self(value.into())
     }
 
-    /// The value. Put it into nothing that is printed.
+    /// The value. Never print it.
     pub fn expose(&self) -> &str {
         &self.0
     }

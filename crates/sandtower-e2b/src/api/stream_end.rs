@@ -1,4 +1,4 @@
-//! How the streams of envd end: what their last envelope says of the service.
+//! The end of envd's streams: what the last envelope says about the service.
 
 use bytes::Bytes;
 use sandtower_core::{Effect, Verdict};
@@ -7,19 +7,19 @@ use serde::Deserialize;
 
 use crate::ErrorBody;
 
-/// The most of a last message that is kept; those of envd are below 1 KiB.
+/// The most bytes of a last message that are kept; those of envd are below 1 KiB.
 const LONGEST: usize = 64 * 1_024;
 const PREFIX: usize = 5;
 const END: u8 = 0b10;
 
-/// What an error in the last envelope of a stream says of the service.
+/// The verdict on an error in the last envelope of a stream.
 ///
 /// | code | verdict |
 /// |---|---|
-/// | `deadline_exceeded`, `canceled` | success: it did what it was asked for, for as long as that was wanted |
+/// | `deadline_exceeded`, `canceled` | success: it ran for as long as requested |
 /// | `unavailable`, `aborted` | transient, effect maybe |
 /// | `unknown`, `internal`, `data_loss`, any unknown code | unknown, effect maybe |
-/// | any other | permanent: it is about the request, or about this one sandbox |
+/// | any other | permanent: caused by the request or by this one sandbox |
 pub(crate) fn verdict_of_stream_error(body: &ErrorBody) -> Verdict {
     match body.code.as_deref() {
         Some("deadline_exceeded" | "canceled") => Verdict::success(),
@@ -39,16 +39,16 @@ pub(crate) fn verdict_of_stream_error(body: &ErrorBody) -> Verdict {
     }
 }
 
-/// Finds the last envelope in a stream that it reads along, and keeps nothing of the others.
+/// Finds the last envelope in a stream that passes through, and buffers none of the others.
 ///
-/// A stream that breaks off never gets here: whoever reads the body along reports a transient failure. A
-/// sandbox that ends resets its connections, too; a breaker takes failures of one resource for no outage.
+/// A stream that breaks off never gets here: the body reports a transient failure. A sandbox that ends
+/// resets its connections, too; a breaker does not open for failures of one resource.
 #[derive(Debug, Default)]
 pub(crate) struct StreamEnd {
     prefix: [u8; PREFIX],
-    /// How much of the prefix is there.
+    /// The bytes of the prefix so far.
     known: usize,
-    /// What is still to come of the message.
+    /// The bytes of the message still to come.
     rest: usize,
     /// The message, if it is the last.
     last: Option<Vec<u8>>,
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_in_the_last_envelope_is_judged_by_its_code() {
+    fn an_error_in_the_last_envelope_is_classified_by_its_code() {
         for (code, expected) in [
             ("unavailable", Verdict::transient(Effect::Maybe)),
             ("internal", Verdict::unknown()),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_ends_well_or_breaks_off_says_nothing() {
+    fn a_stream_that_succeeds_or_breaks_off_has_no_verdict() {
         let whole = [envelope(0, "{}"), envelope(END, "{}")].concat();
         assert_eq!(verdict(&[&whole]), None);
         let broken = ends_with("internal");
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_message_without_end_is_not_kept() {
+    fn an_endless_last_message_is_not_buffered() {
         let mut end = StreamEnd::default();
         end.read(&[END, 0xff, 0xff, 0xff, 0xff]);
         (0..100).for_each(|_| end.read(&[b'x'; 64 * 1_024]));
@@ -156,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_it_is_cut_it_says_the_same(cuts in prop::collection::vec(0_usize..100, 0..6)) {
+        fn the_verdict_does_not_depend_on_how_it_is_split(cuts in prop::collection::vec(0_usize..100, 0..6)) {
             let stream = ends_with("unavailable");
             let mut cuts: Vec<_> = cuts.into_iter().filter(|cut| *cut <= stream.len()).collect();
             cuts.sort_unstable();
@@ -171,7 +171,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..8)) {
+        fn any_bytes_are_accepted(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..8)) {
             let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
             let _ = verdict(&pieces);
         }

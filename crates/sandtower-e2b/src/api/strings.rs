@@ -1,10 +1,10 @@
-//! The strings by which E2B tells apart what its statuses do not: the one place where they stand.
+//! The strings that distinguish responses of E2B where the status does not. They occur only here.
 
 use sandtower_core::{Effect, Operation, Verdict};
 
 use crate::{ErrorBody, operation as op};
 
-/// One row: responses of these statuses that say this mean that.
+/// A rule: responses with these statuses that match mean this verdict.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     statuses: &'static [u16],
@@ -12,34 +12,34 @@ pub struct Rule {
     verdict: Verdict,
 }
 
-/// How a response is recognised by its words. Case is ignored in messages, not in codes.
+/// How a response is matched. Case is ignored in messages, but not in codes.
 #[derive(Clone, Copy, Debug)]
 enum Says {
-    /// Its message begins so.
+    /// The message begins with this.
     Begins(&'static str),
-    /// Its message has this in it.
+    /// The message contains this.
     Mentions(&'static str),
-    /// Its error code is this.
+    /// The error code is this.
     Code(&'static str),
 }
 
 impl Rule {
-    /// Responses of `statuses` whose message begins with `text` mean `verdict`.
+    /// Responses with `statuses` whose message begins with `text` mean `verdict`.
     pub const fn begins(statuses: &'static [u16], text: &'static str, verdict: Verdict) -> Self {
         Self { statuses, says: Says::Begins(text), verdict }
     }
 
-    /// Responses of `statuses` whose message has `text` in it mean `verdict`.
+    /// Responses with `statuses` whose message contains `text` mean `verdict`.
     pub const fn mentions(statuses: &'static [u16], text: &'static str, verdict: Verdict) -> Self {
         Self { statuses, says: Says::Mentions(text), verdict }
     }
 
-    /// Responses of `statuses` whose error code is `code` mean `verdict`.
+    /// Responses with `statuses` whose error code is `code` mean `verdict`.
     pub const fn code(statuses: &'static [u16], code: &'static str, verdict: Verdict) -> Self {
         Self { statuses, says: Says::Code(code), verdict }
     }
 
-    /// What a response means that this row is about.
+    /// The verdict on a matching response.
     pub(crate) fn verdict(&self, status: u16, body: &ErrorBody) -> Option<Verdict> {
         let recognised = match self.says {
             Says::Begins(text) => begins(&body.message, text),
@@ -60,20 +60,20 @@ pub(crate) fn mentions(message: &str, text: &str) -> bool {
     message.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text))
 }
 
-/// Whether a response to a creation says that there is no such template. A server that does not know
-/// the call at all returns 404 too, but speaks of no template.
+/// Whether a response to a creation says that the template does not exist. A server without the call
+/// returns 404 too, but mentions no template.
 pub(crate) fn is_template_not_found(operation: Operation, status: u16, body: &ErrorBody) -> bool {
     operation == op::SANDBOX_CREATE && status == 404 && mentions(&body.message, "template")
 }
 
-/// What E2B's API says to a call that it does not have.
+/// The message of E2B's API for an unknown call.
 pub(crate) const NO_SUCH_CALL: &str = "no matching operation";
 
-/// What the service says to the pause of a paused sandbox.
+/// The message of the service for pausing a paused sandbox.
 const ALREADY_PAUSED: &str = "already paused";
 
-/// Whether a response says that what was asked for is so already: to a kill, that there is no such
-/// sandbox; to a pause, that it is paused.
+/// Whether the request has nothing left to do: a kill of a sandbox that does not exist, a pause of a
+/// paused one.
 pub(crate) fn is_so_already(operation: Operation, status: u16, body: &ErrorBody) -> bool {
     match status {
         404 => operation == op::SANDBOX_KILL,
@@ -82,21 +82,20 @@ pub(crate) fn is_so_already(operation: Operation, status: u16, body: &ErrorBody)
     }
 }
 
-/// Whether a response says that the sandbox is busy with something else, which passes: it is being
-/// killed, paused, snapshotted.
+/// Whether the sandbox is busy for a moment: it is being killed, paused or snapshotted.
 pub(crate) fn is_busy(operation: Operation, status: u16) -> bool {
     let waits = [op::SANDBOX_KILL, op::SANDBOX_CONNECT, op::SANDBOX_PAUSE];
     status == 409 && waits.contains(&operation)
 }
 
 const PASSING: Verdict = Verdict::transient(Effect::None);
-/// Of one sandbox, or of one call: the service is healthy.
+/// Concerns one sandbox or one call: the service is healthy.
 const PASSING_OF_ONE: Verdict = PASSING.about_one();
 const PERHAPS_DONE: Verdict = Verdict::transient(Effect::Maybe);
 
-/// What E2B says. The first row that fits counts; what fits none is judged by its status.
+/// The messages of E2B. The first matching rule applies; otherwise the status does.
 pub const E2B: &[Rule] = &[
-    // Slots: only a sandbox, or a build, that ends makes room.
+    // Slots: only the end of a sandbox or a build frees one.
     Rule::begins(
         &[429],
         "you have reached the maximum number of concurrent E2B sandboxes",
@@ -112,8 +111,8 @@ pub const E2B: &[Rule] = &[
         "The sandbox has too many concurrent incoming connections",
         PASSING_OF_ONE,
     ),
-    // Creation. The API says these once it has given up, with nothing left running; a timeout can
-    // leave a sandbox that starts late.
+    // Creation. The API returns these after it has cleaned up; after a timeout a sandbox may still
+    // start late.
     Rule::code(&[500], "sandbox_create_failed", PASSING),
     Rule::code(&[500], "sandbox_create_refused", Verdict::permanent()),
     Rule::code(&[500], "internal_server_error", Verdict::unknown()),
@@ -122,12 +121,12 @@ pub const E2B: &[Rule] = &[
     Rule::code(&[504], "sandbox_placement_timeout", PERHAPS_DONE),
     Rule::begins(&[500, 503], "Failed to place sandbox", PASSING),
     Rule::mentions(&[503], "node is busy", PASSING),
-    // The proxy before the sandboxes. The first two are about one sandbox, not about the service.
+    // The proxy in front of the sandboxes. The first two concern one sandbox, not the service.
     Rule::begins(&[502], "The sandbox was not found", Verdict::permanent()),
     Rule::begins(&[502], "The sandbox is running but port is not open", Verdict::permanent()),
     Rule::begins(&[502], "Failed to route request to sandbox", PERHAPS_DONE),
     Rule::mentions(&[409], "sandbox is still transitioning", PASSING_OF_ONE),
-    // Conflicts that pass by themselves, or never.
+    // Conflicts that resolve by themselves, or never.
     Rule::code(&[409], "sandbox_start_in_flight", PASSING_OF_ONE),
     Rule::code(&[409, 422], "idempotency_in_progress", PERHAPS_DONE.about_one()),
     Rule::code(

@@ -4,9 +4,9 @@ use sandtower_core::Operation;
 
 use crate::operation::{self as op, timeout};
 
-/// With all that a call waits for. Longer than a creation that is made twice.
+/// Waits and retries included. Longer than two attempts at a creation.
 const CALL: Duration = Duration::from_secs(120);
-/// Streams end when their callers end them, and an upload takes as long as it is.
+/// Streams end when their callers end them; the timeout of an upload depends on its length.
 const ENDLESS: [Operation; 6] = [
     op::PROCESS_START,
     op::PROCESS_CONNECT,
@@ -16,25 +16,24 @@ const ENDLESS: [Operation; 6] = [
     op::FILE_WRITE,
 ];
 
-/// How long each operation of E2B may take: an attempt until the head of its response, and a whole
+/// The timeouts of each operation of E2B: of an attempt, until the head of its response, and of a whole
 /// call with its waits and retries.
 ///
-/// The [client](crate::Client) holds calls to it, and gives up a response whose body stands still for as
-/// long as an attempt may take. A timeout of attempts is for a layer below it.
+/// The [client](crate::Client) enforces the timeout of calls, and fails a response whose body stalls for
+/// as long as an attempt may take. The timeout of attempts is up to a layer below the client.
 ///
-/// | attempts at | seconds | since |
+/// | attempts at | seconds | why |
 /// |---|---|---|
-/// | create, connect, resume, fork, snapshot, pause, template builds | 60 | E2B's API gives up after 70 s, its official clients after 60 |
-/// | reading a file | 3 | it is read within the sandbox's host, and may be read again |
-/// | writing a file | 60 | all of it goes before the head of the response comes |
-/// | health | 5 | what takes longer is not well |
+/// | create, connect, resume, fork, snapshot, pause, template builds | 60 | E2B's API times out after 70 s, its official clients after 60 s |
+/// | reading a file | 3 | local to the sandbox's host, and safe to repeat |
+/// | writing a file | 60 | the body is sent before the head of the response arrives |
+/// | health | 5 | slower is unhealthy |
 /// | other calls of a sandbox's envd | 10 or 30 | |
 /// | other calls of the control plane; starting a command; anything unknown | 30 | |
-/// | running code, the user's own ports | endless | the head may come only when the work is done |
+/// | running code, the user's own ports | none | the head may arrive only when the work is done |
 ///
-/// A call may take 120 s, waits and retries included. Streams have no limit but their callers': commands,
-/// code and watches, each within its own timeout, and the user's own ports. An upload has 120 s and a
-/// second for each 64 KiB.
+/// A call may take 120 s, waits and retries included. Streams (commands, code, watches, the user's own
+/// ports) have no timeout but that of their caller. An upload gets 120 s plus one second for each 64 KiB.
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,15 +64,15 @@ impl Row {
 }
 
 impl Timeouts {
-    /// Another timeout for attempts at `operation`; `None`: endless. Operations that are not
-    /// [E2B's](crate::operation::ALL) have that of [`Operation::CALL`].
+    /// Sets the timeout of attempts at `operation`; `None`: no timeout. Operations other than
+    /// [E2B's](crate::operation::ALL) use that of [`Operation::CALL`].
     #[must_use]
     pub fn attempt(mut self, operation: Operation, limit: impl Into<Option<Duration>>) -> Self {
         self.row_mut(operation).attempt = limit.into();
         self
     }
 
-    /// Another timeout for calls of `operation`; `None`: endless.
+    /// Sets the timeout of calls of `operation`; `None`: no timeout.
     #[must_use]
     pub fn call(mut self, operation: Operation, limit: impl Into<Option<Duration>>) -> Self {
         self.row_mut(operation).call = limit.into();
@@ -100,7 +99,7 @@ impl Timeouts {
     }
 }
 
-/// Shows what is not as by default.
+/// Shows what differs from the default.
 impl std::fmt::Debug for Timeouts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let all = [Operation::CALL].into_iter().chain(op::ALL.iter().copied());
@@ -125,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_shows_what_was_changed() {
+    fn debug_shows_changed_rows() {
         assert_eq!(format!("{:?}", Timeouts::default()), "Timeouts {}");
         let changed = Timeouts::default().call(op::FILE_READ, None);
         let shown = r#"Timeouts {"file_read": Row { attempt: Some(3s), call: None }}"#;
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_application_set_is_set() {
+    fn changed_rows_apply() {
         let timeouts = Timeouts::default();
         let attempt = |operation| timeouts.attempt_of(operation).map(|limit| limit.as_secs());
         assert_eq!(attempt(op::SANDBOX_CREATE), Some(60));
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn one_row_is_changed_at_a_time() {
+    fn a_setter_changes_one_row() {
         let short = Duration::from_millis(1);
         let changed = Timeouts::default().attempt(op::HEALTH, short).call(op::SANDBOX_LIST, None);
         for operation in op::ALL {

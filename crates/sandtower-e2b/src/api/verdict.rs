@@ -8,27 +8,27 @@ use crate::{
     strings::{Rule, is_busy, is_so_already},
 };
 
-/// What a response that is no success means: by what it said if `rules` know it, else by its status
-/// and header fields as HTTP has it.
+/// The verdict on an error response: by its message if `rules` match, otherwise by its status and
+/// headers as for HTTP.
 ///
 /// | response | verdict |
 /// |---|---|
 /// | 429, all sandboxes or template builds of the plan in use | exhausted |
-/// | 429, connections of one sandbox | transient, effect none, about one |
-/// | any other 429: rate, a balancer's | throttled |
+/// | 429, connections of one sandbox | transient, effect none, about one resource |
+/// | any other 429: a rate limit, a load balancer | throttled |
 /// | 500 `sandbox_create_failed`, 503 `sandbox_capacity_unavailable`, placement failed, node busy | transient, effect none |
 /// | 500 `sandbox_create_refused`, 503 `sandbox_no_compatible_node` | permanent |
 /// | any other 500 | unknown, effect maybe |
 /// | 504 `sandbox_placement_timeout` and any other 502, 503, 504 | transient, effect maybe |
-/// | 502 of the proxy: sandbox not found, port not open | permanent: it is about one sandbox, and says nothing against the service |
-/// | 409 still transitioning, `sandbox_start_in_flight`, any other 409 to a kill, connect or pause | transient, effect none, about one |
-/// | 409, 422 `idempotency_in_progress` | transient, effect maybe, about one |
+/// | 502 of the proxy: sandbox not found, port not open | permanent: concerns one sandbox, no evidence against the service |
+/// | 409 still transitioning, `sandbox_start_in_flight`, any other 409 to a kill, connect or pause | transient, effect none, about one resource |
+/// | 409, 422 `idempotency_in_progress` | transient, effect maybe, about one resource |
 /// | 409, 422 `idempotency_outcome_unknown` | permanent, effect maybe |
-/// | 404 to a kill, 409 "already paused" to a pause | success: it is so |
+/// | 404 to a kill, 409 "already paused" to a pause | success: already done |
 /// | 400, 401, 403, 404, any other 409 | permanent |
 ///
-/// What the user's own program returns on its own port is a success of the service, whatever its
-/// status, but for 502, 503 and 504, which balancers send too.
+/// Any response of the user's own program on its own port is a success of the service, except 502, 503
+/// and 504, which load balancers send too.
 pub fn verdict_of_response(
     rules: &[Rule],
     operation: Operation,
@@ -49,7 +49,7 @@ pub fn verdict_of_response(
         None if operation == SANDBOX_TRAFFIC && !is_of_a_balancer(status) => Verdict::success(),
         None => return by_status,
     };
-    // The words say what it means, the fields when to come back.
+    // The message decides the verdict, the headers the time to wait.
     let mut verdict = by_status;
     (verdict.outcome, verdict.effect, verdict.about) = (meant.outcome, meant.effect, meant.about);
     verdict

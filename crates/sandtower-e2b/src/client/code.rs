@@ -1,4 +1,4 @@
-//! Code in a sandbox's code interpreter.
+//! Running code in a sandbox's code interpreter.
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -18,8 +18,7 @@ use crate::transport::within::Limit;
 
 use super::Client;
 
-/// Every method fails with an [`Error`] that says which call, what happened and whether to make it
-/// again.
+/// All methods return an [`Error`] that names the call, the cause and whether to make it again.
 impl<S, B> Client<S>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -27,18 +26,18 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Runs code and collects what comes of it, until it ends. An exception that it raises is no
-    /// error: it is told in the [execution](Execution::error).
+    /// Runs code and collects the result. An exception that the code raises is not an error of the call:
+    /// it is part of the [execution](Execution::error).
     ///
     /// # Errors
     ///
-    /// [`CodeTimedOut`](Error::CodeTimedOut) and [`OutputTooLong`](Error::OutputTooLong) are about
-    /// the code; after any other it may have run. Status 404: there is no such context.
+    /// [`CodeTimedOut`](Error::CodeTimedOut) and [`OutputTooLong`](Error::OutputTooLong) are caused by
+    /// the code; after any other error it may have run. Status 404: the context does not exist.
     pub async fn run_code(&self, sandbox: &Sandbox, code: &Code) -> Result<Execution, Error> {
         self.start_code(sandbox, code).await?.execution().await
     }
 
-    /// Runs code, and returns the stream of what it does.
+    /// Runs code and returns a stream of its events.
     ///
     /// # Errors
     ///
@@ -54,12 +53,12 @@ where
         Ok(Executing::new(call, limit, code.longest, response.into_body()))
     }
 
-    /// Makes a context, of this language (`None`: Python) and in this directory (`None`: the user's
-    /// home).
+    /// Creates a context for this language (`None`: Python) in this directory (`None`: the home
+    /// directory of the user).
     ///
     /// # Errors
     ///
-    /// There may be a context all the same: it ends with its sandbox.
+    /// The context may exist nevertheless; it ends with its sandbox.
     pub async fn create_context(
         &self,
         sandbox: &Sandbox,
@@ -79,33 +78,32 @@ where
         self.json(&call, build).await.map(|(context, _)| context)
     }
 
-    /// The contexts there are.
+    /// Lists the contexts.
     ///
     /// # Errors
     ///
-    /// As for every call.
+    /// Those of every call.
     pub async fn contexts(&self, sandbox: &Sandbox) -> Result<Vec<Context>, Error> {
         let call = Call::new(op::CODE_OTHER, Some(sandbox.id().clone()));
         let build = || self.interpreter(sandbox, Method::GET, "/contexts", None::<&()>);
         self.json(&call, build).await.map(|(List(contexts), _)| contexts)
     }
 
-    /// Removes a context, with all that was set in it. `false`: there is none of this id.
+    /// Removes a context and its variables. `false`: no context has this id.
     ///
     /// # Errors
     ///
-    /// It may be gone all the same; removing it again is safe.
+    /// The context may be gone nevertheless; removing it again is safe.
     pub async fn remove_context(&self, sandbox: &Sandbox, id: &str) -> Result<bool, Error> {
         let path = format!("/contexts/{}", encode(id));
         self.about_context(sandbox, Method::DELETE, &path).await
     }
 
-    /// Restarts a context: nothing of what was set in it is left. `false`: there is none of this
-    /// id.
+    /// Restarts a context, which clears its variables. `false`: no context has this id.
     ///
     /// # Errors
     ///
-    /// It may have restarted all the same.
+    /// The context may have restarted nevertheless.
     pub async fn restart_context(&self, sandbox: &Sandbox, id: &str) -> Result<bool, Error> {
         let path = format!("/contexts/{}/restart", encode(id));
         self.about_context(sandbox, Method::POST, &path).await

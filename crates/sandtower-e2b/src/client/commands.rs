@@ -1,4 +1,4 @@
-//! Commands in a sandbox.
+//! Running commands in a sandbox.
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -21,8 +21,7 @@ use crate::transport::within::Limit;
 
 use super::{Client, is_not_found};
 
-/// Every method fails with an [`Error`] that says which call, what happened and whether to make it
-/// again.
+/// All methods return an [`Error`] that names the call, the cause and whether to make it again.
 impl<S, B> Client<S>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -30,21 +29,20 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Runs a command and collects what it prints, until it ends. An exit code that is not 0 is no
-    /// error.
+    /// Runs a command and collects its output. A non-zero exit code is not an error.
     ///
-    /// Dropping the future does not stop the command: its timeout does.
+    /// Dropping the future does not stop the command; its timeout does.
     ///
     /// # Errors
     ///
     /// [`CommandTimedOut`](Error::CommandTimedOut), [`OutputTooLong`](Error::OutputTooLong) and
-    /// [`Process`](Error::Process) are about the command; after any other it may be running, under
-    /// the name that is the id of the error's [call](Call::id).
+    /// [`Process`](Error::Process) are caused by the command; after any other error it may be
+    /// running, under a name that is the id of the error's [call](Call::id).
     pub async fn run(&self, sandbox: &Sandbox, command: &Command) -> Result<Output, Error> {
         self.start(sandbox, command).await?.output(command.longest_output).await
     }
 
-    /// Starts a command, and returns the stream of what it does as soon as it runs.
+    /// Starts a command and returns a stream of its events once it runs.
     ///
     /// ```no_run
     /// # use bytes::Bytes;
@@ -68,8 +66,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`Process`](Error::Process): it cannot be started. After any other it may be running, under
-    /// the name that is the id of the error's [call](Call::id): listen to it, or kill it, by that.
+    /// [`Process`](Error::Process): the command cannot be started. After any other error it may be
+    /// running, under a name that is the id of the error's [call](Call::id): connect to it or kill it.
     pub async fn start(&self, sandbox: &Sandbox, command: &Command) -> Result<Running<B>, Error> {
         let id = self.config.next_call();
         let mut call = Call::new(op::PROCESS_START, Some(sandbox.id().clone()));
@@ -89,12 +87,11 @@ where
         self.listen(call, Limit::from_now(command.timeout), request, hidden).await
     }
 
-    /// Listens to a process that runs already, from now on: what it printed before is not told.
+    /// Connects to a running process. Earlier output is not replayed.
     ///
     /// # Errors
     ///
-    /// [`Process`](Error::Process) with the code `not_found`: there is no such process, or it has
-    /// ended.
+    /// [`Process`](Error::Process) with the code `not_found`: the process does not exist or has ended.
     pub async fn connect_process(
         &self,
         sandbox: &Sandbox,
@@ -125,11 +122,11 @@ where
         self.in_time(&call, limit, started).await
     }
 
-    /// The processes that run in a sandbox.
+    /// Lists the processes in a sandbox.
     ///
     /// # Errors
     ///
-    /// As for every call.
+    /// Those of every call.
     pub async fn processes(&self, sandbox: &Sandbox) -> Result<Vec<ProcessInfo>, Error> {
         #[derive(Serialize)]
         struct All {}
@@ -139,11 +136,11 @@ where
         Ok(found.processes)
     }
 
-    /// Kills a process, by `SIGKILL`. `false`: there is no such process, or it has ended.
+    /// Kills a process with `SIGKILL`. `false`: it does not exist or has ended.
     ///
     /// # Errors
     ///
-    /// It may be dead all the same; killing it again is safe.
+    /// The process may be dead nevertheless; killing it again is safe.
     pub async fn kill_process(
         &self,
         sandbox: &Sandbox,
@@ -152,11 +149,11 @@ where
         self.signal(sandbox, &process.into(), Signal::Kill).await
     }
 
-    /// Asks a process to end, by `SIGTERM`. `false`: there is no such process, or it has ended.
+    /// Terminates a process with `SIGTERM`. `false`: it does not exist or has ended.
     ///
     /// # Errors
     ///
-    /// It may have been asked all the same.
+    /// The signal may have been delivered nevertheless.
     pub async fn terminate_process(
         &self,
         sandbox: &Sandbox,
@@ -165,12 +162,12 @@ where
         self.signal(sandbox, &process.into(), Signal::Terminate).await
     }
 
-    /// Writes to the standard input of a process that was started with
-    /// [one](Command::stdin). Waits while its pipe is full.
+    /// Writes to the standard input of a process that was started with [`stdin`](Command::stdin).
+    /// Waits while the pipe is full.
     ///
     /// # Errors
     ///
-    /// Some or all of it may have been written.
+    /// Some or all of the data may have been written.
     pub async fn send_stdin(
         &self,
         sandbox: &Sandbox,
@@ -182,11 +179,11 @@ where
         self.about(op::PROCESS_INPUT, sandbox, "/process.Process/SendInput", &message).await
     }
 
-    /// Ends the standard input of a process.
+    /// Closes the standard input of a process.
     ///
     /// # Errors
     ///
-    /// It may have ended all the same.
+    /// It may be closed nevertheless.
     pub async fn close_stdin(
         &self,
         sandbox: &Sandbox,

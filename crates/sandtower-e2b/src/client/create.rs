@@ -24,8 +24,7 @@ use super::Client;
 const NEWER: &str = "/v2/sandboxes";
 const OLDER: &str = "/sandboxes";
 
-/// Every method fails with an [`Error`] that says which call, what happened and whether to make it
-/// again.
+/// All methods return an [`Error`] that names the call, the cause and whether to make it again.
 impl<S, B> Client<S>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -35,17 +34,17 @@ where
 {
     /// Creates a sandbox.
     ///
-    /// A server that does not have the newer creation call is asked by the older one, now and from
-    /// then on.
+    /// If the server does not have the newer creation call, the client falls back to the older one, now
+    /// and for later creations.
     ///
-    /// What becomes of it is told by [events](crate::Events).
+    /// The outcome is reported to [events](crate::Events).
     ///
-    /// An id of the call is written on it, with the number of the attempt and an
-    /// [owner](crate::Config::owner), as metadata beside `new`'s own; the id is in every error.
+    /// The id of the call, the number of the attempt and an [owner](crate::Config::owner) are added to
+    /// the metadata of the sandbox; the id is part of every error.
     ///
     /// # Errors
     ///
-    /// After an error whose [hint](Error::hint) is [`Look`](crate::Hint::Look) there may be a
+    /// After an error whose [hint](Error::hint) is [`Look`](crate::Hint::Look) there may be an
     /// orphaned sandbox: find it by the id of the [call](Call::id), which is its metadata
     /// [`CALL_KEY`](crate::CALL_KEY).
     pub async fn create(&self, new: &NewSandbox) -> Result<Sandbox, Error> {
@@ -56,13 +55,13 @@ where
         let (began, events) = (Tick::now(), creation.events());
         events.started(creation.about());
         let limit = self.limit(&call);
-        let made = self.in_time(&call, limit, self.made(&call, limit, &creation)).await;
-        let made = made.map_err(|error| match creation.attempts() {
+        let created = self.in_time(&call, limit, self.try_create(&call, limit, &creation)).await;
+        let created = created.map_err(|error| match creation.attempts() {
             0 => error,
             _ => error.tracked(),
         });
         let took = Tick::now().since(began);
-        match made {
+        match created {
             Ok((sandbox, response)) => {
                 let attempt = creation.attempts().max(1);
                 events.succeeded(creation.about(), sandbox.id(), attempt, took);
@@ -77,9 +76,9 @@ where
         }
     }
 
-    /// The sandbox, and the extensions of its response: dropped without taking it, it is left
-    /// to the tracker.
-    async fn made(
+    /// The sandbox, and the extensions of its response: the tracker cleans it up if they are dropped
+    /// before it is claimed.
+    async fn try_create(
         &self,
         call: &Call,
         limit: Limit,
@@ -94,7 +93,7 @@ where
         Ok((sandbox, extensions))
     }
 
-    /// By the newer call if the server has it, else by the older.
+    /// Uses the newer call if the server has it, otherwise the older one.
     async fn creation(
         &self,
         call: &Call,
@@ -146,14 +145,14 @@ fn tell(creation: &Creation, error: &Error, took: Duration) {
         took,
     };
     if creation.attempts() == 0 {
-        // Nothing below tells of attempts.
+        // No layer below reports attempts.
         creation.events().attempt_failed(creation.about(), &failure);
     }
     creation.events().failed(creation.about(), &failure);
 }
 
-/// Whether the server does not have the call at all. One that has it knows no such template, and says so
-/// in the words of the API: sending that creation once more would cost a second place in the queue.
+/// Whether the server lacks the call. A server that has it reports an unknown template in the words of
+/// the API: sending that creation again would queue a second time for nothing.
 fn is_unknown_call(error: &Error) -> bool {
     let Error::Status { response, .. } = error else { return false };
     match response.status.as_u16() {

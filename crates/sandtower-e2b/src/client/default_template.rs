@@ -9,18 +9,19 @@ use sandtower_http::{Http, ResendBody};
 
 use crate::{Creation, E2bClassify, EVENTS};
 
-/// The service knows no template of the name that a creation asked for: an extension of its response,
-/// written by [`E2bInterpret`](crate::E2bInterpret).
+/// The template of a creation does not exist: an extension of its response, set by
+/// [`E2bInterpret`](crate::E2bInterpret).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TemplateNotFound;
 
-/// Creates a sandbox of a default template where the one that was asked for is not found.
+/// Creates a sandbox from a default template if the requested one does not exist.
 ///
-/// The other creation belongs to the same call: it has its [`CallId`](crate::CallId), its metadata
-/// and its environment. Each use is told by the `INFO` event `sandbox_create_default_template` with the
+/// The second creation belongs to the same call: it has its [`CallId`](crate::CallId), its metadata and
+/// its environment. Each use is logged as the `INFO` event `sandbox_create_default_template` with the
 /// target [`EVENTS`] and the fields `template`, `default_template` and `call_id`.
 ///
-/// For requests of [`Client::create`](crate::Client::create), above an interpreter; best above retry.
+/// For requests of [`Client::create`](crate::Client::create). Place it above an interpreter, preferably
+/// above retry.
 ///
 /// ```
 /// use sandtower_e2b::DefaultTemplate;
@@ -34,12 +35,12 @@ pub struct DefaultTemplate {
 }
 
 impl DefaultTemplate {
-    /// `template`, by id or alias, in place of those that are not found.
+    /// Falls back to `template`, by id or alias.
     pub fn new(template: impl Into<Arc<str>>) -> Self {
         Self { template: template.into() }
     }
 
-    /// The layer that does so.
+    /// The layer.
     pub fn layer(self) -> FallbackLayer<Rewritten<Self>, E2bClassify> {
         FallbackLayer::rewrite("default template", self, E2bClassify)
             .when(When::never().on(Outcome::Permanent))

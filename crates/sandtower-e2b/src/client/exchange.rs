@@ -1,4 +1,4 @@
-//! Typed calls: within their deadline, and again where a body broke off.
+//! Typed calls: enforces deadlines, and repeats safe calls whose response body breaks off.
 
 use std::future::Future;
 use std::time::Duration;
@@ -22,8 +22,8 @@ use crate::{Call, E2bClassify, Error, Sandbox};
 
 use super::Client;
 
-/// How often a call that is safe to repeat is made if the body of its response breaks off. What fails
-/// before its body begins is repeated by the layers of the service.
+/// How often a call that is safe to repeat is sent if its response body breaks off. Failures before the
+/// body are retried by the layers of the service.
 const TRIES: u32 = 3;
 const AGAIN: Backoff =
     Backoff::exponential(Duration::from_millis(250), Duration::from_secs(2)).full_jitter();
@@ -70,7 +70,7 @@ where
         self.json(call, build).await.map(|(value, _)| value)
     }
 
-    /// The response as JSON, with its header fields.
+    /// The response as JSON, with its headers.
     pub(super) async fn json<T: DeserializeOwned>(
         &self,
         call: &Call,
@@ -83,8 +83,8 @@ where
             .map_err(unreadable)
     }
 
-    /// The response, its body collected and read by `parse`, with its header fields: of a call that is
-    /// safe to repeat it is asked for again if the body breaks off.
+    /// The response, its body collected and read by `parse`, with its headers. A call that is safe to repeat
+    /// is sent again if the body breaks off.
     pub(super) async fn collect<T>(
         &self,
         call: &Call,
@@ -99,7 +99,7 @@ where
                 let mut request = build().map_err(|error| request::failed(call, error))?;
                 let is_safe = E2bClassify::put_info(&mut request).replay == Replay::Safe;
                 let (head, body) = self.send(call, limit, Ok(request)).await?.into_parts();
-                // Seen below, it was repeated there.
+                // An interpreter below saw it, so it was retried there.
                 let is_known = head.extensions.get::<Verdict>().is_some_and(Verdict::is_failure);
                 let body = read(body, longest, self.patience(call)).await;
                 let unread = match body.and_then(&parse) {
@@ -115,7 +115,7 @@ where
                 }
                 tracing::debug!(
                     target: "sandtower::e2b",
-                    operation = %call.operation, tried, "a response broke off: it is asked for again"
+                    operation = %call.operation, tried, "response body broke off, sending the request again"
                 );
                 Sleep::until(again).await;
             }
@@ -135,7 +135,7 @@ where
         self.send_hiding(call, limit, request, &hidden).await
     }
 
-    /// The response, if its status is a success; nothing `hidden` is in the error if it is not.
+    /// The response, if its status is a success. Otherwise the error contains nothing `hidden`.
     pub(super) async fn send_hiding(
         &self,
         call: &Call,
@@ -144,13 +144,13 @@ where
         hidden: &Hidden,
     ) -> Result<Response<B>, Error> {
         if limit.until() < Tick::MAX {
-            // The layers below learn it: none of them begins what cannot end in time.
+            // Passed to the layers below, so that none of them starts work that cannot finish in time.
             request.extensions_mut().insert(Deadline(limit.until()));
         }
         send(self.service.clone(), call, request, hidden, self.patience(call)).await
     }
 
-    /// What `future` comes to within the time of its `call`.
+    /// Awaits `future` until the timeout of its `call`.
     pub(super) async fn in_time<T>(
         &self,
         call: &Call,
@@ -164,12 +164,12 @@ where
         within(limit.left(), future).await.unwrap_or_else(|| Err(late()))
     }
 
-    /// How long `call` may take by default, from now on.
+    /// The default timeout of `call`, from now on.
     pub(super) fn limit(&self, call: &Call) -> Limit {
         Limit::from_now(self.config.operation_timeouts().call_of(call.operation))
     }
 
-    /// How long the body of a response to `call` may stand still.
+    /// How long the body of a response to `call` may stall.
     pub(super) fn patience(&self, call: &Call) -> Option<Duration> {
         self.config.operation_timeouts().attempt_of(call.operation)
     }

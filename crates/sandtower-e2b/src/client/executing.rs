@@ -9,9 +9,9 @@ use crate::transport::body::{Silent, drain_ready, piece};
 use crate::transport::within::Limit;
 use crate::{Call, CodeEvent, Error, Execution};
 
-/// Code that runs, and the stream of what it does.
+/// Running code, as a stream of its events.
 ///
-/// Dropping this closes the connection. Whether the code stops then is up to the interpreter.
+/// Dropping it closes the connection. Whether the code stops then is up to the interpreter.
 pub struct Executing<B> {
     call: Call,
     limit: Limit,
@@ -21,7 +21,7 @@ pub struct Executing<B> {
     over: bool,
 }
 
-/// The body ended, and the execution had not.
+/// The body ended before the execution did.
 #[derive(Debug, thiserror::Error)]
 #[error("the response ended before the execution did")]
 struct NoEnd;
@@ -31,23 +31,23 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// The code whose response `body` is.
+    /// The code whose response is `body`.
     pub(crate) fn new(call: Call, limit: Limit, longest: usize, body: B) -> Self {
         let (body, stream) = (Box::pin(body), CodeStream::new(longest));
         Self { call, limit, longest, body, stream, over: false }
     }
 
-    /// The call that runs it.
+    /// The call that runs the code.
     pub fn call(&self) -> &Call {
         &self.call
     }
 
-    /// What it does next; `None`: it has ended, and all was told. Dropping the future loses nothing.
+    /// The next event; `None`: the code has ended. Cancel safe.
     ///
     /// # Errors
     ///
-    /// [`CodeTimedOut`](Error::CodeTimedOut) and [`OutputTooLong`](Error::OutputTooLong) are about
-    /// the code; after any other it may still run. `None` comes after an error.
+    /// [`CodeTimedOut`](Error::CodeTimedOut) and [`OutputTooLong`](Error::OutputTooLong) are caused by
+    /// the code; after any other error it may still be running. `None` follows an error.
     pub async fn next(&mut self) -> Option<Result<CodeEvent, Error>> {
         if self.over {
             return None;
@@ -57,11 +57,11 @@ where
         next
     }
 
-    /// Waits for its end, and collects what it does until then.
+    /// Waits until the code ends, and collects the result.
     ///
     /// # Errors
     ///
-    /// As for [`next`](Self::next).
+    /// Those of [`next`](Self::next).
     pub async fn execution(mut self) -> Result<Execution, Error> {
         let mut execution = Execution::default();
         while let Some(event) = self.next().await {

@@ -1,4 +1,4 @@
-//! Files in a sandbox.
+//! Reading and writing files in a sandbox.
 
 use std::time::Duration;
 
@@ -28,11 +28,11 @@ use super::{Client, is_already_there, is_not_found};
 /// The longest file that is read by default: 16 MiB.
 const LONGEST_FILE: usize = 16 * 1_024 * 1_024;
 
-/// In bytes a second: what goes slower does not arrive.
+/// In bytes per second: the slowest upload that is expected to arrive.
 const SLOWEST_UPLOAD: u64 = 64 * 1_024;
 
-/// How long an upload of `length` bytes may take, unless the configuration says otherwise: the time of
-/// any other call, and that of the slowest way that is worth using.
+/// The default timeout of an upload of `length` bytes: that of other calls plus the time of the slowest
+/// expected connection.
 fn upload_limit(config: &Config, length: usize) -> Option<Duration> {
     let timeouts = config.operation_timeouts();
     timeouts.call_of(op::FILE_WRITE).or_else(|| {
@@ -46,8 +46,8 @@ struct At<'a> {
     path: &'a str,
 }
 
-/// Every method fails with an [`Error`] that says which call, what happened and whether to make it
-/// again. One that envd itself rejects is [`Status`](Error::Status), with envd's words.
+/// All methods return an [`Error`] that names the call, the cause and whether to make it again. An error
+/// of envd is [`Status`](Error::Status), with envd's message.
 impl<S, B> Client<S>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -55,11 +55,11 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// The content of a file of at most 16 MiB.
+    /// Reads a file of at most 16 MiB.
     ///
     /// # Errors
     ///
-    /// Status 404: there is no such file. [`FileTooLong`](Error::FileTooLong): see
+    /// Status 404: the file does not exist. [`FileTooLong`](Error::FileTooLong): see
     /// [`read_file_up_to`](Self::read_file_up_to).
     pub async fn read_file(
         &self,
@@ -69,12 +69,11 @@ where
         self.read_file_up_to(sandbox, path, LONGEST_FILE).await
     }
 
-    /// The content of a file, if it has at most `longest` bytes: no file fills the memory of who
-    /// reads it.
+    /// Reads a file of at most `longest` bytes, so that no file exhausts the caller's memory.
     ///
     /// # Errors
     ///
-    /// Status 404: there is no such file. [`FileTooLong`](Error::FileTooLong): it is longer.
+    /// Status 404: the file does not exist. [`FileTooLong`](Error::FileTooLong): it is longer.
     pub async fn read_file_up_to(
         &self,
         sandbox: &Sandbox,
@@ -83,7 +82,7 @@ where
     ) -> Result<Bytes, Error> {
         let call = Call::new(op::FILE_READ, Some(sandbox.id().clone()));
         let path = path.into().query();
-        // Compressed, it could not be told how long it is.
+        // Of a compressed response the length would be unknown.
         let identity = HeaderValue::from_static("identity");
         let build = || {
             let request = request::inside(&self.config, sandbox, ENVD_PORT, Method::GET, &path)?;
@@ -96,11 +95,11 @@ where
         }
     }
 
-    /// Writes a whole file: what was there is replaced, directories that are not there are made.
+    /// Writes a whole file: replaces its content, and creates missing directories.
     ///
     /// # Errors
     ///
-    /// Some or all of it may have been written; writing it again is safe. Status 507: the disk is
+    /// Some or all of the data may have been written; writing it again is safe. Status 507: the disk is
     /// full.
     pub async fn write_file(
         &self,
@@ -123,11 +122,11 @@ where
         }
     }
 
-    /// What is known of a file or directory; `None`: there is none.
+    /// The metadata of a file or directory; `None`: it does not exist.
     ///
     /// # Errors
     ///
-    /// As for every call.
+    /// Those of every call.
     pub async fn stat(
         &self,
         sandbox: &Sandbox,
@@ -143,11 +142,11 @@ where
         }
     }
 
-    /// Whether there is such a file or directory.
+    /// Whether a file or directory exists.
     ///
     /// # Errors
     ///
-    /// As for every call.
+    /// Those of every call.
     pub async fn exists(
         &self,
         sandbox: &Sandbox,
@@ -156,11 +155,11 @@ where
         Ok(self.stat(sandbox, path).await?.is_some())
     }
 
-    /// What is in a directory, and in those within it down to `depth`: 1 is the directory alone.
+    /// Lists a directory, and its subdirectories down to `depth`; 1: the directory alone.
     ///
     /// # Errors
     ///
-    /// Status 404: there is no such directory. Status 400: it is a file.
+    /// Status 404: the directory does not exist. Status 400: it is a file.
     pub async fn list_dir(
         &self,
         sandbox: &Sandbox,
@@ -179,11 +178,11 @@ where
         Ok(found.entries)
     }
 
-    /// Makes a directory, with those it is in. `false`: it was there already.
+    /// Creates a directory and its parents. `false`: it existed already.
     ///
     /// # Errors
     ///
-    /// Status 400: something else is there.
+    /// Status 400: the path exists and is not a directory.
     pub async fn make_dir(
         &self,
         sandbox: &Sandbox,
@@ -199,11 +198,11 @@ where
         }
     }
 
-    /// Moves a file or directory, in the name of the user of `from`.
+    /// Moves a file or directory, as the user of `from`.
     ///
     /// # Errors
     ///
-    /// Status 404: there is nothing to move, perhaps since an attempt before moved it.
+    /// Status 404: the source does not exist, perhaps because an earlier attempt moved it.
     pub async fn rename(
         &self,
         sandbox: &Sandbox,
@@ -222,7 +221,7 @@ where
         self.unary::<IgnoredAny>(&call, sandbox, path, user.as_deref(), &body).await.map(drop)
     }
 
-    /// Removes a file, or a directory with all that is in it. That it is not there is no error.
+    /// Removes a file, or a directory with its content. Succeeds if it does not exist.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Whether the service and its sandboxes are alive.
+//! Health of the service and of sandboxes.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,8 +14,7 @@ use crate::{Call, ENVD_PORT, Error, Sandbox, api::request, operation as op};
 
 use super::Client;
 
-/// Every method fails with an [`Error`] that says which call, what happened and whether to make it
-/// again.
+/// All methods return an [`Error`] that names the call, the cause and whether to make it again.
 impl<S, B> Client<S>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -23,22 +22,21 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Whether the control plane is healthy: an error if not.
+    /// Checks that the control plane is healthy.
     ///
     /// # Errors
     ///
-    /// It did not respond, or not with a success.
+    /// It did not respond, or its status is not a success.
     pub async fn health(&self) -> Result<(), Error> {
         let call = Call::new(op::HEALTH, None);
         self.control(&call, Method::GET, "/health", Bytes::new()).await.map(drop)
     }
 
-    /// Whether a sandbox is alive, by its envd's own word: `false` if the proxy before it does not
-    /// reach it.
+    /// Whether the envd of a sandbox is healthy; `false` if the proxy in front of it cannot reach it.
     ///
     /// # Errors
     ///
-    /// It cannot be told.
+    /// The state of the sandbox is unknown.
     pub async fn envd_health(&self, sandbox: &Sandbox) -> Result<bool, Error> {
         let call = Call::new(op::ENVD_HEALTH, Some(sandbox.id().clone()));
         let request = request::inside(&self.config, sandbox, ENVD_PORT, Method::GET, "/health")
@@ -61,7 +59,7 @@ where
     B::Error: Into<BoxError>,
 {
     /// A probe of the control plane's [health](Self::health), for a
-    /// [`Monitor`](sandtower_health_check::Monitor), which looks after it on a schedule.
+    /// [`Monitor`](sandtower_health_check::Monitor), which runs it periodically.
     ///
     /// ```no_run
     /// # use bytes::Bytes;
@@ -93,5 +91,5 @@ where
     }
 }
 
-/// Boxed, since a probe is rare and the future of an `async` method has no name.
+/// Boxed: a probe is rare, and the future of an `async` method has no name.
 type Probing = Pin<Box<dyn Future<Output = Verdict> + Send>>;

@@ -17,24 +17,24 @@ use crate::{
 
 use super::Client;
 
-/// A sandbox that is killed when this is dropped: see [`Client::kill_on_drop`].
+/// A sandbox that is killed on drop: see [`Client::kill_on_drop`].
 ///
-/// Dropping waits for nothing. The sandbox is handed to the client's [account](Client::tracker),
-/// which kills it in the background: it tries again for up to 15 minutes, counts what came of it, and
-/// tells by a `WARN` event with the target `sandtower::e2b` if nothing did. Until that is settled the
-/// account can be [drained](SandboxTracker::drain_within), as a stack's `drain` does; without one, whatever is about
-/// to end the program should [`close`](Self::close) instead.
+/// Dropping it does not block. The client's [tracker](Client::tracker) kills the sandbox in the
+/// background: it retries for up to 15 minutes, counts the outcome, and logs a `WARN` event with the
+/// target `sandtower::e2b` if it fails. Until then the tracker can be
+/// [drained](SandboxTracker::drain_within), as a stack's `drain` does. A program that ends without a drain
+/// should call [`close`](Self::close) instead.
 #[must_use = "dropped at once, it is killed at once"]
 pub struct KillOnDrop {
     sandbox: Sandbox,
     kill: Kill,
     tracker: SandboxTracker,
     by: CleanUp,
-    /// Whether there is anything left to do.
+    /// Whether the sandbox is still to be killed.
     held: bool,
 }
 
-/// Boxed, so that the holder is no more generic than a sandbox is.
+/// Boxed, so that this type needs no type parameter for the service.
 type Kill = Box<dyn Fn(SandboxId) -> Killing + Send + Sync>;
 type Killing = Pin<Box<dyn Future<Output = Result<bool, Error>> + Send>>;
 
@@ -46,11 +46,11 @@ where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {
-    /// Holds `sandbox` so that it is killed when the holder is gone: dropped, returned from, or
-    /// unwound by a panic. A [`Sandbox`] alone is a plain handle, and dropping it does nothing.
+    /// Kills `sandbox` when the returned holder goes out of scope, also by `return`, `?` or a panic. A
+    /// plain [`Sandbox`] does nothing on drop.
     ///
-    /// The tokio runtime that this is called in does the killing; without one, the one that the
-    /// holder is dropped in.
+    /// The kill runs on the current tokio runtime; if there is none, on the one that the holder is
+    /// dropped in.
     ///
     /// ```no_run
     /// # use bytes::Bytes;
@@ -83,19 +83,19 @@ where
 }
 
 impl KillOnDrop {
-    /// The sandbox, which lives on.
+    /// Returns the sandbox and does not kill it.
     pub fn keep(mut self) -> Sandbox {
         self.held = false;
         self.sandbox.clone()
     }
 
-    /// Kills it now, and says how that went. `false`: it was gone already.
+    /// Kills the sandbox now and returns the outcome. `false`: it was gone already.
     ///
-    /// Dropping the future kills it in the background.
+    /// Dropping the future kills the sandbox in the background.
     ///
     /// # Errors
     ///
-    /// It may live on: it is tried again in the background.
+    /// The sandbox may still be running: the kill is retried in the background.
     pub async fn close(mut self) -> Result<bool, Error> {
         let killed = (self.kill)(self.sandbox.id().clone()).await?;
         self.held = false;

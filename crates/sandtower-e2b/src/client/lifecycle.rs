@@ -1,4 +1,4 @@
-//! The life of a sandbox after its creation.
+//! Killing, connecting to, pausing and resuming sandboxes.
 
 use std::time::Duration;
 
@@ -18,11 +18,10 @@ use crate::transport::exchange::read_json;
 
 use super::Client;
 
-/// How long a sandbox lives that is connected to for no particular time: as long as E2B lets it.
+/// The lifetime after a connect that sets none: the maximum that E2B allows.
 const CONNECTED_LIFETIME: Duration = Duration::from_secs(300);
 
-/// Every method fails with an [`Error`] that says which call, what happened and whether to make it
-/// again.
+/// All methods return an [`Error`] that names the call, the cause and whether to make it again.
 impl<S, B> Client<S>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -30,12 +29,12 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Ends a sandbox. `false`: it was gone already. One that a repeated attempt finds gone was ended
-    /// by an attempt before it, whose response was lost or said otherwise.
+    /// Kills a sandbox. `false`: it was gone already. If a repeated attempt finds it gone, an earlier
+    /// attempt killed it and its response was lost or an error.
     ///
     /// # Errors
     ///
-    /// It may be gone all the same: ending it again is safe.
+    /// The sandbox may be gone nevertheless; killing it again is safe.
     pub async fn kill(&self, id: &SandboxId) -> Result<bool, Error> {
         let call = Call::new(op::SANDBOX_KILL, Some(id.clone()));
         let path = format!("/sandboxes/{id}");
@@ -48,31 +47,31 @@ where
         }
     }
 
-    /// Connects to a sandbox: its tokens are fetched again, and one that is paused is resumed.
+    /// Connects to a sandbox: fetches its tokens again, and resumes it if it is paused.
     ///
-    /// It lives for `lifetime` from now on, rounded up to whole seconds, and never shorter than it
-    /// would have; `None` is 300 s.
+    /// Sets its lifetime to `lifetime` from now on, rounded up to whole seconds, unless it already lives
+    /// longer; `None` is 300 s.
     ///
     /// # Errors
     ///
-    /// Status 404: there is no such sandbox. After any other it may have been resumed; connecting
-    /// again is safe.
+    /// Status 404: the sandbox does not exist. After any other error it may have been resumed;
+    /// connecting again is safe.
     pub async fn connect(
         &self,
         id: &SandboxId,
         lifetime: Option<Duration>,
     ) -> Result<Sandbox, Error> {
-        // This version of the call is invalid without one.
+        // This version of the call requires it.
         let lifetime = lifetime.unwrap_or(CONNECTED_LIFETIME);
         self.opened(op::SANDBOX_CONNECT, id, "connect", Some(lifetime)).await
     }
 
-    /// Resumes a paused sandbox by the older call, for servers that do not resume by
-    /// [`connect`](Self::connect).
+    /// Resumes a paused sandbox with the older call, for servers whose [`connect`](Self::connect) does
+    /// not resume.
     ///
     /// # Errors
     ///
-    /// Status 409: it is running, perhaps since an attempt before resumed it.
+    /// Status 409: it is running, perhaps because an earlier attempt resumed it.
     pub async fn resume(
         &self,
         id: &SandboxId,
@@ -81,11 +80,11 @@ where
         self.opened(op::SANDBOX_RESUME, id, "resume", lifetime).await
     }
 
-    /// Pauses a sandbox, with its memory. `false`: it was paused already.
+    /// Pauses a sandbox and keeps its memory. `false`: it was paused already.
     ///
     /// # Errors
     ///
-    /// It may be paused all the same; pausing it again is safe.
+    /// The sandbox may be paused nevertheless; pausing it again is safe.
     pub async fn pause(&self, id: &SandboxId) -> Result<bool, Error> {
         let call = Call::new(op::SANDBOX_PAUSE, Some(id.clone()));
         let path = format!("/sandboxes/{id}/pause");
@@ -96,12 +95,12 @@ where
         }
     }
 
-    /// Sets how long a sandbox lives from now on, rounded up to whole seconds: longer or shorter.
+    /// Sets the remaining lifetime of a sandbox, rounded up to whole seconds; it may become shorter.
     ///
     /// # Errors
     ///
-    /// Status 400: longer than the plan allows. Status 404: there is no such sandbox. After any
-    /// other it may be set; setting it again is safe.
+    /// Status 400: longer than the plan allows. Status 404: the sandbox does not exist. After any
+    /// other error it may be set; setting it again is safe.
     pub async fn set_timeout(&self, id: &SandboxId, lifetime: Duration) -> Result<(), Error> {
         let call = Call::new(op::SANDBOX_TIMEOUT, Some(id.clone()));
         let path = format!("/sandboxes/{id}/timeout");

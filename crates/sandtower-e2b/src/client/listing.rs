@@ -1,4 +1,4 @@
-//! What sandboxes there are, and what is known of one.
+//! Listing sandboxes, and reading the state of one.
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,8 +13,7 @@ use crate::api::lenient::List;
 
 use super::Client;
 
-/// Every method fails with an [`Error`] that says which call, what happened and whether to make it
-/// again.
+/// All methods return an [`Error`] that names the call, the cause and whether to make it again.
 impl<S, B> Client<S>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -22,22 +21,22 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// What the service knows of a sandbox.
+    /// The state of a sandbox, as the service reports it.
     ///
     /// # Errors
     ///
-    /// Status 404: there is no such sandbox.
+    /// Status 404: the sandbox does not exist.
     pub async fn info(&self, id: &SandboxId) -> Result<SandboxInfo, Error> {
         let call = Call::new(op::SANDBOX_INFO, Some(id.clone()));
         let path = format!("/sandboxes/{id}");
         self.read_control(&call, &path).await.map(|(info, _)| info)
     }
 
-    /// One page of the sandboxes there are.
+    /// One page of a listing of sandboxes.
     ///
     /// # Errors
     ///
-    /// As for every call.
+    /// Those of every call.
     pub async fn list(&self, which: &ListSandboxes) -> Result<Page, Error> {
         let call = Call::new(op::SANDBOX_LIST, None);
         let (List(sandboxes), fields) = self.read_control(&call, &which.path()).await?;

@@ -24,22 +24,20 @@ pub use kill_on_drop::KillOnDrop;
 pub use pages::Pages;
 pub use running::Running;
 
-/// A typed client of E2B over any HTTP service: a bare connection pool, or a stack of layers over
-/// one.
+/// A typed client of E2B over any HTTP service: a plain transport, or a stack of layers over one.
 ///
 /// Each call clones the service, makes the clone ready and sends one request (a creation may try two
-/// paths); whether more are sent is up to the layers of the service. What those do not see, the client
-/// does:
+/// paths); retries are up to the layers of the service. The client adds what those layers cannot see:
 ///
-/// - every call ends within its [time](crate::Timeouts), waits and retries included, and the layers below
-///   are told the deadline; a [command](crate::Command::timeout) or code brings its own;
-/// - a body that stands still for as long as an attempt may take is given up, and so is a stream whose
+/// - every call ends within its [timeout](crate::Timeouts), waits and retries included, and the layers
+///   below know the deadline; a [command](crate::Command::timeout) and code have timeouts of their own;
+/// - a response body that stalls for as long as an attempt may take is an error, and so is a stream whose
 ///   envd has fallen silent;
-/// - a call that is safe to repeat and whose body breaks off is made again, at most three times in all.
+/// - a call that is safe to repeat and whose body breaks off is sent again, at most three times in all.
 ///
-/// That needs a tokio runtime with its timer enabled.
+/// It needs a tokio runtime with its timer enabled.
 ///
-/// Dropping the future of a call drops its request: what it asked for may still be done.
+/// Dropping the future of a call drops its request, which may still take effect.
 ///
 /// ```no_run
 /// # use bytes::Bytes;
@@ -64,26 +62,26 @@ pub use running::Running;
 pub struct Client<S> {
     service: S,
     config: Arc<Config>,
-    /// The server is known to have only the older way to create a sandbox.
+    /// Whether the server is known to have only the older creation call.
     older_creation: Arc<AtomicBool>,
     tracker: Option<SandboxTracker>,
 }
 
 impl<S> Client<S> {
-    /// Talks to what `config` names, by way of `service`.
+    /// A client for the address in `config` over `service`.
     pub fn new(service: S, config: Config) -> Self {
         Self { service, config: Arc::new(config), older_creation: Arc::default(), tracker: None }
     }
 
-    /// Has `tracker` kill what [`kill_on_drop`](Self::kill_on_drop) leaves, so that one snapshot shows all
-    /// of it and one drain waits for it. The client of a stack has its stack's; without this each holder
-    /// has one of its own.
+    /// Has `tracker` kill the sandboxes of [`kill_on_drop`](Self::kill_on_drop), so that one snapshot
+    /// shows them and one drain waits for them. The client of a stack uses the stack's tracker; by
+    /// default each holder has one of its own.
     #[must_use]
     pub fn tracker(self, tracker: SandboxTracker) -> Self {
         Self { tracker: Some(tracker), ..self }
     }
 
-    /// What it talks to.
+    /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -92,19 +90,19 @@ impl<S> Client<S> {
         self.tracker.clone().unwrap_or_else(|| SandboxTracker::new(&self.config))
     }
 
-    /// The service that requests are sent by.
+    /// The service.
     pub fn service(&self) -> &S {
         &self.service
     }
 }
 
-/// Whether what the call was about is not there, by envd's own word: a 404 of anybody else says
-/// something else.
+/// Whether envd itself says that something does not exist: a 404 of anything in between has another
+/// meaning.
 fn is_not_found(error: &Error) -> bool {
     has_code(error, "not_found")
 }
 
-/// Whether it is there already, by envd's own word.
+/// Whether envd itself says that something exists already.
 fn is_already_there(error: &Error) -> bool {
     has_code(error, "already_exists")
 }

@@ -9,9 +9,9 @@ use crate::{Call, Error, ListSandboxes, Page, SandboxInfo, operation as op};
 
 use super::Client;
 
-/// The most pages of one listing: 100,000 sandboxes. A service that never comes to an end is broken.
+/// The most pages of one listing: 100,000 sandboxes. A service that exceeds it is broken.
 const MOST_PAGES: u32 = 1_000;
-/// What E2B allows on a page.
+/// The page size limit of E2B.
 const LARGEST_PAGE: u32 = 100;
 
 /// A listing, page by page: see [`Client::pages`].
@@ -19,15 +19,15 @@ const LARGEST_PAGE: u32 = 100;
 #[must_use = "a listing is made page by page, by `next`"]
 pub struct Pages<'a, S> {
     client: &'a Client<S>,
-    /// What the next page is asked for by; `None`: there is none.
+    /// The token of the next page; `None`: there is none.
     next: Option<ListSandboxes>,
     left: u32,
 }
 
 impl<S> Client<S> {
-    /// All the sandboxes there are, page by page.
+    /// Lists all sandboxes, page by page.
     ///
-    /// What begins or ends meanwhile may be on a page or not, and on two.
+    /// A sandbox that starts or ends meanwhile may be missing, or appear on two pages.
     pub fn pages(&self, which: ListSandboxes) -> Pages<'_, S> {
         Pages { client: self, next: Some(which.largest(LARGEST_PAGE)), left: MOST_PAGES }
     }
@@ -40,11 +40,11 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// All the sandboxes there are: every page, each sandbox once.
+    /// Lists all sandboxes: every page, each sandbox once.
     ///
     /// # Errors
     ///
-    /// One page could not be had.
+    /// A page could not be read.
     pub async fn list_all(&self, which: ListSandboxes) -> Result<Vec<SandboxInfo>, Error> {
         let mut pages = self.pages(which);
         let mut all = Vec::new();
@@ -64,12 +64,11 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// The next page; `None`: there are no more. After an error the same page can be asked for
-    /// again.
+    /// The next page; `None`: there are no more. After an error the same page can be requested again.
     ///
     /// # Errors
     ///
-    /// It could not be had, or the listing does not come to an end.
+    /// The page could not be read, or the listing has too many pages.
     pub async fn next(&mut self) -> Option<Result<Page, Error>> {
         let query = self.next.as_ref()?;
         if self.left == 0 {

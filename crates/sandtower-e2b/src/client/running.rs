@@ -11,17 +11,16 @@ use crate::transport::body::{Silent, drain_ready, piece};
 use crate::transport::within::Limit;
 use crate::{Call, Error, Exit, Output, ProcessEvent};
 
-/// How long a stream may be silent: envd is asked to say every 50 s that it is alive, and may be
-/// late twice.
+/// How long a stream may be silent: envd sends a keepalive every 50 s, and may miss two.
 const PATIENCE: Duration = Duration::from_secs(110);
-/// envd itself ends a command whose time is over and says so: how late that may reach us.
+/// envd itself kills a command at its timeout and reports it: how late that report may be.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A process in a sandbox, and the stream of what it does.
+/// A process in a sandbox, as a stream of its events.
 ///
-/// What is not read waits: a process whose output is not read is stopped by full pipes, as anywhere.
-/// Dropping this stops listening; the process runs on until its timeout, and can be
-/// [found again](crate::Client::connect_process) or [killed](crate::Client::kill_process).
+/// Unread output applies backpressure: full pipes stop the process. Dropping the stream disconnects; the
+/// process runs on until its timeout, and can be
+/// [connected to](crate::Client::connect_process) or [killed](crate::Client::kill_process).
 pub struct Running<B> {
     call: Call,
     pid: u32,
@@ -37,7 +36,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// The process whose stream `body` is. It begins with its number.
+    /// The process whose stream is `body`, which begins with the process id.
     pub(crate) async fn new(
         call: Call,
         limit: Limit,
@@ -53,24 +52,24 @@ where
         Ok(running)
     }
 
-    /// Its number in the sandbox.
+    /// The process id in the sandbox.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// The call that started it, or listens to it.
+    /// The call that started or connected to the process.
     pub fn call(&self) -> &Call {
         &self.call
     }
 
-    /// What it does next; `None`: it has ended, and all was told. Dropping the future loses nothing.
+    /// The next event; `None`: the process has ended. Cancel safe.
     ///
-    /// A piece of output never ends within a character of UTF-8: text can be decoded piece by piece.
+    /// A chunk of output never ends within a UTF-8 character: text can be decoded chunk by chunk.
     ///
     /// # Errors
     ///
-    /// [`CommandTimedOut`](Error::CommandTimedOut) and [`Process`](Error::Process) are about the
-    /// process; after any other it may still run. `None` comes after an error.
+    /// [`CommandTimedOut`](Error::CommandTimedOut) and [`Process`](Error::Process) are caused by the
+    /// process; after any other error it may still be running. `None` follows an error.
     pub async fn next(&mut self) -> Option<Result<ProcessEvent, Error>> {
         while !self.over {
             match self.step().await {
@@ -86,12 +85,12 @@ where
         None
     }
 
-    /// Waits for its end, and collects what it prints until then: at most `longest` bytes, standard
-    /// output and error together.
+    /// Waits until the process ends, and collects its output: at most `longest` bytes of standard output
+    /// and standard error together.
     ///
     /// # Errors
     ///
-    /// As for [`next`](Self::next), and [`OutputTooLong`](Error::OutputTooLong).
+    /// Those of [`next`](Self::next), and [`OutputTooLong`](Error::OutputTooLong).
     pub async fn output(mut self, longest: usize) -> Result<Output, Error> {
         let mut output = Output::default();
         while let Some(event) = self.next().await {
@@ -175,7 +174,7 @@ mod tests {
     use super::*;
     use crate::{envelope::encode, operation as op};
 
-    /// What comes of the stream of these messages, the last being its end.
+    /// The result of a stream of these messages, the last of which ends it.
     fn output(longest: usize, messages: &[&str]) -> Result<Output, Error> {
         let mut stream: Vec<Vec<u8>> =
             messages.iter().map(|message| encode(message.as_bytes()).unwrap().to_vec()).collect();
@@ -199,7 +198,7 @@ mod tests {
     const END: &str = r#"{"event":{"end":{"exitCode":3,"exited":true,"status":"exit status 3"}}}"#;
 
     #[tokio::test]
-    async fn events_add_up_to_the_output() {
+    async fn events_yield_the_output() {
         let error = r#"{"event":{"data":{"stderr":"ZXJyCg=="}}}"#;
         let keepalive = r#"{"event":{"keepalive":{}}}"#;
         let output = output(100, &[START, HI, keepalive, error, END, "{}"]).unwrap();
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_last_message_says_is_told() {
+    async fn an_error_in_the_last_message_is_returned() {
         let no_cwd = r#"{"error":{"code":"invalid_argument","message":"no such cwd"}}"#;
         assert!(matches!(output(100, &[no_cwd]), Err(Error::Process { .. })));
         let late =

@@ -1,4 +1,4 @@
-//! What a process left behind.
+//! Cleaning up after a process that crashed.
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -18,12 +18,12 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Kills the sandboxes that `owner` created and that are not `held`, running or paused: what a
-    /// process of that [name](crate::Config::owner) left behind when it crashed. Returns which it
-    /// killed.
+    /// Kills the sandboxes that `owner` created and that are not `held`, running or paused: those that a
+    /// process with that [owner](crate::Config::owner) left behind when it crashed. Returns the ids of
+    /// the sandboxes that it killed.
     ///
-    /// What was on its way when the process ended can turn up for about two minutes more: sweep
-    /// again after that.
+    /// Creations in flight when the process ended can appear for about two more minutes: sweep again
+    /// after that.
     ///
     /// ```no_run
     /// # use bytes::Bytes;
@@ -35,7 +35,7 @@ where
     /// # where
     /// #     S: tower_service::Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = BoxError> + Clone,
     /// # {
-    /// // At its start, a worker ends what the one before it has left.
+    /// // On startup, a worker cleans up after its predecessor.
     /// let config = Config::from_env()?.owner("worker-7".parse()?);
     /// let client = Client::new(http, config.clone());
     /// let left_behind = client.sweep(config.owner_name(), |_| false).await?;
@@ -46,8 +46,8 @@ where
     ///
     /// # Errors
     ///
-    /// The first of them. The others were killed all the same, as far as the listing could be read;
-    /// sweeping again is safe.
+    /// The first failure. The other sandboxes were killed nevertheless, as far as the listing could be
+    /// read; sweeping again is safe.
     pub async fn sweep(
         &self,
         owner: &Owner,
@@ -62,7 +62,7 @@ where
                 Err(error) => return Err(failed.unwrap_or(error)),
             };
             for sandbox in page.sandboxes {
-                // Services that take no filter list everything.
+                // Services that ignore the filter list everything.
                 let is_theirs = sandbox.metadata.get(OWNER_KEY).map(String::as_str);
                 if is_theirs != Some(owner.as_str()) || held(&sandbox) {
                     continue;

@@ -32,21 +32,21 @@ pub struct SandboxCheck<Q = Full<Bytes>> {
     body: PhantomData<fn() -> Q>,
 }
 
-/// How a new sandbox is found to be alive.
+/// How a new sandbox is checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Probe {
-    /// It runs `echo 'health_check'` and has to print that. It finds zombies whose daemon responds but
-    /// that can do nothing, and costs a process in the sandbox: a quarter of a second.
+    /// Runs `echo 'health_check'` and checks the output. Finds zombies whose daemon responds but cannot
+    /// run anything; costs a process in the sandbox, about 250 ms.
     #[default]
     Command,
-    /// Its daemon responds to `GET /health`: one round trip, which says no more than that.
+    /// Sends `GET /health` to the daemon: one round trip, which checks the daemon alone.
     Health,
 }
 
 impl SandboxCheck {
-    /// Talks to sandboxes, and kills them, as `config` says.
+    /// Probes and kills sandboxes as `config` says.
     pub fn new(config: Config) -> Self {
         let tracker = SandboxTracker::new(&config);
         Self { config: Arc::new(config), tracker, by: Probe::default(), body: PhantomData }
@@ -61,13 +61,13 @@ impl<Q> SandboxCheck<Q> {
         SandboxCheck { config, tracker, by, body: PhantomData }
     }
 
-    /// Hands what is to be killed to `tracker`, so that one tracker has them all.
+    /// Has `tracker` kill the sandboxes that fail, so that one tracker has all of them.
     #[must_use]
     pub fn tracker(self, tracker: SandboxTracker) -> Self {
         Self { tracker, ..self }
     }
 
-    /// Finds out by this whether a sandbox is alive: by a [command](Probe::Command) unless told.
+    /// Sets the probe. Default: a [command](Probe::Command).
     #[must_use]
     pub fn probe_by(self, by: Probe) -> Self {
         Self { by, ..self }
@@ -83,7 +83,7 @@ where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {
-    // Boxed: a sandbox takes seconds to be made, and the future of an `async` method has no name.
+    // Boxed: creating a sandbox takes seconds, and the future of an `async` method has no name.
     type Probe = Pin<Box<dyn Future<Output = Verdict> + Send>>;
     type Discard = Pin<Box<dyn Future<Output = ()> + Send>>;
 

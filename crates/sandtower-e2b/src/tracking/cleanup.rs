@@ -1,4 +1,4 @@
-//! The one task that looks for latecomers and kills orphaned sandboxes.
+//! The task that finds late sandboxes and kills orphaned ones.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -16,18 +16,18 @@ use super::snapshot::Abandoned;
 use super::tracker::{Shared, Task};
 use crate::SandboxId;
 
-/// A listing of many pages may take longer; then another task does it once more.
+/// A listing with many pages may take longer; another task then repeats it.
 const LONGEST_REQUEST: Duration = Duration::from_secs(180);
-/// The most requests of the cleanup at a time.
+/// The most concurrent requests of the cleanup.
 const AT_ONCE: usize = 8;
 
-/// What one of its requests came to.
+/// The outcome of a request.
 enum Done {
     Listed(Listed, Tick),
     Killed(SandboxId, Option<bool>),
 }
 
-/// Works until there is nothing left to do, or another task has taken over. Made where it is started, so
+/// Works until nothing is left to do, or another task has taken over. Created where it is spawned, so
 /// that it counts as running, and as ended, even if it is never polled.
 pub(super) fn clean_up(shared: Arc<Shared>, number: u64) -> impl Future<Output = ()> + Send {
     let mut running = Running { shared, number, ended: false };
@@ -55,14 +55,14 @@ pub(super) fn clean_up(shared: Arc<Shared>, number: u64) -> impl Future<Output =
     }
 }
 
-/// Begins what is due, as far as there is room; `None`: another task has taken over.
+/// Starts the requests that are due, up to the limit; `None`: another task has taken over.
 fn begin(running: &Running, requests: &mut JoinSet<Done>) -> Option<Next> {
     loop {
         let now = Tick::now();
         let (next, below, origin) = {
             let mut state = running.shared.state();
             let task = state.task.filter(|task| task.number == running.number)?;
-            // With all requests under way there is nothing before one of them is done.
+            // At the limit, nothing can start before a request ends.
             let next = match requests.len() < AT_ONCE {
                 true => state.ledger.next(now),
                 false => Next::At(Tick::MAX),
@@ -103,7 +103,7 @@ async fn something(shared: &Shared, requests: &mut JoinSet<Done>, until: Tick) -
     let (mut work, mut sleep) = (pin!(shared.work.notified()), pin!(Sleep::until(until)));
     poll_fn(|cx| {
         if let Poll::Ready(Some(done)) = requests.poll_join_next(cx) {
-            // A request that panicked comes again when its lease is over.
+            // The work of a request that panicked is repeated when its lease expires.
             return Poll::Ready(done.ok());
         }
         if is_ready(work.as_mut(), cx) || is_ready(sleep.as_mut(), cx) {
@@ -131,7 +131,7 @@ fn account(shared: &Shared, done: Done) {
             Done::Killed(sandbox, None) => ledger.kill_failed(&sandbox, now).into_iter().collect(),
         }
     };
-    shared.settled.notify_waiters();
+    shared.resolved.notify_waiters();
     abandoned.iter().for_each(warn);
 }
 
@@ -141,11 +141,11 @@ pub(super) fn warn(abandoned: &Abandoned) {
         target: "sandtower::e2b",
         call_id = call.as_deref(),
         sandbox_id = sandbox.as_deref(),
-        "gave up cleaning up: an orphaned sandbox may run until its lifetime is over"
+        "cleanup failed: an orphaned sandbox may run until the end of its lifetime"
     );
 }
 
-/// The task, as long as it is there.
+/// Present while the task exists.
 struct Running {
     shared: Arc<Shared>,
     number: u64,
@@ -153,7 +153,7 @@ struct Running {
 }
 
 impl Running {
-    /// Whether the task may end now. From then on the next piece of work starts another.
+    /// Whether the task may end. If so, the next piece of work starts another one.
     fn ends(&mut self) -> bool {
         let below = {
             let mut state = self.shared.state();
@@ -179,14 +179,14 @@ impl Drop for Running {
         }
         let left = {
             let mut state = self.shared.state();
-            // Another may have taken over. If not, what is left can be: `below` stays.
+            // Another task may have taken over. If none has, one can: `below` is kept.
             if state.task.is_none_or(|task| task.number != self.number) {
                 return;
             }
             state.task = None;
             state.ledger.left()
         };
-        self.shared.settled.notify_waiters();
+        self.shared.resolved.notify_waiters();
         if left > 0 {
             tracing::warn!(
                 target: "sandtower::e2b",

@@ -80,19 +80,17 @@ struct Begun {
     attempts: AtomicU32,
     /// How often the key was changed.
     keys: AtomicU32,
-    /// Whether an attempt under the key of now may have created a sandbox.
+    /// Whether an attempt with the current key may have created a sandbox.
     unknown: AtomicBool,
 }
 
-/// A key of the caller's metadata is one of ours.
+/// A key of the caller's metadata has the reserved prefix.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the metadata key `{0}` is taken: those that begin with `{PREFIX}` are written by sandtower"
-)]
+#[error("the metadata key `{0}` is reserved: choose one that does not begin with `{PREFIX}`")]
 struct Reserved(String);
 
 impl Creation {
-    /// One call that makes `new`.
+    /// A call that creates `new`.
     pub(crate) fn new(config: &Config, call: CallId, new: &NewSandbox) -> Result<Self, BoxError> {
         if let Some(key) = new.metadata_keys().find(|key| key.starts_with(PREFIX)) {
             return Err(Reserved(key.to_owned()).into());
@@ -125,12 +123,12 @@ impl Creation {
         self.call
     }
 
-    /// The template that it asks for, by id or alias.
+    /// The template, by id or alias.
     pub fn template(&self) -> &str {
         self.new.template()
     }
 
-    /// What events say of it.
+    /// The labels of its events.
     pub(crate) fn about(&self) -> About<'_> {
         let framework = match &*self.new {
             Asked::New(new) => new.framework_name(),
@@ -144,12 +142,12 @@ impl Creation {
         &self.events
     }
 
-    /// What must not be shown, should the service repeat it.
+    /// The values that must not be shown.
     pub(crate) fn hidden(&self) -> &Hidden {
         &self.hidden
     }
 
-    /// How many attempts were begun, as far as they are numbered.
+    /// The number of attempts so far, if they are numbered.
     pub(crate) fn attempts(&self) -> u32 {
         self.begun.attempts.load(Ordering::Relaxed)
     }
@@ -166,7 +164,7 @@ impl Creation {
         request.extensions_mut().insert(other);
     }
 
-    /// How long the sandbox is to live, in seconds.
+    /// The lifetime of the sandbox, in seconds.
     pub(crate) fn lifetime(&self) -> Option<u64> {
         match &*self.new {
             Asked::New(new) => new.lifetime(),
@@ -178,26 +176,25 @@ impl Creation {
         self.keyed != Keyed::No
     }
 
-    /// The number of the attempt that begins now: never the same twice, however the layers above
-    /// repeat the call.
+    /// The number of the next attempt. Numbers never repeat, however the layers above repeat the call.
     pub(crate) fn begin(&self) -> u32 {
         self.begun.attempts.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
-    /// It is unknown what an attempt created: the next one has to have the same key.
+    /// It is unknown what an attempt created: the next one must use the same key.
     pub(crate) fn left_unknown(&self) {
         self.begun.unknown.store(true, Ordering::Relaxed);
     }
 
-    /// What an attempt made was released. Its key would only bring that back: the next attempt has
-    /// another.
+    /// The sandbox of an attempt was released. The same key would return it again, so the next attempt
+    /// uses another.
     pub(crate) fn was_released(&self) {
         self.begun.unknown.store(false, Ordering::Relaxed);
         self.begun.keys.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An attempt that was sent left nothing. A server may hold that against its key: the next
-    /// attempt has another, unless it is unknown what one before it made.
+    /// An attempt that was sent created nothing. A server may remember that for its key, so the next
+    /// attempt uses another, unless the result of an earlier one is unknown.
     pub(crate) fn left_nothing(&self) {
         if !self.begun.unknown.load(Ordering::Relaxed) {
             self.begun.keys.fetch_add(1, Ordering::Relaxed);
@@ -217,7 +214,7 @@ impl Creation {
                 0 => self.call.to_string(),
                 after => format!("{}-{after}", self.call),
             };
-            // Without the field the request is not taken for one that may be replayed.
+            // Without the header the request is not classified as replayable.
             if let Ok(key) = HeaderValue::try_from(key) {
                 request.headers_mut().insert(IDEMPOTENCY_KEY, key);
             }
@@ -261,13 +258,13 @@ mod tests {
         let cx = &mut std::task::Context::from_waker(std::task::Waker::noop());
         let collect = std::pin::pin!(body.collect());
         let std::task::Poll::Ready(Ok(whole)) = std::future::Future::poll(collect, cx) else {
-            panic!("a full body is there")
+            panic!("the body is complete")
         };
         String::from_utf8(whole.to_bytes().to_vec()).unwrap()
     }
 
     #[test]
-    fn a_creation_says_for_whom_it_is_beside_the_callers_own_metadata() {
+    fn a_creation_adds_its_marks_to_the_callers_metadata() {
         let creation = creation(&config());
         let (body, key) = sent(&creation, 2);
         let call = creation.call();
@@ -281,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_key_all_attempts_are_the_same_until_one_is_known_to_have_left_nothing() {
+    fn with_a_key_all_attempts_are_identical_until_one_is_known_to_have_created_nothing() {
         let creation = creation(&config().idempotency_keys(true));
         let first = sent(&creation, 1);
         assert_eq!(first.1, Some(creation.call().to_string()));
@@ -297,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn another_template_is_the_same_call() {
+    fn another_template_belongs_to_the_same_call() {
         let creation = creation(&config());
         creation.begin();
         let mut request = Request::new(Full::default());
@@ -313,12 +310,12 @@ mod tests {
     }
 
     #[test]
-    fn the_callers_metadata_cannot_be_taken_for_ours() {
+    fn the_callers_metadata_cannot_use_the_reserved_prefix() {
         let new = NewSandbox::new("base").metadata("sandtower_call", "mine");
         let error = Creation::new(&config(), CallId::new(&Seed::fixed(1)), &new).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the metadata key `sandtower_call` is taken: those that begin with `sandtower_` are written by sandtower",
+            "the metadata key `sandtower_call` is reserved: choose one that does not begin with `sandtower_`",
         );
     }
 }

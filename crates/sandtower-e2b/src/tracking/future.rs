@@ -18,15 +18,15 @@ use crate::{
 };
 
 pin_project! {
-    /// The response of one attempt. Dropped after the attempt was sent, what it may have made is
-    /// looked for in the background.
+    /// The response of one attempt. If it is dropped after the attempt was sent, the tracker looks for a
+    /// sandbox that the attempt may have created.
     ///
     /// # Panics
     ///
-    /// When it is polled after it is done.
+    /// If polled after completion.
     #[must_use = "futures do nothing unless polled"]
     pub struct TrackingFuture<F> {
-        // Drops before the attempt: what is below lets go first.
+        // Dropped before the attempt, so that the service below is released first.
         #[pin]
         future: Option<F>,
         attempt: Option<Attempt>,
@@ -68,9 +68,9 @@ impl<F> std::fmt::Debug for TrackingFuture<F> {
     }
 }
 
-/// One attempt to create a sandbox. Dropped, it is abandoned if it was sent.
+/// One attempt to create a sandbox. Dropping it after it was sent abandons it to the tracker.
 pub(super) struct Attempt {
-    judge: HttpClassifier,
+    classifier: HttpClassifier,
     creation: Creation,
     marks: Marks,
     number: u32,
@@ -90,17 +90,17 @@ impl Attempt {
         tracker: SandboxTracker,
         by: CleanUp,
     ) -> Self {
-        let judge = E2bClassify.classify(request);
+        let classifier = E2bClassify.classify(request);
         let (began, account) = (Tick::now(), Some((tracker, by)));
-        Self { judge, creation, marks, number, began, sent, account }
+        Self { classifier, creation, marks, number, began, sent, account }
     }
 
     fn ended<B>(mut self, result: &mut Result<Response<B>, BoxError>) {
         let Some((tracker, by)) = self.account.take() else { return };
-        let verdict = judge(&self.judge, result.as_ref());
+        let verdict = judge(&self.classifier, result.as_ref());
         match result {
             Ok(response) if verdict.is_success() => {
-                tracker.settle(&self.marks);
+                tracker.resolve(&self.marks);
                 let unclaimed = match response.extensions().get::<Sandbox>() {
                     Some(sandbox) => Unclaimed::sandbox(sandbox.id().clone(), tracker, by),
                     None => Unclaimed::of(self.marks, self.sent_at(), tracker, by),
@@ -116,7 +116,7 @@ impl Attempt {
             }
             _ => {
                 self.creation.left_unknown();
-                // Its call looks for it first.
+                // Its own call looks for it first.
                 let look = Tick::now() + tracker.look_within();
                 tracker.watch(self.marks, self.sent_at(), self.not_before(look), &by);
             }
@@ -148,12 +148,12 @@ impl Attempt {
         self.sent.at().unwrap_or_else(Tick::now)
     }
 
-    /// Before when nothing of it is killed. The server makes all attempts under one key into one
-    /// sandbox, so while the call goes on that may yet be its response.
+    /// Until when it must not be killed. The server maps all attempts with one key to one sandbox, so
+    /// while the call is running that sandbox may yet be its response.
     fn not_before(&self, otherwise: Tick) -> Tick {
         match self.marks.attempt {
             Some(_) => otherwise,
-            None => self.judge.info().deadline.unwrap_or(otherwise),
+            None => self.classifier.info().deadline.unwrap_or(otherwise),
         }
     }
 }

@@ -15,20 +15,19 @@ use super::tracker::{CleanUp, SandboxTracker};
 use crate::api::sent::Sent;
 use crate::{Creation, Marks};
 
-/// Tracks each attempt to create a sandbox, so that none leaves an orphan behind: see
-/// [`Tracking`].
+/// Tracks every attempt to create a sandbox, so that none leaves an orphan behind: see [`Tracking`].
 #[derive(Clone, Debug)]
 pub struct TrackingLayer {
     tracker: SandboxTracker,
 }
 
 impl TrackingLayer {
-    /// What is left behind is the business of `tracker`.
+    /// Has `tracker` clean up.
     pub fn new(tracker: SandboxTracker) -> Self {
         Self { tracker }
     }
 
-    /// Reads and drains what is left behind.
+    /// The tracker: reads and drains the cleanup.
     pub fn tracker(&self) -> &SandboxTracker {
         &self.tracker
     }
@@ -43,25 +42,24 @@ impl<S: Clone> Layer<S> for TrackingLayer {
     }
 }
 
-/// A service under which each attempt to create a sandbox is numbered and accounted for: made by a
-/// [`TrackingLayer`].
+/// A service that numbers and tracks every attempt to create a sandbox: created by a [`TrackingLayer`].
 ///
 /// It stands below retries and above all that makes attempts wait, and looks only at requests that carry a
 /// [`Creation`]: those of [`Client::create`](crate::Client::create) and of a
 /// [`RawCreation`](crate::RawCreation), with any type of body:
 ///
-/// - each gets a number of its own, so that a latecomer of one attempt is told from the sandbox of
+/// - each attempt gets its own number, so that a late sandbox of one attempt is not mistaken for that of
 ///   the next;
-/// - one that ends without a known result, or whose future is dropped after it was sent, is handed
-///   to the [`SandboxTracker`];
-/// - the sandbox of one that succeeds goes up with its response, and is released unless the client
-///   takes it: dropping the response on the way leaves nothing behind. A layer above that builds
-///   its responses again without their extensions drops it.
+/// - an attempt that ends without a known result, or whose future is dropped after it was sent, goes to
+///   the [`SandboxTracker`];
+/// - the sandbox of a successful attempt is released unless the client claims it: a response that is
+///   dropped on its way leaves nothing behind. A layer above that rebuilds responses without their
+///   extensions drops it.
 ///
-/// Whether and when an attempt was sent is noted by [`E2bInterpret`](crate::E2bInterpret), so that
-/// layer has to be below; without it a dropped attempt counts as not sent.
+/// [`E2bInterpret`](crate::E2bInterpret) records whether and when an attempt was sent, so that layer has
+/// to be below; without it a dropped attempt counts as not sent.
 ///
-/// Ready when the service below is; the instance made ready is the one that is called.
+/// Ready when the service below is; it calls the instance that became ready.
 #[derive(Debug)]
 pub struct Tracking<S> {
     inner: S,
@@ -134,9 +132,9 @@ mod tests {
     type Req = Request<Full<Bytes>>;
     type Res = Response<Full<Bytes>>;
 
-    const UNTAKEN: &str = "orphans are cleaned up by a task, which keeps an instance";
+    const UNTAKEN: &str = "a task cleans up orphans, and keeps an instance";
 
-    /// Over responses that are taken as the client takes them.
+    /// Over responses that are claimed as by the client.
     fn contract(
         request: impl Fn(u64) -> Req + 'static,
     ) -> Contract<Req, Res, Tracking<Mock<Req, Res>>> {
@@ -156,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn it_keeps_the_tower_contract_for_calls_that_make_nothing() {
+    fn it_keeps_the_tower_contract_for_calls_that_create_nothing() {
         contract(|_| Request::get("/v2/sandboxes").body(Full::default()).unwrap()).run();
     }
 
@@ -170,7 +168,7 @@ mod tests {
             request.extensions_mut().insert(creation);
             request
         })
-        // In these, responses are dropped unread; `tests/creation` drops calls at every poll.
+        // In these, responses are dropped unread; `tests/it/tracking` drops calls at every poll.
         .skip(Scenario::CancelledCallsGiveBack, UNTAKEN)
         .skip(Scenario::UncalledServicesGiveBack, UNTAKEN)
         .skip(Scenario::DeadRuntimes, UNTAKEN)

@@ -1,4 +1,4 @@
-//! The ledger of sandboxes that were created, or may have been, and that no caller owns: a pure engine.
+//! The ledger of sandboxes that were or may have been created and that no caller owns: a pure engine.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,14 +11,12 @@ use super::snapshot::{Abandoned, TrackerSnapshot};
 use super::timing::Timing;
 use crate::{Marks, SandboxId};
 
-/// The most attempts that are watched, and the most sandboxes that are being released. Beyond, what
-/// has been watched for the longest is given up: memory is bounded, and an account that long is an
-/// outage.
+/// The most attempts that are watched, and the most sandboxes that are being killed. Beyond that the
+/// oldest entry is dropped: memory is bounded, and a ledger that long means an outage.
 pub(super) const MOST: usize = 10_000;
-/// The most that is remembered of what was given up.
+/// The most dropped entries that are remembered.
 const MOST_GIVEN_UP: usize = 256;
-/// After this long a listing or a kill that was begun and never came back is done again: its
-/// task was lost.
+/// A listing or a kill that has not returned after this long is repeated: its task was lost.
 const LEASE: Duration = Duration::from_secs(180);
 const SLOWEST_SWEEP: Duration = Duration::from_secs(60);
 const KILLS: Backoff = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(30));
@@ -26,12 +24,12 @@ const KILLS: Backoff = Backoff::exponential(Duration::from_secs(1), Duration::fr
 #[derive(Debug)]
 pub(super) struct Ledger {
     timing: Timing,
-    /// Attempts that may still turn out to have made a sandbox.
+    /// Attempts that may still turn out to have created a sandbox.
     open: BTreeMap<Marks, Open>,
     releases: BTreeMap<SandboxId, Release>,
-    /// A listing has begun.
+    /// When the listing in flight began.
     lists: bool,
-    /// The releases by when they are next tried.
+    /// Kills by the time of the next try.
     due: BTreeSet<(Tick, SandboxId)>,
     next_listing: Tick,
     failed_listings: u32,
@@ -43,9 +41,9 @@ pub(super) struct Ledger {
 
 #[derive(Clone, Debug)]
 struct Open {
-    /// Whatever it made is on a listing that began at this time or later.
+    /// A sandbox of this attempt is on every listing that begins at this time or later.
     until: Tick,
-    /// Before this, its own call may still adopt it.
+    /// Until then its own call may still adopt it.
     not_before: Tick,
     origin: Option<Arc<Orphaned>>,
 }
@@ -53,7 +51,7 @@ struct Open {
 #[derive(Clone, Debug)]
 struct Release {
     next: Tick,
-    /// Its kill has begun.
+    /// A kill is in flight.
     is_killing: bool,
     failures: u32,
     gives_up: Tick,
@@ -67,11 +65,11 @@ pub(super) enum Next {
     List,
     /// Nothing before this instant.
     At(Tick),
-    /// Nothing is open.
+    /// The ledger is empty.
     Idle,
 }
 
-/// What a listing found.
+/// The result of a listing.
 #[derive(Clone, Debug)]
 pub(crate) struct Listed {
     pub(super) sandboxes: Vec<(SandboxId, Marks)>,
@@ -96,10 +94,10 @@ impl Ledger {
         }
     }
 
-    /// An attempt that was sent at `sent` ended without a known result. Nothing of it
-    /// is released before `not_before`.
+    /// An attempt that was sent at `sent` ended without a known result. Its sandbox is not killed before
+    /// `not_before`.
     ///
-    /// Returns what had to be given up for it.
+    /// Returns the entry that was dropped to make space.
     pub(super) fn watch(
         &mut self,
         attempt: Marks,
@@ -124,7 +122,7 @@ impl Ledger {
         Some(self.give_up(Abandoned::attempt(oldest)))
     }
 
-    /// Takes a sandbox that `attempt` has made for its own call. `false`: it is being released.
+    /// Adopts a sandbox of `attempt` for its own call. `false`: it is being killed.
     pub(super) fn adopt(&mut self, attempt: Marks, sandbox: &SandboxId) -> bool {
         if self.releases.contains_key(sandbox) {
             return false;
@@ -142,7 +140,7 @@ impl Ledger {
         self.close(attempt);
     }
 
-    /// `sandbox` is an orphan.
+    /// `sandbox` is orphaned.
     pub(super) fn release(&mut self, sandbox: SandboxId, now: Tick) -> Option<Abandoned> {
         if self.releases.contains_key(&sandbox) {
             return None;
@@ -192,7 +190,7 @@ impl Ledger {
         self.releases.contains_key(sandbox)
     }
 
-    /// What to do at `now`. What it returns is to be reported by one of the methods below.
+    /// What to do at `now`. The outcome is reported by one of the methods below.
     pub(super) fn next(&mut self, now: Tick) -> Next {
         let due = self.due.first().cloned();
         if let Some((at, sandbox)) = &due
@@ -214,8 +212,8 @@ impl Ledger {
         }
     }
 
-    /// Makes all that waits for its time due at `now`; with `takes_over` also what was handed out to a
-    /// task that will not response any more.
+    /// Makes everything due at `now`; with `takes_over` also the work of a task that will not report any
+    /// more.
     pub(super) fn hurry(&mut self, takes_over: bool, now: Tick) {
         let waits = |release: &Release| takes_over || !release.is_killing;
         let waiting: Vec<SandboxId> =
@@ -226,12 +224,12 @@ impl Ledger {
         }
     }
 
-    /// What is not settled.
+    /// The unresolved entries.
     pub(super) fn orphans(&self) -> (Vec<Marks>, Vec<SandboxId>) {
         (self.open.keys().copied().collect(), self.releases.keys().cloned().collect())
     }
 
-    /// A listing that began at `began` came back.
+    /// A listing that began at `began` returned.
     pub(super) fn listed(&mut self, listed: Listed, began: Tick, now: Tick) -> Vec<Abandoned> {
         self.lists = false;
         let mut abandoned = Vec::new();
@@ -260,7 +258,7 @@ impl Ledger {
         abandoned
     }
 
-    /// No listing came back. Those that were watched in vain for too long are given up.
+    /// A listing failed. Attempts that were watched for too long are dropped.
     pub(super) fn listing_failed(&mut self, now: Tick) -> Vec<Abandoned> {
         let sweeps = Backoff::exponential(self.timing.sweep_every, SLOWEST_SWEEP);
         self.failed_listings = self.failed_listings.saturating_add(1);
@@ -278,17 +276,17 @@ impl Ledger {
             .collect()
     }
 
-    /// A sandbox has ended. `was_there`: by this kill.
+    /// A sandbox has ended. `was_there`: this kill ended it.
     pub(super) fn killed(&mut self, sandbox: &SandboxId, was_there: bool) {
         let Some(release) = self.forget(sandbox) else { return };
-        // An earlier kill may have ended it and said otherwise.
+        // An earlier kill may have succeeded although it failed for us.
         match was_there || release.failures > 0 {
             true => self.counts.killed += 1,
             false => self.counts.gone += 1,
         }
     }
 
-    /// A kill failed. It is tried again, or given up.
+    /// A kill failed. It is retried, or dropped.
     pub(super) fn kill_failed(&mut self, sandbox: &SandboxId, now: Tick) -> Option<Abandoned> {
         let release = self.releases.get_mut(sandbox)?;
         if release.gives_up <= now {

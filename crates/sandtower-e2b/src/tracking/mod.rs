@@ -1,19 +1,19 @@
-//! Creation tracking: a lost response to a creation becomes neither a leak nor a second sandbox.
+//! Creation tracking: a lost response to a creation leaves neither an orphaned nor a second sandbox.
 //!
 //! A creation cannot be replayed: an attempt whose response is lost may have created a sandbox that
-//! runs, and is paid for, for its whole lifetime, and the next attempt creates a second one. So
+//! runs, and is paid for, until the end of its lifetime, and the next attempt creates a second one. So:
 //!
 //! 1. each creation of the client carries in its metadata the id of its call, the number of the
 //!    attempt and an owner ([`Creation`], `api/marks.rs`);
 //! 2. [`Tracking`], right below retry, numbers each attempt, and hands it to the tracker
 //!    ([`SandboxTracker`]) when it ends without a known result, or when its future is dropped after it was
 //!    sent;
-//! 3. [`E2bReconcile`], the hook of a retry, looks for what was created before another attempt is sent,
-//!    and adopts it;
-//! 4. what is not adopted is killed in the background (`ledger.rs` decides, `cleanup.rs` does), and so
-//!    is what a layer or a caller drops on its way up (`unclaimed.rs`).
+//! 3. [`E2bReconcile`], the hook of a retry, looks for the sandbox of an attempt before the next one is
+//!    sent, and adopts it;
+//! 4. a sandbox that is not adopted is killed in the background (`ledger.rs` decides, `cleanup.rs` acts),
+//!    and so is one that a layer or a caller drops on the way up (`unclaimed.rs`).
 //!
-//! Requests of its own are built by `api` and sent over the service below (`requests.rs`).
+//! Its own requests are built by `api` and sent through the service below (`requests.rs`).
 //!
 //! ```
 //! use sandtower_e2b::{Config, SandboxTracker, E2bClassify, E2bReconcile, TrackingLayer};

@@ -19,22 +19,22 @@ use crate::{Creation, Error, Marks, Sandbox, SandboxId};
 /// How often each step of a look is tried.
 const TRIES: usize = 3;
 
-/// Looks what became of an attempt to create a sandbox whose result is unknown: the hook of a
+/// Finds out what an attempt to create a sandbox did when its result is unknown: the hook of a
 /// [`RetryLayer`](sandtower_retry::RetryLayer) above a [`TrackingLayer`](super::TrackingLayer)
 /// with the same [`SandboxTracker`].
 ///
-/// It lists what was made for the call. One sandbox found is adopted: it is connected to, which
-/// fetches its access token again, and probed; a dead one is killed, and counts as nothing. Of more
-/// than one the others are killed. If nothing is found the call may be tried again: should a
-/// latecomer turn up, the [`SandboxTracker`] kill it. All of it takes at most
-/// [`look_within`](super::Timing::look_within); after that its result stays unknown.
+/// It lists the sandboxes of the call. One sandbox is adopted: it is connected to, which fetches its
+/// access token again, and probed; if it is dead it is killed and does not count. If there are several,
+/// the others are killed. If there is none the call may be tried again; the [`SandboxTracker`] kills a
+/// sandbox that appears later. All of this takes at most [`look_within`](super::Timing::look_within);
+/// after that the result stays unknown.
 #[derive(Clone, Debug)]
 pub struct E2bReconcile {
     tracker: SandboxTracker,
 }
 
 impl E2bReconcile {
-    /// Looks by the config of `tracker`.
+    /// Uses the configuration of `tracker`.
     pub fn new(tracker: SandboxTracker) -> Self {
         Self { tracker }
     }
@@ -49,7 +49,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    // Boxed: it takes requests of its own, and is begun after a failure only.
+    // Boxed: it sends several requests, and runs only after a failure.
     type Look = Pin<Box<dyn Future<Output = Found<Response<B>>> + Send>>;
 
     fn look(&self, inner: S, request: &Request<Q>, _: &Attempt) -> Option<Self::Look> {
@@ -112,7 +112,7 @@ where
         }
     }
 
-    /// `None`: it is being killed, or it is dead. After an error it is unknown which, and it is killed.
+    /// `None`: it is being killed, or it is dead. After an error that is unknown, and it is killed.
     async fn adopt(&self, sandbox: SandboxId, marks: Marks) -> Result<Option<Response<B>>, Error> {
         if !self.tracker.adopt(marks, &sandbox) {
             return Ok(None);
@@ -136,7 +136,7 @@ where
     }
 
     async fn connect(&self, sandbox: &SandboxId) -> Result<Response<B>, Error> {
-        // What the service gives a sandbox that asks for nothing, as `NewSandbox` does.
+        // The service's default, as for `NewSandbox`.
         let lifetime = self.creation.lifetime().unwrap_or(300);
         let mut tries = 0;
         loop {

@@ -1,4 +1,4 @@
-//! What is asked of the service below a layer: listings, kills, connects and probes.
+//! Requests to the service below a layer: listings, kills, connects and probes.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -28,19 +28,19 @@ use crate::{
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// No single request of the cleanup takes longer, whatever the layers below allow.
+/// The timeout of each request of the cleanup, whatever the layers below allow.
 const REQUEST: Duration = Duration::from_secs(60);
 /// The most pages of a listing: more sandboxes than the largest plan has.
 const PAGES: usize = 100;
-/// The words that the probe prints, as the application did for which this was first made.
+/// The same text as in E2B's own health checks of new sandboxes.
 const PROBE: &str = "echo 'health_check'";
 const PRINTS: &str = "health_check";
-/// The probe prints less.
+/// The most output of the probe.
 const LONGEST_OUTPUT: usize = 1_024;
 
-/// Lists and kills, by a service of any type.
+/// Lists and kills through a service of any type.
 pub(crate) trait Below: Send + Sync {
-    /// All sandboxes of `owner`; what was read until it failed.
+    /// Lists all sandboxes of `owner`; on failure, those read so far.
     fn list(&self, owner: &Owner) -> BoxFuture<Listed>;
 
     /// Ends a sandbox, by a request that belongs to `trace`; `None`: it may not have ended, else whether it was there.
@@ -124,7 +124,7 @@ where
     pub(super) async fn list_call(&self, call: CallId) -> Result<Vec<(SandboxId, Marks)>, Error> {
         let which = ListSandboxes::default().metadata(crate::CALL_KEY, call.to_string());
         let listed = self.page(&which.in_all_states()).await?.sandboxes;
-        // Services that take no filter list everything.
+        // Services that ignore the filter list everything.
         Ok(marked(listed).filter(|(_, marks)| marks.call == call).collect())
     }
 
@@ -147,7 +147,7 @@ where
         }
     }
 
-    /// Fetches the tokens of a sandbox again. It joins a start in flight, and resumes what is paused.
+    /// Fetches the tokens of a sandbox again. Joins a start in flight, and resumes a paused sandbox.
     pub(super) async fn connect(
         &self,
         sandbox: &SandboxId,
@@ -159,7 +159,7 @@ where
         self.control(&call, Method::POST, &path, body.into()).await
     }
 
-    /// Whether a sandbox does what it is told: runs a command in it.
+    /// Whether a sandbox can run a command.
     pub(crate) async fn probe(&self, sandbox: &Sandbox) -> Verdict {
         match self.print(sandbox).await {
             Ok(output) if output.trim_ascii() == PRINTS.as_bytes() => Verdict::success(),
@@ -199,14 +199,14 @@ where
         Ok(output)
     }
 
-    /// Whether the daemon of a sandbox says that it is healthy.
+    /// Whether the daemon of a sandbox is healthy.
     pub(crate) async fn health(&self, sandbox: &Sandbox) -> Verdict {
         let call = Call::new(op::ENVD_HEALTH, Some(sandbox.id().clone()));
         let request = request::inside(&self.config, sandbox, ENVD_PORT, Method::GET, "/health")
             .and_then(|request| Ok(request.body(Full::default())?));
         match self.send(&call, request).await {
             Ok(_) => Verdict::success(),
-            // The way to a new sandbox can be a moment late: worth another try.
+            // A new sandbox may become reachable a moment late, so try again.
             Err(error) if error.status() == Some(StatusCode::BAD_GATEWAY) => {
                 Verdict::transient(Effect::None)
             }

@@ -2,34 +2,34 @@ use serde::Serialize;
 
 use crate::{CallId, Marks, SandboxId};
 
-/// What became of creations whose response was lost, and of orphaned sandboxes.
+/// Counts of creations whose response was lost, and of orphaned sandboxes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TrackerSnapshot {
-    /// Attempts that may still turn out to have made a sandbox.
+    /// Attempts that may still turn out to have created a sandbox.
     pub open: u64,
     /// Sandboxes that are being killed.
     pub killing: u64,
-    /// Attempts that were ever watched.
+    /// Attempts that were watched.
     pub watched: u64,
-    /// Sandboxes that were found and handed to their caller.
+    /// Sandboxes that were found and returned to their caller.
     pub adopted: u64,
     /// Orphaned sandboxes that were killed.
     pub killed: u64,
-    /// Sandboxes that had ended by themselves when they were to be killed.
+    /// Sandboxes that ended by themselves before they were killed.
     pub gone: u64,
-    /// Attempts that could not be looked for until their end, and sandboxes that could not be
-    /// killed. The service ends these when their lifetime is over.
+    /// Attempts whose result could not be determined, and sandboxes that could not be killed. The
+    /// service ends such sandboxes at the end of their lifetime.
     pub abandoned: u64,
-    /// The last 256 of them.
+    /// The last 256 of these.
     pub last_abandoned: Vec<Abandoned>,
 }
 
-/// What could not be settled: one of both is named.
+/// An unresolved attempt or sandbox: one of the two fields is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Abandoned {
-    /// The call whose sandbox may be there.
+    /// The call that may have created a sandbox.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call: Option<String>,
     /// The sandbox that could not be killed.
@@ -47,10 +47,10 @@ impl Abandoned {
     }
 }
 
-/// Orphaned sandboxes were still being cleaned up when the time to wait for it was over.
+/// Orphaned sandboxes were still being cleaned up at the end of the drain.
 ///
-/// The service ends them when their lifetime is over; [`Client::sweep`](crate::Client::sweep) of the
-/// next process ends them sooner.
+/// The service ends them at the end of their lifetime; [`Client::sweep`](crate::Client::sweep) of the
+/// next process kills them sooner.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub struct OrphansLeft {
@@ -61,13 +61,13 @@ pub struct OrphansLeft {
 }
 
 impl OrphansLeft {
-    /// How many they are.
+    /// The number of calls and sandboxes.
     pub fn left(&self) -> usize {
         self.calls.len() + self.sandboxes.len()
     }
 }
 
-/// The most that a message names.
+/// The most entries that a message lists.
 const NAMED: usize = 10;
 
 impl std::fmt::Display for OrphansLeft {

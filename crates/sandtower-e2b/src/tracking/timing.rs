@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-/// How long what may have been made is looked for, and how hard.
+/// How long, and how often, the tracker looks for sandboxes of unknown attempts.
 ///
 /// | setting | default | why |
 /// |---|---|---|
-/// | [`commit_within`](Timing::commit_within) | 90 s | E2B's API gives up on a request after 70 s, and what it has begun can still commit 20 s later |
-/// | [`listing_lag`](Timing::listing_lag) | 20 s | so long a new sandbox may be missing from the listing |
-/// | [`look_within`](Timing::look_within) | 20 s | a caller waits for it: a listing, a connect and a probe take 2 s when all is well |
-/// | [`sweep_every`](Timing::sweep_every) | 5 s | a latecomer holds a slot of the plan until it is seen |
+/// | [`commit_within`](Timing::commit_within) | 90 s | E2B's API times out after 70 s, and a creation in flight can still commit 20 s later |
+/// | [`listing_lag`](Timing::listing_lag) | 20 s | a new sandbox may be missing from the listing for this long |
+/// | [`look_within`](Timing::look_within) | 20 s | a caller waits for it; a listing, a connect and a probe take 2 s if E2B is healthy |
+/// | [`sweep_every`](Timing::sweep_every) | 5 s | a late sandbox occupies a slot of the plan until it is found |
 /// | [`abandon_after`](Timing::abandon_after) | 15 min | longer than most outages |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "it does nothing by itself"]
@@ -19,50 +19,50 @@ pub struct Timing {
     pub(super) abandon_after: Duration,
 }
 
-/// What is wrong with a [`Timing`], and what would be right.
+/// An invalid [`Timing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TimingError {
-    /// A look that may take no time finds nothing.
+    /// `look_within` is zero.
     #[error("`look_within` is 0 s: a look takes more, such as 20 s")]
     NoLook,
-    /// Sweeps without a pause would be all that the service hears of us.
+    /// `sweep_every` is too short.
     #[error("`sweep_every` is less than 100 ms: sweeps need a pause between them, such as 5 s")]
     NoPause,
-    /// What is never tried is given up at once.
+    /// `abandon_after` is zero.
     #[error("`abandon_after` is 0 s: no kill could be tried; it takes more, such as 15 min")]
     NoTimeToAbandon,
 }
 
 impl Timing {
-    /// How long after its send an attempt whose response is lost may still make its sandbox.
+    /// How long after it was sent an attempt whose response is lost may still create its sandbox.
     pub fn commit_within(mut self, within: Duration) -> Self {
         self.commit_within = within;
         self
     }
 
-    /// How long after a sandbox was made the listing may not show it.
+    /// How long a new sandbox may be missing from the listing.
     pub fn listing_lag(mut self, lag: Duration) -> Self {
         self.listing_lag = lag;
         self
     }
 
-    /// How long a caller waits for the look what became of its attempt, with the connect and the
-    /// probe of what was found; more than zero.
+    /// How long a caller waits until the result of its attempt is known, with the connect and the probe
+    /// of a sandbox that was found; more than zero.
     pub fn look_within(mut self, within: Duration) -> Self {
         self.look_within = within;
         self
     }
 
-    /// The time from one listing in the background to the next; at least 100 ms. Doubled for each
-    /// that fails, up to a minute.
+    /// The interval of listings in the background; at least 100 ms. Doubled after each failed listing, up
+    /// to a minute.
     pub fn sweep_every(mut self, every: Duration) -> Self {
         self.sweep_every = every;
         self
     }
 
-    /// How long beyond its time an attempt is looked for while no listing succeeds, and how long
-    /// the kill of one sandbox is tried; more than zero.
+    /// How long after its time an attempt is watched while no listing succeeds, and how long the kill of
+    /// a sandbox is retried; more than zero.
     pub fn abandon_after(mut self, after: Duration) -> Self {
         self.abandon_after = after;
         self
@@ -81,7 +81,7 @@ impl Timing {
         Ok(())
     }
 
-    /// How long after its send an attempt may still be found to have made its sandbox.
+    /// How long after it was sent the sandbox of an attempt may still appear.
     pub(super) fn watched_for(&self) -> Duration {
         self.commit_within.saturating_add(self.listing_lag)
     }
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_is_valid_and_nonsense_is_not() {
+    fn the_default_is_valid_and_out_of_range_values_are_not() {
         let timing = Timing::default();
         assert_eq!(timing.check(), Ok(()));
         assert_eq!(timing.look_within(Duration::ZERO).check(), Err(TimingError::NoLook));

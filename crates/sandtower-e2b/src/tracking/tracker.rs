@@ -15,24 +15,24 @@ use super::timing::{Timing, TimingError};
 use crate::transport::within::within;
 use crate::{Config, Marks, SandboxId};
 
-/// Tracks sandboxes that were created, or may have been, and that no caller owns, and has them killed.
-/// Cheap to clone; one for each stack, shared by its layers.
+/// Kills sandboxes that were or may have been created and that no caller owns. Cheap to clone; one for
+/// each stack, shared by its layers.
 ///
 /// - An attempt to create a sandbox that ended without a known result is watched for as long as its
-///   sandbox may still turn up; whatever turns up is killed, unless its call has adopted it.
-/// - An orphaned sandbox is killed, and the kill is tried again until it succeeds.
+///   sandbox may still appear; the sandbox is killed, unless the call has adopted it.
+/// - An orphaned sandbox is killed; the kill is retried until it succeeds.
 ///
-/// One task does so, started when there is something to do and ended when there is not. It outlives
-/// callers, and sends its requests through the service below the layer that started it. It runs in the
-/// tokio runtime of the call that it was started for; if that runtime ends, or is no longer driven, the
-/// work is taken over by the runtime of the next call that has something for it, and by that of
-/// [`drain_within`](Self::drain_within). What cannot be settled is given up in the end, with a warning
-/// and an entry in the [snapshot](SandboxTracker::snapshot).
+/// A single task does the work; it is spawned on demand and ends when nothing is left. It outlives
+/// callers, and sends its requests through the service below the layer that spawned it. It runs in the
+/// tokio runtime of the call that it was spawned for. If that runtime ends, or is no longer driven, the
+/// runtime of the next call that has work for it takes over, or that of
+/// [`drain_within`](Self::drain_within). Work that cannot be completed is dropped in the end, with a
+/// warning and an entry in the [snapshot](SandboxTracker::snapshot).
 ///
 /// # Events
 ///
-/// With the target `sandtower::e2b`: something was given up (`WARN`; `call_id`, `sandbox_id`), the
-/// runtime of the task ended (`WARN`; `left`), and how a drain goes on (`INFO`, every 5 s; `left`).
+/// With the target `sandtower::e2b`: cleanup failed (`WARN`; `call_id`, `sandbox_id`), the
+/// runtime of the task ended (`WARN`; `left`), and the progress of a drain (`INFO`, every 5 s; `left`).
 #[derive(Clone)]
 pub struct SandboxTracker {
     pub(super) shared: Arc<Shared>,
@@ -42,43 +42,43 @@ pub(super) struct Shared {
     pub(super) config: Arc<Config>,
     pub(super) timing: Timing,
     state: Mutex<State>,
-    /// There is something new to do.
+    /// There is new work.
     pub(super) work: Notify,
-    /// Something was settled or released.
-    pub(super) settled: Notify,
+    /// An entry was resolved.
+    pub(super) resolved: Notify,
 }
 
 pub(super) struct State {
     pub(super) ledger: Ledger,
     pub(super) task: Option<Task>,
-    /// The number of the task that was started last.
+    /// The number of the latest task.
     tasks: u64,
-    /// By which the task sends; of the last call that had something for it. Not kept once all is
-    /// settled, for it may hold this tracker itself.
+    /// The service of the task's requests, from the last call that had work for it. Dropped once nothing
+    /// is left, for it may hold this tracker itself.
     pub(super) below: Option<Arc<dyn Below>>,
 }
 
-/// The task that works.
+/// The running task.
 #[derive(Clone, Copy)]
 pub(super) struct Task {
     pub(super) number: u64,
     pub(super) runtime: runtime::Id,
-    /// When it looks again at the latest, if its runtime is driven.
+    /// By when it wakes again if its runtime is driven.
     pub(super) looks_again: Tick,
 }
 
-/// A task that is later than this does not run any more.
+/// A task that is later than this is no longer driven.
 const STALLED: Duration = Duration::from_secs(5);
-/// How often a drain says how it goes on.
+/// The interval of progress events during a drain.
 const PROGRESS: Duration = Duration::from_secs(5);
 
 impl SandboxTracker {
-    /// The account of what clients of `config` make, with the default [`Timing`].
+    /// A tracker for clients of `config`, with the default [`Timing`].
     pub fn new(config: &Config) -> Self {
         Self::checked(config, Timing::default())
     }
 
-    /// The account of what clients of `config` make.
+    /// A tracker for clients of `config`.
     ///
     /// # Errors
     ///
@@ -96,25 +96,26 @@ impl SandboxTracker {
             timing,
             state: Mutex::new(state),
             work: Notify::new(),
-            settled: Notify::new(),
+            resolved: Notify::new(),
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// What became of it all so far.
+    /// The counts so far.
     pub fn snapshot(&self) -> TrackerSnapshot {
         self.shared.state().ledger.snapshot()
     }
 
-    /// Cleans up, for at most `duration`: for the end of a program, once it creates no more sandboxes.
+    /// Cleans up for at most `duration`. Call it before the program ends, once it creates no more
+    /// sandboxes.
     ///
-    /// What waits for its time is tried at once, and what another runtime has left undone is taken over
-    /// by this one. An attempt without a known result is watched for about 2 minutes. Every 5 s an event
-    /// says what is left. Dropped, the work goes on in the background.
+    /// Retries that are waiting run at once, and this runtime takes over unfinished work of others. An
+    /// attempt without a known result is watched for about 2 minutes. Progress is logged every 5 s. If
+    /// the future is dropped, the work continues in the background.
     ///
     /// # Errors
     ///
-    /// The time was over first; the error names what is left.
+    /// Orphaned sandboxes are left after `duration`; the error lists them.
     ///
     /// # Panics
     ///
@@ -138,7 +139,7 @@ impl SandboxTracker {
         }
     }
 
-    /// Goes on with what is left in the runtime of now, at once.
+    /// Continues the remaining work on the current runtime, at once.
     fn take_over(&self) {
         let here = runtime::Handle::current();
         let starts = {
@@ -153,23 +154,23 @@ impl SandboxTracker {
         }
     }
 
-    /// Waits until `sandbox` is no longer being killed: it has ended, or was given up.
+    /// Waits until `sandbox` is no longer being killed: it has ended, or was dropped.
     pub(crate) async fn released(&self, sandbox: &SandboxId) {
         self.settled_when(|ledger| !ledger.is_releasing(sandbox)).await;
     }
 
     async fn settled_when(&self, holds: impl Fn(&Ledger) -> bool) {
         loop {
-            // Before the ledger is read, or the last change could be missed in between.
-            let settled = self.shared.settled.notified();
+            // Registered before the ledger is read; otherwise a change in between would be missed.
+            let resolved = self.shared.resolved.notified();
             if holds(&self.shared.state().ledger) {
                 return;
             }
-            settled.await;
+            resolved.await;
         }
     }
 
-    /// An attempt ended, and what it created is unknown.
+    /// An attempt ended and its result is unknown.
     pub(super) fn watch(&self, attempt: Marks, sent: Tick, not_before: Tick, by: &CleanUp) {
         let origin = by.origin.orphaned(Some(&attempt), None);
         self.start(by, |ledger, now| {
@@ -179,10 +180,10 @@ impl SandboxTracker {
         });
     }
 
-    /// It is known what `attempt` made.
-    pub(super) fn settle(&self, attempt: &Marks) {
-        self.shared.state().ledger.settle(attempt);
-        self.shared.settled.notify_waiters();
+    /// The result of `attempt` is known.
+    pub(super) fn resolve(&self, attempt: &Marks) {
+        self.shared.state().ledger.resolve(attempt);
+        self.shared.resolved.notify_waiters();
     }
 
     pub(super) fn look_within(&self) -> Duration {
@@ -193,14 +194,14 @@ impl SandboxTracker {
         self.shared.state().ledger.adopted();
     }
 
-    /// Takes a sandbox that `attempt` has made for its own call. `false`: it is being released.
+    /// Adopts a sandbox of `attempt` for its own call. `false`: it is being killed.
     pub(super) fn adopt(&self, attempt: Marks, sandbox: &SandboxId) -> bool {
         let adopts = self.shared.state().ledger.adopt(attempt, sandbox);
-        self.shared.settled.notify_waiters();
+        self.shared.resolved.notify_waiters();
         adopts
     }
 
-    /// `sandbox` is an orphan.
+    /// `sandbox` is orphaned.
     pub(crate) fn release(&self, sandbox: SandboxId, by: &CleanUp) {
         let origin = by.origin.orphaned(None, Some(&sandbox));
         self.start(by, |ledger, now| {
@@ -231,7 +232,7 @@ impl SandboxTracker {
             };
             (abandoned, starts, before)
         };
-        // A service of the user: not under the lock.
+        // The drop of a user's service: not under the lock.
         drop(before);
         abandoned.iter().for_each(warn);
         match starts {
@@ -250,7 +251,7 @@ impl SandboxTracker {
 }
 
 impl State {
-    /// The number of a task that begins now in `runtime`, in place of any before.
+    /// The number of a new task in `runtime`, which replaces any before.
     fn begin(&mut self, runtime: &runtime::Handle) -> u64 {
         self.tasks += 1;
         let (number, runtime) = (self.tasks, runtime.id());
@@ -259,11 +260,11 @@ impl State {
     }
 }
 
-/// How the reaper is started: by which service it sends, and where it runs.
+/// How the task is spawned: its service and its runtime.
 #[derive(Clone)]
 pub(crate) struct CleanUp {
     pub(super) below: Arc<dyn Below>,
-    /// Where the call was made: its future may be dropped anywhere.
+    /// The runtime of the call: the future may be dropped elsewhere.
     pub(super) runtime: Option<runtime::Handle>,
     /// The call that it is for.
     pub(super) origin: Origin,
@@ -274,7 +275,7 @@ impl CleanUp {
         Self { below, runtime: runtime::Handle::try_current().ok(), origin: Origin::unknown() }
     }
 
-    /// The same; where the call was made in no runtime, in that of now.
+    /// The same; if the call was made outside a runtime, the current one.
     pub(crate) fn or_here(&self) -> Self {
         let runtime = self.runtime.clone().or_else(|| runtime::Handle::try_current().ok());
         Self { below: Arc::clone(&self.below), runtime, origin: self.origin.clone() }

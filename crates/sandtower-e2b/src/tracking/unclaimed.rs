@@ -35,7 +35,7 @@ struct Orphan {
 
 enum What {
     Sandbox(SandboxId),
-    /// Created by this attempt, sent at this time; its id is in a body that was not read.
+    /// Created by this attempt, sent at this time; the id is in a body that was not read.
     Of(Marks, Tick),
 }
 

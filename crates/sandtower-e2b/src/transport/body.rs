@@ -12,26 +12,26 @@ use sandtower_core::BoxError;
 
 use crate::transport::within::within;
 
-/// The end of a body is one frame, or trailers. A peer that sends more has no end.
+/// The end of a body is one frame, or trailers. A peer that sends more is not finishing.
 const DRAINED_FRAMES: usize = 8;
 
-/// The body of a response stands still.
+/// The body of a response stalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no more of the response came for {after:?}")]
 #[non_exhaustive]
 pub struct Silent {
-    /// How long nothing came.
+    /// For how long nothing arrived.
     pub after: Duration,
 }
 
-/// Why a body was not read to its end.
+/// Why a body could not be read.
 #[derive(Debug)]
 pub(crate) enum Unread {
     /// It is longer than this.
     TooLong(usize),
-    /// It broke off, or stood still: another attempt may well get all of it.
+    /// It broke off or stalled: another attempt may succeed.
     Broken(BoxError),
-    /// It is whole, and something else.
+    /// It is complete, but not what was expected.
     Unexpected(String),
 }
 
@@ -47,7 +47,7 @@ impl From<Unread> for BoxError {
     }
 }
 
-/// The next piece of `body`; `None`: that was all. Dropping the future loses no piece.
+/// The next chunk of `body`; `None`: the end. Cancel safe.
 pub(crate) async fn piece<B>(
     mut body: Pin<&mut B>,
     patience: Option<Duration>,
@@ -69,8 +69,7 @@ where
     }
 }
 
-/// All of `body`, if it is no longer than `longest` and never stands still for longer than
-/// `patience`.
+/// Reads all of `body`, if it is no longer than `longest` and never stalls for longer than `patience`.
 pub(crate) async fn read<B>(
     body: B,
     longest: usize,
@@ -91,7 +90,7 @@ where
         if first.len() + whole.len() + piece.len() > longest {
             return Err(Unread::TooLong(longest));
         }
-        // Most responses come in one piece, which need not be copied.
+        // Most responses arrive in one chunk, which need not be copied.
         if whole.is_empty() && first.is_empty() {
             first = piece;
         } else {
@@ -102,8 +101,8 @@ where
     Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
-/// Reads what of `body` is there already, and waits for none: a response whose end is known is read to
-/// its last byte where that costs nothing, so that its connection can be used again.
+/// Reads the chunks of `body` that are available without waiting. Reading to the last byte lets the
+/// connection be reused.
 pub(crate) async fn drain_ready<B: Body>(mut body: Pin<&mut B>) {
     poll_fn(|cx| {
         for _ in 0..DRAINED_FRAMES {

@@ -1,4 +1,4 @@
-//! One request over any service, and its response read.
+//! One request over any service, and reading its response.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -44,7 +44,7 @@ where
         return Ok(response);
     }
     let (head, body) = response.into_parts();
-    // An error is told even if its body cannot be read.
+    // The error is reported even if its body cannot be read.
     let body = read(body, DEFAULT_CAP, patience).await.unwrap_or_default();
     let body = ErrorBody::parse(&body);
     let verdict = head.extensions.get::<Verdict>().copied().unwrap_or_else(|| {
@@ -78,10 +78,10 @@ where
     }
 }
 
-/// `body` as JSON. One that ends within a value was cut off.
+/// Parses `body` as JSON. Input that ends within a value was cut off.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unread> {
     serde_json::from_slice(body).map_err(|error| {
-        // Its place in the text is shown, not the text: that may hold a token.
+        // The position is shown but not the text, which may contain a token.
         let place = format!("line {} column {}", error.line(), error.column());
         match error.is_eof() {
             true => Unread::Broken(format!("the JSON is cut off at {place}").into()),

@@ -1,4 +1,4 @@
-//! How a request is sent and its response read, over any service; and a service that sends it over the
+//! Sending a request and reading its response over any service, and a service that sends it over the
 //! network, [`HttpTransport`](http::HttpTransport).
 
 pub(crate) mod body;

@@ -3,11 +3,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sandtower_core::Tick;
 
-/// When the body of a request last moved: an extension of the request, written by
-/// `HttpTransport` each time the connection takes a piece of the body.
+/// When the body of a request last made progress: an extension of the request, updated by
+/// `HttpTransport` whenever the connection accepts a chunk.
 ///
-/// For a timeout of attempts that counts standing still, not moving: it puts one on the request, and
-/// when its time is over asks when the body last moved. Cheap to clone; all clones are one.
+/// For a timeout of attempts that measures stalls: it puts one on the request and checks it when the
+/// timeout elapses. Cheap to clone; clones share their state.
 ///
 /// ```
 /// use sandtower_e2b::Progress;
@@ -21,12 +21,12 @@ use sandtower_core::Tick;
 pub struct Progress(Arc<AtomicU64>);
 
 impl Progress {
-    /// The body moves now.
+    /// Records progress now.
     pub fn moved(&self) {
         self.0.store(Tick::now().as_nanos().max(1), Ordering::Relaxed);
     }
 
-    /// When it last moved; `None`: not yet.
+    /// When the body last made progress; `None`: not yet.
     pub fn last_moved(&self) -> Option<Tick> {
         match self.0.load(Ordering::Relaxed) {
             0 => None,

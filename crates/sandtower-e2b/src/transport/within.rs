@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sandtower_core::{Sleep, Tick};
 
-/// The time that a call was given, and when it is over.
+/// The timeout of a call, and its deadline.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
     timeout: Option<Duration>,
@@ -13,7 +13,7 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    /// `timeout` from now on; `None`: endless.
+    /// `timeout` from now on; `None`: no limit.
     pub(crate) fn from_now(timeout: Option<Duration>) -> Self {
         let until = timeout.map_or(Tick::MAX, |timeout| Tick::now() + timeout);
         Self { timeout, until }
@@ -23,19 +23,18 @@ impl Limit {
         self.timeout
     }
 
-    /// When it is over; [`Tick::MAX`]: never.
+    /// The deadline; [`Tick::MAX`]: none.
     pub(crate) fn until(self) -> Tick {
         self.until
     }
 
-    /// What is left of it; `None`: it is endless.
+    /// The remaining time; `None`: no limit.
     pub(crate) fn left(self) -> Option<Duration> {
         self.timeout.map(|_| self.until.since(Tick::now()))
     }
 }
 
-/// What `future` comes to within `limit`; `None`: the time was over first. Without a limit there is
-/// no timer.
+/// Awaits `future` until `limit`; `None`: it elapsed first. Without a limit there is no timer.
 pub(crate) async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
     let Some(limit) = limit else { return Some(future.await) };
     let mut future = pin!(future);

@@ -1,4 +1,4 @@
-//! Bodies that break off: what is repeated, how often, and who hears of it.
+//! Bodies that break off: what is repeated, how often, and which layers hear of it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tower::{Layer, ServiceExt};
 
 use super::support::{Piece, Reply, Script, client, config, data, ok, sandbox};
 
-/// A response that breaks off, in each way there is.
+/// Responses that break off, in each possible way.
 fn broken(whole: &str) -> [Reply; 4] {
     let half = whole[..whole.len() / 2].to_owned();
     [
@@ -38,11 +38,11 @@ async fn all_reads(client: &Client<Script>) -> [(&'static str, &'static str, boo
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_safe_to_repeat_is_repeated_when_its_body_breaks_off() {
-    // One reply serves for all of them to learn what each needs.
+    // One scripted reply for each kind of call.
     let names = all_reads(&client([Reply::Responds(500, vec![])])).await;
     for (at, (name, whole, _)) in names.iter().enumerate() {
         for cut in broken(whole) {
-            // The others get what they cannot read, which is not repeated.
+            // The other calls get a body that they cannot parse, which is not repeated.
             let mut replies = vec![Reply::Responds(500, vec![]); at];
             replies.extend([cut.clone(), ok([data(*whole)])]);
             let client = client(replies);
@@ -78,7 +78,7 @@ async fn what_is_not_safe_to_repeat_is_sent_once_however_its_body_breaks_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_whole_response_that_makes_no_sense_is_not_asked_for_again() {
+async fn a_complete_but_invalid_response_is_not_requested_again() {
     for body in ["{}", "<html>", "7", r#"[{"no":"id"}]"#] {
         let client = client([ok([data(body)])]);
         client.list(&ListSandboxes::default()).await.unwrap_err();
@@ -99,7 +99,7 @@ async fn no_repetition_begins_after_the_deadline_of_the_call() {
 }
 
 #[tokio::test]
-async fn the_layers_above_the_interpreter_hear_of_a_body_that_broke_off() {
+async fn the_layers_above_the_interpreter_hear_of_a_broken_body() {
     let verdict = async |path: &str, reply: Reply| {
         let layer = InterpretLayer::new(E2bInterpret::default());
         let request = || {

@@ -1,4 +1,4 @@
-//! The client, against a service that says what it is told to and writes down what it is asked.
+//! The client, against a service with scripted responses that records its requests.
 
 use std::collections::VecDeque;
 use std::future::{Future, Ready, ready};
@@ -17,9 +17,9 @@ use sandtower_e2b::{
 };
 use tower::Service;
 
-type Answer = Result<Response<Full<Bytes>>, BoxError>;
+type Reply = Result<Response<Full<Bytes>>, BoxError>;
 
-/// Answers by script, in order; panics when called without having been made ready.
+/// Replies by script, in order; panics if called without having been polled ready.
 #[derive(Default)]
 struct Scripted {
     shared: Arc<Shared>,
@@ -28,7 +28,7 @@ struct Scripted {
 
 #[derive(Default)]
 struct Shared {
-    answers: Mutex<VecDeque<Answer>>,
+    replies: Mutex<VecDeque<Reply>>,
     requests: Mutex<Vec<Request<Full<Bytes>>>>,
 }
 
@@ -41,7 +41,7 @@ impl Clone for Scripted {
 impl Service<Request<Full<Bytes>>> for Scripted {
     type Response = Response<Full<Bytes>>;
     type Error = BoxError;
-    type Future = Ready<Answer>;
+    type Future = Ready<Reply>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.is_ready = true;
@@ -51,20 +51,20 @@ impl Service<Request<Full<Bytes>>> for Scripted {
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
         assert!(std::mem::take(&mut self.is_ready), "called without being ready");
         self.shared.requests.lock().unwrap().push(request);
-        ready(self.shared.answers.lock().unwrap().pop_front().unwrap())
+        ready(self.shared.replies.lock().unwrap().pop_front().unwrap())
     }
 }
 
-/// A client whose calls get these answers.
-fn client(answers: impl IntoIterator<Item = Answer>) -> Client<Scripted> {
+/// A client whose calls get these replies.
+fn client(replies: impl IntoIterator<Item = Reply>) -> Client<Scripted> {
     let service = Scripted::default();
-    service.shared.answers.lock().unwrap().extend(answers);
+    service.shared.replies.lock().unwrap().extend(replies);
     let config = Config::new("e2b_key").unwrap().seed(Seed::fixed(1));
     let config = config.owner("me".parse().unwrap()).api_url("http://api.test:3000").unwrap();
     Client::new(service, config.sandbox_url("http://sandbox.test:3000").unwrap())
 }
 
-fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
+fn reply(status: u16, body: impl Into<Bytes>) -> Reply {
     Ok(Response::builder().status(status).body(Full::new(body.into())).unwrap())
 }
 
@@ -87,8 +87,8 @@ fn sandbox() -> Sandbox {
 const CREATED: &str = r#"{"templateID":"t","sandboxID":"i0abc","envdAccessToken":"tok_secret"}"#;
 
 #[tokio::test]
-async fn a_creation_sends_what_is_wanted_and_hands_out_the_sandbox() {
-    let client = client([answer(201, CREATED)]);
+async fn a_creation_sends_its_parameters_and_returns_the_sandbox() {
+    let client = client([reply(201, CREATED)]);
     let created = client.create(&NewSandbox::new("base").metadata("user", "u-1")).await.unwrap();
     assert_eq!(created.id().as_str(), "i0abc");
     let request = last_request(&client);
@@ -106,8 +106,8 @@ async fn a_creation_sends_what_is_wanted_and_hands_out_the_sandbox() {
 }
 
 #[tokio::test]
-async fn a_creation_whose_answer_is_cut_off_says_to_look() {
-    let error = client([answer(201, &CREATED[..40])]).create(&NewSandbox::new("base")).await;
+async fn a_creation_whose_response_is_cut_off_has_the_hint_look() {
+    let error = client([reply(201, &CREATED[..40])]).create(&NewSandbox::new("base")).await;
     let error = error.unwrap_err();
     assert!(matches!(error, Error::BrokenResponse { .. }), "{error}");
     assert_eq!(error.hint(), Hint::Look);
@@ -115,11 +115,11 @@ async fn a_creation_whose_answer_is_cut_off_says_to_look() {
 }
 
 #[tokio::test]
-async fn the_two_429s_are_told_apart_without_an_interpreter_too() {
+async fn the_two_429s_are_distinguished_without_an_interpreter_too() {
     let slots = r#"{"code":429,"message":"you have reached the maximum number of concurrent E2B sandboxes (20)"}"#;
-    let mut rate = answer(429, r#"{"code":429,"message":"Rate limit exceeded"}"#);
+    let mut rate = reply(429, r#"{"code":429,"message":"Rate limit exceeded"}"#);
     rate.as_mut().unwrap().headers_mut().insert("retry-after", 3.into());
-    let client = client([answer(429, slots), rate]);
+    let client = client([reply(429, slots), rate]);
 
     let error = client.create(&NewSandbox::new("base")).await.unwrap_err();
     assert_eq!(error.verdict().outcome, Outcome::Exhausted);
@@ -132,7 +132,7 @@ async fn the_two_429s_are_told_apart_without_an_interpreter_too() {
 }
 
 #[tokio::test]
-async fn a_rejection_of_our_own_is_found_in_the_error() {
+async fn a_rejection_by_a_layer_is_found_in_the_error() {
     let rejection = Rejection::new("admission", "E2B", Reason::QueueFull { waiting: 256 });
     let client = client([Err(rejection.clone().into())]);
     let error = client.create(&NewSandbox::new("base")).await.unwrap_err();
@@ -146,8 +146,8 @@ async fn a_rejection_of_our_own_is_found_in_the_error() {
 }
 
 #[tokio::test]
-async fn killing_what_is_gone_is_no_error() {
-    let client = client([answer(204, ""), answer(404, "{}"), answer(500, "{}")]);
+async fn killing_a_sandbox_that_is_gone_succeeds() {
+    let client = client([reply(204, ""), reply(404, "{}"), reply(500, "{}")]);
     let id = sandbox().id().clone();
     assert!(client.kill(&id).await.unwrap());
     assert_eq!(last_request(&client).uri(), "http://api.test:3000/sandboxes/i0abc");
@@ -158,12 +158,12 @@ async fn killing_what_is_gone_is_no_error() {
 }
 
 #[tokio::test]
-async fn a_page_says_where_the_next_one_is() {
-    let mut page = answer(200, r#"[{"templateID":"t","sandboxID":"i0abc","state":"paused"}]"#);
+async fn a_page_has_the_token_of_the_next() {
+    let mut page = reply(200, r#"[{"templateID":"t","sandboxID":"i0abc","state":"paused"}]"#);
     let fields = page.as_mut().unwrap().headers_mut();
     fields.insert("x-next-token", "abc".parse().unwrap());
     fields.insert("x-total-running", 7.into());
-    let client = client([page, answer(200, "[]")]);
+    let client = client([page, reply(200, "[]")]);
     let page = client.list(&ListSandboxes::default()).await.unwrap();
     assert_eq!((page.next.as_deref(), page.running), (Some("abc"), Some(7)));
     assert_eq!(page.sandboxes[0].state, State::Paused);
@@ -173,9 +173,9 @@ async fn a_page_says_where_the_next_one_is() {
 }
 
 #[tokio::test]
-async fn info_and_health_are_asked_of_the_control_plane() {
+async fn info_and_health_go_to_the_control_plane() {
     let info = r#"{"templateID":"t","sandboxID":"i0abc","state":"running"}"#;
-    let client = client([answer(200, info), answer(200, "ok"), answer(503, "draining")]);
+    let client = client([reply(200, info), reply(200, "ok"), reply(503, "draining")]);
     assert_eq!(client.info(sandbox().id()).await.unwrap().state, State::Running);
     client.health().await.unwrap();
     assert_eq!(recognise(&last_request(&client)).0, op::HEALTH);
@@ -185,7 +185,7 @@ async fn info_and_health_are_asked_of_the_control_plane() {
 #[tokio::test]
 async fn a_sandbox_is_alive_if_its_envd_says_so() {
     let gone = r#"{"sandboxId":"i0abc","message":"The sandbox was not found","code":502}"#;
-    let client = client([answer(204, ""), answer(502, gone), answer(401, "{}")]);
+    let client = client([reply(204, ""), reply(502, gone), reply(401, "{}")]);
     assert!(client.envd_health(&sandbox()).await.unwrap());
     let request = last_request(&client);
     assert_eq!(recognise(&request).0, op::ENVD_HEALTH);
@@ -196,7 +196,7 @@ async fn a_sandbox_is_alive_if_its_envd_says_so() {
     assert!(client.envd_health(&sandbox()).await.is_err());
 }
 
-/// A stream of these messages, the last one being its end.
+/// A stream of these messages; the last one ends it.
 fn stream(messages: &[&str]) -> Vec<u8> {
     let mut envelopes: Vec<Vec<u8>> = messages
         .iter()
@@ -207,8 +207,8 @@ fn stream(messages: &[&str]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_command_runs_and_its_output_comes_back() {
-    let client = client([answer(
+async fn a_command_runs_and_its_output_is_returned() {
+    let client = client([reply(
         200,
         stream(&[
             r#"{"event":{"start":{"pid":28}}}"#,
@@ -234,10 +234,10 @@ async fn a_command_runs_and_its_output_comes_back() {
 }
 
 #[tokio::test]
-async fn a_command_that_outlives_its_time_out_is_not_the_services_fault() {
+async fn a_command_that_exceeds_its_timeout_is_not_a_failure_of_the_service() {
     let deadline =
         r#"{"error":{"code":"deadline_exceeded","message":"context deadline exceeded"}}"#;
-    let client = client([answer(200, stream(&[deadline]))]);
+    let client = client([reply(200, stream(&[deadline]))]);
     let command = Command::new("sleep 5").timeout(Duration::from_secs(1));
     let error = client.run(&sandbox(), &command).await.unwrap_err();
     assert!(matches!(error, Error::CommandTimedOut { .. }), "{error}");
@@ -247,7 +247,7 @@ async fn a_command_that_outlives_its_time_out_is_not_the_services_fault() {
 #[tokio::test]
 async fn a_command_whose_stream_breaks_off_may_be_running() {
     let whole = stream(&[r#"{"event":{"start":{"pid":28}}}"#, "{}"]);
-    let client = client([answer(200, whole[..20].to_vec()), answer(200, whole), answer(200, "?")]);
+    let client = client([reply(200, whole[..20].to_vec()), reply(200, whole), reply(200, "?")]);
     for _ in 0..3 {
         let error = client.run(&sandbox(), &Command::new("make")).await.unwrap_err();
         assert!(matches!(error, Error::BrokenResponse { .. }), "{error}");
@@ -258,7 +258,7 @@ async fn a_command_whose_stream_breaks_off_may_be_running() {
 #[tokio::test]
 async fn a_command_that_cannot_be_run_says_why() {
     let no_cwd = r#"{"error":{"code":"invalid_argument","message":"cwd '/x' does not exist"}}"#;
-    let error = client([answer(200, stream(&[no_cwd]))])
+    let error = client([reply(200, stream(&[no_cwd]))])
         .run(&sandbox(), &Command::new("pwd").cwd("/x"))
         .await
         .unwrap_err();
@@ -271,7 +271,7 @@ async fn a_command_that_cannot_be_run_says_why() {
 
 #[tokio::test]
 async fn no_error_repeats_a_secret() {
-    let echo = |secret: &str| answer(400, format!(r#"{{"code":400,"message":"bad {secret}"}}"#));
+    let echo = |secret: &str| reply(400, format!(r#"{{"code":400,"message":"bad {secret}"}}"#));
     let client = client([echo("e2b_key"), echo("tok_secret")]);
     let errors =
         [client.health().await.unwrap_err(), client.envd_health(&sandbox()).await.unwrap_err()];
@@ -283,7 +283,7 @@ async fn no_error_repeats_a_secret() {
 }
 
 #[tokio::test]
-async fn a_lost_connection_is_told_with_its_cause() {
+async fn the_error_of_a_lost_connection_names_its_cause() {
     let client = client([Err(io::Error::from(io::ErrorKind::ConnectionReset).into())]);
     let error = client.create(&NewSandbox::new("base")).await.unwrap_err();
     assert!(sandtower_core::find::<io::Error>(&error).is_some());

@@ -14,15 +14,15 @@ use super::support::{Reply, Script, client, config, sandbox};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How long `call` took, and the deadline that the layers below were told.
+/// How long `call` took, and the deadline that the layers below got.
 async fn took<T: std::fmt::Debug>(
     client: &Client<Script>,
     call: impl Future<Output = Result<T, Error>>,
 ) -> (Duration, Option<Duration>, Error) {
     let begin = Tick::now();
     let error = call.await.unwrap_err();
-    let told = client.service().last().extensions().get::<Deadline>().copied();
-    (Tick::now().since(begin), told.map(|Deadline(at)| at.since(begin)), error)
+    let deadline = client.service().last().extensions().get::<Deadline>().copied();
+    (Tick::now().since(begin), deadline.map(|Deadline(at)| at.since(begin)), error)
 }
 
 #[tokio::test(start_paused = true)]
@@ -33,8 +33,8 @@ async fn every_call_of_the_control_plane_and_every_short_call_ends_within_two_mi
     let expected = (two_minutes, Some(two_minutes));
     macro_rules! all {
         ($($call:expr),* $(,)?) => { $({
-            let (took, told, error) = took(&client, $call).await;
-            assert_eq!((took, told), expected, "{error}");
+            let (took, deadline, error) = took(&client, $call).await;
+            assert_eq!((took, deadline), expected, "{error}");
             assert!(matches!(error, Error::DeadlineExceeded { .. }), "{error}");
             assert!(error.to_string().contains("did not end within 120 s"), "{error}");
         })* };
@@ -66,12 +66,12 @@ async fn the_timeout_of_a_command_or_of_code_counts_the_queue() {
         let (limit, client) = (seconds * SECOND, client([Reply::Never]));
         let expected = (limit, Some(limit));
         let command = Command::new("x").timeout(limit);
-        let (time, told, error) = took(&client, client.run(&sandbox(), &command)).await;
-        assert_eq!((time, told), expected);
+        let (time, deadline, error) = took(&client, client.run(&sandbox(), &command)).await;
+        assert_eq!((time, deadline), expected);
         assert!(matches!(error, Error::DeadlineExceeded { .. }), "{error}");
         let code = Code::new("x").timeout(limit);
-        let (time, told, _) = took(&client, client.run_code(&sandbox(), &code)).await;
-        assert_eq!((time, told), expected);
+        let (time, deadline, _) = took(&client, client.run_code(&sandbox(), &code)).await;
+        assert_eq!((time, deadline), expected);
     }
 }
 
@@ -99,7 +99,7 @@ async fn a_long_upload_has_more_time_than_a_short_one() {
     let timeouts = Timeouts::default().call(op::FILE_WRITE, 10 * SECOND);
     let client = Client::new(Script::new([Reply::Never]), config().timeouts(timeouts));
     let upload = client.write_file(&it, "/a", vec![0; 24 << 20]);
-    assert_eq!(took(&client, upload).await.0, 10 * SECOND, "what was set is set");
+    assert_eq!(took(&client, upload).await.0, 10 * SECOND, "the configured timeout");
 }
 
 fn any_duration() -> impl Strategy<Value = Duration> {

@@ -1,4 +1,4 @@
-//! A template that is not found, and the one in its place.
+//! A template that does not exist, and the default in its place.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,12 +18,12 @@ const NOT_FOUND: &str = r#"{"code":404,"message":"template 'mine' not found"}"#;
 const NO_SUCH_CALL: &str = r#"{"code":404,"message":"no matching operation was found"}"#;
 
 struct Seen {
-    made: Result<Sandbox, Error>,
+    result: Result<Sandbox, Error>,
     bodies: Vec<String>,
     counted: Snapshot,
 }
 
-/// Creates by a service that makes sandboxes of `base` only, and says `no` to all others.
+/// Creates through a service that has the template `base` only and rejects all others with `no`.
 async fn create(new: NewSandbox, no: &'static str) -> Seen {
     let bodies = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&bodies);
@@ -44,9 +44,9 @@ async fn create(new: NewSandbox, no: &'static str) -> Seen {
     let layer = DefaultTemplate::new("base").layer();
     let service = layer.layer(InterpretLayer::new(E2bInterpret::default()).layer(service));
     let config = Config::new("e2b_key").unwrap().seed(Seed::fixed(1));
-    let made = Client::new(service, config).create(&new).await;
+    let result = Client::new(service, config).create(&new).await;
     let bodies = bodies.lock().unwrap().clone();
-    Seen { made, bodies, counted: layer.handle().snapshot() }
+    Seen { result, bodies, counted: layer.handle().snapshot() }
 }
 
 fn call_id(body: &str) -> &str {
@@ -57,8 +57,8 @@ fn call_id(body: &str) -> &str {
 #[tokio::test]
 async fn a_template_that_is_not_found_is_replaced_by_the_default_one_in_the_same_call() {
     let new = NewSandbox::new("mine").metadata("user", "u-1").env("TOKEN", "s3cr3t");
-    let Seen { made, bodies, counted } = create(new, NOT_FOUND).await;
-    made.unwrap();
+    let Seen { result, bodies, counted } = create(new, NOT_FOUND).await;
+    result.unwrap();
     let [first, second] = &bodies[..] else { panic!("{bodies:?}") };
     assert_eq!(call_id(first), call_id(second));
     for body in [r#""templateID":"base""#, r#""user":"u-1""#, r#""TOKEN":"s3cr3t""#] {
@@ -69,21 +69,21 @@ async fn a_template_that_is_not_found_is_replaced_by_the_default_one_in_the_same
 
 #[tokio::test]
 async fn a_creation_of_the_default_template_is_sent_once() {
-    let Seen { made, bodies, .. } = create(NewSandbox::new("base"), NOT_FOUND).await;
-    made.unwrap();
+    let Seen { result, bodies, .. } = create(NewSandbox::new("base"), NOT_FOUND).await;
+    result.unwrap();
     assert_eq!(bodies.len(), 1);
 }
 
 #[tokio::test]
-async fn another_404_is_no_word_about_a_template() {
-    let Seen { made, bodies, counted } = create(NewSandbox::new("mine"), NO_SUCH_CALL).await;
-    assert_eq!(made.unwrap_err().status().unwrap(), 404);
+async fn another_404_is_not_about_the_template() {
+    let Seen { result, bodies, counted } = create(NewSandbox::new("mine"), NO_SUCH_CALL).await;
+    assert_eq!(result.unwrap_err().status().unwrap(), 404);
     // The second goes to the older creation call.
     assert_eq!((bodies.len(), counted.used), (2, 0));
 }
 
 #[tokio::test]
-async fn an_unknown_template_costs_one_creation_and_an_unknown_call_is_made_the_older_way() {
+async fn an_unknown_template_costs_one_creation_and_an_unknown_call_falls_back_to_the_older() {
     for (status, said, requests) in [
         (404, NOT_FOUND, 1),
         (404, r#"{"code":404,"message":"env 'nope' does not exist"}"#, 1),

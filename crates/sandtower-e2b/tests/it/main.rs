@@ -1,6 +1,6 @@
-//! One binary for all tests of the crate from outside.
+//! The integration tests of the crate, as one binary.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 mod bodies;
 mod client;

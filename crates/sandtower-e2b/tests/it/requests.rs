@@ -1,4 +1,4 @@
-//! Every request that the official SDKs were seen to send is recognised for what it is.
+//! Every recorded request of the official SDKs is recognised.
 
 use http::Request;
 use sandtower_core::Replay;
@@ -9,7 +9,7 @@ const RECORDED: &str = include_str!("fixtures/requests.txt");
 #[test]
 fn every_recorded_request_is_recognised() {
     let rows: Vec<&str> = RECORDED.lines().filter(|line| !line.starts_with('#')).collect();
-    assert!(rows.len() > 50, "the fixture is cut: {} rows", rows.len());
+    assert!(rows.len() > 50, "the fixture is truncated: {} rows", rows.len());
     for row in rows {
         let columns: Vec<&str> = row.split(' ').collect();
         let [operation, replay, method, target, host, id, port, key] = columns[..] else {

@@ -1,5 +1,5 @@
-//! What each answer of E2B means: bytes in, operation and verdict out, through the interpreter and
-//! the classifier as a stack has them.
+//! What each response of E2B means: operation and verdict from its bytes, through the interpreter and the
+//! classifier as in a stack.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -13,7 +13,7 @@ use sandtower_e2b::{E2bClassify, E2bInterpret, Sandbox};
 use sandtower_http::{InterpretLayer, Interpreted};
 use tower::{Layer, ServiceExt, service_fn};
 
-const TABLE: &str = include_str!("fixtures/answers.txt");
+const TABLE: &str = include_str!("fixtures/responses.txt");
 
 const CREATED: &str = r#"{"templateID":"t","sandboxID":"i0abc","envdAccessToken":"tok_secret"}"#;
 const RATE: &str = r#"{"code":429,"message":"Rate limit exceeded"}"#;
@@ -49,31 +49,31 @@ fn request(operation: &str) -> Request<()> {
     request.body(()).unwrap()
 }
 
-/// An answer to a request for `operation`, through the interpreter.
-async fn answer(
+/// A response to a request for `operation`, through the interpreter.
+async fn respond(
     operation: &str,
     status: u16,
     fields: Fields<'_>,
     body: &str,
 ) -> Response<Interpreted<Full<Bytes>>> {
     let inner = service_fn(|_: Request<()>| {
-        let mut answer = Response::builder().status(status);
+        let mut response = Response::builder().status(status);
         for (name, value) in fields {
-            answer = answer.header(*name, *value);
+            response = response.header(*name, *value);
         }
-        ready(Ok::<_, Infallible>(answer.body(Full::from(body.to_owned())).unwrap()))
+        ready(Ok::<_, Infallible>(response.body(Full::from(body.to_owned())).unwrap()))
     });
     let service = InterpretLayer::new(E2bInterpret::default()).layer(inner);
     service.oneshot(request(operation)).await.unwrap()
 }
 
 async fn verdict(operation: &str, status: u16, fields: Fields<'_>, body: &str) -> Verdict {
-    let answer = answer(operation, status, fields, body).await;
+    let response = respond(operation, status, fields, body).await;
     let by = E2bClassify.classify(&request(operation));
     assert_eq!(by.info().operation.name(), operation);
-    let verdict = judge(&by, Ok::<_, &BoxError>(&answer));
-    let read = answer.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(read, body, "the reader gets the whole body all the same");
+    let verdict = judge(&by, Ok::<_, &BoxError>(&response));
+    let read = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(read, body, "the caller still gets the whole body");
     verdict
 }
 
@@ -94,11 +94,11 @@ async fn every_row_of_the_table_holds() {
         }
         count += 1;
     }
-    assert!(count > 50, "the table is cut: {count} rows");
+    assert!(count > 50, "the table is truncated: {count} rows");
 }
 
 #[tokio::test]
-async fn a_429_says_when_to_come_back_and_what_is_left() {
+async fn a_429_has_its_retry_after_and_remaining_quota() {
     let fields = [
         ("ratelimit-limit", "5"),
         ("ratelimit-remaining", "0"),
@@ -121,7 +121,7 @@ async fn a_429_says_when_to_come_back_and_what_is_left() {
 }
 
 #[tokio::test]
-async fn the_servers_word_on_retrying_comes_along() {
+async fn the_servers_advice_on_retrying_is_kept() {
     let fields = [("should-retry", "false"), ("retry-after", "2")];
     assert_eq!(
         verdict("sandbox_create", 503, &fields, FULL).await,
@@ -130,15 +130,15 @@ async fn the_servers_word_on_retrying_comes_along() {
 }
 
 #[tokio::test]
-async fn a_compressed_body_is_not_guessed_at() {
+async fn a_compressed_body_is_not_read() {
     let fields = [("content-encoding", "gzip")];
     assert_eq!(verdict("sandbox_create", 429, &fields, "zip").await, Verdict::throttled());
     assert_eq!(verdict("sandbox_create", 201, &fields, "zip").await, Verdict::success());
 }
 
 #[tokio::test]
-async fn a_created_sandbox_is_at_hand_for_the_layers_above() {
-    let created = answer("sandbox_create", 201, &[], CREATED).await;
+async fn a_created_sandbox_is_an_extension_for_the_layers_above() {
+    let created = respond("sandbox_create", 201, &[], CREATED).await;
     let sandbox = created.extensions().get::<Sandbox>().unwrap();
     assert_eq!(sandbox.id().as_str(), "i0abc");
     assert_eq!(sandbox.access_token().unwrap().expose(), "tok_secret");

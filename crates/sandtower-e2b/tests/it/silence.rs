@@ -1,4 +1,4 @@
-//! Responses that begin and then stand still: no caller waits forever.
+//! Responses that begin and then stall: no caller waits forever.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use sandtower_e2b::{
 };
 use tower::{Service, service_fn};
 
-/// Its first piece, and then nothing, without an end.
+/// The first chunk, then nothing, without an end.
 struct Stuck(Option<Bytes>);
 
 impl Body for Stuck {
@@ -40,8 +40,9 @@ fn client(
 > {
     let begins = begins.clone();
     let service = service_fn(move |_: Request<Full<Bytes>>| {
-        let answer = Response::builder().status(status).body(Stuck(Some(begins.clone()))).unwrap();
-        std::future::ready(Ok(answer))
+        let response =
+            Response::builder().status(status).body(Stuck(Some(begins.clone()))).unwrap();
+        std::future::ready(Ok(response))
     });
     let timeouts = Timeouts::default().attempt(op::SANDBOX_LIST, Duration::from_secs(7));
     Client::new(service, Config::new("e2b_key").unwrap().timeouts(timeouts))
@@ -52,7 +53,7 @@ fn sandbox() -> Sandbox {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_is_given_up_after_as_long_as_an_attempt_may_take() {
+async fn a_response_that_stalls_for_the_timeout_of_an_attempt_is_an_error() {
     let start = Tick::now();
     let error = client(200, &"[".into()).list(&ListSandboxes::default()).await.unwrap_err();
     let silent = find::<Silent>(&error).copied().unwrap();
@@ -67,29 +68,26 @@ async fn a_response_is_given_up_after_as_long_as_an_attempt_may_take() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_is_told_even_if_its_body_never_ends() {
+async fn an_error_status_is_reported_even_if_its_body_never_ends() {
     let error = client(503, &"{".into()).list(&ListSandboxes::default()).await.unwrap_err();
     assert_eq!(error.status().unwrap(), 503);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_whose_envd_falls_silent_is_given_up_and_may_be_running() {
+async fn a_command_whose_envd_falls_silent_is_an_error_and_may_be_running() {
     let started = encode(br#"{"event":{"start":{"pid":28}}}"#).unwrap();
     let start = Tick::now();
     let command = Command::new("make").timeout(None);
     let error = client(200, &started).run(&sandbox(), &command).await.unwrap_err();
     assert!(find::<Silent>(&error).is_some(), "{error:?}");
     assert_eq!(error.hint(), Hint::Look);
-    assert!(error.call().id.is_some(), "it can be looked for by the name it was started under");
+    assert!(error.call().id.is_some(), "the process can be found by its name");
     let waited = Tick::now().since(start);
-    assert!(
-        (100..120).contains(&waited.as_secs()),
-        "envd was asked to speak every 50 s: {waited:?}"
-    );
+    assert!((100..120).contains(&waited.as_secs()), "keepalives are every 50 s: {waited:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn code_is_given_its_own_time_and_no_more() {
+async fn code_gets_its_own_timeout_and_no_more() {
     let line = "{\"type\":\"stdout\",\"text\":\"hi\"}\n".into();
     let code = Code::new("x").timeout(Duration::from_secs(20));
     let error = client(200, &line).run_code(&sandbox(), &code).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Streams: where they end, and how they are cut.
+//! Streams: where they end, and how they are split.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const HI: &str = r#"{"event":{"data":{"stdout":"aGkK"}}}"#;
 const EXIT: &str = r#"{"event":{"end":{"exited":true}}}"#;
 
 #[tokio::test(start_paused = true)]
-async fn an_execution_is_over_only_when_its_end_was_said() {
+async fn an_execution_ends_only_with_its_end_event() {
     let half = r#"{"type":"stdout","text":"half"}"#;
     for body in [
         "",
@@ -29,21 +29,21 @@ async fn an_execution_is_over_only_when_its_end_was_said() {
         let error = client.run_code(&sandbox(), &Code::new("x")).await.unwrap_err();
         assert!(matches!(error, Error::BrokenResponse { .. }), "{body}: {error}");
         assert_eq!(error.hint(), Hint::Look, "{body}: it may have run");
-        assert_eq!(client.service().sent(), 1, "{body}: it is not run twice");
+        assert_eq!(client.service().sent(), 1, "{body}: it runs once");
     }
     let whole = format!("{half}\n{{\"type\":\"end_of_execution\"}}");
     let execution = client([ok([data(whole)])]).run_code(&sandbox(), &Code::new("x")).await;
-    assert_eq!(execution.unwrap().stdout, "half", "the last line needs no end of its own");
+    assert_eq!(execution.unwrap().stdout, "half", "the last line needs no newline");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_is_over_only_when_its_stream_has_ended() {
+async fn a_command_ends_only_with_its_stream() {
     let whole = stream(&[START, HI, EXIT, "{}"]);
     for cut in 0..whole.len() {
         let client = client([ok([data(whole[..cut].to_vec())])]);
         let error = client.run(&sandbox(), &Command::new("x")).await.unwrap_err();
         assert!(matches!(error, Error::BrokenResponse { .. }), "{cut}: {error}");
-        assert_eq!(client.service().sent(), 1, "{cut}: it is not run twice");
+        assert_eq!(client.service().sent(), 1, "{cut}: it runs once");
     }
 }
 

@@ -17,13 +17,13 @@ use tower::Service;
 
 pub(crate) type Req = Request<Full<Bytes>>;
 
-/// What comes next of a body.
+/// The next step of a body.
 #[derive(Clone, Debug)]
 pub(crate) enum Piece {
     Data(Bytes),
     /// The connection breaks.
     Break,
-    /// Nothing more comes, and it does not end.
+    /// Nothing more arrives, and the body does not end.
     Silence,
 }
 
@@ -54,11 +54,11 @@ impl Body for Pieces {
     }
 }
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     Responds(u16, Vec<Piece>),
-    /// It stays unanswered.
+    /// No response ever.
     Never,
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn ok(pieces: impl Into<Vec<Piece>>) -> Reply {
     Reply::Responds(200, pieces.into())
 }
 
-/// Follows its script, in order; the last reply is for all requests after it.
+/// Follows its script, in order; the last reply serves all further requests.
 #[derive(Clone)]
 pub(crate) struct Script(Arc<Shared>);
 
@@ -130,7 +130,7 @@ pub(crate) fn sandbox() -> Sandbox {
     Sandbox::new("i0abc".parse().unwrap(), None)
 }
 
-/// These messages as envelopes, the last of them the end of its stream.
+/// These messages as envelopes; the last one ends the stream.
 pub(crate) fn stream(messages: &[&str]) -> Vec<u8> {
     let mut envelopes: Vec<Vec<u8>> =
         messages.iter().map(|message| encode(message.as_bytes()).unwrap().to_vec()).collect();

@@ -5,27 +5,27 @@ use serde_json::Value;
 
 use crate::api::lenient::{null_is_empty, odd_is_absent};
 
-/// What came of code that ran.
+/// The result of running code.
 ///
-/// An [`error`](Self::error) is one of the code's own: the service did what it was asked. Its `Debug`
-/// shows how much was printed, not what.
+/// An [`error`](Self::error) is an exception of the code, not a failure of the service. `Debug` shows the
+/// length of the output, not its content.
 #[derive(Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Execution {
-    /// What it evaluated to and displayed.
+    /// The values that the code evaluated to or displayed.
     pub results: Vec<CodeResult>,
-    /// What it printed to its standard output.
+    /// Standard output.
     pub stdout: String,
-    /// What it printed to its standard error.
+    /// Standard error.
     pub stderr: String,
-    /// What it ended by, if not by its end.
+    /// The exception that ended the code, if any.
     pub error: Option<Exception>,
-    /// How many executions its context has seen, with this one.
+    /// The number of executions in this context, this one included.
     pub count: Option<u32>,
 }
 
 impl Execution {
-    /// The text of its main result: what its last line evaluated to.
+    /// The text of the main result: the value of the last line.
     pub fn text(&self) -> Option<&str> {
         self.results.iter().find(|result| result.is_main).and_then(CodeResult::text)
     }
@@ -41,63 +41,63 @@ impl Execution {
     }
 }
 
-/// What code does that runs.
+/// An event of running code.
 ///
-/// Its `Debug` shows how much was printed, not what.
+/// `Debug` shows the length of the output, not its content.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum CodeEvent {
-    /// How many executions its context has seen, with this one.
+    /// The number of executions in this context, this one included.
     Count(u32),
-    /// It printed this to its standard output.
+    /// The code wrote to standard output.
     Stdout(String),
-    /// It printed this to its standard error.
+    /// The code wrote to standard error.
     Stderr(String),
-    /// It evaluated to this, or displayed it.
+    /// The code evaluated to this value, or displayed it.
     Result(CodeResult),
-    /// It raised an exception.
+    /// The code raised an exception.
     Error(Exception),
 }
 
-/// Something that code evaluated to or displayed, in one or more forms.
+/// A value that code evaluated to or displayed, in one or more formats.
 ///
-/// Its `Debug` shows which, not what is in them.
+/// `Debug` shows the names of the formats, not the values.
 #[derive(Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CodeResult {
-    /// Whether its last line evaluated to it.
+    /// Whether this is the value of the last line.
     pub is_main: bool,
-    /// Its forms, by name: `text`, `html`, `markdown`, `svg`, `png`, `jpeg`, `pdf` (these three in
-    /// base64), `latex`, `json`, `javascript`, `data`, `chart`, and others there may be.
+    /// The value by format: `text`, `html`, `markdown`, `svg`, `png`, `jpeg`, `pdf` (these three in
+    /// base64), `latex`, `json`, `javascript`, `data`, `chart`, and possibly others.
     pub forms: BTreeMap<String, Value>,
 }
 
 impl CodeResult {
-    /// Its form as text.
+    /// The value as text.
     pub fn text(&self) -> Option<&str> {
         self.forms.get("text").and_then(Value::as_str)
     }
 }
 
-/// An exception of the user's code.
+/// An exception raised by the user's code.
 ///
-/// Its `Debug` shows its type alone: message and traceback quote the code.
+/// `Debug` shows the type alone: message and traceback quote the code.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Exception {
-    /// Its type, such as `ValueError`.
+    /// The type, such as `ValueError`.
     #[serde(deserialize_with = "odd_is_absent")]
     pub name: String,
-    /// Its message.
+    /// The message.
     #[serde(deserialize_with = "odd_is_absent")]
     pub value: String,
-    /// Where it was raised.
+    /// The traceback.
     #[serde(deserialize_with = "odd_is_absent")]
     pub traceback: String,
 }
 
-/// What code prints, and what it evaluates to, may be secrets as much as the code itself.
+/// Output and results may hold secrets, like the code itself.
 impl std::fmt::Debug for Execution {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Execution")
@@ -137,12 +137,12 @@ impl std::fmt::Debug for Exception {
     }
 }
 
-/// A line of the interpreter's response.
-pub(super) enum Told {
+/// One line of the interpreter's response.
+pub(super) enum Parsed {
     Event(CodeEvent),
-    /// Nothing comes after it.
+    /// The execution has ended; nothing follows.
     End,
-    /// Something unknown.
+    /// A line of an unknown kind.
     Nothing,
 }
 
@@ -174,20 +174,20 @@ enum Line {
 }
 
 /// Reads one line.
-pub(super) fn read(line: &[u8]) -> Result<Told, serde_json::Error> {
-    Ok(Told::Event(match serde_json::from_slice(line)? {
+pub(super) fn read(line: &[u8]) -> Result<Parsed, serde_json::Error> {
+    Ok(Parsed::Event(match serde_json::from_slice(line)? {
         Line::NumberOfExecutions { execution_count: Some(count) } => CodeEvent::Count(count),
-        Line::NumberOfExecutions { execution_count: None } => return Ok(Told::Nothing),
+        Line::NumberOfExecutions { execution_count: None } => return Ok(Parsed::Nothing),
         Line::Stdout { text } => CodeEvent::Stdout(text),
         Line::Stderr { text } => CodeEvent::Stderr(text),
         Line::Result { is_main_result: is_main, mut forms } => {
-            // What has no such form is said to have a null one.
+            // A result without this format has it as `null`.
             forms.retain(|_, form| !form.is_null());
             CodeEvent::Result(CodeResult { is_main, forms })
         }
         Line::Error(error) => CodeEvent::Error(error),
-        Line::EndOfExecution => return Ok(Told::End),
-        Line::Other => return Ok(Told::Nothing),
+        Line::EndOfExecution => return Ok(Parsed::End),
+        Line::Other => return Ok(Parsed::Nothing),
     }))
 }
 
@@ -198,7 +198,7 @@ mod tests {
     fn execution(lines: &[&str]) -> Execution {
         let mut execution = Execution::default();
         for line in lines {
-            if let Told::Event(event) = read(line.as_bytes()).unwrap() {
+            if let Parsed::Event(event) = read(line.as_bytes()).unwrap() {
                 execution.add(event);
             }
         }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn recorded_lines_add_up_to_an_execution() {
+    fn recorded_lines_yield_an_execution() {
         let execution = execution(&[
             r#"{"type": "number_of_executions", "execution_count": 1}"#,
             r#"{"type": "stdout", "text": "hi\n", "timestamp": "2026-11-22T03:51:09Z"}"#,
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exception_of_the_users_is_data() {
+    fn an_exception_in_user_code_is_data() {
         let execution = execution(&[
             r#"{"type": "stderr", "text": "oh"}"#,
             r#"{"type": "error", "name": "ValueError", "value": "no", "traceback": "..."}"#,

@@ -1,16 +1,16 @@
-//! Lines of JSON that arrive in pieces.
+//! JSON lines from a stream of chunks.
 
 use bytes::{Bytes, BytesMut};
 
-/// Takes lines out of a stream, however it was cut; no more than `longest` bytes in all.
+/// Splits a stream into lines, wherever its chunks begin; rejects more than `longest` bytes in all.
 pub(super) struct Lines {
     buffer: BytesMut,
-    /// Up to where there is no end of a line.
+    /// The length up to which there is no newline.
     searched: usize,
     left: usize,
 }
 
-/// The stream is longer than is allowed.
+/// The stream is longer than allowed.
 #[derive(Debug)]
 pub(crate) struct TooLong;
 
@@ -25,7 +25,7 @@ impl Lines {
         Ok(())
     }
 
-    /// The next whole line; `None` until more is pushed. Empty ones are passed over.
+    /// The next complete line; `None` until more is pushed. Empty lines are skipped.
     pub(super) fn line(&mut self) -> Option<Bytes> {
         loop {
             let end = self.buffer[self.searched..].iter().position(|&byte| byte == b'\n');
@@ -42,7 +42,7 @@ impl Lines {
         }
     }
 
-    /// What stands behind the last end of a line, if there is no more.
+    /// The text after the last newline, once the stream has ended.
     pub(super) fn rest(&mut self) -> Option<Bytes> {
         self.searched = 0;
         Some(self.buffer.split().freeze()).filter(|rest| !rest.trim_ascii().is_empty())
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn empty_lines_are_passed_over_and_the_last_needs_no_end() {
+    fn empty_lines_are_skipped_and_the_last_needs_no_newline() {
         let mut lines = Lines::new(100);
         lines.push(b"one\r\n\n \ntwo").unwrap();
         assert_eq!(lines.line().unwrap(), "one\r");
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_is_allowed_is_not_held() {
+    fn input_beyond_the_limit_is_not_buffered() {
         let mut lines = Lines::new(4);
         lines.push(b"one\n").unwrap();
         assert!(lines.push(b"x").is_err());
@@ -75,7 +75,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_the_stream_is_cut_the_lines_are_the_same(
+        fn lines_do_not_depend_on_how_the_stream_is_split(
             texts in proptest::collection::vec("[a-z]{1,9}", 0..9),
             cut in 1..12_usize,
         ) {

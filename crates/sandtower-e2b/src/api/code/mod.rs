@@ -1,4 +1,4 @@
-//! Code that a sandbox's code interpreter runs.
+//! Code for the code interpreter of a sandbox.
 
 mod context;
 mod execution;

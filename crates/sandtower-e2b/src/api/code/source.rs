@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// Code for the code interpreter of a sandbox, whose template has to have one.
+/// Code for the code interpreter of a sandbox. The template must include the interpreter.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,16 +46,16 @@ impl Code {
         }
     }
 
-    /// In another language, in its default context. It takes the place of a
-    /// [context](Self::context): the service allows one of the two.
+    /// Runs in the default context of another language. Replaces the [context](Self::context): the
+    /// service allows only one of the two.
     #[must_use]
     pub fn language(mut self, language: impl Into<String>) -> Self {
         (self.language, self.context) = (Some(language.into()), None);
         self
     }
 
-    /// In the [context](crate::Context) of this id, with what ran there before. It takes the place
-    /// of a [language](Self::language).
+    /// Runs in the [context](crate::Context) with this id and sees its variables. Replaces the
+    /// [language](Self::language).
     #[must_use]
     pub fn context(mut self, id: impl Into<String>) -> Self {
         (self.context, self.language) = (Some(id.into()), None);
@@ -69,27 +69,27 @@ impl Code {
         self
     }
 
-    /// How long the call may take, time in a queue included; `None`: forever.
+    /// The timeout of the call, time in a queue included; `None`: none.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
         self
     }
 
-    /// How many bytes an execution may return, with output, results and charts. More is an error.
+    /// The most bytes that an execution may return: output, results and charts. More is an error.
     #[must_use]
     pub fn longest(mut self, bytes: usize) -> Self {
         self.longest = bytes;
         self
     }
 
-    /// What of it must not be shown.
+    /// The values that must not be shown.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &String> {
         self.envs.values().chain([&self.text])
     }
 }
 
-/// Code and environment variables may hold secrets: neither is shown.
+/// Code and environment variables may hold secrets, so neither is shown.
 impl std::fmt::Debug for Code {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Code")
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_sent_as_recorded_and_shown_without_secrets() {
+    fn it_is_sent_as_recorded_and_debug_shows_no_secrets() {
         let code = Code::new("print('hi'); 1+1");
         assert_eq!(serde_json::to_string(&code).unwrap(), r#"{"code":"print('hi'); 1+1"}"#);
         let code = Code::new("secret()").language("js").context("c1").env("A", "secret");

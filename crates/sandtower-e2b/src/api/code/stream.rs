@@ -1,27 +1,27 @@
-//! The response of the code interpreter, as it arrives: pure.
+//! Parses the response of the code interpreter as it arrives; no I/O.
 
 use bytes::Bytes;
 
-use super::execution::{CodeEvent, Told, read};
+use super::execution::{CodeEvent, Parsed, read};
 use super::line::{Lines, TooLong};
 
 /// Reads the lines of `POST /execute`.
 ///
-/// It ends with `end_of_execution`: nothing that comes after it is waited for, and a body that ends
-/// without it is broken.
+/// The stream ends with `end_of_execution`; anything after it is ignored. A body that ends without it is
+/// broken.
 pub(crate) struct CodeStream {
     lines: Lines,
     ended: bool,
 }
 
-/// What the stream says next.
+/// The next step of the stream.
 #[derive(Debug)]
 pub(crate) enum CodeStep {
     Event(CodeEvent),
     End,
 }
 
-/// A line cannot be parsed. The error shows its column and not the line, which quotes output.
+/// A line cannot be parsed. The error gives the column but not the line, which quotes output.
 #[derive(Debug, thiserror::Error)]
 #[error("a line is not the JSON that was expected, at column {column}")]
 pub(crate) struct BadLine {
@@ -29,26 +29,26 @@ pub(crate) struct BadLine {
 }
 
 impl CodeStream {
-    /// Takes at most `longest` bytes in all.
+    /// Accepts at most `longest` bytes in all.
     pub(crate) fn new(longest: usize) -> Self {
         Self { lines: Lines::new(longest), ended: false }
     }
 
-    /// The next piece of the body.
+    /// Adds the next chunk of the body.
     ///
     /// # Errors
     ///
-    /// It is more than is taken.
+    /// The body is longer than allowed.
     pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), TooLong> {
         self.lines.push(piece)
     }
 
-    /// The body has ended: a last line needs no end.
+    /// The body has ended. The last line needs no newline.
     pub(crate) fn finish(&mut self) {
         self.ended = true;
     }
 
-    /// What the pieces so far say; `None`: it takes more of them.
+    /// The next step in the chunks so far; `None`: more chunks are needed.
     ///
     /// # Errors
     ///
@@ -56,9 +56,9 @@ impl CodeStream {
     pub(crate) fn next(&mut self) -> Result<Option<CodeStep>, BadLine> {
         while let Some(line) = self.line() {
             match read(&line).map_err(|error| BadLine { column: error.column() })? {
-                Told::Event(event) => return Ok(Some(CodeStep::Event(event))),
-                Told::End => return Ok(Some(CodeStep::End)),
-                Told::Nothing => {}
+                Parsed::Event(event) => return Ok(Some(CodeStep::Event(event))),
+                Parsed::End => return Ok(Some(CodeStep::End)),
+                Parsed::Nothing => {}
             }
         }
         Ok(None)

@@ -1,4 +1,4 @@
-//! What error messages say of their causes.
+//! How error messages describe their causes.
 
 use std::fmt::{Display, Formatter, Result, Write as _};
 use std::io;
@@ -27,7 +27,7 @@ impl Display for NoResponse<'_> {
     }
 }
 
-/// What becomes of a sandbox that a creation may have left behind.
+/// What happens to a sandbox that a creation may have left behind.
 pub(super) struct Aftermath<'a>(pub(super) &'a Call, pub(super) &'a Error);
 
 impl Display for Aftermath<'_> {
@@ -39,8 +39,8 @@ impl Display for Aftermath<'_> {
     }
 }
 
-/// An error with its sources on one line, each said once; then what is to be done about it, where it is
-/// this machine's to do.
+/// An error with its sources on one line, each once, followed by a hint where the cause is on this
+/// machine.
 pub(crate) struct Causes<'a>(pub(crate) &'a Source);
 
 impl Display for Causes<'_> {
@@ -62,17 +62,17 @@ impl Display for Causes<'_> {
     }
 }
 
-/// How rustls begins the error of a certificate that it does not accept.
+/// How rustls begins the error about an untrusted certificate.
 const BAD_CERTIFICATE: &str = "invalid peer certificate";
 
-/// What would be right, if the cause is here and not at the peer.
+/// How to fix a cause that is on this machine and not at the peer.
 fn cure(error: &Source) -> Option<&'static str> {
     let Some(io) = error.downcast_ref::<io::Error>() else {
         return error.to_string().starts_with(BAD_CERTIFICATE).then_some(
             "the server's certificate is not trusted here: add its root certificate to the transport",
         );
     };
-    // ENFILE and EMFILE, ENOMEM: on all systems of the kind of Unix.
+    // ENFILE and EMFILE, ENOMEM: the same numbers on all Unix systems.
     match io.raw_os_error() {
         Some(23 | 24) => Some("this process has no file descriptor left: raise `ulimit -n`"),
         Some(12) => Some("this machine has no memory left"),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_a_layer_rejects_says_which_why_and_when_to_come_back() {
+    fn a_rejected_call_names_the_layer_the_reason_and_the_wait() {
         let open = Rejection::new("circuit breaker", "E2B", Reason::Open { failed: 7, of: 8 })
             .come_back_in(Duration::from_secs(5));
         for source in [BoxError::from(open.clone()), wrapped(Verdict::rejected(), open)] {
@@ -116,14 +116,14 @@ mod tests {
 
     #[test]
     fn an_error_names_its_cause_and_whether_it_was_sent() {
-        let refused = wrapped(
+        let unreachable = wrapped(
             Verdict::transient(Effect::None),
             io::Error::from(io::ErrorKind::ConnectionRefused),
         );
         let lost = io::Error::from(io::ErrorKind::ConnectionReset);
         let transient = Verdict::transient(Effect::Maybe);
         for (source, expected) in [
-            (refused, "was not sent: connection refused"),
+            (unreachable, "was not sent: connection refused"),
             (wrapped(transient, lost), "got no response: connection reset"),
             (
                 wrapped(transient, "no response within 3 s"),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_here_is_not_blamed_on_the_peer() {
+    fn a_local_cause_is_not_blamed_on_the_peer() {
         let descriptors =
             wrapped(Verdict::transient(Effect::None), io::Error::from_raw_os_error(24));
         let shown = no_response(descriptors).to_string();
@@ -148,11 +148,11 @@ mod tests {
         let unknown = io::Error::other("invalid peer certificate: UnknownIssuer");
         let error = no_response(wrapped(Verdict::permanent(), unknown));
         assert!(error.to_string().contains("add its root certificate"), "{error}");
-        assert_eq!(error.hint(), Hint::Stop, "it would end the same");
+        assert_eq!(error.hint(), Hint::Stop, "it would fail again");
     }
 
     #[test]
-    fn a_lost_creation_that_is_tracked_asks_nothing_of_the_caller() {
+    fn a_lost_creation_that_is_tracked_needs_no_action_by_the_caller() {
         let lost = |source: BoxError| Error::NoResponse {
             call: Call::creation(CallId::new(&sandtower_core::Seed::fixed(1))),
             source,
@@ -162,8 +162,8 @@ mod tests {
         let tracked = reset().tracked();
         assert_eq!(tracked.hint(), Hint::Again { after: None });
         assert!(tracked.to_string().ends_with("it is removed in the background"), "{tracked}");
-        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        let refused = lost(wrapped(Verdict::transient(Effect::None), refused)).tracked();
-        assert!(!refused.to_string().contains("background"), "nothing was sent: {refused}");
+        let unreachable = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let not_sent = lost(wrapped(Verdict::transient(Effect::None), unreachable)).tracked();
+        assert!(!not_sent.to_string().contains("background"), "nothing was sent: {not_sent}");
     }
 }

@@ -6,11 +6,11 @@ use sandtower_core::{ClassifiedError, Reason};
 use super::*;
 use crate::operation as op;
 
-fn unanswered(operation: Operation, source: impl Into<BoxError>) -> Error {
+fn no_response(operation: Operation, source: impl Into<BoxError>) -> Error {
     Error::NoResponse { call: Call::new(operation, None), source: source.into() }
 }
 
-fn answered(verdict: Verdict) -> Error {
+fn status_error(verdict: Verdict) -> Error {
     let body = ErrorBody::parse(br#"{"code":503,"message":"no room","error_code":"full"}"#);
     let response = ErrorResponse {
         status: StatusCode::SERVICE_UNAVAILABLE,
@@ -23,7 +23,7 @@ fn answered(verdict: Verdict) -> Error {
 }
 
 #[test]
-fn a_rejection_is_found_and_says_when_to_come_back() {
+fn a_rejection_is_found_with_its_retry_after() {
     let after = Duration::from_secs(4);
     let rejection = Rejection::new("admission", "E2B", Reason::Draining).come_back_in(after);
     let error = unanswered(op::SANDBOX_CREATE, rejection);
@@ -33,29 +33,29 @@ fn a_rejection_is_found_and_says_when_to_come_back() {
 }
 
 #[test]
-fn a_creation_that_may_have_happened_is_looked_for_first() {
+fn a_creation_that_may_have_succeeded_has_the_hint_look() {
     let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
-    assert_eq!(unanswered(op::SANDBOX_CREATE, reset()).hint(), Hint::Look);
-    assert_eq!(unanswered(op::SANDBOX_INFO, reset()).hint(), Hint::Again { after: None });
-    let refused = ClassifiedError::new(
+    assert_eq!(no_response(op::SANDBOX_CREATE, reset()).hint(), Hint::Look);
+    assert_eq!(no_response(op::SANDBOX_INFO, reset()).hint(), Hint::Again { after: None });
+    let unreachable = ClassifiedError::new(
         Verdict::transient(Effect::None),
         io::Error::from(io::ErrorKind::ConnectionRefused),
     );
-    assert_eq!(unanswered(op::SANDBOX_CREATE, refused).hint(), Hint::Again { after: None });
+    assert_eq!(no_response(op::SANDBOX_CREATE, unreachable).hint(), Hint::Again { after: None });
 }
 
 #[test]
-fn the_servers_word_on_retrying_counts() {
+fn the_servers_advice_on_retrying_is_followed() {
     let passing = Verdict::transient(Effect::None);
-    assert_eq!(answered(passing).hint(), Hint::Again { after: None });
-    assert_eq!(answered(passing.advice(Advice::Stop)).hint(), Hint::Stop);
-    assert_eq!(answered(Verdict::permanent()).hint(), Hint::Stop);
+    assert_eq!(status_error(passing).hint(), Hint::Again { after: None });
+    assert_eq!(status_error(passing.advice(Advice::Stop)).hint(), Hint::Stop);
+    assert_eq!(status_error(Verdict::permanent()).hint(), Hint::Stop);
 }
 
 #[test]
-fn the_message_says_which_call_and_what_the_service_said() {
+fn the_message_names_the_call_and_quotes_the_service() {
     assert_eq!(
-        answered(Verdict::permanent()).to_string(),
+        status_error(Verdict::permanent()).to_string(),
         "`sandbox_create` failed with status 503 full: no room",
     );
     let call = Call::new(op::SANDBOX_INFO, "i0abc".parse().ok());
@@ -66,9 +66,9 @@ fn the_message_says_which_call_and_what_the_service_said() {
     );
 }
 
-/// Every kind: what it says, what to do, and what the service said.
+/// Every kind of error: its message, its hint, and the body that it quotes.
 #[test]
-fn each_kind_says_which_call_it_was_what_happened_and_what_to_do() {
+fn each_kind_names_the_call_the_cause_and_the_hint() {
     let id = CallId::new(&sandtower_core::Seed::fixed(1));
     let of = |operation, id| Call { id, ..Call::new(operation, "i0abc".parse().ok()) };
     let (start, read) = (of(op::PROCESS_START, Some(id)), of(op::FILE_READ, None));

@@ -2,48 +2,48 @@ use serde::{Deserialize, Deserializer};
 
 use crate::api::lenient::{null_is_empty, odd_is_absent};
 
-/// What is known of a file or directory.
+/// Metadata of a file or directory.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct FileInfo {
-    /// Its name, without the directories it is in.
+    /// The name, without directories.
     #[serde(default, deserialize_with = "odd_is_absent")]
     pub name: String,
-    /// Its whole path.
+    /// The full path.
     #[serde(default, deserialize_with = "odd_is_absent")]
     pub path: String,
-    /// What it is.
+    /// The type.
     #[serde(default, rename = "type", deserialize_with = "odd_is_absent")]
     pub kind: FileKind,
-    /// Its length in bytes.
+    /// The length in bytes.
     #[serde(default, deserialize_with = "number")]
     pub size: u64,
-    /// Who may do what with it, as the bits of `chmod`.
+    /// The permissions, as the bits of `chmod`.
     #[serde(default, deserialize_with = "odd_is_absent")]
     pub mode: u32,
-    /// The same in words, such as `-rw-r--r--`.
+    /// The permissions as text, such as `-rw-r--r--`.
     #[serde(default, deserialize_with = "odd_is_absent")]
     pub permissions: String,
-    /// The user who has it.
+    /// The owner.
     #[serde(default, deserialize_with = "odd_is_absent")]
     pub owner: String,
-    /// The group who has it.
+    /// The group.
     #[serde(default, deserialize_with = "odd_is_absent")]
     pub group: String,
-    /// When it was last changed, as RFC 3339 has it.
+    /// The time of the last change, in RFC 3339.
     #[serde(default, deserialize_with = "odd_is_absent")]
     pub modified_time: Option<String>,
-    /// Where it leads, if it is a symbolic link.
+    /// The target, if it is a symbolic link.
     #[serde(default, deserialize_with = "odd_is_absent")]
     pub symlink_target: Option<String>,
 }
 
-/// What a file is.
+/// The type of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub enum FileKind {
-    /// A file.
+    /// A regular file.
     #[serde(rename = "FILE_TYPE_FILE")]
     File,
     /// A directory.
@@ -52,7 +52,7 @@ pub enum FileKind {
     /// A symbolic link.
     #[serde(rename = "FILE_TYPE_SYMLINK")]
     Symlink,
-    /// Something else, or envd did not say.
+    /// Something else, or unknown.
     #[default]
     #[serde(other)]
     Other,
@@ -64,14 +64,14 @@ pub(crate) struct Entry {
     pub(crate) entry: FileInfo,
 }
 
-/// A response about what is in a directory. Without anything in it, the field is not there.
+/// A response about the entries of a directory. For an empty directory the field is absent.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Entries {
     #[serde(default, deserialize_with = "null_is_empty")]
     pub(crate) entries: Vec<FileInfo>,
 }
 
-/// The JSON of protocol buffers writes numbers of 64 bits as text. What is neither is absent.
+/// Protocol buffers encode 64-bit numbers as text in JSON. Anything else counts as absent.
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     Ok(match serde_json::Value::deserialize(from)? {
         serde_json::Value::String(text) => text.parse().unwrap_or_default(),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_does_not_fail_a_listing() {
+    fn unknown_fields_do_not_fail_a_listing() {
         let Entry { entry } =
             serde_json::from_str(r#"{"entry":{"type":"FILE_TYPE_SOCKET","size":3}}"#).unwrap();
         assert_eq!((entry.kind, entry.size), (FileKind::Other, 3));

@@ -2,9 +2,9 @@ use std::fmt::Write as _;
 
 use crate::api::list::encode;
 
-/// A path in a sandbox, and in whose name it is used.
+/// A path in a sandbox, and the user on whose behalf it is accessed.
 ///
-/// A path that does not begin with `/` begins at the user's home.
+/// A path that does not begin with `/` is relative to the user's home directory.
 ///
 /// ```
 /// use sandtower_e2b::RemotePath;
@@ -20,14 +20,14 @@ pub struct RemotePath {
 }
 
 impl RemotePath {
-    /// In the name of this user, instead of the sandbox's default one.
+    /// Accesses the path as this user instead of the default one.
     #[must_use]
     pub fn user(mut self, name: impl Into<String>) -> Self {
         self.user = Some(name.into());
         self
     }
 
-    /// Of a request for the whole file.
+    /// The query of a request for the whole file.
     pub(crate) fn query(&self) -> String {
         let mut query = format!("/files?path={}", encode(&self.path));
         if let Some(user) = &self.user {
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_encoded_whatever_is_in_it() {
+    fn any_path_is_encoded() {
         assert_eq!(
             RemotePath::from("/tmp/a b&c?.txt").query(),
             "/files?path=%2Ftmp%2Fa%20b%26c%3F.txt"

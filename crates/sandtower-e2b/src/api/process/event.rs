@@ -5,17 +5,17 @@ use serde::Deserialize;
 use crate::ErrorBody;
 use crate::api::lenient::{null_is_empty, odd_is_absent};
 
-/// What a process does that runs.
+/// An event of a running process.
 ///
-/// Its `Debug` shows how much was printed, not what.
+/// `Debug` shows the length of the output, not its content.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProcessEvent {
-    /// It printed this to its standard output.
+    /// The process wrote to standard output.
     Stdout(Bytes),
-    /// It printed this to its standard error.
+    /// The process wrote to standard error.
     Stderr(Bytes),
-    /// It ended. Nothing comes after this.
+    /// The process ended. No event follows.
     Exit(Exit),
 }
 
@@ -23,14 +23,14 @@ pub enum ProcessEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exit {
-    /// Its exit code: 0 for success, below 0 if a signal ended it.
+    /// The exit code: 0 for success, negative if a signal ended the process.
     pub code: i32,
-    /// The same in words, such as `exit status 3` or `signal: killed`.
+    /// The exit status as text, such as `exit status 3` or `signal: killed`.
     pub status: String,
 }
 
 impl Exit {
-    /// Whether its exit code is 0.
+    /// Whether the exit code is 0.
     pub fn is_success(&self) -> bool {
         self.code == 0
     }
@@ -46,14 +46,14 @@ impl std::fmt::Debug for ProcessEvent {
     }
 }
 
-/// A message of a process's stream that is not its last.
+/// A message of a process stream that is not its last.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message {
     Started {
         pid: u32,
     },
     Event(ProcessEvent),
-    /// Nothing but that it is alive, or something unknown.
+    /// A keepalive, or something unknown.
     Alive,
 }
 
@@ -94,7 +94,7 @@ struct Data {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct End {
-    /// Absent if 0, as always in the JSON of protocol buffers.
+    /// Absent if 0, as in all JSON of protocol buffers.
     #[serde(default, deserialize_with = "null_is_empty")]
     exit_code: i32,
     #[serde(default, deserialize_with = "odd_is_absent")]
@@ -124,7 +124,7 @@ pub(super) fn read(message: &[u8]) -> Result<Message, Nonsense> {
     })
 }
 
-/// Reads the last message: what went wrong, if anything did.
+/// Reads the last message: the error, if any.
 pub(super) fn read_last(message: &[u8]) -> Result<Option<ErrorBody>, Nonsense> {
     let last: Last = serde_json::from_slice(message)?;
     Ok(last.error.map(|error| ErrorBody::parse(error.to_string().as_bytes())))
@@ -140,37 +140,37 @@ mod tests {
 
     use super::*;
 
-    fn told(json: &str) -> Message {
+    fn parsed(json: &str) -> Message {
         read(json.as_bytes()).unwrap()
     }
 
     #[test]
-    fn recorded_messages_are_read() {
-        assert_eq!(told(r#"{"event":{"start":{"pid":130}}}"#), Message::Started { pid: 130 });
-        assert_eq!(told(r#"{"event":{"keepalive":{}}}"#), Message::Alive);
+    fn recorded_messages_are_parsed() {
+        assert_eq!(parsed(r#"{"event":{"start":{"pid":130}}}"#), Message::Started { pid: 130 });
+        assert_eq!(parsed(r#"{"event":{"keepalive":{}}}"#), Message::Alive);
         assert_eq!(
-            told(r#"{"event":{"data":{"stdout":"aGkK"}}}"#),
+            parsed(r#"{"event":{"data":{"stdout":"aGkK"}}}"#),
             Message::Event(ProcessEvent::Stdout("hi\n".into())),
         );
         assert_eq!(
-            told(r#"{"event":{"data":{"stderr":"ZXJyCg=="}}}"#),
+            parsed(r#"{"event":{"data":{"stderr":"ZXJyCg=="}}}"#),
             Message::Event(ProcessEvent::Stderr("err\n".into())),
         );
         let ended = |code, status: &str| {
             Message::Event(ProcessEvent::Exit(Exit { code, status: status.to_owned() }))
         };
         assert_eq!(
-            told(
+            parsed(
                 r#"{"event":{"end":{"exitCode":3,"exited":true,"status":"exit status 3","error":"exit status 3"}}}"#
             ),
             ended(3, "exit status 3"),
         );
         assert_eq!(
-            told(r#"{"event":{"end":{"exited":true,"status":"exit status 0"}}}"#),
+            parsed(r#"{"event":{"end":{"exited":true,"status":"exit status 0"}}}"#),
             ended(0, "exit status 0"),
         );
         assert_eq!(
-            told(
+            parsed(
                 r#"{"event":{"end":{"exitCode":-1,"status":"signal: killed","error":"signal: killed"}}}"#
             ),
             ended(-1, "signal: killed"),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_message_says_what_went_wrong() {
+    fn the_last_message_has_the_error() {
         assert_eq!(read_last(b"{}").unwrap(), None);
         let error = br#"{"error":{"code":"invalid_argument","message":"no such cwd"}}"#;
         let body = read_last(error).unwrap().unwrap();
@@ -189,15 +189,15 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_an_error_and_what_is_new_is_passed_over() {
+    fn an_invalid_message_is_an_error_and_an_unknown_one_is_skipped() {
         assert!(matches!(read(br#"{"event":{"data":{"stdout":"%"}}}"#), Err(Nonsense::Base64)));
         assert!(matches!(read(b"["), Err(Nonsense::Json(_))));
-        assert_eq!(told(r#"{"event":{"data":{"pty":"aGkK"}}}"#), Message::Alive);
-        assert_eq!(told("{}"), Message::Alive);
+        assert_eq!(parsed(r#"{"event":{"data":{"pty":"aGkK"}}}"#), Message::Alive);
+        assert_eq!(parsed("{}"), Message::Alive);
     }
 
     #[test]
-    fn what_was_printed_is_not_shown() {
+    fn debug_does_not_show_output() {
         let event = ProcessEvent::Stdout("tok_secret".into());
         assert_eq!(format!("{event:?}"), "Stdout(10 bytes)");
     }

@@ -1,4 +1,4 @@
-//! The requests of `process.Process`, as JSON.
+//! The requests of `process.Process` as JSON.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ struct Process<'a> {
     cwd: Option<&'a str>,
 }
 
-/// Starts `command`, under a name by which it can be found again.
+/// Starts `command` under a name by which it can be selected.
 pub(crate) fn start<'a>(command: &'a Command, tag: &'a str) -> impl Serialize + 'a {
     Start {
         process: Process {
@@ -48,17 +48,17 @@ struct About<'a, T: Serialize> {
 #[derive(Serialize)]
 struct Nothing {}
 
-/// Listens to a process that runs.
+/// Connects to a running process.
 pub(crate) fn connect(process: &Selector) -> impl Serialize + '_ {
     About { process, what: Nothing {} }
 }
 
-/// Ends its standard input.
+/// Closes standard input.
 pub(crate) fn close_stdin(process: &Selector) -> impl Serialize + '_ {
     connect(process)
 }
 
-/// Writes to its standard input.
+/// Writes to standard input.
 pub(crate) fn send_input<'a>(process: &'a Selector, data: &[u8]) -> impl Serialize + 'a {
     #[derive(Serialize)]
     struct Sent {
@@ -71,7 +71,7 @@ pub(crate) fn send_input<'a>(process: &'a Selector, data: &[u8]) -> impl Seriali
     About { process, what: Sent { input: Input { stdin: STANDARD.encode(data) } } }
 }
 
-/// What ends a process from outside.
+/// A signal that ends a process.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) enum Signal {
     #[serde(rename = "SIGNAL_SIGTERM")]
@@ -80,7 +80,7 @@ pub(crate) enum Signal {
     Kill,
 }
 
-/// Sends it a signal.
+/// Sends a signal.
 pub(crate) fn send_signal(process: &Selector, signal: Signal) -> impl Serialize + '_ {
     #[derive(Serialize)]
     struct Sent {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_started_as_the_official_sdk_does_it_and_with_a_name() {
+    fn a_command_is_started_as_the_official_sdk_does_and_with_a_name() {
         assert_eq!(
             json(&start(&Command::new("echo hi"), "c1")),
             r#"{"process":{"cmd":"/bin/bash","args":["-l","-c","echo hi"]},"tag":"c1","stdin":false}"#,
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_spoken_to_as_recorded() {
+    fn requests_to_a_process_are_as_recorded() {
         let pid = Selector::from(232);
         assert_eq!(
             json(&send_input(&pid, b"abc\n")),

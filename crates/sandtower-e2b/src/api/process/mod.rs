@@ -1,4 +1,4 @@
-//! Processes in a sandbox, by envd's `process.Process`.
+//! Processes in a sandbox, over envd's `process.Process`.
 
 mod event;
 mod messages;

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::CallId;
 use crate::api::lenient::{null_is_empty, odd_is_absent};
 
-/// Which process of a sandbox.
+/// Selects a process in a sandbox.
 ///
 /// ```
 /// use sandtower_e2b::Selector;
@@ -15,15 +15,15 @@ use crate::api::lenient::{null_is_empty, odd_is_absent};
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Selector {
-    /// The one of this number.
+    /// By process id.
     Pid(u32),
-    /// The one that was started under this name: the id of the call that started it, unless the
-    /// [command](crate::Command::tag) had another.
+    /// By the name it was started under: the id of the call that started it, unless the
+    /// [command](crate::Command::tag) set another.
     Tag(String),
 }
 
 impl Selector {
-    /// The one that was started under this name.
+    /// The process that was started under this name.
     pub fn tag(tag: impl Into<String>) -> Self {
         Self::Tag(tag.into())
     }
@@ -41,11 +41,11 @@ impl From<CallId> for Selector {
     }
 }
 
-/// A process that runs in a sandbox. What it was started with is not kept: it may hold secrets.
+/// A running process in a sandbox. Its command line is not kept: it may hold secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct ProcessInfo {
-    /// Its number.
+    /// The process id.
     #[serde(default, deserialize_with = "odd_is_absent")]
     pub pid: u32,
     /// The name it was started under.

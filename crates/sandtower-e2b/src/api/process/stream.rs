@@ -1,4 +1,4 @@
-//! The stream of a process, as it arrives: pure.
+//! Parses the stream of a process as it arrives; no I/O.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use super::event::{Message, Nonsense, ProcessEvent, read, read_last};
 
 /// Reads the envelopes of `Process/Start` and `Process/Connect`.
 ///
-/// It ends with its last envelope: nothing that comes after it is waited for.
+/// The stream ends with its last envelope; anything after it is ignored.
 #[derive(Default)]
 pub(crate) struct ProcessStream {
     decoder: Decoder,
@@ -22,19 +22,19 @@ pub(crate) struct ProcessStream {
     over: bool,
 }
 
-/// What the stream says next.
+/// The next step of the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// It runs.
+    /// The process runs.
     Started {
         pid: u32,
     },
     Event(ProcessEvent),
-    /// The stream has ended as it should.
+    /// The stream ended properly.
     End,
 }
 
-/// Why a stream says no more.
+/// Why a stream failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Broken {
     #[error("envd sent something other than a stream of envelopes")]
@@ -50,16 +50,16 @@ pub(crate) enum Broken {
 }
 
 impl ProcessStream {
-    /// The next piece of the body.
+    /// Adds the next chunk of the body.
     pub(crate) fn push(&mut self, piece: &[u8]) {
         self.decoder.push(piece);
     }
 
-    /// What the pieces so far say; `None`: it takes more of them.
+    /// The next step in the chunks so far; `None`: more chunks are needed.
     ///
     /// # Errors
     ///
-    /// The stream is broken, or ended in an error.
+    /// The stream is broken, or it ended with an error.
     pub(crate) fn next(&mut self) -> Result<Option<Step>, Broken> {
         while self.ready.is_empty() && !self.over {
             let Some(envelope) = self.decoder.message()? else { return Ok(None) };
@@ -79,7 +79,7 @@ impl ProcessStream {
         Ok(self.ready.pop_front())
     }
 
-    /// Why a body that has ended here is no whole stream.
+    /// Why a body that ended here is incomplete.
     pub(crate) fn cut_off(&self) -> Broken {
         self.decoder.finish().map_or_else(Broken::Envelope, |()| Broken::NoEnd)
     }
@@ -111,8 +111,8 @@ impl ProcessStream {
     }
 }
 
-/// Holds back the beginning of a character of UTF-8 until the rest of it is there, so that each piece
-/// can be decoded by itself. Bytes that are no UTF-8 pass as they are.
+/// Holds back an incomplete UTF-8 character until the rest arrives, so that each chunk can be decoded by
+/// itself. Invalid UTF-8 passes unchanged.
 #[derive(Default)]
 struct WholeCharacters {
     held: BytesMut,
@@ -138,7 +138,7 @@ impl WholeCharacters {
     }
 }
 
-/// How many bytes at the end of `bytes` are the beginning of a character: at most 3.
+/// The number of bytes at the end of `bytes` that begin an incomplete character: at most 3.
 fn unfinished(bytes: &[u8]) -> usize {
     let is_continuation = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
     let last = bytes.len().saturating_sub(3);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_comes_one_byte_a_message_is_not_garbled() {
+    fn text_that_arrives_one_byte_per_message_is_not_garbled() {
         for text in ["grüße", "日本語", "🦀🦀", "plain"] {
             let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
             for is_error in [false, true] {
@@ -203,13 +203,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_passes_as_it_is_and_what_is_cut_off_comes_before_the_exit() {
+    fn invalid_utf_8_passes_unchanged_and_a_truncated_character_precedes_the_exit() {
         assert_eq!(printed(&[b"\xff\xfe", b"a\x80"], false), ["\u{fffd}\u{fffd}", "a\u{fffd}"]);
         assert_eq!(printed(&["é".as_bytes(), b"\xe2\x82"], false), ["é", "\u{fffd}"]);
     }
 
     #[test]
-    fn a_stream_that_is_cut_anywhere_before_its_end_is_broken() {
+    fn a_stream_truncated_anywhere_is_broken() {
         let mut whole = encode(br#"{"event":{"start":{"pid":7}}}"#).unwrap().to_vec();
         whole.extend(encode(br#"{"event":{"end":{"exited":true}}}"#).unwrap());
         whole.extend(end());
@@ -225,7 +225,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_output_is_cut_its_bytes_are_the_same_and_its_characters_whole(
+        fn output_keeps_its_bytes_and_whole_characters_however_it_is_split(
             text in "\\PC{0,20}", cut in 1..5_usize,
         ) {
             let mut characters = WholeCharacters::default();

@@ -2,21 +2,21 @@ use std::time::Duration;
 
 use sandtower_core::Tick;
 
-/// Kinds that are told apart at most. More share one.
+/// The most kinds that are distinguished. Further ones share a row.
 const MOST_KINDS: usize = 32;
 
-/// What makes two warnings the same warning.
+/// The kind of a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kind {
     pub(super) event: &'static str,
-    /// How the attempt or the call ended.
+    /// The outcome of the attempt or the call.
     pub(super) outcome: &'static str,
-    /// The status of its response; 0: there was none.
+    /// The status of the response; 0: none.
     pub(super) status: u16,
 }
 
-/// Lets the first warning of a kind through, and then one in a while, with the number of those that
-/// were left out meanwhile: an outage does not fill the log.
+/// Logs the first warning of a kind and then one per interval, with the number of those suppressed in
+/// between: an outage does not flood the log.
 #[derive(Debug)]
 pub(super) struct Limiter {
     every: Duration,
@@ -28,7 +28,7 @@ impl Limiter {
         Self { every, kinds: Vec::new() }
     }
 
-    /// How many of this kind were left out since the last one; `None`: this one is left out, too.
+    /// How many of this kind were suppressed since the last one; `None`: suppress this one, too.
     pub(super) fn tell(&mut self, kind: Kind, now: Tick) -> Option<u64> {
         let known = self.kinds.iter().position(|(known, ..)| *known == kind);
         let at = match known {
@@ -39,12 +39,12 @@ impl Limiter {
             }
             None => self.kinds.len() - 1,
         };
-        let (_, told, left_out) = &mut self.kinds[at];
-        if now.since(*told) < self.every {
+        let (_, logged, left_out) = &mut self.kinds[at];
+        if now.since(*logged) < self.every {
             *left_out += 1;
             return None;
         }
-        *told = now;
+        *logged = now;
         Some(std::mem::take(left_out))
     }
 }
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_a_kind_is_told_and_then_one_in_a_while_with_a_count() {
+    fn the_first_of_a_kind_is_logged_and_then_one_per_interval_with_a_count() {
         let mut limiter = Limiter::new(EVERY);
         assert_eq!(limiter.tell(kind(500), at(0)), Some(0));
         assert_eq!(limiter.tell(kind(500), at(1)), None);
@@ -76,16 +76,16 @@ mod tests {
     }
 
     #[test]
-    fn its_memory_is_bounded_and_no_warning_is_lost_from_the_counts() {
+    fn memory_is_bounded_and_every_warning_is_counted() {
         let mut limiter = Limiter::new(EVERY);
-        let (mut told, mut left_out) = (0, 0);
+        let (mut logged, mut left_out) = (0, 0);
         for status in 0..1_000 {
             if let Some(before) = limiter.tell(kind(status), at(0)) {
-                (told, left_out) = (told + 1, left_out + before);
+                (logged, left_out) = (logged + 1, left_out + before);
             }
         }
         assert_eq!(limiter.kinds.len(), MOST_KINDS);
         left_out += limiter.kinds.iter().map(|(.., left_out)| left_out).sum::<u64>();
-        assert_eq!(told + left_out, 1_000);
+        assert_eq!(logged + left_out, 1_000);
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of tracker, as events.
+//! Creations as events.
 
 mod limiter;
 
@@ -14,34 +14,33 @@ use crate::{CallId, SandboxId};
 
 use self::limiter::{Kind, Limiter};
 
-/// The target of all events about tracker: one filter finds them all.
+/// The target of all events about creations: one filter finds them all.
 pub const EVENTS: &str = "sandtower::e2b::events";
 
-/// How often the same warning is told at most.
+/// The interval for warnings of the same kind.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
-/// Tells what becomes of creations by `tracing` events, and counts them. All clones are one.
+/// Reports creations as `tracing` events, and counts them. Clones share their state.
 ///
-/// For calls of [`Client::create`](crate::Client::create), which is given this by its
-/// [config](crate::Config::events). The target of all is [`EVENTS`]; the message is the name:
+/// For calls of [`Client::create`](crate::Client::create), configured by
+/// [`Config::events`](crate::Config::events). All have the target [`EVENTS`]; the message is the name:
 ///
-/// | event | level | when | fields besides |
+/// | event | level | when | further fields |
 /// |---|---|---|---|
 /// | `sandbox_create_start` | info | a call begins | |
-/// | `sandbox_create_success` | info | it has its sandbox | `sandbox_id`, `attempt`, `duration_ms` |
+/// | `sandbox_create_success` | info | the sandbox was created | `sandbox_id`, `attempt`, `duration_ms` |
 /// | `sandbox_create_failure` | warn | an attempt failed | `attempt`, `error`, `duration_ms` of the attempt, `left_out` |
 /// | `sandbox_create_critical_failure` | error | the call failed, after all its attempts | `attempt`, `error`, `duration_ms`, `left_out` |
 ///
 /// All have `call_id`, `template`, `framework` if the caller [named one](crate::NewSandbox::framework),
-/// and `circuit_breaker_state` if there is [one](Self::circuit_breaker_state). `attempt` is the number
-/// of the latest. A call whose caller goes away has no end.
+/// and `circuit_breaker_state` if [configured](Self::circuit_breaker_state). `attempt` is the number
+/// of the latest attempt. A call whose caller goes away has no final event.
 ///
-/// In an outage the same failure is not told again for each call: of one kind, which is how it ended
-/// and with what status, one is told in 10 s, and `left_out` says how many were not. The
-/// [counts](Self::counts) have all of them.
+/// In an outage not every failure is logged: of one kind (the outcome and the status) one is logged
+/// per 10 s, and `left_out` is the number of those suppressed. The [counts](Self::counts) include all.
 ///
-/// What is told of single attempts comes from [`Tracking`](crate::Tracking); a client without it
-/// below makes one attempt as far as it can see.
+/// Single attempts are reported by [`Tracking`](crate::Tracking); for a client without it below, a call
+/// is one attempt.
 #[derive(Clone)]
 pub struct Events {
     shared: Arc<Shared>,
@@ -59,23 +58,23 @@ struct Shared {
 
 type State = Arc<dyn Fn() -> &'static str + Send + Sync>;
 
-/// What was told, and what was left out.
+/// Counts of reported creations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct EventsSnapshot {
     /// Calls that began.
     pub started: u64,
-    /// Calls that have their sandbox.
+    /// Calls that returned a sandbox.
     pub succeeded: u64,
-    /// Attempts that failed, told or left out.
+    /// Attempts that failed, logged or suppressed.
     pub failed_attempts: u64,
-    /// Calls that failed, told or left out.
+    /// Calls that failed, logged or suppressed.
     pub failed: u64,
-    /// Failures that were left out.
+    /// Failures that were suppressed.
     pub left_out: u64,
 }
 
-/// Which creation an event is about.
+/// The creation that an event is about.
 #[derive(Clone, Copy)]
 pub(crate) struct About<'a> {
     pub(crate) call: CallId,
@@ -83,7 +82,7 @@ pub(crate) struct About<'a> {
     pub(crate) framework: Option<&'a str>,
 }
 
-/// How an attempt or a call failed.
+/// The failure of an attempt or a call.
 pub(crate) struct Failure<'a> {
     pub(crate) attempt: u32,
     pub(crate) verdict: Verdict,
@@ -94,7 +93,7 @@ pub(crate) struct Failure<'a> {
 }
 
 impl Events {
-    /// Nothing told yet.
+    /// Nothing reported yet.
     pub fn new() -> Self {
         let zero = || AtomicU64::new(0);
         let shared = Shared {
@@ -109,13 +108,13 @@ impl Events {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Tells in each event what `state` says of the circuit breaker at that moment: `closed`, `open`
-    /// or `half_open`.
+    /// Adds the state of the circuit breaker, as returned by `state`, to each event: `closed`, `open` or
+    /// `half_open`.
     pub fn circuit_breaker_state(&self, state: impl Fn() -> &'static str + Send + Sync + 'static) {
         let mut breaker = self.shared.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         let before = breaker.replace(Arc::new(state));
         drop(breaker);
-        // A closure of the user: not dropped under the lock.
+        // A user's closure: not dropped under the lock.
         drop(before);
     }
 
@@ -188,15 +187,15 @@ impl Events {
     fn tell(&self, event: &'static str, failure: &Failure<'_>) -> Option<u64> {
         let kind = Kind { event, outcome: failure.verdict.outcome.label(), status: failure.status };
         let mut limiter = self.shared.limiter.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = limiter.tell(kind, Tick::now());
-        if told.is_none() {
+        let logged = limiter.tell(kind, Tick::now());
+        if logged.is_none() {
             self.shared.left_out.fetch_add(1, Ordering::Relaxed);
         }
-        told
+        logged
     }
 
     fn state(&self) -> Option<&'static str> {
-        // Not asked under the lock: it takes one of its own.
+        // Not called under the lock: it may take one of its own.
         let state = self.shared.breaker.lock().unwrap_or_else(PoisonError::into_inner).clone();
         state.map(|state| state())
     }

@@ -42,7 +42,7 @@ fn a_latecomer_is_killed_and_the_sandbox_of_the_attempt_after_it_is_not() {
 }
 
 #[test]
-fn an_attempt_is_settled_by_a_listing_that_began_after_all_that_it_could_make_is_listed() {
+fn an_attempt_is_resolved_by_a_listing_that_began_after_the_latest_time_of_its_sandbox() {
     let mut ledger = ledger();
     ledger.watch(attempt(1, 1), at(0), at(0), at(0));
     ledger.listed(all([]), at(109), at(111));
@@ -55,7 +55,7 @@ fn an_attempt_is_settled_by_a_listing_that_began_after_all_that_it_could_make_is
 }
 
 #[test]
-fn a_listing_that_broke_off_settles_nothing_but_what_it_showed_is_killed() {
+fn an_incomplete_listing_resolves_nothing_but_its_orphans_are_killed() {
     let mut ledger = ledger();
     ledger.watch(attempt(1, 1), at(0), at(0), at(0));
     let half = Listed { complete: false, ..all([("late", attempt(1, 1))]) };
@@ -64,14 +64,14 @@ fn a_listing_that_broke_off_settles_nothing_but_what_it_showed_is_killed() {
 }
 
 #[test]
-fn what_its_call_may_still_adopt_is_left_alone_and_what_is_being_killed_is_not_adopted() {
+fn a_sandbox_that_may_be_adopted_is_not_killed_and_one_being_killed_is_not_adopted() {
     let mut ledger = ledger();
     ledger.watch(attempt(1, 1), at(0), at(20), at(0));
     ledger.listed(all([("mine", attempt(1, 1))]), at(5), at(6));
     assert_eq!(ledger.snapshot().killing, 0);
     assert!(ledger.adopt(attempt(1, 1), &id("mine")));
     ledger.listed(all([("mine", attempt(1, 1))]), at(25), at(26));
-    assert_eq!(ledger.snapshot().killing, 0, "it is held");
+    assert_eq!(ledger.snapshot().killing, 0, "it has an owner");
 
     ledger.watch(attempt(2, 1), at(30), at(0), at(30));
     ledger.listed(all([("late", attempt(2, 1))]), at(35), at(36));
@@ -79,7 +79,7 @@ fn what_its_call_may_still_adopt_is_left_alone_and_what_is_being_killed_is_not_a
 }
 
 #[test]
-fn kills_are_tried_until_one_succeeds_and_a_404_after_a_failed_one_was_that_one() {
+fn kills_are_retried_until_one_succeeds_and_a_404_after_a_failed_kill_counts_as_one() {
     let mut ledger = ledger();
     ledger.release(id("dead"), at(0));
     ledger.release(id("dead"), at(0));
@@ -95,7 +95,7 @@ fn kills_are_tried_until_one_succeeds_and_a_404_after_a_failed_one_was_that_one(
 }
 
 #[test]
-fn what_cannot_be_settled_is_given_up_and_stays_in_the_account() {
+fn unresolved_entries_are_dropped_in_the_end_and_stay_in_the_snapshot() {
     let mut ledger = ledger();
     ledger.release(id("stuck"), at(0));
     ledger.watch(attempt(1, 1), at(0), at(0), at(0));
@@ -109,7 +109,7 @@ fn what_cannot_be_settled_is_given_up_and_stays_in_the_account() {
 }
 
 #[test]
-fn listings_that_fail_come_less_often_and_never_oftener() {
+fn failed_listings_back_off() {
     let mut ledger = ledger();
     ledger.watch(attempt(1, 1), at(0), at(0), at(0));
     let mut now = at(5);
@@ -124,7 +124,7 @@ fn listings_that_fail_come_less_often_and_never_oftener() {
 }
 
 #[test]
-fn a_listing_or_a_kill_whose_task_was_lost_is_done_again() {
+fn a_listing_or_a_kill_whose_task_was_lost_is_repeated() {
     let mut ledger = ledger();
     ledger.watch(attempt(1, 1), at(0), at(0), at(0));
     ledger.release(id("dead"), at(0));
@@ -147,7 +147,7 @@ fn memory_is_bounded() {
     assert_eq!((seen.abandoned, seen.last_abandoned.len()), (600, MOST_GIVEN_UP));
 }
 
-/// What can happen to a ledger.
+/// The events of a ledger.
 #[derive(Clone, Debug)]
 enum Step {
     Abandon(u64),
@@ -173,11 +173,11 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn it_kills_what_was_abandoned_and_nothing_else(
+    fn it_kills_abandoned_sandboxes_and_no_others(
         steps in proptest::collection::vec(step(), 1..200),
     ) {
         let (mut ledger, mut now) = (ledger(), START);
-        // The plain model: until when each call's attempt is watched, and what is to be killed.
+        // The reference model: until when the attempt of each call is watched, and what is to be killed.
         let mut open = BTreeMap::<u64, Tick>::new();
         let mut doomed = BTreeSet::<SandboxId>::new();
         let sandbox = |call: u64| id(&format!("i{call}"));
@@ -211,7 +211,7 @@ proptest! {
                     open.retain(|_, until| now < *until + Duration::from_secs(900));
                 }
                 Step::Kill { succeeds } => {
-                    // However long the wait since the last one was to be.
+                    // However long the wait was to be.
                     now += Duration::from_secs(200);
                     if let Next::Kill(dead) = ledger.next(now) {
                         prop_assert!(doomed.contains(&dead), "{} was not to be killed", dead);

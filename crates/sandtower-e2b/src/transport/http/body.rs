@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use sandtower_core::{BoxError, Effect, EndOfStream, EndOfStreamReporter, Verdict};
 use sandtower_http::DEFAULT_CAP;
 
-/// A longer body is not read ahead by an interpreter, so that it has to report by itself how it ended.
+/// Longer bodies are not read ahead by an interpreter, so they report their end themselves.
 const LONG: u64 = DEFAULT_CAP as u64;
 
 /// The body of a response, as it arrives.
@@ -19,7 +19,7 @@ pub struct TransportBody {
 }
 
 impl TransportBody {
-    /// A long response of a success has an end of its own: gates hear if its body breaks off.
+    /// A long successful response reports its end: gates hear if its body breaks off.
     pub(super) fn response(response: Response<Incoming>) -> Response<Self> {
         let (mut head, body) = response.into_parts();
         let is_long = body.size_hint().exact().is_none_or(|length| length > LONG);

@@ -15,20 +15,20 @@ use super::pools::Pools;
 use super::route::{Route, speaks_http};
 use super::{HttpTransport, connect::Connector};
 
-/// Responses within a round trip or two, or is not there. Nothing was sent yet, so trying again is
-/// safe: better early.
+/// A reachable server responds within a round trip or two. Nothing has been sent yet, so trying again is
+/// safe: fail early.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Below the minute after which many balancers drop a silent connection.
+/// Below the minute after which many load balancers drop a silent connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
-/// The pool adds it to the time of now, which has to be a time that there is.
+/// The pool adds it to the current time, which must not overflow.
 const LONGEST_IDLE: Duration = Duration::from_secs(365 * 86_400);
-/// Of HTTP/1.1, to one host. A sandbox is rarely asked more at once.
+/// For HTTP/1.1, per host. A sandbox rarely gets more concurrent requests.
 const IDLE_PER_HOST: usize = 16;
-/// How soon a stream over HTTP/2 learns that its connection is dead, together with the next.
+/// With the next constant: how soon HTTP/2 detects a dead connection.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Says how an [`HttpTransport`] makes and keeps connections.
+/// Configures how an [`HttpTransport`] opens and keeps connections.
 ///
 /// ```
 /// use std::time::Duration;
@@ -58,42 +58,40 @@ pub struct HttpTransportBuilder {
 enum Proxy {
     OfTheEnvironment,
     Never,
-    /// A URL that may hold a password, and the hosts that are reached without it.
+    /// A URL that may contain a password, and the hosts that bypass it.
     Always(Secret, String),
 }
 
-/// Why there is no transport. No value is repeated: a proxy's URL may hold a password.
+/// The transport could not be built. Values are never quoted: a proxy URL may contain a password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// What was given as certificates is none.
+    /// The certificates cannot be parsed.
     #[error("`root_certificates` must be one or more certificates in PEM")]
     NotACertificate,
-    /// A certificate cannot be a root.
+    /// A certificate cannot be used as a root.
     #[error("`root_certificates` has a certificate that cannot be a root")]
     NotARoot(#[source] rustls::Error),
-    /// No server could be trusted.
-    #[error(
-        "no server can be trusted: with `only_own_roots` there must be one of `root_certificates`"
-    )]
+    /// There are no root certificates.
+    #[error("`only_own_roots` requires `root_certificates`: without one no server is trusted")]
     NoRoots,
-    /// The proxy that was given is none.
+    /// The proxy URL is invalid.
     #[error(
-        "`proxy` must be a URL such as http://user:password@proxy.test:3128; socks is not spoken"
+        "`proxy` must be a URL such as http://user:password@proxy.test:3128; SOCKS is not supported"
     )]
     Proxy,
-    /// The proxy that the environment names for this host is none.
+    /// The environment has an invalid proxy for this host.
     #[error(
-        "the proxy for `{host}` in `HTTPS_PROXY`, `HTTP_PROXY` or `ALL_PROXY` must be one of http or https; socks is not spoken"
+        "the proxy for `{host}` in `HTTPS_PROXY`, `HTTP_PROXY` or `ALL_PROXY` must be an http or https URL; SOCKS is not supported"
     )]
     ProxyOfTheEnvironment {
         /// The host.
         host: String,
     },
-    /// Nothing connects in no time.
+    /// `connect_timeout` is zero.
     #[error("`connect_timeout` must be longer than 0")]
     ConnectTimeout,
-    /// The time for which idle connections are kept cannot be waited for.
+    /// `idle_timeout` is too long.
     #[error("`idle_timeout` must be at most {} days", LONGEST_IDLE.as_secs() / 86_400)]
     IdleTimeout,
     /// TLS cannot be set up.
@@ -115,54 +113,52 @@ impl Default for HttpTransportBuilder {
 }
 
 impl HttpTransportBuilder {
-    /// Trusts these certificates, too: one or more in PEM.
+    /// Also trusts these certificates: one or more, in PEM.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.pems.push(pem.into());
         self
     }
 
-    /// Trusts none but one's own [root certificates](Self::root_certificates).
+    /// Trusts only one's own [root certificates](Self::root_certificates).
     pub fn only_own_roots(mut self) -> Self {
         self.public_roots = false;
         self
     }
 
-    /// Reaches every server by a tunnel (`CONNECT`) through the proxy of this URL, of the scheme
-    /// `http` or `https`, with credentials in it if it wants some; but for the hosts, domains and
-    /// networks in `except`, separated by commas, as in `NO_PROXY`.
+    /// Tunnels all connections (`CONNECT`) through this proxy: an `http` or `https` URL, with
+    /// credentials if the proxy requires them. Hosts, domains and networks in `except`, separated by
+    /// commas as in `NO_PROXY`, are connected to directly.
     pub fn proxy(mut self, url: &str, except: &str) -> Self {
         self.proxy = Proxy::Always(Secret::new(url), except.to_owned());
         self
     }
 
-    /// Reaches every server straight, whatever the environment says.
+    /// Connects to every server directly and ignores the proxies of the environment.
     pub fn no_proxy(mut self) -> Self {
         self.proxy = Proxy::Never;
         self
     }
 
-    /// How long it may take to have a connection: name, TCP, proxy and TLS together. 10 s unless
-    /// told otherwise.
+    /// The timeout for opening a connection: DNS, TCP, proxy and TLS together. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long an unused connection is kept. 45 s by default, at most a year: longer,
-    /// and a balancer on the way has dropped it when it is needed.
+    /// How long an idle connection is kept. Default: 45 s; at most a year. If it is too long, a load
+    /// balancer has dropped the connection by the time it is used again.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
         self
     }
 
-    /// How many unused connections over HTTP/1.1 to one host are kept. 16 unless told
-    /// otherwise.
+    /// The most idle HTTP/1.1 connections per host. Default: 16.
     pub fn idle_per_host(mut self, connections: usize) -> Self {
         self.idle_per_host = connections;
         self
     }
 
-    /// The transport.
+    /// Builds the transport.
     ///
     /// # Errors
     ///
@@ -220,7 +216,7 @@ impl HttpTransportBuilder {
         if roots.is_empty() {
             return Err(TransportError::NoRoots);
         }
-        // Named, so that it is this one whatever else the program links.
+        // Explicit, so that it does not depend on what else the program links.
         Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(TransportError::Tls)?
@@ -230,8 +226,7 @@ impl HttpTransportBuilder {
 }
 
 impl Proxy {
-    /// A proxy of the environment is judged when a host is reached through it: one that no host is
-    /// reached through is of no concern.
+    /// A proxy of the environment is validated when a host is reached through it; others do not matter.
     fn matcher(&self) -> Result<Option<Matcher>, TransportError> {
         match self {
             Self::Never => Ok(None),
@@ -258,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_rejected_with_what_would() {
+    fn an_invalid_setting_is_rejected_with_what_would_be_valid() {
         let builder = || HttpTransport::builder().no_proxy();
         assert!(builder().build().is_ok());
         assert!(matches!(
@@ -276,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_is_not_spoken_is_rejected_and_its_password_not_repeated() {
+    fn an_unsupported_proxy_is_rejected_without_quoting_its_password() {
         for url in ["", "socks5://u:secret@proxy.test:1080", "ftp://u:secret@proxy.test", "é"] {
             let builder = HttpTransport::builder().proxy(url, "");
             assert!(!format!("{builder:?}").contains("secret"));

@@ -12,17 +12,16 @@ use crate::transport::within::within;
 
 use super::route::{Route, Wire};
 
-/// No connection came about in time. The request never left.
+/// The connection was not established in time. The request was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no connection came about within {after:?}")]
 #[non_exhaustive]
 pub struct ConnectTimedOut {
-    /// The time that it was given.
+    /// The timeout.
     pub after: Duration,
 }
 
-/// Makes connections: finds the name, connects, goes through the proxy, and shakes hands for TLS,
-/// all of it within one timeout.
+/// Opens connections: DNS, TCP, proxy and TLS handshake within one timeout.
 #[derive(Clone)]
 pub(super) struct Connector {
     pub(super) https: HttpsConnector<Route>,
@@ -32,7 +31,7 @@ pub(super) struct Connector {
 impl Service<Uri> for Connector {
     type Response = MaybeHttpsStream<Wire>;
     type Error = BoxError;
-    // Boxed because hyper-util wants it `Unpin`; what it awaits is boxed as well.
+    // Boxed because hyper-util requires `Unpin`; the futures inside are boxed as well.
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {

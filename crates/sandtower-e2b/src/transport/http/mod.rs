@@ -1,4 +1,4 @@
-//! A transport to give to the client: HTTP over the network.
+//! The transport for the client: HTTP over the network.
 
 mod body;
 mod builder;
@@ -30,17 +30,17 @@ pub use body::TransportBody;
 pub use builder::{HttpTransportBuilder, TransportError};
 pub use connect::ConnectTimedOut;
 
-/// Sends requests over HTTP/1.1 and HTTP/2, with and without TLS: hyper-util's client over rustls
-/// with ring.
+/// Sends requests over HTTP/1.1 and HTTP/2, with and without TLS: hyper-util's client with rustls and
+/// ring.
 ///
-/// All clones share one pool of connections. A server that offers HTTP/2 in its TLS handshake gets
-/// it, and one connection carries all requests to its host; others get HTTP/1.1. Each sandbox is a
-/// host of its own, so its first request always connects.
+/// Clones share one connection pool. A server that offers HTTP/2 in its TLS handshake gets it, with one
+/// connection for all requests to the host; others get HTTP/1.1. Each sandbox has its own host, so the
+/// first request to it always opens a connection.
 ///
-/// Certificates are checked against Mozilla's roots, which are compiled in: a container without a
-/// certificate store works like any other machine. [`HttpTransportBuilder::root_certificates`] adds
-/// others. Proxies are those of the environment, as with `curl`, unless the
-/// [builder](Self::builder) says otherwise; only one that is used for a host has to be usable.
+/// Certificates are verified against Mozilla's roots, which are compiled in, so it works in containers
+/// without a certificate store. [`HttpTransportBuilder::root_certificates`] adds others. Proxies come from
+/// the environment, as with `curl`, unless the [builder](Self::builder) sets one; only a proxy that is used
+/// for a host has to be valid.
 ///
 /// It is always ready, and limits nothing: put the layers above it. Its errors tell
 /// [whether the request left](sandtower_http::verdict_of_transport). Bodies are whole, as `Full` is, or
@@ -64,7 +64,7 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// The transport that the [builder](Self::builder) makes when nothing else is said.
+    /// The transport with the defaults of the [builder](Self::builder).
     ///
     /// # Errors
     ///
@@ -73,19 +73,19 @@ impl HttpTransport {
         Self::builder().build()
     }
 
-    /// Checks that the hosts of `config` can be reached in the way that is set up: through the proxy that
-    /// is used for each, if there is one. Sends nothing.
+    /// Checks that the hosts of `config` can be reached as configured, through the proxy of each if there
+    /// is one. Sends nothing.
     ///
-    /// For the start of a program; a request to such a host fails with the same error.
+    /// Call it on startup; a request to such a host fails with the same error.
     ///
     /// # Errors
     ///
-    /// The environment names a proxy for one of them that cannot be used.
+    /// The environment has an invalid proxy for one of the hosts.
     pub fn check(&self, config: &Config) -> Result<(), TransportError> {
         config.origins().iter().try_for_each(|host| self.route.check(host))
     }
 
-    /// To change how connections are made and kept.
+    /// A builder, to change how connections are opened and kept.
     pub fn builder() -> HttpTransportBuilder {
         HttpTransportBuilder::default()
     }
@@ -117,10 +117,10 @@ impl<Q: Into<RequestBody>> Service<Request<Q>> for HttpTransport {
     }
 }
 
-/// A request that was given up sooner says nothing of its connection: its caller went.
+/// A request that was dropped sooner is no evidence about its connection: its caller went away.
 const SILENT: Duration = Duration::from_secs(1);
 
-/// Sees to it that after a request that was given up no other waits for the same dead connections.
+/// After a request timed out, keeps other requests off the connections that may be dead.
 struct Watch {
     pools: Arc<Pools>,
     host: Authority,
@@ -128,7 +128,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// There is a response, or an error.
+    /// The response or an error arrived.
     fn disarm(mut self) {
         self.sent = Tick::MAX;
     }
@@ -149,10 +149,10 @@ impl std::fmt::Debug for HttpTransport {
 }
 
 pin_project! {
-    /// The response to a request that was sent by an [`HttpTransport`].
+    /// The response to a request of an [`HttpTransport`].
     ///
-    /// Dropped after 1 s or more without a response, later requests to the same host take new
-    /// connections, unless the request has [no end of its own](RequestInfo::open_ended).
+    /// If it is dropped after 1 s or more without a response, later requests to the host use new
+    /// connections, unless the request is [open-ended](RequestInfo::open_ended).
     #[must_use = "futures do nothing unless polled"]
     pub struct TransportFuture {
         #[pin]

@@ -12,18 +12,18 @@ use super::upload::Upload;
 
 pub(super) type Pool = Client<Connector, Upload>;
 
-/// Hosts that have a pool of their own at most. One more takes the place of the oldest.
+/// The most hosts with a pool of their own. Another one replaces the oldest.
 const MOST: usize = 64;
 
-/// The pools of connections: one for all hosts, and for each host that has fallen silent a new one, in
-/// which none of the connections is that may have died with it.
+/// The connection pools: one for all hosts, and a new one for each host that fell silent, so that its
+/// possibly dead connections are not used again.
 ///
-/// A connection that died without a word, as behind a restarted balancer, looks like any other: without
+/// A connection that died silently, as behind a restarted load balancer, looks like any other: without
 /// this, each retry takes the next dead one.
 pub(super) struct Pools {
     shared: Pool,
     make: Box<dyn Fn() -> Pool + Send + Sync>,
-    /// How long a connection in `shared` is kept unused: after that those of a silent host are gone.
+    /// How long an idle connection in `shared` is kept: after that those of a silent host are gone.
     idle: Duration,
     /// Read without the lock.
     len: AtomicUsize,
@@ -46,7 +46,7 @@ impl Pools {
         Arc::new(Self { shared, make, idle, len, own })
     }
 
-    /// Sends `request` by the pool for its host.
+    /// Sends `request` through the pool for its host.
     pub(super) fn send(&self, request: Request<Upload>) -> ResponseFuture {
         if self.len.load(Ordering::Relaxed) == 0 {
             return self.shared.request(request);
@@ -68,19 +68,19 @@ impl Pools {
             let found = own.iter().find(|own| Some(&own.host) == host);
             (found.map(|own| own.pool.clone()), gone)
         };
-        // Connections close outside of the lock.
+        // Connections are closed outside the lock.
         drop(gone);
         found
     }
 
-    /// Nothing came from `host` for a request that was sent at `sent`.
+    /// `host` sent nothing for a request that was sent at `sent`.
     pub(super) fn silent(&self, host: &Authority, sent: Tick) {
         let now = Tick::now();
         let new = Own { host: host.clone(), pool: (self.make)(), since: now };
         let before = {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
             let before = match own.iter().position(|own| own.host == *host) {
-                // Its pool is new since then: a request that waited as long has seen to it.
+                // The pool is newer than the request: another one that timed out replaced it.
                 Some(at) if own[at].since > sent => return,
                 Some(at) => Some(std::mem::replace(&mut own[at], new)),
                 None => {
@@ -92,6 +92,6 @@ impl Pools {
             before
         };
         drop(before);
-        tracing::debug!(target: "sandtower::e2b", %host, "no response: new connections are made");
+        tracing::debug!(target: "sandtower::e2b", %host, "no response, opening new connections");
     }
 }

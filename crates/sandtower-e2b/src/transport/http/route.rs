@@ -13,22 +13,22 @@ use tower_service::Service;
 
 use super::TransportError;
 
-/// The way to a server: straight, or by a tunnel through a proxy.
+/// The route to a server: direct, or a tunnel through a proxy.
 #[derive(Clone)]
 pub(super) struct Route {
     pub(super) http: HttpConnector,
-    /// Speaks to proxies: in the clear, or by TLS.
+    /// Connects to proxies, with or without TLS.
     pub(super) to_proxy: HttpsConnector<HttpConnector>,
     pub(super) proxies: Option<Arc<Matcher>>,
 }
 
 impl Route {
-    /// Whether `to` can be reached by this way.
+    /// Whether `to` can be reached.
     pub(super) fn check(&self, to: &Uri) -> Result<(), TransportError> {
         self.proxy(to).map(drop)
     }
 
-    /// The proxy that `to` is reached through.
+    /// The proxy for `to`.
     fn proxy(&self, to: &Uri) -> Result<Option<Intercept>, TransportError> {
         match self.proxies.as_ref().and_then(|proxies| proxies.intercept(to)) {
             Some(proxy) if !speaks_http(&proxy) => {
@@ -40,7 +40,7 @@ impl Route {
     }
 }
 
-/// Whether a tunnel can be made through `proxy`.
+/// Whether `proxy` supports tunnels.
 pub(super) fn speaks_http(proxy: &Intercept) -> bool {
     matches!(proxy.uri().scheme_str(), Some("http" | "https"))
 }
@@ -84,7 +84,7 @@ async fn tunnel(
     Ok(tunnel.call(with_port(to)).await?)
 }
 
-/// The tunnel takes a port that is not there for that of TLS.
+/// A tunnel without an explicit port uses that of TLS.
 fn with_port(to: Uri) -> Uri {
     if to.port().is_some() || to.scheme() != Some(&Scheme::HTTP) {
         return to;
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_proxy_that_a_host_is_reached_through_has_to_be_usable() {
+    fn only_the_proxy_of_a_host_has_to_be_valid() {
         let (socks, http) = ("socks5://proxy.test:1080", "http://proxy.test:3128");
         let builder = Matcher::builder;
         for (proxies, to, is_reached) in [
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_without_tls_leads_to_the_port_of_http() {
+    fn a_tunnel_without_tls_uses_the_port_of_http() {
         for (to, expected) in [
             ("http://api.test/x", "http://api.test:80/x"),
             ("http://api.test:81/x", "http://api.test:81/x"),

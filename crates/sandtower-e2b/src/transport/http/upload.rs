@@ -10,7 +10,7 @@ use sandtower_http::RequestBody;
 
 use crate::Progress;
 
-/// What is handed to the connection at a time, so that it can be seen to move.
+/// The chunk size, small enough that progress is visible.
 const PIECE: usize = 64 * 1_024;
 
 /// Whether the body of a request failed. Only a stream can.
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_is_handed_over_piece_by_piece_and_each_says_when_it_moved() {
+    async fn a_body_is_sent_in_chunks_and_each_records_progress() {
         for length in [0, 1, PIECE, PIECE + 1, 24 << 20] {
             let progress = Progress::default();
             let body = RequestBody::whole(vec![7; length]);
@@ -116,16 +116,16 @@ mod tests {
                 assert_eq!(upload.is_end_stream(), left == 0);
                 advance(Duration::from_secs(1)).await;
                 let before = progress.last_moved();
-                assert!(before.is_none_or(|moved| moved < Tick::now()), "it stands still");
+                assert!(before.is_none_or(|moved| moved < Tick::now()), "no progress");
                 let cx = &mut Context::from_waker(Waker::noop());
                 let Poll::Ready(frame) = Pin::new(&mut upload).poll_frame(cx) else {
-                    panic!("all of it is there")
+                    panic!("the body is complete")
                 };
                 let Some(Ok(frame)) = frame else { break };
                 let piece = frame.into_data().unwrap();
                 assert!(piece.len() <= PIECE);
                 left -= piece.len() as u64;
-                assert_eq!(progress.last_moved(), Some(Tick::now()), "it moved");
+                assert_eq!(progress.last_moved(), Some(Tick::now()), "progress");
             }
             assert_eq!(left, 0);
         }

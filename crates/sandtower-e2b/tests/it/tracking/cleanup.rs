@@ -1,4 +1,4 @@
-//! The task in the background.
+//! The cleanup task.
 
 use sandtower_core::Tick;
 use std::time::Duration;
@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(1_000);
 
 #[tokio::test(start_paused = true)]
-async fn a_kill_is_tried_until_it_succeeds() {
+async fn a_kill_is_retried_until_it_succeeds() {
     let fake = Fake::with([Fate::Lost]);
     fake.world().kills_fail = 7;
     let (client, creations) = attempts(&fake);
@@ -23,7 +23,7 @@ async fn a_kill_is_tried_until_it_succeeds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_settled_is_given_up_in_the_end_and_named() {
+async fn cleanup_that_cannot_succeed_ends_and_is_reported() {
     let fake = Fake::with([Fate::Lost]);
     fake.world().is_blind = true;
     let (client, creations) = attempts(&fake);
@@ -37,7 +37,7 @@ async fn what_cannot_be_settled_is_given_up_in_the_end_and_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_listing_serves_all_that_is_open_and_an_outage_is_not_hammered() {
+async fn one_listing_serves_all_attempts_and_an_outage_is_not_hammered() {
     let fake = Fake::with([Fate::Lost; 50]);
     let (client, creations) = attempts(&fake);
     for _ in 0..50 {
@@ -58,7 +58,7 @@ async fn one_listing_serves_all_that_is_open_and_an_outage_is_not_hammered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_drains_waits_no_longer_than_told_and_hears_what_is_left() {
+async fn a_drain_ends_in_time_and_reports_what_is_left() {
     let fake = Fake::with([Fate::Lost]);
     fake.world().is_blind = true;
     let (client, creations) = attempts(&fake);
@@ -70,7 +70,7 @@ async fn who_drains_waits_no_longer_than_told_and_hears_what_is_left() {
 }
 
 #[test]
-fn an_account_outlives_its_runtime_and_goes_on_in_the_next() {
+fn a_tracker_outlives_its_runtime_and_continues_on_the_next() {
     let fake = Fake::with([Fate::Lost, Fate::Lost]);
     let (client, creations) = attempts(&fake);
     let runtime = || {
@@ -90,8 +90,8 @@ fn an_account_outlives_its_runtime_and_goes_on_in_the_next() {
 }
 
 #[test]
-fn a_call_that_is_dropped_outside_of_its_runtime_is_seen_to_inside() {
-    let fake = Fake::with([Fate::Made(LONG)]);
+fn a_call_that_is_dropped_outside_its_runtime_is_cleaned_up_inside() {
+    let fake = Fake::with([Fate::Created(LONG)]);
     let (client, creations) = attempts(&fake);
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_time().start_paused(true).build().unwrap();
@@ -105,7 +105,7 @@ fn a_call_that_is_dropped_outside_of_its_runtime_is_seen_to_inside() {
 }
 
 #[test]
-fn a_timing_that_makes_no_sense_is_rejected() {
+fn an_invalid_timing_is_rejected() {
     let timing = Timing::default().look_within(Duration::ZERO);
     assert_eq!(SandboxTracker::with_timing(&config(), timing).unwrap_err(), TimingError::NoLook);
 }

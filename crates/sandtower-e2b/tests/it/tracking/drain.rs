@@ -1,4 +1,4 @@
-//! The end of a program, and of runtimes.
+//! Draining at the end of a program, and after the end of runtimes.
 
 use std::future::pending;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn runtime() -> Runtime {
     { builder }.enable_time().start_paused(true).build().unwrap()
 }
 
-/// How the first runtime goes on after what it began.
+/// What the first runtime does afterwards.
 #[derive(Clone, Copy, Debug)]
 enum First {
     Ended,
@@ -26,7 +26,7 @@ enum First {
 }
 
 #[test]
-fn whoever_drains_takes_over_what_another_runtime_has_begun() {
+fn a_drain_takes_over_the_work_of_another_runtime() {
     for first in [First::Ended, First::NotDriven] {
         for worked_for in [0, 4, 6, 50] {
             let fake = Fake::with([Fate::Lost, Fate::Late(SECOND)]);
@@ -52,14 +52,14 @@ fn whoever_drains_takes_over_what_another_runtime_has_begun() {
 }
 
 #[test]
-fn a_kill_that_a_stalled_runtime_has_begun_is_made_again() {
+fn a_kill_of_a_stalled_runtime_is_repeated() {
     let fake = Fake::with([Fate::Lost]);
     fake.world().kills_hang = 1;
     let (client, tracker) = attempts(&fake);
     let one = runtime();
     one.block_on(async {
         client.create(&NewSandbox::new("base")).await.unwrap_err();
-        // The latecomer is found and its kill begun, which does not end.
+        // The late sandbox is found; its kill begins and does not end.
         sleep(30 * SECOND).await;
     });
     let kills = fake.world().kills;
@@ -70,13 +70,13 @@ fn a_kill_that_a_stalled_runtime_has_begun_is_made_again() {
         assert!(Tick::now().since(began) <= 25 * SECOND);
     });
     assert_eq!(fake.alive().len(), 0);
-    // The first goes on, and disturbs nothing.
+    // The first runtime continues, and disturbs nothing.
     one.block_on(async { sleep(LONG).await });
     assert_eq!(tracker.snapshot().killed, 1);
 }
 
 #[test]
-fn the_next_call_takes_over_from_a_runtime_that_is_not_driven_any_more() {
+fn the_next_call_takes_over_from_a_runtime_that_is_no_longer_driven() {
     let fake = Fake::with([Fate::Lost, Fate::Lost]);
     let (client, tracker) = attempts(&fake);
     let (one, two) = (runtime(), runtime());
@@ -125,7 +125,7 @@ async fn a_drain_names_the_sandboxes_that_cannot_be_killed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_does_not_wait_for_the_next_try_but_makes_it() {
+async fn a_drain_retries_at_once() {
     let fake = Fake::with([Fate::Lost]);
     fake.world().kills_fail = 12;
     let (client, tracker) = attempts(&fake);

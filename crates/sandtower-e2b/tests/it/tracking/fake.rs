@@ -1,4 +1,4 @@
-//! A tiny E2B, as bad as a test wants it.
+//! A minimal E2B whose failures a test scripts.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -22,32 +22,32 @@ pub(crate) type Res = Response<Full<Bytes>>;
 pub(crate) type Attempts = Tracking<Interpreter<Mock<Req, Res>, E2bInterpret>>;
 pub(crate) type Retried = Retry<Attempts, E2bClassify, Http, Http, E2bReconcile>;
 
-/// What becomes of a request to make a sandbox.
+/// The fate of a request to create a sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// Made, and told after so long.
-    Made(Duration),
-    /// Made, and the answer is lost.
+    /// Created; the response takes this long.
+    Created(Duration),
+    /// Created; the response is lost.
     Lost,
-    /// Made after so long, and never told.
+    /// Created after this long; there is no response.
     Late(Duration),
-    /// 503, no room.
+    /// 503, no capacity.
     Full,
 }
 
-/// What is there, and what is asked.
+/// The sandboxes, and the requests so far.
 #[derive(Default)]
 pub(crate) struct World {
-    /// One for each request to make a sandbox; then all are [`Fate::Made`] at once.
+    /// One for each creation; further ones are [`Fate::Created`] at once.
     pub(crate) fates: Vec<Fate>,
-    /// Id, call and attempt of what is alive.
+    /// Id, call and attempt of each running sandbox.
     pub(crate) alive: Vec<(String, String, String)>,
-    pub(crate) made: usize,
+    pub(crate) created: usize,
     pub(crate) listed: usize,
-    /// So many kills fail first.
+    /// How many kills fail first.
     pub(crate) kills_fail: usize,
     pub(crate) kills: usize,
-    /// So many kills do not end, before any other.
+    /// How many kills hang, before any other.
     pub(crate) kills_hang: usize,
     /// Whether listings fail.
     pub(crate) is_blind: bool,
@@ -73,10 +73,10 @@ impl Fake {
 
     pub(crate) fn mock(&self) -> Mock<Req, Res> {
         let fake = self.clone();
-        Mock::new(move |request: Req, _| fake.answer(&request)).0
+        Mock::new(move |request: Req, _| fake.respond_to(&request)).0
     }
 
-    fn answer(&self, request: &Req) -> Answer<Res> {
+    fn respond_to(&self, request: &Req) -> Answer<Res> {
         let path = request.uri().path();
         match (request.method(), path.rsplit('/').next()) {
             (&Method::POST, Some("sandboxes")) => self.create(request),
@@ -85,12 +85,12 @@ impl Fake {
             (&Method::POST, Some("connect")) => {
                 let id = path.rsplit('/').nth(1).unwrap();
                 match self.alive().iter().any(|alive| alive == id) {
-                    true => told(200, created(id)),
-                    false => told(404, "{}".to_owned()),
+                    true => reply(200, created(id)),
+                    false => reply(404, "{}".to_owned()),
                 }
             }
-            (&Method::POST, Some("Start")) => told(200, said("health_check\n")),
-            _ => panic!("nobody asks for {path}"),
+            (&Method::POST, Some("Start")) => reply(200, printed("health_check\n")),
+            _ => panic!("unexpected request for {path}"),
         }
     }
 
@@ -99,26 +99,26 @@ impl Fake {
         let (id, fate) = {
             let mut world = self.world();
             let fate = match world.fates.is_empty() {
-                true => Fate::Made(Duration::ZERO),
+                true => Fate::Created(Duration::ZERO),
                 false => world.fates.remove(0),
             };
             if fate == Fate::Full {
                 let body =
                     r#"{"code":503,"message":"m","error_code":"sandbox_capacity_unavailable"}"#;
-                return told(503, body.to_owned());
+                return reply(503, body.to_owned());
             }
-            world.made += 1;
-            (format!("i{}", world.made), fate)
+            world.created += 1;
+            (format!("i{}", world.created), fate)
         };
         let attempt = attempt(request);
         let commit = {
-            let (world, made) = (Arc::clone(&self.0), (id.clone(), call, attempt));
-            move || world.lock().unwrap().alive.push(made)
+            let (world, sandbox) = (Arc::clone(&self.0), (id.clone(), call, attempt));
+            move || world.lock().unwrap().alive.push(sandbox)
         };
         match fate {
-            Fate::Made(after) => {
+            Fate::Created(after) => {
                 commit();
-                told(201, created(&id)).after(after)
+                reply(201, created(&id)).after(after)
             }
             Fate::Lost => {
                 commit();
@@ -131,7 +131,7 @@ impl Fake {
                 });
                 Answer::err(io::Error::from(io::ErrorKind::ConnectionReset))
             }
-            Fate::Full => panic!("answered above"),
+            Fate::Full => panic!("handled above"),
         }
     }
 
@@ -146,7 +146,7 @@ impl Fake {
                 r#"{{"templateID":"t","sandboxID":"{id}","state":"running","metadata":{{"sandtower_call":"{call}","sandtower_attempt":"{attempt}"}}}}"#
             )
         });
-        told(200, format!("[{}]", rows.collect::<Vec<_>>().join(",")))
+        reply(200, format!("[{}]", rows.collect::<Vec<_>>().join(",")))
     }
 
     fn kill(&self, id: &str) -> Answer<Res> {
@@ -154,30 +154,32 @@ impl Fake {
         world.kills += 1;
         if world.kills_hang > 0 {
             world.kills_hang -= 1;
-            return told(500, "{}".to_owned()).after(Duration::from_secs(1_000_000));
+            return reply(500, "{}".to_owned()).after(Duration::from_secs(1_000_000));
         }
         if world.kills_fail > 0 {
             world.kills_fail -= 1;
-            return told(500, "{}".to_owned());
+            return reply(500, "{}".to_owned());
         }
         let before = world.alive.len();
         world.alive.retain(|(alive, ..)| alive != id);
-        told(if world.alive.len() < before { 204 } else { 404 }, String::new())
+        reply(if world.alive.len() < before { 204 } else { 404 }, String::new())
     }
 }
 
-/// The attempt that its body says it is.
+/// The number of the attempt, from the body.
 fn attempt(request: &Req) -> String {
     use http_body_util::BodyExt;
     let cx = &mut std::task::Context::from_waker(std::task::Waker::noop());
     let collect = std::pin::pin!(request.body().clone().collect());
-    let std::task::Poll::Ready(Ok(whole)) = Future::poll(collect, cx) else { panic!("it is full") };
+    let std::task::Poll::Ready(Ok(whole)) = Future::poll(collect, cx) else {
+        panic!("the body is complete")
+    };
     let body = String::from_utf8(whole.to_bytes().to_vec()).unwrap();
     let (_, rest) = body.split_once(r#""sandtower_attempt":""#).unwrap();
     rest.split('"').next().unwrap().to_owned()
 }
 
-fn told(status: u16, body: String) -> Answer<Res> {
+fn reply(status: u16, body: String) -> Answer<Res> {
     Answer::ok(Response::builder().status(status).body(Full::from(body)).unwrap())
 }
 
@@ -185,8 +187,8 @@ pub(crate) fn created(id: &str) -> String {
     format!(r#"{{"templateID":"t","sandboxID":"{id}","envdAccessToken":"tok_secret"}}"#)
 }
 
-/// A command that printed this and ended.
-fn said(text: &str) -> String {
+/// The stream of a command that printed `text` and ended.
+fn printed(text: &str) -> String {
     use base64::Engine;
     let text = base64::engine::general_purpose::STANDARD.encode(text);
     let messages = [
@@ -210,7 +212,7 @@ pub(crate) fn config() -> Config {
     config.sandbox_url("http://sandbox.test").unwrap()
 }
 
-/// One attempt a call, each accounted for.
+/// One tracked attempt for each call.
 pub(crate) fn attempts(fake: &Fake) -> (Client<Attempts>, SandboxTracker) {
     let (config, mock) = (config(), fake.mock());
     let creations = SandboxTracker::new(&config);
@@ -218,7 +220,7 @@ pub(crate) fn attempts(fake: &Fake) -> (Client<Attempts>, SandboxTracker) {
     (Client::new(TrackingLayer::new(creations.clone()).layer(below), config), creations)
 }
 
-/// The same under a retry that looks first.
+/// The same under a retry that reconciles.
 pub(crate) fn retried(fake: &Fake) -> (Client<Retried>, SandboxTracker) {
     let (config, mock) = (config(), fake.mock());
     let creations = SandboxTracker::new(&config);

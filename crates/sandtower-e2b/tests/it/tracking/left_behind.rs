@@ -1,4 +1,4 @@
-//! Callers who go, and answers that nobody takes.
+//! Callers that go away, and responses that are never claimed.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(1_000);
 
 #[tokio::test(start_paused = true)]
-async fn a_creation_that_succeeds_at_once_is_held_and_leaves_no_account() {
+async fn a_creation_that_succeeds_at_once_is_owned_and_needs_no_cleanup() {
     let fake = Fake::default();
     let (client, creations) = attempts(&fake);
     let sandbox = client.create(&NewSandbox::new("base")).await.unwrap();
@@ -24,38 +24,38 @@ async fn a_creation_that_succeeds_at_once_is_held_and_leaves_no_account() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_caller_who_went_had_asked_for_is_killed_when_it_turns_up() {
+async fn a_late_sandbox_of_a_caller_that_went_away_is_killed() {
     let fake = Fake::with([Fate::Late(60 * SECOND)]);
     let (client, creations) = retried(&fake);
     // The look finds nothing, and the next attempt is on its way.
-    fake.world().fates.push(Fate::Made(100 * SECOND));
-    let made = timeout(30 * SECOND, client.create(&NewSandbox::new("base"))).await;
-    assert!(made.is_err());
+    fake.world().fates.push(Fate::Created(100 * SECOND));
+    let result = timeout(30 * SECOND, client.create(&NewSandbox::new("base"))).await;
+    assert!(result.is_err());
     assert_eq!(creations.snapshot().open, 2);
     sleep(20 * SECOND).await;
     assert_eq!((fake.alive().len(), creations.snapshot().killed), (0, 1));
     creations.drain_within(LONG).await.unwrap();
-    assert_eq!((fake.alive().len(), fake.world().made), (0, 2));
+    assert_eq!((fake.alive().len(), fake.world().created), (0, 2));
     assert_eq!(creations.snapshot().killed, 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_went_before_it_was_sent_is_not_looked_for() {
+async fn a_call_that_is_dropped_before_it_was_sent_is_not_watched() {
     let fake = Fake::default();
     let (client, creations) = attempts(&fake);
     drop(client.create(&NewSandbox::new("base")));
     assert_eq!(creations.snapshot().watched, 0);
     sleep(LONG).await;
     let world = fake.world();
-    assert_eq!((world.made, world.listed), (0, 0));
+    assert_eq!((world.created, world.listed), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_a_layer_above_drops_is_released() {
+async fn the_sandbox_of_a_response_that_a_layer_drops_is_killed() {
     let fake = Fake::default();
     let (client, creations) = attempts(&fake);
-    let dropper = client.service().clone().and_then(async |answer| {
-        drop(answer);
+    let dropper = client.service().clone().and_then(async |response| {
+        drop(response);
         Err::<super::fake::Res, _>("changed its mind".into())
     });
     let dropper = Client::new(Boxed(tower::util::BoxCloneSyncService::new(dropper)), config());
@@ -90,13 +90,13 @@ impl<B: http_body::Body> Service<Req> for Boxed<B> {
 }
 
 #[test]
-fn wherever_a_call_is_dropped_nothing_is_alive_that_nobody_holds() {
+fn no_sandbox_without_an_owner_stays_alive_wherever_a_call_is_dropped() {
     let fates = [
         vec![],
-        vec![Fate::Made(2 * SECOND)],
+        vec![Fate::Created(2 * SECOND)],
         vec![Fate::Lost],
         vec![Fate::Late(SECOND), Fate::Late(30 * SECOND)],
-        vec![Fate::Full, Fate::Lost, Fate::Made(SECOND)],
+        vec![Fate::Full, Fate::Lost, Fate::Created(SECOND)],
     ];
     for fates in fates {
         let (mut finished, mut went) = (0, 0);
@@ -121,11 +121,11 @@ fn wherever_a_call_is_dropped_nothing_is_alive_that_nobody_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_goes_while_the_answer_is_read_leaves_it_to_the_account() {
-    // Without an interpreter the client reads the answer itself.
+async fn a_call_that_is_dropped_while_its_body_is_read_is_cleaned_up() {
+    // Without an interpreter the client reads the body itself.
     let fake = Fake::default();
     let (config, creations) = (config(), sandtower_e2b::SandboxTracker::new(&config()));
-    let slow = fake.mock().map_response(|answer| answer.map(Slow));
+    let slow = fake.mock().map_response(|response| response.map(Slow));
     let service = TrackingLayer::new(creations.clone()).layer(slow);
     let client = Client::new(service, config);
     assert!(timeout(5 * SECOND, client.create(&NewSandbox::new("base"))).await.is_err());
@@ -149,7 +149,7 @@ impl http_body::Body for Slow {
 }
 
 #[test]
-fn a_service_and_its_account_can_be_sent_and_shared() {
+fn a_service_and_its_tracker_are_send_and_sync() {
     fn is_shared(_: &(impl Send + Sync + 'static)) {}
     let (client, creations) = attempts(&Fake::default());
     is_shared(client.service());

@@ -1,5 +1,4 @@
-//! Safe creation: whatever becomes of an attempt, of its answer and of its caller, nothing is left
-//! behind.
+//! Safe creation: whatever happens to an attempt, its response and its caller, no sandbox is orphaned.
 
 mod cleanup;
 mod drain;

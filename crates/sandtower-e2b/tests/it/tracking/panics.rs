@@ -1,4 +1,4 @@
-//! Code of the user that panics.
+//! User code that panics.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -15,7 +15,7 @@ use super::fake::{Fake, Fate, attempts};
 
 const LONG: Duration = Duration::from_secs(1_000);
 
-/// Wants all events, so that all that they say is asked for.
+/// Enables all events, so that all fields are evaluated.
 struct All;
 
 impl Subscriber for All {
@@ -38,13 +38,13 @@ impl Subscriber for All {
     fn exit(&self, _: &Id) {}
 }
 
-/// For the whole binary: where one thread wants none, another may find that they are not asked for.
+/// For the whole binary: if one thread disables an event, `tracing` may disable it for others.
 fn want_all_events() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| set_global_default(All).unwrap());
 }
 
-/// What is asked for by events panics at the event of this number.
+/// The user code that events call panics at the event with this number.
 async fn panics_at(event: usize, fates: &[Fate]) -> (Fake, bool, bool) {
     want_all_events();
     let fake = Fake::with(fates);
@@ -78,7 +78,7 @@ async fn a_panic_of_the_user_at_any_event_leaves_no_sandbox_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_tells_the_state_of_the_breaker_may_ask_for_anything() {
+async fn the_closure_for_the_state_of_the_breaker_may_call_anything() {
     want_all_events();
     let fake = Fake::with([Fate::Lost]);
     let (client, tracker) = attempts(&fake);

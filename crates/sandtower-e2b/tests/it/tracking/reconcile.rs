@@ -1,4 +1,4 @@
-//! Looking before trying again.
+//! Reconciling before the next attempt.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use super::fake::{Fake, Fate, is_lost, retried};
 const LONG: Duration = Duration::from_secs(1_000);
 
 #[tokio::test(start_paused = true)]
-async fn a_sandbox_whose_answer_was_lost_is_adopted_with_its_token() {
+async fn a_sandbox_whose_response_was_lost_is_adopted_with_its_token() {
     let fake = Fake::with([Fate::Lost]);
     let (client, creations) = retried(&fake);
     let sandbox = client.create(&NewSandbox::new("base")).await.unwrap();
     assert_eq!(sandbox.access_token().unwrap().expose(), "tok_secret");
     sleep(LONG).await;
-    assert_eq!((fake.alive(), fake.world().made), (vec![sandbox.id().to_string()], 1));
+    assert_eq!((fake.alive(), fake.world().created), (vec![sandbox.id().to_string()], 1));
     let seen = creations.snapshot();
     assert_eq!((seen.watched, seen.adopted, seen.open, seen.killed), (1, 1, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_what_was_made_twice_one_is_kept() {
+async fn of_two_sandboxes_one_is_kept() {
     let fake = Fake::with([Fate::Late(Duration::from_millis(1)), Fate::Lost]);
     let (client, creations) = retried(&fake);
     let sandbox = client.create(&NewSandbox::new("base")).await.unwrap();
     creations.drain_within(LONG).await.unwrap();
-    assert_eq!((fake.alive(), fake.world().made), (vec![sandbox.id().to_string()], 2));
+    assert_eq!((fake.alive(), fake.world().created), (vec![sandbox.id().to_string()], 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -48,7 +48,7 @@ async fn a_call_that_cannot_find_out_ends_with_its_error_and_its_sandbox_is_kill
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clear_no_is_not_looked_for() {
+async fn an_attempt_with_a_known_failure_is_not_reconciled() {
     let fake = Fake::with([Fate::Full; 4]);
     let (client, creations) = retried(&fake);
     let error = client.create(&NewSandbox::new("base")).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Many creations, of which everything befalls something: 0 left, 0 twice, 0 ended while owned.
+//! Many creations, each with a fault: 0 orphaned, 0 duplicates, 0 killed while owned.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,11 +19,11 @@ fn fate(rng: &mut Rng) -> Fate {
         0..8 => Fate::Lost,
         8..12 => Fate::Late(Duration::from_millis(rng.u64(0..90_000))),
         12..20 => Fate::Full,
-        _ => Fate::Made(Duration::from_millis(rng.u64(0..6_000))),
+        _ => Fate::Created(Duration::from_millis(rng.u64(0..6_000))),
     }
 }
 
-/// Runs a storm in which callers go within 8 s, if they go.
+/// Runs a storm in which callers may go away within 8 s.
 async fn storm(seed: u64, may_go: bool) {
     let mut rng = Seed::fixed(seed).rng();
     let fates: Vec<Fate> = (0..CALLS * 4).map(|_| fate(&mut rng)).collect();
@@ -48,16 +48,16 @@ async fn storm(seed: u64, may_go: bool) {
     sleep(LONG).await;
     let alive: BTreeSet<String> = fake.alive().into_iter().collect();
     let distinct: BTreeSet<String> = owned.iter().cloned().collect();
-    let of = format!("seed {seed}, callers go: {may_go}");
+    let of = format!("seed {seed}, callers go away: {may_go}");
     assert_eq!(distinct.len(), owned.len(), "{of}: one sandbox for two callers");
     assert_eq!(alive.difference(&distinct).count(), 0, "{of}: left behind");
     assert_eq!(distinct.difference(&alive).count(), 0, "{of}: ended while owned");
     assert!(owned.len() > CALLS / 3, "{of}: {} of {CALLS}", owned.len());
-    assert!(fake.world().made > owned.len(), "{of}: it was no storm");
+    assert!(fake.world().created > owned.len(), "{of}: it was no storm");
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_storm_whatever_is_alive_is_owned_and_whatever_is_owned_is_alive() {
+async fn after_a_storm_the_running_sandboxes_are_those_with_an_owner() {
     for seed in 1..=3 {
         for may_go in [false, true] {
             storm(seed, may_go).await;

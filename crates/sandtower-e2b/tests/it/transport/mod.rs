@@ -1,4 +1,4 @@
-//! The transport, over loopback: TLS, HTTP/2, proxies, reuse, and whether the request left.
+//! The transport, over loopback: TLS, HTTP/2, proxies, reuse, and whether the request was sent.
 
 mod net;
 mod silent;
@@ -28,11 +28,11 @@ async fn get(transport: &HttpTransport, uri: &str) -> Result<Response<TransportB
     transport.clone().oneshot(request).await
 }
 
-/// What the server says of the request: the version of HTTP that it came by.
+/// The HTTP version of the request, as the server saw it.
 async fn version(transport: &HttpTransport, uri: &str) -> String {
-    let answer = get(transport, uri).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
-    String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().into()).unwrap()
+    let response = get(transport, uri).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().into()).unwrap()
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_proxy_is_tunnelled_through_with_credentials_and_exceptions() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_does_not_let_through_means_that_nothing_left() {
+async fn a_proxy_that_rejects_the_tunnel_means_that_nothing_was_sent() {
     let proxy = Proxy::start(Some("Basic another")).await;
     let server = Server::plain().await;
     let url = format!("http://u:secret@{}", proxy.address);
@@ -119,9 +119,9 @@ async fn a_proxy_that_does_not_let_through_means_that_nothing_left() {
     assert_eq!((proxy.tunnels(), server.requests()), (0, 0));
 }
 
-/// The clock is paused: as soon as nothing else can happen, the time-out does.
+/// The clock is paused: the timeout fires as soon as nothing else can happen.
 #[tokio::test(start_paused = true)]
-async fn who_does_not_shake_hands_is_given_up_after_the_connect_time_out() {
+async fn a_server_without_a_handshake_fails_after_the_connect_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("https://{}/", silent.local_addr().unwrap());
     let after = Duration::from_secs(7);
@@ -177,17 +177,17 @@ async fn a_long_body_that_breaks_off_is_reported_at_its_end() {
         (Server::whose_bodies_break(200_000).await, straight().build().unwrap());
     let response = get(&transport, &server.uri).await.unwrap();
     let end = response.extensions().get::<EndOfStream>().unwrap().clone();
-    let (tell, told) = std::sync::mpsc::channel();
-    end.then(move |verdict| tell.send(verdict).unwrap());
-    assert!(told.try_recv().is_err(), "it is not over");
+    let (report, reported) = std::sync::mpsc::channel();
+    end.then(move |verdict| report.send(verdict).unwrap());
+    assert!(reported.try_recv().is_err(), "it is not over");
     assert!(response.into_body().collect().await.is_err());
-    assert_eq!(told.try_recv(), Ok(Verdict::transient(Effect::Maybe)));
+    assert_eq!(reported.try_recv(), Ok(Verdict::transient(Effect::Maybe)));
     let short = get(&transport, &Server::plain().await.uri).await.unwrap();
     assert!(short.extensions().get::<EndOfStream>().is_none(), "it costs nothing");
 }
 
 #[tokio::test]
-async fn the_client_tells_from_its_errors_whether_the_request_left() {
+async fn errors_of_the_transport_say_whether_the_request_was_sent() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let config = |uri: &str| Config::new("e2b_key").unwrap().api_url(uri).unwrap();
     let client = |uri: &str| Client::new(straight().build().unwrap(), config(uri));

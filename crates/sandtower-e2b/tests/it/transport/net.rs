@@ -1,4 +1,4 @@
-//! Servers, a certificate authority and a proxy of one's own.
+//! Servers, a certificate authority and a proxy for the tests.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -63,7 +63,7 @@ struct Counts {
     requests: Arc<AtomicUsize>,
 }
 
-/// Answers every request with the version of HTTP that it came by.
+/// Responds to every request with its HTTP version.
 pub(crate) struct Server {
     pub(crate) uri: String,
     counts: Counts,
@@ -87,8 +87,7 @@ impl Server {
         .await
     }
 
-    /// Answers on each of its first `connections`, after which these fall silent; what comes later is
-    /// answered as ever.
+    /// Responds on each of its first `connections`, which then fall silent; later connections work as before.
     pub(crate) async fn whose_first_connections_die(connections: usize) -> Self {
         let seen = Arc::new(AtomicUsize::new(0));
         Self::start("http", move |mut stream, counts| {
@@ -99,7 +98,7 @@ impl Server {
                 }
                 let _ = read_head(&mut stream).await;
                 counts.requests.fetch_add(1, SeqCst);
-                // The others are begun meanwhile, so that each has a connection of its own.
+                // The other requests start meanwhile, so that each has its own connection.
                 while counts.requests.load(SeqCst) < connections {
                     tokio::task::yield_now().await;
                 }
@@ -111,8 +110,8 @@ impl Server {
         .await
     }
 
-    /// Reads a request of this length, its body once it is told to, and responds at its end.
-    pub(crate) async fn that_reads_when_told(
+    /// Reads a request of this length, its body once notified, and responds at its end.
+    pub(crate) async fn that_reads_when_notified(
         length: usize,
         begun: Arc<Notify>,
         reads: Arc<Notify>,
@@ -137,7 +136,7 @@ impl Server {
         .await
     }
 
-    /// Responds with half of the body that it announces.
+    /// Responds with half of the announced body.
     pub(crate) async fn whose_bodies_break(length: usize) -> Self {
         Self::start("http", move |mut stream, _| async move {
             let _ = read_head(&mut stream).await;
@@ -148,7 +147,7 @@ impl Server {
         .await
     }
 
-    /// Reads a request and goes away.
+    /// Reads a request and closes the connection.
     pub(crate) async fn that_hangs_up() -> Self {
         Self::start("http", async |mut stream, _| drop(read_head(&mut stream).await)).await
     }
@@ -191,14 +190,14 @@ where
 }
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, counts: Counts) {
-    let answer = service_fn(move |request: Request<Incoming>| {
+    let respond = service_fn(move |request: Request<Incoming>| {
         counts.requests.fetch_add(1, SeqCst);
         let version = format!("{:?}", request.version());
         async move { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(version)))) }
     });
     let server = auto::Builder::new(TokioExecutor::new());
-    // It ends as the client ends it.
-    let _ = server.serve_connection(TokioIo::new(stream), answer).await;
+    // The client closes the connection.
+    let _ = server.serve_connection(TokioIo::new(stream), respond).await;
 }
 
 async fn read_head(stream: &mut TcpStream) -> std::io::Result<String> {
@@ -211,7 +210,7 @@ async fn read_head(stream: &mut TcpStream) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&read).into_owned())
 }
 
-/// Tunnels by `CONNECT`, for who shows the right credentials.
+/// Tunnels by `CONNECT`, given the right credentials.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     tunnels: Arc<AtomicUsize>,

@@ -1,4 +1,4 @@
-//! Connections that die without a word.
+//! Connections that die silently.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::{get, straight, version};
 
 const POOLED: usize = 8;
 
-/// A transport whose pool has nothing but dead connections to `server`.
+/// A transport whose pool has only dead connections to `server`.
 async fn poisoned(server: &Server) -> HttpTransport {
     let transport = straight().build().unwrap();
     let mut first = JoinSet::new();
@@ -32,7 +32,7 @@ async fn poisoned(server: &Server) -> HttpTransport {
 
 type Call = Pin<Box<dyn Future<Output = Result<Response<TransportBody>, BoxError>>>>;
 
-/// A request that is on its way, and stays so.
+/// A request that stays in flight.
 async fn sent(transport: &HttpTransport, request: Request<Full<Bytes>>) -> Call {
     let mut call: Call = Box::pin(transport.clone().oneshot(request));
     for _ in 0..20 {
@@ -49,8 +49,8 @@ async fn sent_to(transport: &HttpTransport, uri: &str) -> Call {
     sent(transport, Request::get(uri).body(Full::default()).unwrap()).await
 }
 
-/// Gives up a call that has waited for so long. The clock stands still at no other time, so that it does
-/// not run ahead of the sockets.
+/// Drops a call after this long. The clock is paused otherwise, so that it does not run ahead of the
+/// sockets.
 async fn give_up(call: Call, after: Duration) {
     time::pause();
     time::advance(after).await;
@@ -87,7 +87,7 @@ async fn many_that_time_out_one_after_the_other_make_one_new_pool() {
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_at_once_says_nothing_of_the_connections() {
+async fn a_caller_that_goes_away_at_once_is_no_evidence_about_connections() {
     let server = Server::whose_first_connections_die(1).await;
     let transport = straight().build().unwrap();
     get(&transport, &server.uri).await.unwrap();
@@ -111,7 +111,7 @@ async fn one_silent_host_leaves_the_connections_to_others_alone() {
 }
 
 #[tokio::test]
-async fn a_call_without_an_end_of_its_own_says_nothing_of_the_connections() {
+async fn an_open_ended_call_is_no_evidence_about_connections() {
     let server = Server::whose_first_connections_die(POOLED).await;
     let transport = poisoned(&server).await;
     let user_port = || {
@@ -123,6 +123,6 @@ async fn a_call_without_an_end_of_its_own_says_nothing_of_the_connections() {
     for _ in 1..POOLED {
         give_up(sent(&transport, user_port()).await, TIMEOUT).await;
     }
-    // Only what had an end of its own takes a new one; these took what was there.
+    // Only the call that is not open-ended takes a new connection; the others reused one.
     assert_eq!(server.connections(), POOLED);
 }

@@ -1,4 +1,4 @@
-//! Uploads are seen to move.
+//! Uploads record their progress.
 
 use std::sync::Arc;
 
@@ -13,13 +13,14 @@ use tower::ServiceExt;
 use super::net::Server;
 use super::straight;
 
-/// More than the buffers of the system hold between two sockets.
+/// More than the socket buffers of the system hold.
 const LENGTH: usize = 24 << 20;
 
 #[tokio::test]
-async fn an_upload_moves_as_its_peer_reads_it_and_not_before() {
+async fn an_upload_progresses_as_its_peer_reads_it() {
     let (begun, reads) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let server = Server::that_reads_when_told(LENGTH, Arc::clone(&begun), Arc::clone(&reads)).await;
+    let server =
+        Server::that_reads_when_notified(LENGTH, Arc::clone(&begun), Arc::clone(&reads)).await;
     let transport = straight().build().unwrap();
     for _ in 0..3 {
         let progress = Progress::default();
@@ -28,10 +29,10 @@ async fn an_upload_moves_as_its_peer_reads_it_and_not_before() {
         let upload = tokio::spawn(transport.clone().oneshot(request));
         begun.notified().await;
         // It has begun, and cannot end before its peer reads.
-        let told = Tick::now();
-        assert!(progress.last_moved().is_some_and(|moved| moved <= told));
+        let notified = Tick::now();
+        assert!(progress.last_moved().is_some_and(|moved| moved <= notified));
         reads.notify_one();
         assert_eq!(upload.await.unwrap().unwrap().status(), StatusCode::OK);
-        assert!(progress.last_moved().is_some_and(|moved| moved > told), "it moved after that");
+        assert!(progress.last_moved().is_some_and(|moved| moved > notified), "it moved after that");
     }
 }
