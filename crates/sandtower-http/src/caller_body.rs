@@ -8,10 +8,10 @@ use sandtower_core::{BoxError, CallerError};
 pin_project! {
     /// A request body whose errors are marked as the caller's own.
     ///
-    /// Without the mark, a body whose own source is refused a connection looks like a service that
-    /// refused one, and the request is sent again. With it, the call is
-    /// [cancelled](sandtower_core::Verdict::cancelled), and says nothing about the service. Wrap
-    /// bodies that can fail where the caller gives them; a [`ReplayBody`](crate::ReplayBody) does the
+    /// Without the mark, a body whose own source could not connect looks like a service that could not be
+    /// reached, and the request is retried. With the mark, the call is
+    /// [cancelled](sandtower_core::Verdict::cancelled) and is no evidence about the service. Wrap bodies that
+    /// can fail where the caller supplies them; a [`ReplayBody`](crate::ReplayBody) marks its errors itself.
     /// same.
     ///
     /// ```

@@ -7,13 +7,13 @@ use sandtower_core::{
 use crate::idempotency_key::ServedOnce;
 use crate::{Deadline, is_idempotent, verdict_of_status, verdict_of_transport};
 
-/// Classifies by what HTTP says: methods, statuses, header fields.
+/// Classifies by HTTP semantics: methods, statuses, headers.
 ///
 /// All requests are one operation in one scope. Those of an idempotent method may be replayed, and those
 /// that an [`IdempotencyKeyLayer`](crate::IdempotencyKeyLayer) above has given a key. The
 /// deadline and the call's arrival come from the request's extensions [`Deadline`] and [`Attempt`].
 ///
-/// A response that carries a [`Verdict`] among its extensions means that: an
+/// A response with a [`Verdict`] in its extensions has that verdict: an
 /// [interpreter](crate::Interpret) has read its body. Any other is classified by
 /// [`verdict_of_status`], an error by [`verdict_of_transport`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,20 +24,20 @@ pub struct HttpClassify {
 }
 
 impl HttpClassify {
-    /// Every request is for `operation`.
+    /// Uses `operation` for all requests.
     pub const fn new(operation: Operation) -> Self {
         Self { operation, scope: Scope::ALL, follows_redirects: false }
     }
 
-    /// Every request belongs to `scope`.
+    /// Uses `scope` for all requests.
     #[must_use]
     pub const fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
         self
     }
 
-    /// Says that a layer or client below follows redirects: an error then is taken for one that may
-    /// have had an effect, since the request that was not sent may be the one after a redirect.
+    /// Declares that a layer or client below follows redirects: any error may then have had an effect,
+    /// since the request that was not sent may be the one after a redirect.
     #[must_use]
     pub const fn follows_redirects(mut self) -> Self {
         self.follows_redirects = true;
@@ -55,9 +55,9 @@ impl<B> Classify<Request<B>> for HttpClassify {
     }
 }
 
-/// The info of `request`, as far as its extensions say: the `operation` in [`Scope::ALL`], with the
-/// call's deadline and arrival. For classifiers of particular services to build on; whether it may
-/// be replayed is theirs to say.
+/// The info of `request` as far as its extensions give it: the `operation` in [`Scope::ALL`], with the
+/// call's deadline and arrival. Classifiers for particular services build on it and decide whether
+/// the request may be replayed.
 pub fn request_info<B>(operation: Operation, request: &Request<B>) -> RequestInfo {
     let extensions = request.extensions();
     RequestInfo::new(operation)
@@ -73,8 +73,8 @@ pub fn replay_of<B>(request: &Request<B>) -> Replay {
     if is_idempotent(request.method()) || is_served_once { Replay::Safe } else { Replay::Unsafe }
 }
 
-/// The response classifier of [`HttpClassify`], and of any other whose responses mean what HTTP says
-/// unless they carry a [`Verdict`].
+/// The response classifier of [`HttpClassify`], and of any other classifier whose responses follow HTTP
+/// semantics unless they carry a [`Verdict`].
 #[derive(Clone, Copy, Debug)]
 pub struct HttpClassifier {
     info: RequestInfo,
@@ -126,12 +126,12 @@ mod tests {
     use super::*;
 
     fn ask<B>(request: &Request<B>) -> RequestInfo {
-        let judge = HttpClassify::new(Operation::new(7, "fetch")).classify(request);
-        *judge.info()
+        let classifier = HttpClassify::new(Operation::new(7, "fetch")).classify(request);
+        *classifier.info()
     }
 
     #[test]
-    fn what_is_asked_comes_from_the_method_and_the_extensions() {
+    fn the_info_comes_from_the_method_and_the_extensions() {
         let arrived = Tick::from_nanos(3);
         let request = Request::builder()
             .method(http::Method::DELETE)
@@ -152,17 +152,17 @@ mod tests {
     }
 
     #[test]
-    fn the_interpreters_verdict_is_believed_before_the_status() {
-        let judge = HttpClassifier::new(RequestInfo::default());
-        let mut answer = Response::new(());
-        *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-        assert_eq!(judge.classify(Ok(&answer)), Verdict::throttled());
-        answer.extensions_mut().insert(Verdict::exhausted());
-        assert_eq!(judge.classify(Ok(&answer)), Verdict::exhausted());
+    fn the_interpreters_verdict_takes_precedence_over_the_status() {
+        let classifier = HttpClassifier::new(RequestInfo::default());
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        assert_eq!(classifier.classify(Ok(&response)), Verdict::throttled());
+        response.extensions_mut().insert(Verdict::exhausted());
+        assert_eq!(classifier.classify(Ok(&response)), Verdict::exhausted());
     }
 
     #[test]
-    fn an_error_is_classified_by_what_it_says_of_the_request() {
+    fn an_error_is_classified_by_whether_the_request_was_sent() {
         let classifier = HttpClassifier::new(RequestInfo::default());
         let error: BoxError = CallerError::new("the disk broke").into();
         let verdict = ClassifyResponse::<Response<()>>::classify(&classifier, Err(&error));

@@ -12,19 +12,19 @@ use sandtower_retry::{Config, ResponseHooks, RetryLayer};
 
 use crate::{Http, HttpClassify};
 
-/// The most that is read of a response that is discarded: below this a new connection costs more.
+/// The most bytes that are read of a discarded response: beyond that a new connection is cheaper.
 const MOST: u64 = 16 * 1_024;
-/// The most frames of it.
+/// The most frames.
 const MOST_FRAMES: u32 = 256;
-/// The longest that is waited for it.
+/// The longest time.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// A layer that retries HTTP requests as `config` says, by what HTTP says of them: idempotent methods
-/// are safe to replay, responses are classified by [`HttpClassify`], the small rest of a failed one is
-/// read so that its connection is used again.
+/// A layer that retries HTTP requests as `config` says: idempotent methods are replayed, responses are
+/// classified by [`HttpClassify`], and the short rest of a failed response is read so that its connection
+/// can be reused.
 ///
-/// The body of requests has to be `Clone`. For other bodies put a [`ReplayLayer`](crate::ReplayLayer)
-/// above it, and `.resend(Replayed)` after it.
+/// The body of requests has to be `Clone`. For other bodies place a [`ReplayLayer`](crate::ReplayLayer)
+/// above it and call `.resend(Replayed)`.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -55,8 +55,8 @@ pub fn retry_layer(config: Config) -> RetryLayer<HttpClassify, Http, Http> {
     RetryLayer::new(config, HttpClassify::default()).resend(Http).response_hooks(Http)
 }
 
-/// What becomes of HTTP responses: the small rest of one that failed is read, so that its connection
-/// can be used again; the one for the caller gets its [`Attempt`] as an extension.
+/// Response hooks for HTTP: the short rest of a failed response is read, so that its connection can be
+/// reused; the response for the caller gets its [`Attempt`] as an extension.
 impl<B: Body> ResponseHooks<Response<B>> for Http {
     type Discard = Drain<B>;
 
@@ -77,8 +77,8 @@ impl<B: Body> ResponseHooks<Response<B>> for Http {
 }
 
 pin_project! {
-    /// Reads what is left of a body that is discarded, at most 16 KiB within 1 s, and drops it. Of
-    /// one that is longer or slower, the connection is closed.
+    /// Reads the rest of a discarded body, at most 16 KiB within 1 s, and drops it. If it is longer or
+    /// slower, the connection is closed.
     #[must_use = "futures do nothing unless polled"]
     pub struct Drain<B> {
         #[pin]
@@ -106,7 +106,7 @@ impl<B: Body> Future for Drain<B> {
                 Poll::Pending | Poll::Ready(_) => false,
             };
             if !has_more {
-                // At once: the future may be held for longer.
+                // At once: the future may be kept for longer.
                 this.body.set(None);
             }
         }

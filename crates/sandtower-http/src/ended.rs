@@ -6,39 +6,39 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 use sandtower_core::{Effect, EndOfStream, EndOfStreamReporter, Verdict};
 
-/// Reads along with the reader of a body, and says in the end what the response came to: for streams
-/// whose head says success and whose last message may not.
+/// Observes a body as it is read, and classifies the response at its end: for streams whose head is a
+/// success although the last message may be an error.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not read a body to its end",
+    message = "`{Self}` does not observe the end of a body",
     label = "not a `ReadEnd`"
 )]
 pub trait ReadEnd: Send {
-    /// The next piece of the body.
+    /// The next chunk of the body.
     fn data(&mut self, piece: &Bytes);
 
     /// The trailers.
     fn trailers(&mut self, _fields: &HeaderMap) {}
 
-    /// What the response, of which there is no more, came to; `None`: as its head said. Not asked of a
-    /// body that breaks off, which is a transient failure, or of one that is not read to its end, of
-    /// which the head's verdict stands.
+    /// The verdict on the complete response; `None`: that of the head. Not called for a body that breaks
+    /// off, which is a transient failure, or for one that is not read to its end, for which the verdict on
+    /// the head stands.
     fn verdict(self: Box<Self>) -> Option<Verdict>;
 }
 
-/// What reads along with one body.
+/// Observes one body.
 pub(crate) struct Watch {
     reader: Box<dyn ReadEnd>,
     reporter: EndOfStreamReporter,
 }
 
 impl Watch {
-    /// The end of a response whose head said `head`, and what is to read along with its body.
+    /// The end of a response with the verdict `head`, and the observer of its body.
     pub(crate) fn new(reader: Box<dyn ReadEnd>, head: Verdict) -> (EndOfStream, Self) {
         let (end, reporter) = EndOfStream::of(head);
         (end, Self { reader, reporter })
     }
 
-    /// Reads one frame along.
+    /// Observes one frame.
     fn read(&mut self, frame: &Frame<Bytes>) {
         if let Some(piece) = frame.data_ref() {
             self.reader.data(piece);
@@ -48,14 +48,14 @@ impl Watch {
     }
 
     fn over(self) {
-        // Without a word the reporter is dropped, and what the head said stands.
+        // If nothing is reported, the reporter is dropped, and the verdict on the head stands.
         if let Some(verdict) = self.reader.verdict() {
             self.reporter.report(verdict);
         }
     }
 }
 
-/// The next frame of `body`, read along by `watch`, which is done at its end.
+/// The next frame of `body`, observed by `watch`, which is finished at the end.
 ///
 /// A reader may stop at the last frame when the body says that it was the last.
 pub(crate) fn poll_watched<B: Body<Data = Bytes>>(

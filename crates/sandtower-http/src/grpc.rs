@@ -1,4 +1,4 @@
-//! What gRPC means: statuses in header fields, by the path which method is called.
+//! gRPC semantics: the method is in the path, the status in headers and trailers.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{request_info, status::add_fields, verdict_of_status, verdict_of_tran
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
-/// What is known of a method beforehand.
+/// What is known about a method in advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrpcMethod {
     path: &'static str,
@@ -22,8 +22,8 @@ pub struct GrpcMethod {
 }
 
 impl GrpcMethod {
-    /// The method of this path, such as `/orders.v1.Orders/Place`: a kind of call, and whether it
-    /// may be replayed.
+    /// The method with this path, such as `/orders.v1.Orders/Place`: its operation, and whether it may be
+    /// replayed.
     pub const fn new(path: &'static str, operation: Operation, replay: Replay) -> Self {
         Self { path, operation, replay }
     }
@@ -31,17 +31,17 @@ impl GrpcMethod {
 
 /// Classifies gRPC by the head of its responses.
 ///
-/// - The operation is found by the path among the methods that it is given; any other is
-///   [`Operation::CALL`]. All are `POST`, so nothing may be replayed unless its method says so.
-/// - A response that carries a [`Verdict`] among its extensions means that, as for
+/// - The operation is found by path among the given methods; any other is
+///   [`Operation::CALL`]. All requests are `POST`, so only methods that are declared safe are replayed.
+/// - A response with a [`Verdict`] in its extensions has that verdict, as for
 ///   [`HttpClassify`](crate::HttpClassify).
-/// - A `grpc-status` in the head (servers send a failure without messages so: "trailers-only") is
+/// - A `grpc-status` in the head (a "trailers-only" response, for a failure without messages) is
 ///   classified by [`verdict_of_grpc`].
-/// - Without one a response of another status than 200 never came from a gRPC server, but from
-///   something before it: [`verdict_of_status`].
-/// - Without one a 200 is a success as far as its head tells. A call that fails after its first
-///   message says so in its trailers: with a [`GrpcInterpret`](crate::GrpcInterpret) below, gates
-///   hear of it at the [end](ClassifyResponse::end_of_stream).
+/// - Without one, a response with another status than 200 did not come from a gRPC server but from a
+///   proxy: [`verdict_of_status`].
+/// - Without one, a 200 is a success as far as the head shows. A call that fails after its first message
+///   reports it in its trailers: with a [`GrpcInterpret`](crate::GrpcInterpret) below, gates hear of it at
+///   the [end](ClassifyResponse::end_of_stream).
 ///
 /// ```
 /// use http::{Request, Response};
@@ -67,12 +67,12 @@ pub struct GrpcClassify {
 }
 
 impl GrpcClassify {
-    /// Knows these `methods`.
+    /// Classifies requests by these `methods`.
     pub const fn new(methods: &'static [GrpcMethod]) -> Self {
         Self { methods, scope: Scope::ALL }
     }
 
-    /// Every request belongs to `scope`.
+    /// Uses `scope` for all requests.
     #[must_use]
     pub const fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
@@ -123,24 +123,24 @@ impl<B> ClassifyResponse<Response<B>> for GrpcClassifier {
     }
 }
 
-/// What the `grpc-status` among `fields`, a head or trailers, says; `None` if there is none.
+/// The verdict on the `grpc-status` among `fields`, a head or trailers; `None` if there is none.
 ///
 /// | code | verdict | why |
 /// |---|---|---|
 /// | 0 OK | success | |
-/// | 1 CANCELLED | transient, effect maybe | something between gave up: our own side would not see a response |
-/// | 2 UNKNOWN, 13 INTERNAL, an unknown code | unknown, effect maybe | a bug or a bad moment |
-/// | 3 INVALID_ARGUMENT, 5 NOT_FOUND, 6 ALREADY_EXISTS, 7 PERMISSION_DENIED, 9 FAILED_PRECONDITION, 11 OUT_OF_RANGE, 12 UNIMPLEMENTED, 16 UNAUTHENTICATED | permanent | the service is alive and said no |
-/// | 4 DEADLINE_EXCEEDED | transient, effect maybe | the work may be done all the same |
-/// | 8 RESOURCE_EXHAUSTED | throttled, effect maybe | quotas and load, said by gateways before the handler runs and by handlers after they have; where it means something that time does not cure, an [interpreter](crate::Interpret) has to say so |
-/// | 10 ABORTED | permanent | a conflict, undone; whatever was read before has to be read again, which only the caller can do |
-/// | 14 UNAVAILABLE | transient, effect maybe | "retry", yet gRPC itself warns of replaying what is not idempotent |
-/// | 15 DATA_LOSS | unknown, effect maybe, with the advice to stop | a broken service, which no retry mends |
+/// | 1 CANCELLED | transient, effect maybe | an intermediary cancelled: after our own cancellation there is no response |
+/// | 2 UNKNOWN, 13 INTERNAL, an unknown code | unknown, effect maybe | a bug or a transient failure |
+/// | 3 INVALID_ARGUMENT, 5 NOT_FOUND, 6 ALREADY_EXISTS, 7 PERMISSION_DENIED, 9 FAILED_PRECONDITION, 11 OUT_OF_RANGE, 12 UNIMPLEMENTED, 16 UNAUTHENTICATED | permanent | the service is up and rejected the request |
+/// | 4 DEADLINE_EXCEEDED | transient, effect maybe | the work may have been done nevertheless |
+/// | 8 RESOURCE_EXHAUSTED | throttled, effect maybe | quotas and load, from gateways before the handler runs and from handlers after they have; where waiting does not help, an [interpreter](crate::Interpret) has to say so |
+/// | 10 ABORTED | permanent | a conflict, rolled back; the caller has to read again first |
+/// | 14 UNAVAILABLE | transient, effect maybe | means "retry", but gRPC warns against replaying non-idempotent calls |
+/// | 15 DATA_LOSS | unknown, effect maybe, with the advice to stop | a broken service; retries do not help |
 ///
-/// `grpc-retry-pushback-ms` (gRFC A6) sets when to come back; a negative or unreadable one is the
-/// advice to stop. Without it the fields of [`headers`](crate::headers) are read, which gateways add.
+/// `grpc-retry-pushback-ms` (gRFC A6) sets when to retry; a negative or invalid value is the advice to
+/// stop. Without it the headers of [`headers`](crate::headers) are read, which gateways add.
 pub fn verdict_of_grpc(fields: &HeaderMap) -> Option<Verdict> {
-    // What is no number is no code either.
+    // A value that is not a number is not a valid code.
     let code = text(fields, &GRPC_STATUS)?.parse().unwrap_or(-1);
     Some(add_pushback(add_fields(verdict_of_code(code), fields), fields))
 }
@@ -156,7 +156,7 @@ pub(crate) fn verdict_of_code(code: i32) -> Verdict {
     }
 }
 
-/// `verdict`, with what the server asked for by gRPC's own field.
+/// `verdict` with the server's pushback.
 pub(crate) fn add_pushback(verdict: Verdict, fields: &HeaderMap) -> Verdict {
     if verdict.is_success() || !fields.contains_key(PUSHBACK) {
         return verdict;
@@ -169,7 +169,7 @@ pub(crate) fn add_pushback(verdict: Verdict, fields: &HeaderMap) -> Verdict {
     }
 }
 
-/// Empty for what is no text: present, and without sense.
+/// Empty if it is not text: present but invalid.
 fn text<'a>(fields: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     Some(fields.get(name)?.to_str().unwrap_or_default())
 }
@@ -184,12 +184,12 @@ mod tests {
     use crate::Deadline;
 
     fn head(status: StatusCode, of: &[(&'static str, &'static str)]) -> Verdict {
-        let mut answer = Response::new(());
-        *answer.status_mut() = status;
+        let mut response = Response::new(());
+        *response.status_mut() = status;
         for (name, value) in of {
-            answer.headers_mut().insert(*name, HeaderValue::from_static(value));
+            response.headers_mut().insert(*name, HeaderValue::from_static(value));
         }
-        GrpcClassify::default().classify(&Request::new(())).classify(Ok(&answer))
+        GrpcClassify::default().classify(&Request::new(())).classify(Ok(&response))
     }
 
     fn code(code: &'static str) -> Verdict {
@@ -214,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_grpc_status_is_judged_by_its_status() {
+    fn a_response_without_a_grpc_status_is_classified_by_its_http_status() {
         assert_eq!(head(StatusCode::OK, &[]), Verdict::success());
         let proxy = head(StatusCode::SERVICE_UNAVAILABLE, &[("retry-after", "2")]);
         assert_eq!(proxy, Verdict::transient(Effect::Maybe).retry_after(Duration::from_secs(2)));
     }
 
     #[test]
-    fn pushback_says_when_or_that_not() {
+    fn pushback_sets_the_wait_or_stops_retries() {
         let pushed = |millis| {
             head(StatusCode::OK, &[("grpc-status", "14"), ("grpc-retry-pushback-ms", millis)])
         };
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_are_judged_by_the_same_table() {
+    fn trailers_are_classified_by_the_same_table() {
         let mut trailers = HeaderMap::new();
         assert_eq!(verdict_of_grpc(&trailers), None);
         trailers.insert("grpc-status", HeaderValue::from_static("8"));
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_says_the_operation_and_nothing_is_replayed_unless_its_method_says_so() {
+    fn the_path_determines_the_operation_and_only_safe_methods_are_replayed() {
         const LIST: Operation = Operation::new(4, "list");
         static METHODS: &[GrpcMethod] = &[GrpcMethod::new("/a.B/List", LIST, Replay::Safe)];
         let info = |path: &str| {

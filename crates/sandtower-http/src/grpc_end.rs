@@ -4,9 +4,9 @@ use sandtower_core::Verdict;
 
 use crate::{Excerpt, Interpret, ReadEnd, grpc::GRPC_STATUS, verdict_of_grpc};
 
-/// Reads the trailers of gRPC's responses along, so that breakers count the calls that fail after
-/// their first message: the hook of an [`InterpretLayer`](crate::InterpretLayer) below layers that
-/// use [`GrpcClassify`](crate::GrpcClassify). It reads no body.
+/// Observes the trailers of gRPC responses, so that breakers count calls that fail after their first
+/// message: the hook of an [`InterpretLayer`](crate::InterpretLayer) below layers that use
+/// [`GrpcClassify`](crate::GrpcClassify). It does not buffer the body.
 ///
 /// ```
 /// use sandtower_http::{GrpcInterpret, InterpretLayer};
@@ -38,7 +38,7 @@ impl Interpret for GrpcInterpret {
     }
 }
 
-/// What the trailers said.
+/// The verdict on the trailers.
 struct Trailers(Option<Verdict>);
 
 impl ReadEnd for Trailers {

@@ -2,11 +2,11 @@ use http::{Request, response::Parts};
 
 use crate::ReadEnd;
 
-/// Says what responses mean that say so in their body only.
+/// Interprets responses whose meaning is in their body.
 ///
-/// The hook of [`InterpretLayer`](crate::InterpretLayer). It looks at a request before it is sent,
-/// then at the head of its response, and at what was read of the body if it wants to; what it finds it
-/// inserts into the response's extensions. A [`Verdict`](sandtower_core::Verdict) there is believed by
+/// The hook of [`InterpretLayer`](crate::InterpretLayer). It sees a request before it is sent, then the
+/// head of its response, and as much of the body as it wants read; it puts what it finds into the
+/// response's extensions. A [`Verdict`](sandtower_core::Verdict) there is used by
 /// [`HttpClassifier`](crate::HttpClassifier), and so by every layer above.
 ///
 /// ```
@@ -14,7 +14,7 @@ use crate::ReadEnd;
 /// use sandtower_core::Verdict;
 /// use sandtower_http::{Excerpt, Interpret};
 ///
-/// /// A service that sends 429 both for "slow down" and for "all slots are taken".
+/// /// A service that sends 429 both for "slow down" and for "all slots are in use".
 /// #[derive(Clone, Copy)]
 /// struct TwoKinds;
 ///
@@ -28,57 +28,57 @@ use crate::ReadEnd;
 ///     }
 ///
 ///     fn read(&self, _memo: &(), head: &mut Parts, body: Excerpt<'_>) {
-///         if body.bytes.starts_with(b"all slots are taken") {
+///         if body.bytes.starts_with(b"all slots are in use") {
 ///             head.extensions.insert(Verdict::exhausted());
 ///         }
 ///     }
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say what responses mean",
+    message = "`{Self}` does not interpret responses",
     label = "not an `Interpret`",
     note = "implement `Interpret` for a type of yours; for gRPC there is `GrpcInterpret`"
 )]
 pub trait Interpret {
-    /// What of a request is remembered until its response is there. Made for every request: keep it
-    /// free of allocation.
+    /// What is kept of a request until its response arrives. Created for every request: avoid
+    /// allocations.
     type Memo;
 
-    /// Looks at a request before it is sent.
+    /// Called before the request is sent.
     fn remember<B>(&self, request: &Request<B>) -> Self::Memo;
 
-    /// Whether the body of a response with this head is to be read. Everything else passes untouched.
-    /// By default responses that are no success are: 4xx, 5xx and beyond.
+    /// Whether to read the body of a response with this head. All other responses pass unchanged. Default:
+    /// those that are not a success, which is 4xx, 5xx and beyond.
     fn reads(&self, _memo: &Self::Memo, head: &Parts) -> bool {
         head.status.as_u16() >= 400
     }
 
-    /// Says what a response means whose body was read.
+    /// Interprets a response whose body was read.
     ///
-    /// The reader of the response still gets the whole body: a hook that changes `content-length` or
-    /// `content-encoding` in `head` would lie to it.
+    /// The caller still gets the whole body, so the hook must not change `content-length` or
+    /// `content-encoding` in `head`.
     fn read(&self, memo: &Self::Memo, head: &mut Parts, body: Excerpt<'_>);
 
-    /// What is to read along with the body of a response that says only at its end how it went. By
-    /// default nothing is. Asked of responses whose body is not [read](Interpret::reads) here.
+    /// An observer for the body of a response whose outcome is known only at its end. Default: none. Called
+    /// for responses whose body is not [read](Interpret::reads) here.
     ///
-    /// The layers above hear what it finds through an [`EndOfStream`](sandtower_core::EndOfStream) among
-    /// the response's extensions: a breaker counts it.
+    /// The layers above learn its verdict through an [`EndOfStream`](sandtower_core::EndOfStream) in the
+    /// response's extensions: a breaker counts it.
     fn end(&self, _memo: &Self::Memo, _head: &Parts) -> Option<Box<dyn ReadEnd>> {
         None
     }
 }
 
-/// What was read of a body.
+/// The part of a body that was read.
 #[derive(Clone, Copy)]
 pub struct Excerpt<'a> {
-    /// Its beginning, as it came: a `content-encoding` is not undone.
+    /// Its first bytes, as received: a `content-encoding` is not decoded.
     pub bytes: &'a [u8],
-    /// Whether that is all of it. If not, the cap was reached or the body broke off.
+    /// Whether this is the whole body. If not, the cap was reached or the body broke off.
     pub complete: bool,
 }
 
-/// Bodies may hold secrets: only the length is shown.
+/// Bodies may contain secrets, so only the length is shown.
 impl std::fmt::Debug for Excerpt<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Excerpt")

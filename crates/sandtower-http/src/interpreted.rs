@@ -9,12 +9,12 @@ use crate::ended::{Watch, poll_watched};
 use crate::reading::Reading;
 
 pin_project! {
-    /// The body of a response that went through an [`Interpreter`](crate::Interpreter): for its
-    /// reader the same as without it.
+    /// The body of a response that passed an [`Interpreter`](crate::Interpreter): the same frames as without
+    /// it.
     ///
-    /// A body that was not read passes untouched, or is [read along](crate::ReadEnd). Of one that was, the reader gets what was read
-    /// first and the rest after it, trailers included; an error met while reading ahead comes where
-    /// it would have come.
+    /// A body that was not read passes unchanged, or is [observed](crate::ReadEnd). Of a body that was read,
+    /// the caller gets the buffered part first and then the rest, trailers included; an error met while
+    /// reading ahead comes in its original place.
     pub struct Interpreted<B: Body> {
         #[pin]
         state: State<B>,
@@ -25,7 +25,7 @@ pin_project! {
     #[project = StateProj]
     enum State<B: Body> {
         Untouched { #[pin] body: B },
-        // Boxed, so that what has no ending is not larger for it.
+        // Boxed, so that responses without an observer are not larger for it.
         Watched { body: Pin<Box<B>>, watch: Option<Watch> },
         Read { reading: Reading<B> },
     }
@@ -77,7 +77,7 @@ impl<B: Body<Data = Bytes>> Body for Interpreted<B> {
     }
 }
 
-/// Bodies may hold secrets: only whether it was read is shown, and how much of it.
+/// Bodies may contain secrets, so only the amount that was read is shown.
 impl<B: Body> std::fmt::Debug for Interpreted<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.state {

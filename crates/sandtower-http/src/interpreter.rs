@@ -12,11 +12,11 @@ use tower_service::Service;
 
 use crate::{Interpret, Interpreted, ended::Watch, reading::Reading};
 
-/// The most of a body that is held by default: 64 KiB. The error bodies of APIs are below 1, and so
-/// are most requests.
+/// The default limit for buffering a body: 64 KiB. Error bodies of APIs are below 1 KiB, and so are most
+/// requests.
 pub const DEFAULT_CAP: usize = 64 * 1_024;
 
-/// The innermost layer, and the one place that reads bodies: see [`Interpreter`].
+/// The innermost layer, and the only one that reads bodies: see [`Interpreter`].
 #[derive(Clone, Copy, Debug)]
 pub struct InterpretLayer<I> {
     interpret: I,
@@ -29,8 +29,8 @@ impl<I> InterpretLayer<I> {
         Self { interpret, cap: DEFAULT_CAP }
     }
 
-    /// Reads at most `cap` bytes of a body ahead. What is held can be more by less than one frame,
-    /// which was there already.
+    /// Buffers at most `cap` bytes of a body. The buffer may exceed it by less than one frame, which had
+    /// already arrived.
     #[must_use]
     pub fn cap(mut self, cap: usize) -> Self {
         self.cap = cap;
@@ -46,16 +46,15 @@ impl<S, I: Clone> Layer<S> for InterpretLayer<I> {
     }
 }
 
-/// Reads the bodies of responses that are no success, so that all layers above can classify them by
-/// their head alone.
+/// Reads the bodies of error responses, so that all layers above can classify them by their head alone.
 ///
-/// What a response means is said by an [`Interpret`] hook. Responses that the hook does not want read
-/// pass untouched and cost no allocation; of the others at most a cap is read ahead, and the reader
-/// gets [the whole body](Interpreted) all the same.
+/// An [`Interpret`] hook decides what a response means. Responses that the hook does not want read pass
+/// unchanged and without allocation; of the others at most a cap is read ahead, and the caller still gets
+/// [the whole body](Interpreted).
 ///
-/// It sets no timeout: a peer that sends the body of its error byte by byte holds the call until the
-/// attempt timeout above ends it. Dropping the future drops the response and its connection; no
-/// part of the body is then handed to the hook.
+/// It has no timeout: a peer that sends its error body byte by byte holds the call until the attempt
+/// timeout above ends it. Dropping the future drops the response and its connection; the hook then sees
+/// nothing of the body.
 #[derive(Clone, Copy, Debug)]
 pub struct Interpreter<S, I> {
     inner: S,
@@ -90,11 +89,11 @@ where
 }
 
 pin_project! {
-    /// The response, once as much of its body is read as the hook wants.
+    /// The response, once the hook has seen as much of its body as it wants.
     ///
     /// # Panics
     ///
-    /// When it is polled after it is done.
+    /// If polled after completion.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, I: Interpret, B: Body> {
         #[pin]

@@ -1,4 +1,4 @@
-//! What HTTP means to the layers of sandtower.
+//! HTTP and gRPC for the layers of sandtower.
 //!
 //! - [`Http`] is how requests are sent again and carry their call's deadline, and what becomes of
 //!   failed responses; [`ReplayLayer`] lets streaming bodies be sent again too, with [`Replayed`];
@@ -16,7 +16,7 @@
 //!   [`AttemptSpanLayer`] makes a span for each attempt; [`server_timing`] is the header field;
 //! - [`RejectionResponseLayer`] turns rejections into responses, for services that stand on our layers.
 //!
-//! Nothing here knows any particular service.
+//! Nothing here is specific to one service.
 //!
 //! | feature | what it adds |
 //! |---|---|

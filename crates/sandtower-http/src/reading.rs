@@ -8,11 +8,11 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::Excerpt;
 
-/// The most frames that are read ahead, so that a body of endless empty frames, which never reaches
-/// a cap on bytes, neither spins nor fills the memory.
+/// The most frames that are read ahead, so that endless empty frames, which never reach a limit on bytes,
+/// neither spin nor fill the memory.
 const MOST_FRAMES: usize = 1_024;
 
-/// A body whose beginning is read ahead, and then handed on as if nothing had been.
+/// A body whose first frames are read ahead, and then passed on unchanged.
 ///
 /// The body is boxed so that it may be `!Unpin`: this type exists only for responses whose body is
 /// read.
@@ -22,7 +22,7 @@ pub(crate) struct Reading<B: Body> {
     /// Bytes in `ahead`.
     len: usize,
     failed: Option<B::Error>,
-    /// The body must not be polled any more.
+    /// The body must not be polled again.
     over: bool,
 }
 
@@ -31,8 +31,8 @@ impl<B: Body<Data = Bytes>> Reading<B> {
         Self { body: Box::pin(body), ahead: VecDeque::new(), len: 0, failed: None, over: false }
     }
 
-    /// Reads until the body ends or fails, or at least `cap` bytes are there. What is held beyond
-    /// the cap is less than one frame.
+    /// Reads until the body ends or fails, or at least `cap` bytes have arrived. The buffer exceeds the cap
+    /// by less than one frame.
     pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>, cap: usize) -> Poll<()> {
         while !self.over && self.len < cap && self.ahead.len() < MOST_FRAMES {
             match ready!(self.body.as_mut().poll_frame(cx)) {
@@ -107,7 +107,7 @@ impl<B: Body<Data = Bytes>> Reading<B> {
     }
 }
 
-/// Bodies may hold secrets: only what is known of them is shown.
+/// Bodies may contain secrets, so only lengths are shown.
 impl<B: Body> std::fmt::Debug for Reading<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reading")

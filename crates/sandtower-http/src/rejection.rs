@@ -6,12 +6,12 @@ use http_body_util::Full;
 use sandtower_core::{Operation, Reason, Rejection};
 use serde::Serialize;
 
-/// A rejection as the response of a service of yours.
+/// A rejection as an HTTP response of your service.
 ///
 /// | reason | status |
 /// |---|---|
-/// | over the limit; the service below asked to be left alone | 429 |
-/// | open, probing, full, too late, unhealthy, shutting down, any other | 503: our side's trouble, not the caller's |
+/// | over the limit; throttled by the service below | 429 |
+/// | open, probing, full, too late, unhealthy, shutting down, any other | 503: not caused by the caller |
 ///
 /// `Retry-After` is always there: in whole seconds, rounded up and at least 1. Where the time is not
 /// known, it is 1 s if only a place has to become free, and 5 s if the service has to recover. The body is a short JSON object: `error` (the whole message), `reason` (one of a closed
@@ -38,7 +38,7 @@ pub fn rejection_response(rejection: &Rejection) -> Response<Full<Bytes>> {
         operation: rejection.operation().map(Operation::name),
         retry_after_ms: rejection.retry_after().map(millis),
     };
-    // A plain object of strings and numbers has a JSON.
+    // A plain object of strings and numbers always serialises.
     let body = serde_json::to_vec(&said).unwrap_or_default();
     let mut response = rejection_head(rejection).map(|()| Full::from(body));
     let json = HeaderValue::from_static("application/json");
@@ -92,7 +92,7 @@ fn status(reason: &Reason) -> StatusCode {
     }
 }
 
-/// Rounded up, so that a caller that obeys it does not come too early.
+/// Rounded up, so that a client that obeys it does not come too early.
 fn millis(wait: Duration) -> u64 {
     u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
@@ -101,15 +101,15 @@ fn seconds(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-/// A rejection as the response of a gRPC service of yours.
+/// A rejection as a gRPC response of your service.
 ///
 /// | reason | code |
 /// |---|---|
-/// | over the limit; the service below asked to be left alone, or has no slot | `RESOURCE_EXHAUSTED` |
+/// | over the limit; throttled by the service below, or no slot left | `RESOURCE_EXHAUSTED` |
 /// | too late, or no time | `DEADLINE_EXCEEDED` |
 /// | open, probing, full, unhealthy, shutting down, any other | `UNAVAILABLE` |
 ///
-/// When to come back is in `grpc-retry-pushback-ms` (gRFC A6), which gRPC's own clients obey.
+/// The time to retry is in `grpc-retry-pushback-ms` (gRFC A6), which gRPC clients obey.
 #[cfg(feature = "tonic")]
 pub fn rejection_grpc(rejection: &Rejection) -> tonic::Status {
     use tonic::{Code, Status};
@@ -123,7 +123,7 @@ pub fn rejection_grpc(rejection: &Rejection) -> tonic::Status {
     };
     let mut status = Status::new(code, rejection.to_string());
     if let Some(after) = rejection.retry_after() {
-        // The field is a number of 32 bits with a sign.
+        // The field is a signed 32-bit number.
         let millis = millis(after).min(i32::MAX.unsigned_abs().into());
         status.metadata_mut().insert("grpc-retry-pushback-ms", millis.into());
     }

@@ -48,11 +48,10 @@ impl<S> Layer<S> for RejectionResponseLayer {
     }
 }
 
-/// For a service of yours that stands on our layers, as one of Axum's: an error with a [`Rejection`]
-/// in its chain becomes a response with a status, and when to come back. Every other error passes
-/// unchanged.
+/// For servers built on these layers, such as those of Axum: an error with a [`Rejection`] in its chain
+/// becomes a response with a status and the time to retry. Every other error passes unchanged.
 ///
-/// Under Axum place it below its `HandleErrorLayer`, which takes what is left.
+/// Under Axum place it below `HandleErrorLayer`, which handles the remaining errors.
 ///
 /// ```
 /// use http::{Request, Response, StatusCode};
@@ -98,11 +97,11 @@ where
 }
 
 pin_project! {
-    /// The response, also to what was rejected.
+    /// The response of the service, or that of a rejection.
     ///
     /// # Panics
     ///
-    /// When it is polled after it is done, if the future below does.
+    /// If polled after completion, if the future below panics then.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct RejectionResponseFuture<F> {

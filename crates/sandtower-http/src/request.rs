@@ -5,12 +5,12 @@ use crate::ResendBody;
 
 /// When the caller of a request stops caring: an extension of the request.
 ///
-/// [`HttpClassify`](crate::HttpClassify) reads it back, so that layers below the one that set it
-/// start nothing that cannot end in time.
+/// [`HttpClassify`](crate::HttpClassify) reads it, so that layers below the one that set it start nothing
+/// that cannot finish in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Deadline(pub Tick);
 
-/// How HTTP requests are sent again and carry what their call knows.
+/// Resends HTTP requests, and sets the deadline and the attempt.
 ///
 /// A copy has the method, target, version, header fields, extensions and body of the original, if the
 /// [body](ResendBody) can be sent again: `http_body_util::Full` always can, a
@@ -48,9 +48,9 @@ impl<B: ResendBody> Resend<Request<B>> for Http {
 }
 
 impl<B> SetDeadline<Request<B>> for Http {
-    /// The arrival is written as the stamp of the call's first attempt, unless there is a stamp: it
-    /// knows the arrival already. A deadline that is there stays if it is the earlier one, since a
-    /// layer can only shorten what the caller allowed; [`Tick::MAX`] is none.
+    /// The arrival is recorded as the stamp of the call's first attempt, unless there is a stamp, which
+    /// has it already. An earlier deadline is kept, since a layer can only shorten what the caller
+    /// allowed; [`Tick::MAX`] is none.
     fn set_deadline(&self, request: &mut Request<B>, arrived: Tick, deadline: Tick) {
         let extensions = request.extensions_mut();
         if extensions.get::<Attempt>().is_none() {
@@ -63,8 +63,7 @@ impl<B> SetDeadline<Request<B>> for Http {
     }
 }
 
-/// Whether sending a request of this method twice is meant to be as good as once: RFC 9110 section
-/// 9.2.2. Methods that it does not define are not.
+/// Whether the method is idempotent: RFC 9110 section 9.2.2. Methods that it does not define are not.
 pub fn is_idempotent(method: &Method) -> bool {
     const IDEMPOTENT: [Method; 6] =
         [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE];
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_is_the_request_to_the_last_extension() {
+    fn a_copy_has_all_parts_of_the_request() {
         let original = Request::builder()
             .method(Method::POST)
             .uri("https://api.test/v2/sandboxes?limit=1")

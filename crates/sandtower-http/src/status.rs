@@ -3,24 +3,24 @@ use sandtower_core::{Effect, Outcome, Verdict};
 
 use crate::headers;
 
-/// What a response says by its status and header fields alone.
+/// The verdict on a response by its status and headers alone.
 ///
 /// | status | verdict | why |
 /// |---|---|---|
-/// | 1xx, 2xx, 3xx | success | the service did its work; where a redirect leads is the caller's business |
-/// | 408 | transient, effect maybe | RFC 9110 means "your request never arrived whole", yet servers send it for slow handlers too |
-/// | 421, 425 | transient, effect none | RFC 9110 section 15.5.20, RFC 8470 section 5.2: turned away before it was looked at, and may be sent again |
+/// | 1xx, 2xx, 3xx | success | the service did its work; following a redirect is up to the caller |
+/// | 408 | transient, effect maybe | in RFC 9110 the request never arrived completely, but servers send it for slow handlers too |
+/// | 421, 425 | transient, effect none | RFC 9110 section 15.5.20, RFC 8470 section 5.2: not processed, and may be sent again |
 /// | 429 | throttled | RFC 6585 section 4 |
-/// | 403, 413, 420, 430, with `Retry-After` | throttled | limits by other names: GitHub's secondary limits, RFC 9110 section 15.5.14, and what APIs made up |
-/// | other 4xx | permanent | the service is alive and said no |
-/// | 500 | unknown, effect maybe | a bug or a bad moment |
-/// | 501, 505, 506, 507, 508, 510, 511 | permanent | what the server cannot do now it cannot do in a second |
-/// | 502, 503, 504 | transient, effect maybe | also what proxies send when the connection behind them broke after the request was sent |
+/// | 403, 413, 420, 430, with `Retry-After` | throttled | limits with other statuses: GitHub's secondary limits, RFC 9110 section 15.5.14, and non-standard ones |
+/// | other 4xx | permanent | the service is up and rejected the request |
+/// | 500 | unknown, effect maybe | a bug or a transient failure |
+/// | 501, 505, 506, 507, 508, 510, 511 | permanent | what the server cannot do now it cannot do a second later either |
+/// | 502, 503, 504 | transient, effect maybe | proxies also send them when the upstream connection broke after the request was sent |
 /// | anything else | unknown, effect maybe | |
 ///
-/// What the fields of [`headers`] say is added where they are given; to a success only the
-/// allowance. When to come back is only what the server asks for: the reset of a limit is when all
-/// of it is back, which is later than need be, and is left to the gate that learns from it.
+/// The [`headers`] are added if present; to a success only the allowance. `retry_after` comes only from a
+/// header that asks for it: the reset of a limit is when the whole quota is available again, which is
+/// later than necessary, and is left to the gate that learns from it.
 pub fn verdict_of_status(status: StatusCode, fields: &HeaderMap) -> Verdict {
     let mut verdict = add_fields(by_status(status), fields);
     if matches!(status.as_u16(), 403 | 413 | 420 | 430) && verdict.retry_after.is_some() {
@@ -29,7 +29,7 @@ pub fn verdict_of_status(status: StatusCode, fields: &HeaderMap) -> Verdict {
     verdict
 }
 
-/// `verdict`, with what the fields say beside it.
+/// `verdict` with the data of the headers.
 pub(crate) fn add_fields(mut verdict: Verdict, fields: &HeaderMap) -> Verdict {
     verdict.allowance = headers::allowance(fields);
     if verdict.is_success() {
@@ -48,7 +48,7 @@ pub(crate) fn by_status(status: StatusCode) -> Verdict {
         429 => Verdict::throttled(),
         400..=499 => Verdict::permanent(),
         501 | 505..=508 | 510 | 511 => Verdict::permanent(),
-        // A 503 promises nothing either: envoy sends it for a connection that was reset.
+        // A 503 guarantees nothing either: envoy sends it for a connection that was reset.
         502..=504 => Verdict::transient(Effect::Maybe),
         _ => Verdict::unknown(),
     }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn no_failure_of_the_server_is_said_to_be_without_effect() {
+    fn no_server_error_is_without_effect() {
         for status in 500..=599 {
             let verdict = bare(status);
             let replayed = verdict.effect == Effect::None && verdict.outcome != Outcome::Permanent;
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_fields_say_is_added() {
+    fn headers_are_added_to_the_verdict() {
         let mut fields = HeaderMap::new();
         for (name, value) in [
             ("retry-after", "2"),
@@ -120,14 +120,14 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_by_another_status_is_throttled_if_it_says_when_to_come_back() {
+    fn a_limit_with_another_status_is_throttled_if_it_has_a_retry_after() {
         let mut fields = HeaderMap::new();
         fields.insert("retry-after", HeaderValue::from_static("30"));
         let thirty = Duration::from_secs(30);
         for status in [403, 413, 420, 430, 429] {
             let status = StatusCode::from_u16(status).unwrap();
-            let told = verdict_of_status(status, &fields);
-            assert_eq!(told, Verdict::throttled().retry_after(thirty), "{status}");
+            let verdict = verdict_of_status(status, &fields);
+            assert_eq!(verdict, Verdict::throttled().retry_after(thirty), "{status}");
         }
         for status in [400, 401, 404, 409, 410, 422] {
             let verdict = verdict_of_status(StatusCode::from_u16(status).unwrap(), &fields);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_is_no_wait_that_the_server_asks_for() {
+    fn a_reset_is_not_a_retry_after() {
         let mut fields = HeaderMap::new();
         fields.insert("ratelimit", HeaderValue::from_static("\"a\";r=0;t=30"));
         fields.insert("ratelimit-policy", HeaderValue::from_static("\"a\";q=9"));

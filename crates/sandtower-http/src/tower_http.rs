@@ -12,15 +12,15 @@ use crate::{
     verdict_of_transport,
 };
 
-/// A classifier of `tower_http::classify` as one of ours.
+/// Adapts a classifier of `tower_http::classify`.
 ///
-/// It says which responses are failures; what a failure means is said by its class. The info of a
+/// It decides which responses are failures; the class of a failure determines its verdict. The info of a
 /// request comes from an [`HttpClassify`], and an error instead of a response is classified by
-/// [`verdict_of_transport`]: those classifiers see its text only. A [`Verdict`] among a response's
-/// extensions is believed first, and what its header fields say is added, as everywhere.
+/// [`verdict_of_transport`]: those classifiers see only its text. A [`Verdict`] in a response's extensions
+/// takes precedence, and the data of the headers is added, as everywhere.
 ///
-/// A response that its classifier would classify at the end of its body is a success as far as its
-/// head says.
+/// A response that its classifier would classify at the end of its body is a success as far as its head
+/// shows.
 ///
 /// ```
 /// use http::{Request, Response, StatusCode};
@@ -31,7 +31,7 @@ use crate::{
 /// let classify = TowerClassify::new(ServerErrorsAsFailures::make_classifier());
 /// let classifier = classify.classify(&Request::new(()));
 /// let response = Response::builder().status(StatusCode::NOT_FOUND).body(())?;
-/// assert_eq!(classifier.classify(Ok(&response)), Verdict::success(), "it only minds the server's errors");
+/// assert_eq!(classifier.classify(Ok(&response)), Verdict::success(), "only server errors are failures");
 /// # Ok::<(), http::Error>(())
 /// ```
 #[derive(Clone, Copy)]
@@ -46,15 +46,15 @@ where
     M: MakeClassifier,
     M::FailureClass: Failure,
 {
-    /// Classifies by the classifiers that `make` makes, for the classes of failures of `tower_http`.
+    /// Uses the classifiers of `make`, with the failure classes of `tower_http`.
     pub fn new(make: M) -> Self {
         Self::with(make, M::FailureClass::verdict)
     }
 }
 
 impl<M, V> TowerClassify<M, V> {
-    /// Classifies by the classifiers that `make` makes; `verdict`, a function of a reference to a class
-    /// of failures, says what they mean.
+    /// Uses the classifiers of `make`; `verdict` is a function from a reference to a failure class to its
+    /// verdict.
     pub fn with(make: M, verdict: V) -> Self {
         Self { make, verdict, requests: HttpClassify::default() }
     }
@@ -110,7 +110,7 @@ where
         if let Some(verdict) = response.extensions().get::<Verdict>() {
             return *verdict;
         }
-        // A classifier of `tower_http` is used up by a response; ours may be asked again.
+        // A classifier of `tower_http` is consumed by a response; ours may be called again.
         let verdict = match self.classifier.clone().classify_response(response) {
             ClassifiedResponse::Ready(Err(class)) => (self.verdict)(&class),
             ClassifiedResponse::Ready(Ok(())) | ClassifiedResponse::RequiresEos(_) => {
@@ -133,14 +133,14 @@ impl<C, V> std::fmt::Debug for TowerClassifier<C, V> {
     }
 }
 
-/// A class of failures that says what it means.
+/// A failure class with a verdict.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say what a failure of its class means",
+    message = "`{Self}` has no verdict for its failures",
     label = "not a `Failure`",
-    note = "give `TowerClassify::with` a function that says it"
+    note = "pass `TowerClassify::with` a function that returns the verdict"
 )]
 pub trait Failure {
-    /// What a response of this class says, its header fields aside.
+    /// The verdict on a response of this class, without its headers.
     fn verdict(&self) -> Verdict;
 }
 
@@ -154,8 +154,8 @@ impl Failure for ServerErrorsFailureClass {
 }
 
 impl Failure for StatusInRangeFailureClass {
-    /// A status that is none of the failures of HTTP but lies in the range is permanent: who chose
-    /// the range knows why.
+    /// A status in the range that is not a failure in HTTP is permanent: the range was chosen
+    /// deliberately.
     fn verdict(&self) -> Verdict {
         match self {
             Self::StatusCode(status) => match by_status(*status) {
@@ -170,7 +170,7 @@ impl Failure for StatusInRangeFailureClass {
 impl Failure for GrpcFailureClass {
     fn verdict(&self) -> Verdict {
         match self {
-            // 0 is none of its failures: who does not count it among the successes means trouble.
+            // 0 is not a failure: a classifier that does not count it as a success means a real problem.
             Self::Status(status) if status.code() == Some(GrpcCode::Ok) => Verdict::unknown(),
             Self::Status(status) => verdict_of_code(status.code_raw()),
             _ => Verdict::unknown(),
@@ -190,19 +190,19 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, fields: &[(&'static str, &'static str)]) -> Response<()> {
-        let mut answer = Response::builder().status(status);
+    fn response(status: u16, fields: &[(&'static str, &'static str)]) -> Response<()> {
+        let mut response = Response::builder().status(status);
         for (name, value) in fields {
-            answer = answer.header(*name, *value);
+            response = response.header(*name, *value);
         }
-        answer.body(()).unwrap()
+        response.body(()).unwrap()
     }
 
     #[test]
-    fn the_servers_errors_are_failures_and_mean_what_http_says() {
+    fn server_errors_are_failures_with_http_semantics() {
         let classify = TowerClassify::new(ServerErrorsAsFailures::make_classifier());
-        let judge = classify.classify(&Request::new(()));
-        let head = |status, fields: &[_]| judge.classify(Ok(&answer(status, fields)));
+        let classifier = classify.classify(&Request::new(()));
+        let head = |status, fields: &[_]| classifier.classify(Ok(&response(status, fields)));
         assert_eq!(head(200, &[]), Verdict::success());
         assert_eq!(head(429, &[]), Verdict::success());
         assert_eq!(head(500, &[]), Verdict::unknown());
@@ -212,19 +212,20 @@ mod tests {
     }
 
     #[test]
-    fn a_range_of_statuses_is_what_it_says() {
+    fn a_range_of_statuses_is_failures() {
         let range = StatusInRangeAsFailures::new(302..=429).into_make_classifier();
-        let judge = TowerClassify::new(range).classify(&Request::new(()));
-        assert_eq!(judge.classify(Ok(&answer(302, &[]))), Verdict::permanent());
-        assert_eq!(judge.classify(Ok(&answer(429, &[]))), Verdict::throttled());
-        assert_eq!(judge.classify(Ok(&answer(503, &[]))), Verdict::success());
+        let classifier = TowerClassify::new(range).classify(&Request::new(()));
+        assert_eq!(classifier.classify(Ok(&response(302, &[]))), Verdict::permanent());
+        assert_eq!(classifier.classify(Ok(&response(429, &[]))), Verdict::throttled());
+        assert_eq!(classifier.classify(Ok(&response(503, &[]))), Verdict::success());
     }
 
     #[test]
-    fn grpc_in_the_head_is_judged_by_our_table_and_the_rest_at_its_end() {
+    fn a_grpc_status_in_the_head_is_classified_by_our_table() {
         let make = GrpcErrorsAsFailures::new().with_success(GrpcCode::NotFound);
-        let judge = TowerClassify::new(SharedClassifier::new(make)).classify(&Request::new(()));
-        let head = |fields: &[_]| judge.classify(Ok(&answer(200, fields)));
+        let classifier =
+            TowerClassify::new(SharedClassifier::new(make)).classify(&Request::new(()));
+        let head = |fields: &[_]| classifier.classify(Ok(&response(200, fields)));
         assert_eq!(head(&[]), Verdict::success());
         assert_eq!(head(&[("grpc-status", "5")]), Verdict::success());
         assert_eq!(head(&[("grpc-status", "3")]), Verdict::permanent());
@@ -233,20 +234,20 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_judged_by_whether_the_request_left_and_extensions_are_believed() {
+    fn errors_are_classified_by_whether_the_request_was_sent_and_extensions_take_precedence() {
         let make = ServerErrorsAsFailures::make_classifier();
         let asks = HttpClassify::new(Operation::new(3, "fetch"));
-        let judge = TowerClassify::with(make, |_: &_| Verdict::permanent())
+        let classifier = TowerClassify::with(make, |_: &_| Verdict::permanent())
             .requests(asks)
             .classify(&Request::new(()));
-        let info = judge.info();
+        let info = classifier.info();
         assert_eq!((info.operation.name(), info.replay), ("fetch", Replay::Safe));
         let error: BoxError = std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into();
-        let refused = ClassifyResponse::<Response<()>>::classify(&judge, Err(&error));
-        assert_eq!(refused, Verdict::transient(Effect::Maybe));
-        assert_eq!(judge.classify(Ok(&answer(500, &[]))), Verdict::permanent());
-        let mut full = answer(StatusCode::TOO_MANY_REQUESTS.as_u16(), &[]);
+        let unreachable = ClassifyResponse::<Response<()>>::classify(&classifier, Err(&error));
+        assert_eq!(unreachable, Verdict::transient(Effect::Maybe));
+        assert_eq!(classifier.classify(Ok(&response(500, &[]))), Verdict::permanent());
+        let mut full = response(StatusCode::TOO_MANY_REQUESTS.as_u16(), &[]);
         full.extensions_mut().insert(Verdict::exhausted());
-        assert_eq!(judge.classify(Ok(&full)), Verdict::exhausted());
+        assert_eq!(classifier.classify(Ok(&full)), Verdict::exhausted());
     }
 }

@@ -5,11 +5,10 @@ use sandtower_core::{CallerError, ClassifiedError, Effect, Verdict, chain};
 
 use crate::NotReplayable;
 
-/// What an error instead of a response says: was the request sent?
+/// The verdict on an error instead of a response: was the request sent?
 ///
-/// That of its [`TransportFault`], if its chain shows one; any other error, such as a reset, a
-/// connection that was closed within the response, a timeout, is transient with effect maybe: the
-/// request may have been served.
+/// That of the [`TransportFault`] in its chain, if any; any other error (a reset, a connection that closed
+/// within the response, a timeout) is transient with effect maybe: the request may have been served.
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
@@ -23,23 +22,22 @@ pub fn verdict_of_transport(error: &(dyn Error + 'static)) -> Verdict {
     TransportFault::of(error).map_or(Verdict::transient(Effect::Maybe), TransportFault::verdict)
 }
 
-/// A fault that the chain of an HTTP client's error shows. Its text is for error messages.
+/// A fault found in the error chain of an HTTP client. Its text is for error messages.
 ///
-/// | fault | shown by | verdict |
+/// | fault | found by | verdict |
 /// |---|---|---|
-/// | [`NotSent`](Self::NotSent) | feature `hyper`: hyper-util's client could not connect (refused, no such name, timeout, TLS); hyper handed the request back before its first byte; HTTP/2 `REFUSED_STREAM`. Feature `tonic`: its channel could not connect | transient, effect none |
+/// | [`NotSent`](Self::NotSent) | feature `hyper`: hyper-util's client could not connect (refused, no such name, timeout, TLS); hyper returned the request before its first byte; HTTP/2 `REFUSED_STREAM`. Feature `tonic`: its channel could not connect | transient, effect none |
 /// | [`UntrustedCertificate`](Self::UntrustedCertificate) | the texts of rustls and OpenSSL | permanent, about the caller |
 /// | [`Exhausted`](Self::Exhausted) | `EMFILE`, `ENFILE`, `ENOMEM`, `EADDRNOTAVAIL` | transient, about the caller; effect none while connecting, else maybe |
 /// | [`RequestBody`](Self::RequestBody) | a [`CallerError`]; feature `hyper`: hyper's error of a request body | cancelled, about the caller |
 /// | [`NotReplayable`](Self::NotReplayable) | the error of that name | permanent, effect maybe |
 ///
-/// That nothing was sent is believed only of an error that comes straight from the client: inside an
-/// error of an unknown type it may be about another request, such as the one after a redirect
-/// (reqwest follows redirects). Of `tower_http`'s `FollowRedirect`, which passes errors on unchanged,
-/// nothing can be seen: see [`HttpClassify::follows_redirects`](crate::HttpClassify::follows_redirects).
-/// A connector of your own says so by a [`ClassifiedError`]. What is behind an error of the caller's own
-/// is not looked at. An HTTP/2 `GOAWAY` shows nothing: whether it names the stream does not reach this
-/// far.
+/// Only an error directly from the client proves that nothing was sent: inside an error of an unknown type
+/// it may be about another request, such as the one after a redirect (reqwest follows redirects).
+/// `tower_http`'s `FollowRedirect` passes errors on unchanged and cannot be detected: see
+/// [`HttpClassify::follows_redirects`](crate::HttpClassify::follows_redirects). A custom connector reports
+/// its faults with a [`ClassifiedError`]. Causes of the caller's own errors are not inspected. An HTTP/2
+/// `GOAWAY` proves nothing: whether it names the stream is not visible here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TransportFault {
@@ -47,20 +45,20 @@ pub enum TransportFault {
     NotSent,
     /// The server's certificate is not trusted.
     UntrustedCertificate,
-    /// This machine or process ran short of something.
+    /// This machine or process ran out of a resource.
     Exhausted {
-        /// Of what.
+        /// The resource.
         resource: LocalResource,
-        /// Whether something of the request may have been sent.
+        /// Whether some of the request may have been sent.
         effect: Effect,
     },
     /// The caller's own request body failed.
     RequestBody,
-    /// The request body cannot be sent a second time.
+    /// The request body cannot be sent again.
     NotReplayable,
 }
 
-/// What a machine or process can run short of.
+/// A resource that a machine or process can run out of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LocalResource {
@@ -75,7 +73,7 @@ pub enum LocalResource {
 }
 
 impl TransportFault {
-    /// The fault that the chain of `error` shows.
+    /// The fault in the chain of `error`, if any.
     pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         let (mut is_direct, mut effect) = (true, Effect::Maybe);
         for error in chain(error) {
@@ -99,7 +97,7 @@ impl TransportFault {
         (effect == Effect::None).then_some(Self::NotSent)
     }
 
-    /// What it says about the attempt.
+    /// The verdict on the attempt.
     pub const fn verdict(self) -> Verdict {
         match self {
             Self::NotSent => Verdict::transient(Effect::None),
@@ -125,7 +123,7 @@ impl std::fmt::Display for TransportFault {
                 LocalResource::LocalAddresses => "this machine is out of local ports",
             },
             Self::RequestBody => "the request body failed",
-            Self::NotReplayable => "the request body cannot be sent a second time",
+            Self::NotReplayable => "the request body cannot be sent again",
         })
     }
 }
@@ -148,7 +146,7 @@ impl LocalResource {
     }
 }
 
-/// By text: there are several libraries, and each has several versions in use.
+/// By text: there are several libraries, each with several versions in use.
 fn is_untrusted_certificate(error: &(dyn Error + 'static)) -> bool {
     // An `io::Error` around another error reads like it, and is followed by it.
     if error.downcast_ref::<io::Error>().is_some_and(|error| error.get_ref().is_some()) {
@@ -158,7 +156,7 @@ fn is_untrusted_certificate(error: &(dyn Error + 'static)) -> bool {
     text.starts_with("invalid peer certificate") || text.contains("certificate verify failed")
 }
 
-/// Whether an error of this type is about the same request as what it was made of.
+/// Whether an error of this type is about the same request as its source.
 fn passes_on(error: &(dyn Error + 'static)) -> bool {
     #[cfg(feature = "hyper")]
     if error.is::<hyper::Error>() || error.is::<hyper_util::client::legacy::Error>() {
@@ -188,8 +186,8 @@ fn is_not_sent(error: &(dyn Error + 'static)) -> bool {
 #[cfg(feature = "hyper")]
 fn is_not_sent_by_hyper(error: &(dyn Error + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
-        // Both are said only of a message that was handed back: "operation was canceled" before its
-        // first byte was written, "channel closed" to a caller that waits for a connection.
+        // Both occur only for a message that was returned: "operation was canceled" before its first byte
+        // was written, "channel closed" to a caller that waits for a connection.
         return error.is_canceled() || error.is_closed();
     }
     if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
@@ -240,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_does_not_come_from_a_known_connector_may_have_had_an_effect() {
+    fn an_error_of_an_unknown_connector_may_have_had_an_effect() {
         use io::ErrorKind::{
             BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
             NetworkUnreachable, TimedOut, UnexpectedEof,
@@ -270,13 +268,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_an_error_of_the_callers_own_is_not_looked_at() {
+    fn causes_of_the_callers_own_errors_are_not_inspected() {
         let cancelled = Verdict::cancelled().about_caller();
         let inner: [fn() -> BoxError; 4] = [
             || io::Error::from(io::ErrorKind::ConnectionRefused).into(),
             || io::Error::from_raw_os_error(24).into(),
             || "invalid peer certificate: UnknownIssuer".into(),
-            || ClassifiedError::new(Verdict::transient(Effect::None), "refused").into(),
+            || ClassifiedError::new(Verdict::transient(Effect::None), "unreachable").into(),
         ];
         for inner in inner {
             assert_eq!(verdict(CallerError::new(inner())), cancelled);
@@ -306,7 +304,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn exhaustion_of_this_machine_is_no_failure_of_the_service_and_named() {
+    fn exhaustion_of_this_machine_is_named_and_is_no_failure_of_the_service() {
         for (number, says) in [
             (24, "file descriptors; raise"),
             (23, "machine is out of file descriptors"),
@@ -315,13 +313,13 @@ mod tests {
         ] {
             let os = || io::Error::from_raw_os_error(number);
             if number == 99 && os().kind() != io::ErrorKind::AddrNotAvailable {
-                continue; // It has another number on this system.
+                continue; // This system uses another number.
             }
             for error in [os().into(), io::Error::other(os()).into(), Unknown(os().into()).into()] {
                 let error: BoxError = error;
                 let fault = TransportFault::of(&*error).unwrap();
                 assert!(!fault.verdict().is_failure(), "{error:?}");
-                assert_eq!(fault.verdict().effect, Effect::Maybe, "it may have been connected");
+                assert_eq!(fault.verdict().effect, Effect::Maybe, "it may have connected");
                 assert!(fault.to_string().contains(says), "{fault}");
             }
         }
@@ -336,7 +334,7 @@ mod tests {
             http_body::Body::poll_frame(std::pin::Pin::new(&mut body), cx)
         };
         assert!(matches!(read(first), std::task::Poll::Ready(Some(Ok(_)))));
-        let std::task::Poll::Ready(Some(Err(error))) = read(second) else { panic!("was sent") };
+        let std::task::Poll::Ready(Some(Err(error))) = read(second) else { panic!("it was sent") };
         let hidden = io::Error::other(error);
         assert_eq!(verdict_of_transport(&hidden).outcome, sandtower_core::Outcome::Permanent);
         assert_eq!(verdict_of_transport(&hidden).effect, Effect::Maybe);

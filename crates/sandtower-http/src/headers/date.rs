@@ -7,24 +7,24 @@ use super::{
     text,
 };
 
-/// From here on a number of seconds can only be an instant: as a wait it would be 31 years.
+/// From here on a number of seconds can only be a timestamp: as a delay it would be 31 years.
 const EPOCH: u64 = 1_000_000_000;
 /// The same in milliseconds, which some servers send.
 const EPOCH_MILLIS: u64 = EPOCH * 1_000;
 /// From here on a number is neither.
 const NONSENSE: u64 = EPOCH_MILLIS * 1_000;
 
-/// The time until an HTTP-date, by the clock of who sent it.
+/// The time until an HTTP-date, by the clock of the sender.
 ///
-/// It is measured from the `Date` of the same response, so that the skew between two clocks falls
-/// out. Without a `Date` nothing is known: our own clock may be hours off, and reading it would let
-/// a response mean something else on each machine. What is past is now.
+/// Measured from the `Date` of the same response, which cancels the skew between the two clocks. Without
+/// a `Date` the result is unknown: our own clock may be hours off, and a response would mean something
+/// else on each machine. A date in the past is zero.
 pub(super) fn until_date(fields: &HeaderMap, value: &str) -> Option<Duration> {
     until(fields, httpdate::parse_http_date(value).ok()?)
 }
 
-/// The time until a rate limit is reset: seconds, or an instant of the UNIX epoch (in seconds or
-/// milliseconds) where the number can only be one.
+/// The time until a rate limit resets: seconds, or a UNIX timestamp (in seconds or milliseconds) where
+/// the number can only be one.
 pub(super) fn until_reset(fields: &HeaderMap, value: &str) -> Option<Duration> {
     let number = whole(value.split('.').next()?)?;
     match number {

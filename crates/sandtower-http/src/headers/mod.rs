@@ -1,16 +1,16 @@
-//! The header fields by which servers say "not now" and "so many are left".
+//! The headers by which servers report rate limits and when to retry.
 //!
-//! An invalid value is taken for absent: whatever a peer sends, it can never make a client
-//! panic, nor wait forever. No wall clock is read: dates count from the `Date` of the same response.
+//! An invalid value counts as absent: whatever a peer sends, it cannot make a client panic or wait
+//! forever. No wall clock is read: dates are relative to the `Date` of the same response.
 //!
-//! | asked for | read, the first that makes sense counts | source |
+//! | function | headers, the first valid one applies | source |
 //! |---|---|---|
-//! | [`retry_after`] | `retry-after-ms`; `Retry-After` | the first is Azure's and the more exact; RFC 9110 section 10.2.3 |
-//! | [`allowance`] | `RateLimit` with `RateLimit-Policy`; `RateLimit` alone; `RateLimit-Limit`, `-Remaining`, `-Reset`; `X-RateLimit-Limit`, `-Remaining`, `-Reset-After` or `-Reset` | draft-ietf-httpapi-ratelimit-headers from 08 to 11; its draft 07; its drafts up to 06; what they grew from |
-//! | [`should_retry`] | `Should-Retry`; `X-Should-Retry` | the second is the older spelling of some SDKs |
+//! | [`retry_after`] | `retry-after-ms`; `Retry-After` | the first is Azure's and more precise; RFC 9110 section 10.2.3 |
+//! | [`allowance`] | `RateLimit` with `RateLimit-Policy`; `RateLimit` alone; `RateLimit-Limit`, `-Remaining`, `-Reset`; `X-RateLimit-Limit`, `-Remaining`, `-Reset-After` or `-Reset` | draft-ietf-httpapi-ratelimit-headers from 08 to 11; its draft 07; its drafts up to 06; their predecessors |
+//! | [`should_retry`] | `Should-Retry`; `X-Should-Retry` | the second is an older name in some SDKs |
 //!
-//! The draft lets `Retry-After` win over the reset of a limit, and so it is the only one that is
-//! taken for a wish: an [`Allowance`] is something to learn from.
+//! By the draft, `Retry-After` takes precedence over the reset of a limit; so only `Retry-After` is obeyed,
+//! and an [`Allowance`] is information to learn from.
 
 mod date;
 mod number;
@@ -29,7 +29,7 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("should-retry");
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const RESET_AFTER: HeaderName = HeaderName::from_static("x-ratelimit-reset-after");
 
-/// The names of the limit, of what remains of it and of its reset.
+/// The names of the limit, the remaining quota and the reset.
 const TRIPLES: [[HeaderName; 3]; 2] = [
     [
         HeaderName::from_static("ratelimit-limit"),
@@ -43,11 +43,10 @@ const TRIPLES: [[HeaderName; 3]; 2] = [
     ],
 ];
 
-/// How long the server asks to stay away, from `retry-after-ms` or `Retry-After`.
+/// How long the server asks clients to wait, from `retry-after-ms` or `Retry-After`.
 ///
-/// Numbers are understood with decimals too, which some servers send. A date counts from the `Date`
-/// of the same response, and says nothing without one. Servers round down, so come back up to a
-/// second later than told.
+/// Numbers may have decimals, which some servers send. A date is relative to the `Date` of the same
+/// response, and is ignored without one. Servers round down, so wait up to a second longer than this.
 ///
 /// ```
 /// use std::time::Duration;
@@ -69,12 +68,12 @@ pub fn retry_after(fields: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// What the server tells of its rate limit: see the [table](self).
+/// The rate limit that the server reports: see the [table](self).
 ///
-/// `None` unless the limit, what remains and the reset are all there and agree: more remaining than
-/// the limit is nonsense. A `RateLimit-Policy` with a window stands in for a reset that is missing.
-/// Of several limits the tightest counts. A reset that can only be an instant of the UNIX epoch is
-/// taken for one. A response out of a cache (its `Age` is above 0) is about another time: `None`.
+/// `None` unless limit, remaining quota and reset are all present and consistent: more remaining than
+/// the limit is invalid. A `RateLimit-Policy` with a window stands in for a missing reset. Of several
+/// limits the tightest counts. A reset that can only be a UNIX timestamp is read as one. A cached
+/// response (with an `Age` above 0) is about another time: `None`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -106,7 +105,7 @@ fn three_fields(
     (remaining <= limit).then(|| Allowance::new(limit, remaining, reset))
 }
 
-/// Drafts let the policies follow the limit: `10, 10;w=1, 50;w=60`.
+/// Drafts allow policies after the limit: `10, 10;w=1, 50;w=60`.
 fn leading_number(value: &str) -> Option<u64> {
     whole(value.split([',', ';']).next()?.trim_ascii())
 }
@@ -115,7 +114,7 @@ fn is_cached(fields: &HeaderMap) -> bool {
     text(fields, &header::AGE).and_then(whole).is_some_and(|age| age > 0)
 }
 
-/// The server's explicit word on retrying, from `Should-Retry: true` or `false`.
+/// Whether the server wants a retry, from `Should-Retry: true` or `false`.
 pub fn should_retry(fields: &HeaderMap) -> Option<Advice> {
     [SHOULD_RETRY, X_SHOULD_RETRY].iter().find_map(|name| {
         let value = text(fields, name)?;

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-/// The longest wait that is believed, in seconds: the 2^31 at which RFC 9111 section 1.2.2 lets
-/// caches stop counting. No server means more.
+/// The longest accepted delay, in seconds: 2^31, the limit for caches in RFC 9111 section 1.2.2. No server
+/// means more.
 pub(super) const LONGEST: u64 = 1 << 31;
 
 /// Digits only: no sign, no blanks, no exponent.
 pub(super) fn whole(value: &str) -> Option<u64> {
-    // `str::parse` alone would take a `+`.
+    // `str::parse` alone would accept a `+`.
     if value.bytes().all(|byte| byte.is_ascii_digit()) { value.parse().ok() } else { None }
 }
 

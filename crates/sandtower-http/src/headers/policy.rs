@@ -18,15 +18,14 @@ use super::number::LONGEST;
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// The most limits that are looked at: servers have two or three, and each is compared with each
-/// policy.
+/// The most limits that are read: servers have two or three, and each is compared with each policy.
 const MOST: usize = 8;
 
-/// The tightest of the limits that both fields tell: the one with the least left, and of those the
-/// one that stays so for the longest.
+/// The tightest limit in both headers: the one with the least remaining, and of those the one with the
+/// latest reset.
 ///
-/// A limit whose policy does not say how much it allows, or counts something else than requests, is
-/// passed over. A field that is malformed anywhere is ignored as a whole, as its draft demands.
+/// A limit is skipped if its policy has no quota, or counts something other than requests. A header that
+/// is malformed anywhere is ignored as a whole, as its draft requires.
 pub(super) fn allowance(fields: &HeaderMap) -> Option<Allowance> {
     if !fields.contains_key(RATE_LIMIT) {
         return None;
@@ -51,8 +50,8 @@ fn limits(fields: &HeaderMap) -> Option<Allowance> {
             }))
             .ok()?;
     }
-    let told = limits.of.iter().flatten().filter_map(Limit::told);
-    told.min_by_key(|limit| (limit.remaining, Reverse(limit.reset)))
+    let allowances = limits.of.iter().flatten().filter_map(Limit::allowance);
+    allowances.min_by_key(|limit| (limit.remaining, Reverse(limit.reset)))
 }
 
 /// The form of draft 07: `limit=100, remaining=50, reset=5`.
@@ -61,16 +60,15 @@ fn dictionary(fields: &HeaderMap) -> Option<Allowance> {
     for value in fields.get_all(RATE_LIMIT) {
         Parser::new(value.as_bytes()).parse_dictionary_with_visitor(&mut three).ok()?;
     }
-    told(three.limit?, three.remaining?, three.reset?)
+    consistent(three.limit?, three.remaining?, three.reset?)
 }
 
-fn told(limit: u64, remaining: u64, reset: u64) -> Option<Allowance> {
+fn consistent(limit: u64, remaining: u64, reset: u64) -> Option<Allowance> {
     (remaining <= limit && reset <= LONGEST)
         .then(|| Allowance::new(limit, remaining, Duration::from_secs(reset)))
 }
 
-/// One member of either list. Parameters that it does not have are `None`, those that are no whole
-/// number too.
+/// One member of either list. Parameters that are absent or not whole numbers are `None`.
 #[derive(Default)]
 struct Member<'a> {
     name: Option<Cow<'a, str>>,
@@ -102,12 +100,12 @@ impl<'a> Limits<'a> {
         }
     }
 
-    /// Adds what a policy says to the limits of its name.
+    /// Merges a policy into the limits with its name.
     fn apply(&mut self, policy: &Member<'_>) {
         for limit in self.of.iter_mut().flatten() {
             if Some(&limit.name) == policy.name.as_ref() {
                 limit.quota = policy.quota.filter(|_| !policy.counts_something_else);
-                // All of it is back after a whole window at the latest.
+                // After a whole window all of it is available again.
                 limit.reset = limit.reset.or(policy.window);
             }
         }
@@ -115,12 +113,12 @@ impl<'a> Limits<'a> {
 }
 
 impl Limit<'_> {
-    fn told(&self) -> Option<Allowance> {
-        told(self.quota?, self.remaining, self.reset?)
+    fn allowance(&self) -> Option<Allowance> {
+        consistent(self.quota?, self.remaining, self.reset?)
     }
 }
 
-/// Visits a list, and hands out its members. An inner list is none.
+/// Visits the members of a list. Inner lists are skipped.
 struct Members<F>(F);
 
 impl<'a, F: FnMut(Member<'a>)> ListVisitor<'a> for Members<F> {
@@ -164,7 +162,7 @@ impl<'a, F: FnMut(Member<'a>)> ItemVisitor<'a> for OneMember<'_, 'a, F> {
         self.member.name = match name {
             BareItemFromInput::String(Cow::Borrowed(name)) => Some(Cow::Borrowed(name.as_str())),
             BareItemFromInput::String(Cow::Owned(name)) => Some(Cow::Owned(name.into())),
-            // The draft began with tokens, and some servers have stayed there.
+            // The draft began with tokens, and some servers still send them.
             BareItemFromInput::Token(name) => Some(Cow::Borrowed(name.as_str())),
             _ => None,
         };
@@ -206,7 +204,7 @@ fn integer(value: &BareItemFromInput<'_>) -> Option<u64> {
     }
 }
 
-/// The unit is called `requests`; earlier drafts called it `request`.
+/// The unit is `requests`; earlier drafts had `request`.
 fn is_requests(unit: &BareItemFromInput<'_>) -> bool {
     let unit = match unit {
         BareItemFromInput::String(unit) => unit.as_str(),

@@ -24,19 +24,19 @@ fn after_at(value: &str, date: &str) -> Option<Duration> {
 }
 
 #[test]
-fn retry_after_in_seconds_is_understood_with_and_without_decimals() {
+fn retry_after_in_seconds_may_have_decimals() {
     assert_eq!(after("0"), Some(Duration::ZERO));
     assert_eq!(after("120"), Some(120 * SECOND));
     assert_eq!(after(" 2 "), Some(2 * SECOND));
     assert_eq!(after("0.25"), Some(Duration::from_millis(250)));
-    assert_eq!(after("1.0000000001"), Some(Duration::new(1, 1)), "never too early");
+    assert_eq!(after("1.0000000001"), Some(Duration::new(1, 1)), "rounded up");
     assert_eq!(after("1.9999999999"), Some(2 * SECOND));
 }
 
-/// The half of it that is parsing. Ignoring a date, reading it by our own clock, or
-/// taking a year from it would each be that bug.
+/// Ignoring a date, reading it by our own clock, or taking a year from it are known bugs of other
+/// clients.
 #[test]
-fn museum_16_a_retry_after_of_any_form_is_neither_ignored_nor_believed_without_a_limit() {
+fn a_retry_after_of_any_form_is_read_and_bounded() {
     for (value, expected) in [
         ("7", Some(7 * SECOND)),
         ("7.5", Some(Duration::from_millis(7_500))),
@@ -53,16 +53,16 @@ fn museum_16_a_retry_after_of_any_form_is_neither_ignored_nor_believed_without_a
 }
 
 #[test]
-fn a_date_counts_from_the_date_of_the_answer_whatever_our_clock_says() {
+fn a_date_is_relative_to_the_date_of_the_response() {
     let year_later = "Mon, 06 Nov 1995 08:49:37 GMT";
     assert_eq!(after_at(year_later, "Mon, 06 Nov 1995 08:49:27 GMT"), Some(10 * SECOND));
-    assert_eq!(after_at(DATE, year_later), Some(Duration::ZERO), "what is past is now");
-    assert_eq!(after(DATE), None, "without a date of its own the answer does not say when");
+    assert_eq!(after_at(DATE, year_later), Some(Duration::ZERO), "a past date is zero");
+    assert_eq!(after(DATE), None, "a response without a `Date` has no delay");
     assert_eq!(after_at(DATE, "yesterday"), None);
 }
 
 #[test]
-fn milliseconds_are_believed_before_seconds_if_they_make_sense() {
+fn valid_milliseconds_take_precedence_over_seconds() {
     let both =
         |millis: &str| retry_after(&fields(&[("retry-after-ms", millis), ("retry-after", "9")]));
     assert_eq!(both("1500"), Some(Duration::from_millis(1_500)));
@@ -72,7 +72,7 @@ fn milliseconds_are_believed_before_seconds_if_they_make_sense() {
 }
 
 #[test]
-fn a_retry_after_without_sense_is_no_retry_after() {
+fn an_invalid_retry_after_is_ignored() {
     for nonsense in [
         "",
         "-1",
@@ -98,18 +98,25 @@ fn limits(policy: &str, limit: &str) -> Option<Allowance> {
     allowance(&fields(&[("ratelimit-policy", policy), ("ratelimit", limit)]))
 }
 
-fn told(limit: u64, remaining: u64, reset: u64) -> Option<Allowance> {
+fn allowed(limit: u64, remaining: u64, reset: u64) -> Option<Allowance> {
     Some(Allowance::new(limit, remaining, Duration::from_secs(reset)))
 }
 
 #[test]
-fn the_latest_draft_is_understood() {
-    assert_eq!(limits(r#""default";q=100;w=60"#, r#""default";r=50;t=30"#), told(100, 50, 30));
-    assert_eq!(limits("default;q=100;w=60", "default;r=50;t=30"), told(100, 50, 30), "tokens too");
-    assert_eq!(limits(r#""a";q=100;qu="requests""#, r#""a";r=0;t=3;pk=:AAAA:"#), told(100, 0, 3));
+fn the_latest_draft_is_parsed() {
+    assert_eq!(limits(r#""default";q=100;w=60"#, r#""default";r=50;t=30"#), allowed(100, 50, 30));
+    assert_eq!(
+        limits("default;q=100;w=60", "default;r=50;t=30"),
+        allowed(100, 50, 30),
+        "tokens too"
+    );
+    assert_eq!(
+        limits(r#""a";q=100;qu="requests""#, r#""a";r=0;t=3;pk=:AAAA:"#),
+        allowed(100, 0, 3)
+    );
     assert_eq!(
         limits(r#""a";q=9;w=60"#, r#""a";r=4"#),
-        told(9, 4, 60),
+        allowed(9, 4, 60),
         "a window is the longest reset"
     );
 }
@@ -117,21 +124,21 @@ fn the_latest_draft_is_understood() {
 #[test]
 fn of_several_limits_the_tightest_counts() {
     let policy = r#""second";q=5;w=1, "day";q=1000;w=86400"#;
-    assert_eq!(limits(policy, r#""second";r=4;t=1, "day";r=2;t=900"#), told(1_000, 2, 900));
-    assert_eq!(limits(policy, r#""second";r=0;t=1, "day";r=0;t=900"#), told(1_000, 0, 900));
-    assert_eq!(limits(policy, r#""unheard-of";r=0;t=1, "second";r=3;t=1"#), told(5, 3, 1));
+    assert_eq!(limits(policy, r#""second";r=4;t=1, "day";r=2;t=900"#), allowed(1_000, 2, 900));
+    assert_eq!(limits(policy, r#""second";r=0;t=1, "day";r=0;t=900"#), allowed(1_000, 0, 900));
+    assert_eq!(limits(policy, r#""unheard-of";r=0;t=1, "second";r=3;t=1"#), allowed(5, 3, 1));
     let over_two_lines = fields(&[
         ("ratelimit", r#""day";r=2;t=900"#),
         ("ratelimit", r#""second";r=1;t=1"#),
         ("ratelimit-policy", policy),
     ]);
-    assert_eq!(allowance(&over_two_lines), told(5, 1, 1));
+    assert_eq!(allowance(&over_two_lines), allowed(5, 1, 1));
 }
 
 #[test]
-fn a_quota_of_something_else_than_requests_is_no_rate_limit() {
+fn a_quota_of_something_other_than_requests_is_no_rate_limit() {
     let policy = r#""bytes";q=9;w=1;qu="content-bytes", "calls";q=5;w=1"#;
-    assert_eq!(limits(policy, r#""bytes";r=0;t=1, "calls";r=2;t=1"#), told(5, 2, 1));
+    assert_eq!(limits(policy, r#""bytes";r=0;t=1, "calls";r=2;t=1"#), allowed(5, 2, 1));
     assert_eq!(limits(r#""slots";q=9;qu="concurrent-requests""#, r#""slots";r=0;t=1"#), None);
 }
 
@@ -154,13 +161,13 @@ fn a_malformed_rate_limit_is_ignored_as_a_whole() {
         assert_eq!(limits(policy, malformed), None, "{malformed}");
     }
     assert_eq!(limits("\"a\";q=", "\"a\";r=1;t=2"), None);
-    assert_eq!(limits("\"b\";q=10;w=60", "\"a\";r=1;t=2"), None, "nobody says of how much");
+    assert_eq!(limits("\"b\";q=10;w=60", "\"a\";r=1;t=2"), None, "the quota is unknown");
 }
 
 #[test]
-fn an_older_form_counts_where_a_newer_one_does_not_make_sense() {
+fn an_older_form_applies_where_a_newer_one_is_invalid() {
     let seventh = |value| allowance(&fields(&[("ratelimit", value)]));
-    assert_eq!(seventh("limit=100, remaining=50, reset=5"), told(100, 50, 5));
+    assert_eq!(seventh("limit=100, remaining=50, reset=5"), allowed(100, 50, 5));
     assert_eq!(seventh("limit=100, remaining=50"), None);
     let all = fields(&[
         ("ratelimit", "garbage;;"),
@@ -171,7 +178,7 @@ fn an_older_form_counts_where_a_newer_one_does_not_make_sense() {
         ("x-ratelimit-remaining", "98"),
         ("x-ratelimit-reset", "97"),
     ]);
-    assert_eq!(allowance(&all), told(10, 3, 7));
+    assert_eq!(allowance(&all), allowed(10, 3, 7));
 }
 
 fn three(limit: &str, remaining: &str, reset: &str) -> Option<Allowance> {
@@ -189,10 +196,10 @@ fn three(limit: &str, remaining: &str, reset: &str) -> Option<Allowance> {
 }
 
 #[test]
-fn three_fields_have_to_be_there_and_to_agree() {
-    assert_eq!(three("10", "3", "7"), told(10, 3, 7));
-    assert_eq!(three("10, 10;w=1, 50;w=60", "3", "7"), told(10, 3, 7));
-    assert_eq!(three("10;w=60", "3", "7"), told(10, 3, 7));
+fn the_three_headers_have_to_be_present_and_consistent() {
+    assert_eq!(three("10", "3", "7"), allowed(10, 3, 7));
+    assert_eq!(three("10, 10;w=1, 50;w=60", "3", "7"), allowed(10, 3, 7));
+    assert_eq!(three("10;w=60", "3", "7"), allowed(10, 3, 7));
     assert_eq!(three("10", "11", "7"), None);
     assert_eq!(three("10", "-1", "7"), None);
     assert_eq!(three("18446744073709551616", "1", "7"), None);
@@ -201,13 +208,13 @@ fn three_fields_have_to_be_there_and_to_agree() {
 }
 
 #[test]
-fn a_reset_that_can_only_be_an_instant_is_taken_for_one() {
-    assert_eq!(three("10", "3", "999999999"), told(10, 3, 999_999_999), "31 years, but seconds");
-    // The `Date` of these responses lies before: 1994.
-    assert_eq!(three("10", "3", "1000000000"), told(10, 3, 1_000_000_000 - 784_111_777));
-    assert_eq!(three("10", "3", "1000000000000"), told(10, 3, 1_000_000_000 - 784_111_777));
+fn a_reset_that_can_only_be_a_timestamp_is_read_as_one() {
+    assert_eq!(three("10", "3", "999999999"), allowed(10, 3, 999_999_999), "31 years, but seconds");
+    // The `Date` of these responses is earlier: 1994.
+    assert_eq!(three("10", "3", "1000000000"), allowed(10, 3, 1_000_000_000 - 784_111_777));
+    assert_eq!(three("10", "3", "1000000000000"), allowed(10, 3, 1_000_000_000 - 784_111_777));
     assert_eq!(three("10", "3", "1000000000000000"), None);
-    let told_at = |date| {
+    let reset_at = |date| {
         allowance(&fields(&[
             ("x-ratelimit-limit", "60"),
             ("x-ratelimit-remaining", "0"),
@@ -215,24 +222,24 @@ fn a_reset_that_can_only_be_an_instant_is_taken_for_one() {
             ("date", date),
         ]))
     };
-    assert_eq!(told_at("Tue, 14 Nov 2023 22:13:20 GMT"), told(60, 0, 30));
-    assert_eq!(told_at("Tue, 14 Nov 2023 22:14:20 GMT"), told(60, 0, 0));
-    assert_eq!(told_at("no date"), None);
+    assert_eq!(reset_at("Tue, 14 Nov 2023 22:13:20 GMT"), allowed(60, 0, 30));
+    assert_eq!(reset_at("Tue, 14 Nov 2023 22:14:20 GMT"), allowed(60, 0, 0));
+    assert_eq!(reset_at("no date"), None);
 }
 
 #[test]
-fn a_reset_in_seconds_beside_an_instant_is_the_simpler_one_to_believe() {
-    let told = allowance(&fields(&[
+fn a_reset_in_seconds_takes_precedence_over_a_timestamp() {
+    let allowed = allowance(&fields(&[
         ("x-ratelimit-limit", "5"),
         ("x-ratelimit-remaining", "0"),
         ("x-ratelimit-reset", "1470173023.123"),
         ("x-ratelimit-reset-after", "1.25"),
     ]));
-    assert_eq!(told, Some(Allowance::new(5, 0, Duration::from_millis(1_250))));
+    assert_eq!(allowed, Some(Allowance::new(5, 0, Duration::from_millis(1_250))));
 }
 
 #[test]
-fn an_answer_out_of_a_cache_tells_nothing_of_the_limit_now() {
+fn a_cached_response_has_no_allowance() {
     let aged = |age| {
         allowance(&fields(&[
             ("ratelimit-limit", "10"),
@@ -241,12 +248,12 @@ fn an_answer_out_of_a_cache_tells_nothing_of_the_limit_now() {
             ("age", age),
         ]))
     };
-    assert_eq!(aged("0"), told(10, 3, 7));
+    assert_eq!(aged("0"), allowed(10, 3, 7));
     assert_eq!(aged("1"), None);
 }
 
 #[test]
-fn only_a_clear_word_on_retrying_counts() {
+fn only_true_and_false_are_read() {
     let said = |value| should_retry(&fields(&[("should-retry", value)]));
     assert_eq!(said("true"), Some(Advice::Retry));
     assert_eq!(said("False"), Some(Advice::Stop));
@@ -275,7 +282,7 @@ const NAMES: [&str; 16] = [
     "x-unknown",
 ];
 
-/// What parsers stumble over, and what they do not.
+/// Values that parsers may stumble over.
 fn value() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..64),
@@ -290,7 +297,7 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn no_field_makes_a_parser_panic_nor_anybody_wait_for_ever(
+    fn no_header_makes_a_parser_panic_or_a_client_wait_forever(
         lines in proptest::collection::vec((0..NAMES.len(), value()), 0..12)
     ) {
         let mut fields = HeaderMap::new();
@@ -309,7 +316,7 @@ proptest! {
     }
 
     #[test]
-    fn what_looks_like_seconds_is_read_as_such(value in "[0-9]{0,25}\\.?[0-9]{0,25}") {
+    fn seconds_are_read_as_such(value in "[0-9]{0,25}\\.?[0-9]{0,25}") {
         if let Some(after) = after(&value) {
             let expected: f64 = value.parse().unwrap();
             prop_assert!((after.as_secs_f64() - expected).abs() <= 1e-6);
@@ -317,18 +324,18 @@ proptest! {
     }
 
     #[test]
-    fn a_date_says_the_same_on_every_clock(wait in 0..1_000_000_u64, skew in 0..4_000_000_000_u64) {
+    fn a_date_means_the_same_on_every_clock(wait in 0..1_000_000_u64, skew in 0..4_000_000_000_u64) {
         let at = |seconds| httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(seconds));
         prop_assert_eq!(after_at(&at(skew + wait), &at(skew)), Some(Duration::from_secs(wait)));
     }
 
     #[test]
-    fn what_the_latest_draft_says_is_what_is_told(
+    fn the_latest_draft_is_read_as_written(
         quota in 0..1_000_000_u64, used in 0..1_000_000_u64, reset in 0..100_000_u64, name in "[ -!#-\\[\\]-~]{0,10}"
     ) {
         let remaining = quota.saturating_sub(used);
         let policy = format!("\"{name}\";q={quota};w=60");
         let limit = format!("\"{name}\";r={remaining};t={reset}");
-        prop_assert_eq!(limits(&policy, &limit), told(quota, remaining, reset));
+        prop_assert_eq!(limits(&policy, &limit), allowed(quota, remaining, reset));
     }
 }

@@ -11,21 +11,21 @@ use super::shared::{Next, Read, Returned, Shared};
 use super::wakers::Wakers;
 use crate::DEFAULT_CAP;
 
-/// A body of any kind that can be sent a second time, if it is not too long.
+/// A body of any type that can be sent again, if it is not too long.
 ///
-/// What is read of it is kept up to a cap, trailers included, and a [`Clone`] reads the same again
-/// from its beginning. A copy that comes to the end of what was read goes on with the rest: an
-/// attempt that was dropped midway has lost nothing. Several copies may read at the same time.
+/// Frames are buffered up to a cap, trailers included, and a [`Clone`] reads them again from the start. A
+/// copy that reaches the end of the buffer continues with the rest: an attempt that was dropped midway
+/// loses nothing. Several copies may read at the same time.
 ///
 /// | | |
 /// |---|---|
-/// | longer than the cap, and known beforehand | nothing is kept: [`is_replayable`](Self::is_replayable) until the first frame is read |
-/// | longer than the cap, as it turned out | what was kept is let go, the copy that reads it first gets it whole; other copies end with [`NotReplayable`] |
+/// | longer than the cap, known in advance | nothing is buffered: [`is_replayable`](Self::is_replayable) until the first frame is read |
+/// | longer than the cap, found while reading | the buffer is released; the copy that reads first gets the whole body; other copies end with [`NotReplayable`] |
 /// | it failed | the copy that read it gets the error, marked as the caller's own ([`CallerError`]); other copies end with [`NotReplayable`] |
-/// | no other copy is left | nothing is kept any more |
+/// | no other copy is left | nothing is buffered any more |
 ///
-/// Frames without data are passed on once and not repeated. Besides the cap at most 1,024 frames
-/// are kept. The body costs three allocations.
+/// Frames without data are passed on once and not repeated. At most 1,024 frames are buffered. The body
+/// costs three allocations.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -62,12 +62,12 @@ impl<B> Common<B> {
 }
 
 impl<B: Body> ReplayBody<B> {
-    /// `body`, kept up to [`DEFAULT_CAP`].
+    /// `body`, buffered up to [`DEFAULT_CAP`].
     pub fn new(body: B) -> Self {
         Self::capped(body, DEFAULT_CAP)
     }
 
-    /// `body`, kept up to `cap` bytes.
+    /// `body`, buffered up to `cap` bytes.
     pub fn capped(body: B, cap: usize) -> Self {
         let common = Common {
             shared: Mutex::new(Shared::new(body, cap)),
@@ -77,11 +77,10 @@ impl<B: Body> ReplayBody<B> {
         Self { common: Arc::new(common), reader: 0, place: 0, is_over: false }
     }
 
-    /// Whether a copy that begins now can be sent whole, as far as is known by now. Once `false`, it
-    /// stays so.
+    /// Whether a copy that starts now can be sent whole, as far as is known. Once `false`, it stays so.
     ///
-    /// A `true` from before the first attempt is a hope: whether the body is too long shows while
-    /// it is sent. Ask again before the second.
+    /// Before the first attempt, `true` is provisional: whether the body is too long shows while it is
+    /// sent. Check again before the second attempt.
     pub fn is_replayable(&self) -> bool {
         self.common.lock().is_replayable()
     }
@@ -95,10 +94,10 @@ impl<B: Body> ReplayBody<B> {
         B::Error: Into<BoxError>,
     {
         let common = &*self.common;
-        // Before the body is polled: it may have something as soon as it has said that it has not.
+        // Before the body is polled: it may have data as soon as it has returned `Pending`.
         common.wakers.wait(self.reader, cx.waker());
         let mut borrowed = Borrowed { common, body: Some(body) };
-        let Some(body) = &mut borrowed.body else { unreachable!("it is given back below") };
+        let Some(body) = &mut borrowed.body else { unreachable!("it is returned below") };
         let waker = Waker::from(Arc::clone(&common.wakers));
         let polled = match body.as_mut().poll_frame(&mut Context::from_waker(&waker)) {
             Poll::Ready(polled) => polled,
@@ -106,7 +105,7 @@ impl<B: Body> ReplayBody<B> {
                 let rest = borrowed.take();
                 let is_awaited = rest.is_some_and(|rest| common.lock().pending(rest));
                 if is_awaited {
-                    // They came while it was polled, so that it may not know of them.
+                    // These arrived while it was polled, so that it may not know of them.
                     common.wakers.wake_others(self.reader);
                 }
                 return Poll::Pending;
@@ -116,7 +115,7 @@ impl<B: Body> ReplayBody<B> {
             Ok(read) => (read, None),
             Err(error) => (Read::Failed, Some(CallerError::new(error).into())),
         };
-        // Only this reader can make another, and it is busy here: who is alone stays alone.
+        // Only this reader can create another, and it is busy here: a sole reader stays alone.
         let else_reads = Arc::strong_count(&self.common) > 1;
         let dropped = borrowed.take().map(|rest| common.lock().advance(rest, &read, else_reads));
         drop(dropped);
@@ -139,14 +138,14 @@ impl<B: Body> ReplayBody<B> {
     }
 }
 
-/// A body that is being polled. One that panics is lost, and those who wait for it hear of it.
+/// A body that is being polled. If it panics it is lost, and the readers that wait for it are woken.
 struct Borrowed<'c, B: Body> {
     common: &'c Common<B>,
     body: Option<Pin<Box<B>>>,
 }
 
 impl<B: Body> Borrowed<'_, B> {
-    /// The body, to be given back: until then, one that panics is lost.
+    /// The body, to be returned: until then, a panic loses it.
     fn take(&mut self) -> Option<Returned<B>> {
         let said = self.body.as_ref().map(|body| (body.size_hint(), body.is_end_stream()));
         self.body.take().zip(said).map(|(body, (hint, is_empty))| Returned { body, hint, is_empty })
@@ -181,7 +180,7 @@ where
         let mut next = this.common.lock().next(this.place);
         if let Next::Wait = next {
             this.common.wakers.wait(this.reader, cx.waker());
-            // The body may have been given back before this reader was there to be woken.
+            // The body may have been returned before this reader was registered to be woken.
             next = this.common.lock().next(this.place);
             if let Next::Wait = next {
                 return Poll::Pending;
@@ -237,7 +236,7 @@ impl<B: Body> Drop for ReplayBody<B> {
     }
 }
 
-/// Bodies may hold secrets: only what is known of them is shown.
+/// Bodies may contain secrets, so only lengths are shown.
 impl<B: Body> std::fmt::Debug for ReplayBody<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ReplayBody")
@@ -248,15 +247,15 @@ impl<B: Body> std::fmt::Debug for ReplayBody<B> {
     }
 }
 
-/// A copy of a body could not be sent: its beginning was longer than what is kept, or it failed.
+/// A copy of a body could not be sent: its first frames were no longer buffered, or it failed.
 ///
-/// An attempt that ends so is permanent: another would end the same way.
+/// An attempt that ends so is permanent: another would end in the same way.
 #[derive(Clone, Copy, Debug)]
 pub struct NotReplayable(());
 
 impl std::fmt::Display for NotReplayable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the body of the request cannot be sent a second time: it was not kept whole")
+        f.write_str("the request body cannot be sent again: it is no longer buffered")
     }
 }
 

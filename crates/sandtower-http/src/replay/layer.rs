@@ -8,19 +8,19 @@ use tower_service::Service;
 
 use crate::{DEFAULT_CAP, Http, ReplayBody};
 
-/// Lets requests with a body of any kind be sent again: see [`Replayable`].
+/// Makes requests with any body resendable: see [`Replayable`].
 #[derive(Clone, Copy, Debug)]
 pub struct ReplayLayer {
     cap: usize,
 }
 
 impl ReplayLayer {
-    /// Keeps bodies of at most [`DEFAULT_CAP`].
+    /// Buffers bodies of at most [`DEFAULT_CAP`].
     pub const fn new() -> Self {
         Self { cap: DEFAULT_CAP }
     }
 
-    /// Keeps bodies of at most `cap` bytes.
+    /// Buffers bodies of at most `cap` bytes.
     #[must_use]
     pub const fn cap(mut self, cap: usize) -> Self {
         self.cap = cap;
@@ -42,9 +42,9 @@ impl<S> Layer<S> for ReplayLayer {
     }
 }
 
-/// Wraps the body of each request into a [`ReplayBody`]. Place it outside the retry, whose strategy
-/// is then [`Replayed`]: streaming bodies and `hyper::body::Incoming` are retried as others are, and
-/// those beyond the cap are sent once.
+/// Wraps the body of each request in a [`ReplayBody`]. Place it above the retry, with the strategy
+/// [`Replayed`]: streaming bodies and `hyper::body::Incoming` are then retried like others, and bodies
+/// beyond the cap are sent once.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -83,11 +83,11 @@ where
     }
 }
 
-/// How requests with a [`ReplayBody`] are sent again: as by [`Http`], but not once their body is
-/// known to be no longer replayable.
+/// Resends requests with a [`ReplayBody`]: like [`Http`], but not once their body is no longer
+/// replayable.
 ///
-/// It says so when it is asked for a copy. A retry that asks once more when the next attempt is due,
-/// and ends the call if there is none, never sends half a body.
+/// It returns no copy then. A retry that checks once more when the next attempt is due, and ends the
+/// call if there is no copy, never sends half a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed;
 

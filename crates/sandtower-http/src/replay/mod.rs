@@ -1,4 +1,4 @@
-//! Bodies that can be sent a second time.
+//! Bodies that can be sent again.
 
 mod body;
 mod layer;

@@ -4,26 +4,26 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-/// The most frames that are kept: a body of tiny ones would fill the memory below any cap on bytes.
+/// The most buffered frames: tiny ones would fill the memory below any limit on bytes.
 const MOST_FRAMES: usize = 1_024;
 
-/// What all copies of a body share: what was read of it, and the rest.
+/// Shared by all copies of a body: the buffer, and the rest of the body.
 ///
-/// Every reader has a place, the number of frames with data that it has read. A reader that stands
-/// where the reading ends borrows the rest and reads on; all others read what is kept. No code of the
-/// body's or of a waker's runs under the lock.
+/// Every reader has a position, the number of frames with data that it has read. The reader at the end
+/// of the buffer borrows the rest and reads on; all others read the buffer. No code of the body or of a
+/// waker runs under the lock.
 pub(super) struct Shared<B> {
     rest: Rest<B>,
-    /// What was read, while it is kept.
+    /// The buffered frames, while they are kept.
     frames: Vec<Bytes>,
-    /// How many frames with data were read, kept or not.
+    /// How many frames with data were read, buffered or not.
     read: usize,
     /// Bytes in `frames`, and of the trailers.
     len: usize,
     cap: usize,
-    /// Whether all that was read is kept.
+    /// Whether everything read is buffered.
     is_kept: bool,
-    /// What `rest` said of itself when it was last here.
+    /// What `rest` last reported about itself.
     hint: SizeHint,
     is_empty: bool,
     /// A reader found the rest borrowed.
@@ -36,31 +36,31 @@ enum Rest<B> {
     Borrowed,
     /// It ended, with these trailers.
     Ended(Option<HeaderMap>),
-    /// It failed, or its end was not kept.
+    /// It failed, or its end was not buffered.
     Lost,
 }
 
-/// What is next for a reader.
+/// The next step of a reader.
 pub(super) enum Next<B> {
     Data(Bytes),
     Trailers(HeaderMap),
     End,
-    /// To be polled, and given back by [`Shared::pending`] or [`Shared::advance`].
+    /// Poll the body, and return it through [`Shared::pending`] or [`Shared::advance`].
     Poll(Pin<Box<B>>),
-    /// Another reader is polling; it wakes those that wait.
+    /// Another reader is polling, and wakes those that wait.
     Wait,
-    /// Gone: it was not kept.
+    /// Gone: it was not buffered.
     Lost,
 }
 
-/// A body that was polled, and what it says of itself since: asked before the lock is taken.
+/// A body that was polled, with its size hint since: read before the lock is taken.
 pub(super) struct Returned<B> {
     pub(super) body: Pin<Box<B>>,
     pub(super) hint: SizeHint,
     pub(super) is_empty: bool,
 }
 
-/// What the body came to.
+/// The result of polling the body.
 pub(super) enum Read {
     Data(Bytes),
     Trailers(HeaderMap),
@@ -74,7 +74,7 @@ impl<B: Body> Shared<B> {
         let hint = body.size_hint();
         Self {
             is_empty: body.is_end_stream(),
-            // What is known to be too long is not even begun to be kept.
+            // A body that is known to be too long is not buffered at all.
             is_kept: hint.lower() <= u64::try_from(cap).unwrap_or(u64::MAX),
             hint,
             rest: Rest::Here(body),
@@ -108,14 +108,14 @@ impl<B: Body> Shared<B> {
         }
     }
 
-    /// Takes the body back, which has nothing yet: whether a reader came for it meanwhile.
+    /// Returns a body that is pending: whether a reader came for it meanwhile.
     pub(super) fn pending(&mut self, rest: Returned<B>) -> bool {
         self.put_back(rest);
         std::mem::take(&mut self.is_awaited)
     }
 
-    /// Takes the body back, and keeps what it came to if another `else_reads` it. What is returned is
-    /// to be dropped outside the lock.
+    /// Returns the body, and buffers its frame if another `else_reads` it. The caller drops the result
+    /// outside the lock.
     pub(super) fn advance(
         &mut self,
         rest: Returned<B>,
@@ -137,7 +137,7 @@ impl<B: Body> Shared<B> {
         let dropped = if self.is_kept { Vec::new() } else { std::mem::take(&mut self.frames) };
         match read {
             Read::Data(data) => {
-                // Empty frames say nothing: they have no place.
+                // Empty frames carry nothing and have no position.
                 if !data.is_empty() {
                     self.read += 1;
                     if self.is_kept {
@@ -168,7 +168,7 @@ impl<B: Body> Shared<B> {
         self.rest = Rest::Here(rest.body);
     }
 
-    /// Whether a reader that begins now can read all of it, as far as is known now.
+    /// Whether a reader that starts now can read all of it, as far as is known.
     pub(super) fn is_replayable(&self) -> bool {
         (self.read == 0 || self.is_kept) && !matches!(self.rest, Rest::Lost)
     }
@@ -182,7 +182,7 @@ impl<B: Body> Shared<B> {
             }
     }
 
-    /// What is to come for a reader.
+    /// The next step for a reader.
     pub(super) fn hint(&self, place: usize) -> SizeHint {
         if place < self.read && !self.is_kept {
             return SizeHint::default();
@@ -204,7 +204,7 @@ impl<B: Body> Shared<B> {
         }
     }
 
-    /// Bytes that are kept, for logs.
+    /// Buffered bytes, for logs.
     pub(super) fn kept(&self) -> Option<usize> {
         self.is_kept.then_some(self.len)
     }
@@ -220,7 +220,7 @@ impl Read {
             Ok(mut data) => Self::Data(data.copy_to_bytes(data.remaining())),
             Err(frame) => match frame.into_trailers() {
                 Ok(trailers) => Self::Trailers(trailers),
-                // A kind of frame that does not exist yet: it has no data.
+                // An unknown kind of frame: it has no data.
                 Err(_) => Self::Data(Bytes::new()),
             },
         })

@@ -1,13 +1,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
-/// The readers that wait for one body. It is polled with a waker that wakes all of them: the one that
-/// was woken may never poll again, and no other would hear of the frame that came.
+/// The readers that wait for one body. It is polled with a waker that wakes all of them: the reader that
+/// was woken may never poll again, and no other would learn of the frame.
 #[derive(Default)]
 pub(super) struct Wakers(Mutex<Vec<(u64, Waker)>>);
 
 impl Wakers {
-    /// Lets `reader` be woken by `waker` instead of by its last one.
+    /// Wakes `reader` by `waker` from now on.
     pub(super) fn wait(&self, reader: u64, waker: &Waker) {
         let mut waiting = self.lock();
         let old = match waiting.iter_mut().find(|(waiting, _)| *waiting == reader) {
@@ -23,7 +23,7 @@ impl Wakers {
         drop(old);
     }
 
-    /// `reader` waits no more.
+    /// `reader` no longer waits.
     pub(super) fn forget(&self, reader: u64) {
         let mut waiting = self.lock();
         let at = waiting.iter().position(|(waiting, _)| *waiting == reader);
@@ -32,7 +32,7 @@ impl Wakers {
         drop(old);
     }
 
-    /// Wakes all that wait but for `reader`, which goes on waiting if it does.
+    /// Wakes all readers that wait, except `reader`.
     pub(super) fn wake_others(&self, reader: u64) {
         let mut waiting = self.lock();
         let others: Vec<_> = waiting.extract_if(.., |(waiting, _)| *waiting != reader).collect();

@@ -1,4 +1,4 @@
-//! Judging costs no allocation.
+//! Classification does not allocate.
 
 use std::hint::black_box;
 
@@ -7,30 +7,30 @@ use sandtower_core::{Classify, ClassifyResponse, Outcome};
 use sandtower_http::{GrpcClassify, HttpClassify};
 use sandtower_testkit::allocations;
 
-fn answer(status: u16, fields: &[(&'static str, &'static str)]) -> Response<()> {
-    let mut answer = Response::builder().status(status);
+fn response(status: u16, fields: &[(&'static str, &'static str)]) -> Response<()> {
+    let mut response = Response::builder().status(status);
     for (name, value) in fields {
-        answer = answer.header(*name, *value);
+        response = response.header(*name, *value);
     }
-    answer.body(()).unwrap()
+    response.body(()).unwrap()
 }
 
-fn costs<C>(classify: &C, answer: &Response<()>, expected: Outcome) -> u64
+fn costs<C>(classify: &C, response: &Response<()>, expected: Outcome) -> u64
 where
     C: Classify<Request<()>, Classifier: ClassifyResponse<Response<()>>>,
 {
     let request = Request::post("https://a.test/a.B/C").body(()).unwrap();
     allocations(|| {
-        let verdict = classify.classify(&request).classify(Ok(answer));
+        let verdict = classify.classify(&request).classify(Ok(response));
         assert_eq!(black_box(verdict).outcome, expected);
     })
 }
 
 #[test]
-fn judging_an_answer_costs_no_allocation() {
+fn classifying_a_response_does_not_allocate() {
     let http = HttpClassify::default();
-    assert_eq!(costs(&http, &answer(200, &[]), Outcome::Success), 0);
-    let limited = answer(
+    assert_eq!(costs(&http, &response(200, &[]), Outcome::Success), 0);
+    let limited = response(
         200,
         &[
             ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
@@ -39,7 +39,7 @@ fn judging_an_answer_costs_no_allocation() {
         ],
     );
     assert_eq!(costs(&http, &limited, Outcome::Success), 0);
-    let throttled = answer(
+    let throttled = response(
         429,
         &[
             ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
@@ -53,20 +53,20 @@ fn judging_an_answer_costs_no_allocation() {
 }
 
 #[test]
-fn judging_grpc_costs_no_allocation() {
+fn classifying_grpc_does_not_allocate() {
     let grpc = GrpcClassify::default();
-    assert_eq!(costs(&grpc, &answer(200, &[]), Outcome::Success), 0);
-    let busy = answer(200, &[("grpc-status", "8"), ("grpc-retry-pushback-ms", "100")]);
+    assert_eq!(costs(&grpc, &response(200, &[]), Outcome::Success), 0);
+    let busy = response(200, &[("grpc-status", "8"), ("grpc-retry-pushback-ms", "100")]);
     assert_eq!(costs(&grpc, &busy, Outcome::Throttled), 0);
 }
 
 #[cfg(feature = "tower-http")]
 #[test]
-fn judging_by_a_classifier_of_tower_http_costs_no_allocation() {
+fn classifying_with_tower_http_does_not_allocate() {
     use sandtower_http::TowerClassify;
     use tower_http::classify::ServerErrorsAsFailures;
 
     let classify = TowerClassify::new(ServerErrorsAsFailures::make_classifier());
-    assert_eq!(costs(&classify, &answer(200, &[]), Outcome::Success), 0);
-    assert_eq!(costs(&classify, &answer(503, &[]), Outcome::Transient), 0);
+    assert_eq!(costs(&classify, &response(200, &[]), Outcome::Success), 0);
+    assert_eq!(costs(&classify, &response(503, &[]), Outcome::Transient), 0);
 }

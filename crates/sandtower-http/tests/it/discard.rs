@@ -1,5 +1,4 @@
-//! What becomes of responses: a failed one is read to its end if that is near, the last one says which
-//! attempt got it.
+//! Discarding responses: a short failed one is read to its end, and the last one carries its attempt.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -19,7 +18,7 @@ use sandtower_retry::ResponseHooks;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-/// A server that answers every request with 503 and a body of this length, and counts connections.
+/// A server that responds to every request with 503 and a body of this length, and counts connections.
 async fn server(len: usize) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/", listener.local_addr().unwrap());
@@ -29,20 +28,20 @@ async fn server(len: usize) -> (String, Arc<AtomicUsize>) {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             counted.fetch_add(1, Ordering::Relaxed);
-            let answer = hyper::service::service_fn(move |_| async move {
-                let mut answer = Response::new(Full::<Bytes>::from(vec![0; len]));
-                *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-                Ok::<_, Infallible>(answer)
+            let response = hyper::service::service_fn(move |_| async move {
+                let mut response = Response::new(Full::<Bytes>::from(vec![0; len]));
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                Ok::<_, Infallible>(response)
             });
             let connection = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), answer);
+                .serve_connection(TokioIo::new(stream), response);
             tokio::spawn(connection);
         }
     });
     (uri, connections)
 }
 
-/// How many connections three calls take whose answers are given up.
+/// How many connections three calls take whose responses are discarded.
 async fn connections_of_three_calls(len: usize) -> usize {
     let (uri, connections) = server(len).await;
     let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
@@ -50,7 +49,7 @@ async fn connections_of_three_calls(len: usize) -> usize {
     for _ in 0..3 {
         let request = Request::get(&uri).body(Full::default()).unwrap();
         Http.discard(client.request(request).await.unwrap()).await;
-        // The connection goes back to its pool by a task of its own, on this thread: it has its turn.
+        // The connection returns to its pool in another task on this thread, which runs now.
         for _ in 0..1_000 {
             tokio::task::yield_now().await;
         }
@@ -58,14 +57,14 @@ async fn connections_of_three_calls(len: usize) -> usize {
     connections.load(Ordering::Relaxed)
 }
 
-/// A failed answer that is held keeps its connection out.
+/// A response that is kept keeps its connection from being reused.
 #[tokio::test]
-async fn museum_12_the_connection_of_a_small_failed_answer_is_used_again() {
+async fn the_connection_of_a_short_failed_response_is_reused() {
     assert_eq!(connections_of_three_calls(16 * 1_024).await, 1);
 }
 
 #[tokio::test]
-async fn a_long_failed_answer_is_not_worth_its_connection() {
+async fn the_connection_of_a_long_failed_response_is_closed() {
     assert_eq!(connections_of_three_calls(4 * 1_024 * 1_024).await, 3);
 }
 
@@ -90,9 +89,9 @@ fn streamed() -> (mpsc::Sender<Bytes>, Response<Streamed>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_answer_is_given_up_after_a_second() {
-    let (frames, answer) = streamed();
-    let mut drain = pin!(Http.discard(answer));
+async fn a_slow_response_is_dropped_after_a_second() {
+    let (frames, response) = streamed();
+    let mut drain = pin!(Http.discard(response));
     let nearly = Duration::from_millis(999);
     assert!(tokio::time::timeout(nearly, drain.as_mut()).await.is_err());
     assert!(!frames.is_closed());
@@ -102,13 +101,13 @@ async fn a_slow_answer_is_given_up_after_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endless_answer_is_dropped_at_once_when_it_is_too_long() {
+async fn an_endless_response_is_dropped_as_soon_as_it_is_too_long() {
     for frame in [vec![0; 1_024], vec![]] {
-        let (frames, answer) = streamed();
+        let (frames, response) = streamed();
         for _ in 0..1_000 {
             frames.try_send(Bytes::from(frame.clone())).unwrap();
         }
-        let mut drain = pin!(Http.discard(answer));
+        let mut drain = pin!(Http.discard(response));
         let soon = Duration::from_millis(1);
         tokio::time::timeout(soon, drain.as_mut()).await.expect("it waits for nothing");
         assert!(frames.is_closed(), "the body is gone although the future is not");
@@ -116,9 +115,9 @@ async fn an_endless_answer_is_dropped_at_once_when_it_is_too_long() {
 }
 
 #[test]
-fn the_caller_is_told_which_attempt_answered() {
-    let mut answer = Response::new(Full::<Bytes>::default());
+fn the_response_for_the_caller_carries_its_attempt() {
+    let mut response = Response::new(Full::<Bytes>::default());
     let second = Attempt::first(Tick::ZERO).next(Outcome::Transient);
-    Http.stamp(&mut answer, &second);
-    assert_eq!(answer.extensions().get::<Attempt>(), Some(&second));
+    Http.stamp(&mut response, &second);
+    assert_eq!(response.extensions().get::<Attempt>(), Some(&second));
 }

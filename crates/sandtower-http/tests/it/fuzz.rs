@@ -18,7 +18,7 @@ fn the_seeds_of_the_fuzz_target_pass() {
     }
 }
 
-/// A line whose name is read somewhere, with what parsers stumble over.
+/// A header that some parser reads, with values that it may stumble over.
 fn line() -> impl Strategy<Value = Vec<u8>> {
     let name = "retry-after(-ms)?|date|age|(x-)?should-retry|ratelimit(-policy)?\
         |(x-)?ratelimit-(limit|remaining|reset|reset-after)|grpc-status|grpc-retry-pushback-ms";

@@ -31,7 +31,7 @@ fn post(uri: &str) -> Request<Full<Bytes>> {
     Request::post(uri).body(Full::from("to be done once")).unwrap()
 }
 
-/// A server of one connection, which is handed to `serve`.
+/// A server for one connection, which is passed to `serve`.
 async fn server<F>(serve: impl FnOnce(TcpStream) -> F + Send + 'static) -> String
 where
     F: Future<Output = ()> + Send,
@@ -55,7 +55,7 @@ fn client() -> Client<HttpConnector, Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn a_refused_connection_means_that_nothing_was_sent() {
+async fn a_failed_connect_means_that_nothing_was_sent() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error = client().request(post(&format!("http://{free}/"))).await.unwrap_err();
     assert_eq!(effect(error), Effect::None);
@@ -63,11 +63,11 @@ async fn a_refused_connection_means_that_nothing_was_sent() {
 
 #[tokio::test]
 async fn a_name_that_is_not_found_means_that_nothing_was_sent() {
-    let error = client().request(post("http://nobody.invalid/")).await.unwrap_err();
+    let error = client().request(post("http://no-such-host.invalid/")).await.unwrap_err();
     assert_eq!(effect(error), Effect::None);
 }
 
-/// A connector that fails as TLS does: with an error of its own, which says nothing to us.
+/// A connector that fails like TLS: with an error of its own, which is opaque to us.
 #[derive(Clone)]
 struct Handshake;
 
@@ -110,7 +110,7 @@ async fn a_reset_after_the_request_may_have_had_an_effect() {
 }
 
 #[tokio::test]
-async fn a_response_that_cannot_be_read_is_one_to_what_was_done() {
+async fn an_invalid_response_may_have_had_an_effect() {
     let uri = server(|mut stream| async move {
         read_head(&mut stream).await;
         stream.write_all(b"SSH-2.0-OpenSSH\r\n\r\n").await.unwrap();
@@ -126,8 +126,8 @@ async fn a_response_that_breaks_off_may_have_had_an_effect() {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
     })
     .await;
-    let answer = client().request(post(&uri)).await.unwrap();
-    assert_eq!(effect(answer.into_body().collect().await.unwrap_err()), Effect::Maybe);
+    let response = client().request(post(&uri)).await.unwrap();
+    assert_eq!(effect(response.into_body().collect().await.unwrap_err()), Effect::Maybe);
 }
 
 type Sender<B> = hyper::client::conn::http1::SendRequest<B>;
@@ -147,7 +147,7 @@ where
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_before_took_nothing() {
+async fn a_connection_that_was_closed_before_sent_nothing() {
     let (mut sender, theirs) = connection::<Full<Bytes>>().await;
     drop(theirs);
     let closed = loop {
@@ -163,7 +163,7 @@ async fn a_connection_that_was_closed_before_took_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_up_without_reading_could_have_read_for_all_we_know() {
+async fn a_server_that_hangs_up_without_reading_may_have_read() {
     let (mut sender, theirs) = connection::<Full<Bytes>>().await;
     let attempt = tokio::spawn(sender.send_request(post("/")));
     // Long enough for the connection's task to write it.
@@ -175,22 +175,22 @@ async fn a_server_that_hangs_up_without_reading_could_have_read_for_all_we_know(
 }
 
 #[tokio::test]
-async fn a_connection_that_is_busy_took_nothing() {
+async fn a_busy_connection_sent_nothing() {
     let (mut sender, _theirs) = connection::<Full<Bytes>>().await;
     sender.ready().await.unwrap();
     let _first = sender.send_request(post("/"));
     tokio::task::yield_now().await;
     let errors = [sender.send_request(post("/")), sender.send_request(post("/"))];
-    let mut told = Vec::new();
+    let mut effects = Vec::new();
     for error in errors {
         let waited = tokio::time::timeout(Duration::from_millis(50), error).await;
-        told.extend(waited.ok().and_then(Result::err).map(effect));
+        effects.extend(waited.ok().and_then(Result::err).map(effect));
     }
-    assert!(!told.is_empty(), "one of them was not taken");
-    assert!(told.iter().all(|effect| *effect == Effect::None));
+    assert!(!effects.is_empty(), "one of them was not taken");
+    assert!(effects.iter().all(|effect| *effect == Effect::None));
 }
 
-/// The server's own word for "I did nothing": HTTP/2's `REFUSED_STREAM`.
+/// The server's own signal for "not processed": HTTP/2's `REFUSED_STREAM`.
 #[tokio::test]
 async fn a_rejected_stream_had_no_effect_and_any_other_reset_may_have() {
     for (reason, expected) in
@@ -199,8 +199,8 @@ async fn a_rejected_stream_had_no_effect_and_any_other_reset_may_have() {
         let (ours, theirs) = duplex(64 * 1_024);
         tokio::spawn(async move {
             let mut server = h2::server::handshake(theirs).await.unwrap();
-            while let Some(Ok((_request, mut answer))) = server.accept().await {
-                answer.send_reset(reason);
+            while let Some(Ok((_request, mut response))) = server.accept().await {
+                response.send_reset(reason);
             }
         });
         let (mut sender, connection) =
@@ -214,19 +214,19 @@ async fn a_rejected_stream_had_no_effect_and_any_other_reset_may_have() {
 }
 
 #[tokio::test]
-async fn the_default_classifier_tells_them_apart_too() {
+async fn the_default_classifier_distinguishes_them_too() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error: BoxError =
         client().request(post(&format!("http://{free}/"))).await.unwrap_err().into();
-    let judge = HttpClassifier::new(sandtower_core::RequestInfo::default());
-    let verdict = ClassifyResponse::<Response<()>>::classify(&judge, Err(&error));
+    let classifier = HttpClassifier::new(sandtower_core::RequestInfo::default());
+    let verdict = ClassifyResponse::<Response<()>>::classify(&classifier, Err(&error));
     assert_eq!(verdict, Verdict::transient(Effect::None));
 }
 
-/// A body that is still arriving is no reason not to retry, and is sent whole both
+/// A body that is still arriving does not prevent a retry, and is sent whole both
 /// times.
 #[tokio::test]
-async fn museum_15_a_body_that_came_over_the_network_is_sent_again() {
+async fn a_body_from_the_network_is_sent_again() {
     // A request comes in over one connection...
     let (incoming, mut bodies) = tokio::sync::mpsc::unbounded_channel::<Incoming>();
     let (mut front, their_end) = connection::<Full<Bytes>>().await;
@@ -259,7 +259,7 @@ async fn museum_15_a_body_that_came_over_the_network_is_sent_again() {
     }
 }
 
-/// A body whose own source fails after its first piece.
+/// A body whose source fails after the first chunk.
 struct Broken(u32);
 
 impl http_body::Body for Broken {
@@ -278,7 +278,7 @@ impl http_body::Body for Broken {
     }
 }
 
-/// The error of hyper-util's client for a request with `body`, whose source was refused a connection.
+/// The error of hyper-util's client for a request with `body`, whose source could not connect.
 async fn error_of<B>(body: B) -> BoxError
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
@@ -294,7 +294,7 @@ where
 }
 
 #[tokio::test]
-async fn a_request_body_that_fails_midway_is_a_cancelled_call_and_no_refused_connection() {
+async fn a_request_body_that_fails_midway_is_a_cancelled_call_and_not_a_failed_connect() {
     let errors = [
         error_of(CallerBody::new(Broken(0))).await,
         error_of(ReplayBody::new(Broken(0))).await,
@@ -312,7 +312,7 @@ async fn a_request_body_that_fails_midway_is_a_cancelled_call_and_no_refused_con
     }
 }
 
-/// What an HTTP library may wrap hyper's errors in, for instance one that follows redirects.
+/// A wrapper around hyper's errors, as of an HTTP library that follows redirects.
 #[derive(Debug)]
 struct Library(BoxError);
 
@@ -329,22 +329,25 @@ impl std::error::Error for Library {
 }
 
 #[tokio::test]
-async fn where_redirects_may_be_followed_a_refused_connection_may_have_had_an_effect() {
-    let refused = async || {
+async fn where_redirects_may_be_followed_a_failed_connect_may_have_had_an_effect() {
+    let failed_connect = async || {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         client().request(post(&format!("http://{free}/"))).await.unwrap_err()
     };
-    assert_eq!(effect(refused().await), Effect::None);
-    assert_eq!(effect(std::io::Error::other(refused().await)), Effect::None);
-    assert_eq!(effect(Library(refused().await.into())), Effect::Maybe);
-    assert_eq!(effect(std::io::Error::other(Library(refused().await.into()))), Effect::Maybe);
+    assert_eq!(effect(failed_connect().await), Effect::None);
+    assert_eq!(effect(std::io::Error::other(failed_connect().await)), Effect::None);
+    assert_eq!(effect(Library(failed_connect().await.into())), Effect::Maybe);
+    assert_eq!(
+        effect(std::io::Error::other(Library(failed_connect().await.into()))),
+        Effect::Maybe
+    );
     let classifier = HttpClassify::default().follows_redirects().classify(&post("/"));
-    let error = refused().await.into();
+    let error = failed_connect().await.into();
     let verdict = ClassifyResponse::<Response<()>>::classify(&classifier, Err(&error));
     assert_eq!(verdict, Verdict::transient(Effect::Maybe));
 }
 
-/// Fails to connect by `error`.
+/// Fails to connect with `error`.
 async fn connecting(error: fn() -> std::io::Error) -> BoxError {
     #[derive(Clone)]
     struct Fails(fn() -> std::io::Error);
@@ -378,7 +381,7 @@ async fn an_untrusted_certificate_is_permanent_and_no_outage() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_machine_that_is_out_of_something_sent_nothing_and_blames_no_service() {
+async fn an_exhausted_machine_sent_nothing_and_blames_no_service() {
     let errors: [fn() -> std::io::Error; 4] = [
         || std::io::Error::from_raw_os_error(24),
         || std::io::Error::from_raw_os_error(23),

@@ -1,4 +1,4 @@
-//! The interpreter, seen from both sides: what the hook is shown, and what the reader gets.
+//! The interpreter from both sides: what the hook sees, and what the caller gets.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -37,7 +37,7 @@ fn trailers() -> HeaderMap {
 }
 
 pin_project! {
-    /// A body that does what its script says; awkward, for it is not `Unpin`.
+    /// A body that follows its script; not `Unpin`, to be awkward.
     struct Scripted {
         steps: VecDeque<Step>,
         #[pin]
@@ -84,7 +84,7 @@ impl Body for Scripted {
     }
 }
 
-/// Writes down what it is shown.
+/// Records what it is shown.
 #[derive(Clone, Debug, Default)]
 struct Witness(Arc<Mutex<Vec<Shown>>>);
 
@@ -115,7 +115,7 @@ impl Interpret for Witness {
     }
 }
 
-/// What the reader of an answer gets, step by step.
+/// The frames that the caller gets.
 async fn drain<B: Body<Data = Bytes, Error = &'static str>>(body: B) -> Vec<Step> {
     let mut body = Box::pin(body);
     let mut steps = Vec::new();
@@ -131,8 +131,8 @@ async fn drain<B: Body<Data = Bytes, Error = &'static str>>(body: B) -> Vec<Step
     steps
 }
 
-/// The answer of `status` with `body`, through an interpreter with this `cap`: whether it was
-/// marked, what the witness was shown, the size the reader was told, and what it got.
+/// The response with `status` and `body` through an interpreter with this `cap`: whether it was marked,
+/// what the witness saw, the size hint, and the frames.
 async fn through(
     status: u16,
     body: &[Step],
@@ -140,15 +140,15 @@ async fn through(
 ) -> (bool, Option<Shown>, SizeHint, Vec<Step>) {
     let witness = Witness::default();
     let inner = service_fn(|_: Request<()>| {
-        let mut answer = Response::new(Scripted::new(body.to_vec()));
-        *answer.status_mut() = StatusCode::from_u16(status).unwrap();
-        ready(Ok::<_, Infallible>(answer))
+        let mut response = Response::new(Scripted::new(body.to_vec()));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        ready(Ok::<_, Infallible>(response))
     });
     let service = InterpretLayer::new(witness.clone()).cap(cap).layer(inner);
-    let answer = service.oneshot(Request::get("/asked").body(()).unwrap()).await.unwrap();
-    let marked = answer.extensions().get::<Mark>().is_some();
-    let hint = answer.body().size_hint();
-    let read = drain(answer.into_body()).await;
+    let response = service.oneshot(Request::get("/asked").body(()).unwrap()).await.unwrap();
+    let marked = response.extensions().get::<Mark>().is_some();
+    let hint = response.body().size_hint();
+    let read = drain(response.into_body()).await;
     let shown = witness.0.lock().unwrap().pop();
     (marked, shown, hint, read)
 }
@@ -158,7 +158,7 @@ fn shown(body: &str, complete: bool) -> Option<Shown> {
 }
 
 #[tokio::test]
-async fn a_success_passes_untouched() {
+async fn a_success_passes_unchanged() {
     let body = [data("first"), Step::Pending, data("second"), Step::Trailers];
     let (marked, shown, hint, read) = through(200, &body, 1_000).await;
     assert!(!marked);
@@ -168,7 +168,7 @@ async fn a_success_passes_untouched() {
 }
 
 #[tokio::test]
-async fn a_failure_is_shown_to_the_hook_whole_and_then_to_the_reader() {
+async fn a_failure_goes_to_the_hook_as_a_whole_and_then_to_the_caller() {
     let body = [Step::Pending, data("not "), Step::Pending, data("now"), Step::Trailers];
     let (marked, seen, hint, read) = through(429, &body, 1_000).await;
     assert!(marked);
@@ -186,7 +186,7 @@ async fn an_empty_failure_is_shown_too() {
 }
 
 #[tokio::test]
-async fn beyond_the_cap_nothing_is_read_ahead_and_nothing_is_lost() {
+async fn nothing_is_read_beyond_the_cap_and_nothing_is_lost() {
     let body = [data("0123456"), data("789"), data("beyond"), Step::Trailers];
     let (_, seen, hint, read) = through(500, &body, 8).await;
     assert_eq!(seen, shown("01234567", false));
@@ -201,7 +201,7 @@ async fn a_body_as_long_as_the_cap_is_complete() {
 }
 
 #[tokio::test]
-async fn an_error_while_reading_comes_to_the_reader_after_what_was_read() {
+async fn an_error_while_reading_follows_the_frames_before_it() {
     let (_, seen, hint, read) = through(500, &[data("half"), Step::Fail], 1_000).await;
     assert_eq!(seen, shown("half", false));
     assert!(hint.lower() >= 4);
@@ -209,7 +209,7 @@ async fn an_error_while_reading_comes_to_the_reader_after_what_was_read() {
 }
 
 #[tokio::test]
-async fn endless_empty_frames_do_not_hold_the_call() {
+async fn endless_empty_frames_do_not_block_the_call() {
     let body = vec![data(""); 100_000];
     let (_, seen, _, read) = through(500, &body, 8).await;
     assert_eq!(seen, shown("", false));
@@ -217,42 +217,42 @@ async fn endless_empty_frames_do_not_hold_the_call() {
 }
 
 #[tokio::test]
-async fn no_token_of_a_body_is_shown_by_debug() {
+async fn debug_shows_no_body() {
     let inner = service_fn(|_: Request<()>| {
-        let mut answer = Response::new(Scripted::new([data("tok_secret"), data("rest")]));
-        *answer.status_mut() = StatusCode::BAD_REQUEST;
-        ready(Ok::<_, Infallible>(answer))
+        let mut response = Response::new(Scripted::new([data("tok_secret"), data("rest")]));
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        ready(Ok::<_, Infallible>(response))
     });
     let service = InterpretLayer::new(Witness::default()).layer(inner);
-    let answer = service.oneshot(Request::new(())).await.unwrap();
-    let debug = format!("{answer:?}");
+    let response = service.oneshot(Request::new(())).await.unwrap();
+    let debug = format!("{response:?}");
     assert!(debug.contains("bytes: 14"), "{debug}");
     assert!(!debug.contains("tok_secret"), "{debug}");
 }
 
-/// The contract over an inner service whose answers all have this status.
+/// The contract over an inner service whose responses all have this status.
 fn keeps_the_tower_contract(status: StatusCode) {
-    let answer = move |number: u64| {
-        let mut answer = Response::new(Full::from(number.to_string()));
-        *answer.status_mut() = status;
-        answer.extensions_mut().insert(number);
-        answer
+    let response = move |number: u64| {
+        let mut response = Response::new(Full::from(number.to_string()));
+        *response.status_mut() = status;
+        response.extensions_mut().insert(number);
+        response
     };
-    Exchange::new(Request::new, answer)
+    Exchange::new(Request::new, response)
         .contract(
             |inner| InterpretLayer::new(Witness::default()).layer(inner),
-            |answer| *answer.extensions().get().unwrap(),
+            |response| *response.extensions().get().unwrap(),
         )
         .run();
 }
 
 #[test]
-fn keeps_the_tower_contract_over_answers_that_pass_untouched() {
+fn keeps_the_tower_contract_over_responses_that_pass_unchanged() {
     keeps_the_tower_contract(StatusCode::OK);
 }
 
 #[test]
-fn keeps_the_tower_contract_over_answers_that_are_read() {
+fn keeps_the_tower_contract_over_responses_that_are_read() {
     keeps_the_tower_contract(StatusCode::BAD_GATEWAY);
 }
 
@@ -269,7 +269,7 @@ impl Interpret for Plain {
 }
 
 #[test]
-fn an_answer_that_passes_untouched_costs_no_allocation() {
+fn a_response_that_passes_unchanged_does_not_allocate() {
     let inner = service_fn(|_: Request<()>| {
         ready(Ok::<_, Infallible>(Response::new(Full::from(Bytes::from_static(b"fine")))))
     });
@@ -294,7 +294,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
-/// Reads every body along, and has nothing to say of it.
+/// Observes every body, and has no verdict on it.
 #[derive(Clone, Copy)]
 struct Along;
 
@@ -319,7 +319,7 @@ impl Interpret for Along {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_is_a_failure_that_gates_hear_of() {
+async fn a_stream_that_breaks_off_is_reported_to_gates_as_a_failure() {
     for (body, verdict) in [
         (vec![data("whole")], Verdict::success()),
         (vec![data("half"), Step::Fail], Verdict::transient(Effect::Maybe)),
@@ -330,22 +330,22 @@ async fn a_stream_that_breaks_off_is_a_failure_that_gates_hear_of() {
             ready(Ok::<_, Infallible>(Response::new(Scripted::new(script.clone()))))
         });
         let service = InterpretLayer::new(Along).layer(inner);
-        let answer = service.oneshot(Request::new(())).await.unwrap();
-        let (told, verdicts) = std::sync::mpsc::channel();
-        let end = answer.extensions().get::<EndOfStream>().unwrap().clone();
-        end.then(move |verdict| told.send(verdict).unwrap());
-        drain(answer.into_body()).await;
+        let response = service.oneshot(Request::new(())).await.unwrap();
+        let (report, verdicts) = std::sync::mpsc::channel();
+        let end = response.extensions().get::<EndOfStream>().unwrap().clone();
+        end.then(move |verdict| report.send(verdict).unwrap());
+        drain(response.into_body()).await;
         assert_eq!(verdicts.recv(), Ok(verdict), "{body:?}");
     }
 }
 
 #[tokio::test]
-async fn polled_after_it_is_done_it_panics() {
+async fn it_panics_if_polled_after_completion() {
     for status in [200, 503] {
         let inner = service_fn(move |_: Request<()>| {
-            let mut answer = Response::new(Scripted::new([data("body")]));
-            *answer.status_mut() = StatusCode::from_u16(status).unwrap();
-            ready(Ok::<_, Infallible>(answer))
+            let mut response = Response::new(Scripted::new([data("body")]));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            ready(Ok::<_, Infallible>(response))
         });
         let mut call = Box::pin(InterpretLayer::new(Plain).layer(inner).call(Request::new(())));
         call.as_mut().await.unwrap();
@@ -358,7 +358,7 @@ async fn polled_after_it_is_done_it_panics() {
 
 proptest! {
     #[test]
-    fn whatever_is_read_ahead_the_reader_gets_the_same_frames(steps in steps(), cap in 0..80_usize) {
+    fn the_caller_gets_the_same_frames_whatever_is_read_ahead(steps in steps(), cap in 0..80_usize) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (_, seen, hint, read) = runtime.block_on(through(500, &steps, cap));
         let sent: Vec<Step> = steps.into_iter().filter(|step| *step != Step::Pending).collect();

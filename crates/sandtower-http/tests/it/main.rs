@@ -1,4 +1,4 @@
-//! What HTTP means, over scripted bodies and over real sockets.
+//! HTTP semantics, over scripted bodies and over real sockets.
 #![cfg(test)]
 
 mod allocations;

@@ -1,4 +1,4 @@
-//! A rejection as an answer, for those who call a service that stands on our layers.
+//! Rejections as responses, for clients of a server that is built on the layers.
 
 use std::future::ready;
 use std::time::Duration;
@@ -29,8 +29,8 @@ fn rejection(reason: Reason) -> Rejection {
     Rejection::new("circuit breaker", "E2B", reason)
 }
 
-/// What a service answers that fails with `error`.
-async fn answer(
+/// The response of a service that fails with `error`.
+async fn respond(
     layer: RejectionResponseLayer,
     error: impl Into<BoxError>,
 ) -> Result<Response<Bytes>, BoxError> {
@@ -51,8 +51,8 @@ fn each_reason_has_its_status() {
 }
 
 #[test]
-fn a_caller_that_comes_back_when_told_does_not_come_too_early() {
-    let told = |wait| {
+fn retry_after_is_rounded_up() {
+    let retry_after = |wait| {
         let rejection = rejection(Reason::Probing).come_back_in(wait);
         rejection_response(&rejection).headers()[header::RETRY_AFTER].to_str().unwrap().to_owned()
     };
@@ -67,14 +67,14 @@ fn a_caller_that_comes_back_when_told_does_not_come_too_early() {
 }
 
 #[tokio::test]
-async fn the_body_says_who_why_and_what_comes_next() {
+async fn the_body_names_the_layer_the_reason_and_the_wait() {
     let rejected = rejection(Reason::Open { failed: 7, of: 8 })
         .about(Operation::new(1, "sandbox_create"))
         .come_back_in(Duration::from_millis(1_200));
-    let answer = answer(RejectionResponseLayer::new(), rejected).await.unwrap();
-    assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json");
+    let response = respond(RejectionResponseLayer::new(), rejected).await.unwrap();
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
     assert_eq!(
-        serde_json::from_slice::<Value>(answer.body()).unwrap(),
+        serde_json::from_slice::<Value>(response.body()).unwrap(),
         json!({
             "error": "circuit breaker `E2B` for sandbox_create is open: 7 of the last 8 calls \
                 failed; retry in 1.2 s",
@@ -87,7 +87,7 @@ async fn the_body_says_who_why_and_what_comes_next() {
 }
 
 #[test]
-fn a_body_of_ones_own_begins_with_a_head_that_names_no_type() {
+fn the_head_for_a_custom_body_has_no_content_type() {
     let rejected = rejection(Reason::Throttled).come_back_in(Duration::from_secs(2));
     let text = rejection_head(&rejected).map(|()| rejected.to_string());
     assert!(!text.headers().contains_key(header::CONTENT_TYPE));
@@ -98,37 +98,37 @@ fn a_body_of_ones_own_begins_with_a_head_that_names_no_type() {
 }
 
 #[tokio::test]
-async fn a_name_with_quotes_in_it_breaks_no_json() {
+async fn a_name_with_quotes_is_escaped_in_json() {
     let rejected = Rejection::new("admission", "\"a\\\n", Reason::Draining);
-    let answer = answer(RejectionResponseLayer::new(), rejected).await.unwrap();
-    let said: Value = serde_json::from_slice(answer.body()).unwrap();
-    assert_eq!(said["error"], "admission `\"a\\\n` is shutting down");
+    let response = respond(RejectionResponseLayer::new(), rejected).await.unwrap();
+    let body: Value = serde_json::from_slice(response.body()).unwrap();
+    assert_eq!(body["error"], "admission `\"a\\\n` is shutting down");
 }
 
 #[tokio::test]
-async fn a_rejection_is_found_however_deep_it_lies() {
+async fn a_rejection_is_found_deep_in_the_chain() {
     let deep = ClassifiedError::new(Verdict::rejected(), rejection(Reason::Throttled));
-    let answer = answer(RejectionResponseLayer::new(), deep).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    let response = respond(RejectionResponseLayer::new(), deep).await.unwrap();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[tokio::test]
 async fn every_other_error_passes_unchanged() {
-    let error = answer(RejectionResponseLayer::new(), std::io::Error::other("broken")).await;
+    let error = respond(RejectionResponseLayer::new(), std::io::Error::other("broken")).await;
     assert_eq!(error.unwrap_err().downcast::<std::io::Error>().unwrap().to_string(), "broken");
 }
 
 #[test]
 fn keeps_the_tower_contract() {
-    let answer = |number: u64| {
-        let mut answer = Response::new(Full::<Bytes>::from("body"));
-        answer.extensions_mut().insert(number);
-        answer
+    let response = |number: u64| {
+        let mut response = Response::new(Full::<Bytes>::from("body"));
+        response.extensions_mut().insert(number);
+        response
     };
-    Exchange::new(Request::new, answer)
+    Exchange::new(Request::new, response)
         .contract(
             |inner| RejectionResponseLayer::new().layer(inner),
-            |answer| *answer.extensions().get().unwrap(),
+            |response| *response.extensions().get().unwrap(),
         )
         .run();
 }
@@ -154,28 +154,28 @@ mod grpc {
     }
 
     #[tokio::test]
-    async fn a_grpc_client_is_told_when_to_come_back() {
+    async fn a_grpc_client_gets_the_pushback() {
         let rejected =
             rejection(Reason::Throttled).come_back_in(Duration::from_nanos(1_200_000_001));
-        let answer = answer(RejectionResponseLayer::grpc(), rejected).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/grpc");
-        let judge = GrpcClassify::default().classify(&Request::new(()));
+        let response = respond(RejectionResponseLayer::grpc(), rejected).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/grpc");
+        let classifier = GrpcClassify::default().classify(&Request::new(()));
         let wait = Duration::from_millis(1_201);
         let throttled = Verdict::throttled().effect(sandtower_core::Effect::Maybe);
-        assert_eq!(judge.classify(Ok(&answer)), throttled.retry_after(wait));
+        assert_eq!(classifier.classify(Ok(&response)), throttled.retry_after(wait));
     }
 
     #[test]
-    fn a_wait_that_no_client_can_read_is_told_as_the_longest_that_it_can() {
+    fn a_wait_beyond_the_range_of_pushback_is_capped() {
         let status = rejection_grpc(&rejection(Reason::Probing).come_back_in(Duration::MAX));
         assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "2147483647");
     }
 
-    /// What Tonic's own servers write is what is judged.
+    /// The statuses that Tonic's servers write are classified.
     #[test]
-    fn the_statuses_of_tonic_are_judged_by_the_table() {
-        let judge = GrpcClassify::default().classify(&Request::new(()));
+    fn the_statuses_of_tonic_are_classified_by_the_table() {
+        let classifier = GrpcClassify::default().classify(&Request::new(()));
         for (code, verdict) in [
             (Code::Ok, Verdict::success()),
             (Code::NotFound, Verdict::permanent()),
@@ -183,13 +183,13 @@ mod grpc {
             (Code::Unavailable, Verdict::transient(sandtower_core::Effect::Maybe)),
             (Code::Internal, Verdict::unknown()),
         ] {
-            let answer: Response<()> = tonic::Status::new(code, "said").into_http();
-            assert_eq!(judge.classify(Ok(&answer)), verdict, "{code:?}");
+            let response: Response<()> = tonic::Status::new(code, "said").into_http();
+            assert_eq!(classifier.classify(Ok(&response)), verdict, "{code:?}");
         }
     }
 
     #[test]
-    fn a_channel_that_could_not_connect_sent_nothing() {
+    fn a_channel_that_failed_to_connect_sent_nothing() {
         let error = tonic::ConnectError("handshake failed".into());
         let verdict = sandtower_http::verdict_of_transport(&error);
         assert_eq!(verdict, Verdict::transient(sandtower_core::Effect::None));

@@ -1,4 +1,4 @@
-//! Bodies that are sent a second time: whatever became of the first, the same bytes.
+//! Bodies that are sent again: the same bytes, whatever happened to the first copy.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -38,10 +38,10 @@ fn trailers() -> HeaderMap {
 }
 
 pin_project! {
-    /// A body that does what its script says; awkward, for it is not `Unpin`.
+    /// A body that follows its script; not `Unpin`, to be awkward.
     struct Scripted {
         steps: VecDeque<Step>,
-        // Where it says `Pending` it waits to be told.
+        // At `Pending` it waits to be woken.
         waits: Option<Arc<Mutex<Option<Waker>>>>,
         #[pin]
         _pinned: PhantomPinned,
@@ -95,8 +95,8 @@ fn poll<B>(body: &mut ReplayBody<B>, waker: &Waker) -> Poll<Option<Step>>
 where
     B: Body<Data = Bytes, Error = &'static str>,
 {
-    let answer = Pin::new(body).poll_frame(&mut Context::from_waker(waker));
-    answer.map(|frame| {
+    let response = Pin::new(body).poll_frame(&mut Context::from_waker(waker));
+    response.map(|frame| {
         Some(match frame? {
             Err(error) if error.is::<NotReplayable>() => data("cannot be sent again"),
             Err(error) => {
@@ -128,7 +128,7 @@ fn all(mut body: ReplayBody<Scripted>) -> Vec<Step> {
 }
 
 #[test]
-fn a_copy_sends_the_same_again_trailers_included() {
+fn a_copy_sends_the_same_frames_trailers_included() {
     let script = [data("one"), Step::Pending, data("two"), Step::Trailers];
     let first = ReplayBody::new(Scripted::new(script));
     let (second, third) = (first.clone(), first.clone());
@@ -140,10 +140,10 @@ fn a_copy_sends_the_same_again_trailers_included() {
     assert_eq!(all(third), sent);
 }
 
-/// Not a streaming body that fails before its first send, or is sent again without what
-/// the first attempt had read.
+/// A streaming body neither fails before it is first sent, nor is sent again without the frames that the
+/// first attempt had read.
 #[test]
-fn museum_15_an_attempt_dropped_midway_has_lost_nothing_of_a_stream() {
+fn an_attempt_dropped_midway_loses_nothing_of_a_stream() {
     let mut first = ReplayBody::new(Scripted::new([data("one"), data("two"), Step::Trailers]));
     let second = first.clone();
     assert_eq!(next(&mut first), Some(data("one")));
@@ -152,10 +152,9 @@ fn museum_15_an_attempt_dropped_midway_has_lost_nothing_of_a_stream() {
     assert_eq!(all(second), [data("one"), data("two"), Step::Trailers]);
 }
 
-/// A body that is too long is sent once, whole, and a second time not at all rather
-/// than without its beginning.
+/// A body that is too long is sent once, whole, and then not at all rather than without its first frames.
 #[test]
-fn museum_15_beyond_the_cap_it_is_sent_once_and_says_so() {
+fn beyond_the_cap_it_is_sent_once_and_reports_it() {
     let first = ReplayBody::capped(Scripted::new([data("12345"), data("6789"), Step::Trailers]), 9);
     let request = Request::new(first);
     let copy = Replayed.copy(&request).unwrap();
@@ -166,11 +165,11 @@ fn museum_15_beyond_the_cap_it_is_sent_once_and_says_so() {
 }
 
 #[test]
-fn what_is_known_to_be_too_long_can_still_be_sent_again_if_nothing_was_read_of_it() {
+fn a_body_known_to_be_too_long_can_be_sent_again_until_it_is_read() {
     let first = ReplayBody::capped(Scripted::new([data("12345"), data("6789")]), 4);
     let mut second = first.clone();
     drop(first);
-    assert!(second.is_replayable(), "the connection was rejected, say");
+    assert!(second.is_replayable(), "for example, the connect failed");
     let third = second.clone();
     assert_eq!(next(&mut second), Some(data("12345")));
     assert!(!third.is_replayable());
@@ -189,7 +188,7 @@ fn a_body_that_fails_is_not_replayed() {
 }
 
 #[test]
-fn a_body_of_endless_tiny_frames_does_not_fill_the_memory() {
+fn endless_tiny_frames_do_not_fill_the_memory() {
     let script = vec![data("x"); 5_000];
     let first = ReplayBody::new(Scripted::new(script.clone()));
     let second = first.clone();
@@ -198,7 +197,7 @@ fn a_body_of_endless_tiny_frames_does_not_fill_the_memory() {
 }
 
 #[test]
-fn nothing_is_kept_for_nobody() {
+fn nothing_is_buffered_without_another_copy() {
     let mut alone = ReplayBody::new(Scripted::new([data("one"), data("two")]));
     assert_eq!(next(&mut alone), Some(data("one")));
     assert!(format!("{alone:?}").contains("kept_bytes: None"), "{alone:?}");
@@ -207,7 +206,7 @@ fn nothing_is_kept_for_nobody() {
 }
 
 #[test]
-fn an_empty_body_is_at_its_end_from_the_beginning() {
+fn an_empty_body_is_at_its_end_from_the_start() {
     let empty = ReplayBody::new(Scripted::new([]));
     assert!(empty.is_end_stream());
     assert_eq!(empty.size_hint().exact(), Some(0));
@@ -217,7 +216,7 @@ fn an_empty_body_is_at_its_end_from_the_beginning() {
 }
 
 #[test]
-fn no_secret_of_a_body_is_shown_by_debug() {
+fn debug_shows_no_body() {
     let mut body = ReplayBody::new(Scripted::new([data("tok_secret")]));
     let _copy = body.clone();
     next(&mut body);
@@ -245,7 +244,7 @@ impl Wake for Count {
 }
 
 #[test]
-fn a_reader_that_waits_is_woken_even_if_the_one_that_polled_last_never_polls_again() {
+fn a_waiting_reader_is_woken_even_if_the_last_poller_never_polls_again() {
     let waits = Arc::new(Mutex::new(None));
     let mut script = Scripted::new([Step::Pending, Step::Pending, data("one")]);
     script.waits = Some(Arc::clone(&waits));
@@ -258,7 +257,7 @@ fn a_reader_that_waits_is_woken_even_if_the_one_that_polled_last_never_polls_aga
     assert_eq!((counts[0].woken(), counts[1].woken()), (0, 0));
     waits.lock().unwrap().take().unwrap().wake();
     assert_eq!((counts[0].woken(), counts[1].woken()), (1, 1));
-    // The second polled last, and is stuck: its connection takes no more.
+    // The second polled last, and is stuck: its connection accepts no more.
     assert_eq!(poll(&mut first, &wakers[0]), Poll::Ready(Some(data("one"))));
     drop(second);
 }
@@ -301,7 +300,7 @@ fn readers_on_two_threads_lose_neither_bytes_nor_wake_ups() {
 }
 
 #[tokio::test]
-async fn the_layer_lets_any_body_be_sent_again() {
+async fn the_layer_makes_any_body_resendable() {
     let twice = service_fn(async |request: Request<ReplayBody<Scripted>>| {
         let again = Replayed.copy(&request).unwrap();
         assert_eq!(all(request.into_body()), [data("body")]);
@@ -315,10 +314,10 @@ async fn the_layer_lets_any_body_be_sent_again() {
 #[test]
 fn the_layer_keeps_the_tower_contract() {
     let request = |number: u64| Request::new(Full::from(number.to_string()));
-    let answer = |number: u64| {
-        let mut answer = Response::new(());
-        answer.extensions_mut().insert(number);
-        answer
+    let response = |number: u64| {
+        let mut response = Response::new(());
+        response.extensions_mut().insert(number);
+        response
     };
     let unwrap = tower::util::MapRequestLayer::new(|request: Request<ReplayBody<Full<Bytes>>>| {
         request.map(|body| {
@@ -330,10 +329,10 @@ fn the_layer_keeps_the_tower_contract() {
             }
         })
     });
-    Exchange::new(request, answer)
+    Exchange::new(request, response)
         .contract(
             move |inner| ReplayLayer::new().layer(unwrap.layer(inner)),
-            |answer: Response<()>| *answer.extensions().get().unwrap(),
+            |response: Response<()>| *response.extensions().get().unwrap(),
         )
         .run();
 }
@@ -360,7 +359,7 @@ fn bytes(steps: &[Step]) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn whatever_the_chunks_and_wherever_attempts_are_dropped_the_next_sends_the_same_bytes(
+    fn the_next_attempt_sends_the_same_bytes_wherever_one_is_dropped(
         script in steps(),
         dropped_after in proptest::collection::vec(0..14_usize, 0..4),
     ) {
@@ -389,7 +388,7 @@ proptest! {
     }
 
     #[test]
-    fn readers_side_by_side_get_the_same_bytes(
+    fn concurrent_readers_get_the_same_bytes(
         script in steps(),
         turns in proptest::collection::vec(0..3_usize, 0..60),
     ) {
@@ -409,7 +408,7 @@ proptest! {
     }
 
     #[test]
-    fn beyond_the_cap_the_first_sends_all_and_a_copy_all_or_an_error(
+    fn beyond_the_cap_a_copy_sends_all_or_an_error(
         script in steps(), cap in 0..100_usize, polls in 0..14_usize,
     ) {
         let first = ReplayBody::capped(Scripted::new(script.clone()), cap);

@@ -1,4 +1,4 @@
-//! Streaming requests under a retry: museum pieces of body and retry together.
+//! Streaming requests under a retry: replayable bodies and retries together.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use sandtower_http::{ReplayBody, ReplayLayer, Replayed, retry_layer};
 use sandtower_retry::Config;
 use tower::{Layer, ServiceExt, service_fn};
 
-/// A body that is there once, in pieces, and cannot be cloned.
+/// A body that exists once, in chunks, and cannot be cloned.
 struct Upload(u32);
 
 impl Body for Upload {
@@ -34,7 +34,7 @@ impl Body for Upload {
 
 type Received = Arc<Mutex<Vec<usize>>>;
 
-/// Uploads so many pieces to a service that answers 503 first, and says which attempt got through
+/// Uploads this many chunks to a service that first responds with 503, and returns the successful attempt
 /// and what was received.
 async fn upload(pieces: u32) -> (Response<Empty<Bytes>>, Vec<usize>) {
     let received = Received::default();
@@ -76,7 +76,7 @@ async fn an_upload_beyond_the_cap_is_sent_once_and_its_response_passed_on() {
     assert_eq!(received, [5_000]);
 }
 
-/// A body whose source is refused a connection after its first piece.
+/// A body whose source cannot connect after the first chunk.
 struct Broken(bool);
 
 impl Body for Broken {
@@ -95,7 +95,7 @@ impl Body for Broken {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_whose_body_fails_midway_is_placed_once() {
+async fn a_request_whose_body_fails_midway_is_sent_once() {
     for method in [http::Method::POST, http::Method::PUT] {
         let orders = Arc::new(Mutex::new(0));
         let service = service_fn({
