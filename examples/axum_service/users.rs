@@ -55,7 +55,7 @@ impl Users {
                 let (status, shown) = self.look(&format!("/runs/user-{user}")).await?;
                 running += u32::from(status.is_success());
                 let message = shown["message"].as_str().unwrap_or_default();
-                if message.contains("waiting for one to end") {
+                if message.contains("Waiting for one to end") {
                     return Ok(message.to_owned());
                 }
             }

@@ -59,10 +59,10 @@ fn one_layer_alone_is_steered_by_its_operator() {
         "single_layer",
         &[
             "failed: connection refused",
-            "not asked: The weather service is not responding; the next attempt is in 60 s",
+            "not asked: The weather service is not responding. Next attempt in 60 s.",
             "the breaker is open, 5 failed",
             "sun in Prague",
-            "not asked: Calls of the weather service are stopped by an operator",
+            "not asked: Calls to the weather service are stopped by an operator",
             "sun in Prague",
             "closed -> open, 5 of 5 failed",
             "half_open -> closed",
@@ -102,12 +102,12 @@ fn a_service_over_the_stack_shows_the_line_rejects_clearly_and_ends_in_order() {
     assert_says(
         "axum_service",
         &[
-            "who waits reads: E2B rejects new sandboxes (2 of 2 in use); waiting for one to end, ",
+            "who waits reads: All sandboxes are in use (2 of 2). Waiting for one to end; ",
             r#": 200 OK {"stdout":"hello, user "#,
-            "user 1: 503 Service Unavailable E2B is not responding; the next attempt is in ",
+            "user 1: 503 Service Unavailable E2B is not responding. Next attempt in ",
             "[Retry-After: ",
             r#"the snapshot says: "open""#,
-            "503 Service Unavailable This service is shutting down; try again later",
+            "503 Service Unavailable This service is shutting down. Try again later.",
             r#": 200 OK {"stdout":"hello, user "#,
             "it has ended; sandboxes left behind: 0",
         ],

@@ -11,9 +11,9 @@ use crate::core::BoxError;
 use crate::e2b::{self, Client};
 use crate::stack::{Handles, Snapshot, Stack, StackService, Undrained};
 
-/// A typed client of E2B with a stack of layers around its transport, and the handles of all of them.
+/// A typed client of E2B with a stack of layers around its transport, and the handles of the layers.
 ///
-/// It is a [`Client`]: see there for what can be asked of E2B. Clones are one client.
+/// It dereferences to [`Client`], which has the calls to E2B. Clones share everything.
 ///
 /// ```no_run
 /// use sandtower::e2b::NewSandbox;
@@ -29,7 +29,7 @@ use crate::stack::{Handles, Snapshot, Stack, StackService, Undrained};
 /// # }
 /// ```
 ///
-/// Calls can be spawned, whatever the transport is.
+/// Calls can be spawned, over any transport.
 #[derive(Clone)]
 pub struct E2b {
     client: Client<StackService>,
@@ -40,9 +40,9 @@ pub struct E2b {
 impl E2b {
     /// A client over `http`, with `stack` around it.
     ///
-    /// If the stack has a [monitor](crate::stack::Builder::monitor) that does not probe yet, it begins.
-    /// Outside of a tokio runtime it cannot, which a `WARN` event of the target
-    /// `sandtower::health_check` says; the next client of the stack tries again.
+    /// If the stack has a [monitor](crate::stack::Builder::monitor) that is not running yet, it starts.
+    /// Outside a tokio runtime it cannot start: a `WARN` event of the target `sandtower::health_check` is
+    /// logged, and the next client of the stack tries again.
     pub fn new<S, B>(stack: &Stack, http: S) -> Self
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -65,12 +65,12 @@ impl E2b {
         Self { client: stack.client(http), config, handles }
     }
 
-    /// The handles of all layers, to read and to steer.
+    /// The handles of all layers, to read and to control them.
     pub fn handles(&self) -> &Handles {
         &self.handles
     }
 
-    /// All layers at one moment, for a log or a dashboard.
+    /// A snapshot of all layers, for a log or a dashboard.
     pub fn snapshot(&self) -> Snapshot {
         self.handles.snapshot()
     }
@@ -79,7 +79,7 @@ impl E2b {
     ///
     /// # Errors
     ///
-    /// Something was left when the time was over.
+    /// Work was left after 5 minutes.
     ///
     /// # Panics
     ///
@@ -88,7 +88,7 @@ impl E2b {
         self.handles.drain().await
     }
 
-    /// The same client, whose calls show in `progress` what they wait for: for one call at a time.
+    /// The same client, whose calls report their waiting to `progress`: for one call at a time.
     ///
     /// ```no_run
     /// use sandtower::{E2b, Message};

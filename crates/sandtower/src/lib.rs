@@ -38,7 +38,7 @@
 //! | [`retry`] | `retry` | retries by verdict, within a budget |
 //! | [`circuit_breaker`] | `circuit-breaker` | stops calling a service that is down |
 //! | [`rate_limit`] | `rate-limit` | counts calls by operation and paces them |
-//! | [`health_check`] | `health-check` | checks new resources and discards those that are dead |
+//! | [`health_check`] | `health-check` | checks new resources and discards dead ones |
 //! | [`admission`] | `admission` | admission control: limits, queues, and the gates above in one place |
 //! | [`fallback`] | `fallback` | another request, service or response; regions |
 //! | [`timeout`] | `timeout` | the deadline of a call, the timeout of an attempt |
@@ -47,8 +47,8 @@
 //! | [`stack`] | `e2b` | the recommended stack |
 //!
 //! The default feature `transport` is `e2b` with an HTTP client. One layer alone, with
-//! `default-features = false`, brings neither HTTP nor TLS. [`Message`] is what a
-//! user of your application reads while a call waits, or after a failure.
+//! `default-features = false`, has neither HTTP nor TLS. [`Message`] is the text for a
+//! user of your application while a call waits, or after a failure.
 //!
 //! The [guide] explains how to choose and compose layers, [settings] what each setting does, [migration]
 //! how to move here from hand-written retries, and [operations] what to watch and what to do when something

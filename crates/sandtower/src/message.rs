@@ -7,11 +7,11 @@ mod words;
 
 use std::time::Duration;
 
-/// What a user reads: what happens, and what comes next.
+/// A message for users of an application: what is happening, and what to expect.
 ///
-/// Made of a position in the queue ([`QueuePosition`](crate::admission::QueuePosition)), of a
-/// [`Rejection`](crate::core::Rejection), or of an error of the typed client. It names no layer and repeats
-/// nothing that the service said: that is for logs.
+/// Created from a position in the queue ([`QueuePosition`](crate::admission::QueuePosition)), of a
+/// [`Rejection`](crate::core::Rejection), or of an error of the typed client. It names no layer and does not
+/// quote the service: that is for logs.
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// let rejection = Rejection::new("circuit breaker", "E2B", Reason::Open { failed: 7, of: 7 })
 ///     .come_back_in(Duration::from_secs(45));
 /// let message = Message::from(&rejection);
-/// assert_eq!(message.to_string(), "E2B is not responding; the next attempt is in 45 s");
+/// assert_eq!(message.to_string(), "E2B is not responding. Next attempt in 45 s.");
 /// assert_eq!(message.retry_after(), Some(Duration::from_secs(45)));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Message {
         &self.text
     }
 
-    /// How long to wait before looking, or trying, again; `None`: unknown.
+    /// How long to wait before trying or checking again; `None`: unknown.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }

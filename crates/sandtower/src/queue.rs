@@ -1,12 +1,12 @@
 use crate::admission::{AdmissionLayer, Config};
 use crate::rate_limit::RateLimit;
 
-/// A layer whose callers wait for `limit` instead of being rejected by it: admission control with no
-/// limit on the calls in flight, and the rate limit as its gate.
+/// A layer whose callers wait for `limit` instead of being rejected by it: admission control without a
+/// limit on concurrency, and with the rate limit as its gate.
 ///
-/// Callers wait in the order in which they came, 1,024 of an operation at most, each for two minutes at
-/// most once calls have waited for a second. One that cannot be served before its deadline is rejected
-/// at once. Every layer made of one [`RateLimit`] has a queue of its own.
+/// Callers wait in order of arrival, at most 1,024 for each operation, each for at most two minutes once
+/// calls have waited for a second. A call that cannot be served before its deadline is rejected
+/// immediately. Every layer over one [`RateLimit`] has its own queue.
 ///
 /// ```
 /// use sandtower::core::{BoxError, ByResult, Operation};

@@ -2,8 +2,8 @@ use crate::E2b;
 use crate::e2b::{Config, ConfigError, HttpTransport, TransportError};
 use crate::stack::{BuildError, Stack};
 
-/// A client of E2B itself: the [recommended stack](crate::stack) for the smallest plan over the
-/// default transport.
+/// A client of E2B with the [recommended stack](crate::stack) for the smallest plan over the default
+/// transport.
 ///
 /// ```no_run
 /// # async fn example(key: &str) -> Result<(), sandtower::core::BoxError> {
@@ -13,31 +13,31 @@ use crate::stack::{BuildError, Stack};
 /// # }
 /// ```
 ///
-/// [`Config::from_env`] and [`Stack::builder`] have all the choices.
+/// [`Config::from_env`] and [`Stack::builder`] offer all choices.
 ///
 /// # Errors
 ///
-/// The key cannot be one, or the environment names a proxy that cannot be used.
+/// The key is invalid, or the environment has an invalid proxy.
 pub fn e2b(api_key: impl AsRef<str>) -> Result<E2b, StartError> {
     Stack::builder(Config::new(api_key)?).build()?.connect()
 }
 
 impl Stack {
-    /// A client with this stack around the default transport.
+    /// A client with this stack over the default transport.
     ///
     /// # Errors
     ///
-    /// The environment names a proxy that cannot be used.
+    /// The environment has an invalid proxy.
     pub fn connect(&self) -> Result<E2b, StartError> {
         Ok(E2b::new(self, HttpTransport::new()?))
     }
 }
 
-/// Why a client cannot be created.
+/// A client cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The key, or an address of E2B, is invalid.
+    /// The key or an address of E2B is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A setting of the stack is invalid.

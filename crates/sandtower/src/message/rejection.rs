@@ -7,15 +7,15 @@ impl From<&Rejection> for Message {
         let after = rejection.retry_after();
         let text = match (cause(rejection), rejection.reason()) {
             (Some(cause), Reason::Exhausted { .. }) => {
-                format!("{cause}; try again when one has ended")
+                format!("{cause}. Try again when one has ended.")
             }
             (Some(cause), Reason::Open { .. } | Reason::Probing | Reason::Unhealthy) => match after
             {
-                Some(after) => format!("{cause}; the next attempt is in {}", Time(after)),
-                None => format!("{cause}; try again later"),
+                Some(after) => format!("{cause}. Next attempt in {}.", Time(after)),
+                None => format!("{cause}. Try again later."),
             },
-            (Some(cause), _) => format!("{cause}; {}", again(rejection)),
-            (None, reason) => format!("{}; {}", our_own(&reason), again(rejection)),
+            (Some(cause), _) => format!("{cause}. {}", again(rejection)),
+            (None, reason) => format!("{}. {}", our_own(&reason), again(rejection)),
         };
         Self::new(sentence(text), after)
     }
@@ -23,24 +23,24 @@ impl From<&Rejection> for Message {
 
 fn again(rejection: &Rejection) -> String {
     match rejection.retry_after() {
-        Some(after) => format!("try again in {}", Time(after)),
-        None => String::from("try again later"),
+        Some(after) => format!("Try again in {}.", Time(after)),
+        None => String::from("Try again later."),
     }
 }
 
-/// What is in the way on our side.
+/// A cause on our side.
 fn our_own(reason: &Reason) -> String {
     match reason {
         Reason::Full { limit } => format!("{limit} calls are running already, the most at a time"),
         Reason::QueueFull { waiting: 1 } => String::from("another call is waiting already"),
         Reason::QueueFull { waiting } => format!("too many calls are waiting already ({waiting})"),
         Reason::TooLate { waited } => {
-            format!("your turn did not come in time, after {}", Time(*waited))
+            format!("your request waited for {} and was not served in time", Time(*waited))
         }
         Reason::NoTime { wait } => {
-            format!("your turn would come in about {}, which is too late", Time(*wait))
+            format!("your request would have to wait about {}, which is too long", Time(*wait))
         }
         Reason::Draining => String::from("this service is shutting down"),
-        _ => String::from("this cannot be done now"),
+        _ => String::from("this is not possible at the moment"),
     }
 }

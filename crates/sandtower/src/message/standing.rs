@@ -6,10 +6,10 @@ use crate::admission::QueuePosition;
 use crate::core::{Reason, Rejection};
 
 impl From<&QueuePosition> for Message {
-    /// The [time to wait](Message::retry_after) is until this call's turn, as far as anyone knows.
+    /// The [time to wait](Message::retry_after) is the estimate until this call is admitted.
     fn from(standing: &QueuePosition) -> Self {
         let held_by = standing.held_by.as_ref();
-        // What a gate says is when the next call may go.
+        // The gate reports when the next call may be admitted.
         let free_in = held_by.and_then(Rejection::retry_after);
         let is_next = standing.ahead == 0;
         let held_by_pace =
@@ -17,16 +17,16 @@ impl From<&QueuePosition> for Message {
         let after = standing.wait.or(free_in.filter(|_| is_next || !held_by_pace));
         let text = match held_by.and_then(|held| Some((cause(held)?, held.reason()))) {
             Some((cause, Reason::Exhausted { .. })) => {
-                format!("{cause}; waiting for one to end, {}", ahead(standing.ahead))
+                format!("{cause}. Waiting for one to end; {}.", ahead(standing.ahead))
             }
-            // A pace is the normal course of things: only position and time matter to a user.
+            // Pacing is normal operation: only position and time matter to a user.
             Some((_, Reason::OverLimit { .. })) => position(standing.ahead, after),
             Some((cause, reason)) => {
                 let ahead = match standing.ahead {
                     0 => String::new(),
-                    others => format!(", {others} ahead of you"),
+                    others => format!(" {}.", sentence(ahead(others))),
                 };
-                format!("{cause}; {}{ahead}", next(&reason, after))
+                format!("{cause}. {}.{ahead}", next(&reason, after))
             }
             None => position(standing.ahead, after),
         };
@@ -37,7 +37,8 @@ impl From<&QueuePosition> for Message {
 fn ahead(others: usize) -> String {
     match others {
         0 => String::from("you are next"),
-        others => format!("{others} ahead of you"),
+        1 => String::from("1 request is ahead of you"),
+        others => format!("{others} requests are ahead of you"),
     }
 }
 
@@ -47,15 +48,15 @@ fn position(others: usize, wait: Option<Duration>) -> String {
         others => format!("you are {} in the queue", Ordinal(others.saturating_add(1))),
     };
     match wait {
-        Some(wait) => format!("{position}, about {}", Time(wait)),
-        None => position,
+        Some(wait) => format!("{position}; about {} left.", Time(wait)),
+        None => format!("{position}."),
     }
 }
 
 fn next(reason: &Reason, after: Option<Duration>) -> String {
     let what = match reason {
-        Reason::Open { .. } | Reason::Unhealthy | Reason::Probing => "the next attempt is",
-        _ => "it goes on",
+        Reason::Open { .. } | Reason::Unhealthy | Reason::Probing => "Next attempt",
+        _ => "Continues",
     };
     match after {
         Some(after) => format!("{what} in {}", Time(after)),

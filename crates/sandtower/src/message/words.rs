@@ -18,29 +18,29 @@ impl std::fmt::Display for Time {
     }
 }
 
-/// What keeps a call from going, as far as it is the service's matter; `None`: it only waits in the queue.
+/// Why a call cannot be sent, if the service is the cause; `None`: it only waits in the queue.
 pub(super) fn cause(rejection: &Rejection) -> Option<String> {
     let name = rejection.name();
     Some(match rejection.reason() {
         Reason::Open { .. } => format!("{name} is not responding"),
         Reason::Unhealthy => format!("{name} is unhealthy"),
         Reason::Probing => format!("{name} may have recovered and is being tested"),
-        Reason::ForcedOpen => format!("calls of {name} are stopped by an operator"),
-        Reason::Throttled => format!("{name} takes no more requests for now"),
+        Reason::ForcedOpen => format!("calls to {name} are stopped by an operator"),
+        Reason::Throttled => format!("{name} accepts no more requests at the moment"),
         Reason::OverLimit { count, limit } => {
-            format!("the limit is used up ({count} of {limit} calls)")
+            format!("the limit is reached ({count} of {limit} calls)")
         }
         Reason::Exhausted { limit: 0, .. } => {
-            format!("{name} rejects new sandboxes (all are in use)")
+            format!("all sandboxes are in use")
         }
         Reason::Exhausted { in_use, limit, .. } => {
-            format!("{name} rejects new sandboxes ({in_use} of {limit} in use)")
+            format!("all sandboxes are in use ({in_use} of {limit})")
         }
         _ => return None,
     })
 }
 
-/// With a capital at the beginning.
+/// Capitalises the first letter.
 pub(super) fn sentence(text: String) -> String {
     let mut letters = text.chars();
     match letters.next() {

@@ -45,8 +45,8 @@ pub(super) type Layers<Q> =
     ExplainService<Deadline<WithFallback<Q>, E2bClassify, E2bClassify>, E2bClassify>;
 pub(super) type LayersBody = Interpreted<Body>;
 
-/// The recommended stack: a layer for HTTP services that talk to E2B, and the handles of all layers
-/// in it. All services that it makes share its limits, its breakers and its queues.
+/// The recommended stack: a layer for HTTP services that reach E2B, and the handles of all its layers. All
+/// services that it creates share its limits, breakers and queues.
 #[derive(Clone, Debug)]
 pub struct Stack {
     e2b: e2b::Config,
@@ -54,8 +54,8 @@ pub struct Stack {
     handles: Handles,
 }
 
-/// The layers of a stack, each configured, to be stacked in another order or among others. They
-/// share what the [handles](Stack::handles) of their stack show.
+/// The configured layers of a stack, to be stacked in another order or among others. They share their
+/// state with the [handles](Stack::handles) of the stack.
 ///
 /// ```
 /// use sandtower::e2b::{Config, operation as op};
@@ -66,7 +66,7 @@ pub struct Stack {
 /// let config = Config::new("e2b_0123")?;
 /// let parts = Stack::builder(config.clone()).build()?.into_parts();
 ///
-/// // Calls may time out in the queue, and a sandbox that fails its check is not replaced.
+/// // Here calls may time out in the queue, and a sandbox that fails its check is not replaced.
 /// let http = ServiceBuilder::new()
 ///     .layer(parts.explain)
 ///     .layer(parts.deadline)
@@ -91,11 +91,11 @@ pub struct Parts {
     pub deadline: DeadlineLayer<E2bClassify, E2bClassify>,
     /// The [fallback](Builder::fallback), if there is one.
     pub fallback: Option<StackFallback>,
-    /// A default template in place of one that is not found, if one was named.
+    /// A default template for one that does not exist, if configured.
     pub default_template: Option<FallbackLayer<Rewritten<DefaultTemplate>, E2bClassify>>,
-    /// Further attempts.
+    /// Retries.
     pub retry: Option<RetryLayer<E2bClassify, Http, Http, E2bReconcile>>,
-    /// Safe creation: it sees each attempt, so keep it right below retry.
+    /// Creation tracking: it needs to see each attempt, so keep it directly below retry.
     pub tracking: TrackingLayer,
     /// The check of new sandboxes.
     pub health_check: Option<HealthCheckLayer<SandboxCheck, E2bClassify>>,
@@ -105,22 +105,22 @@ pub struct Parts {
     pub attempt_spans: AttemptSpanLayer<E2bClassify>,
     /// The timeout of attempts.
     pub timeout: TimeoutLayer<E2bClassify, Uploads>,
-    /// What reads the responses. All others go by what it finds: keep it innermost.
+    /// Interprets responses. All other layers depend on it: keep it innermost.
     pub interpret: InterpretLayer<E2bInterpret>,
 }
 
 impl Stack {
-    /// To change, drop and insert: begins with what is recommended.
+    /// A builder with the recommended configuration, to change it.
     pub fn builder(config: e2b::Config) -> Builder {
         Builder::new(config)
     }
 
-    /// The stack for a team on `plan`, which reaches E2B as `config` says.
+    /// The recommended stack for a team on `plan`, with E2B at `config`.
     ///
     /// # Panics
     ///
-    /// The numbers of a [custom](Plan::Custom) plan make no sense: the [builder](Self::builder)
-    /// answers an error instead.
+    /// If the numbers of a [custom](Plan::Custom) plan are invalid: the [builder](Self::builder)
+    /// returns an error instead.
     pub fn recommended(config: e2b::Config, plan: Plan) -> Self {
         Self::seeded(config, plan, Seed::random())
     }
@@ -129,10 +129,10 @@ impl Stack {
     ///
     /// # Panics
     ///
-    /// As for [`recommended`](Self::recommended).
+    /// Those of [`recommended`](Self::recommended).
     #[expect(clippy::expect_used, reason = "constants that a test builds, but for own numbers")]
     pub fn seeded(config: e2b::Config, plan: Plan, seed: Seed) -> Self {
-        Self::builder(config).plan(plan).seed(seed).build().expect("a plan with numbers that work")
+        Self::builder(config).plan(plan).seed(seed).build().expect("a plan with valid numbers")
     }
 }
 
@@ -146,22 +146,22 @@ impl Stack {
         &self.handles
     }
 
-    /// How E2B is reached.
+    /// The address of E2B.
     pub fn config(&self) -> &e2b::Config {
         &self.e2b
     }
 
-    /// The layers, each configured.
+    /// The configured layers.
     pub fn parts(&self) -> &Parts {
         &self.parts
     }
 
-    /// The layers, each configured, to stack them in another order.
+    /// The configured layers, to stack them in another order.
     pub fn into_parts(self) -> Parts {
         self.parts
     }
 
-    /// A typed client over `http` with this stack around it.
+    /// A typed client over `http` within this stack.
     pub fn client<S, B>(&self, http: S) -> Client<StackService>
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,

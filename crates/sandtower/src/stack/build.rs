@@ -22,12 +22,12 @@ use crate::retry::{self, RetryLayer, WhenThrottled};
 use crate::timeout::{DeadlineLayer, Limits, TimeoutLayer, is_timeout};
 
 impl Builder {
-    /// The stack.
+    /// Builds the stack.
     ///
     /// # Errors
     ///
     /// The configuration of a component is invalid: the error names the component and says what would be
-    /// right.
+    /// valid.
     pub fn build(self) -> Result<Stack, BuildError> {
         let timeouts = self.e2b.operation_timeouts().clone();
         let mut configs = self.preset.configs(self.plan, timeouts);
@@ -38,7 +38,7 @@ impl Builder {
             Some(seed) => (self.e2b.seed(seed.clone()), seed),
             None => (self.e2b, Seed::random()),
         };
-        // The client, too, gives up a body that stands still.
+        // The client, too, ends a body that stalls.
         let e2b = e2b.timeouts(configs.timeouts.clone());
         let gates = gates(&configs, &disabled, &seed)?;
         let retries = retries(&configs, &disabled, gates.rate_limit.clone());
@@ -104,7 +104,7 @@ impl Builder {
     }
 }
 
-/// A call that is sent back to a queue in which no gate holds it comes back at once, again and again.
+/// A call that returns to a queue without a gate that holds it would be sent again at once, repeatedly.
 fn retries(configs: &Configs, disabled: &Disabled<'_>, limit: RateLimit) -> retry::Config {
     let held = !disabled.has(Component::RateLimit) && !disabled.has(Component::Quota);
     let retry = configs.retry.clone();
@@ -135,7 +135,7 @@ fn monitor(config: Option<MonitorConfig>, seed: &Seed) -> Result<Option<Monitor>
     monitor.map_err(|error| BuildError::of(Component::Monitor, error))
 }
 
-/// The gates as handles, and as admission control has them.
+/// The gates as handles, and as admission control uses them.
 struct BuiltGates {
     quota: Quota,
     rate_limit: RateLimit,

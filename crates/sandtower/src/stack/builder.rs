@@ -17,11 +17,10 @@ use crate::health_check::MonitorConfig;
 use crate::http::{Explain, Traces};
 use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
 
-/// Builds a [`Stack`](super::Stack): begins with a [`Preset`], changes what is to be different, drops
-/// what is not wanted.
+/// Builds a [`Stack`](super::Stack): starts with a [`Preset`], changes settings, disables components.
 ///
-/// Each setter of a part is given the configuration that the preset and the plan make, and returns
-/// the one to use. Said twice, both changes are made, in order.
+/// Each setter of a component takes a function from the configuration of the preset and the plan to the
+/// one to use. Repeated calls apply in order.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -48,7 +47,7 @@ pub struct Builder {
     pub(super) default_template: Option<Arc<str>>,
     pub(super) disabled: Vec<Component>,
     pub(super) probe: Probe,
-    /// Laid over what preset and plan make, in this order.
+    /// Applied over preset and plan, in this order.
     pub(super) files: Vec<StackConfig>,
     pub(super) changes: Changes,
     pub(super) fallback: Option<StackFallback>,
@@ -66,7 +65,7 @@ pub(super) struct Changes {
     quota: Change<QuotaConfig>,
     rate_limit: Change<rate_limit::Config>,
     circuit_breaker: Change<circuit_breaker::Config>,
-    /// `None`: nobody asked for one.
+    /// `None`: no monitor.
     monitor: Option<Change<MonitorConfig>>,
 }
 
@@ -89,26 +88,26 @@ impl Builder {
         }
     }
 
-    /// Where the numbers begin: [`Preset::Recommended`] unless told.
+    /// The preset. Default: [`Preset::Recommended`].
     pub fn preset(mut self, preset: Preset) -> Self {
         self.preset = preset;
         self
     }
 
-    /// What the team may do: [`Plan::Hobby`] unless told, which every team may. The service's own
-    /// word counts in any case.
+    /// The limits of the team. Default: [`Plan::Hobby`], the smallest. What the service itself reports
+    /// takes precedence.
     pub fn plan(mut self, plan: Plan) -> Self {
         self.plan = plan;
         self
     }
 
-    /// Draws all randomness from `seed`, for runs that must be the same each time.
+    /// Draws all randomness from `seed`, for reproducible runs.
     pub fn seed(mut self, seed: Seed) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// Makes a sandbox of `template`, by id or alias, where the one that was asked for is not found.
+    /// Creates sandboxes from `template`, by id or alias, if the requested template does not exist.
     pub fn default_template(mut self, template: impl Into<Arc<str>>) -> Self {
         self.default_template = Some(template.into());
         self
@@ -123,8 +122,8 @@ impl Builder {
     }
 
     /// Puts `fallback`, a [`FallbackLayer`](crate::fallback::FallbackLayer) or any other layer, between
-    /// the deadline of the call and everything else: its alternatives begin when retries are exhausted,
-    /// and have what is left of the time. It costs one allocation a call.
+    /// the deadline of the call and all other layers: it runs when retries are exhausted, in the
+    /// remaining time. Costs one allocation per call.
     pub fn fallback<L>(mut self, fallback: L) -> Self
     where
         L: Layer<BelowFallback> + Send + Sync + 'static,
@@ -167,14 +166,14 @@ impl Builder {
         self
     }
 
-    /// Changes how long calls and attempts may take. Given are those of the
+    /// Changes the timeouts of calls and attempts. The function gets those of the
     /// [client's config](e2b::Config::timeouts), which are the same in all presets.
     pub fn timeouts(mut self, change: impl FnOnce(Timeouts) -> Timeouts + Send + 'static) -> Self {
         self.changes.timeouts.then(change);
         self
     }
 
-    /// Changes when and how often calls are retried.
+    /// Changes the retries.
     pub fn retry(
         mut self,
         change: impl FnOnce(retry::Config) -> retry::Config + Send + 'static,
@@ -183,7 +182,7 @@ impl Builder {
         self
     }
 
-    /// Changes how new sandboxes are checked.
+    /// Changes the check of new sandboxes.
     pub fn health_check(
         mut self,
         change: impl FnOnce(health_check::Config) -> health_check::Config + Send + 'static,
@@ -192,7 +191,7 @@ impl Builder {
         self
     }
 
-    /// Changes how many calls are in flight, and how many wait.
+    /// Changes the limits on concurrency and the queues.
     pub fn admission(
         mut self,
         change: impl FnOnce(admission::Config) -> admission::Config + Send + 'static,
@@ -201,7 +200,7 @@ impl Builder {
         self
     }
 
-    /// Changes what counts as a sandbox in use, and how many there are.
+    /// Changes the quota of sandboxes.
     pub fn quota(
         mut self,
         change: impl FnOnce(QuotaConfig) -> QuotaConfig + Send + 'static,
@@ -210,7 +209,7 @@ impl Builder {
         self
     }
 
-    /// Changes what is counted and paced.
+    /// Changes the rate limits.
     pub fn rate_limit(
         mut self,
         change: impl FnOnce(rate_limit::Config) -> rate_limit::Config + Send + 'static,
@@ -219,8 +218,8 @@ impl Builder {
         self
     }
 
-    /// Changes when the circuit breakers open, and for how long: that of the control plane, and that of
-    /// what runs in sandboxes.
+    /// Changes when and for how long the circuit breakers open, that of the control plane and that of the
+    /// data plane.
     pub fn circuit_breaker(
         mut self,
         change: impl FnOnce(circuit_breaker::Config) -> circuit_breaker::Config + Send + 'static,
@@ -229,15 +228,14 @@ impl Builder {
         self
     }
 
-    /// Looks after the service on a schedule: asks the control plane's `/health` every 10 s, or as
-    /// `change` says, for as long as one of its handles is there and not [drained](super::Handles::drain).
-    /// Without this nothing does.
+    /// Enables the health monitor: it probes the control plane's `/health` every 10 s, or as `change`
+    /// says, as long as one of its handles exists and is not [drained](super::Handles::drain). Off by
+    /// default.
     ///
-    /// It begins with the first [`E2b`](crate::E2b) that is made of the stack. What it finds is told by
-    /// events of the target `sandtower::health_check` and by the
-    /// [snapshot](super::Snapshot::monitor), and changes nothing: the circuit breaker goes by what calls
-    /// get. Its probes go straight to the service, past the waiting room and its gates, so that an open
-    /// breaker does not hide how the service is.
+    /// It starts with the first [`E2b`](crate::E2b) of the stack. Results are logged with the target
+    /// `sandtower::health_check` and are part of the [snapshot](super::Snapshot::monitor); they change
+    /// nothing, since the circuit breaker relies on the outcome of calls. Probes bypass admission control
+    /// and its gates, so that an open breaker does not hide the health of the service.
     pub fn monitor(
         mut self,
         change: impl FnOnce(MonitorConfig) -> MonitorConfig + Send + 'static,
@@ -268,7 +266,7 @@ impl Changes {
     }
 }
 
-/// What is done to one configuration.
+/// A change to one configuration.
 struct Change<T>(Vec<Box<dyn FnOnce(T) -> T + Send>>);
 
 impl<T> Change<T> {

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 pub enum Component {
     /// The deadline of calls.
     Deadline,
-    /// The default template in place of one that is not found. Off unless one is named.
+    /// The default template for one that does not exist. Off unless one is configured.
     DefaultTemplate,
-    /// Further attempts.
+    /// Retries.
     Retry,
     /// The check of new sandboxes.
     HealthCheck,
-    /// The limit on calls in flight, and the queue: without it, a call that would have to wait for a
-    /// gate is rejected.
+    /// The limit on concurrency, and the queue: without it, a call that would have to wait for a gate is
+    /// rejected.
     Admission,
     /// The quota of sandboxes: a creation that finds all of them in use waits until one ends.
     Quota,
@@ -29,7 +29,7 @@ pub enum Component {
 }
 
 impl Component {
-    /// All components: those that calls pass, from the outside in, then the monitor.
+    /// All components: those of calls, from the outside in, then the monitor.
     pub const ALL: &[Self] = &[
         Self::Deadline,
         Self::DefaultTemplate,

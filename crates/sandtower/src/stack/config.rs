@@ -1,4 +1,4 @@
-//! A stack as a file has it: see [`StackConfig`].
+//! The configuration file of a stack: see [`StackConfig`].
 
 mod sections;
 
@@ -12,15 +12,15 @@ use super::{BuildError, Builder, Component, Plan, Preset};
 use crate::core::settings::duration;
 use crate::e2b::Timeouts;
 
-/// A [`Stack`](crate::stack::Stack) as a file has it: what is left out stays as the preset and the
-/// plan make it.
+/// The configuration file of a [`Stack`](crate::stack::Stack). Absent settings are those of the preset and
+/// the plan.
 ///
-/// For any format that serde knows. The settings of a component are those of its own configuration,
-/// such as [`retry::Config`](crate::retry::Config). Times are texts such as `"250ms"`, `"30s"`, `"2m"`
-/// and `"1h"`, or `"none"` for what is endless or never comes; operations are named as in
-/// [`e2b::operation`](crate::e2b::operation). Settings by operation are added to those of the preset;
-/// every other one replaces its own. Unknown names are rejected, and so is what is said twice. The key
-/// to E2B does not belong into a file: it comes with the [`Config`](crate::e2b::Config).
+/// For any format that serde supports. The settings of a component are those of its configuration, such as
+/// [`retry::Config`](crate::retry::Config). Durations are strings such as `"250ms"`, `"30s"`, `"2m"` and
+/// `"1h"`, or `"none"` for no limit; operations have their names from
+/// [`e2b::operation`](crate::e2b::operation). Settings by operation are merged into those of the preset;
+/// all others replace them. Unknown names and duplicate settings are errors. The API key does not belong
+/// in a file: it comes with the [`Config`](crate::e2b::Config).
 ///
 /// ```
 /// use sandtower::e2b::Config;
@@ -48,56 +48,56 @@ use crate::e2b::Timeouts;
 /// # Ok::<(), sandtower::core::BoxError>(())
 /// ```
 ///
-/// It is written as it is read: what is left out is not there, and read again it is the same.
+/// It is serialised as it was read: absent settings stay absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct StackConfig {
-    /// Where the numbers begin.
+    /// The preset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<Preset>,
-    /// What the team may do, by name: [`Plan::Custom`] can be neither read nor written here.
+    /// The plan, by name: [`Plan::Custom`] can be neither read nor written here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
-    /// What the team may do, by numbers, in place of `plan`.
+    /// The limits of the team by numbers, instead of `plan`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custom_plan: Option<CustomPlan>,
-    /// The template in place of those that are not found.
+    /// The template for those that do not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_template: Option<String>,
     /// The components to disable.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disable: Vec<Component>,
-    /// Those of components, by name.
+    /// The settings of components, by name.
     #[serde(flatten, deserialize_with = "sections::read_once")]
     sections: Map<String, Value>,
 }
 
-/// Numbers of one's own: [`Plan::Custom`].
+/// Custom limits: [`Plan::Custom`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CustomPlan {
-    /// The time from one creation to the next.
+    /// The interval between creations.
     #[serde(with = "duration")]
     pub create_every: Duration,
-    /// Sandboxes that may exist at once.
+    /// Concurrent sandboxes.
     pub sandboxes: NonZeroU32,
-    /// Creations in flight at once.
+    /// Concurrent creations.
     pub concurrent_creates: NonZeroU32,
 }
 
-/// What a plan sets.
+/// Settings that come from a plan.
 const PLANNED: [&str; 3] =
     ["quota.limit", "rate_limit.paces.sandbox_create", "admission.concurrency_for.sandbox_create"];
 
 impl StackConfig {
-    /// Reads it.
+    /// Reads the file.
     ///
     /// # Errors
     ///
-    /// Something has a name that is not known or a value that is invalid there, or two settings say
-    /// one thing: the error names it as a whole, such as `retry.transient.first`.
+    /// A name is unknown, a value is invalid, or two settings conflict: the error gives the full name,
+    /// such as `retry.transient.first`.
     pub fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Self, BuildError> {
         let config: Self = serde_path_to_error::deserialize(from)
             .map_err(|error| sections::invalid(None, &error))?;
@@ -111,14 +111,14 @@ impl StackConfig {
         self.lay_over(&mut preset.configs(Plan::default(), Timeouts::default()))
     }
 
-    /// Of two settings that say one thing, one would win in silence.
+    /// One of two conflicting settings would silently win.
     fn check_plan(&self) -> Result<(), BuildError> {
         let plan = match (self.plan, self.custom_plan) {
             (None, None) => return Ok(()),
             (Some(_), None) => "plan",
             (None, Some(_)) => "custom_plan",
             (Some(_), Some(_)) => {
-                let why = "`custom_plan` is set as well; remove `plan` to have those numbers";
+                let why = "conflicts with `custom_plan`; remove one of them";
                 return Err(BuildError::of("plan", why));
             }
         };
@@ -131,21 +131,19 @@ impl StackConfig {
         let paced = self.preset != Some(Preset::Classic);
         let mut planned = PLANNED.iter().filter(|name| paced || !name.contains("paces"));
         let Some(name) = planned.find(|name| is_set(name)) else { return Ok(()) };
-        let why = format!(
-            "`{plan}` sets it as well; remove `{name}`: numbers of your own belong in a `custom_plan`"
-        );
+        let why = format!("conflicts with `{plan}`; remove `{name}`, or set a `custom_plan`");
         Err(BuildError::of(name, why))
     }
 }
 
 impl Builder {
-    /// Sets what `config` sets. Its settings are laid over those of the preset and the plan, whichever
-    /// is called first; of two files the later one wins. What a closure changes, such as that of
-    /// [`retry`](Self::retry), it changes last.
+    /// Applies `config`. Its settings override those of the preset and the plan, in any order of calls; of
+    /// two files the later one wins. Changes by a function, such as that of [`retry`](Self::retry), apply
+    /// last.
     ///
     /// # Errors
     ///
-    /// Those of [`StackConfig::read`]. What only a component itself can tell is an error of
+    /// Those of [`StackConfig::read`]. Errors that only a component can detect are returned by
     /// [`build`](Self::build).
     pub fn configure(mut self, mut config: StackConfig) -> Result<Self, BuildError> {
         config.check()?;

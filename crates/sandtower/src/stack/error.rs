@@ -1,7 +1,6 @@
 use crate::core::BoxError;
 
-/// A stack that cannot be built, or a file of settings that is invalid: what is wrong, and what would
-/// be right.
+/// A stack that cannot be built, or an invalid configuration file: what is wrong, and what would be valid.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {why}")]
 pub struct BuildError {
@@ -14,13 +13,13 @@ impl BuildError {
         Self { name: name.to_string(), why: why.into() }
     }
 
-    /// The name of the [component](super::Component) that cannot be built, or the whole name of a
-    /// setting, such as `retry.transient.first`.
+    /// The name of the [component](super::Component), or the full name of a setting, such as
+    /// `retry.transient.first`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What is wrong with it.
+    /// The cause.
     pub fn why(&self) -> &BoxError {
         &self.why
     }

@@ -72,7 +72,7 @@ impl<Q: SendBody> std::fmt::Debug for BelowFallbackFuture<Q> {
     }
 }
 
-/// A fallback layer whose type is not told: see [`Builder::fallback`](super::Builder::fallback).
+/// A type-erased fallback layer: see [`Builder::fallback`](super::Builder::fallback).
 #[derive(Clone)]
 pub struct StackFallback(
     Arc<dyn Fn(BelowFallback) -> Erased<Full<Bytes>, LayersBody> + Send + Sync>,

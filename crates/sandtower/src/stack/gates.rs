@@ -6,8 +6,8 @@ use crate::core::{Completion, Deferred, Gate, No, Now, RequestInfo, Subscriber, 
 use crate::e2b::operation::SANDBOXES;
 use crate::rate_limit::RateLimit;
 
-/// The gates of a stack's admission control. Those that were [disabled](super::Builder::disable) are
-/// missing. What is cheap to give back, and holds calls longest, is acquired first.
+/// The gates of a stack's admission control. [Disabled](super::Builder::disable) ones are missing. Gates
+/// that are cheap to release, and that hold calls longest, come first.
 #[derive(Clone, Debug)]
 pub struct Gates {
     pub(super) all: Pairs,
@@ -15,7 +15,7 @@ pub struct Gates {
 
 pub(super) type Pairs = (Option<Quota>, (Option<RateLimit>, Option<Breakers>));
 
-/// What the [`Gates`] of a stack gave for one attempt.
+/// The permits of the [`Gates`] for one attempt.
 #[derive(Debug)]
 #[must_use = "a permit is given back by recording what became of the attempt"]
 pub struct Permits(<Pairs as Gate>::Permit);
@@ -58,9 +58,8 @@ impl Gate for Gates {
     }
 }
 
-/// A circuit breaker for each half of E2B, the control plane and the data plane. They fail apart, and
-/// while one is down the other is to be used: what runs in a sandbox goes on when no new one can be
-/// created.
+/// A circuit breaker for each half of E2B, the control plane and the data plane. They fail independently,
+/// and while one is down the other stays usable: running sandboxes work when none can be created.
 #[derive(Clone, Debug)]
 pub(super) struct Breakers {
     pub(super) control_plane: CircuitBreaker,
@@ -81,7 +80,7 @@ impl Gate for Breakers {
     fn check(&self, request: Option<&RequestInfo>, now: &Now) -> Option<No> {
         match request {
             Some(info) => self.of(info).check(request, now),
-            // Every request is rejected only if both breakers do so.
+            // Every request is rejected only if both breakers reject it.
             None => {
                 let no = self.control_plane.check(None, now)?;
                 self.data_plane.check(None, now).map(|_| no)

@@ -15,40 +15,39 @@ use crate::health_check::{Monitor, MonitorSnapshot};
 use crate::rate_limit::RateLimit;
 use crate::{circuit_breaker, e2b, fallback, health_check, rate_limit, retry};
 
-/// The handles of all layers of one stack: to read, and to steer. Those of components that were
-/// disabled are there too, and count nothing.
+/// The handles of all layers of a stack, to read and to control them. Those of disabled components exist
+/// too, and count nothing.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Handles {
-    /// What was tried again, and why not.
+    /// Counts of retries.
     pub retry: retry::Handle,
-    /// What was made, or may have been, and is held by nobody: drain it before the program ends.
+    /// The tracker of orphaned sandboxes: drain it before the program ends.
     pub tracker: SandboxTracker,
-    /// What becomes of creations: how many began, succeeded, failed.
+    /// Counts of creations: started, succeeded, failed.
     pub events: Events,
-    /// What was checked and released.
+    /// Counts of checked and released sandboxes.
     pub health_check: health_check::Handle,
-    /// The calls in flight and in the queues.
+    /// Calls in flight and in the queues.
     pub admission: AdmissionControl<Gates>,
-    /// How many sandboxes are in use; tell it of those whose end was seen elsewhere.
+    /// The sandboxes in use; report to it sandboxes whose end was seen elsewhere.
     pub quota: Quota,
-    /// What was counted by operation.
+    /// Counts by operation.
     pub rate_limit: RateLimit,
-    /// The breaker of the control plane: its state; reset it here.
+    /// The breaker of the control plane: its state; can be reset.
     pub control_plane_breaker: CircuitBreaker,
-    /// The breaker of what runs in sandboxes.
+    /// The breaker of the data plane.
     pub data_plane_breaker: CircuitBreaker,
-    /// How often the default template was used; `None`: there is none.
+    /// How often the default template was used; `None`: none is configured.
     pub default_template: Option<fallback::Handle>,
-    /// How the service is, by a probe on a schedule; `None`: nobody [asked](super::Builder::monitor)
-    /// for it.
+    /// The health of the service, by periodic probes; `None`: not [enabled](super::Builder::monitor).
     pub monitor: Option<Monitor>,
     /// The components that were disabled.
     pub disabled: Arc<[Component]>,
 }
 
 impl Handles {
-    /// All of it at one moment, for a log or a dashboard.
+    /// A snapshot of all layers, for a log or a dashboard.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             disabled: self.disabled.to_vec(),
@@ -70,7 +69,7 @@ impl Handles {
     ///
     /// # Errors
     ///
-    /// Something was left when the time was over.
+    /// Work was left after 5 minutes.
     ///
     /// # Panics
     ///
@@ -79,16 +78,16 @@ impl Handles {
         self.drain_within(Duration::from_secs(300)).await
     }
 
-    /// Shuts down for good, for the end of a program: calls that wait or arrive from now on are
-    /// rejected, and those in flight are waited for; then orphaned sandboxes are cleaned up. Sandboxes
-    /// that callers own are theirs: they can be listed and killed until the rest is done.
+    /// Shuts down for good, before the program ends: calls that wait or arrive from now on are rejected,
+    /// and those in flight are awaited; then orphaned sandboxes are cleaned up. Sandboxes that callers own
+    /// are not touched: they can be listed and killed until the shutdown is complete.
     ///
-    /// It returns when all is done, or after `duration`. Dropped, it opens nothing again; what was sent
-    /// or is being killed goes on.
+    /// Returns when all is done, or after `duration`. If the future is dropped, the stack stays shut down,
+    /// and requests in flight and kills continue.
     ///
     /// # Errors
     ///
-    /// Something was left when the time was over; the error names it.
+    /// Work was left after `duration`; the error lists it.
     ///
     /// # Panics
     ///
@@ -115,7 +114,7 @@ impl Handles {
     }
 }
 
-/// Whether `ended` does so in time.
+/// Whether `ended` completes in time.
 async fn ends_by(until: Tick, ended: impl Future<Output = ()>) -> bool {
     let mut ended = pin!(ended);
     let mut late = pin!(Sleep::until(until));
@@ -128,7 +127,7 @@ async fn ends_by(until: Tick, ended: impl Future<Output = ()>) -> bool {
     .await
 }
 
-/// What was left when a stack had to be shut down.
+/// The work that was left when a stack was shut down.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Undrained {
@@ -136,14 +135,14 @@ pub struct Undrained {
     pub in_flight: u32,
     /// Sandboxes that failed their check and are not killed yet.
     pub releases: u64,
-    /// What the tracker still cleans up.
+    /// Orphaned sandboxes that the tracker is still cleaning up.
     pub tracked: Option<e2b::OrphansLeft>,
 }
 
 impl std::fmt::Display for Undrained {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { in_flight, releases, tracked } = self;
-        write!(f, "shut down before all was done: {in_flight} calls in flight")?;
+        write!(f, "shutdown incomplete: {in_flight} calls in flight")?;
         if *releases > 0 {
             write!(f, ", {releases} failed sandboxes being killed")?;
         }
@@ -156,17 +155,17 @@ impl std::fmt::Display for Undrained {
 
 impl std::error::Error for Undrained {}
 
-/// A whole stack at one moment. Components that are disabled count nothing.
+/// A snapshot of a stack. Disabled components count nothing.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
     /// The components that were disabled.
     pub disabled: Vec<Component>,
-    /// Of the default template, if there is one.
+    /// The default template, if there is one.
     pub default_template: Option<fallback::Snapshot>,
-    /// Of the retry layer.
+    /// Retries.
     pub retry: retry::Snapshot,
-    /// Of what nobody holds.
+    /// Orphaned sandboxes.
     pub tracker: TrackerSnapshot,
     /// What became of creations.
     pub events: EventsSnapshot,
@@ -174,14 +173,14 @@ pub struct Snapshot {
     pub health_check: health_check::Snapshot,
     /// Of admission control.
     pub admission: AdmissionSnapshot,
-    /// Of the quota of sandboxes.
+    /// The quota of sandboxes.
     pub quota: QuotaSnapshot,
     /// Of the rate limit.
     pub rate_limit: rate_limit::Snapshot,
     /// Of the circuit breaker of the control plane.
     pub control_plane_breaker: circuit_breaker::Snapshot,
-    /// Of that of what runs in sandboxes.
+    /// The circuit breaker of the data plane.
     pub data_plane_breaker: circuit_breaker::Snapshot,
-    /// How the service is, if it is looked after.
+    /// The health of the service, if it is monitored.
     pub monitor: Option<MonitorSnapshot>,
 }

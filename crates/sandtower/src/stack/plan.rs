@@ -3,30 +3,30 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What a team may do at E2B.
+/// The limits of a team at E2B.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Plan {
-    /// One creation a second, 20 sandboxes at once, as published: what every team may do.
+    /// One creation per second, 20 concurrent sandboxes, as published: the smallest plan.
     #[default]
     Hobby,
-    /// Five creations a second, 100 sandboxes at once, as published.
+    /// Five creations per second, 100 concurrent sandboxes, as published.
     Pro,
-    /// Numbers of one's own.
+    /// Custom limits.
     #[serde(skip)]
     Custom {
-        /// The time from one creation to the next; more than zero.
+        /// The interval between creations; more than zero.
         create_every: Duration,
-        /// Sandboxes that may exist at once.
+        /// Concurrent sandboxes.
         sandboxes: NonZeroU32,
-        /// Creations in flight at once.
+        /// Concurrent creations.
         concurrent_creates: NonZeroU32,
     },
 }
 
 impl Plan {
-    /// The time from one creation to the next.
+    /// The interval between creations.
     pub const fn create_every(self) -> Duration {
         match self {
             Self::Hobby => Duration::from_secs(1),
@@ -35,8 +35,7 @@ impl Plan {
         }
     }
 
-    /// Sandboxes that may exist at once. The word of the service counts: this is for before it said
-    /// anything.
+    /// The limit on concurrent sandboxes until the service reports its own.
     pub const fn sandboxes(self) -> u32 {
         match self {
             Self::Hobby => 20,
@@ -45,9 +44,9 @@ impl Plan {
         }
     }
 
-    /// The most creations in flight at once: as many as the pace keeps busy when a creation takes two
-    /// seconds. How many the service really bears is found out below that, one at a time: more of them
-    /// make an overloaded service slower, not faster.
+    /// The most concurrent creations: as many as the pace allows if a creation takes two seconds. Below
+    /// that the adaptive limit finds out how many the service can handle: more make an overloaded service
+    /// slower, not faster.
     pub const fn concurrent_creates(self) -> u32 {
         match self {
             Self::Hobby => 2,

@@ -13,25 +13,25 @@ use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
 
 /// The name of the service in rejections and logs.
 pub(super) const NAME: &str = "E2B";
-/// The name of what stands between callers and all sandboxes.
+/// The name of the proxy in front of all sandboxes.
 pub(super) const PROXY_NAME: &str = "E2B sandbox proxy";
 
-/// Where the numbers of a stack come from, before they are changed.
+/// The numbers that a stack starts from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Preset {
-    /// What sandtower recommends.
+    /// The recommendations of sandtower.
     #[default]
     Recommended,
-    /// The numbers of the application that sandtower was first made for, in our order and with our
-    /// safety: breaker 5 failures and 60 s; retries after 1, 2 and 4 s, 30 s after a rate limit; one
-    /// probe of a new sandbox, which only warns; 100 of each operation within an hour, in
-    /// shadow mode; the template `zapdev` for those that are not found.
+    /// Widespread numbers, in the recommended order and with safe creation: breaker 5 failures and 60 s;
+    /// retries after 1, 2 and 4 s, 30 s after a rate limit; one probe of a new sandbox, which only warns;
+    /// 100 of each operation per hour, in shadow mode; the template `zapdev` for those that do
+    /// not exist.
     Classic,
 }
 
-/// The configurations of all parts of a stack.
+/// The configurations of all components of a stack.
 pub(super) struct Configs {
     pub(super) timeouts: Timeouts,
     pub(super) default_template: Option<&'static str>,
@@ -51,7 +51,7 @@ impl Preset {
             Self::Recommended => Configs {
                 timeouts,
                 default_template: None,
-                // The rate limit below holds what was throttled.
+                // The rate limit below holds throttled calls.
                 retry: retry::Config::recommended().when_throttled(WhenThrottled::Requeue),
                 health_check: health_check::Config::new(NAME),
                 admission: admission(plan),
@@ -76,16 +76,16 @@ impl Preset {
     }
 }
 
-/// What ends sandboxes makes room for others: a limit that held it back would make things worse.
+/// Kills free slots for others: limiting them would make things worse.
 fn never_limiting_clean_up(config: rate_limit::Config) -> rate_limit::Config {
     [op::SANDBOX_KILL, op::SANDBOX_PAUSE].into_iter().fold(config, rate_limit::Config::exempt)
 }
 
-/// A probe may take as long as the longest attempt, and a second.
+/// A probe may take as long as the longest attempt, plus a second.
 const LEASE: Duration = Duration::from_secs(61);
 
-/// The line of creations keeps its order: their callers wait for minutes, whoever cannot be served in
-/// time is rejected on arrival, and whoever gives up leaves the line.
+/// The queue of creations keeps its order: callers wait for minutes, those that cannot be served in time
+/// are rejected on arrival, and those that are dropped leave the queue.
 fn admission(plan: Plan) -> admission::Config {
     let creations = Stepwise::recommended().ceiling(plan.concurrent_creates());
     let config = admission::Config::new(NAME)
@@ -94,12 +94,12 @@ fn admission(plan: Plan) -> admission::Config {
     ADMIT_DURING_SHUTDOWN.into_iter().fold(config, admission::Config::admit_during_shutdown)
 }
 
-/// What puts sandboxes away, and what looks after those that are just being made.
+/// Operations that end sandboxes, and those that check new ones.
 pub(super) const ADMIT_DURING_SHUTDOWN: [Operation; 5] =
     [op::SANDBOX_KILL, op::SANDBOX_LIST, op::SANDBOX_CONNECT, op::ENVD_HEALTH, op::PROCESS_START];
 
-/// What takes one of a team's sandboxes, and what frees one. A connect takes one only if the sandbox
-/// was paused, which nobody knows before: found out, it is a resume to all layers.
+/// The operations that take a sandbox of the quota, and those that free one. A connect takes one only if
+/// the sandbox was paused, which is not known in advance: then all layers see it as a resume.
 fn quota(plan: Plan) -> QuotaConfig {
     let takes = [op::SANDBOX_CREATE, op::SANDBOX_RESUME, op::SANDBOX_FORK];
     let config = takes.into_iter().fold(QuotaConfig::new(NAME), QuotaConfig::takes);

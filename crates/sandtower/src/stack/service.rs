@@ -23,7 +23,7 @@ impl<B> Watch<Request<B>> for WatchExtension {
     }
 }
 
-/// An HTTP client with the stack around it: made by a [`Stack`](super::Stack), which is a layer.
+/// An HTTP client within the stack: created by a [`Stack`](super::Stack), which is a layer.
 ///
 /// One type, whatever the client is, for each type of request body. All that one stack makes share its
 /// limits, its breakers and its queues.
@@ -37,7 +37,7 @@ impl<Q: SendBody> StackService<Q> {
         Self { layers, progress: None }
     }
 
-    /// The same service, whose calls show in `progress` what they wait for.
+    /// The same service, whose calls report their waiting to `progress`.
     #[must_use]
     pub fn watched(mut self, progress: Progress) -> Self {
         self.progress = Some(progress);
@@ -75,7 +75,7 @@ impl<Q: SendBody> Service<Request<Q>> for StackService<Q> {
 }
 
 pin_project! {
-    /// The response of a [`StackService`], or why there is none.
+    /// The response of a [`StackService`], or its error.
     #[must_use = "futures do nothing unless polled"]
     pub struct StackFuture<Q: SendBody = Full<Bytes>> {
         #[pin]

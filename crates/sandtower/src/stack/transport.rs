@@ -1,4 +1,4 @@
-//! Any HTTP service behind one type, so that the stack over it is one type, too.
+//! Any HTTP service behind one type, so that the stack over it is one type too.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,11 +16,11 @@ use tower_service::Service;
 use crate::core::{BoxError, ClassifiedError, Effect, Verdict, verdict_of_error};
 use crate::http::ResendBody;
 
-type Answering<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
+type Responding<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
 
-/// An HTTP service whose type is not told. Cheap to clone; one allocation a request.
+/// A type-erased HTTP service. Cheap to clone; one allocation per request.
 ///
-/// It names no error in its type, so that calls over any transport can be spawned: the compiler loses
+/// Its type contains no error type, so that calls over any transport can be spawned: the compiler loses
 /// the lifetime of a `BoxError` among the arguments of a type
 /// ([rust-lang/rust#130596](https://github.com/rust-lang/rust/issues/130596)).
 pub(crate) struct Erased<Q, B>(Arc<dyn Send_<Q, B>>);
@@ -89,9 +89,9 @@ where
 impl<Q, B> Service<Request<Q>> for Erased<Q, B> {
     type Response = Response<B>;
     type Error = BoxError;
-    type Future = Answering<B>;
+    type Future = Responding<B>;
 
-    /// The service is made ready in the future of the call, after admission.
+    /// The service becomes ready within the future of the call, after admission.
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
@@ -118,7 +118,7 @@ impl<Q, B> std::fmt::Debug for Erased<Q, B> {
 pub struct Body(UnsyncBoxBody<Bytes, BoxError>);
 
 impl Body {
-    /// Any body, in an allocation of its own.
+    /// Any body, boxed.
     pub fn new<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,

@@ -4,13 +4,13 @@ use crate::core::{Operation, Tick};
 use crate::e2b::{Progress, operation as op};
 use crate::timeout::{LastMoved, Moves};
 
-/// Watches uploads: the timeout of an attempt to write a file counts the time for which it stands still.
-/// [`HttpTransport`](crate::e2b::HttpTransport) tells how they move; over another transport an upload
-/// has its time from the moment it is sent.
+/// Tracks uploads: the timeout of an attempt to write a file measures how long the upload stalls.
+/// [`HttpTransport`](crate::e2b::HttpTransport) records progress; over another transport the timeout starts
+/// when the request is sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Uploads;
 
-/// When an upload last moved.
+/// When an upload last made progress.
 #[derive(Clone, Debug)]
 pub struct Upload(Progress);
 

@@ -1,6 +1,6 @@
 //! What the recommended stack allocates for a call that succeeds.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -20,13 +20,13 @@ use tower::{Layer, Service};
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator::system();
 
-/// The future of the erased transport, and the body that it answers with; and where the end of a body
-/// counts, what reads it along.
+/// The future and the response body of the erased transport; and, where the end of a body counts, its
+/// observer.
 const TRANSPORT: std::ops::RangeInclusive<u64> = 2..=3;
 
 const SOON: Tick = Tick::from_nanos(1);
 
-/// Answers at once, and allocates nothing.
+/// Responds at once, without allocating.
 #[derive(Clone)]
 struct Api;
 
@@ -44,15 +44,15 @@ impl Service<Request<Full<Bytes>>> for Api {
     }
 }
 
-/// Polled once, as by a runtime whose service answers at once.
+/// Polls once, like a runtime whose service responds at once.
 fn call<S, B>(service: &mut S, request: Request<Full<Bytes>>) -> bool
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>>,
 {
     let mut cx = Context::from_waker(Waker::noop());
     assert!(service.poll_ready(&mut cx).is_ready());
-    let mut answer = pin!(service.call(request));
-    matches!(answer.as_mut().poll(&mut cx), Poll::Ready(Ok(answer)) if answer.status() == 200)
+    let mut response = pin!(service.call(request));
+    matches!(response.as_mut().poll(&mut cx), Poll::Ready(Ok(response)) if response.status() == 200)
 }
 
 fn request(method: Method, uri: &str) -> Request<Full<Bytes>> {
@@ -60,12 +60,11 @@ fn request(method: Method, uri: &str) -> Request<Full<Bytes>> {
     request.body(Full::default()).unwrap()
 }
 
-/// No layer allocates anything of its own, and neither does reading what a request is. What is left
-/// is the request's: it is told when it arrived and when it has to end, and retry keeps a copy. Both
-/// are [`Extensions`](http::Extensions) and header fields, of which `http` keeps each in a box or a
-/// table.
+/// No layer allocates on its own, and neither does classifying a request. The rest belongs to the request:
+/// its arrival and deadline are set, and retry keeps a copy. Both are [`Extensions`](http::Extensions) and
+/// headers, each of which `http` keeps in a box or a table.
 #[tokio::test]
-async fn a_call_that_succeeds_allocates_what_its_request_and_a_copy_of_it_do() {
+async fn a_successful_call_allocates_only_for_its_request_and_one_copy() {
     let config = Config::new("e2b_0123").unwrap();
     let mut service = Stack::seeded(config, Plan::Pro, Seed::fixed(1)).layer(Api);
     for (method, uri, ends) in [
@@ -86,15 +85,15 @@ async fn a_call_that_succeeds_allocates_what_its_request_and_a_copy_of_it_do() {
         ),
     ] {
         let request = || request(method.clone(), uri);
-        // What is made at the first call of an operation is not made at each.
+        // What is allocated at the first call of an operation is not allocated again.
         assert!(call(&mut service, request()), "{method} {uri}");
 
-        let (mut told, sent) = (request(), request());
-        let telling = allocations(|| E2bClassify.set_deadline(&mut told, Tick::ZERO, ends));
-        let copying = allocations(|| Http.copy(&told));
+        let (mut stamped, sent) = (request(), request());
+        let stamping = allocations(|| E2bClassify.set_deadline(&mut stamped, Tick::ZERO, ends));
+        let copying = allocations(|| Http.copy(&stamped));
         let calling = allocations(|| call(&mut service, sent));
         assert!(TRANSPORT.contains(&(calling - telling - copying)), "{calling}: {method} {uri}");
-        assert!(calling <= 13, "{calling} in all: {method} {uri}");
-        assert_eq!(allocations(|| call(&mut Api, told)), 0);
+        assert!(calling <= 13, "{calling} in total: {method} {uri}");
+        assert_eq!(allocations(|| call(&mut Api, stamped)), 0);
     }
 }

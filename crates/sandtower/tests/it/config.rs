@@ -1,6 +1,6 @@
-//! A stack out of a file, and what is said of a wrong one.
+//! A stack from a configuration file, and the errors of an invalid one.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 use sandtower::e2b::{Config, operation as op};
 use sandtower::stack::{Component, Plan, Stack, StackConfig};
@@ -114,7 +114,7 @@ fn every_part_can_be_set_from_a_file() {
 }
 
 #[test]
-fn what_is_written_is_read_again_as_it_was_and_holds_no_more_than_was_set() {
+fn a_written_file_has_what_was_set_and_is_read_back() {
     for config in [from_toml(WHOLE).unwrap(), StackConfig::default()] {
         let (toml, json) = (toml::to_string(&config).unwrap(), serde_json::to_string(&config));
         assert_eq!(from_toml(&toml).unwrap(), config, "{toml}");
@@ -145,7 +145,7 @@ fn json_is_read_as_well() {
 }
 
 #[test]
-fn a_file_that_says_one_thing_twice_is_rejected_by_both_names() {
+fn conflicting_settings_are_rejected_by_both_names() {
     let custom = r#""custom_plan":
         {"create_every": "1s", "sandboxes": 7, "concurrent_creates": 1}"#;
     let planned = [
@@ -158,19 +158,19 @@ fn a_file_that_says_one_thing_twice_is_rejected_by_both_names() {
     ];
     for (plan, set) in [("plan", r#""plan": "pro""#), ("custom_plan", custom)] {
         for (name, twice) in planned {
-            let told = from_json(&format!("{{{set}, {twice}}}")).unwrap_err();
-            let why = format!("{name}: `{plan}` sets it as well; remove `{name}`");
-            assert!(told.starts_with(&why), "{told}");
+            let error = from_json(&format!("{{{set}, {twice}}}")).unwrap_err();
+            let why = format!("{name}: conflicts with `{plan}`; remove `{name}`");
+            assert!(error.starts_with(&why), "{error}");
             from_json(&format!("{{{twice}}}")).unwrap();
         }
-        // What the plan does not set.
+        // Not set by the plan.
         let paces = r#""rate_limit": {"paces": {"sandbox_create": "2s"}}"#;
         from_json(&format!(r#"{{"preset": "classic", {set}, {paces}}}"#)).unwrap();
         let of_others = r#""admission": {"concurrency_for": {"file_read": 7}}"#;
         from_json(&format!("{{{set}, {of_others}}}")).unwrap();
     }
-    let told = from_json(&format!(r#"{{"plan": "pro", {custom}}}"#)).unwrap_err();
-    assert_eq!(told, "plan: `custom_plan` is set as well; remove `plan` to have those numbers");
+    let error = from_json(&format!(r#"{{"plan": "pro", {custom}}}"#)).unwrap_err();
+    assert_eq!(error, "plan: conflicts with `custom_plan`; remove one of them");
 
     let twice = [
         (r#"{"plan": "pro", "plan": "hobby"}"#, "the file: duplicate field `plan`"),
@@ -190,13 +190,13 @@ fn a_file_that_says_one_thing_twice_is_rejected_by_both_names() {
         ),
     ];
     for (json, why) in twice {
-        let told = from_json(json).unwrap_err();
-        assert!(told.contains(why), "{json}: {told}");
+        let error = from_json(json).unwrap_err();
+        assert!(error.contains(why), "{json}: {error}");
     }
 }
 
 #[test]
-fn what_cannot_be_read_is_rejected_by_its_whole_name_with_what_would_be_right() {
+fn an_unreadable_setting_is_rejected_by_its_full_name_with_what_would_be_valid() {
     let rejected = [
         (
             r#"{"retry": {"atempts": 3}}"#,
@@ -209,7 +209,7 @@ fn what_cannot_be_read_is_rejected_by_its_whole_name_with_what_would_be_right() 
         ),
         (
             r#"{"timeout": {"file_read": "0s"}}"#,
-            "timeout.file_read: it must be greater than zero; \"none\" is endless",
+            "timeout.file_read: must be greater than zero; \"none\" is no limit",
         ),
         (
             r#"{"deadline": {"file_read": 5}}"#,
@@ -217,15 +217,15 @@ fn what_cannot_be_read_is_rejected_by_its_whole_name_with_what_would_be_right() 
         ),
         (
             r#"{"timeout": {"files": "1s"}}"#,
-            "timeout: no operation `files`; there are sandbox_create, ",
+            "timeout: unknown operation `files`, expected one of sandbox_create, ",
         ),
         (
             r#"{"admission": {"concurrency_for": {"files": 1}}}"#,
-            "admission.concurrency_for: no operation `files`; there are sandbox_create, ",
+            "admission.concurrency_for: unknown operation `files`, expected one of sandbox_create, ",
         ),
         (
             r#"{"rate_limit": {"exempt": ["files"]}}"#,
-            "rate_limit.exempt: no operation `files`; there are sandbox_create, ",
+            "rate_limit.exempt: unknown operation `files`, expected one of sandbox_create, ",
         ),
         (
             r#"{"admission": {"concurrency": "many"}}"#,
@@ -256,7 +256,7 @@ fn what_cannot_be_read_is_rejected_by_its_whole_name_with_what_would_be_right() 
             r#"{"retries": {"attempts": 2}}"#,
             "retries: unknown field `retries`, expected one of `preset`, `plan`, ",
         ),
-        (r#"{"retry": 5}"#, "retry: it is 5, and must be a section"),
+        (r#"{"retry": 5}"#, "retry: must be a section, not 5"),
         (r#"{"plan": "free"}"#, "plan: unknown variant `free`, expected `hobby` or `pro`"),
         (r#"{"disable": ["retries"]}"#, "disable[0]: unknown variant `retries`, expected one of "),
         (
@@ -269,15 +269,15 @@ fn what_cannot_be_read_is_rejected_by_its_whole_name_with_what_would_be_right() 
         ),
     ];
     for (json, why) in rejected {
-        let told = from_json(json).unwrap_err();
-        assert!(told.contains(why), "{json}: {told}");
+        let error = from_json(json).unwrap_err();
+        assert!(error.contains(why), "{json}: {error}");
     }
-    let told = from_toml("[retry]\nattempts = 0").unwrap_err();
-    assert!(told.starts_with("retry.attempts: "), "{told}");
+    let error = from_toml("[retry]\nattempts = 0").unwrap_err();
+    assert!(error.starts_with("retry.attempts: "), "{error}");
 }
 
 #[test]
-fn what_makes_no_sense_is_rejected_by_its_name_with_what_would() {
+fn an_invalid_setting_is_rejected_by_its_name_with_what_would_be_valid() {
     let rejected = [
         (
             r#"{"retry": {"transient": {"first": "10s", "most": "1s"}}}"#,
@@ -319,7 +319,7 @@ fn what_makes_no_sense_is_rejected_by_its_name_with_what_would() {
         ),
     ];
     for (json, why) in rejected {
-        let told = from_json(json).and_then(build).unwrap_err();
-        assert!(told.starts_with(why), "{json}: {told}");
+        let error = from_json(json).and_then(build).unwrap_err();
+        assert!(error.starts_with(why), "{json}: {error}");
     }
 }

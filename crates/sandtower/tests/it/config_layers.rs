@@ -1,6 +1,6 @@
-//! What a file is laid over, and what is laid over it.
+//! What a file overrides, and what overrides it.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +15,7 @@ fn builder() -> Builder {
     Stack::builder(Config::new("e2b_0123").unwrap())
 }
 
-/// What the components of a stack are configured with, as they are built.
+/// The configurations of a stack's components, as they are built.
 fn configured(builder: Builder) -> Vec<String> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     macro_rules! see {
@@ -55,7 +55,7 @@ fn a_section_that_sets_nothing_changes_nothing_not_even_a_name() {
         for plan in [Plan::Hobby, Plan::Pro] {
             let before = builder().preset(preset).plan(plan);
             let after = builder().configure(from_toml(&empty)).unwrap();
-            // The preset and the plan are chosen after the file here.
+            // Here the preset and the plan are set after the file.
             let (before, after) = (configured(before), configured(after.preset(preset).plan(plan)));
             assert_eq!(before, after);
             assert_eq!(before.len(), 8);
@@ -65,7 +65,7 @@ fn a_section_that_sets_nothing_changes_nothing_not_even_a_name() {
 }
 
 #[test]
-fn what_is_set_by_operation_is_added_and_all_else_is_replaced() {
+fn settings_by_operation_are_merged_and_others_are_replaced() {
     let text = r#"
         [admission]
         newest_first_after_for = { file_read = "2s" }
@@ -88,7 +88,7 @@ fn what_is_set_by_operation_is_added_and_all_else_is_replaced() {
 }
 
 #[test]
-fn of_two_files_the_later_one_wins_and_a_closure_wins_over_both() {
+fn the_later_of_two_files_wins_and_a_closure_wins_over_both() {
     let builder = builder()
         .admission(|admission| admission.queue(3))
         .configure(from_toml(

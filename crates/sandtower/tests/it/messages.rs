@@ -1,8 +1,8 @@
-//! What users read.
+//! Messages for users.
 
 #![cfg_attr(
     feature = "e2b",
-    expect(clippy::expect_used, reason = "what helps a test fails it by a panic")
+    expect(clippy::expect_used, reason = "helpers fail a test by panicking")
 )]
 
 use std::time::Duration;
@@ -26,32 +26,32 @@ const OPEN: Reason = Reason::Open { failed: 7, of: 8 };
 const EXHAUSTED: Reason = Reason::Exhausted { in_use: 20, limit: 20, lasting: seconds(3) };
 
 #[test]
-fn a_rejection_says_what_happens_and_what_comes_next() {
-    let told = [
-        (OPEN, Some(45), "E2B is not responding; the next attempt is in 45 s"),
-        (OPEN, None, "E2B is not responding; try again later"),
-        (Reason::Unhealthy, Some(5), "E2B is unhealthy; the next attempt is in 5 s"),
+fn a_rejection_reads_its_cause_and_what_comes_next() {
+    let cases = [
+        (OPEN, Some(45), "E2B is not responding. Next attempt in 45 s."),
+        (OPEN, None, "E2B is not responding. Try again later."),
+        (Reason::Unhealthy, Some(5), "E2B is unhealthy. Next attempt in 5 s."),
         (
             Reason::Probing,
             Some(61),
-            "E2B may have recovered and is being tested; the next attempt is in 61 s",
+            "E2B may have recovered and is being tested. Next attempt in 61 s.",
         ),
-        (Reason::ForcedOpen, None, "Calls of E2B are stopped by an operator; try again later"),
-        (Reason::Throttled, Some(2), "E2B takes no more requests for now; try again in 2 s"),
+        (Reason::ForcedOpen, None, "Calls to E2B are stopped by an operator. Try again later."),
+        (
+            Reason::Throttled,
+            Some(2),
+            "E2B accepts no more requests at the moment. Try again in 2 s.",
+        ),
         (
             Reason::OverLimit { count: 100, limit: 100 },
             Some(1_200),
-            "The limit is used up (100 of 100 calls); try again in 20 min",
+            "The limit is reached (100 of 100 calls). Try again in 20 min.",
         ),
-        (
-            EXHAUSTED,
-            Some(5),
-            "E2B rejects new sandboxes (20 of 20 in use); try again when one has ended",
-        ),
+        (EXHAUSTED, Some(5), "All sandboxes are in use (20 of 20). Try again when one has ended."),
         (
             Reason::Exhausted { in_use: 0, limit: 0, lasting: seconds(0) },
             None,
-            "E2B rejects new sandboxes (all are in use); try again when one has ended",
+            "All sandboxes are in use. Try again when one has ended.",
         ),
         (
             Reason::Full { limit: 64 },
@@ -71,16 +71,16 @@ fn a_rejection_says_what_happens_and_what_comes_next() {
         (
             Reason::TooLate { waited: seconds(120) },
             None,
-            "Your turn did not come in time, after 2 min; try again later",
+            "Your request waited for 2 min and was not served in time. Try again later.",
         ),
         (
             Reason::NoTime { wait: seconds(95) },
             Some(95),
-            "Your turn would come in about 95 s, which is too late; try again in 95 s",
+            "Your request would have to wait about 95 s, which is too long. Try again in 95 s.",
         ),
-        (Reason::Draining, None, "This service is shutting down; try again later"),
+        (Reason::Draining, None, "This service is shutting down. Try again later."),
     ];
-    for (reason, after, text) in told {
+    for (reason, after, text) in cases {
         let message = Message::from(&rejected(reason, after));
         assert_eq!(message.as_str(), text, "{reason:?}");
         assert_eq!(message.retry_after(), after.map(seconds), "{reason:?}");
@@ -89,11 +89,11 @@ fn a_rejection_says_what_happens_and_what_comes_next() {
 
 #[test]
 fn times_are_rounded_up() {
-    let told = |after| Message::from(&rejected(OPEN, None).come_back_in(after)).to_string();
-    assert!(told(Duration::from_millis(1)).ends_with("in 1 s"));
-    assert!(told(Duration::from_millis(12_001)).ends_with("in 13 s"));
-    assert!(told(seconds(121)).ends_with("in 3 min"));
-    assert!(told(seconds(7_201)).ends_with("in 3 h"));
+    let text = |after| Message::from(&rejected(OPEN, None).come_back_in(after)).to_string();
+    assert!(text(Duration::from_millis(1)).ends_with("in 1 s."));
+    assert!(text(Duration::from_millis(12_001)).ends_with("in 13 s."));
+    assert!(text(seconds(121)).ends_with("in 3 min."));
+    assert!(text(seconds(7_201)).ends_with("in 3 h."));
 }
 
 #[cfg(feature = "admission")]
@@ -102,44 +102,45 @@ mod queued {
 
     use super::*;
 
-    fn told(ahead: usize, wait: Option<u64>, held_by: Option<Rejection>) -> String {
+    fn text(ahead: usize, wait: Option<u64>, held_by: Option<Rejection>) -> String {
         let waiting = ahead + 1;
         let standing = QueuePosition::new(ahead, waiting, wait.map(seconds), held_by);
         Message::from(&standing).to_string()
     }
 
     #[test]
-    fn who_waits_is_told_the_place_and_what_for() {
+    fn a_queued_call_reads_its_position_and_the_cause() {
         let full = rejected(Reason::Full { limit: 2 }, None);
-        assert_eq!(told(3, Some(12), Some(full)), "You are 4th in the queue, about 12 s");
-        assert_eq!(told(0, None, None), "You are next in the queue");
+        assert_eq!(text(3, Some(12), Some(full)), "You are 4th in the queue; about 12 s left.");
+        assert_eq!(text(0, None, None), "You are next in the queue.");
         let out = || Some(rejected(EXHAUSTED, Some(5)));
-        let rejects = "E2B rejects new sandboxes (20 of 20 in use); waiting for one to end";
-        assert_eq!(told(3, None, out()), format!("{rejects}, 3 ahead of you"));
-        assert_eq!(told(0, None, out()), format!("{rejects}, you are next"));
+        let rejects = "All sandboxes are in use (20 of 20). Waiting for one to end";
+        assert_eq!(text(3, None, out()), format!("{rejects}; 3 requests are ahead of you."));
+        assert_eq!(text(0, None, out()), format!("{rejects}; you are next."));
         let open = || Some(rejected(OPEN, Some(45)));
-        assert_eq!(told(0, None, open()), "E2B is not responding; the next attempt is in 45 s");
+        assert_eq!(text(0, None, open()), "E2B is not responding. Next attempt in 45 s.");
         assert_eq!(
-            told(2, Some(40), open()),
-            "E2B is not responding; the next attempt is in 40 s, 2 ahead of you"
+            text(2, Some(40), open()),
+            "E2B is not responding. Next attempt in 40 s. 2 requests are ahead of you."
         );
         let paced = || Some(rejected(Reason::OverLimit { count: 1, limit: 1 }, Some(2)));
-        assert_eq!(told(0, None, paced()), "You are next in the queue, about 2 s");
-        assert_eq!(told(2, Some(4), paced()), "You are 3rd in the queue, about 4 s");
-        assert_eq!(told(2, None, paced()), "You are 3rd in the queue");
+        assert_eq!(text(0, None, paced()), "You are next in the queue; about 2 s left.");
+        assert_eq!(text(2, Some(4), paced()), "You are 3rd in the queue; about 4 s left.");
+        assert_eq!(text(2, None, paced()), "You are 3rd in the queue.");
         let throttled = Some(rejected(Reason::Throttled, None));
         assert_eq!(
-            told(1, None, throttled),
-            "E2B takes no more requests for now; it goes on as soon as possible, 1 ahead of you"
+            text(1, None, throttled),
+            "E2B accepts no more requests at the moment. Continues as soon as possible. 1 request is \
+             ahead of you."
         );
     }
 
     #[test]
-    fn places_are_counted_as_people_do() {
+    fn positions_are_ordinals() {
         let places =
             [(1, "2nd"), (2, "3rd"), (10, "11th"), (12, "13th"), (20, "21st"), (111, "112th")];
         for (ahead, place) in places {
-            assert_eq!(told(ahead, None, None), format!("You are {place} in the queue"));
+            assert_eq!(text(ahead, None, None), format!("You are {place} in the queue."));
         }
     }
 }
@@ -158,11 +159,11 @@ mod errors {
 
     use super::*;
 
-    type Answer = Result<(u16, &'static str), fn() -> BoxError>;
+    type Reply = Result<(u16, &'static str), fn() -> BoxError>;
 
-    async fn creating(answer: Answer) -> Error {
+    async fn creating(reply: Reply) -> Error {
         let http = service_fn(move |_: Request<Full<Bytes>>| async move {
-            let (status, body) = answer.map_err(|error| error())?;
+            let (status, body) = reply.map_err(|error| error())?;
             let body = Full::new(Bytes::from_static(body.as_bytes()));
             Ok::<_, BoxError>(Response::builder().status(status).body(body)?)
         });
@@ -170,15 +171,15 @@ mod errors {
         client.create(&NewSandbox::new("base")).await.expect_err("no sandbox")
     }
 
-    /// Answers each path with its body; never where there is none.
-    fn sandbox(body: Option<Vec<u8>>) -> Client<Answers> {
-        Client::new(Answers(body), Config::new("e2b_0123").expect("a key"))
+    /// Responds to every request with this body; never without one.
+    fn sandbox(body: Option<Vec<u8>>) -> Client<Responds> {
+        Client::new(Responds(body), Config::new("e2b_0123").expect("a key"))
     }
 
     #[derive(Clone)]
-    struct Answers(Option<Vec<u8>>);
+    struct Responds(Option<Vec<u8>>);
 
-    impl tower::Service<Request<Full<Bytes>>> for Answers {
+    impl tower::Service<Request<Full<Bytes>>> for Responds {
         type Response = Response<Full<Bytes>>;
         type Error = BoxError;
         type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
@@ -205,7 +206,7 @@ mod errors {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_users_do_themselves_is_not_blamed_on_the_service() {
+    async fn failures_of_user_code_are_not_blamed_on_the_service() {
         let of = Sandbox::new("i0abc".parse().expect("an id"), None);
         let code = Code::new("print('x' * 99)").timeout(seconds(90));
         let late = sandbox(None).run_code(&of, &code).await.expect_err("it is late");
@@ -217,23 +218,20 @@ mod errors {
         let nowhere = last(r#"{"error":{"code":"invalid_argument","message":"no such cwd"}}"#);
         let nowhere = sandbox(Some(nowhere)).run(&of, &Command::new("ls").cwd("/no")).await;
         for (error, text) in [
-            (late, "The code ran longer than 90 s; give it more time, or less to do"),
+            (late, "The code ran longer than 90 s. Allow more time, or do less at once."),
             (
                 long.expect_err("it is long"),
-                "The code printed more than 9 bytes; let it print less",
+                "The code printed more than 9 bytes. Reduce its output.",
             ),
-            (
-                file.expect_err("it is long"),
-                "The file is longer than 3 bytes; read less of it at once",
-            ),
+            (file.expect_err("it is long"), "The file is longer than 3 bytes. Read it in parts."),
             (
                 killed.expect_err("it was killed"),
-                "The command was stopped after 60 s; give it more time, or less to do",
+                "The command was stopped after 60 s. Allow more time, or do less in one command.",
             ),
             (
                 nowhere.expect_err("it is nowhere"),
-                "The sandbox cannot do that; see whether the command, its user and its directory \
-                 are there",
+                "The command could not be started. Check that the command, its user and its \
+                 directory exist.",
             ),
         ] {
             assert_eq!(Message::from(&error).to_string(), text, "{error:?}");
@@ -243,43 +241,42 @@ mod errors {
     #[tokio::test]
     async fn a_failure_says_what_to_do() {
         let slots = r#"{"code":429,"message":"you have reached the maximum number of concurrent E2B sandboxes (20)"}"#;
-        let told: [(Answer, &str); 8] = [
-            (
-                Ok((429, slots)),
-                "E2B rejects new sandboxes (all are in use); try again when one has ended",
-            ),
+        let cases: [(Reply, &str); 8] = [
+            (Ok((429, slots)), "All sandboxes are in use. Try again when one has ended."),
             (
                 Ok((429, r#"{"code":429,"message":"Rate limit exceeded"}"#)),
-                "E2B takes no more requests for now; try again",
+                "E2B accepts no more requests at the moment. Try again.",
             ),
-            (Ok((401, "")), "E2B does not accept the API key; whoever runs this has to look at it"),
+            (
+                Ok((401, "")),
+                "E2B does not accept the API key. Contact the operator of this service.",
+            ),
             (
                 Ok((404, r#"{"code":404,"message":"template 'base' not found"}"#)),
-                "E2B does not know the template; choose another",
+                "E2B does not know the template. Choose another one.",
             ),
             (
                 Ok((500, "")),
-                "E2B failed to create a sandbox; it may have been done all the same, look before \
-                 trying again",
+                "E2B failed to create a sandbox. It may have worked; check before you try again.",
             ),
             (
                 Ok((
                     503,
-                    r#"{"code":503,"message":"no room","error_code":"sandbox_capacity_unavailable"}"#,
+                    r#"{"code":503,"message":"no capacity","error_code":"sandbox_capacity_unavailable"}"#,
                 )),
-                "E2B failed to create a sandbox; try again",
+                "E2B failed to create a sandbox. Try again.",
             ),
             (
                 Err(|| ClassifiedError::new(Verdict::transient(Effect::None), "rejected").into()),
-                "E2B did not respond when asked to create a sandbox; try again",
+                "E2B did not respond to the request to create a sandbox. Try again.",
             ),
             (
                 Err(|| rejected(OPEN, Some(45)).into()),
-                "E2B is not responding; the next attempt is in 45 s",
+                "E2B is not responding. Next attempt in 45 s.",
             ),
         ];
-        for (answer, text) in told {
-            assert_eq!(Message::from(&creating(answer).await).to_string(), text);
+        for (reply, text) in cases {
+            assert_eq!(Message::from(&creating(reply).await).to_string(), text);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Calls run in tasks, over every kind of transport. That it compiles is the half of it.
+//! Calls run in tasks over every kind of transport. Half of the test is that it compiles.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -19,64 +19,64 @@ use sandtower::stack::{Component, Stack};
 use tower::{Service, service_fn};
 
 type Sent = Request<Full<Bytes>>;
-type Answered = Response<Full<Bytes>>;
+type Reply = Response<Full<Bytes>>;
 
 fn config() -> Config {
-    // Nobody listens there.
+    // No server listens there.
     Config::new("e2b_0123").unwrap().api_url("http://127.0.0.1:1").unwrap()
 }
 
-/// All layers but the check of new sandboxes, which a transport that makes one cannot pass.
+/// All layers but the health check, which a stubbed response without a sandbox cannot pass.
 fn stack() -> Stack {
     Stack::builder(config()).disable(Component::HealthCheck).build().unwrap()
 }
 
-fn made() -> Answered {
+fn created() -> Reply {
     Response::new(Full::new(Bytes::from_static(br#"{"sandboxID":"i0abc"}"#)))
 }
 
-fn assert_made(sandbox: &Sandbox) {
+fn assert_created(sandbox: &Sandbox) {
     assert_eq!(sandbox.id().as_str(), "i0abc");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_of_a_client_alone_over_a_closure_runs_in_a_task() {
-    let http = service_fn(|_: Sent| async move { Ok::<_, BoxError>(made()) });
+    let http = service_fn(|_: Sent| async move { Ok::<_, BoxError>(created()) });
     let client = Client::new(http, config());
     let call = tokio::spawn(async move { client.create(&NewSandbox::new("base")).await });
-    assert_made(&call.await.unwrap().unwrap());
+    assert_created(&call.await.unwrap().unwrap());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_over_a_closure_with_an_error_of_its_own_runs_in_a_task() {
     let never =
-        E2b::new(&stack(), service_fn(|_: Sent| async move { Ok::<_, Infallible>(made()) }));
+        E2b::new(&stack(), service_fn(|_: Sent| async move { Ok::<_, Infallible>(created()) }));
     let call = tokio::spawn(async move { never.create(&NewSandbox::new("base")).await });
-    assert_made(&call.await.unwrap().unwrap());
+    assert_created(&call.await.unwrap().unwrap());
 
     let broken = service_fn(|_: Sent| async move {
-        Err::<Answered, _>(io::Error::from(io::ErrorKind::ConnectionRefused))
+        Err::<Reply, _>(io::Error::from(io::ErrorKind::ConnectionRefused))
     });
     let broken = E2b::new(&stack(), broken);
     let call = tokio::spawn(async move { broken.create(&NewSandbox::new("base")).await });
     assert!(call.await.unwrap().is_err());
 }
 
-/// As the transport of `sandtower_e2b`, and what one makes of reqwest: its type names the error.
+/// Like the transport of `sandtower_e2b`, or one over reqwest: its type names the error.
 #[derive(Clone)]
 struct Named;
 
 impl Service<Sent> for Named {
-    type Response = Answered;
+    type Response = Reply;
     type Error = BoxError;
-    type Future = Ready<Result<Answered, BoxError>>;
+    type Future = Ready<Result<Reply, BoxError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, _: Sent) -> Self::Future {
-        ready(Ok(made()))
+        ready(Ok(created()))
     }
 }
 
@@ -84,7 +84,7 @@ impl Service<Sent> for Named {
 async fn a_call_over_a_transport_with_a_name_runs_in_a_task() {
     let e2b = E2b::new(&stack(), Named);
     let call = tokio::spawn(async move { e2b.create(&NewSandbox::new("base")).await });
-    assert_made(&call.await.unwrap().unwrap());
+    assert_created(&call.await.unwrap().unwrap());
 }
 
 #[tokio::test]

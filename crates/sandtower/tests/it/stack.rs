@@ -1,10 +1,6 @@
-//! The whole stack as one service, with and without its parts.
+//! The whole stack as one service, with and without its components.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "what helps a test fails it by a panic"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers fail a test by panicking")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -27,20 +23,20 @@ fn config() -> Config {
     Config::new("e2b_0123").unwrap().seed(Seed::fixed(1))
 }
 
-/// Requests that list sandboxes; answers that carry a number.
+/// Requests that list sandboxes; responses that carry a number.
 fn listing() -> Exchange<Request<Full<Bytes>>, Response<Full<Bytes>>> {
     let request = |_| {
         let list = Request::get("https://api.e2b.app/v2/sandboxes");
         list.body(Full::default()).expect("a request")
     };
-    let answer = |number: u64| Response::new(Full::from(number.to_string()));
-    Exchange::new(request, answer)
+    let response = |number: u64| Response::new(Full::from(number.to_string()));
+    Exchange::new(request, response)
 }
 
 fn keeps_the_contract(make: impl Fn() -> Stack + 'static) {
     listing()
         .contract(move |http| make().layer(http), |_| 0)
-        .skip(Scenario::AnswersPassThrough, "answers are judged by their status alone here")
+        .skip(Scenario::AnswersPassThrough, "responses are classified by status alone here")
         .run();
 }
 
@@ -50,17 +46,17 @@ fn the_whole_stack_keeps_the_tower_contract() {
 }
 
 #[test]
-fn without_any_of_its_parts_it_keeps_the_tower_contract() {
+fn without_any_component_it_keeps_the_tower_contract() {
     for &component in Component::ALL {
         keeps_the_contract(move || {
             let stack = Stack::builder(config()).default_template("base").disable(component);
-            stack.seed(Seed::fixed(1)).build().expect("a stack without a part")
+            stack.seed(Seed::fixed(1)).build().expect("a stack without a component")
         });
     }
     keeps_the_contract(|| {
         let stack = Stack::builder(config()).seed(Seed::fixed(1));
         let bare = Component::ALL.iter().fold(stack, |stack, component| stack.disable(*component));
-        bare.build().expect("a stack without its parts")
+        bare.build().expect("a stack without components")
     });
 }
 
@@ -83,7 +79,7 @@ fn all_presets_and_plans_can_be_built() {
 }
 
 #[test]
-fn what_makes_no_sense_is_rejected_by_its_part_with_what_would() {
+fn an_invalid_setting_is_rejected_by_its_component_with_what_would_be_valid() {
     let rejected = |builder: sandtower::stack::Builder| builder.build().unwrap_err().to_string();
     let builder = || Stack::builder(config());
     assert_eq!(
@@ -109,7 +105,7 @@ fn what_makes_no_sense_is_rejected_by_its_part_with_what_would() {
     );
 }
 
-/// Answers everything with `status`.
+/// Responds to everything with `status`.
 fn always(
     status: StatusCode,
 ) -> impl tower::Service<
@@ -122,14 +118,14 @@ fn always(
 + Sync
 + 'static {
     service_fn(move |_: Request<Full<Bytes>>| async move {
-        let mut answer = Response::new(Full::default());
-        *answer.status_mut() = status;
-        Ok(answer)
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = status;
+        Ok(response)
     })
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_part_that_was_dropped_does_nothing() {
+async fn a_disabled_component_does_nothing() {
     let retried = async |stack: &Stack| {
         let client = stack.client(always(StatusCode::SERVICE_UNAVAILABLE));
         assert!(client.list(&Default::default()).await.is_err());
@@ -143,7 +139,7 @@ async fn a_part_that_was_dropped_does_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_outs_are_those_of_the_client_unless_the_stack_is_told_others() {
+async fn timeouts_default_to_those_of_the_client() {
     let given_up_after = async |builder: sandtower::stack::Builder| {
         let (slow, _handle) = Mock::new(|_: Request<Full<Bytes>>, _| {
             Answer::ok(Response::new(Full::<Bytes>::default())).after(Duration::from_secs(60))
@@ -165,24 +161,24 @@ async fn time_outs_are_those_of_the_client_unless_the_stack_is_told_others() {
     assert_eq!(given_up_after(other).await, (seconds(3), seconds(3)));
 }
 
-/// Answers everything with a 429 that says so, and counts.
+/// Responds to everything with a 429 that has this body, and counts.
 fn rejecting(
-    said: &'static str,
+    body: &'static str,
     requests_seen: &Arc<AtomicU32>,
 ) -> Mock<Request<Full<Bytes>>, Response<Full<Bytes>>> {
     let requests_seen = Arc::clone(requests_seen);
-    let answer = move |_, _| {
+    let response = move |_, _| {
         requests_seen.fetch_add(1, SeqCst);
-        let answer = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
-        let answer = answer.body(Full::from(said)).expect("an answer");
-        Answer::ok(answer).after(Duration::from_millis(10))
+        let response = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
+        let answer = response.body(Full::from(body)).expect("a response");
+        Answer::ok(response).after(Duration::from_millis(10))
     };
-    Mock::new(answer).0
+    Mock::new(response).0
 }
 
-/// Sent back to a line in which nothing holds them, they would come back at once, eleven times.
+/// Calls that return to a queue without a gate that holds them would be sent again at once, eleven times.
 #[tokio::test(start_paused = true)]
-async fn without_the_gate_that_would_hold_them_calls_are_not_sent_again_at_once() {
+async fn without_a_gate_that_holds_them_calls_are_not_sent_again_at_once() {
     let slots = r#"{"code":429,"message":"you have reached the maximum number of concurrent E2B sandboxes (20)"}"#;
     let rate = r#"{"code":429,"message":"Rate limit exceeded"}"#;
     let builder = || Stack::builder(config());
@@ -243,7 +239,7 @@ async fn breakers_in_shadow_mode_reject_and_hold_no_call_of_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_breaker_that_was_dropped_never_opens() {
+async fn a_disabled_breaker_never_opens() {
     let opened = async |stack: &Stack| {
         for _ in 0..20 {
             let client = stack.client(always(StatusCode::SERVICE_UNAVAILABLE));
@@ -258,7 +254,7 @@ async fn a_breaker_that_was_dropped_never_opens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fallback_stands_above_all_attempts() {
+async fn a_fallback_wraps_all_attempts() {
     let fallback = FallbackLayer::respond(
         "no list",
         |failed: &Failed<'_, _>| {
@@ -273,7 +269,7 @@ async fn a_fallback_stands_above_all_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn its_parts_stack_in_any_order() {
+async fn its_layers_stack_in_any_order() {
     let parts = Stack::builder(config()).build().unwrap().into_parts();
     let service = ServiceBuilder::new()
         .layer(parts.deadline)
@@ -289,7 +285,7 @@ async fn its_parts_stack_in_any_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_was_drained_rejects_and_says_so() {
+async fn a_drained_client_rejects_calls() {
     let stack = Stack::builder(config()).build().unwrap();
     let e2b = E2b::new(&stack, always(StatusCode::OK));
     e2b.health().await.unwrap();
@@ -298,12 +294,12 @@ async fn a_client_that_was_drained_rejects_and_says_so() {
 
     let error = e2b.health().await.unwrap_err();
     let message = Message::from(&error).to_string();
-    assert_eq!(message, "This service is shutting down; try again later");
+    assert_eq!(message, "This service is shutting down. Try again later.");
     assert!(e2b.snapshot().admission.draining);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_can_be_watched() {
+async fn a_waiting_call_reports_its_progress() {
     let (slow, _handle) = Mock::new(|_: Request<Full<Bytes>>, _| {
         Answer::ok(Response::new(Full::<Bytes>::default())).after(Duration::from_secs(2))
     });
@@ -326,21 +322,21 @@ async fn who_waits_can_be_watched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stack_stands_in_a_chain() {
+async fn a_stack_is_a_layer_among_others() {
     let stack = Stack::builder(config()).build().unwrap();
     let service = ServiceBuilder::new().layer(stack).service(always(StatusCode::OK));
     let request = Request::get("https://api.e2b.app/health").body(Full::default()).unwrap();
     assert_eq!(service.oneshot(request).await.unwrap().status(), StatusCode::OK);
 }
 
-/// The control plane is down; sandboxes answer.
+/// The control plane is down; sandboxes respond.
 #[tokio::test(start_paused = true)]
-async fn what_runs_in_sandboxes_is_to_be_had_while_the_control_plane_is_down() {
+async fn sandboxes_are_usable_while_the_control_plane_is_down() {
     let service = service_fn(async |request: Request<Full<Bytes>>| {
         let is_sandbox = request.headers().contains_key("e2b-sandbox-id");
         let status = if is_sandbox { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
-        let answer = Response::builder().status(status).body(Full::from("content"));
-        Ok::<_, std::io::Error>(answer.expect("an answer"))
+        let response = Response::builder().status(status).body(Full::from("content"));
+        Ok::<_, std::io::Error>(response.expect("a response"))
     });
     let stack = Stack::builder(config()).build().unwrap();
     let client = stack.client(service);
@@ -356,8 +352,8 @@ async fn what_runs_in_sandboxes_is_to_be_had_while_the_control_plane_is_down() {
     handles.control_plane_breaker.reset();
     handles.data_plane_breaker.force_open();
     let rejected = client.read_file(&sandbox, "a").await.unwrap_err();
-    let said = rejected.rejection().unwrap().to_string();
-    assert!(said.starts_with("circuit breaker `E2B sandbox proxy` is"), "{said}");
+    let error = rejected.rejection().unwrap().to_string();
+    assert!(error.starts_with("circuit breaker `E2B sandbox proxy` is"), "{error}");
     let rejected = client.create(&NewSandbox::new("base")).await.unwrap_err();
     assert!(rejected.rejection().is_none(), "{rejected}");
     let snapshot = serde_json::to_value(handles.snapshot()).unwrap();

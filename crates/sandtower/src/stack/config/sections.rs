@@ -1,4 +1,4 @@
-//! The sections of a file: each is laid over the configuration of its component, which knows the names.
+//! The sections of a file: each overrides the configuration of its component, which knows the names.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,13 +29,12 @@ const BY_OPERATION: [&str; 7] = [
 ];
 
 impl StackConfig {
-    /// Lays the settings of this file over `configs`.
+    /// Applies the settings of this file to `configs`.
     pub(in crate::stack) fn lay_over(&self, configs: &mut Configs) -> Result<(), BuildError> {
         for (name, section) in &self.sections {
             let component = Component::ALL.iter().find(|component| component.name() == name);
             let component = component.ok_or_else(|| unknown(name))?;
-            let not_one =
-                || BuildError::of(name, format!("it is {section}, and must be a section"));
+            let not_one = || BuildError::of(name, format!("must be a section, not {section}"));
             let section = section.as_object().ok_or_else(not_one)?;
             let Configs { timeouts, retry, admission, quota, rate_limit, .. } = configs;
             match component {
@@ -43,7 +42,7 @@ impl StackConfig {
                 Component::Timeout => limit(name, section, timeouts, Timeouts::attempt)?,
                 Component::Retry => lay(name, section, retry, |new, _| new)?,
                 Component::HealthCheck => {
-                    // How a sandbox is found to be alive is no setting of the layer.
+                    // The probe is not a setting of the layer.
                     self.probe()?;
                     let mut section = section.clone();
                     section.remove("probe");
@@ -82,7 +81,7 @@ fn unknown(name: &str) -> BuildError {
     BuildError::of(name, why)
 }
 
-/// Replaces in `config` what `section` sets; `inherit` keeps what no file has.
+/// Replaces in `config` what `section` sets; `inherit` keeps the settings that no file has.
 fn lay<T: Serialize + DeserializeOwned>(
     name: &str,
     section: &Map<String, Value>,
@@ -108,7 +107,7 @@ fn lay<T: Serialize + DeserializeOwned>(
     Ok(())
 }
 
-/// Sets the limits of a section by operation.
+/// Sets limits by operation.
 fn limit(
     name: &str,
     section: &Map<String, Value>,
@@ -119,7 +118,7 @@ fn limit(
     for (operation, Time(limit)) in limits {
         let of = named(name, &operation)?;
         if limit.is_zero() {
-            let why = "it must be greater than zero; \"none\" is endless";
+            let why = "must be greater than zero; \"none\" is no limit";
             return Err(BuildError::of(format_args!("{name}.{operation}"), why));
         }
         let limit = (limit != Duration::MAX).then_some(limit);
@@ -128,12 +127,12 @@ fn limit(
     Ok(())
 }
 
-/// The operation of this name, which `setting` has.
+/// The operation with this name, in `setting`.
 fn named(setting: &str, name: &str) -> Result<Operation, BuildError> {
     let found = op::ALL.iter().find(|operation| operation.name() == name).copied();
     found.ok_or_else(|| {
         let names: Vec<_> = op::ALL.iter().map(|operation| operation.name()).collect();
-        let why = format!("no operation `{name}`; there are {}", names.join(", "));
+        let why = format!("unknown operation `{name}`, expected one of {}", names.join(", "));
         BuildError::of(setting, why)
     })
 }
@@ -142,7 +141,7 @@ fn read<T: DeserializeOwned>(name: &str, value: Value) -> Result<T, BuildError> 
     serde_path_to_error::deserialize(value).map_err(|error| invalid(Some(name), &error))
 }
 
-/// What cannot be read in a section, or in a whole file.
+/// The error of a section, or of the whole file.
 pub(super) fn invalid<E: std::fmt::Display>(
     section: Option<&str>,
     error: &serde_path_to_error::Error<E>,
@@ -153,17 +152,17 @@ pub(super) fn invalid<E: std::fmt::Display>(
     BuildError::of(name, error.inner().to_string().trim_end())
 }
 
-/// Reads sections in which no key is there twice: the last one would win in silence.
+/// Reads sections and rejects duplicate keys, of which the last would silently win.
 pub(super) fn read_once<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Map<String, Value>, D::Error> {
     match from.deserialize_map(Once(""))? {
         Value::Object(sections) => Ok(sections),
-        other => Err(D::Error::custom(format!("it is {other}, and must have sections"))),
+        other => Err(D::Error::custom(format!("must have sections, not {other}"))),
     }
 }
 
-/// What is read belongs to the setting of this name.
+/// Attributes errors to the setting with this name.
 #[derive(Clone, Copy)]
 struct Once<'a>(&'a str);
 
