@@ -63,7 +63,7 @@ const ALLOWED: &[(&str, usize)] = &[
     ("crates/sandtower-retry", 16),
     ("crates/sandtower-sim", 58),
     ("crates/sandtower-testkit", 101),
-    ("crates/sandtower-timeout", 9),
+    ("crates/sandtower-timeout", 0),
     ("crates/xtask", 8),
     ("docs", 4),
     ("examples", 147),

@@ -9,10 +9,10 @@ use tower_service::Service;
 use crate::failed::Failed;
 use crate::pristine::Pristine;
 
-/// Another way to a response.
+/// An alternative source of a response.
 ///
-/// What it needs of a request is [kept](Alternative::keep) before the request is sent, since it is
-/// gone after that.
+/// What it needs of a request is [kept](Alternative::keep) before the request is sent, since the request
+/// is consumed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no alternative for a `{Req}` that is to end in a `{Res}`",
     label = "not an `Alternative<{Req}, {Res}>`",
@@ -20,35 +20,35 @@ use crate::pristine::Pristine;
             `Into<BoxError>`; a rewrite is an `Fn({Req}, &Failed<'_, {Res}>) -> Option<{Req}>`"
 )]
 pub trait Alternative<Req, Res> {
-    /// What is kept of a request while it is on its way.
+    /// What is kept of a request while it is in flight.
     type Kept;
-    /// The other way.
+    /// The future of the alternative.
     type Future: Future<Output = Result<Res, BoxError>>;
 
-    /// Whether it may do again what the failed attempt may have done: it is then left out unless the
-    /// request is safe to replay, and if the failure is [about the
-    /// caller](sandtower_core::About::Caller). Whatever sends a request does.
+    /// Whether it may repeat the effect of the failed attempt: it is then skipped unless the request is
+    /// safe to replay, and if the failure is [about the caller](sandtower_core::About::Caller). True for
+    /// everything that sends a request.
     fn repeats(&self) -> bool {
         true
     }
 
-    /// Keeps what is needed of `request`; `None`: this request has no alternative. Runs on every
-    /// call.
+    /// Keeps what is needed of `request`; `None`: this request has no alternative. Called for every
+    /// request.
     fn keep(&self, request: &Req) -> Option<Self::Kept>;
 
-    /// Sets out on the other way; `None`: the call ends with the failure that it has. Must neither
-    /// wait nor hold anything: what is not ready is waited for in the future.
+    /// Starts the alternative; `None`: the call ends with its failure. Must neither block nor hold
+    /// anything: readiness is awaited in the future.
     fn begin(&self, kept: Self::Kept, failed: &Failed<'_, Res>) -> Option<Self::Future>;
 }
 
-/// Makes the [`Alternative`] to one service: what a layer knows of it before there is a service.
+/// Creates the [`Alternative`] for one service: what a layer knows before there is a service.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` makes no alternative to a `{S}`",
     label = "not a `MakeAlternative<{S}>`",
     note = "`FallbackLayer::respond`, `to` and `rewrite` make the usual ones"
 )]
 pub trait MakeAlternative<S> {
-    /// What is made.
+    /// The alternative.
     type Alternative;
 
     /// The alternative to `first`.

@@ -2,9 +2,8 @@ use std::sync::Arc;
 
 use sandtower_core::{BoxError, Outcome};
 
-/// An alternative ended in an error as well. That error is the
-/// [`source`](std::error::Error::source), so that [`find`](sandtower_core::find) sees it; the failure
-/// before it is kept beside it.
+/// The alternative failed as well. Its error is the [`source`](std::error::Error::source), so that
+/// [`find`](sandtower_core::find) finds it; the failure before it is available too.
 #[derive(Debug, thiserror::Error)]
 #[error("the alternative `{name}` failed too: {source}; before it: {}", first.describe())]
 pub struct AlternativeFailed {
@@ -13,7 +12,7 @@ pub struct AlternativeFailed {
     source: BoxError,
 }
 
-/// How an attempt ended for which an alternative was used.
+/// The outcome of the attempt before the alternative.
 #[derive(Debug)]
 pub(crate) struct First {
     pub(crate) outcome: Outcome,
@@ -39,7 +38,7 @@ impl AlternativeFailed {
         &self.name
     }
 
-    /// How the attempt before it ended.
+    /// The outcome of the attempt before it.
     pub fn first(&self) -> Outcome {
         self.first.outcome
     }

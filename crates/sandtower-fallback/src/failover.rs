@@ -1,4 +1,4 @@
-//! Services of one kind, and which of them works.
+//! Failover between equivalent services.
 
 mod config;
 mod future;

@@ -18,12 +18,12 @@ use crate::when::is_harmless;
 pin_project! {
     /// The response of the first service, or of the alternative.
     ///
-    /// A failed response is dropped before the alternative begins: nothing of it is held meanwhile.
-    /// Dropping the future drops whichever of the two is in flight.
+    /// A failed response is dropped before the alternative starts. Dropping the future drops the one that is
+    /// in flight.
     ///
     /// # Panics
     ///
-    /// When it is polled after it is done.
+    /// If polled after completion.
     #[project = Projection]
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, Req, Res, A, C>
@@ -42,7 +42,7 @@ pin_project! {
     #[project = StateProj]
     enum State<F, T> {
         // The first service failed to become ready.
-        Unready { error: Option<BoxError> },
+        NotReady { error: Option<BoxError> },
         First { #[pin] future: F },
         Second { #[pin] future: T, first: Option<First> },
         Done,
@@ -61,7 +61,7 @@ where
     ) -> Self {
         let state = match first {
             Ok(future) => State::First { future },
-            Err(error) => State::Unready { error: Some(error) },
+            Err(error) => State::NotReady { error: Some(error) },
         };
         Self { state, classifier, kept, shared }
     }
@@ -80,10 +80,10 @@ where
         let mut this = self.project();
         let result = loop {
             let (result, verdict) = match this.state.as_mut().project() {
-                StateProj::Unready { error } => {
+                StateProj::NotReady { error } => {
                     let Some(error) = error.take() else { unreachable!("it is taken once") };
                     let verdict = verdict_of_error(&*error).unwrap_or(Verdict::unknown());
-                    // Whatever it may have done to others, nothing of this call was sent.
+                    // Nothing of this call was sent, whatever the verdict of the error.
                     (Err(error), verdict.effect(Effect::None))
                 }
                 StateProj::First { future } => {
@@ -129,7 +129,7 @@ where
     A: Alternative<Req, Res>,
     C: ClassifyResponse<Res>,
 {
-    /// The other way, if there is one for this result.
+    /// The alternative, if there is one for this result.
     fn alternative(
         &mut self,
         result: Result<&Res, &BoxError>,
@@ -141,7 +141,7 @@ where
         let (info, kept) = (*self.classifier.info(), self.kept.take()?);
         let Shared { alternative, handle, .. } = &**self.shared;
         if alternative.repeats() {
-            // It would meet the same caller there.
+            // The caller would fail there too.
             if verdict.about == About::Caller {
                 return None;
             }
@@ -166,7 +166,7 @@ where
 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = match &self.state {
-            State::Unready { .. } => "unready",
+            State::NotReady { .. } => "not ready",
             State::First { .. } => "first",
             State::Second { .. } => "second",
             State::Done => "done",

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 pub(crate) const TARGET: &str = "sandtower::fallback";
 
-/// Reads what the services of one [`FallbackLayer`](crate::FallbackLayer) did. Cheap to clone.
+/// Reads the counters of a [`FallbackLayer`](crate::FallbackLayer)'s services. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
     state: Arc<State>,
@@ -21,7 +21,7 @@ struct State {
     out_of_time: AtomicU64,
 }
 
-/// Counters since the layer was made. Calls that needed no alternative are not counted.
+/// Counters since the layer was created. Calls that needed no alternative are not counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -31,9 +31,9 @@ pub struct Snapshot {
     pub used: u64,
     /// Of those, the ones that succeeded there.
     pub cured: u64,
-    /// Failures that it was not used for, since they may have had an effect.
+    /// Failures without the alternative, because they may have had an effect.
     pub unsafe_to_replay: u64,
-    /// Failures that came too late for it: the deadline of the call was over.
+    /// Failures after the deadline of the call, too late for the alternative.
     pub out_of_time: u64,
 }
 

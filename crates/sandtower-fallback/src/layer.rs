@@ -12,11 +12,11 @@ use crate::when::When;
 
 /// Uses an alternative for failed calls: see the [crate](crate).
 ///
-/// A classifier says what responses mean, whether a request is safe to replay, and when its caller stops
-/// caring; with [`ByResult`](sandtower_core::ByResult) every error is a failure that may have had an
-/// effect, so that another service gets only requests that are said to be safe to replay.
+/// A classifier says what responses mean, whether a request is safe to replay, and its deadline; with
+/// [`ByResult`](sandtower_core::ByResult) every error is a failure that may have had an effect, so that
+/// another service gets only requests that are declared safe to replay.
 ///
-/// All services made by one layer, and by its clones, share its counters.
+/// All services of a layer, and of its clones, share its counters.
 ///
 /// # Events
 ///
@@ -46,11 +46,11 @@ impl<W, C> FallbackLayer<Rewritten<W>, C> {
 }
 
 impl<F, C> FallbackLayer<Respond<F>, C> {
-    /// Sends nothing, and responds with what `respond` makes of the failure; `None`: the call ends
-    /// with the failure.
+    /// Sends nothing, and responds with the result of `respond` on the failure; `None`: the call ends with
+    /// the failure.
     ///
-    /// It is called for each failure, so that no response has to be [`Clone`], also for failures that
-    /// may have had an effect.
+    /// It is called for each failure, so responses need not be [`Clone`], and also for failures that may
+    /// have had an effect.
     pub fn respond<Res>(name: impl Into<Arc<str>>, respond: F, classify: C) -> Self
     where
         F: Fn(&Failed<'_, Res>) -> Option<Res>,
@@ -83,7 +83,7 @@ impl<M, C> FallbackLayer<M, C> {
         self
     }
 
-    /// Reads what the services of this layer did.
+    /// The counters of this layer's services.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }

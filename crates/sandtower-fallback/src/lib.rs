@@ -1,7 +1,7 @@
 //! Alternatives for a call that failed: another request, another service, another response.
 //!
-//! [`FallbackLayer`] has one alternative to the service below. The failures that it is [for](When) go
-//! there at once, in the same poll. What the alternative needs:
+//! [`FallbackLayer`] has one alternative to the service below. The failures that it [covers](When) go there
+//! at once, in the same poll. What the alternative needs:
 //!
 //! | alternative | needs |
 //! |---|---|
@@ -33,16 +33,16 @@
 //! # }
 //! ```
 //!
-//! [`Failover`] is for services of one kind, such as regions: it **remembers which one works**. While
-//! the first is down, calls begin with another; after a while a single call, which holds a lease,
-//! probes whether the first is back.
+//! [`Failover`] is for equivalent services, such as regions: it **remembers which one works**. While the
+//! first is down, calls start at another; after a while a single call, which holds a lease, probes whether
+//! the first is back.
 //!
 //! # Never twice
 //!
-//! A failed attempt that may have had an effect is sent nowhere else unless its request is
-//! [safe to replay](sandtower_core::Replay). An alternative that sends nothing is free of this.
+//! A failed attempt that may have had an effect is not sent elsewhere unless its request is
+//! [safe to replay](sandtower_core::Replay). This does not apply to alternatives that send nothing.
 //!
-//! # Its place
+//! # Position in the stack
 //!
 //! Above retry, in the recommended order of the crate `sandtower`: the fallback runs only after retries
 //! are exhausted. Below the deadline of the call, which limits both together.

@@ -5,9 +5,9 @@ use crate::alternative::{Alternative, MakeAlternative, Sending};
 use crate::failed::Failed;
 use crate::pristine::Pristine;
 
-/// Makes another request of one that failed.
+/// Turns a failed request into another one.
 ///
-/// A function of the request's copy and the failure is one, for requests that are [`Clone`].
+/// Implemented for functions of the request's copy and the failure, for requests that are [`Clone`].
 ///
 /// ```
 /// use sandtower_fallback::{Failed, Rewrite};
@@ -22,13 +22,13 @@ use crate::pristine::Pristine;
             `|request: {Req}, failed: &Failed<'_, {Res}>| -> Option<{Req}>`"
 )]
 pub trait Rewrite<Req, Res> {
-    /// What is kept of a request while it is on its way.
+    /// What is kept of a request while it is in flight.
     type Kept;
 
-    /// Keeps what is needed of `request`; `None`: this one is never rewritten. Runs on every call.
+    /// Keeps what is needed of `request`; `None`: it is never rewritten. Called for every request.
     fn keep(&self, request: &Req) -> Option<Self::Kept>;
 
-    /// The other request; `None`: the call ends with the failure that it has.
+    /// The other request; `None`: the call ends with its failure.
     fn rewrite(&self, kept: Self::Kept, failed: &Failed<'_, Res>) -> Option<Req>;
 }
 

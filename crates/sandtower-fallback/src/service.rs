@@ -12,17 +12,17 @@ use crate::when::When;
 
 /// A service with an alternative: see [`FallbackLayer`](crate::FallbackLayer).
 ///
-/// Ready when the first service is: the very instance that was polled is called. If that fails to
-/// become ready, it is replaced, and the next call goes to the alternative, as after any failure in
-/// which nothing was sent; readiness itself never fails. The alternative is made ready when it is used,
-/// in the future of the call, which by then holds nothing of the first.
+/// Ready when the first service is; it calls the instance that was polled. If that fails to become ready,
+/// it is replaced, and the next call goes to the alternative, as after any failure in which nothing was
+/// sent; readiness itself never fails. The alternative becomes ready when it is used, in the future of the
+/// call, which by then holds nothing of the first.
 #[derive(Debug)]
 pub struct Fallback<S, A, C> {
     first: S,
     pristine: Arc<Pristine<S>>,
     classify: C,
-    /// The last `poll_ready` ended in this: `first` is another instance, which was not polled.
-    unready: Option<BoxError>,
+    /// The error of the last `poll_ready`: `first` is another instance, which was not polled.
+    not_ready: Option<BoxError>,
     shared: Arc<Shared<A>>,
 }
 
@@ -39,7 +39,7 @@ impl<S, A, C> Fallback<S, A, C> {
         S: Clone,
     {
         let pristine = Arc::new(Pristine::new(first.clone()));
-        Self { first, pristine, classify, unready: None, shared }
+        Self { first, pristine, classify, not_ready: None, shared }
     }
 }
 
@@ -56,8 +56,8 @@ where
     type Future = ResponseFuture<S::Future, Req, S::Response, A, C::Classifier>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.unready = ready!(self.first.poll_ready(cx)).err().map(Into::into);
-        if self.unready.is_some() {
+        self.not_ready = ready!(self.first.poll_ready(cx)).err().map(Into::into);
+        if self.not_ready.is_some() {
             self.first = self.pristine.fresh();
         }
         Poll::Ready(Ok(()))
@@ -66,7 +66,7 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let classifier = self.classify.classify(&request);
         let kept = self.shared.alternative.keep(&request);
-        let first = match self.unready.take() {
+        let first = match self.not_ready.take() {
             Some(error) => Err(error),
             None => Ok(self.first.call(request)),
         };
@@ -81,7 +81,7 @@ impl<S: Clone, A, C: Clone> Clone for Fallback<S, A, C> {
             first: self.first.clone(),
             pristine: Arc::clone(&self.pristine),
             classify: self.classify.clone(),
-            unready: None,
+            not_ready: None,
             shared: Arc::clone(&self.shared),
         }
     }

@@ -17,33 +17,33 @@ pub struct When {
 }
 
 impl When {
-    /// Transient and unknown failures, and rejections of layers below, such as an open breaker's. A
-    /// service that throttles, is full or gives a clear no is alive, and another would often do the
+    /// Transient and unknown failures, and rejections of layers below, such as an open breaker's. A service
+    /// that throttles, is full or returns a permanent error is up, and another would often respond the
     /// same.
     pub const fn recommended() -> Self {
         Self::never().on(Outcome::Transient).on(Outcome::Unknown).on(Outcome::Rejected)
     }
 
-    /// No failure: to [add](Self::on) those that are.
+    /// No failures; [add](Self::on) some.
     pub const fn never() -> Self {
         Self { outcomes: 0 }
     }
 
-    /// Adds failures of this outcome. A success is none, whatever is added.
+    /// Adds failures with this outcome. A success is never one.
     #[must_use]
     pub const fn on(mut self, outcome: Outcome) -> Self {
         self.outcomes |= bit(outcome);
         self
     }
 
-    /// Removes failures of this outcome.
+    /// Removes failures with this outcome.
     #[must_use]
     pub const fn not_on(mut self, outcome: Outcome) -> Self {
         self.outcomes &= !bit(outcome);
         self
     }
 
-    /// Whether an alternative is used for failures of this outcome.
+    /// Whether it includes failures with this outcome.
     pub const fn covers(self, outcome: Outcome) -> bool {
         self.outcomes & bit(outcome) != 0 && !matches!(outcome, Outcome::Success)
     }
@@ -59,7 +59,7 @@ const fn bit(outcome: Outcome) -> u16 {
     1 << outcome as u16
 }
 
-/// Whether an attempt that ended in `verdict` may be made again elsewhere without harm.
+/// Whether an attempt with this `verdict` may be repeated elsewhere without harm.
 pub(crate) fn is_harmless(info: &RequestInfo, verdict: &Verdict) -> bool {
     verdict.effect == Effect::None || info.replay == Replay::Safe
 }
@@ -80,7 +80,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_is_added_is_covered_and_what_is_taken_away_is_not() {
+    fn added_outcomes_are_covered_and_removed_ones_are_not() {
         for outcome in ALL {
             let failure = outcome != Outcome::Success;
             assert_eq!(When::never().on(outcome).covers(outcome), failure, "{outcome}");
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_had_an_effect_is_harmless_only_if_it_is_safe_to_replay() {
+    fn an_attempt_that_may_have_had_an_effect_is_harmless_only_if_safe_to_replay() {
         let (none, maybe) = (Verdict::transient(Effect::None), Verdict::transient(Effect::Maybe));
         let safe = RequestInfo::default().replay(Replay::Safe);
         assert!(is_harmless(&RequestInfo::default(), &none));

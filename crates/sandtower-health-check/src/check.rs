@@ -2,11 +2,10 @@ use std::future::Future;
 
 use sandtower_core::{Operation, RequestInfo, Verdict};
 
-/// Tells whether what a response created is alive, and releases it if no caller gets it.
+/// Checks whether the resource of a response is alive, and releases it if no caller gets it.
 ///
-/// `S` is the service below the layer. Probe and release get an instance of their own of it, which
-/// is not ready: make it so before the call, as
-/// [`WhenReady::new`](sandtower_core::WhenReady::new) does.
+/// `S` is the service below the layer. Probe and release get their own instance of it, which is not ready:
+/// make it ready before the call, as [`WhenReady::new`](sandtower_core::WhenReady::new) does.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not check a `{Res}` by way of `{S}`",
     label = "not a `Check<{S}, {Res}>`",
@@ -16,34 +15,34 @@ use sandtower_core::{Operation, RequestInfo, Verdict};
     note = "the future of the release must not borrow from the response"
 )]
 pub trait Check<S, Res>: Send + Sync + 'static {
-    /// Probes one response. Dropped when it takes too long, and when the caller goes.
+    /// Probes one response. Dropped if it takes too long, or if the caller goes away.
     type Probe: Future<Output = Verdict>;
 
     /// Releases one response. It outlives the caller, so it is spawned.
     type Discard: Future<Output = ()> + Send + 'static;
 
-    /// Whether a request like this can create anything at all. If not, it costs nothing.
+    /// Whether a request like this can create anything at all. If not, the layer costs nothing.
     fn checks(&self, _request: &RequestInfo) -> bool {
         true
     }
 
-    /// Begins one probe of what `response` created. `None`: it created nothing. Asked once for each
-    /// try; what is not `None` at first must not become it.
+    /// Starts a probe of the resource in `response`. `None`: it created nothing. Called once for each
+    /// try; it must not change from `Some` to `None`.
     ///
     /// A verdict of [success](Verdict::is_success) passes. A
     /// [permanent](sandtower_core::Outcome::Permanent) one ends the check without more tries.
     fn probe(&self, inner: S, response: &Res) -> Option<Self::Probe>;
 
-    /// Releases what `response` created, since no caller will get it. There may be nothing to release
-    /// in it.
+    /// Releases the resource in `response`, since no caller will get it. There may be nothing to
+    /// release.
     ///
-    /// The future must try as long as is worth it: once it ends, it is not asked for again. If its
-    /// runtime ends first, or is another than that of whoever [drains](crate::Handle::drain), the
-    /// release begins anew, so releasing twice must do no harm.
+    /// The future must retry as long as is sensible: once it ends, it is not started again. If its
+    /// runtime ends first, or differs from the one that [drains](crate::Handle::drain), the release
+    /// starts over, so releasing twice must do no harm.
     fn discard(&self, inner: S, response: &Res) -> Self::Discard;
 }
 
-/// A check out of two functions: one that probes a response, and one that releases it.
+/// A check from two functions: one that probes a response, and one that releases it.
 ///
 /// See [the crate](crate) for an example.
 pub fn check_fn<P, D>(probe: P, discard: D) -> CheckFn<P, D> {
@@ -59,7 +58,7 @@ pub struct CheckFn<P, D> {
 }
 
 impl<P, D> CheckFn<P, D> {
-    /// Only responses to these operations create anything; the others cost nothing.
+    /// Declares that only responses to these operations create anything; the others cost nothing.
     #[must_use]
     pub fn only(mut self, operations: &'static [Operation]) -> Self {
         self.only = Some(operations);

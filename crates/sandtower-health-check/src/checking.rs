@@ -12,7 +12,7 @@ use crate::unchecked::Unchecked;
 use crate::{Check, Finding, OnFailure, Unhealthy};
 
 pin_project! {
-    /// Probes one response until it passes or has failed, and returns it or does not.
+    /// Probes one response until it passes or fails its check.
     pub(crate) struct Checking<S, Res, K>
     where
         S: Clone,
@@ -22,10 +22,10 @@ pin_project! {
         Res: 'static,
         K: Check<S, Res>,
     {
-        // Drops before the response: nothing probes what is being released.
+        // Dropped before the response: nothing probes a resource that is being released.
         #[pin]
         step: Step<K::Probe>,
-        // Ends the probe that takes too long, and the pause between two.
+        // The timeout of the probe, and the pause between two.
         #[pin]
         timer: Sleep,
         // `None` once it is done.
@@ -71,7 +71,7 @@ where
         Begun::Checking(Self { step, timer, unchecked: Some(unchecked), operation, failed: 0 })
     }
 
-    /// What the probe at hand has found.
+    /// The result of the current probe.
     fn poll_probe(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Finding>> {
         let mut this = self.project();
         loop {
@@ -102,7 +102,7 @@ where
         }
     }
 
-    /// Whether there will be another probe after this one that failed.
+    /// Whether another probe follows this one that failed.
     fn try_again(self: Pin<&mut Self>, found: Finding) -> bool {
         let mut this = self.project();
         *this.failed += 1;
@@ -144,7 +144,7 @@ where
             OnFailure::Warn => Ok(unchecked.into_response()),
             OnFailure::Discard => {
                 drop(unchecked);
-                // What was created is released: as far as a retry is concerned, nothing happened.
+                // The resource is released: for a retry, nothing happened.
                 Err(ClassifiedError::new(Verdict::transient(Effect::None), unhealthy).into())
             }
         }

@@ -4,16 +4,16 @@ use std::time::Duration;
 use sandtower_core::settings::duration;
 use serde::{Deserialize, Serialize};
 
-/// What becomes of a response that fails its check.
+/// How to handle a response that fails its check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnFailure {
-    /// It is released, and its caller gets [`Unhealthy`](crate::Unhealthy), which a retry may try
-    /// again: nothing is left of the attempt. The default.
+    /// Release it and return [`Unhealthy`](crate::Unhealthy) to the caller, which a retry may try again:
+    /// nothing of the attempt is left. The default.
     #[default]
     Discard,
-    /// It is reported, and its caller gets it all the same.
+    /// Log it, and return the response to the caller nevertheless.
     Warn,
 }
 
@@ -40,7 +40,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Discards what fails three probes. The `name` is for logs: whose responses these are.
+    /// Discards responses that fail three probes. The `name` of the service is for logs.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),
@@ -51,31 +51,31 @@ impl Config {
         }
     }
 
-    /// One probe, and a warning at most; named `E2B`.
+    /// One probe, and only a warning; named `E2B`.
     pub fn classic() -> Self {
         Self::new("E2B").on_failure(OnFailure::Warn).tries(1)
     }
 
-    /// What becomes of a response that fails its check.
+    /// How to handle a response that fails its check.
     pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
         self.on_failure = on_failure;
         self
     }
 
-    /// After how many failed probes a response has failed its check; at least 1.
+    /// The number of failed probes after which a response fails its check; at least 1.
     pub fn tries(mut self, tries: u32) -> Self {
         self.tries = tries;
         self
     }
 
-    /// How long one probe may take; more than zero. All of a check takes at most this, and the
+    /// The timeout of one probe; more than zero. A whole check takes at most this plus the
     /// [pause](Config::pause), times the [tries](Config::tries).
     pub fn probe_within(mut self, within: Duration) -> Self {
         self.probe_within = within;
         self
     }
 
-    /// How long to wait between two probes of one response; the last quarter is drawn.
+    /// The pause between two probes of one response; the last quarter is randomised.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
@@ -97,14 +97,14 @@ impl Config {
     }
 }
 
-/// What is wrong with a [`Config`], and what would be right.
+/// An invalid [`Config`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// Without a probe nothing is checked.
+    /// `tries` is zero.
     #[error("`tries` must be at least 1")]
     NoTries,
-    /// A probe that may take no time never passes.
+    /// `probe_within` is zero.
     #[error("`probe_within` must be greater than zero")]
     NoTime,
 }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again_as_it_was_and_what_no_file_has_is_inherited() {
+    fn a_written_config_is_read_back_and_other_fields_are_inherited() {
         for config in [
             Config::new("any").probe_within(Duration::MAX),
             Config::classic().pause(Duration::ZERO),

@@ -1,30 +1,30 @@
 use sandtower_core::Outcome;
 
-/// What was created did not pass its check, and was discarded.
+/// A new resource failed its check and was discarded.
 ///
-/// Comes inside of [`ClassifiedError`](sandtower_core::ClassifiedError) as a transient failure without effect:
-/// another attempt creates a new one. Use [`find`](sandtower_core::find) to get it.
+/// It is wrapped in a [`ClassifiedError`](sandtower_core::ClassifiedError) as a transient failure without
+/// effect: another attempt creates a new one. [`find`](sandtower_core::find) returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the new resource is unhealthy: probe {probes} {last}")]
 #[non_exhaustive]
 pub struct Unhealthy {
-    /// How many probes were made.
+    /// The number of probes.
     pub probes: u32,
-    /// What the last of them found.
+    /// The result of the last probe.
     pub last: Finding,
 }
 
-/// What a probe that failed has found.
+/// Why a probe failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Finding {
-    /// It ended in this outcome.
+    /// It returned this outcome.
     Failed(Outcome),
-    /// It did not end in its time.
+    /// It timed out.
     TimedOut,
     /// It panicked.
     Panicked,
-    /// It could not be made a second time.
+    /// It could not be started again.
     Gone,
 }
 
@@ -39,7 +39,7 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// Discarded responses were still being released when the time to wait for them was over.
+/// Discarded responses were still being released at the end of the drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{left} discarded responses are not released yet")]
 #[non_exhaustive]

@@ -12,16 +12,16 @@ use crate::checking::{Begun, Checking};
 use crate::unchecked::{Shared, Unchecked};
 
 pin_project! {
-    /// The response, once it is checked, or why it is not returned.
+    /// The response once it has passed its check, or the error.
     ///
-    /// Dropped while the response is being checked, it discards it, whatever is done with failures
-    /// otherwise: no caller would ever see it. Dropped before the service below has responded, it drops
-    /// the request, and there is nothing to discard.
+    /// If it is dropped while the response is being checked, the response is discarded, whatever
+    /// [`OnFailure`](crate::OnFailure) says: no caller would ever get it. If it is dropped before the service
+    /// below has responded, the request is dropped, and there is nothing to discard.
     ///
     /// # Panics
     ///
-    /// When it is polled after it is done; and if there is something to check, outside a tokio runtime
-    /// with its timer enabled.
+    /// If polled after completion; and if there is something to check, outside a tokio runtime with its timer
+    /// enabled.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, Req, K, C>
     where
@@ -84,13 +84,13 @@ where
                 Err(error) => break Err(error.into()),
             };
             let Some(shared) = this.shared.take() else { break Ok(response) };
-            // From here on no code of others sees the response outside of its guard.
+            // From here on no foreign code sees the response outside its guard.
             let unchecked = Unchecked::new(response, shared);
             if !judge(this.classifier, Ok(unchecked.response())).is_success() {
                 break Ok(unchecked.into_response());
             }
             match Checking::begin(unchecked, this.classifier.info().operation) {
-                // The future below goes, with all that it still held there.
+                // Drops the future below, with all that it still held.
                 Begun::Checking(checking) => this.state.set(State::Checking { checking }),
                 Begun::NothingToCheck(unchecked) => break Ok(unchecked.into_response()),
             }

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::{Undrained, ledger::Ledger};
 
-/// Reads what a [`HealthCheckLayer`](crate::HealthCheckLayer) has seen, over all services that it
-/// made. Cheap to clone.
+/// Reads the counters of a [`HealthCheckLayer`](crate::HealthCheckLayer)'s services, and drains them. Cheap
+/// to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
     ledger: Arc<Ledger>,
@@ -26,16 +26,15 @@ impl Handle {
         self.ledger.snapshot()
     }
 
-    /// Waits until all discarded responses are released, at most for `within`: for the end of a
-    /// program, once it sends no more requests.
+    /// Waits until all discarded responses are released, at most for `within`. Call it before the program
+    /// ends, once it sends no more requests.
     ///
-    /// It works in any runtime: releases that were interrupted, since their runtime ended, and those
-    /// that began in another runtime, which may be idle, begin anew in this one. Dropped, it leaves
-    /// them running.
+    /// It works in any runtime: releases whose runtime has ended, and those of another runtime, which may
+    /// be idle, start over in this one. If the future is dropped, they keep running.
     ///
     /// # Errors
     ///
-    /// Some were still under way when the time was over.
+    /// Some releases were still in progress after `within`.
     ///
     /// # Panics
     ///
@@ -47,7 +46,7 @@ impl Handle {
     }
 }
 
-/// What a health check has counted since its layer was made.
+/// Counters of a health check since its layer was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -55,11 +54,10 @@ pub struct Snapshot {
     pub checked: u64,
     /// Those that passed.
     pub passed: u64,
-    /// Those that failed. What is neither passed nor failed is still being checked, or its caller
-    /// went first.
+    /// Those that failed. The remaining ones are being checked, or their caller went away first.
     pub failed: u64,
-    /// Responses that were not returned: those that failed, unless failures are only warned of, and
-    /// those whose caller went while they were checked.
+    /// Responses that were not returned: those that failed, unless failures are only logged, and those whose
+    /// caller went away during the check.
     pub discarded: u64,
     /// Discarded responses whose release has ended.
     pub discards_done: u64,

@@ -6,15 +6,15 @@ use tower_layer::Layer;
 use crate::unchecked::Shared;
 use crate::{Config, ConfigError, Handle, HealthCheck, ledger::Ledger};
 
-/// Checks what services create, by a [`Check`](crate::Check).
+/// Checks new resources with a [`Check`](crate::Check).
 ///
-/// Each successful response is probed before its caller gets it; the layer neither slows down nor
-/// touches any other. See [the crate](crate) for its place and an example.
+/// Each successful response is probed before its caller gets it; others pass without delay. See
+/// [the crate](crate) for its position in the stack and an example.
 ///
-/// Nothing is left behind: what a response created that fails its check, or whose caller goes while it
-/// is checked, is released by a spawned task, which the [handle](HealthCheckLayer::handle) can
-/// [wait for](Handle::drain). What was being created when its caller went, before there was a response,
-/// is out of this layer's sight.
+/// Nothing is left behind: a resource that fails its check, or whose caller goes away during the check, is
+/// released by a spawned task, which the [handle](HealthCheckLayer::handle) can
+/// [drain](Handle::drain). Resources that were being created when the caller went away, before there was a
+/// response, are invisible to this layer.
 ///
 /// # Events
 ///
@@ -29,12 +29,12 @@ pub struct HealthCheckLayer<K, C = ByResult> {
 }
 
 impl<K> HealthCheckLayer<K> {
-    /// Checks by `check`, as `config` says. By default all requests are one operation, and every response
-    /// that is no error is a success; see [`classify`](HealthCheckLayer::classify).
+    /// Checks with `check`, as `config` says. By default all requests are one operation, and every response
+    /// that is not an error is a success; see [`classify`](HealthCheckLayer::classify).
     ///
     /// # Errors
     ///
-    /// The config is invalid; the error says what would be right.
+    /// The config is invalid; the error says what would be valid.
     pub fn new(check: K, config: Config) -> Result<Self, ConfigError> {
         config.check()?;
         Ok(Self::checked(check, config))
@@ -58,7 +58,7 @@ impl<K> HealthCheckLayer<K> {
 }
 
 impl<K, C> HealthCheckLayer<K, C> {
-    /// Uses `classify` to tell operations, and successes, apart.
+    /// Classifies operations and responses with `classify`.
     #[must_use]
     pub fn classify<D>(self, classify: D) -> HealthCheckLayer<K, D> {
         let Self { check, config, handle, .. } = self;

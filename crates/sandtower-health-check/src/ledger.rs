@@ -12,7 +12,7 @@ use crate::Snapshot;
 pub(crate) struct Ledger {
     name: Arc<str>,
     state: Mutex<State>,
-    /// Notified when a release has ended, or was cut short.
+    /// Notified when a release ended or was interrupted.
     changed: Notify,
 }
 
@@ -27,7 +27,7 @@ struct State {
 #[derive(Debug)]
 struct Entry {
     release: Arc<dyn Release>,
-    /// The task that runs it; `None`: it was cut short, or there was no runtime.
+    /// The task that runs it; `None`: it was interrupted, or there was no runtime.
     task: Option<Task>,
 }
 
@@ -37,7 +37,7 @@ struct Task {
     runtime: runtime::Id,
 }
 
-/// What has to be done for one discarded response. It can begin again from the start.
+/// The release of one discarded response. It can start over.
 pub(crate) trait Release: std::fmt::Debug + Send + Sync {
     fn begin(&self) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
@@ -80,7 +80,7 @@ impl Ledger {
         }
     }
 
-    /// Runs a release from its start, in place of the task that ran it before.
+    /// Starts a release over, in place of the task that ran it before.
     fn run(self: &Arc<Self>, release: u64, runtime: &runtime::Handle) {
         let (begin, running) = {
             let mut state = self.lock();
@@ -98,13 +98,13 @@ impl Ledger {
         });
     }
 
-    /// Waits until no release is left. Takes over those that were cut short, and those of other
-    /// runtimes, which may be idle or end at any time.
+    /// Waits until no release is left. Takes over those that were interrupted, and those of other runtimes,
+    /// which may be idle or end at any time.
     pub(crate) async fn drain(self: &Arc<Self>) {
         let here = runtime::Handle::current();
         let mut takes_over_from_others = true;
         loop {
-            // Before the releases are looked at, or the last one could end unseen in between.
+            // Registered before the releases are read; otherwise the end of the last one could be missed.
             let changed = self.changed.notified();
             let (left, mine) = {
                 let state = self.lock();
@@ -118,7 +118,7 @@ impl Ledger {
             if left == 0 {
                 return;
             }
-            // Once: two that drain would take over from each other without end.
+            // Once: two concurrent drains would take over from each other forever.
             takes_over_from_others = false;
             mine.into_iter().for_each(|number| self.run(number, &here));
             changed.await;
@@ -129,7 +129,7 @@ impl Ledger {
         tracing::warn!(
             target: "sandtower::health_check",
             name = &*self.name,
-            "release of a discarded response interrupted: it starts again when drained"
+            "release of a discarded response interrupted, it starts over on the next drain"
         );
     }
 
@@ -145,7 +145,7 @@ impl State {
     }
 }
 
-/// A release that runs. Dropped before it is done, it has panicked, or its runtime has ended.
+/// A running release. If dropped before its end, it panicked, or its runtime has ended.
 struct Running {
     ledger: Arc<Ledger>,
     release: u64,
@@ -179,7 +179,7 @@ impl Drop for Running {
             tracing::warn!(
                 target: "sandtower::health_check",
                 name = &*self.ledger.name,
-                "discarded response not released: its release panicked"
+                "release of a discarded response panicked"
             );
         }
     }

@@ -1,10 +1,10 @@
-//! A tower layer that health-checks what was created before the caller gets it.
+//! A tower layer that health-checks new resources before the caller gets them.
 //!
-//! Some resources are created dead: a sandbox whose creation succeeds and that never responds.
-//! [`HealthCheckLayer`] probes what each successful response created, and returns the response only
-//! then. What fails is either reported and returned all the same, or [discarded](OnFailure::Discard):
-//! released, whether or not the caller is still there, and replaced by an error after which a retry
-//! above creates a new one.
+//! Some resources are created dead, such as a sandbox whose creation succeeds but that never responds.
+//! [`HealthCheckLayer`] probes the resource of each successful response before it returns the response. A
+//! failure is either logged and the response returned, or the response is
+//! [discarded](OnFailure::Discard): the resource is released, whether or not the caller is still there, and
+//! the caller gets an error on which a retry above creates a new one.
 //!
 //! ```
 //! use std::time::Duration;
@@ -53,16 +53,16 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # Its place
+//! # Position in the stack
 //!
-//! Inside retries, so that a dead resource is recreated; outside of admission control, since its probes
-//! are requests of their own and are admitted as such. They do not pass through the layers above it.
+//! Below retry, so that a dead resource is recreated; above admission control, since its probes are requests
+//! of their own and are admitted as such. They do not pass the layers above it.
 //!
-//! # On a schedule
+//! # Periodic probes
 //!
-//! A [`Monitor`] probes a service in the background, by any future that ends in a verdict, and is a
-//! [gate](sandtower_core::Gate) that rejects while the service is down: put it before the service
-//! with [`GatedLayer`](sandtower_core::GatedLayer), or give it to admission control.
+//! A [`Monitor`] probes a service in the background, with any future that returns a verdict, and is a
+//! [gate](sandtower_core::Gate) that rejects requests while the service is down: place it in front of the
+//! service with [`GatedLayer`](sandtower_core::GatedLayer), or pass it to admission control.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

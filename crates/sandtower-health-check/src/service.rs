@@ -7,11 +7,11 @@ use tower_service::Service;
 use crate::unchecked::Shared;
 use crate::{Check, Handle, ResponseFuture};
 
-/// Checks what the service below creates: made by a [`HealthCheckLayer`](crate::HealthCheckLayer).
+/// Checks new resources of the service below: created by a [`HealthCheckLayer`](crate::HealthCheckLayer).
 ///
-/// Ready when the service below is; the instance made ready is the one that is called. One that fails
-/// to become ready is replaced. Probes and releases use clones of their own, made only when there is
-/// something to check.
+/// Ready when the service below is; it calls the instance that became ready. An instance that fails to
+/// become ready is replaced. Probes and releases use their own clones, made only when there is something to
+/// check.
 #[derive(Debug)]
 pub struct HealthCheck<S, K, C = ByResult> {
     inner: S,
@@ -24,7 +24,7 @@ impl<S, K, C> HealthCheck<S, K, C> {
         Self { inner, classify, shared: Arc::new(shared) }
     }
 
-    /// Reads what was seen.
+    /// The counters.
     pub fn handle(&self) -> &Handle {
         &self.shared.handle
     }

@@ -8,7 +8,7 @@ use tokio::runtime;
 use crate::ledger::{Ledger, Release};
 use crate::{Check, Config, Handle};
 
-/// What all services of a layer over one service below share.
+/// Shared by all services of a layer over one service below.
 #[derive(Debug)]
 pub(crate) struct Shared<S, K> {
     /// Never polled: probes and releases get clones of it. The lock makes it shareable for services
@@ -38,8 +38,8 @@ impl<S, K> Shared<S, K> {
     }
 }
 
-/// A response that no caller has got yet. Dropped, it is discarded: whatever becomes of its future,
-/// it is returned or released, and never both.
+/// A response that no caller has got yet. If dropped, it is discarded: whatever happens to its future, it
+/// is either returned or released.
 pub(crate) struct Unchecked<S, Res, K>
 where
     S: Clone + Send + 'static,
@@ -48,7 +48,7 @@ where
 {
     response: Option<Res>,
     shared: Arc<Shared<S, K>>,
-    /// Where the response came: it may be dropped anywhere.
+    /// The runtime of the response: it may be dropped elsewhere.
     runtime: Option<runtime::Handle>,
 }
 
@@ -66,7 +66,7 @@ where
     pub(crate) fn response(&self) -> &Res {
         match &self.response {
             Some(response) => response,
-            None => unreachable!("only `into_response` takes it, and the whole with it"),
+            None => unreachable!("only `into_response` takes it, and consumes `self`"),
         }
     }
 
@@ -78,11 +78,11 @@ where
         self.shared.check.probe(self.shared.fresh(), self.response())
     }
 
-    /// From here on the response is its caller's.
+    /// From here on the caller owns the response.
     pub(crate) fn into_response(mut self) -> Res {
         match self.response.take() {
             Some(response) => response,
-            None => unreachable!("only `into_response` takes it, and the whole with it"),
+            None => unreachable!("only `into_response` takes it, and consumes `self`"),
         }
     }
 }

@@ -11,27 +11,26 @@ use serde::{Deserialize, Serialize};
 use crate::budget::Budget;
 use crate::overrides::Overrides;
 
-/// What to do with a call that the service throttled or had no slot for.
+/// How to handle a call that the service throttled or had no slot for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WhenThrottled {
-    /// Throttled: sleep, then try again, as an attempt like any other. Out of slots: end the call,
-    /// since time does not cure it. For a retry that stands alone.
+    /// Throttled: sleep, then retry as for any other failure. Out of slots: end the call, since waiting
+    /// does not help. For a retry that stands alone.
     #[default]
     Sleep,
-    /// Send it again at once: the queue of admission control below, whose gates have just learned of
-    /// it, holds the call until its time. Counts as no attempt, and ends with the call's deadline, or
-    /// when calls come back so soon that nothing below can have held them: a throttled one the 11th
-    /// time, one that waits for a slot when it came back more than 10 times and once more for each
-    /// 10 s.
+    /// Send it again at once: the queue of admission control below, whose gates just learned of it, holds
+    /// the call until it can be sent. Does not count as an attempt. Ends with the call's deadline, or when
+    /// calls return so soon that nothing below can have held them: a throttled call the 11th time, one that
+    /// waits for a slot when it returned more than 10 times plus once for each 10 s.
     Requeue,
 }
 
 /// When and how often a call is retried.
 ///
-/// Every wait is drawn, so that callers that failed together do not return together: a schedule
-/// without jitter of its own draws the [last quarter](Backoff::jitter) of each wait.
+/// Every wait is randomised, so that callers that failed together do not retry together: a schedule
+/// without jitter randomises the [last quarter](Backoff::jitter) of each wait.
 ///
 /// ```
 /// use std::time::Duration;
@@ -64,8 +63,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// 4 attempts, full jitter over 0.25 s doubling to 8 s; throttled calls wait as long as the
-    /// service says, or about 1 s doubling to 30 s. Retries are paid from [`Budget::recommended`].
+    /// 4 attempts, full jitter over 0.25 s doubling to 8 s; throttled calls wait as long as the service
+    /// asks, or about 1 s doubling to 30 s. Retries are paid from [`Budget::recommended`].
     pub fn recommended() -> Self {
         let quick =
             Backoff::exponential(Duration::from_millis(250), Duration::from_secs(8)).full_jitter();
@@ -126,36 +125,36 @@ impl Config {
         self
     }
 
-    /// Waits after being throttled by a service that does not say how long.
+    /// Waits after being throttled without a `Retry-After`.
     #[must_use]
     pub fn throttled(mut self, backoff: Backoff) -> Self {
         self.throttled = backoff;
         self
     }
 
-    /// Waits after failures of which nothing is known.
+    /// Waits after unknown failures.
     #[must_use]
     pub fn unknown(mut self, backoff: Backoff) -> Self {
         self.unknown = backoff;
         self
     }
 
-    /// The longest wait that a service may ask for; one that asks for more ends the call.
+    /// The longest `Retry-After` that is obeyed; a longer one ends the call.
     #[must_use]
     pub fn longest_retry_after(mut self, longest: Duration) -> Self {
         self.longest_retry_after = longest;
         self
     }
 
-    /// What retries are paid from; `None`: nothing limits them but the number of attempts. Layers that
-    /// are given clones of one budget share it.
+    /// The budget of retries; `None`: only the number of attempts limits them. Layers with clones of one
+    /// budget share it.
     #[must_use]
     pub fn budget(mut self, budget: Option<Budget>) -> Self {
         self.budget = budget;
         self
     }
 
-    /// What to do with throttled calls.
+    /// How to handle throttled calls.
     #[must_use]
     pub fn when_throttled(mut self, when: WhenThrottled) -> Self {
         self.when_throttled = when;
@@ -217,7 +216,7 @@ pub(crate) mod backoff {
         first: Duration,
         #[serde(with = "duration")]
         most: Duration,
-        /// All of each wait is drawn, and not only its last quarter.
+        /// Randomises all of each wait, and not only its last quarter.
         #[serde(default)]
         jitter: bool,
     }
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again_as_it_was() {
+    fn a_written_config_is_read_back() {
         let budget = Budget::new(0.3, NonZeroU32::MAX).unwrap().costs(0.5, 2.0, 3.0).unwrap();
         let second = Duration::from_secs(1);
         for config in [
@@ -280,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_not_read() {
+    fn an_invalid_config_is_not_read() {
         for (text, why) in [
             (r#"{"attempts": 0}"#, "nonzero"),
             (
@@ -296,8 +295,8 @@ mod tests {
             ),
             (r#"{"name": "any"}"#, "unknown field `name`"),
         ] {
-            let told = read(text).unwrap_err().to_string();
-            assert!(told.contains(why), "{text}: {told}");
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
         }
     }
 }

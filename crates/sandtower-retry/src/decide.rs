@@ -1,4 +1,4 @@
-//! Whether and when to send another attempt: a pure decision, with its reason.
+//! Whether and when to send another attempt: a pure decision with its reason.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ pub enum Decision {
     After(Duration),
 }
 
-/// Why a call ends with the response that it has.
+/// Why a call ends with the response it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stop {
     /// It succeeded.
     Success,
-    /// It was found that the work had been done after all.
+    /// Reconciliation found that the work had been done.
     Adopted,
     /// Another attempt would get the same response.
     Permanent,
@@ -36,16 +36,16 @@ pub enum Stop {
     OutOfTime,
     /// The budget is empty: most calls fail, and more attempts would make it worse.
     OutOfBudget,
-    /// Something may have happened, and doing it twice would do harm.
+    /// The attempt may have had an effect, and the request is not safe to replay.
     UnsafeToReplay,
-    /// The request cannot be sent a second time.
+    /// The request cannot be sent again.
     SentOnce,
-    /// The service has no slot left, and time does not cure it.
+    /// The service has no slot left, and waiting does not help.
     Exhausted,
     /// The caller's own side failed, such as its request body: see
     /// [`CallerError`](sandtower_core::CallerError).
     Cancelled,
-    /// A layer below rejected the attempt: waiting is its business.
+    /// A layer below rejected the attempt: waiting is up to that layer.
     Rejected,
 }
 
@@ -71,7 +71,7 @@ impl Stop {
     }
 }
 
-/// How far a call has got.
+/// The progress of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Retries that were counted. Also the number of the next one in its schedule.
@@ -82,21 +82,20 @@ pub struct Progress {
     pub without_slot_since: Option<Tick>,
 }
 
-/// Returns of one call, beyond which nothing below seems to hold it.
+/// Returns of one call, beyond which nothing below appears to hold it.
 const RETURNS: u32 = 10;
-/// A call that waits for a slot returns as often as probes find none: it is due one return more in so
-/// much time. If it returns more often, no queue below holds calls, and each return is a request more.
+/// A call that waits for a slot returns whenever a probe finds none: one more return is allowed per this
+/// interval. If it returns more often, no queue below holds calls, and each return is one more request.
 const ONE_MORE_EACH: Duration = Duration::from_secs(10);
 
-/// Servers floor `Retry-After` to whole seconds: up to this much is added, which also keeps those
-/// that were told the same from coming back together.
+/// Servers round `Retry-After` down to whole seconds: up to this much is added, which also keeps callers
+/// with the same `Retry-After` apart.
 const FLOORED: Duration = Duration::from_secs(1);
 
 impl Progress {
     /// What to do after an attempt that got `verdict`. Counts what it decides, and pays for it.
     ///
-    /// `can_resend` is asked only when everything else speaks for another attempt: it makes the copy
-    /// of the request.
+    /// `can_resend` is called only when everything else allows another attempt: it copies the request.
     pub fn decide(
         &mut self,
         config: &Config,
@@ -139,7 +138,7 @@ impl Progress {
         if !can_resend() {
             return Decision::Stop(Stop::SentOnce);
         }
-        // Asked last: nothing is paid for a retry that is not made.
+        // Last: nothing is withdrawn for a retry that is not sent.
         if !config.budget.as_ref().is_none_or(|b| b.withdraw(info.scope, verdict.outcome, now)) {
             return Decision::Stop(Stop::OutOfBudget);
         }

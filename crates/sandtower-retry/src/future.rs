@@ -19,12 +19,12 @@ use crate::retries_exhausted::RetriesExhausted;
 pin_project! {
     /// The response to the last attempt.
     ///
-    /// A failed response is discarded before the wait for the next attempt. Dropping the future ends
-    /// the call wherever it is; what a retry was paid with stays paid.
+    /// A failed response is discarded before the wait for the next attempt. Dropping the future ends the call
+    /// in any state; budget that was withdrawn is not refunded.
     ///
     /// # Panics
     ///
-    /// When it is polled after it is done.
+    /// If polled after completion.
     #[project = Projection]
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, Req, C, R, H, L>
@@ -37,10 +37,10 @@ pin_project! {
         state: State<S::Future, Later<WhenReady<S, Req>, H::Discard, L::Look, S::Response>>,
         classifier: C,
         arrived: Tick,
-        // Never sent itself: each later attempt is a copy of it, made when it is decided on, so that
-        // a request that cannot be sent again by then is not.
+        // Never sent itself: each later attempt is a copy, made when the retry is decided, so that a
+        // request that is no longer resendable by then is not sent.
         template: Option<Req>,
-        // The next attempt, while it waits for its time.
+        // The next attempt, while it waits.
         next: Option<Box<Req>>,
         shared: Arc<Shared<S, R, H, L>>,
         // `None` until the first failure. Boxed, since it is large and most calls do without.
@@ -64,7 +64,7 @@ pin_project! {
     enum Later<W, D, L, Res> {
         // Until the next attempt is due. What was not discarded by then is dropped.
         Wait { #[pin] sleep: Sleep, #[pin] discard: Option<D> },
-        // Finds out what became of the attempt before another is made.
+        // Reconciles the last attempt before the next.
         Look { #[pin] look: L, failed: Option<(Result<Res, BoxError>, Verdict)> },
         Again { #[pin] attempt: W, #[pin] late: Sleep },
     }
@@ -77,7 +77,7 @@ type LaterOf<S, Req, H, L> = Later<
     <S as Service<Req>>::Response,
 >;
 
-/// What a poll came to.
+/// The result of a poll.
 enum Step<Res> {
     Responded(Result<Res, BoxError>),
     /// The service below failed to become ready: nothing was sent.

@@ -21,26 +21,26 @@ struct State {
     on_retry: OnRetry,
     retries: AtomicU64,
     returns: AtomicU64,
-    /// By position in [`Stop`]. Successes at the first attempt are not counted: nothing is
-    /// written that two threads would share on the way that most calls take.
+    /// By position in [`Stop`]. Successes at the first attempt are not counted: the common path writes
+    /// nothing that threads share.
     stops: [AtomicU64; Stop::COUNT],
 }
 
-/// Counters since the layer was made.
+/// Counters since the layer was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
     /// Attempts after the first, each after a wait.
     pub retries: u64,
-    /// Times a throttled call went back to the queue below.
+    /// Times a throttled call returned to the queue below.
     pub returns: u64,
     /// Calls that succeeded after a retry.
     pub cured: u64,
-    /// Calls whose work was found to have been done.
+    /// Calls whose work was found to be done.
     pub adopted: u64,
     /// Calls that ended with a failure that another attempt would repeat.
     pub permanent: u64,
-    /// Calls that ended since the service asked for no further attempt.
+    /// Calls that ended because the service asked for no further attempt.
     pub advised: u64,
     /// Calls that failed in all their attempts.
     pub out_of_attempts: u64,
@@ -48,13 +48,13 @@ pub struct Snapshot {
     pub out_of_time: u64,
     /// Calls that found the budget empty.
     pub out_of_budget: u64,
-    /// Calls that could not be repeated without risk.
+    /// Calls that were not safe to repeat.
     pub unsafe_to_replay: u64,
-    /// Calls whose request could not be sent twice.
+    /// Calls whose request could not be sent again.
     pub sent_once: u64,
     /// Calls that found no slot.
     pub exhausted: u64,
-    /// Calls that ended since the caller's own side failed, such as its request body.
+    /// Calls that ended because the caller's own side failed, such as its request body.
     pub cancelled: u64,
     /// Calls that a layer below rejected.
     pub rejected: u64,

@@ -1,4 +1,4 @@
-//! What a call remembers once an attempt has failed.
+//! The state of a call once an attempt has failed.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::retries_exhausted::RetriesExhausted;
 
 #[derive(Debug)]
 pub(crate) struct History {
-    /// The attempt that is under way, or was the last.
+    /// The current or last attempt.
     pub(crate) attempt: Attempt,
     progress: Progress,
     rng: Rng,
@@ -25,7 +25,7 @@ impl History {
         Self { attempt, progress: Progress::default(), rng, last_error: None }
     }
 
-    /// What to do after `verdict`. It is not counted before [`count`](Self::count).
+    /// The decision after `verdict`. Not counted before [`count`](Self::count).
     pub(crate) fn decide(
         &mut self,
         handle: &Handle,
@@ -37,7 +37,7 @@ impl History {
         self.progress.decide(handle.config(), info, verdict, now, &mut self.rng, can_resend)
     }
 
-    /// Counts and tells what was decided.
+    /// Counts and logs the decision.
     pub(crate) fn count(
         &self,
         handle: &Handle,
@@ -70,8 +70,7 @@ impl History {
         self.attempt.last.is_some()
     }
 
-    /// The error for a caller whose last response was discarded. `attempt` is the one that was not
-    /// sent.
+    /// The error for a caller whose last response was discarded. `attempt` is the one that was not sent.
     pub(crate) fn exhausted(&mut self, rejection: Option<BoxError>) -> BoxError {
         let attempts = self.attempt.number.saturating_sub(1);
         let last = self.attempt.last.unwrap_or(Outcome::Unknown);

@@ -1,24 +1,24 @@
-//! What a user may know about requests and responses that this crate cannot.
+//! What users know about requests and responses, and this crate does not.
 
 use std::future::{Future, Pending, Ready, ready};
 
 use sandtower_core::Attempt;
 
-/// Finds out what became of an attempt whose result is unknown, before another one is made.
+/// Finds out what an attempt with an unknown result did, before the next one is sent.
 ///
-/// Asked only when something may have happened and the request is not safe to replay. Without such
-/// a hook, `()`, the call ends there.
+/// Called only when the attempt may have had an effect and the request is not safe to replay. Without a
+/// hook, `()`, the call ends there.
 ///
-/// `S` is the service below the layer. Each look gets an instance of its own of it, which is not
-/// ready: make it so before the call, as [`WhenReady::new`](sandtower_core::WhenReady::new) does.
-/// What it sends there passes all layers below, and is never retried.
+/// `S` is the service below the layer. Each look gets its own instance of it, which is not ready: make it
+/// ready before the call, as [`WhenReady::new`](sandtower_core::WhenReady::new) does. Its requests pass
+/// all layers below, and are never retried.
 ///
 /// ```
 /// use std::future::{Ready, ready};
 /// use sandtower_core::Attempt;
 /// use sandtower_retry::{Found, Reconcile};
 ///
-/// /// Orders carry a number of their own, by which they are found again.
+/// /// Orders carry a number, by which they can be found.
 /// #[derive(Clone)]
 /// struct ByNumber;
 ///
@@ -36,23 +36,22 @@ use sandtower_core::Attempt;
     note = "`()` looks for nothing: a call whose result is unknown then ends"
 )]
 pub trait Reconcile<S, Req, Res> {
-    /// Looks. Dropped with the call. It is not limited in time: the deadline of the call above does
-    /// that.
+    /// The look. Dropped with the call. It has no timeout of its own: the deadline of the call above
+    /// limits it.
     type Look: Future<Output = Found<Res>>;
 
-    /// Begins to look by way of `inner` what became of `request`; `None`: there is no way to find
-    /// out.
+    /// Finds out through `inner` what `request` did; `None`: that is not possible.
     fn look(&self, inner: S, request: &Req, failed: &Attempt) -> Option<Self::Look>;
 }
 
-/// What a [`Reconcile`] found.
+/// The result of a [`Reconcile`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found<Res> {
     /// The work was done; this is its response.
     Adopt(Res),
-    /// Nothing happened: another attempt may be made.
+    /// Nothing happened: another attempt may be sent.
     Nothing,
-    /// It cannot be told: the call ends with the response that it has.
+    /// Unknown: the call ends with the response it has.
     Unknown,
 }
 
@@ -64,11 +63,11 @@ impl<S, Req, Res> Reconcile<S, Req, Res> for () {
     }
 }
 
-/// What becomes of responses.
+/// Hooks for responses.
 ///
-/// The default, `()`, drops a failed response and tells the caller nothing.
+/// The default, `()`, drops a failed response and adds nothing to the last one.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say what becomes of a `{Res}`",
+    message = "`{Self}` has no hooks for a `{Res}`",
     label = "not a `ResponseHooks<{Res}>`",
     note = "`()` drops failed responses; `Http` of `sandtower-http` is for HTTP"
 )]
@@ -76,12 +75,11 @@ pub trait ResponseHooks<Res> {
     /// Discards a failed response.
     type Discard: Future<Output = ()>;
 
-    /// Discards the failed `response` while the next attempt waits for its time; what is not done by
-    /// then is dropped. The place to read the little that is left of a body, so that its connection
-    /// can be used again.
+    /// Discards the failed `response` while the next attempt waits; if it takes longer, it is dropped. The
+    /// place to read the rest of a body, so that its connection can be reused.
     fn discard(&self, response: Res) -> Self::Discard;
 
-    /// Writes on the `response` for the caller which attempt got it. Called after a retry only.
+    /// Records on the `response` for the caller which attempt got it. Called only after a retry.
     fn stamp(&self, _response: &mut Res, _attempt: &Attempt) {}
 }
 

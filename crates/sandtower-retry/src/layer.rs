@@ -16,7 +16,7 @@ use crate::retry_if::RetryIf;
 
 /// Retries calls by verdict: see the [crate](crate).
 ///
-/// All services made by one layer share its counters and its budget.
+/// All services of one layer share its counters and its budget.
 ///
 /// # Events
 ///
@@ -35,10 +35,10 @@ pub struct RetryLayer<C, R = CloneRequest, H = (), L = ()> {
 impl<C> RetryLayer<C> {
     /// A layer that retries as `config` says.
     ///
-    /// `classify` says what responses mean, whether a request is safe to replay, and when its caller
-    /// stops caring: [`classify_fn`](sandtower_core::classify_fn) makes one of two functions. With
+    /// `classify` says what responses mean, whether a request is safe to replay, and its deadline:
+    /// [`classify_fn`](sandtower_core::classify_fn) builds one from two functions. With
     /// [`ByResult`](sandtower_core::ByResult) every error is a failure that may have had an effect, so
-    /// that only requests that are said to be safe to replay are retried.
+    /// that only requests that are declared safe to replay are retried.
     ///
     /// Requests are cloned; see [`resend`](Self::resend).
     pub fn new(config: Config, classify: C) -> Self {
@@ -79,7 +79,7 @@ impl<C, R, H, L> RetryLayer<C, R, H, L> {
         RetryLayer { handle, classify, resend, hooks, reconcile }
     }
 
-    /// Discards failed responses with `hooks`, and tells callers which attempt got theirs.
+    /// Discards failed responses with `hooks`, and records attempts on the last ones.
     pub fn response_hooks<I>(self, hooks: I) -> RetryLayer<C, R, I, L> {
         let Self { handle, classify, resend, reconcile, .. } = self;
         RetryLayer { handle, classify, resend, hooks, reconcile }
@@ -91,7 +91,7 @@ impl<C, R, H, L> RetryLayer<C, R, H, L> {
         RetryLayer { handle, classify, resend, hooks, reconcile }
     }
 
-    /// Draws jitter from `seed`, for runs that must be the same each time. Counters start anew.
+    /// Draws jitter from `seed`, for reproducible runs. Resets the counters.
     #[must_use]
     pub fn seed(mut self, seed: Seed) -> Self {
         self.handle = Handle::new(self.handle.config().clone(), seed, self.handle.hook());
@@ -118,7 +118,7 @@ impl<C, R, H, L> RetryLayer<C, R, H, L> {
         self
     }
 
-    /// Reads what the services of this layer did.
+    /// The counters of this layer's services.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -146,11 +146,11 @@ where
     }
 }
 
-/// A service whose failed calls are retried.
+/// A service that retries failed calls.
 ///
-/// Ready when the service below is: the first attempt goes to the very instance that was polled. An
-/// instance that fails to become ready is replaced. Later attempts make an instance of their own
-/// ready, after their wait; until then they hold nothing below. Only then is the service cloned.
+/// Ready when the service below is: the first attempt uses the instance that was polled. An instance that
+/// fails to become ready is replaced. Later attempts make their own instance ready, after their wait;
+/// until then they hold nothing below. Only then is the service cloned.
 #[derive(Debug)]
 pub struct Retry<S, C, R = CloneRequest, H = (), L = ()> {
     inner: S,
@@ -158,7 +158,7 @@ pub struct Retry<S, C, R = CloneRequest, H = (), L = ()> {
     classify: C,
 }
 
-/// What a call needs once its first attempt has failed, behind one pointer.
+/// The state for a call whose first attempt has failed, behind one pointer.
 pub(crate) struct Shared<S, R, H, L> {
     /// Never polled. The lock makes it shareable for services that are not [`Sync`], and is held for
     /// nothing but a clone.

@@ -1,12 +1,12 @@
-//! Retries by verdict: cures transient failures, and does not make an overload worse.
+//! Retries by verdict: hide transient failures without making an overload worse.
 //!
-//! [`RetryLayer`] sends a request again when its response says that another attempt may help and that
-//! a second one does no harm: nothing has happened, or the request is safe to replay. Permanent
-//! failures and rejections of layers below end the call at once, and so does a wait that does not fit
-//! before the caller's deadline.
+//! [`RetryLayer`] sends a request again if its response says that another attempt may succeed, and if a
+//! second one does no harm: the first had no effect, or the request is safe to replay. Permanent failures
+//! and rejections of layers below end the call at once, and so does a wait that does not fit before the
+//! caller's deadline.
 //!
-//! What a response means is the business of a classifier, which every layer is made with. The crate
-//! `sandtower-http` has one for HTTP, in `sandtower_http::retry_layer`.
+//! A classifier says what a response means; every layer takes one. The crate `sandtower-http` has one for
+//! HTTP, in `sandtower_http::retry_layer`.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]

@@ -2,11 +2,11 @@ use sandtower_core::{BoxError, Outcome};
 
 use crate::decide::Stop;
 
-/// A call that ended after its last response was discarded: a layer below rejected the next attempt,
-/// or its time was over before it could be sent.
+/// A call that ended after its last response was discarded: a layer below rejected the next attempt, or
+/// its deadline passed before it could be sent.
 ///
-/// A rejection is the [`source`](std::error::Error::source), so that
-/// [`find`](sandtower_core::find) sees it; the failure that led to it stands beside it.
+/// A rejection is the [`source`](std::error::Error::source), so that [`find`](sandtower_core::find) finds
+/// it; the failure before it is available too.
 #[derive(Debug)]
 pub struct RetriesExhausted {
     why: Stop,
@@ -35,17 +35,17 @@ impl RetriesExhausted {
         self.why
     }
 
-    /// Attempts that were made.
+    /// The number of attempts.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// How the last of them ended.
+    /// The outcome of the last attempt.
     pub fn last(&self) -> Outcome {
         self.last
     }
 
-    /// The error of the last of them; `None` if it got a response, which was discarded.
+    /// The error of the last attempt; `None` if it got a response, which was discarded.
     pub fn last_error(&self) -> Option<&BoxError> {
         self.last_error.as_ref()
     }

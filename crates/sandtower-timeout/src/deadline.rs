@@ -9,11 +9,10 @@ use crate::elapsed::{Bound, Elapsed};
 use crate::future::ResponseFuture;
 use crate::limits::Limits;
 
-/// Limits the time of the whole call, waits and retries included, and tells the layers below.
+/// Limits the whole call, waits and retries included, and passes the deadline to the layers below.
 ///
-/// A deadline that the request already carries counts if it is the earlier one. With a
-/// [`SetDeadline`] strategy for the request type, the deadline and the time of arrival are written
-/// on the request; without one, only this layer knows them.
+/// An earlier deadline of the request is kept. With a [`SetDeadline`] strategy for the request type, the
+/// deadline and the time of arrival are set on the request; without one, only this layer knows them.
 #[derive(Clone, Debug)]
 pub struct DeadlineLayer<C = ByResult, D = ()> {
     limits: Arc<Limits>,
@@ -30,12 +29,12 @@ impl DeadlineLayer {
 }
 
 impl<C, D> DeadlineLayer<C, D> {
-    /// Uses `classify` to tell which operation a request is, and which deadline it carries.
+    /// Gets the operation and the deadline of a request from `classify`.
     pub fn classify<E>(self, classify: E) -> DeadlineLayer<E, D> {
         DeadlineLayer { limits: self.limits, classify, set: self.set }
     }
 
-    /// Writes the deadline on requests with `set`.
+    /// Sets the deadline on requests with `set`.
     pub fn set_deadline<E>(self, set: E) -> DeadlineLayer<C, E> {
         DeadlineLayer { limits: self.limits, classify: self.classify, set }
     }
@@ -50,7 +49,7 @@ impl<S, C: Clone, D: Clone> Layer<S> for DeadlineLayer<C, D> {
     }
 }
 
-/// A service whose calls are limited in time: see [`DeadlineLayer`].
+/// A service with a deadline for calls: see [`DeadlineLayer`].
 #[derive(Clone, Debug)]
 pub struct Deadline<S, C = ByResult, D = ()> {
     inner: S,

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sandtower_core::{BoxError, ClassifiedError, Effect, Operation, RequestInfo, Verdict, chain};
 
-/// What a limit is set for.
+/// What a limit applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Bound {
     /// The whole call.
@@ -11,7 +11,7 @@ pub enum Bound {
     Attempt,
 }
 
-/// The time of a call or of an attempt was over.
+/// A call or an attempt timed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed {
     bound: Bound,
@@ -25,12 +25,12 @@ impl Elapsed {
         Self { bound, operation: info.operation, after, open_ended: info.open_ended }
     }
 
-    /// Which limit it was.
+    /// Which limit.
     pub fn bound(&self) -> Bound {
         self.bound
     }
 
-    /// The operation that took too long.
+    /// The operation.
     pub fn operation(&self) -> Operation {
         self.operation
     }
@@ -40,8 +40,8 @@ impl Elapsed {
         self.after
     }
 
-    /// With its verdict: the request was sent, so something may have happened. That a call without an end
-    /// of its own came to its limit says nothing about the service.
+    /// With its verdict: the request was sent, so it may have had an effect. If an open-ended call reaches
+    /// its limit, that is no evidence about the service.
     pub(crate) fn classified(self) -> BoxError {
         let verdict = Verdict::transient(Effect::Maybe);
         let verdict = if self.open_ended { verdict.about_caller() } else { verdict };

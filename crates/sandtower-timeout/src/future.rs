@@ -9,11 +9,11 @@ use crate::elapsed::Elapsed;
 use crate::moves::LastMoved;
 
 pin_project! {
-    /// The response, or an [`Elapsed`] when the time is over; the attempt is dropped then.
+    /// The response, or an [`Elapsed`] after the limit; the attempt is dropped then.
     ///
     /// # Panics
     ///
-    /// When it is polled after it is done.
+    /// If polled after completion.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, W = ()> {
@@ -24,7 +24,7 @@ pin_project! {
         #[pin]
         sleep: Option<Sleep>,
         elapsed: Elapsed,
-        // Whether the request still moves, if that is watched.
+        // Whether the request makes progress, if that is tracked.
         moves: Option<W>,
     }
 }

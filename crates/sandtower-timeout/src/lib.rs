@@ -1,17 +1,17 @@
-//! Two limits on time: the deadline of a call and the timeout of an attempt.
+//! Two timeouts: the deadline of a call and the timeout of an attempt.
 //!
-//! [`DeadlineLayer`] stands outermost: it limits the whole call, waits and retries included, and
-//! writes the deadline on the request, so that layers below start nothing that cannot end in time.
-//! [`TimeoutLayer`] stands innermost: it limits one attempt, by operation, from the moment it is sent.
+//! [`DeadlineLayer`] is outermost: it limits the whole call, waits and retries included, and sets the deadline
+//! on the request, so that layers below start nothing that cannot finish in time. [`TimeoutLayer`] is
+//! innermost: it limits one attempt, by operation, from the moment it is sent.
 //!
 //! Both fail with an [`Elapsed`], which says which limit passed; [`is_timeout`] finds it in any error. An attempt that timed out may have
 //! had an effect; of a call [without an end of its own](sandtower_core::RequestInfo::open_ended) that
 //! says nothing about the service.
 //!
-//! An attempt whose request body still [moves](TimeoutLayer::moves) can be given its time anew.
+//! The timeout can restart whenever the request body [makes progress](TimeoutLayer::moves).
 //!
-//! Their timers fire whatever the service does: a future that uses up tokio's cooperative budget on
-//! each poll is ended all the same.
+//! Their timers fire whatever the service does: a future that exhausts tokio's cooperative budget on each
+//! poll is ended nevertheless.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sandtower_core::Operation;
 
-/// How long each operation may take.
+/// The limits of operations.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,7 +37,7 @@ impl Limits {
         Self::default()
     }
 
-    /// Another limit for `operation`; `None`: none.
+    /// Sets the limit of `operation`; `None`: none.
     #[must_use]
     pub fn operation(mut self, operation: Operation, limit: Option<Duration>) -> Self {
         let index = operation.index();

@@ -1,20 +1,20 @@
 use sandtower_core::{Operation, Tick};
 
-/// Finds out whether requests still move, so that a [`TimeoutLayer`](crate::TimeoutLayer) ends those
-/// that stand still and not those that are long: an upload may take minutes.
+/// Tracks whether requests make progress, so that a [`TimeoutLayer`](crate::TimeoutLayer) ends those that
+/// stall and not those that are long: an upload may take minutes.
 ///
-/// `()` watches no request: each attempt has its time from the moment it is sent.
+/// `()` tracks no request: the timeout of each attempt starts when it is sent.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot watch whether a `{Req}` moves",
+    message = "`{Self}` cannot track the progress of a `{Req}`",
     label = "not a `Moves<{Req}>`",
-    note = "`()` watches no request"
+    note = "`()` tracks no request"
 )]
 pub trait Moves<Req> {
-    /// Knows when one request last moved.
+    /// Knows when one request last made progress.
     type Watch: LastMoved;
 
-    /// Watches `request`; `None`: its attempt has its time from the moment it is sent. It may write
-    /// on the request what the transport below tells its progress by.
+    /// Tracks `request`; `None`: the timeout starts when it is sent. It may add to the request what the
+    /// transport below needs to record progress.
     fn watch(&self, request: &mut Req, operation: Operation) -> Option<Self::Watch>;
 }
 

@@ -10,7 +10,7 @@ use crate::future::ResponseFuture;
 use crate::limits::Limits;
 use crate::moves::Moves;
 
-/// Limits the time of each attempt, by operation, from the moment it is sent.
+/// Limits each attempt, by operation, from the moment it is sent.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -44,13 +44,13 @@ impl TimeoutLayer {
 }
 
 impl<C, M> TimeoutLayer<C, M> {
-    /// Uses `classify` to tell which operation a request is.
+    /// Gets the operation of a request from `classify`.
     pub fn classify<D>(self, classify: D) -> TimeoutLayer<D, M> {
         TimeoutLayer { limits: self.limits, classify, moves: self.moves }
     }
 
-    /// Gives an attempt its time anew whenever its request moved, as `moves` finds out: then it is
-    /// the time for which it stands still that is limited.
+    /// Restarts the timeout of an attempt whenever its request makes progress, as `moves` reports: the
+    /// limit then applies to stalls.
     pub fn moves<N>(self, moves: N) -> TimeoutLayer<C, N> {
         TimeoutLayer { limits: self.limits, classify: self.classify, moves }
     }
@@ -65,7 +65,7 @@ impl<S, C: Clone, M: Clone> Layer<S> for TimeoutLayer<C, M> {
     }
 }
 
-/// A service whose attempts are limited in time: see [`TimeoutLayer`].
+/// A service with a timeout for attempts: see [`TimeoutLayer`].
 #[derive(Clone, Debug)]
 pub struct Timeout<S, C = ByResult, M = ()> {
     inner: S,

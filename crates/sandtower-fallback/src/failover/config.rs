@@ -26,7 +26,7 @@ pub struct FailoverConfig {
 }
 
 impl FailoverConfig {
-    /// The defaults. The `name` is for logs: of what these are the places.
+    /// The defaults. The `name` of the group is for logs.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),
@@ -38,28 +38,28 @@ impl FailoverConfig {
         }
     }
 
-    /// Which failures go on to the next place.
+    /// Which failures move on to the next place.
     pub fn when(mut self, when: When) -> Self {
         self.when = when;
         self
     }
 
-    /// How long after leaving the first place, or after a failed probe of it, a call probes whether it
-    /// is back; more than zero. The last quarter is drawn, so that processes that left together do not
-    /// come back together.
+    /// How long after leaving the first place, or after a failed probe of it, a call probes it again; more
+    /// than zero. The last quarter is randomised, so that processes that left together do not return
+    /// together.
     pub fn return_after(mut self, time: Duration) -> Self {
         self.return_after = time;
         self
     }
 
-    /// How long that call may take; more than zero. If it takes longer, the next call probes in its
-    /// stead, and what it finds no longer counts.
+    /// How long that call may take; more than zero. If it takes longer, the next call probes instead, and
+    /// the late result is ignored.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// Where the jitter comes from, for runs that must be the same each time.
+    /// The source of jitter, for reproducible runs.
     pub fn seed(mut self, seed: Seed) -> Self {
         self.seed = seed;
         self
@@ -80,7 +80,7 @@ impl FailoverConfig {
     }
 }
 
-/// What is invalid about a [`Failover`](crate::Failover), and what would be right.
+/// An invalid [`Failover`](crate::Failover).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FailoverConfigError {

@@ -16,14 +16,14 @@ use crate::error::{AlternativeFailed, First};
 use crate::when::is_harmless;
 
 pin_project! {
-    /// The response of the first place that has one.
+    /// The response of the first place that returns one.
     ///
-    /// A failed response is dropped before the next place is made ready. Dropping the future drops the
-    /// attempt that is in flight; a lease that it holds is given back.
+    /// A failed response is dropped before the next place becomes ready. Dropping the future drops the attempt
+    /// in flight and releases a lease that it holds.
     ///
     /// # Panics
     ///
-    /// When it is polled after it is done.
+    /// If polled after completion.
     #[project = Projection]
     #[must_use = "futures do nothing unless polled"]
     pub struct FailoverFuture<S, Req, C, R>
@@ -84,9 +84,9 @@ where
                 verdict = verdict.effect(Effect::None);
             }
             if verdict.about == About::Caller {
-                // Neither for a place nor against it.
+                // Evidence neither for nor against a place.
             } else if !this.shared.handle.when().covers(verdict.outcome) {
-                this.journey.answered();
+                this.journey.responded();
             } else if let Some(request) = this.next(&verdict) {
                 this.journey.go_on(this.classifier.info(), &verdict);
                 if recording::is_on() {

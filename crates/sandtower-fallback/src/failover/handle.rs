@@ -9,7 +9,7 @@ use super::memory::{Memory, Move, Route, Seat};
 use crate::handle::TARGET;
 use crate::when::When;
 
-/// Reads and steers a [`Failover`](crate::Failover). Cheap to clone.
+/// Reads and controls a [`Failover`](crate::Failover). Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct FailoverHandle {
     state: Arc<State>,
@@ -20,8 +20,8 @@ struct State {
     config: FailoverConfig,
     places: Box<[Place]>,
     memory: Mutex<Memory>,
-    /// The seat of `memory`, written under its lock: most calls begin and end at the first place, and
-    /// need no more than this.
+    /// The epoch of `memory`, written under its lock: most calls start and end at the first place, and read
+    /// nothing else.
     seat: AtomicU64,
 }
 
@@ -32,12 +32,12 @@ struct Place {
     took_over: AtomicU64,
 }
 
-/// A [`Failover`](crate::Failover) at one moment. Counters count since it was made; calls that were
-/// responded to where they began are not counted.
+/// A snapshot of a [`Failover`](crate::Failover), with counters since its creation. Calls that got their
+/// response where they started are not counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FailoverSnapshot {
-    /// The name that its user gave it.
+    /// The configured name.
     pub name: String,
     /// Where calls begin now.
     pub current: String,
@@ -49,11 +49,11 @@ pub struct FailoverSnapshot {
     pub places: Vec<PlaceSnapshot>,
 }
 
-/// One place of a [`Failover`](crate::Failover) at one moment.
+/// A snapshot of one place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PlaceSnapshot {
-    /// The name that its user gave it.
+    /// The configured name.
     pub name: String,
     /// Whether calls begin here now.
     pub current: bool,
@@ -74,12 +74,12 @@ impl FailoverHandle {
         Self { state: Arc::new(State { config, places, memory: Mutex::new(memory), seat }) }
     }
 
-    /// The place where calls begin now.
+    /// The place where calls currently start.
     pub fn current(&self) -> &str {
         self.place(self.seat().place)
     }
 
-    /// What it looks like now.
+    /// A snapshot.
     pub fn snapshot(&self) -> FailoverSnapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let memory = self.lock();
@@ -99,7 +99,7 @@ impl FailoverHandle {
         }
     }
 
-    /// Begins at the first place again, at once. What calls under way find out changes nothing.
+    /// Returns to the first place at once. Results of calls in flight no longer count.
     pub fn reset(&self) {
         self.change(|memory| memory.reset(Tick::now()));
     }
@@ -140,7 +140,7 @@ impl FailoverHandle {
         if let Some(Move { from, to }) = moved {
             let name = &*self.state.config.name;
             let (from, to) = (self.place(from), self.place(to));
-            tracing::warn!(target: TARGET, name, from, to, "calls begin elsewhere");
+            tracing::warn!(target: TARGET, name, from, to, "failed over to another place");
         }
     }
 
@@ -157,8 +157,7 @@ impl FailoverHandle {
     }
 }
 
-/// One call on its way through the places. Dropped before its end, it gives back the lease that it
-/// may hold.
+/// One call on its way through the places. If dropped before its end, it releases its lease.
 #[derive(Debug)]
 pub(super) struct Journey {
     handle: FailoverHandle,
@@ -172,23 +171,23 @@ impl Journey {
         &self.handle
     }
 
-    /// Where it is.
+    /// The current place.
     pub(super) fn place(&self) -> usize {
-        // A journey never steps past the last place.
+        // A journey never moves past the last place.
         self.route.place(self.step, self.handle.places()).unwrap_or(0)
     }
 
-    /// Where it would go next.
+    /// The next place.
     pub(super) fn next(&self) -> Option<usize> {
         self.route.place(self.step + 1, self.handle.places())
     }
 
-    /// Whether it failed somewhere before it came here.
+    /// Whether it failed elsewhere before.
     pub(super) fn has_moved(&self) -> bool {
         self.step > 0
     }
 
-    /// Goes on, after a failure here.
+    /// Moves on after a failure here.
     pub(super) fn go_on(&mut self, info: &RequestInfo, verdict: &Verdict) {
         let from = self.place();
         self.handle.failed(from);
@@ -198,19 +197,19 @@ impl Journey {
         tracing::info!(target: TARGET, operation, outcome, from, to, "trying another place");
     }
 
-    /// Ends with a response of the place where it is, good or bad.
-    pub(super) fn answered(&mut self) {
+    /// Ends with a response of the current place, good or bad.
+    pub(super) fn responded(&mut self) {
         self.ended = true;
         let (route, place) = (self.route, self.place());
         if self.has_moved() {
             self.handle.state.places[place].took_over.fetch_add(1, Ordering::Relaxed);
         }
         if self.has_moved() || route.looks() {
-            self.handle.change(|memory| memory.answered(&route, place, Tick::now()));
+            self.handle.change(|memory| memory.responded(&route, place, Tick::now()));
         }
     }
 
-    /// Ends with a failure, and could be sent nowhere else although there is a place.
+    /// Ends with a failure that may not be sent elsewhere although there is another place.
     pub(super) fn lost(&mut self) {
         self.ended = true;
         let (route, place) = (self.route, self.place());

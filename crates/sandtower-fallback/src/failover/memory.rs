@@ -1,49 +1,48 @@
-//! Which place works: pure.
+//! Which place works: a pure engine.
 
 use std::time::Duration;
 
 use sandtower_core::{Backoff, Rng, Tick};
 
-/// Remembers where calls begin.
+/// Remembers where calls start.
 ///
-/// Calls begin at the current place. One that fails there and gets its response elsewhere makes that the
-/// current place, for all. Away from the first place, one call at a time, which holds a lease, goes
-/// through the places from the first on: where it gets its response, all begin from then.
+/// Calls start at the current place. A call that fails there and gets its response elsewhere makes that
+/// place current for all. Away from the first place, one call at a time, which holds a lease, goes through
+/// the places from the first on: where it gets its response, all start from then.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
     places: usize,
-    /// Drawn each time: processes that left together do not come back together.
+    /// Drawn each time: processes that left together do not return together.
     return_after: Backoff,
     rng: Rng,
     lease: Duration,
     seat: Seat,
-    /// When the next call looks for a way back. Of no meaning at the first place.
+    /// When the next call probes the first place. Unused at the first place.
     look_at: Tick,
     look: Option<Look>,
     looks: u64,
     moves: u64,
 }
 
-/// Where calls begin, in one word. What was found out by a call that began under an older one changes
-/// nothing.
+/// Where calls start, in one word. Results of calls that started under an older value are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seat {
     pub(super) place: usize,
     pub(super) generation: u64,
 }
 
-/// A call that looks for the way back.
+/// A call that probes for the way back.
 #[derive(Clone, Copy, Debug)]
 struct Look {
     number: u64,
     until: Tick,
 }
 
-/// Where one call begins.
+/// Where one call starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) seat: Seat,
-    /// The number of its lease, if it looks for the way back.
+    /// The number of its lease, if it probes.
     look: Option<u64>,
 }
 
@@ -74,8 +73,8 @@ impl Memory {
         self.moves
     }
 
-    /// Where a call at `now` begins. A route that [looks](Route::looks) has to end in
-    /// [`answered`](Self::answered), [`lost`](Self::lost) or [`over`](Self::over).
+    /// Where a call at `now` starts. A route that [probes](Route::looks) has to end in
+    /// [`responded`](Self::responded), [`lost`](Self::lost) or [`over`](Self::over).
     pub(super) fn begin(&mut self, now: Tick) -> Route {
         let is_leased = self.look.is_some_and(|look| now < look.until);
         if self.seat.place == 0 || now < self.look_at || is_leased {
@@ -87,8 +86,8 @@ impl Memory {
     }
 
     /// A call got its response at `place`, and at none before it.
-    pub(super) fn answered(&mut self, route: &Route, place: usize, now: Tick) -> Option<Move> {
-        if !self.settles(route, now) {
+    pub(super) fn responded(&mut self, route: &Route, place: usize, now: Tick) -> Option<Move> {
+        if !self.is_current(route, now) {
             return None;
         }
         if place != self.seat.place {
@@ -100,9 +99,9 @@ impl Memory {
         None
     }
 
-    /// A call failed at `place`, and could be sent nowhere else: the next one begins elsewhere.
+    /// A call failed at `place` and may not be sent elsewhere: the next one starts elsewhere.
     pub(super) fn lost(&mut self, route: &Route, place: usize, now: Tick) -> Option<Move> {
-        if !self.settles(route, now) {
+        if !self.is_current(route, now) {
             return None;
         }
         if place == self.seat.place && self.places > 1 {
@@ -114,20 +113,20 @@ impl Memory {
         None
     }
 
-    /// A call that looked came to nothing, or was dropped.
+    /// A call that probed failed everywhere, or was dropped.
     pub(super) fn over(&mut self, route: &Route, now: Tick) {
-        if route.looks() && self.settles(route, now) {
+        if route.looks() && self.is_current(route, now) {
             self.end_look(now);
         }
     }
 
-    /// Begins at the first place again, as at the start.
+    /// Returns to the first place, as at the start.
     pub(super) fn reset(&mut self, now: Tick) -> Option<Move> {
         (self.seat.place != 0).then(|| self.move_to(0, now))
     }
 
-    /// Whether what `route` found out still means anything.
-    fn settles(&self, route: &Route, now: Tick) -> bool {
+    /// Whether the result of `route` still counts.
+    fn is_current(&self, route: &Route, now: Tick) -> bool {
         let is_present = route.seat == self.seat;
         match route.look {
             None => is_present,
@@ -153,17 +152,17 @@ impl Memory {
 }
 
 impl Route {
-    /// The way of a call that looks for nothing.
+    /// The route of a call that does not probe.
     pub(super) fn at(seat: Seat) -> Self {
         Self { seat, look: None }
     }
 
-    /// Whether it looks for the way back.
+    /// Whether it probes.
     pub(super) fn looks(&self) -> bool {
         self.look.is_some()
     }
 
-    /// Where its attempt number `step` goes, from 0: through all `places`, each of them once.
+    /// The place of its attempt number `step`, from 0: all `places`, each once.
     pub(super) fn place(&self, step: usize, places: usize) -> Option<usize> {
         let begin = if self.looks() { 0 } else { self.seat.place };
         let place = match step {

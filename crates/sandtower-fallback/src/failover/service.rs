@@ -9,15 +9,15 @@ use super::future::FailoverFuture;
 use super::handle::FailoverHandle;
 use crate::pristine::Pristine;
 
-/// Services of one kind, such as regions, the preferred one first. Remembers which one works: see the
+/// Equivalent services, such as regions, the preferred one first. Remembers which one works: see the
 /// [crate](crate).
 ///
-/// Always ready: which service a call needs is known only then. It is made ready in the future of the
-/// call, which holds nothing else meanwhile. In the common case, in which the first service is ready,
+/// Always ready: which service a call needs is known only then. The service becomes ready in the future of
+/// the call, which holds nothing else meanwhile. In the common case, where the first service is ready,
 /// nothing is cloned. An instance that fails to become ready is dropped.
 ///
-/// Requests that belong to one place, such as those about a sandbox that was created there, must not
-/// go through it.
+/// Do not use it for requests that belong to one place, such as those about a sandbox that was created
+/// there.
 ///
 /// # Events
 ///
@@ -60,12 +60,12 @@ pub(super) struct Shared<S, R> {
 impl<S: Clone, C> Failover<S, C> {
     /// The services of `places`, each with its name for logs, the preferred one first.
     ///
-    /// `classify` says what responses mean, whether a request is safe to replay and when its caller
-    /// stops caring. Requests are cloned; see [`resend`](Self::resend).
+    /// `classify` says what responses mean, whether a request is safe to replay, and its deadline. Requests
+    /// are cloned; see [`resend`](Self::resend).
     ///
     /// # Errors
     ///
-    /// There are no places, or the config is invalid; the error says what would be right.
+    /// There are no places, or the config is invalid; the error says what would be valid.
     pub fn new<N: Into<Arc<str>>>(
         config: FailoverConfig,
         places: impl IntoIterator<Item = (N, S)>,
@@ -93,7 +93,7 @@ impl<S: Clone, C, R> Failover<S, C, R> {
         Failover { first: self.first, classify: self.classify, shared: Arc::new(shared) }
     }
 
-    /// Reads and steers it, and all its clones.
+    /// Reads and controls it and all its clones.
     pub fn handle(&self) -> &FailoverHandle {
         &self.shared.handle
     }

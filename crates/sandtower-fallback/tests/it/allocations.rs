@@ -1,4 +1,4 @@
-//! A call that needs no alternative allocates nothing.
+//! A call that needs no alternative does not allocate.
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
@@ -10,7 +10,7 @@ use sandtower_fallback::{Failed, Failover, FailoverConfig, FallbackLayer};
 use sandtower_testkit::allocations;
 use tower::{Layer, Service};
 
-/// Answers with the request.
+/// Responds with the request.
 #[derive(Clone, Copy)]
 struct Echo;
 
@@ -35,8 +35,8 @@ where
     let cx = &mut Context::from_waker(Waker::noop());
     allocations(|| {
         assert!(service.poll_ready(cx).is_ready());
-        let answer = pin!(service.call(7)).poll(cx);
-        assert!(matches!(answer, Poll::Ready(Ok(7))));
+        let response = pin!(service.call(7)).poll(cx);
+        assert!(matches!(response, Poll::Ready(Ok(7))));
     })
 }
 

@@ -1,4 +1,4 @@
-//! Places that remember which of them works, on a paused clock.
+//! Failover, on a paused clock.
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ fn config() -> FailoverConfig {
     FailoverConfig::new("regions").return_after(RETURN).lease(Duration::from_secs(10))
 }
 
-fn judged(verdict: Verdict) -> Answer<u64> {
+fn with_verdict(verdict: Verdict) -> Answer<u64> {
     Answer::err(ClassifiedError::new(verdict, "down"))
 }
 
 fn dead() -> Answer<u64> {
-    judged(Verdict::transient(Effect::None))
+    with_verdict(Verdict::transient(Effect::None))
 }
 
-/// Places `0` and `1`, each answering with its number, with their handles.
+/// Places `0` and `1`, each responding with its number, with their handles.
 fn two() -> (Failover<Mock, ByResult>, [Handle; 2], FailoverHandle) {
     let (first, first_handle) = Mock::<u64, u64>::always(0);
     let (second, second_handle) = Mock::<u64, u64>::always(1);
@@ -48,12 +48,15 @@ fn keeps_the_tower_contract() {
         let places = [("a", inner.clone()), ("b", inner.clone()), ("c", inner)];
         Failover::new(config(), places, safe).unwrap()
     })
-    .skip(sandtower_testkit::Scenario::AnswersPassThrough, "another place answers what failed")
+    .skip(
+        sandtower_testkit::Scenario::AnswersPassThrough,
+        "another place responds to a failed call",
+    )
     .run();
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_failure_the_one_that_worked_is_preferred() {
+async fn after_a_failure_the_place_that_worked_is_preferred() {
     let (mut places, [first, second], handle) = two();
     first.set_answers(|_, _| dead());
     let start = Tick::now();
@@ -68,7 +71,7 @@ async fn after_a_failure_the_one_that_worked_is_preferred() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_single_call_looks_for_the_way_back() {
+async fn a_single_call_probes_the_first_place() {
     let (mut places, [first, second], handle) = two();
     first.set_answers(|_, _| dead());
     call(&mut places).await;
@@ -76,11 +79,11 @@ async fn a_single_call_looks_for_the_way_back() {
     first.set_answers(|_, _| Answer::ok(0).after(Duration::from_secs(1)));
     let mut looking = places.clone();
     let (looked, others) = tokio::join!(call(&mut looking), async {
-        let mut answers = Vec::new();
+        let mut places_used = Vec::new();
         for _ in 0..10 {
-            answers.push(call(&mut places).await);
+            places_used.push(call(&mut places).await);
         }
-        answers
+        places_used
     });
     assert_eq!((looked, others), (0, vec![1; 10]));
     assert_eq!((first.counts().calls, second.counts().calls), (2, 11));
@@ -89,7 +92,7 @@ async fn a_single_call_looks_for_the_way_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_in_vain_costs_its_caller_nothing_but_the_attempt() {
+async fn a_failed_probe_costs_its_caller_only_the_attempt() {
     let (mut places, [first, _], handle) = two();
     first.set_answers(|_, _| dead());
     call(&mut places).await;
@@ -97,12 +100,12 @@ async fn a_look_in_vain_costs_its_caller_nothing_but_the_attempt() {
     for _ in 0..10 {
         assert_eq!(call(&mut places).await, 1);
     }
-    assert_eq!(first.counts().calls, 2, "more than one call looked");
+    assert_eq!(first.counts().calls, 2, "more than one call probed");
     assert_eq!(handle.current(), "1");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hung_look_does_not_keep_the_way_back_closed() {
+async fn a_hung_probe_does_not_block_the_way_back() {
     let (mut places, [first, _], handle) = two();
     first.set_answers(|_, _| dead());
     call(&mut places).await;
@@ -119,7 +122,7 @@ async fn a_hung_look_does_not_keep_the_way_back_closed() {
 }
 
 #[test]
-fn a_look_dropped_at_any_point_leaves_no_lease_behind() {
+fn a_probe_dropped_at_any_point_leaves_no_lease_behind() {
     cancel_at_every_poll(
         || {
             let (mut places, [first, second], handle) = two();
@@ -157,27 +160,27 @@ async fn a_place_that_fails_to_become_ready_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_had_an_effect_goes_nowhere_else_but_the_next_call_begins_elsewhere() {
+async fn a_failure_that_may_have_had_an_effect_stays_but_the_next_call_starts_elsewhere() {
     let (places, [first, second], handle) = two();
-    first.set_answers(|_, _| judged(Verdict::transient(Effect::Maybe)));
+    first.set_answers(|_, _| with_verdict(Verdict::transient(Effect::Maybe)));
     assert!(places.clone().oneshot(1).await.is_err());
     assert_eq!(second.counts().calls, 0);
     assert_eq!(handle.current(), "1");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_alive_and_says_no_is_not_left() {
+async fn a_place_with_permanent_errors_is_not_left() {
     for verdict in [Verdict::permanent(), Verdict::throttled(), Verdict::exhausted()] {
         let (places, [first, second], handle) = two();
-        first.set_answers(move |_, _| judged(verdict));
+        first.set_answers(move |_, _| with_verdict(verdict));
         assert!(places.oneshot(1).await.is_err());
         assert_eq!((second.counts().calls, handle.current()), (0, "0"), "{verdict:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_limit_serves_what_is_throttled_if_so_configured() {
-    let (first, _) = Mock::<u64, u64>::new(|_, _| judged(Verdict::throttled()));
+async fn a_throttled_call_goes_elsewhere_if_so_configured() {
+    let (first, _) = Mock::<u64, u64>::new(|_, _| with_verdict(Verdict::throttled()));
     let (second, _) = Mock::always(1);
     let config = config().when(When::recommended().on(Outcome::Throttled));
     let places = Failover::new(config, [("0", first), ("1", second)], ByResult::default()).unwrap();
@@ -185,7 +188,7 @@ async fn another_limit_serves_what_is_throttled_if_so_configured() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_all_fail_the_last_error_tells_of_the_one_before() {
+async fn when_all_fail_the_last_error_names_the_one_before() {
     let (places, mocks, handle) = two();
     mocks.iter().for_each(|mock| mock.set_answers(|_, _| dead()));
     let error = places.oneshot(1).await.unwrap_err();
@@ -195,7 +198,7 @@ async fn when_all_fail_the_last_error_tells_of_the_one_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operator_sends_calls_back_to_the_first() {
+async fn an_operator_resets_it_to_the_first_place() {
     let (mut places, [first, _], handle) = two();
     first.set_answers(|_, _| dead());
     call(&mut places).await;
@@ -205,7 +208,7 @@ async fn an_operator_sends_calls_back_to_the_first() {
 }
 
 #[test]
-fn an_invalid_config_is_rejected_with_what_would_be_right() {
+fn an_invalid_config_is_rejected_with_what_would_be_valid() {
     let rejected = |config: FailoverConfig, places: usize| {
         let (mock, _) = Mock::<u64, u64>::always(0);
         let places = std::iter::repeat_with(move || ("a", mock.clone())).take(places);

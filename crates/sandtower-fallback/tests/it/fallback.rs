@@ -1,4 +1,4 @@
-//! Alternatives to a call that failed, on a paused clock.
+//! Fallbacks, on a paused clock.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ fn safe() -> RequestInfo {
     RequestInfo::default().replay(Replay::Safe)
 }
 
-/// An error that says itself what it means.
-fn judged<Res>(verdict: Verdict) -> Answer<Res> {
+/// An error with this verdict.
+fn with_verdict<Res>(verdict: Verdict) -> Answer<Res> {
     Answer::err(ClassifiedError::new(verdict, "down"))
 }
 
 fn dead<Res>() -> Answer<Res> {
-    judged(Verdict::transient(Effect::None))
+    with_verdict(Verdict::transient(Effect::None))
 }
 
 #[test]
@@ -40,17 +40,17 @@ fn keep_the_tower_contract() {
         let spare = inner.clone();
         FallbackLayer::to("spare", spare, safe).layer(inner)
     })
-    .skip(Scenario::AnswersPassThrough, "the alternative answers what failed")
+    .skip(Scenario::AnswersPassThrough, "the alternative responds to a failed call")
     .run();
 }
 
 #[test]
-fn dropped_at_any_point_nothing_goes_on_at_either() {
+fn dropped_at_any_point_both_services_are_released() {
     cancel_at_every_poll(
         || {
             let slow = || Mock::<u64, u64>::new(|_, _| Answer::ok(7).after(Duration::from_secs(1)));
             let (first, first_handle) = Mock::<u64, u64>::new(|_, _| {
-                judged(Verdict::transient(Effect::None)).after(Duration::from_secs(1))
+                with_verdict(Verdict::transient(Effect::None)).after(Duration::from_secs(1))
             });
             let (second, second_handle) = slow();
             second_handle.set_readiness(|_| Readiness::After(Duration::from_secs(1)));
@@ -79,21 +79,24 @@ async fn a_quick_failure_goes_to_the_alternative_at_once() {
     assert_eq!((snapshot.used, snapshot.cured), (1, 1));
 }
 
-/// Neither this, nor what answers it, can be cloned.
+/// Can be cloned neither as a request nor as a response.
 struct Only(u64);
 
 #[tokio::test(start_paused = true)]
 async fn a_response_needs_no_clone_of_requests_or_responses() {
-    let (first, _) = Mock::<Only, Only>::new(|_, _| judged(Verdict::unknown()));
+    let (first, _) = Mock::<Only, Only>::new(|_, _| with_verdict(Verdict::unknown()));
     let respond = |_: &Failed<'_, Only>| Some(Only(7));
     let layer = FallbackLayer::respond("a guess", respond, ByResult::default());
     let response = layer.layer(first).oneshot(Only(1)).await.unwrap();
-    assert_eq!(response.0, 7, "it repeats nothing: it is for what may have had an effect, too");
+    assert_eq!(
+        response.0, 7,
+        "it repeats nothing, so it applies to failures that may have had an effect too"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_is_sent_once_needs_no_clone_of_requests() {
-    let (first, _) = Mock::<Only, Only>::new(|_, _| judged(Verdict::transient(Effect::None)));
+    let (first, _) = Mock::<Only, Only>::new(|_, _| with_verdict(Verdict::transient(Effect::None)));
     let (second, second_handle) = Mock::<Only, Only>::new(|_, _| Answer::ok(Only(7)));
     let layer = FallbackLayer::to("second", second, ByResult::default()).resend(SendOnce);
     assert!(layer.layer(first).oneshot(Only(1)).await.is_err());
@@ -142,9 +145,10 @@ async fn the_alternative_is_made_ready_before_it_is_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_had_an_effect_is_sent_elsewhere_only_if_that_is_safe() {
+async fn a_call_that_may_have_had_an_effect_is_sent_elsewhere_only_if_safe() {
     for (info, served) in [(RequestInfo::default(), false), (safe(), true)] {
-        let (first, _) = Mock::<u64, u64>::new(|_, _| judged(Verdict::transient(Effect::Maybe)));
+        let (first, _) =
+            Mock::<u64, u64>::new(|_, _| with_verdict(Verdict::transient(Effect::Maybe)));
         let (second, handle) = Mock::always(7);
         let layer = FallbackLayer::to("second", second, ByResult::new(info));
         assert_eq!(layer.layer(first).oneshot(1).await.is_ok(), served);
@@ -164,7 +168,7 @@ async fn each_outcome_goes_to_the_alternative_as_configured() {
     ];
     for (verdict, by_default) in all {
         let serves = async |when: When| {
-            let (first, _) = Mock::<u64, u64>::new(move |_, _| judged(verdict));
+            let (first, _) = Mock::<u64, u64>::new(move |_, _| with_verdict(verdict));
             let (second, _) = Mock::always(7);
             FallbackLayer::to("second", second, ByResult::default())
                 .when(when)
@@ -200,7 +204,7 @@ async fn after_the_deadline_nothing_is_sent_any_more() {
     let now = Tick::now();
     let info = safe().deadline(Some(now + Duration::from_secs(1)));
     let (first, _) = Mock::<u64, u64>::new(|_, _| {
-        judged(Verdict::transient(Effect::None)).after(Duration::from_secs(1))
+        with_verdict(Verdict::transient(Effect::None)).after(Duration::from_secs(1))
     });
     let (second, second_handle) = Mock::always(7);
     let layer = FallbackLayer::to("second", second, ByResult::new(info));
@@ -210,10 +214,10 @@ async fn after_the_deadline_nothing_is_sent_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_is_rewritten_by_what_its_failure_says() {
+async fn a_request_is_rewritten_by_its_failure() {
     let classify = classify_fn(
         |_: &&str| RequestInfo::default(),
-        |answer: Result<&u16, &BoxError>| match answer {
+        |result: Result<&u16, &BoxError>| match result {
             Ok(404) => Verdict::permanent(),
             _ => Verdict::success(),
         },
@@ -232,7 +236,7 @@ async fn a_request_is_rewritten_by_what_its_failure_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_alternative_fails_the_error_says_both_failures() {
+async fn when_the_alternative_fails_the_error_names_both_failures() {
     let (first, _) = Mock::<u64, u64>::new(|_, _| dead());
     let rejection = || Rejection::new("admission", "E2B", Reason::Draining);
     let (second, _) = Mock::<u64, u64>::new(move |_, _| Answer::err(rejection()));

@@ -1,4 +1,4 @@
-//! Kinds of faults that fallbacks are prone to, each with several inputs.
+//! Kinds of bugs that fallbacks are prone to, each with several inputs.
 
 use std::future::Ready;
 use std::pin::{Pin, pin};
@@ -18,7 +18,7 @@ fn safe() -> ByResult {
     ByResult::new(RequestInfo::default().replay(Replay::Safe))
 }
 
-/// Makes no service: polled again after that, the future inside panics as most do.
+/// Creates no service: polled again after that, the future inside panics as most do.
 fn unmakeable() -> FutureService<Ready<Result<Echo, &'static str>>, Echo> {
     FutureService::new(std::future::ready(Err("no route")))
 }
@@ -38,7 +38,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_a_service_that_cannot_be_made_each_call_goes_to_the_alternative_and_none_panics() {
+async fn over_a_service_that_cannot_be_created_each_call_goes_to_the_alternative_and_none_panics() {
     let respond = |_: &Failed<'_, u64>| Some(7);
     serves(FallbackLayer::respond("seven", respond, safe()).layer(unmakeable())).await;
     let seven: Echo = service_fn(|_| std::future::ready(Ok(7)));
@@ -73,7 +73,7 @@ async fn an_instance_whose_readiness_failed_is_neither_polled_nor_cloned_again()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_about_the_caller_goes_to_no_other_service_and_moves_no_calls() {
+async fn a_failure_about_the_caller_is_not_sent_elsewhere_and_moves_no_calls() {
     for verdict in [
         Verdict::transient(Effect::None).about_caller(),
         Verdict::transient(Effect::Maybe).about_caller(),
@@ -97,7 +97,7 @@ async fn what_is_about_the_caller_goes_to_no_other_service_and_moves_no_calls() 
     }
 }
 
-/// Its first call uses up tokio's cooperative budget on each poll, and is never done.
+/// Its first call exhausts tokio's cooperative budget on each poll, and never completes.
 struct BusyOnce(bool);
 
 impl Future for BusyOnce {
@@ -175,7 +175,7 @@ impl Future for FusedFuture {
 }
 
 #[tokio::test(start_paused = true)]
-async fn polled_after_it_is_done_it_panics() {
+async fn it_panics_if_polled_after_completion() {
     async fn panics<S: Service<u64, Response = u64, Error = BoxError>>(mut service: S) {
         let mut call = Box::pin(service.ready().await.unwrap().call(0));
         let _ = call.as_mut().await;
@@ -204,7 +204,7 @@ fn extreme() -> impl Strategy<Value = Duration> {
 
 proptest! {
     #[test]
-    fn no_duration_however_extreme_panics(
+    fn no_duration_panics(
         return_after in extreme(), lease in extreme(), passes in any::<u64>(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -32,7 +32,7 @@ pub struct MonitorConfig {
 }
 
 impl MonitorConfig {
-    /// Probes every 10 s. The `name` is for rejections and logs: whose health this is.
+    /// Probes every 10 s. The `name` of the service is for rejections and logs.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),
@@ -45,39 +45,39 @@ impl MonitorConfig {
         }
     }
 
-    /// The pause between the end of one probe and the next; more than zero, and taken for 1 ms if it
-    /// is less.
+    /// The pause between the end of one probe and the next; more than zero, and at least 1 ms in
+    /// effect.
     pub fn every(mut self, every: Duration) -> Self {
         self.every = every;
         self
     }
 
-    /// By how many percent a pause is longer or shorter at most, up to 100, so that probes of many
-    /// do not go together.
+    /// The jitter of the pause in percent, up to 100, so that probes of many processes do not
+    /// coincide.
     pub fn jitter(mut self, percent: u8) -> Self {
         self.jitter = percent;
         self
     }
 
-    /// How long one probe may take; more than zero. One that takes longer is dropped, and failed.
+    /// The timeout of one probe; more than zero. A probe that times out has failed.
     pub fn probe_within(mut self, within: Duration) -> Self {
         self.within = within;
         self
     }
 
-    /// After how many failures in a row a target is down; at least 1. Before that it is degraded.
+    /// The number of failures in a row after which the service is down; at least 1. Before that it is degraded.
     pub fn fall(mut self, failures: u32) -> Self {
         self.fall = failures;
         self
     }
 
-    /// After how many successes in a row a target that was down is healthy again; at least 1.
+    /// The number of successes in a row after which a service that was down is healthy; at least 1.
     pub fn rise(mut self, successes: u32) -> Self {
         self.rise = successes;
         self
     }
 
-    /// Where the jitter comes from.
+    /// The source of jitter.
     pub fn seed(mut self, seed: Seed) -> Self {
         self.seed = seed;
         self
@@ -105,26 +105,26 @@ impl MonitorConfig {
     }
 }
 
-/// Why a [`Monitor`](crate::Monitor) could not be started, and what would be right.
+/// A [`Monitor`](crate::Monitor) could not be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MonitorConfigError {
-    /// Probes without a pause in between would do nothing else.
+    /// `every` is zero.
     #[error("`every` must be greater than zero")]
     NoInterval,
-    /// A probe that may take no time never passes.
+    /// `probe_within` is zero.
     #[error("`probe_within` must be greater than zero")]
     NoTime,
-    /// A state would change for nothing.
+    /// `fall` or `rise` is zero.
     #[error("`fall` and `rise` must be at least 1")]
     NoThreshold,
-    /// A pause could be shorter than none.
+    /// `jitter` is more than 100 %.
     #[error("`jitter` is {percent} %; it must be 0 to 100 %")]
     JitterTooWide {
-        /// The jitter that was asked for.
+        /// The configured jitter.
         percent: u8,
     },
-    /// Nothing would run the probes.
+    /// There is no tokio runtime to run the probes.
     #[error("no Tokio runtime: probes run in the background of one")]
     NoRuntime,
 }
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again_as_it_was_and_what_no_file_has_is_inherited() {
+    fn a_written_config_is_read_back_and_other_fields_are_inherited() {
         for config in [
             MonitorConfig::new("any").every(Duration::MAX),
             MonitorConfig::new("any").jitter(0).probe_within(Duration::ZERO).fall(1).rise(7),

@@ -1,17 +1,17 @@
 use sandtower_core::Tick;
 use serde::Serialize;
 
-/// How a target is.
+/// The health of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Health {
-    /// Its last probe passed, and it was not down before. Also before the first probe has ended.
+    /// The last probe passed, and the service was not down before. Also before the first probe has ended.
     #[default]
     Healthy,
-    /// Its last probes failed, but not so many in a row that it is down.
+    /// The last probes failed, but fewer in a row than make it down.
     Degraded,
-    /// So many of its probes failed in a row that it is not to be used, and not enough passed since.
+    /// Enough probes failed in a row, and not enough passed since.
     Down,
 }
 
@@ -32,11 +32,11 @@ impl std::fmt::Display for Health {
     }
 }
 
-/// Makes a state of what probes say: pure.
+/// Derives the health from the results of probes: pure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Engine {
     pub(crate) health: Health,
-    /// Since when it is so; `None`: from the start.
+    /// Since when; `None`: from the start.
     pub(crate) since: Option<Tick>,
     fall: u32,
     rise: u32,
@@ -51,7 +51,7 @@ impl Engine {
         Self { health, since: None, fall, rise, failures: 0, successes: 0, was_down: false }
     }
 
-    /// A probe has ended. Says what the state was before, if that is another now.
+    /// A probe has ended. Returns the previous state if it changed.
     pub(crate) fn probed(&mut self, passed: bool, now: Tick) -> Option<Health> {
         let next = if passed { self.passed() } else { self.failed() };
         if next == self.health {
@@ -100,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn it_falls_after_so_many_failures_in_a_row_and_is_degraded_before() {
+    fn it_falls_after_enough_failures_in_a_row_and_is_degraded_before() {
         assert_eq!(states("+--+--"), [Healthy, Degraded, Degraded, Healthy, Degraded, Degraded]);
         assert_eq!(states("---"), [Degraded, Degraded, Down]);
     }
 
     #[test]
-    fn it_rises_after_so_many_successes_in_a_row() {
+    fn it_rises_after_enough_successes_in_a_row() {
         assert_eq!(states("---+-++")[3..], [Down, Down, Down, Healthy]);
         assert_eq!(states("---++-")[4..], [Healthy, Degraded]);
     }

@@ -1,4 +1,4 @@
-//! Probes a service on a schedule.
+//! Periodic probes of a service.
 
 mod config;
 mod engine;
@@ -21,12 +21,12 @@ use crate::Finding;
 pub use config::{MonitorConfig, MonitorConfigError};
 pub use engine::Health;
 
-/// Probes a service in the background, and knows how it is: a handle, cheap to clone, and a
-/// [`Gate`] that rejects while the service is down. All clones are one.
+/// Probes a service periodically in the background: a handle, cheap to clone, and a [`Gate`] that rejects
+/// while the service is down. Clones share their state.
 ///
-/// Each monitor is a task of its own, and each of its probes is another: a slow target delays no
-/// other, and a probe that panics has failed. Probes stop when the last handle is gone, or the runtime
-/// in which they began has ended: it then rejects nothing, until it [begins](Self::begin) anew.
+/// Each monitor is a task, and each of its probes is another: a slow service delays no other, and a probe
+/// that panics has failed. Probes stop when the last handle is dropped, or their runtime has ended: the
+/// monitor then rejects nothing until it [begins](Self::begin) again.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,9 +40,8 @@ pub use engine::Health;
 /// assert_eq!(monitor.health(), Health::Down);
 /// # }
 /// ```
-///
-/// One that is made before there is anything to probe [begins](Self::begin) later; until then, and once
-/// it is [stopped](Self::stop), it knows nothing and lets everything pass.
+/// A monitor that is created before there is anything to probe [begins](Self::begin) later; until then,
+/// and once it is [stopped](Self::stop), its health is unknown and it lets all requests pass.
 ///
 /// # Events
 ///
@@ -51,7 +50,7 @@ pub use engine::Health;
 /// `name`.
 #[derive(Clone, Debug)]
 pub struct Monitor {
-    /// With the last handle the task goes; it holds only the state.
+    /// The task ends with the last handle; it holds only the state.
     handle: Arc<Running>,
 }
 
@@ -63,7 +62,7 @@ struct Running {
 }
 
 impl Running {
-    /// Keeps the task of this number in place of the one before, unless a later one is kept.
+    /// Replaces the task before with the one of this number, unless a later one is stored.
     fn keep(&self, number: u64, task: Option<AbortHandle>) {
         let before = {
             let mut kept = self.task.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,7 +81,7 @@ impl Drop for Running {
     }
 }
 
-/// What the task writes and handles read.
+/// Written by the task and read by handles.
 #[derive(Debug)]
 struct State {
     config: MonitorConfig,
@@ -93,42 +92,41 @@ struct State {
 #[derive(Debug)]
 struct Seen {
     engine: Engine,
-    /// Which task counts: what one says that was stopped changes nothing.
+    /// The number of the current task: results of a stopped one are ignored.
     task: u64,
     probing: bool,
     probes: u64,
     failures: u64,
     last_error: Option<(Tick, Finding)>,
-    /// When the state can change next at the earliest: the end of the next probe comes after.
+    /// The earliest time of the next change: the end of the next probe comes later.
     next: Tick,
 }
 
 impl Seen {
-    /// Whether probes come as they should. If not, its runtime is gone or idle, and what is known is
-    /// out of date.
+    /// Whether probes come on time. If not, their runtime is gone or idle, and the state is out of date.
     fn is_current(&self, config: &MonitorConfig, now: Tick) -> bool {
-        // The next probe has begun by then, and taken as long as it may; and a pause more.
+        // By then the next probe has started and timed out, with one more pause.
         self.probing && now <= self.next + config.within + config.every
     }
 
-    /// How the target is, as far as is known.
+    /// The health, as far as it is known.
     fn health(&self, config: &MonitorConfig, now: Tick) -> Health {
         if self.is_current(config, now) { self.engine.health } else { Health::Healthy }
     }
 }
 
-/// How a target is, and how it was.
+/// The health of a service and its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MonitorSnapshot {
-    /// Whether it is being probed. If not, nothing is known of it, and it counts as healthy.
+    /// Whether it is being probed. If not, its health is unknown, and it counts as healthy.
     pub probing: bool,
-    /// How it is.
+    /// The health.
     pub health: Health,
-    /// For how long it has been so; `None`: as long as it was probed. Serializes as `since_ms`.
+    /// For how long; `None`: since the first probe. Serializes as `since_ms`.
     #[serde(rename = "since_ms", serialize_with = "millis")]
     pub since: Option<Duration>,
-    /// What the latest probe that failed has found.
+    /// The result of the latest failed probe.
     #[serde(serialize_with = "as_text")]
     pub last_error: Option<Finding>,
     /// How long ago that was. Serializes as `last_error_ago_ms`.
@@ -152,7 +150,7 @@ fn as_text<S: Serializer>(finding: &Option<Finding>, to: S) -> Result<S::Ok, S::
 }
 
 impl Monitor {
-    /// Begins to probe, at once and then as `config` says. A [success](Verdict::is_success) passes.
+    /// Starts probing, at once and then as `config` says. A [success](Verdict::is_success) passes.
     ///
     /// # Errors
     ///
@@ -167,11 +165,11 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// One that probes nothing until it [begins](Self::begin).
+    /// A monitor that probes nothing until it [begins](Self::begin).
     ///
     /// # Errors
     ///
-    /// The config is invalid; the error says what would be right.
+    /// The config is invalid; the error says what would be valid.
     pub fn new(config: MonitorConfig) -> Result<Self, MonitorConfigError> {
         config.check()?;
         let engine = Engine::new(config.fall, config.rise);
@@ -183,7 +181,7 @@ impl Monitor {
         Ok(Self { handle: Arc::new(Running { state, task: Mutex::default() }) })
     }
 
-    /// Begins to probe, at once and then as its config says, in place of what it probed before.
+    /// Starts probing, at once and then as its config says, in place of earlier probes.
     ///
     /// # Errors
     ///
@@ -203,23 +201,23 @@ impl Monitor {
         Ok(())
     }
 
-    /// Stops probing, and lets everything pass. What was counted stays. It can begin again.
+    /// Stops probing, and lets all requests pass. Counters are kept. It can begin again.
     pub fn stop(&self) {
         let number = self.handle.state.renew(None);
         self.handle.keep(number, None);
     }
 
-    /// Whether it probes. It does not once its runtime has ended, nor while that is idle.
+    /// Whether it is probing. False once its runtime has ended, and while that is idle.
     pub fn is_probing(&self) -> bool {
         self.state().lock().is_current(&self.state().config, Tick::now())
     }
 
-    /// How the target is. [`Health::Healthy`] if it is not being probed.
+    /// The health of the service. [`Health::Healthy`] if it is not being probed.
     pub fn health(&self) -> Health {
         self.state().lock().health(&self.state().config, Tick::now())
     }
 
-    /// All that is known of the target.
+    /// A snapshot.
     pub fn snapshot(&self) -> MonitorSnapshot {
         let now = Tick::now();
         let seen = self.state().lock();
@@ -244,8 +242,8 @@ impl State {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins anew, knowing nothing, and probing from `begin` on if that is given. Returns the number
-    /// of the task that counts from now on.
+    /// Starts over with unknown health, with probes from `begin` on if given. Returns the number of the task
+    /// that counts from now on.
     fn renew(&self, begin: Option<Tick>) -> u64 {
         let (number, was_down) = {
             let mut seen = self.lock();
@@ -256,7 +254,7 @@ impl State {
         number
     }
 
-    /// The task of that number is gone, with the runtime that ran it.
+    /// The task of that number is gone, with its runtime.
     fn ended(&self, task: u64) {
         let was_down = {
             let mut seen = self.lock();
@@ -267,7 +265,7 @@ impl State {
         };
         let name = &*self.config.name;
         tracing::warn!(
-            target: "sandtower::health_check", name, "probing stopped: its runtime has ended"
+            target: "sandtower::health_check", name, "health probes stopped: their runtime has ended"
         );
         self.tell_opened(was_down);
     }
@@ -287,7 +285,7 @@ impl State {
         }
     }
 
-    /// A probe of the task of that number has ended, and the next begins at `next`.
+    /// A probe of the task of that number has ended, and the next starts at `next`.
     fn probed(&self, task: u64, found: Result<(), Finding>, now: Tick, next: Tick) {
         let (was, health) = {
             let mut seen = self.lock();
@@ -321,7 +319,7 @@ impl State {
         self.subscribers.notify(change);
     }
 
-    /// Nothing changes before the next probe; when one that is under way ends, is not known.
+    /// Nothing changes before the next probe; when a probe in flight ends is unknown.
     fn no(&self, now: &Now) -> Option<No> {
         let next = {
             let seen = self.lock();
@@ -337,7 +335,7 @@ impl State {
     }
 }
 
-/// The task that probes. Dropped with it: probing has ended, if nothing began anew.
+/// The probing task. When it is dropped, probing has ended, unless another has started.
 struct Probing {
     state: Arc<State>,
     number: u64,

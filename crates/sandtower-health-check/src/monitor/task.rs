@@ -25,12 +25,12 @@ where
     }
 }
 
-/// Runs a probe as a task of its own: what panics there has failed, and ends nothing here.
+/// Runs a probe as its own task: a panic in it is a failed probe, and ends nothing here.
 async fn once<F>(probe: &mut impl FnMut() -> F, within: Duration) -> Result<(), Finding>
 where
     F: Future<Output = Verdict> + Send + 'static,
 {
-    // The state of a probe that panics while it is made is its own business.
+    // A probe that panics while it is created is responsible for its own state.
     let future = catch_unwind(AssertUnwindSafe(probe)).map_err(|_| Finding::Panicked)?;
     let mut task = Stopped(tokio::spawn(future));
     match tokio::time::timeout(within, &mut task.0).await {
@@ -41,7 +41,7 @@ where
     }
 }
 
-/// Stops its task when it is dropped: one that takes too long, or is not needed any more.
+/// Aborts its task on drop: one that timed out, or is no longer needed.
 struct Stopped(JoinHandle<Verdict>);
 
 impl Drop for Stopped {
@@ -53,7 +53,7 @@ impl Drop for Stopped {
 fn pause(every: Duration, jitter: u8, rng: &mut Rng) -> Duration {
     let part = f64::from(jitter) / 100.0 * (rng.f64() * 2.0 - 1.0);
     let pause = every.as_secs_f64() * (1.0 + part);
-    // A jitter of all of it must not make a pause of nothing.
+    // A jitter of 100 % must not make the pause zero.
     Duration::try_from_secs_f64(pause)
         .unwrap_or(every)
         .max(every / 10)

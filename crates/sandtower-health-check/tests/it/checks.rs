@@ -1,4 +1,4 @@
-//! What passes, what fails, and what its caller gets.
+//! What passes, what fails, and what the caller gets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,7 +24,7 @@ fn yes() -> Answer<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_alive_is_returned_after_one_probe() {
+async fn a_live_resource_is_returned_after_one_probe() {
     let (mock, mock_handle) = sandboxes(|_| yes());
     let (service, checks, alive) = checked(mock, config());
     let sandbox = service.oneshot(CREATE).await.unwrap();
@@ -35,7 +35,7 @@ async fn what_is_alive_is_returned_after_one_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_dead_is_no_effect_at_all_to_a_retry() {
+async fn a_dead_resource_has_no_effect_for_a_retry() {
     let (mock, _mock_handle) = sandboxes(|_| Answer::err("dead").after(SECOND));
     let (service, checks, alive) = checked(mock, config());
     let error = service.oneshot(CREATE).await.unwrap_err();
@@ -54,7 +54,7 @@ async fn what_is_dead_is_no_effect_at_all_to_a_retry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_probe_that_fails_proves_nothing() {
+async fn one_failed_probe_proves_nothing() {
     let mut probes = 0;
     let (mock, _mock_handle) = sandboxes(move |_| {
         probes += 1;
@@ -110,7 +110,7 @@ async fn a_permanent_verdict_ends_the_check() {
 #[tokio::test(start_paused = true)]
 async fn probes_make_an_instance_of_their_own_ready_after_all_below_is_released() {
     let (mock, mock_handle) = sandboxes(|_| yes());
-    // The creation must have given its slot back, or its probe waits for ever.
+    // The creation must have released its slot, or its probe waits forever.
     mock_handle.limit_reservations(1);
     let (mut service, _checks, _alive) = checked(mock, config());
     for _ in 0..3 {
@@ -121,7 +121,7 @@ async fn probes_make_an_instance_of_their_own_ready_after_all_below_is_released(
 }
 
 #[tokio::test(start_paused = true)]
-async fn errors_and_answers_that_are_no_success_are_not_checked() {
+async fn errors_and_unsuccessful_responses_are_not_checked() {
     let (mock, mock_handle) = Mock::in_turn([Answer::err("busy"), Answer::ok(503)]);
     let classify = classify_fn(
         |_: &u64| RequestInfo::default(),
@@ -187,7 +187,7 @@ impl Clone for Counted {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_only_warned_of_is_released_all_the_same_if_its_caller_goes() {
+async fn a_response_is_released_if_its_caller_goes_even_if_failures_are_only_logged() {
     let (mock, _mock_handle) = sandboxes(|_| Answer::Hang);
     let (service, checks, alive) = checked(mock, config().on_failure(OnFailure::Warn));
     let call = service.oneshot(CREATE);

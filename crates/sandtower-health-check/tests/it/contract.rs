@@ -17,7 +17,7 @@ fn it_keeps_the_tower_contract_when_there_is_nothing_to_check() {
 }
 
 #[test]
-fn it_keeps_the_tower_contract_when_each_answer_passes() {
+fn it_keeps_the_tower_contract_when_each_response_passes() {
     Contract::of(|inner| {
         let passes = check_fn(
             |_: Mock<u64, u64>, _: &u64| Some(std::future::ready(Verdict::success())),
@@ -32,7 +32,7 @@ fn it_keeps_the_tower_contract_when_each_answer_passes() {
 fn it_keeps_the_tower_contract_when_probes_go_through_the_service_below() {
     Contract::of(|inner| {
         let asks = check_fn(
-            |inner: Mock<u64, u64>, answer: &u64| Some(classify(inner, *answer)),
+            |inner: Mock<u64, u64>, response: &u64| Some(classify(inner, *response)),
             |_: Mock<u64, u64>, _: &u64| std::future::ready(()),
         );
         HealthCheckLayer::new(asks, Config::new("any")).unwrap().layer(inner)
@@ -42,9 +42,9 @@ fn it_keeps_the_tower_contract_when_probes_go_through_the_service_below() {
 
 async fn classify(
     inner: impl Service<u64, Response = u64, Error = BoxError>,
-    answer: u64,
+    response: u64,
 ) -> Verdict {
-    match inner.oneshot(answer).await {
+    match inner.oneshot(response).await {
         Ok(_) => Verdict::success(),
         Err(_) => Verdict::unknown(),
     }

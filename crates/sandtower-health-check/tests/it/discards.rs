@@ -1,4 +1,4 @@
-//! Nothing that was not handed out is left behind.
+//! No resource without an owner is left behind.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,7 +34,7 @@ async fn of_ten_thousand_creations_no_zombie_is_returned_and_all_are_released() 
     assert_eq!((counts.discarded, counts.discards_done), (500, 500));
 }
 
-/// Cancels a creation at every poll; says how many there were.
+/// Cancels a creation at every poll; returns the number of polls.
 fn cancel(config: Config, probe: impl Fn() -> Answer<u64> + Clone + Send + 'static) -> u64 {
     cancel_at_every_poll(
         || {
@@ -59,7 +59,7 @@ fn cancel(config: Config, probe: impl Fn() -> Answer<u64> + Clone + Send + 'stat
 }
 
 #[test]
-fn a_caller_that_goes_at_any_poll_leaves_nothing_unreleased() {
+fn a_caller_that_goes_away_at_any_poll_leaves_nothing_unreleased() {
     for on_failure in [OnFailure::Discard, OnFailure::Warn] {
         let config = || config().on_failure(on_failure);
         assert!(cancel(config(), || Answer::ok(YES).after(SECOND)) >= 3);
@@ -69,7 +69,7 @@ fn a_caller_that_goes_at_any_poll_leaves_nothing_unreleased() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_panics_hands_out_nothing_and_leaves_nothing() {
+async fn a_probe_that_panics_returns_nothing_and_leaves_nothing() {
     let (mock, _mock_handle) = sandboxes(|_| panic!("the probe panics"));
     let (service, checks, alive) = checked(mock, config());
     let joined = tokio::spawn(service.oneshot(CREATE)).await;
@@ -80,7 +80,7 @@ async fn a_probe_that_panics_hands_out_nothing_and_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_goes_on_a_thread_without_a_runtime_leaves_nothing() {
+async fn a_caller_that_is_dropped_without_a_runtime_leaves_nothing() {
     let (mock, _mock_handle) = sandboxes(|_| Answer::Hang);
     let (service, checks, alive) = checked(mock, config());
     let mut call = Box::pin(service.oneshot(CREATE));
@@ -91,7 +91,7 @@ async fn a_caller_that_goes_on_a_thread_without_a_runtime_leaves_nothing() {
     assert!(alive.numbers().is_empty());
 }
 
-/// A layer whose every answer is unhealthy, and released by this.
+/// A layer whose responses are all unhealthy, and released by this.
 fn unhealthy<F: Future<Output = ()> + Send + 'static>(
     release: impl Fn() -> F + Clone + Send + Sync + 'static,
 ) -> HealthCheckLayer<impl sandtower_health_check::Check<Mock<u64, u64>, u64> + Clone> {
@@ -103,7 +103,7 @@ fn unhealthy<F: Future<Output = ()> + Send + 'static>(
 }
 
 #[tokio::test(start_paused = true)]
-async fn draining_gives_up_in_time_and_says_how_many_are_left() {
+async fn a_drain_ends_in_time_and_reports_how_many_are_left() {
     let layer = unhealthy(std::future::pending);
     let (mock, _handle) = Mock::always(1);
     let mut service = layer.layer(mock);
@@ -139,8 +139,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
-/// Creates a dead sandbox in a runtime of its own, of which `end` decides when it ends, then drains in
-/// another.
+/// Creates a dead sandbox in a runtime that ends when `end` says, then drains in another.
 fn drains_elsewhere(end: impl FnOnce(tokio::runtime::Runtime) -> Option<tokio::runtime::Runtime>) {
     let (mock, _mock_handle) = sandboxes(|_| Answer::err("dead"));
     let (service, checks, alive) = checked(mock, config());
@@ -157,7 +156,7 @@ fn drains_elsewhere(end: impl FnOnce(tokio::runtime::Runtime) -> Option<tokio::r
 }
 
 #[test]
-fn whoever_drains_takes_over_from_a_runtime_that_has_ended() {
+fn a_drain_takes_over_from_a_runtime_that_has_ended() {
     drains_elsewhere(|first| {
         drop(first);
         None
@@ -171,7 +170,7 @@ fn whoever_drains_takes_over_from_a_runtime_that_has_ended() {
 }
 
 #[test]
-fn whoever_drains_takes_over_from_a_runtime_that_is_idle() {
+fn a_drain_takes_over_from_an_idle_runtime() {
     drains_elsewhere(Some);
     drains_elsewhere(|first| {
         first.block_on(async { tokio::time::sleep(SECOND / 2).await });
@@ -201,7 +200,7 @@ fn a_runtime_that_ends_while_another_drains_hands_its_releases_over() {
 }
 
 #[test]
-fn what_is_discarded_without_any_runtime_waits_for_a_drain() {
+fn a_response_discarded_without_a_runtime_waits_for_a_drain() {
     let (mock, _mock_handle) = sandboxes(|_| Answer::Hang);
     let (service, checks, alive) = checked(mock, config());
     let (first, mut call) = (runtime(), Box::pin(service.oneshot(CREATE)));

@@ -55,7 +55,7 @@ async fn each_failed_check_is_one_event_that_says_whether_the_response_was_retur
         let service = tower::Layer::layer(&layer, mock);
         assert_eq!(service.oneshot(1).await.is_ok(), on_failure == OnFailure::Warn);
     }
-    let told = |returned| {
+    let event = |returned| {
         format!(
             "WARN name=\"E2B\" operation=\"call\" probes=3 last=failed (unknown) \
              returned={returned}"

@@ -1,4 +1,4 @@
-//! Kinds of faults that health checks are prone to, each with several inputs.
+//! Kinds of bugs that health checks are prone to, each with several inputs.
 
 use std::future::Ready;
 use std::pin::{Pin, pin};
@@ -16,7 +16,7 @@ use tower::{Layer, Service, ServiceExt};
 
 use crate::world::SECOND;
 
-/// Uses up tokio's cooperative budget on each poll, and is never done.
+/// Exhausts tokio's cooperative budget on each poll, and never completes.
 struct Busy;
 
 impl Future for Busy {
@@ -28,7 +28,7 @@ impl Future for Busy {
     }
 }
 
-/// Moves the clock by hand: it does not move by itself while something is busy.
+/// Advances the clock by hand: it does not advance while something is busy.
 async fn pass(time: Duration) {
     for _ in 0..100 {
         tokio::time::advance(time / 100).await;
@@ -102,7 +102,7 @@ async fn an_instance_whose_readiness_failed_is_replaced_and_neither_polled_nor_c
     assert_eq!(service.clone().oneshot(1).await.unwrap(), 7);
     assert_eq!(service.ready().await.unwrap().call(1).await.unwrap(), 7);
 
-    // It makes no service: polled again after that, the future inside panics as most do.
+    // It creates no service: polled again after that, the future inside panics as most do.
     let making = std::future::ready(Err::<Echo, _>("no route"));
     let mut service = HealthCheckLayer::classic(passes()).layer(FutureService::new(making));
     for _ in 0..3 {
@@ -113,7 +113,7 @@ async fn an_instance_whose_readiness_failed_is_replaced_and_neither_polled_nor_c
 }
 
 #[tokio::test(start_paused = true)]
-async fn polled_after_it_is_done_it_panics() {
+async fn it_panics_if_polled_after_completion() {
     for probes in [true, false] {
         let check = check_fn(
             move |_: Mock<u64, u64>, _: &u64| {
@@ -143,7 +143,7 @@ fn extreme() -> impl Strategy<Value = Duration> {
 
 proptest! {
     #[test]
-    fn no_duration_however_extreme_panics(
+    fn no_duration_panics(
         [within, pause, every] in [extreme(), extreme(), extreme()],
         jitter in 0..=100_u8,
         fails in any::<bool>(),

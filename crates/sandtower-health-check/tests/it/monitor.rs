@@ -1,4 +1,4 @@
-//! The probe on a schedule, on a paused clock.
+//! Periodic probes, on a paused clock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use tower::{Layer, ServiceExt};
 
 use crate::world::SECOND;
 
-/// Whether the gate lets a request through; both of its methods say the same.
+/// Whether the gate admits a request; both of its methods agree.
 fn passes(monitor: &Monitor) -> bool {
     let (info, now) = (RequestInfo::default(), Now::new());
     let passes = monitor.try_acquire(&info, &now, &mut Deferred::new()).is_ok();
@@ -31,7 +31,7 @@ fn config() -> MonitorConfig {
     MonitorConfig::new("E2B").every(SECOND * 10).jitter(0).probe_within(SECOND)
 }
 
-/// A monitor whose probes say what this holds, and how many there were.
+/// A monitor whose probes return this, and their number.
 fn monitored(config: MonitorConfig) -> (Monitor, Arc<Mutex<Verdict>>, Arc<AtomicU64>) {
     let (says, probes) = (Arc::new(Mutex::new(Verdict::success())), Arc::new(AtomicU64::new(0)));
     let (said, counted) = (Arc::clone(&says), Arc::clone(&probes));
@@ -43,7 +43,7 @@ fn monitored(config: MonitorConfig) -> (Monitor, Arc<Mutex<Verdict>>, Arc<Atomic
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_is_degraded_then_down_and_comes_back_by_its_thresholds() {
+async fn a_service_is_degraded_then_down_and_recovers_by_its_thresholds() {
     let (monitor, says, _) = monitored(config().fall(3).rise(2));
     let mut seen = Vec::new();
     tokio::time::sleep(SECOND).await;
@@ -67,7 +67,7 @@ async fn a_service_is_degraded_then_down_and_comes_back_by_its_thresholds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn museum_25_a_probe_that_panics_is_a_failure_and_the_next_one_comes() {
+async fn a_probe_that_panics_is_a_failure_and_the_next_one_runs() {
     let probes = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&probes);
     let probe = move || {
@@ -84,7 +84,7 @@ async fn museum_25_a_probe_that_panics_is_a_failure_and_the_next_one_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn museum_25_one_slow_target_stalls_no_other() {
+async fn one_slow_service_delays_no_other() {
     let slow = Monitor::start(config().fall(1), std::future::pending).unwrap();
     let (fast, _, probes) = monitored(config());
     tokio::time::sleep(SECOND * 105).await;
@@ -94,7 +94,7 @@ async fn museum_25_one_slow_target_stalls_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn museum_25_an_invalid_config_is_rejected_when_it_is_made() {
+async fn an_invalid_config_is_rejected_at_creation() {
     let start = |config| {
         Monitor::start(config, || std::future::ready(Verdict::success())).map(drop).unwrap_err()
     };
@@ -106,13 +106,13 @@ async fn museum_25_an_invalid_config_is_rejected_when_it_is_made() {
 }
 
 #[test]
-fn without_a_runtime_it_says_so() {
+fn without_a_runtime_it_does_not_start() {
     let monitor = Monitor::start(config(), || std::future::ready(Verdict::success()));
     assert_eq!(monitor.map(drop).unwrap_err(), MonitorConfigError::NoRuntime);
 }
 
 #[tokio::test(start_paused = true)]
-async fn probes_stop_when_the_last_handle_goes_even_one_under_way() {
+async fn probes_stop_when_the_last_handle_is_dropped_even_one_in_flight() {
     let alive = Arc::new(());
     let held = Arc::clone(&alive);
     let probe = move || {
@@ -134,7 +134,7 @@ async fn probes_stop_when_the_last_handle_goes_even_one_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn before_it_begins_and_once_it_is_stopped_it_knows_nothing_and_rejects_nothing() {
+async fn before_it_begins_and_once_it_is_stopped_it_rejects_nothing() {
     let monitor = Monitor::new(config().fall(1)).unwrap();
     let knows_nothing = || {
         assert!(passes(&monitor));
@@ -144,7 +144,7 @@ async fn before_it_begins_and_once_it_is_stopped_it_knows_nothing_and_rejects_no
     };
     assert_eq!(knows_nothing(), 0);
 
-    // Of one that was replaced nothing is heard, not even of the probe that was under way.
+    // Results of a replaced task are ignored, even those of the probe in flight.
     let late = async || {
         tokio::time::sleep(SECOND / 2).await;
         Verdict::unknown()
@@ -161,7 +161,7 @@ async fn before_it_begins_and_once_it_is_stopped_it_knows_nothing_and_rejects_no
 }
 
 #[tokio::test(start_paused = true)]
-async fn museum_27_between_two_probes_nothing_runs() {
+async fn between_two_probes_nothing_runs() {
     let (monitor, _, probes) = monitored(config().every(SECOND * 3_600));
     tokio::time::sleep(SECOND * 3_599).await;
     assert_eq!((probes.load(Ordering::Relaxed), monitor.snapshot().probes), (1, 1));
@@ -185,7 +185,7 @@ async fn jitter_keeps_probes_of_many_apart_and_within_its_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_a_gate_it_rejects_while_the_service_is_down_and_says_when_to_come_back() {
+async fn as_a_gate_it_rejects_while_the_service_is_down_and_has_a_retry_after() {
     let (monitor, says, _) = monitored(config().fall(1).rise(1));
     let layer = GatedLayer::new(monitor.clone(), ByResult::default());
     let (mock, handle) = Mock::<u64, u64>::always(7);
@@ -204,24 +204,24 @@ async fn as_a_gate_it_rejects_while_the_service_is_down_and_says_when_to_come_ba
 }
 
 #[tokio::test(start_paused = true)]
-async fn subscribers_are_told_when_the_state_changes() {
+async fn subscribers_are_notified_of_changes() {
     #[derive(Default)]
-    struct Told(AtomicU64);
-    impl Subscriber for Told {
+    struct Notified(AtomicU64);
+    impl Subscriber for Notified {
         fn changed(&self, _change: Change) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
     let (monitor, says, _) = monitored(config().fall(1).rise(1));
-    let told = Arc::new(Told::default());
-    let weak = Arc::downgrade(&told);
+    let notified = Arc::new(Notified::default());
+    let weak = Arc::downgrade(&notified);
     monitor.subscribe(weak);
     *says.lock().unwrap() = Verdict::unknown();
     tokio::time::sleep(SECOND * 25).await;
     assert!(!passes(&monitor));
     *says.lock().unwrap() = Verdict::success();
     tokio::time::sleep(SECOND * 25).await;
-    assert_eq!(told.0.load(Ordering::Relaxed), 2);
+    assert_eq!(notified.0.load(Ordering::Relaxed), 2);
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
-/// A monitor that found its service down in a runtime of its own.
+/// A monitor that found its service down in another runtime.
 fn down(config: MonitorConfig) -> (Monitor, tokio::runtime::Runtime) {
     let (runtime, monitor) = (runtime(), Monitor::new(config.fall(1)).unwrap());
     runtime.block_on(async {
@@ -270,7 +270,7 @@ fn when_its_runtime_has_ended_it_does_not_probe_and_rejects_nothing_until_it_beg
     monitor.subscribe(weak);
     drop(first);
     probes_nothing_and_rejects_nothing(&monitor);
-    assert_eq!(opened.0.load(Ordering::Relaxed), 1, "callers that wait hear of it");
+    assert_eq!(opened.0.load(Ordering::Relaxed), 1, "waiting callers are notified");
     runtime().block_on(async {
         probes_nothing_and_rejects_nothing(&monitor);
         monitor.begin(|| std::future::ready(Verdict::unknown())).unwrap();
@@ -281,7 +281,7 @@ fn when_its_runtime_has_ended_it_does_not_probe_and_rejects_nothing_until_it_beg
 }
 
 #[test]
-fn while_its_runtime_is_idle_what_it_knows_goes_out_of_date() {
+fn while_its_runtime_is_idle_its_state_goes_out_of_date() {
     let (monitor, _idle) = down(config());
     runtime().block_on(async {
         // The clocks of both runtimes begin at the same instant, and only this one moves.

@@ -1,4 +1,4 @@
-//! A service that creates, probes and kills sandboxes, and keeps account of them.
+//! A service that creates, probes and kills sandboxes, and tracks them.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -9,16 +9,16 @@ use sandtower_health_check::{Check, Config, Handle as Checks, HealthCheckLayer, 
 use sandtower_testkit::{Answer, Handle, Mock};
 use tower::{Layer, Service, ServiceExt, util::BoxCloneService};
 
-/// Asks for a sandbox; answered by its number.
+/// Creates a sandbox; the response is its number.
 pub(crate) const CREATE: u64 = 0;
-/// Probes the sandbox of this number more.
+/// Added to the number of a sandbox: probes it.
 pub(crate) const PROBE: u64 = 1 << 32;
-/// Kills the sandbox of this number more.
+/// Added to the number of a sandbox: kills it.
 pub(crate) const KILL: u64 = 1 << 33;
-/// What a sandbox answers that is alive, or was killed.
+/// The response of a sandbox that is alive, or was killed.
 pub(crate) const YES: u64 = u64::MAX;
 
-/// The sandboxes that were made and not killed.
+/// The sandboxes that were created and not killed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Alive(Arc<Mutex<BTreeSet<u64>>>);
 
@@ -28,24 +28,24 @@ impl Alive {
     }
 }
 
-/// Keeps account of what was created and killed.
-fn keep(alive: &Alive, answer: u64) -> u64 {
+/// Tracks what was created and killed.
+fn track(alive: &Alive, response: u64) -> u64 {
     let mut alive = alive.0.lock().unwrap();
-    match answer {
+    match response {
         YES => {}
         killed if killed >= KILL => drop(alive.remove(&(killed - KILL))),
-        made => drop(alive.insert(made)),
+        created => drop(alive.insert(created)),
     }
-    answer
+    response
 }
 
 /// The service below the check.
 pub(crate) type Below = BoxCloneService<u64, u64, BoxError>;
 
-/// How long all that is asked takes.
+/// How long each request takes.
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-/// Sandboxes are numbered from 0; `probe` answers for each of them.
+/// Sandboxes are numbered from 0; `probe` returns the response of each.
 pub(crate) fn sandboxes(
     mut probe: impl FnMut(u64) -> Answer<u64> + Send + 'static,
 ) -> (Mock<u64, u64>, Handle<u64, u64>) {
@@ -75,7 +75,7 @@ async fn probe(inner: Below, sandbox: u64) -> Verdict {
     }
 }
 
-/// A checked service over `mock`, what it counts, and the sandboxes that are alive.
+/// A checked service over `mock`, its counters, and the sandboxes that are alive.
 pub(crate) fn checked(
     mock: Mock<u64, u64>,
     config: Config,
@@ -86,7 +86,7 @@ pub(crate) fn checked(
 ) {
     let alive = Alive::default();
     let kept = alive.clone();
-    let below = BoxCloneService::new(mock.map_response(move |answer| keep(&kept, answer)));
+    let below = BoxCloneService::new(mock.map_response(move |response| track(&kept, response)));
     let layer = HealthCheckLayer::new(by_request(), config).unwrap();
     (layer.layer(below), layer.handle().clone(), alive)
 }

@@ -1,4 +1,4 @@
-//! What retries are paid from.
+//! The budget that retries are paid from.
 
 mod scopes;
 mod sync;
@@ -13,19 +13,18 @@ use serde::{Deserialize, Serialize};
 use self::scopes::Scopes;
 use self::tokens::Tokens;
 
-/// Retries are paid from what a living service puts in: while it works, failures are cured; when it
+/// A budget that responses fund and retries spend: while the service works, failures are retried; when it
 /// is down, the budget is soon empty, and a call costs little more than one attempt.
 ///
 /// A budget starts full. Every response that [shows the service
-/// alive](sandtower_core::Verdict::shows_service_alive) puts a share of a token in, be it a success or
-/// a clear no such as 404. Every retry takes a token out before it is sent, and nothing comes back: a
-/// retry that failed or was cancelled has cost what it cost. Time puts nothing in, so that a long
-/// outage is not a slow storm.
+/// alive](sandtower_core::Verdict::shows_service_alive) deposits a fraction of a token, be it a success or
+/// a permanent error such as 404. Every retry withdraws a token before it is sent, and nothing is refunded
+/// if it fails or is cancelled. Time deposits nothing, so that a long outage is not a slow retry storm.
 ///
-/// Clones share one budget, and several layers may. Each [`Scope`] has its own. The one of
-/// [`Scope::ALL`] is never forgotten; the others are kept while they are not full and their scope had
-/// a call within 10 minutes, 1,024 of them at most. When as many are active, further scopes share one
-/// budget, and an event says so (`WARN`, target `sandtower::retry`).
+/// Clones share one budget, and several layers may. Each [`Scope`] has its own. That of [`Scope::ALL`]
+/// always exists; others are kept while they are not full and their scope had a call within 10 minutes,
+/// at most 1,024 of them. When that many are active, further scopes share one budget, and a `WARN` event
+/// with the target `sandtower::retry` is logged.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -60,7 +59,7 @@ struct Shared {
 struct Terms {
     share: u64,
     cap: u64,
-    /// After transient failures, throttled and unknown ones.
+    /// Costs after transient failures, throttled and unknown ones.
     costs: [u64; 3],
 }
 
@@ -105,8 +104,8 @@ impl Budget {
         Self { shared: Arc::new(Shared { terms, all, scopes }) }
     }
 
-    /// The same terms with other costs, in tokens, of retries after transient failures, throttled
-    /// and unknown ones; each costs one token otherwise. Starts full.
+    /// The same budget with other costs, in tokens, for retries after transient failures, throttled and
+    /// unknown ones; the default is one token each. Starts full.
     ///
     /// # Errors
     ///
@@ -150,7 +149,7 @@ impl Budget {
         withdrawal.paid
     }
 
-    /// What is left.
+    /// The tokens left.
     pub fn snapshot(&self) -> BudgetSnapshot {
         BudgetSnapshot {
             thousandths: self.shared.all.left(),
@@ -166,13 +165,13 @@ impl Default for Budget {
     }
 }
 
-/// The terms of a [`Budget`] as a file has them.
+/// The settings of a [`Budget`] in a file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Form {
     ratio: f64,
     cap: NonZeroU32,
-    /// After transient failures, throttled and unknown ones.
+    /// Costs after transient failures, throttled and unknown ones.
     #[serde(default = "one_each")]
     costs: [f64; 3],
 }
@@ -194,44 +193,44 @@ impl From<Budget> for Form {
     fn from(budget: Budget) -> Self {
         let Terms { share, cap, costs } = budget.shared.terms;
         let tokens = |thousandths: u64| thousandths as f64 / TOKEN as f64;
-        // The cap was made of a `NonZeroU32`.
+        // The cap came from a `NonZeroU32`.
         let cap = u32::try_from(cap / TOKEN).ok().and_then(NonZeroU32::new);
         let cap = cap.unwrap_or(NonZeroU32::MIN);
         Self { ratio: tokens(share), cap, costs: costs.map(tokens) }
     }
 }
 
-/// A [`Budget`] at one moment.
+/// A snapshot of a [`Budget`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BudgetSnapshot {
-    /// What is left in the budget of [`Scope::ALL`], in thousandths of a token.
+    /// The tokens left in the budget of [`Scope::ALL`], in thousandths.
     pub thousandths: u64,
-    /// The most it holds, in tokens.
+    /// The capacity, in tokens.
     pub cap: u64,
     /// Other scopes whose budget is not full.
     pub scopes_in_use: usize,
 }
 
-/// Rounds; every number that gets here was checked to be small and positive.
+/// Rounds; all numbers were validated as small and positive.
 fn thousandths(tokens: f64) -> u64 {
     (tokens * TOKEN as f64).round() as u64
 }
 
-/// Terms of a budget that are invalid.
+/// Invalid terms of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BudgetError {
     /// The share of a token for each response.
     #[error("`ratio` is {share} of a token for each response; it must be 0.001 to 1")]
     Share {
-        /// What it was.
+        /// The value.
         share: f64,
     },
     /// The cost of a retry.
     #[error("the cost of a retry is {cost} tokens; it must be 0.001 to 1,000")]
     Cost {
-        /// What it was.
+        /// The value.
         cost: f64,
     },
 }

@@ -9,15 +9,15 @@ use sandtower_core::{Now, Scope, Tick};
 
 use super::Terms;
 
-/// Budgets that are not full. One that is full is as good as one that never was, so it is forgotten,
-/// and so is one whose scope was silent for [`SILENT`]: healthy and silent scopes cost nothing.
+/// Budgets that are not full. A full one equals a new one, so it is dropped, and so is one whose scope was
+/// silent for [`SILENT`]: healthy and silent scopes cost nothing.
 ///
 /// A scope that is active is never evicted. When the table is full of active ones, further scopes
 /// share one budget.
 #[derive(Debug)]
 pub(super) struct Scopes {
     terms: Terms,
-    /// How many budgets there are, so that a success looks no further while all are full.
+    /// How many budgets there are, so that a success stops here while all are full.
     len: AtomicUsize,
     table: Mutex<Table>,
 }
@@ -25,12 +25,12 @@ pub(super) struct Scopes {
 #[derive(Debug, Default)]
 struct Table {
     budgets: HashMap<Scope, Entry>,
-    /// What scopes share that have no budget of their own.
+    /// The budget of scopes without their own.
     shared: Option<Entry>,
     /// Before this no scope in the full table can have become silent.
     sweep_at: Tick,
-    /// When the last event of an overflow was due.
-    told_at: Option<Tick>,
+    /// When the last overflow event was due.
+    logged_at: Option<Tick>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,17 +41,17 @@ struct Entry {
 
 /// The most scopes with a budget of their own.
 pub(super) const MOST: usize = 1_024;
-/// A scope without a call for so long starts anew: it has had no chance to earn anything, and what
-/// broke it ten minutes ago says little.
+/// A scope without a call for this long starts over: it had no chance to earn tokens, and what broke it
+/// ten minutes ago says little.
 const SILENT: Duration = Duration::from_secs(600);
 /// The least time between two events of an overflow.
 const TELL_EACH: Duration = Duration::from_secs(60);
 
-/// What became of a withdrawal.
+/// The result of a withdrawal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Withdrawal {
     pub(super) paid: bool,
-    /// The table is full, and it is time to say so.
+    /// The table is full, and an event is due.
     pub(super) tell_overflow: bool,
 }
 
@@ -130,7 +130,7 @@ impl Table {
         self.budgets.len() + usize::from(self.shared.is_some())
     }
 
-    /// Whether `scope` has a budget of its own, or can have one.
+    /// Whether `scope` has its own budget, or can get one.
     fn has_room_for(&mut self, scope: Scope, now: Tick) -> bool {
         if self.budgets.len() < MOST || self.budgets.contains_key(&scope) {
             return true;
@@ -144,9 +144,9 @@ impl Table {
     }
 
     fn is_time_to_tell(&mut self, now: Tick) -> bool {
-        let is_time = self.told_at.is_none_or(|told| now.since(told) >= TELL_EACH);
+        let is_time = self.logged_at.is_none_or(|logged| now.since(logged) >= TELL_EACH);
         if is_time {
-            self.told_at = Some(now);
+            self.logged_at = Some(now);
         }
         is_time
     }
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_scope_starts_anew_even_while_there_is_room() {
+    fn a_silent_scope_starts_over_even_while_the_table_has_space() {
         let scopes = Scopes::new(TERMS);
         let eu = Scope::of("eu");
         assert!(pays(&scopes, eu, 2_000, 0));
@@ -247,14 +247,14 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_is_told_once_a_minute() {
+    fn an_overflow_is_logged_once_a_minute() {
         let scopes = full();
-        let told = |seconds| {
+        let logs = |seconds| {
             let scope = Scope::new(1_000_000 + seconds);
             scopes.withdraw(scope, 1_000, at(seconds)).tell_overflow
         };
-        assert!(told(0));
-        assert!((1..60).all(|seconds| !told(seconds)));
-        assert!(told(60));
+        assert!(logs(0));
+        assert!((1..60).all(|seconds| !logs(seconds)));
+        assert!(logs(60));
     }
 }

@@ -36,7 +36,7 @@ fn each_class_of_failure_waits_by_its_own_schedule() {
 }
 
 #[test]
-fn what_another_attempt_cannot_cure_ends_the_call() {
+fn a_failure_that_retries_cannot_help_ends_the_call() {
     assert_eq!(classic(Verdict::success()), Decision::Stop(Stop::Success));
     assert_eq!(classic(Verdict::permanent()), Decision::Stop(Stop::Permanent));
     assert_eq!(classic(Verdict::exhausted()), Decision::Stop(Stop::Exhausted));
@@ -52,7 +52,7 @@ fn a_request_that_may_have_had_an_effect_is_sent_again_only_if_that_is_safe() {
 }
 
 #[test]
-fn the_servers_advice_moves_within_the_replay_rule() {
+fn the_servers_advice_does_not_override_the_replay_rule() {
     let retry = Verdict::permanent().advice(Advice::Retry);
     assert_waits(classic(retry), 2 * SECOND);
     let harmful = retry.effect(Effect::Maybe);
@@ -76,10 +76,10 @@ fn attempts_are_counted_from_the_first() {
 }
 
 #[test]
-fn the_service_is_waited_for_up_to_a_second_longer_than_it_says() {
-    let told = Verdict::throttled().retry_after(5 * SECOND);
+fn retry_after_is_extended_by_up_to_a_second() {
+    let throttled = Verdict::throttled().retry_after(5 * SECOND);
     for _ in 0..100 {
-        let Decision::After(wait) = classic(told) else { panic!("no wait") };
+        let Decision::After(wait) = classic(throttled) else { panic!("no wait") };
         assert!((5 * SECOND..=6 * SECOND).contains(&wait), "{wait:?}");
     }
     let absurd = Verdict::throttled().retry_after(3_600 * SECOND);
@@ -96,7 +96,7 @@ fn a_wait_that_does_not_fit_before_the_deadline_ends_the_call_at_once() {
 }
 
 #[test]
-fn without_budget_there_is_no_retry_and_nothing_is_paid_for_one_that_is_not_made() {
+fn without_budget_there_is_no_retry_and_a_retry_that_is_not_sent_costs_nothing() {
     let one = Budget::new(0.2, NonZeroU32::MIN).unwrap();
     let config = Config::classic().budget(Some(one.clone()));
     let failed = Verdict::transient(Effect::None);
@@ -108,7 +108,7 @@ fn without_budget_there_is_no_retry_and_nothing_is_paid_for_one_that_is_not_made
 }
 
 #[test]
-fn with_a_queue_below_a_throttled_call_goes_back_to_it_and_counts_no_attempt() {
+fn with_a_queue_below_a_throttled_call_returns_to_it_without_counting_an_attempt() {
     let config = Config::recommended().when_throttled(WhenThrottled::Requeue);
     let mut progress = Progress::default();
     let mut rng = Seed::fixed(1).rng();
@@ -137,8 +137,7 @@ fn while_no_queue_below_holds_it_a_throttled_call_sleeps_and_one_without_a_slot_
     assert_eq!(after(Verdict::throttled()), Decision::Again);
 }
 
-/// How many requests a call makes in an hour, if it is told after each `pause` that all slots are
-/// in use.
+/// How many requests a call sends in an hour if after each `pause` all slots are in use.
 fn returns_in_an_hour(pause: Duration) -> u32 {
     let config = Config::recommended().when_throttled(WhenThrottled::Requeue);
     let (mut progress, mut now) = (Progress::default(), NOW);
@@ -216,7 +215,7 @@ fn a_request_is_copied_only_when_another_attempt_is_wanted() {
 }
 
 #[test]
-fn nothing_is_paid_for_a_request_that_cannot_be_sent_again() {
+fn a_request_that_cannot_be_sent_again_costs_nothing() {
     let one = Budget::new(0.2, NonZeroU32::MIN).unwrap();
     let config = Config::classic().budget(Some(one.clone()));
     let (info, failed) = (RequestInfo::default(), Verdict::transient(Effect::None));
@@ -227,7 +226,7 @@ fn nothing_is_paid_for_a_request_that_cannot_be_sent_again() {
 }
 
 #[test]
-fn what_failed_on_the_callers_side_ends_the_call_although_it_may_be_replayed() {
+fn a_failure_of_the_caller_ends_the_call_although_it_may_be_replayed() {
     let safe = RequestInfo::default().replay(Replay::Safe);
     let cancelled = Verdict::cancelled().about_caller();
     assert_eq!(decide(&Config::classic(), safe, cancelled), Decision::Stop(Stop::Cancelled));
@@ -240,7 +239,7 @@ fn a_call_that_is_held_for_a_slot_is_held_as_long_as_it_takes() {
 }
 
 #[test]
-fn a_call_that_nothing_holds_is_not_sent_back_for_ever() {
+fn a_call_that_nothing_holds_is_not_sent_back_forever() {
     assert_eq!(returns_in_an_hour(SECOND / 10), 10);
     assert_eq!(returns_in_an_hour(2 * SECOND), 12);
 }

@@ -1,5 +1,5 @@
-//! What retries cost while everything fails, and what they cure while a little fails; beside tower's
-//! own budget.
+//! The cost of retries while everything fails, and their effect while little fails, compared with tower's
+//! budget.
 
 use std::cell::Cell;
 use std::fmt;
@@ -20,7 +20,7 @@ use tower::{Layer, Service, ServiceExt};
 
 const OUTAGE: Duration = Duration::from_secs(300);
 
-/// A service of which a share of all attempts fails.
+/// A service that fails a fraction of its attempts.
 #[derive(Clone)]
 struct Failing {
     share: f64,
@@ -100,7 +100,7 @@ struct Cost {
     succeeded: f64,
 }
 
-/// Calls `service` so often a second, for the time of an outage, and waits for all answers.
+/// Calls `service` at this rate for the time of an outage, and waits for all responses.
 async fn drive<S>(service: S, failing: Failing, rate: u64) -> Cost
 where
     S: Service<u64, Response = u64> + Clone + 'static,
@@ -170,7 +170,7 @@ impl fmt::Display for Row {
 }
 
 #[test]
-fn an_outage_costs_little_more_than_one_attempt_a_call_and_random_failures_are_cured() {
+fn an_outage_costs_little_more_than_one_attempt_per_call_and_random_failures_are_retried() {
     println!("seed {SEED}\n{:>18} | ours {:>52} | tower's", "", "");
     for rate in [1, 10, 100] {
         for share in [1.0, 0.1] {
@@ -190,7 +190,7 @@ fn an_outage_costs_little_more_than_one_attempt_a_call_and_random_failures_are_c
 const NOW: Tick = Tick::from_nanos(1_000_000_000_000);
 
 #[test]
-fn a_success_pays_for_its_share_of_a_retry_and_no_share_is_rounded_away() {
+fn fractions_of_a_token_are_not_rounded() {
     let budget = Budget::new(0.6, NonZeroU32::new(3).unwrap()).unwrap();
     let pay = || budget.withdraw(Scope::ALL, Outcome::Transient, NOW);
     while pay() {}
@@ -220,7 +220,7 @@ fn clones_share_one_budget_and_scopes_have_their_own() {
 }
 
 #[test]
-fn costs_differ_by_what_the_retry_follows() {
+fn costs_differ_by_the_outcome() {
     let budget = Budget::new(0.2, NonZeroU32::new(2).unwrap()).unwrap();
     let budget = budget.costs(1.0, 0.5, 2.0).unwrap();
     assert!(budget.withdraw(Scope::ALL, Outcome::Throttled, NOW));
@@ -230,7 +230,7 @@ fn costs_differ_by_what_the_retry_follows() {
 }
 
 #[test]
-fn invalid_terms_are_rejected_with_what_would_be_right() {
+fn invalid_terms_are_rejected_with_what_would_be_valid() {
     for share in [0.0, -1.0, 1.5, f64::NAN, f64::INFINITY] {
         let error = Budget::new(share, NonZeroU32::MIN).unwrap_err();
         assert!(error.to_string().contains("it must be 0.001 to 1"), "{error}");

@@ -1,4 +1,4 @@
-//! What users know about requests and answers, and what callers hear in the end.
+//! Hooks for requests and responses, and what callers get in the end.
 
 use std::future::{Ready, pending, ready};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,7 +29,7 @@ fn passing<Res>() -> Answer<Res> {
     failed(Verdict::transient(Effect::None))
 }
 
-/// Finds what the test says, and notes that it was asked.
+/// Returns what the test says, and records its calls.
 #[derive(Clone)]
 struct Finds(Found<u64>, Arc<AtomicU32>);
 
@@ -95,7 +95,7 @@ async fn what_is_sent_to_look_passes_the_service_below_and_is_not_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_found_out_ends_the_call_with_the_response_it_has() {
+async fn an_unknown_result_ends_the_call_with_the_response_it_has() {
     let (mock, handle) = Mock::<u64, u64>::in_turn([lost()]);
     let finds = Finds::new(Found::Unknown);
     let layer = RetryLayer::new(Config::classic(), ByResult::default()).reconcile(finds.clone());
@@ -157,7 +157,7 @@ async fn a_service_that_is_not_ready_for_the_retry_is_awaited_no_longer_than_the
     assert_eq!(handle.counts().reservations_held, 0);
 }
 
-/// A request that notes each attempt that it is told of.
+/// A request that records its attempts.
 #[derive(Clone, Debug, Default)]
 struct Noted(Arc<Mutex<Vec<Attempt>>>);
 
@@ -174,7 +174,7 @@ impl Resend<Noted> for Notes {
     }
 }
 
-/// An answer that is told which attempt got it.
+/// A response that records its attempt.
 #[derive(Clone)]
 struct Stamps;
 
@@ -185,13 +185,13 @@ impl ResponseHooks<u64> for Stamps {
         ready(())
     }
 
-    fn stamp(&self, answer: &mut u64, attempt: &Attempt) {
-        *answer = u64::from(attempt.number);
+    fn stamp(&self, response: &mut u64, attempt: &Attempt) {
+        *response = u64::from(attempt.number);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_service_and_the_caller_hear_which_attempt_it_is_and_why() {
+async fn the_service_and_the_caller_see_the_attempt_and_its_reason() {
     let (mock, _handle) = Mock::<Noted, u64>::in_turn([passing(), passing(), Answer::ok(0)]);
     let (request, start) = (Noted::default(), Tick::now());
     let layer = RetryLayer::new(Config::classic(), ByResult::default())
@@ -203,7 +203,7 @@ async fn the_service_and_the_caller_hear_which_attempt_it_is_and_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_given_up_when_the_next_attempt_is_due_is_dropped() {
+async fn a_discard_that_is_not_done_when_the_next_attempt_is_due_is_dropped() {
     #[derive(Clone)]
     struct Slow(Arc<()>);
     type Giving = std::pin::Pin<Box<dyn Future<Output = ()>>>;
@@ -221,7 +221,7 @@ async fn what_is_not_given_up_when_the_next_attempt_is_due_is_dropped() {
     let held = Arc::new(());
     let classify = classify_fn(
         |_: &u64| RequestInfo::default(),
-        |answer: Result<&u64, &BoxError>| match answer {
+        |result: Result<&u64, &BoxError>| match result {
             Ok(0) => Verdict::transient(Effect::None),
             _ => Verdict::success(),
         },

@@ -1,4 +1,4 @@
-//! Kinds of faults that retries are prone to, each with several inputs.
+//! Kinds of bugs that retries are prone to, each with several inputs.
 
 use std::future::Ready;
 use std::num::NonZeroU32;
@@ -32,7 +32,7 @@ fn classic() -> RetryLayer<ByResult> {
     RetryLayer::new(Config::classic(), ByResult::default())
 }
 
-/// Uses up tokio's cooperative budget on each poll, and is never done.
+/// Exhausts tokio's cooperative budget on each poll, and never completes.
 struct Busy;
 
 impl Future for Busy {
@@ -44,13 +44,13 @@ impl Future for Busy {
     }
 }
 
-/// Waits for `call`, moving the clock by hand: it does not move by itself while something is busy.
+/// Waits for `call`, advancing the clock by hand: it does not advance while something is busy.
 async fn within<T>(time: Duration, call: tokio::task::JoinHandle<T>) -> T {
     for _ in 0..100 {
         tokio::time::advance(time / 100).await;
         tokio::task::yield_now().await;
     }
-    assert!(call.is_finished(), "it goes on after {time:?}");
+    assert!(call.is_finished(), "still running after {time:?}");
     call.await.unwrap()
 }
 
@@ -122,7 +122,7 @@ async fn an_instance_whose_readiness_failed_is_replaced_and_neither_polled_nor_c
     assert_eq!(clone.ready().await.unwrap().call(1).await.unwrap(), 7);
 }
 
-/// Makes no service: polled again after that, the future inside panics as most do.
+/// Creates no service: polled again after that, the future inside panics as most do.
 fn unmakeable() -> FutureService<Ready<Result<Echo, &'static str>>, Echo> {
     FutureService::new(std::future::ready(Err("no route")))
 }
@@ -130,7 +130,7 @@ fn unmakeable() -> FutureService<Ready<Result<Echo, &'static str>>, Echo> {
 type Echo = tower::util::ServiceFn<fn(u64) -> Ready<Result<u64, &'static str>>>;
 
 #[tokio::test(start_paused = true)]
-async fn over_a_service_that_cannot_be_made_each_readiness_is_an_error_and_none_panics() {
+async fn over_a_service_that_cannot_be_created_readiness_is_an_error_and_does_not_panic() {
     let mut service = classic().layer(unmakeable());
     for _ in 0..3 {
         let error = service.ready().await.map(drop).unwrap_err();
@@ -194,7 +194,7 @@ async fn every_response_that_shows_the_service_alive_funds_retries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_answers_mostly_with_a_clear_no_has_its_failures_cured() {
+async fn permanent_errors_fund_retries() {
     let (mock, _handle) = Mock::<u64, u64>::new(|_, call| match call % 10 {
         9 => transient(),
         _ => failed(Verdict::permanent()),
@@ -207,7 +207,7 @@ async fn a_service_that_answers_mostly_with_a_clear_no_has_its_failures_cured() 
     assert_eq!(layer.handle().snapshot().out_of_budget, 0);
 }
 
-/// A request that counts its copies, and notes the arrival that it is told of.
+/// A request that counts its copies, and records its arrival.
 #[derive(Clone, Default)]
 struct Counted(Arc<AtomicU32>, Arc<std::sync::Mutex<Vec<Tick>>>);
 
@@ -260,8 +260,8 @@ async fn attempts_carry_the_calls_arrival_and_not_that_of_its_first_failure() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_of_the_callers_own_request_ends_the_call() {
     let (mock, handle) = Mock::<u64, u64>::new(|_, _| {
-        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        Answer::err(std::io::Error::other(CallerError::new(refused)))
+        let unreachable = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        Answer::err(std::io::Error::other(CallerError::new(unreachable)))
     });
     let classify = ByResult::new(RequestInfo::default().replay(Replay::Safe));
     let layer = RetryLayer::new(Config::classic(), classify);
@@ -298,7 +298,7 @@ impl Future for FusedFuture {
 }
 
 #[tokio::test(start_paused = true)]
-async fn polled_after_it_is_done_it_panics() {
+async fn it_panics_if_polled_after_completion() {
     for request in [0, 7] {
         let mut service = classic().layer(Fused);
         let mut call = Box::pin(service.ready().await.unwrap().call(request));
@@ -322,7 +322,7 @@ fn extreme() -> impl Strategy<Value = Duration> {
 
 proptest! {
     #[test]
-    fn no_duration_however_extreme_panics(
+    fn no_duration_panics(
         [base, cap, longest, asked] in [extreme(), extreme(), extreme(), extreme()],
         deadline in proptest::option::of(any::<u64>()),
         attempts in 1..u32::MAX,

@@ -1,4 +1,4 @@
-//! The shell of the retry layer, on a paused clock.
+//! The service of the retry layer, on a paused clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn classic() -> RetryLayer<ByResult> {
     RetryLayer::new(Config::classic(), replayable())
 }
 
-fn judged(verdict: Verdict) -> Answer<u64> {
+fn with_verdict(verdict: Verdict) -> Answer<u64> {
     Answer::err(ClassifiedError::new(verdict, "scripted"))
 }
 
@@ -36,8 +36,8 @@ fn keeps_the_tower_contract_while_it_retries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_passing_failure_is_cured_on_the_schedule_of_the_preset() {
-    let failed = || judged(Verdict::transient(Effect::None));
+async fn a_transient_failure_is_retried_on_the_schedule_of_the_preset() {
+    let failed = || with_verdict(Verdict::transient(Effect::None));
     let (mock, handle) = Mock::<u64, u64>::in_turn([failed(), failed(), failed(), Answer::ok(7)]);
     let layer = classic();
     let start = Tick::now();
@@ -54,7 +54,7 @@ async fn a_passing_failure_is_cured_on_the_schedule_of_the_preset() {
 
 #[tokio::test(start_paused = true)]
 async fn a_permanent_failure_is_never_retried() {
-    let (mock, handle) = Mock::<u64, u64>::new(|_, _| judged(Verdict::permanent()));
+    let (mock, handle) = Mock::<u64, u64>::new(|_, _| with_verdict(Verdict::permanent()));
     classic().layer(mock).oneshot(1).await.unwrap_err();
     assert_eq!(handle.counts().calls, 1);
 }
@@ -90,7 +90,7 @@ async fn a_request_that_cannot_be_cloned_is_sent_once_and_never_rejected() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_response_is_dropped_before_the_wait() {
-    /// An answer that holds a connection.
+    /// A response that holds a connection.
     type Held = Arc<()>;
     let held: Held = Arc::new(());
     let weak = Arc::downgrade(&held);
@@ -103,12 +103,13 @@ async fn a_failed_response_is_dropped_before_the_wait() {
     let mut call = tokio_test::task::spawn(service.oneshot(1));
 
     assert!(call.poll().is_pending());
-    assert_eq!(weak.strong_count(), 0, "the answer is held during the wait");
+    assert_eq!(weak.strong_count(), 0, "the response is held during the wait");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_call_goes_back_to_the_queue_below_at_once() {
-    let (mock, _handle) = Mock::<u64, u64>::in_turn([judged(Verdict::throttled()), Answer::ok(7)]);
+async fn a_throttled_call_returns_to_the_queue_below_at_once() {
+    let (mock, _handle) =
+        Mock::<u64, u64>::in_turn([with_verdict(Verdict::throttled()), Answer::ok(7)]);
     let config = Config::recommended().when_throttled(WhenThrottled::Requeue);
     let start = Tick::now();
     assert_eq!(
@@ -121,7 +122,7 @@ async fn a_throttled_call_goes_back_to_the_queue_below_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_later_attempt_waits_until_the_service_below_is_ready() {
     let (mock, handle) =
-        Mock::<u64, u64>::in_turn([judged(Verdict::transient(Effect::None)), Answer::ok(7)]);
+        Mock::<u64, u64>::in_turn([with_verdict(Verdict::transient(Effect::None)), Answer::ok(7)]);
     handle.set_readiness(|instance| {
         if instance.is_original() {
             Readiness::Ready
@@ -139,7 +140,7 @@ async fn a_later_attempt_waits_until_the_service_below_is_ready() {
 async fn the_same_seed_gives_the_same_waits() {
     let waits = async |seed| {
         let (mock, _handle) =
-            Mock::<u64, u64>::new(|_, _| judged(Verdict::transient(Effect::None)));
+            Mock::<u64, u64>::new(|_, _| with_verdict(Verdict::transient(Effect::None)));
         let start = Tick::now();
         let layer =
             RetryLayer::new(Config::recommended(), ByResult::default()).seed(Seed::fixed(seed));
@@ -155,7 +156,7 @@ fn dropped_at_any_point_it_leaves_nothing_behind() {
     cancel_at_every_poll(
         || {
             let (mock, handle) = Mock::<u64, u64>::in_turn([
-                judged(Verdict::transient(Effect::None)).after(Duration::from_secs(1)),
+                with_verdict(Verdict::transient(Effect::None)).after(Duration::from_secs(1)),
                 Answer::ok(7).after(Duration::from_secs(1)),
             ]);
             (classic().layer(mock).oneshot(1), handle)

@@ -1,6 +1,6 @@
 //! Deadlines and timeouts, on a paused clock.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -34,11 +34,11 @@ async fn an_attempt_that_takes_too_long_ends_and_may_have_had_an_effect() {
     assert_eq!(Tick::now().since(start), LIMIT);
     assert_eq!(verdict_of_error(&*error), Some(Verdict::transient(Effect::Maybe)));
     assert_eq!(find::<Elapsed>(&*error).unwrap().bound(), Bound::Attempt);
-    assert_eq!(handle.counts().in_flight, 0, "the attempt goes on");
+    assert_eq!(handle.counts().in_flight, 0, "the attempt is still running");
 }
 
 #[tokio::test(start_paused = true)]
-async fn that_a_call_without_an_end_of_its_own_came_to_its_limit_says_nothing_of_the_service() {
+async fn the_timeout_of_an_open_ended_call_is_no_evidence_about_the_service() {
     for open_ended in [false, true] {
         let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
         let classify = ByResult::new(RequestInfo::default().open_ended(open_ended));
@@ -56,7 +56,7 @@ async fn a_response_in_time_passes() {
     assert_eq!(service.oneshot(1).await.unwrap(), 7);
 }
 
-/// A request that carries its call's arrival and deadline.
+/// A request with its arrival and deadline.
 #[derive(Clone, Copy, Debug, Default)]
 struct Call {
     arrived: Option<Tick>,
@@ -72,7 +72,7 @@ impl SetDeadline<Call> for OnCall {
     }
 }
 
-async fn told_below(request: Call) -> Call {
+async fn seen_below(request: Call) -> Call {
     let classify = classify_fn(
         |call: &Call| RequestInfo::default().arrived(call.arrived).deadline(call.deadline),
         |_: Result<&Call, &BoxError>| Verdict::success(),
@@ -83,11 +83,11 @@ async fn told_below(request: Call) -> Call {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_layers_below_are_told_when_the_call_arrived_and_must_end() {
+async fn the_layers_below_get_the_arrival_and_the_deadline() {
     let now = Tick::now();
-    let told = told_below(Call::default()).await;
-    assert_eq!(told.arrived, Some(now));
-    assert_eq!(told.deadline, Some(now + LIMIT));
+    let seen = seen_below(Call::default()).await;
+    assert_eq!(seen.arrived, Some(now));
+    assert_eq!(seen.deadline, Some(now + LIMIT));
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,8 +95,8 @@ async fn the_earlier_of_two_deadlines_counts() {
     let now = Tick::now();
     let brought = |deadline| Call { arrived: None, deadline: Some(deadline) };
     let early = now + LIMIT / 2;
-    assert_eq!(told_below(brought(early)).await.deadline, Some(early));
-    assert_eq!(told_below(brought(now + LIMIT * 2)).await.deadline, Some(now + LIMIT));
+    assert_eq!(seen_below(brought(early)).await.deadline, Some(early));
+    assert_eq!(seen_below(brought(now + LIMIT * 2)).await.deadline, Some(now + LIMIT));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn dropped_at_any_point_the_attempt_below_is_dropped_too() {
     );
 }
 
-/// Uses up tokio's cooperative budget on each poll, and is never done.
+/// Exhausts tokio's cooperative budget on each poll, and never completes.
 #[derive(Clone)]
 struct Busy;
 
@@ -137,7 +137,7 @@ impl Service<u64> for Busy {
     }
 }
 
-/// The clock moves by hand: it does not move by itself while something is busy.
+/// The clock is advanced by hand: it does not advance while something is busy.
 async fn ends_in_time<S: Service<u64, Error = BoxError>>(service: S, bound: Bound)
 where
     S::Future: Send + 'static,
@@ -173,7 +173,11 @@ async fn an_attempt_that_timed_out_is_dropped_at_once_and_polling_on_panics() {
     service.ready().await.unwrap();
     let mut call = Box::pin(service.call(1));
     call.as_mut().await.unwrap_err();
-    assert_eq!(handle.counts().in_flight, 0, "the attempt goes on while its future is kept");
+    assert_eq!(
+        handle.counts().in_flight,
+        0,
+        "the attempt is still running while its future is kept"
+    );
     let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }));
@@ -181,7 +185,7 @@ async fn an_attempt_that_timed_out_is_dropped_at_once_and_polling_on_panics() {
 }
 
 #[test]
-fn an_error_says_what_passed_and_after_how_long() {
+fn an_error_names_the_limit_and_its_duration() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -205,7 +209,7 @@ fn extreme() -> impl Strategy<Value = Duration> {
 
 proptest! {
     #[test]
-    fn no_limit_however_extreme_panics(limit in extreme(), own in extreme(), deadline in any::<u64>()) {
+    fn no_limit_panics(limit in extreme(), own in extreme(), deadline in any::<u64>()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let limits = || {
             Limits::all(limit).operation(sandtower_core::Operation::new(7, "other"), Some(own))
@@ -232,7 +236,7 @@ proptest! {
     }
 }
 
-/// Moves when the test says so.
+/// Makes progress when the test says so.
 #[derive(Clone, Default)]
 struct Moving(std::sync::Arc<std::sync::Mutex<Option<Tick>>>);
 
@@ -251,7 +255,7 @@ impl sandtower_timeout::LastMoved for Moving {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_moves_is_not_ended_and_one_that_stands_still_is() {
+async fn an_attempt_that_makes_progress_goes_on_and_one_that_stalls_times_out() {
     let second = std::time::Duration::from_secs(1);
     for (request, moves_for, ends_after) in [(1, 0, 3), (1, 10, 13), (2, 10, 3)] {
         let moving = Moving::default();

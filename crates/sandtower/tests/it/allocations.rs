@@ -92,7 +92,7 @@ async fn a_successful_call_allocates_only_for_its_request_and_one_copy() {
         let stamping = allocations(|| E2bClassify.set_deadline(&mut stamped, Tick::ZERO, ends));
         let copying = allocations(|| Http.copy(&stamped));
         let calling = allocations(|| call(&mut service, sent));
-        assert!(TRANSPORT.contains(&(calling - telling - copying)), "{calling}: {method} {uri}");
+        assert!(TRANSPORT.contains(&(calling - stamping - copying)), "{calling}: {method} {uri}");
         assert!(calling <= 13, "{calling} in total: {method} {uri}");
         assert_eq!(allocations(|| call(&mut Api, stamped)), 0);
     }

@@ -170,7 +170,7 @@ fn rejecting(
     let response = move |_, _| {
         requests_seen.fetch_add(1, SeqCst);
         let response = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
-        let answer = response.body(Full::from(body)).expect("a response");
+        let response = response.body(Full::from(body)).expect("a response");
         Answer::ok(response).after(Duration::from_millis(10))
     };
     Mock::new(response).0

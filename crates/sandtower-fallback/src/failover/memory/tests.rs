@@ -19,7 +19,7 @@ fn memory() -> Memory {
 fn moved() -> Memory {
     let mut memory = memory();
     let route = memory.begin(at(0));
-    assert_eq!(memory.answered(&route, 1, at(0)), Some(Move { from: 0, to: 1 }));
+    assert_eq!(memory.responded(&route, 1, at(0)), Some(Move { from: 0, to: 1 }));
     memory
 }
 
@@ -32,31 +32,31 @@ fn a_call_goes_through_all_places_from_the_current_one_on() {
     let mut memory = memory();
     assert_eq!(way(&memory.begin(at(0))), [0, 1, 2]);
     let route = memory.begin(at(0));
-    memory.answered(&route, 2, at(0));
+    memory.responded(&route, 2, at(0));
     assert_eq!(way(&memory.begin(at(0))), [2, 0, 1]);
 }
 
 #[test]
-fn after_a_failure_calls_begin_where_it_was_answered() {
+fn after_a_failure_calls_start_where_it_got_its_response() {
     assert_eq!(way(&moved().begin(at(1))), [1, 0, 2]);
 }
 
 #[test]
-fn one_call_at_a_time_looks_for_the_way_back_and_goes_from_the_first_on() {
+fn one_call_at_a_time_probes_from_the_first_place_on() {
     let mut memory = moved();
     assert!(!memory.begin(at(44)).looks());
     let look = memory.begin(at(60));
     assert_eq!((look.looks(), way(&look)), (true, vec![0, 1, 2]));
     assert!(!memory.begin(at(60)).looks(), "there are two at a time");
-    assert_eq!(memory.answered(&look, 0, at(61)), Some(Move { from: 1, to: 0 }));
+    assert_eq!(memory.responded(&look, 0, at(61)), Some(Move { from: 1, to: 0 }));
     assert_eq!(way(&memory.begin(at(61))), [0, 1, 2]);
 }
 
 #[test]
-fn a_look_in_vain_is_not_repeated_before_its_time() {
+fn a_failed_probe_is_not_repeated_before_its_time() {
     let mut memory = moved();
     let look = memory.begin(at(60));
-    assert_eq!(memory.answered(&look, 1, at(62)), None);
+    assert_eq!(memory.responded(&look, 1, at(62)), None);
     assert!(!memory.begin(at(106)).looks());
     assert!(memory.begin(at(122)).looks());
 }
@@ -68,7 +68,7 @@ fn processes_that_left_together_do_not_come_back_together() {
         .map(|_| {
             let mut memory = Memory::new(3, RETURN, LEASE, seed.rng());
             let route = memory.begin(at(0));
-            memory.answered(&route, 1, at(0));
+            memory.responded(&route, 1, at(0));
             memory.look_at
         })
         .collect();
@@ -78,7 +78,7 @@ fn processes_that_left_together_do_not_come_back_together() {
 }
 
 #[test]
-fn a_dropped_look_ends_its_lease() {
+fn a_dropped_probe_ends_its_lease() {
     let mut memory = moved();
     let look = memory.begin(at(60));
     memory.over(&look, at(62));
@@ -86,32 +86,32 @@ fn a_dropped_look_ends_its_lease() {
 }
 
 #[test]
-fn a_look_that_outlives_its_lease_is_void_and_another_is_made() {
+fn a_probe_that_outlives_its_lease_is_ignored_and_repeated() {
     let mut memory = moved();
     let hung = memory.begin(at(60));
     assert!(!memory.begin(at(69)).looks());
     let second = memory.begin(at(70));
     assert!(second.looks());
-    assert_eq!(memory.answered(&hung, 0, at(71)), None);
+    assert_eq!(memory.responded(&hung, 0, at(71)), None);
     memory.over(&hung, at(71));
     assert!(!memory.begin(at(71)).looks(), "the dead look ended the lease of the living");
-    assert_eq!(memory.answered(&second, 0, at(72)), Some(Move { from: 1, to: 0 }));
+    assert_eq!(memory.responded(&second, 0, at(72)), Some(Move { from: 1, to: 0 }));
 }
 
 #[test]
-fn what_a_call_from_before_a_move_finds_out_changes_nothing() {
+fn the_result_of_a_call_from_before_a_move_is_ignored() {
     let mut memory = memory();
     let old = memory.begin(at(0));
     let route = memory.begin(at(0));
-    memory.answered(&route, 1, at(1));
-    assert_eq!(memory.answered(&old, 2, at(2)), None);
+    memory.responded(&route, 1, at(1));
+    assert_eq!(memory.responded(&old, 2, at(2)), None);
     assert_eq!(memory.lost(&old, 0, at(2)), None);
-    assert_eq!(memory.answered(&old, 0, at(2)), None);
+    assert_eq!(memory.responded(&old, 0, at(2)), None);
     assert_eq!(memory.seat().place, 1);
 }
 
 #[test]
-fn a_call_that_can_be_sent_nowhere_else_makes_the_next_begin_elsewhere() {
+fn a_call_that_may_not_be_sent_elsewhere_makes_the_next_start_elsewhere() {
     let mut memory = memory();
     for next in [1, 2, 0] {
         let route = memory.begin(at(0));
@@ -124,11 +124,11 @@ fn a_call_that_can_be_sent_nowhere_else_makes_the_next_begin_elsewhere() {
 }
 
 #[test]
-fn a_reset_begins_at_the_first_place_and_voids_what_is_under_way() {
+fn a_reset_returns_to_the_first_place_and_ignores_calls_in_flight() {
     let mut memory = moved();
     let look = memory.begin(at(60));
     assert_eq!(memory.reset(at(61)), Some(Move { from: 1, to: 0 }));
-    assert_eq!(memory.answered(&look, 2, at(61)), None);
+    assert_eq!(memory.responded(&look, 2, at(61)), None);
     assert_eq!(memory.reset(at(62)), None);
 }
 
@@ -155,8 +155,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// The plainest description of the rules: everything that a call may change is looked up in a list
-/// of those under way.
+/// The reference model: everything that a call may change is looked up in a list of calls in flight.
 #[derive(Default)]
 struct Model {
     place: usize,
@@ -200,7 +199,7 @@ impl Model {
 
 proptest! {
     #[test]
-    fn the_memory_is_as_its_plain_model(events in prop::collection::vec(event(), 1..200)) {
+    fn the_memory_agrees_with_its_model(events in prop::collection::vec(event(), 1..200)) {
         let (mut memory, mut model, mut now) = (memory(), Model::default(), 0);
         let mut routes: Vec<Route> = Vec::new();
         for event in events {
@@ -220,7 +219,7 @@ proptest! {
                 Event::Answered(back, place) => {
                     let Some(call) = routes.len().checked_sub(back + 1) else { continue };
                     let counts = model.counts(call, routes[call].looks(), now);
-                    memory.answered(&routes[call], place, at(now));
+                    memory.responded(&routes[call], place, at(now));
                     if counts && place != model.place {
                         model.go(place, &memory, now);
                     } else if counts && routes[call].looks() {
@@ -251,7 +250,7 @@ proptest! {
     }
 
     #[test]
-    fn a_way_goes_to_each_place_once(places in 1..20_usize, begin in 0..20_usize) {
+    fn a_route_visits_each_place_once(places in 1..20_usize, begin in 0..20_usize) {
         let route = Route::at(Seat { place: begin % places, generation: 0 });
         let mut way: Vec<_> = (0..).map_while(|step| route.place(step, places)).collect();
         prop_assert_eq!(way[0], begin % places);
