@@ -1,12 +1,12 @@
-//! A service that runs code for its users, over the recommended stack: it shows them their place in
-//! line, answers rejections with 429 or 503 and `Retry-After`, and ends in order.
+//! A service that runs code for its users over the recommended stack: it shows them their position in the
+//! queue, turns rejections into 429 or 503 with `Retry-After`, and shuts down in order.
 //!
 //! ```sh
 //! cargo run -p examples --example axum_service
 //! ```
 //!
-//! The service is in `service.rs`. Here it gets a simulated E2B with room for two sandboxes, and five
-//! users; then E2B has no machines left; then the service is shut down while users wait.
+//! The service is in `service.rs`. Here it gets a simulated E2B with two sandboxes, and five users; then E2B
+//! has no machines left; then the service shuts down while users wait.
 
 mod service;
 mod users;
@@ -36,12 +36,12 @@ async fn main() -> Result<(), BoxError> {
     let create_every = Duration::from_millis(200);
     let e2b = Stack::builder(config)
         .plan(Plan::Custom { create_every, sandboxes: TWO, concurrent_creates: TWO })
-        // For this show. What is recommended opens later and for a second at first, and needs nobody
-        // to reset it.
+        // For the demonstration. The recommended configuration opens later and for a second at first, and needs no
+        // operator to reset it.
         .circuit_breaker(|breaker| {
             breaker.trip(Trip::ConsecutiveFailures(3)).open_for(Duration::from_secs(30))
         })
-        // When it shuts down, who has a sandbox may still run code in it.
+        // During shutdown, a user with a sandbox may still run code in it.
         .admission(|room| room.admit_during_shutdown(op::CODE_EXECUTE))
         .build()?
         .connect()?;
@@ -54,9 +54,9 @@ async fn main() -> Result<(), BoxError> {
     let shutdown = async { shutdown.await.unwrap_or_default() };
     let service = tokio::spawn(service::serve(listener, e2b, shutdown));
 
-    say("Five users, and room for two:");
+    say("Five users, and two sandboxes:");
     let runs = users.run(5);
-    say(&format!("who waits reads: {}", users.see_one_wait(5).await?));
+    say(&format!("a waiting user reads: {}", users.see_one_wait(5).await?));
     show(runs).await?;
 
     say("\nE2B has no machine left:");
@@ -70,11 +70,11 @@ async fn main() -> Result<(), BoxError> {
     say("\nThe service is shut down while users wait:");
     let runs = users.run(4);
     users.see_one_wait(4).await?;
-    // Nobody hears it if the service has failed, which is told below.
+    // If the service has failed there is no receiver; the failure is reported below.
     let _ = shut_down.send(());
     show(runs).await?;
     service.await??;
-    say(&format!("it has ended; sandboxes left behind: {}", sim.active()));
+    say(&format!("shut down; sandboxes left behind: {}", sim.active()));
     Ok(())
 }
 

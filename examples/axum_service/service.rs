@@ -18,8 +18,8 @@ use sandtower::{E2b, Message};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-/// Serves until `shutdown` is done, then ends in order: who waits is told so, who runs code gets the
-/// result, and nothing is left behind at E2B.
+/// Serves until `shutdown` is done, then shuts down in order: waiting users are rejected, running code gets
+/// to its result, and no sandbox is left behind at E2B.
 pub(crate) async fn serve(
     listener: TcpListener,
     e2b: E2b,
@@ -28,12 +28,12 @@ pub(crate) async fn serve(
     let room = e2b.handles().admission.clone();
     let ends = async move {
         shutdown.await;
-        // Rejects from now on. That the last one has left is waited for below.
+        // Rejects from now on. The end of the running requests is awaited below.
         drop(room.begin_shutdown());
     };
     let app = Arc::new(App { e2b: e2b.clone(), runs: Runs::default() });
     axum::serve(listener, routes(app)).with_graceful_shutdown(ends).await?;
-    // Nobody asks any more; what nobody holds is ended.
+    // No more requests; orphaned sandboxes are killed.
     e2b.drain().await?;
     Ok(())
 }
@@ -51,7 +51,7 @@ struct App {
     runs: Runs,
 }
 
-/// What is to be run; by its id its user can look how far it is.
+/// The code to run, and an id by which its user can follow it.
 #[derive(Deserialize)]
 struct Run {
     id: String,
@@ -61,7 +61,7 @@ struct Run {
 #[derive(Serialize)]
 struct Ran {
     stdout: String,
-    /// What the code itself ended by. It is its user's matter, and no failure of this service.
+    /// The exception of the code. It is the user's own, and no failure of this service.
     error: Option<String>,
 }
 
@@ -69,7 +69,7 @@ async fn run(State(app): State<Arc<App>>, Json(run): Json<Run>) -> Result<Json<R
     let entry = app.runs.enter(run.id).ok_or(Failed::Twice)?;
     let e2b = app.e2b.watched(entry.progress.clone());
     let sandbox = e2b.create(&NewSandbox::new("code-interpreter-v1")).await?;
-    // From here on it is killed whatever happens: also when the user goes away.
+    // From here on it is killed in any case, even if the user goes away.
     let sandbox = e2b.kill_on_drop(sandbox);
     let code = Code::new(run.code).timeout(Duration::from_secs(30));
     let ran = e2b.run_code(&sandbox, &code).await?;
@@ -78,7 +78,7 @@ async fn run(State(app): State<Arc<App>>, Json(run): Json<Run>) -> Result<Json<R
     Ok(Json(Ran { stdout: ran.stdout, error }))
 }
 
-/// What a user reads while waiting.
+/// What a waiting user reads.
 #[derive(Serialize)]
 struct Shown {
     message: String,
@@ -88,7 +88,7 @@ struct Shown {
 
 async fn progress(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     let Some(progress) = app.runs.of(&id) else {
-        return (StatusCode::NOT_FOUND, "there is no such run").into_response();
+        return (StatusCode::NOT_FOUND, "unknown run").into_response();
     };
     let shown = match progress.snapshot() {
         CallState::Queued(standing) => {
@@ -101,12 +101,12 @@ async fn progress(State(app): State<Arc<App>>, Path(id): Path<String>) -> Respon
     Json(shown).into_response()
 }
 
-/// All layers at one moment, for whoever operates this.
+/// A snapshot of all layers, for operators.
 async fn snapshot(State(app): State<Arc<App>>) -> Json<sandtower::stack::Snapshot> {
     Json(app.e2b.snapshot())
 }
 
-/// What a run can end by, besides its end.
+/// The ways in which a run can fail.
 enum Failed {
     Twice,
     E2b(Box<Error>),
@@ -121,12 +121,14 @@ impl From<Error> for Failed {
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         let error = match self {
-            Self::Twice => return (StatusCode::CONFLICT, "this run has begun").into_response(),
+            Self::Twice => {
+                return (StatusCode::CONFLICT, "this run has already started").into_response();
+            }
             Self::E2b(error) => error,
         };
         let message = Message::from(&*error);
         let mut response = match error.rejection() {
-            // 429 or 503, as the reason is, and `Retry-After` where anybody knows when.
+            // 429 or 503, by the reason, and `Retry-After` if it is known.
             Some(rejection) => {
                 rejection_response(rejection).map(|_| Body::from(message.to_string()))
             }
@@ -138,12 +140,12 @@ impl IntoResponse for Failed {
     }
 }
 
-/// The runs that have not ended: never more than there are requests.
+/// The runs in progress: never more than there are requests.
 #[derive(Clone, Default)]
 struct Runs(Arc<Mutex<HashMap<String, Progress>>>);
 
 impl Runs {
-    /// `None`: there is one of this id.
+    /// `None`: the id is in use.
     fn enter(&self, id: String) -> Option<Entry> {
         let mut runs = self.lock();
         if runs.contains_key(&id) {
@@ -163,7 +165,7 @@ impl Runs {
     }
 }
 
-/// A run, until it ends in whatever way.
+/// A run, until it ends in any way.
 struct Entry {
     runs: Runs,
     id: String,

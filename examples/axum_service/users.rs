@@ -1,4 +1,4 @@
-//! The users of the service, who speak HTTP to it.
+//! The users of the service, as HTTP clients.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ pub(crate) struct Users {
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// What each of them got, one after the other.
+/// The responses of each.
 pub(crate) type Runs = JoinSet<Result<String, BoxError>>;
 
 impl Users {
@@ -25,7 +25,7 @@ impl Users {
         Self { service, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
-    /// So many run something at once.
+    /// This many users run something concurrently.
     pub(crate) fn run(&self, users: u32) -> Runs {
         (1..=users).map(|user| self.clone().run_one(user)).collect()
     }
@@ -45,8 +45,8 @@ impl Users {
         Ok(got)
     }
 
-    /// Looks at the runs of so many users until one of them waits for a sandbox to end, and tells what
-    /// that one reads.
+    /// Polls the runs of this many users until one waits for a sandbox to end, and returns what that user
+    /// reads.
     pub(crate) async fn see_one_wait(&self, users: u32) -> Result<String, BoxError> {
         let mut have_begun = false;
         loop {
@@ -60,7 +60,7 @@ impl Users {
                 }
             }
             if have_begun && running == 0 {
-                return Err("nobody had to wait for a sandbox to end".into());
+                return Err("no user had to wait for a sandbox to end".into());
             }
             have_begun |= running > 0;
         }
@@ -68,9 +68,9 @@ impl Users {
 
     pub(crate) async fn look(&self, path: &str) -> Result<(StatusCode, Value), BoxError> {
         let request = Request::get(format!("http://{}{path}", self.service));
-        let answer = self.client.request(request.body(Full::default())?).await?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
+        let response = self.client.request(request.body(Full::default())?).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
         Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
     }
 }

@@ -1,15 +1,15 @@
-//! An API with manners of its own, told to the layers: what requests ask, and what answers mean.
+//! A custom API for the layers: the info of its requests, and the meaning of its responses.
 //!
 //! ```sh
 //! cargo run -p examples --example custom_classify
 //! ```
 //!
-//! The API of this example sells tickets. It answers 200 whatever happens and says in the body what
-//! went wrong; and a request that bears an `x-order` may be sent again, although it is a POST, since
-//! an order is only ever filled once.
+//! The API of this example sells tickets. It always responds with 200 and reports errors in the body; and a
+//! request with an `x-order` header may be sent again, although it is a POST, since an order is filled only
+//! once.
 //!
-//! Two hooks tell this to every layer: a [`Classify`] looks at requests, an [`Interpret`] at bodies,
-//! once and innermost. What it finds it leaves on the answer, where all layers above believe it.
+//! Two hooks teach this to every layer: a [`Classify`] for requests, and an innermost [`Interpret`] for bodies,
+//! which puts its verdict into the extensions of the response, where all layers above find it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,16 +26,16 @@ use sandtower::http::{
 use sandtower::retry::{Config, RetryLayer};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
-/// What can be asked, numbered without gaps: layers keep their counts by these.
+/// The operations, numbered without gaps: layers index their counters by these.
 const BUY: Operation = Operation::new(1, "ticket_buy");
 const LIST: Operation = Operation::new(2, "ticket_list");
 
-/// Tells operations apart, and what may be sent twice.
+/// Classifies the operation, and whether a request may be sent again.
 #[derive(Clone, Copy)]
 struct Tickets;
 
 impl<B> Classify<Request<B>> for Tickets {
-    // Answers mean what HTTP says, unless the interpreter found something else.
+    // Responses follow HTTP semantics, unless the interpreter found something else.
     type Classifier = HttpClassifier;
 
     fn classify(&self, request: &Request<B>) -> HttpClassifier {
@@ -52,7 +52,7 @@ impl<B> Classify<Request<B>> for Tickets {
     }
 }
 
-/// Reads what the body of a 200 says.
+/// Interprets the body of a 200.
 #[derive(Clone, Copy)]
 struct Says;
 
@@ -71,7 +71,7 @@ impl Interpret for Says {
             b"try later" => Verdict::throttled().retry_after(Duration::from_millis(20)),
             b"lost track" => Verdict::transient(Effect::Maybe),
             b"sold out" => Verdict::permanent(),
-            // Whatever else: HTTP's status counts.
+            // Otherwise the HTTP status counts.
             _ => return,
         };
         head.extensions.insert(verdict);
@@ -80,7 +80,7 @@ impl Interpret for Says {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    for (what, order, answers) in [
+    for (what, order, replies) in [
         ("busy at first", None, &["busy", "try later", "ticket 7"][..]),
         ("sold out", None, &["sold out"]),
         ("an order, lost track of", Some("o-1"), &["lost track", "ticket 8"]),
@@ -91,18 +91,18 @@ async fn main() -> Result<(), BoxError> {
         let quick = Backoff::constant(Duration::from_millis(1));
         let retry = RetryLayer::new(Config::recommended().transient(quick), Tickets);
         let service = ServiceBuilder::new()
-            // `Http` copies requests, and reads the rest of answers that are given up.
+            // `Http` copies requests, and reads the rest of discarded responses.
             .layer(retry.resend(Http).response_hooks(Http))
             .layer(CircuitBreakerLayer::from_breaker(breaker.clone()).classify(Tickets))
             .layer(InterpretLayer::new(Says))
-            .service(office(answers, Arc::clone(&sent)));
+            .service(office(replies, Arc::clone(&sent)));
 
         let mut request = Request::post("http://tickets.test/");
         if let Some(order) = order {
             request = request.header("x-order", order);
         }
-        let answer = service.oneshot(request.body(Full::default())?).await?;
-        let body = answer.into_body().collect().await?.to_bytes();
+        let response = service.oneshot(request.body(Full::default())?).await?;
+        let body = response.into_body().collect().await?.to_bytes();
         let said = String::from_utf8_lossy(&body);
         let (sent, failed) = (sent.load(Ordering::Relaxed), breaker.snapshot().counters.failed);
         say(&format!(
@@ -112,15 +112,15 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The API: it answers this, one after the other, always with 200.
+/// The API: it responds with these bodies in turn, always with 200.
 fn office(
-    answers: &'static [&'static str],
+    replies: &'static [&'static str],
     sent: Arc<AtomicUsize>,
 ) -> impl Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = BoxError, Future: Send>
 + Clone {
     service_fn(move |_: Request<Full<Bytes>>| {
-        let number = sent.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1);
-        async move { Ok(Response::new(Full::from(answers[number]))) }
+        let number = sent.fetch_add(1, Ordering::Relaxed).min(replies.len() - 1);
+        async move { Ok(Response::new(Full::from(replies[number]))) }
     })
 }
 

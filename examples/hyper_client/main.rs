@@ -1,15 +1,14 @@
-//! A hyper client with four layers around it, each put there by hand: retry, health check, rate
-//! limit, circuit breaker.
+//! A hyper client with four layers, stacked by hand: retry, health check, rate limit, circuit breaker.
 //!
 //! ```sh
 //! cargo run -p examples --example hyper_client
 //! ```
 //!
-//! What stands here in full is what `sandtower::stack` stands for; take that unless you want another
-//! order, fewer layers, or layers of your own in between. What this leaves out: the waiting room
-//! (here, who comes too soon is rejected), and the look for what an attempt with a lost answer made.
+//! `sandtower::stack` does all of this and more; use it unless you want another order, fewer layers, or your
+//! own layers in between. Missing here: admission control (a call that comes too soon is rejected), and
+//! creation tracking, which finds the sandboxes of lost responses.
 //!
-//! E2B is simulated: a third of its creations fail, and of the others some are dead on arrival.
+//! E2B is simulated: a third of its creations fail, and some of the new sandboxes are dead.
 
 use std::time::Duration;
 
@@ -31,15 +30,15 @@ async fn main() -> Result<(), BoxError> {
     let sim = simulator()?;
     let config = simulated::config(&simulated::serve(sim.clone()).await?)?;
 
-    // Retries in quick steps, so that this is over soon; 0.25 s doubling to 8 s is recommended.
+    // Short waits, so that the run finishes soon; 0.25 s doubling to 8 s is recommended.
     let steps = Backoff::exponential(Duration::from_millis(20), Duration::from_millis(200));
     let retry = retry::Config::recommended().transient(steps.full_jitter());
     let retry = RetryLayer::new(retry, E2bClassify);
-    // A new sandbox has to print what it is told within this time; else it is killed, and the retry
-    // above makes another.
+    // A new sandbox has to echo a text within this time; otherwise it is killed, and the retry above creates
+    // another.
     let check = health_check::Config::new("E2B").tries(1).probe_within(Duration::from_secs(1));
     let check = HealthCheckLayer::new(SandboxCheck::new(config.clone()), check)?;
-    // Counts what is sent within an hour, by operation; rejects nothing unless told to.
+    // Counts the calls of the last hour by operation; without a limit it rejects nothing.
     let rate_limit = RateLimit::new(rate_limit::Config::new("E2B"))?;
     let breaker = circuit_breaker::Config::recommended("E2B").build()?;
 
@@ -51,16 +50,16 @@ async fn main() -> Result<(), BoxError> {
         breaker,
     };
     let service = ServiceBuilder::new()
-        // `Http` copies requests for the next attempt, and gives up failed answers cleanly.
+        // `Http` copies requests for the next attempt, and discards failed responses cleanly.
         .layer(retry.resend(Http).response_hooks(Http))
         .layer(check.classify(E2bClassify))
         .layer(RateLimitLayer::new(handles.rate_limit.clone(), E2bClassify))
         .layer(CircuitBreakerLayer::from_breaker(handles.breaker.clone()).classify(E2bClassify))
-        // Innermost: tells all of them what the body of a failed answer says.
+        // Innermost: interprets the bodies of error responses for all of them.
         .layer(InterpretLayer::new(E2bInterpret::default()))
         .service(Client::builder(TokioExecutor::new()).build_http());
 
-    // Any HTTP request can go through it; the typed client makes those of E2B.
+    // Any HTTP request can go through it; the typed client builds those of E2B.
     let e2b = e2b::Client::new(service, config);
     for number in 1..=8 {
         let sandbox = e2b.create(&NewSandbox::new("base")).await?;
@@ -68,7 +67,7 @@ async fn main() -> Result<(), BoxError> {
         say(&format!("sandbox {} says {}", sandbox.id(), output.stdout_text().trim()));
         e2b.kill(sandbox.id()).await?;
     }
-    // What failed its check is killed in the background.
+    // A sandbox that fails its check is killed in the background.
     handles.check.drain(Duration::from_secs(30)).await?;
     handles.show();
     say(&format!("sandboxes left behind: {}", sim.active()));
@@ -98,7 +97,7 @@ fn simulator() -> Result<Sim, BoxError> {
         on: vec![String::from("sandbox_create")],
         rate: 0.3,
         response: Some(FaultResponse::Capacity503),
-        ..Fault::new("no room", FaultKind::Respond)
+        ..Fault::new("no capacity", FaultKind::Respond)
     };
     let dead = Fault { rate: 0.3, ..Fault::new("dead on arrival", FaultKind::Zombie) };
     Ok(sandtower_sim::Config::new().seed(4).plan(Plan::Pro).faults(vec![full, dead]).build()?)

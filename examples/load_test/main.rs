@@ -1,11 +1,11 @@
-//! The small load that took an application down, before and after.
+//! The load that took an application down, before and after.
 //!
-//! Six users ask two queries each; every query has its agent run code in a sandbox of E2B, here a
-//! simulated one whose creations are limited in rate and in parallel, and slower and failing as load
-//! grows. First the application retries blindly, as it did; then it has the fixes that it made for
-//! itself; then it runs over the recommended stack. `--help` tells of other scenarios and loads.
+//! Six users send two queries each; the agent of every query runs code in a sandbox of E2B, which is
+//! simulated: its creations are limited in rate and in parallel, and get slower and fail as load grows. The
+//! application first retries blindly; then with a widespread hand-written pattern; then it runs over the
+//! recommended stack. `--help` lists other scenarios and loads.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program: this is what it says")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program prints its output")]
 
 mod progress;
 
@@ -91,13 +91,13 @@ fn run(options: &Options) -> Result<ExitCode, BoxError> {
     let written = report.write_to(&options.report)?;
     println!("\nreport: {} (and {})", written.html.display(), written.json.display());
     if is_interrupted {
-        println!("interrupted: these are the runs that had ended");
+        println!("interrupted; the completed runs are");
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    Ok(judge(options, &report.policies))
+    Ok(check(options, &report.policies))
 }
 
-/// Fails before the run, and not after it, if the report could not be written.
+/// Fails before the run, and not after it, if the report cannot be written.
 fn writable(folder: &Path) -> Result<(), BoxError> {
     let file = folder.join("report.json");
     let open = || {
@@ -111,13 +111,13 @@ fn writable(folder: &Path) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// More tables than this nobody reads one after the other.
+/// More tables than this are too many to read one after the other.
 const SCENARIOS: usize = 9;
 
-/// What a shell says of a program that was interrupted.
+/// The exit code of shells for an interrupted program.
 const INTERRUPTED: u8 = 130;
 
-/// Before another service only the load is that of the scenario.
+/// With another service, only the load is that of the scenario.
 fn title(options: &Options, setup: &Setup) -> String {
     match &options.target {
         Some(target) => format!("{} with the load of {}", target.url, setup.name),
@@ -158,7 +158,7 @@ impl Ground {
         })
     }
 
-    /// `None`: the user wants it to end.
+    /// `None`: the user interrupted it.
     fn run(
         &mut self,
         setup: &Setup,
@@ -213,8 +213,8 @@ async fn on_target(
     Ok(outcome.map(|outcome| Outcome { left: killed, ..outcome }))
 }
 
-/// Says what was missed, and by whom.
-fn judge(options: &Options, policies: &[PolicyReport]) -> ExitCode {
+/// Prints which objectives were missed by which runs.
+fn check(options: &Options, policies: &[PolicyReport]) -> ExitCode {
     let Some(slo) = &options.slo else { return ExitCode::SUCCESS };
     let is_asked =
         |policy: &&PolicyReport| options.chosen || policy.median.policy == Policy::Sandtower.name();
@@ -222,11 +222,11 @@ fn judge(options: &Options, policies: &[PolicyReport]) -> ExitCode {
         policies.iter().filter(is_asked).flat_map(|policy| misses(slo, policy)).collect();
     match missed.as_slice() {
         [] => {
-            println!("the objectives were reached");
+            println!("all objectives were met");
             ExitCode::SUCCESS
         }
         missed => {
-            println!("\nthe objectives were missed:\n{}", missed.join("\n"));
+            println!("\nobjectives missed:\n{}", missed.join("\n"));
             ExitCode::FAILURE
         }
     }
@@ -236,8 +236,8 @@ fn misses(slo: &Slo, policy: &PolicyReport) -> Vec<String> {
     let each = policy.runs.iter().flat_map(|run| {
         let figures = &run.figures;
         let (policy, scenario, seed) = (&figures.policy, &figures.scenario, run.seed);
-        let told = move |missed| format!("  {policy}, {scenario}, seed {seed}: {missed}");
-        slo.missed(figures).map(told)
+        let shown = move |missed| format!("  {policy}, {scenario}, seed {seed}: {missed}");
+        slo.missed(figures).map(shown)
     });
     each.collect()
 }

@@ -1,4 +1,4 @@
-//! What is told while it runs, on standard error.
+//! Progress on standard error.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
@@ -11,25 +11,25 @@ pub(crate) struct Progress {
     runs: usize,
     over: usize,
     began: Instant,
-    told: Option<Instant>,
+    shown: Option<Instant>,
     terminal: bool,
     drawn: bool,
 }
 
-/// How often a bar is drawn, and how often a plain line is written while a run is under way.
+/// How often a bar is drawn, and how often a plain line is written during a run.
 const DRAWS: Duration = Duration::from_millis(100);
 const WRITES: Duration = Duration::from_secs(5);
-/// Runs of which each one's end is worth a plain line.
+/// The number of runs up to which each one's end gets a plain line.
 const FEW: usize = 30;
 const CELLS: usize = 24;
 
 impl Progress {
     pub(crate) fn new(runs: usize) -> Self {
         let terminal = stderr().is_terminal();
-        Self { runs, over: 0, began: now(), told: None, terminal, drawn: false }
+        Self { runs, over: 0, began: now(), shown: None, terminal, drawn: false }
     }
 
-    /// Makes room for what is printed next.
+    /// Clears the bar for what is printed next.
     pub(crate) fn clear(&mut self) {
         if std::mem::take(&mut self.drawn) {
             self.write("\x1b[1A\x1b[2K\x1b[1A\x1b[2K\r");
@@ -38,9 +38,9 @@ impl Progress {
 
     fn is_time(&mut self, pause: Duration) -> bool {
         let now = now();
-        let is_time = self.told.is_none_or(|told| now.duration_since(told) >= pause);
+        let is_time = self.shown.is_none_or(|shown| now.duration_since(shown) >= pause);
         if is_time {
-            self.told = Some(now);
+            self.shown = Some(now);
         }
         is_time
     }
@@ -50,7 +50,7 @@ impl Progress {
     }
 
     fn left(&self, share: f64) -> String {
-        // The first moments say nothing of the rest.
+        // The first moments do not predict the rest.
         if share < 0.01 {
             return String::new();
         }
@@ -65,8 +65,7 @@ impl Progress {
         let bar = format!("{}{}", "#".repeat(full), ".".repeat(CELLS - full.min(CELLS)));
         let left = self.left(share);
         self.clear();
-        // Lines that are longer than the terminal is wide are cut, or the next could not be drawn
-        // over them.
+        // Lines longer than the terminal is wide are truncated, or the next could not be drawn over them.
         let lines = format!(
             "\x1b[?7l[{bar}] {:.0} %{left}: {}, seed {}\n{status}\n\x1b[?7h",
             100.0 * share,
@@ -85,7 +84,7 @@ impl Progress {
     }
 
     fn write(&mut self, text: &str) {
-        // Nobody is there to be told that nobody can be told.
+        // Without a standard error there is no place to report that.
         let _ = stderr().write_all(text.as_bytes());
     }
 }
@@ -94,8 +93,8 @@ impl Watch for Progress {
     fn look(&mut self, status: &Status) {
         if self.terminal && self.is_time(DRAWS) {
             self.draw(status);
-        } else if !self.terminal && self.told.is_none() {
-            self.told = Some(now());
+        } else if !self.terminal && self.shown.is_none() {
+            self.shown = Some(now());
         } else if !self.terminal && self.is_time(WRITES) {
             self.line(status);
         }
@@ -114,7 +113,7 @@ impl Watch for Progress {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "for the person who waits, whatever the clock of the run"
+    reason = "real time for the user, whatever the clock of the run"
 )]
 fn now() -> Instant {
     Instant::now()

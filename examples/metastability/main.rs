@@ -1,10 +1,10 @@
-//! Does a service that was overloaded once get well again? Each scenario, with the whole stack and
-//! with parts of it left out; the median and the worst of 20 seeds.
+//! Metastable failures: does a service recover from an overload? Each scenario, with the whole stack and
+//! with a component disabled; the median and the worst of 20 seeds.
 //!
-//! `cargo run --release --example metastability [-- SEEDS [SCENARIO [WITHOUT]]]`: parts of the names
-//! of the rows to be run.
+//! `cargo run --release --example metastability [-- SEEDS [SCENARIO [WITHOUT]]]`: parts of the names of
+//! the rows to run.
 
-#![expect(clippy::print_stdout, reason = "a program: this is what it says")]
+#![expect(clippy::print_stdout, reason = "a program prints its output")]
 
 use std::time::Duration;
 
@@ -48,11 +48,11 @@ fn recovery(results: &[Result]) -> String {
     let mut times: Vec<_> =
         results.iter().map(|result| result.recovery.unwrap_or(Duration::MAX)).collect();
     times.sort();
-    let told = |time: Option<&Duration>| match time {
+    let shown = |time: Option<&Duration>| match time {
         Some(&Duration::MAX) | None => "never".to_owned(),
         Some(time) => format!("{:.1} s", time.as_secs_f64()),
     };
-    format!("{} ({})", told(times.get(times.len() / 2)), told(times.last()))
+    format!("{} ({})", shown(times.get(times.len() / 2)), shown(times.last()))
 }
 
 fn useful(results: &[Result]) -> String {

@@ -1,4 +1,4 @@
-//! From retries and a breaker by hand to the stack, in steps: the table of `docs/migration.md`.
+//! From hand-written retries and a breaker to the stack, in steps: the table of `docs/migration.md`.
 //!
 //! ```sh
 //! cargo run -p examples --example migration              # all steps

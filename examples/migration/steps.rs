@@ -1,4 +1,4 @@
-//! What the application becomes, step by step: `docs/migration.md` explains each of them.
+//! The application, step by step: `docs/migration.md` explains each of them.
 
 use sandtower::circuit_breaker::{self, CircuitBreakerLayer};
 use sandtower::core::BoxError;
@@ -12,13 +12,13 @@ use tower::ServiceBuilder;
 use crate::today::Today;
 use crate::world::{Http, Seen, users, users_who_hold};
 
-/// The pattern by hand.
+/// The hand-written pattern.
 pub(crate) async fn step_0(http: Http, config: Config) -> Result<Seen, BoxError> {
     let client = Client::new(http.clone(), config);
     users(&http, Today::new(client.clone()), client).await
 }
 
-/// The same pattern in the same order, of layers.
+/// The same pattern in the same order, from layers.
 pub(crate) async fn step_1(http: Http, config: Config) -> Result<Seen, BoxError> {
     let breaker = circuit_breaker::Config::recommended("E2B").build()?;
     let retry = RetryLayer::new(retry::Config::classic(), E2bClassify)
@@ -36,7 +36,7 @@ pub(crate) async fn step_1(http: Http, config: Config) -> Result<Seen, BoxError>
     users(&http, client, rest).await
 }
 
-/// The breaker sees attempts, and what is dead is made anew.
+/// The breaker sees attempts, and dead sandboxes are recreated.
 pub(crate) async fn step_2(http: Http, config: Config) -> Result<Seen, BoxError> {
     let breaker = circuit_breaker::Config::recommended("E2B").build()?;
     let retry = RetryLayer::new(retry::Config::classic(), E2bClassify)
@@ -55,7 +55,7 @@ pub(crate) async fn step_2(http: Http, config: Config) -> Result<Seen, BoxError>
     users(&http, client, rest).await
 }
 
-/// The whole stack, with the application's numbers but for the breaker and the check.
+/// The whole stack, with the application's numbers except for the breaker and the check.
 pub(crate) async fn step_3(http: Http, config: Config) -> Result<Seen, BoxError> {
     let stack = Stack::builder(config)
         .preset(Preset::Classic)
@@ -66,14 +66,14 @@ pub(crate) async fn step_3(http: Http, config: Config) -> Result<Seen, BoxError>
     users(&http, client.clone(), client).await
 }
 
-/// The numbers that are recommended, and a holder that ends each sandbox.
+/// The recommended numbers, and an owner that kills each sandbox.
 pub(crate) async fn step_4(http: Http, config: Config) -> Result<Seen, BoxError> {
     let stack = Stack::builder(config).build()?;
     let client = stack.client(http.clone());
     users_who_hold(&http, client).await
 }
 
-/// Callers wait out an outage instead of being rejected.
+/// Callers wait through an outage instead of being rejected.
 pub(crate) async fn step_5(http: Http, config: Config) -> Result<Seen, BoxError> {
     let stack = Stack::builder(config)
         .admission(|admission| admission.hold_through_outage(true))

@@ -1,5 +1,5 @@
-//! The application's pattern as it built it, by hand: a circuit breaker around a retry loop around the
-//! creation of a sandbox, which is then validated, with a warning at most.
+//! The application's hand-written pattern: a circuit breaker around a retry loop around the creation of a
+//! sandbox, which is then validated, with a warning at most.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(crate) struct Today {
     breaker: Arc<Mutex<Breaker>>,
 }
 
-/// Opens after 5 failures, and lets everyone try after a minute.
+/// Opens after 5 failures, and lets every call through after a minute.
 #[derive(Default)]
 struct Breaker {
     failures: u32,
@@ -36,7 +36,7 @@ impl Today {
         let created = self.with_retries(new).await;
         self.tell(created.is_ok());
         let sandbox = created?;
-        // A zombie is handed out all the same: the validation only warns.
+        // A zombie is returned nevertheless: the validation only warns.
         let _ = self.client.run(&sandbox, &Command::new("echo 'health_check'")).await;
         Ok(sandbox)
     }
@@ -57,7 +57,7 @@ impl Today {
             if retry == RETRIES {
                 return Err(error);
             }
-            // Blind: an answer that is lost may have made a sandbox.
+            // Blind: a lost response may have created a sandbox.
             tokio::time::sleep(Duration::from_secs(most.min(first << retry))).await;
             retry += 1;
         }

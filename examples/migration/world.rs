@@ -1,4 +1,4 @@
-//! An E2B in bad weather, and users who run code in it.
+//! A faulty E2B, and users who run code in it.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -16,14 +16,14 @@ use tower::Service;
 
 use crate::today::Today;
 
-/// What stands in for an HTTP client: the simulator, in virtual time.
+/// The simulator in place of an HTTP client, in virtual time.
 pub(crate) type Http = Sim;
 
 const USERS: u32 = 90;
 const ONE_EACH: Duration = Duration::from_secs(2);
 
-/// One in ten answers to a creation is lost, one in ten sandboxes is dead, one in six creations finds
-/// no room; and for 20 s the control plane cannot be reached.
+/// One in ten responses to a creation is lost, one in ten sandboxes is dead, one in six creations fails for
+/// lack of capacity; and for 20 s the control plane is unreachable.
 pub(crate) fn simulator(seed: u64) -> Result<Sim, BoxError> {
     let creations = || vec![String::from("sandbox_create")];
     let outage = Fault {
@@ -37,7 +37,7 @@ pub(crate) fn simulator(seed: u64) -> Result<Sim, BoxError> {
         on: creations(),
         rate: 1.0 / 6.0,
         response: Some(FaultResponse::Capacity503),
-        ..Fault::new("no room", FaultKind::Respond)
+        ..Fault::new("no capacity", FaultKind::Respond)
     };
     let dead = Fault { rate: 0.1, ..Fault::new("dead", FaultKind::Zombie) };
     Ok(sandtower_sim::Config::new().seed(seed).faults(vec![outage, lost, full, dead]).build()?)
@@ -47,7 +47,7 @@ pub(crate) fn config() -> Result<Config, BoxError> {
     Ok(Config::new("e2b_simulated")?)
 }
 
-/// Makes sandboxes.
+/// Creates sandboxes.
 pub(crate) trait Creates: Clone + 'static {
     async fn create(&self, new: &NewSandbox) -> Result<Sandbox, BoxError>;
 }
@@ -70,28 +70,28 @@ where
     }
 }
 
-/// What came of it.
+/// The results.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     users: u32,
-    answered: u32,
+    succeeded: u32,
     creations: u64,
     left: usize,
     dead: usize,
-    slowest_answer: Duration,
+    slowest_success: Duration,
     slowest_failure: Duration,
 }
 
 impl Seen {
-    pub(crate) const HEADER: &str = "step | answered | creations sent for one | left behind | dead ones handed out | slowest answer | slowest failure";
+    pub(crate) const HEADER: &str = "step | succeeded | creations sent for one | left behind | dead ones returned | slowest success | slowest failure";
 
     pub(crate) fn add(&mut self, one: &Self) {
         self.users += one.users;
-        self.answered += one.answered;
+        self.succeeded += one.succeeded;
         self.creations += one.creations;
         self.left += one.left;
         self.dead += one.dead;
-        self.slowest_answer = self.slowest_answer.max(one.slowest_answer);
+        self.slowest_success = self.slowest_success.max(one.slowest_success);
         self.slowest_failure = self.slowest_failure.max(one.slowest_failure);
     }
 
@@ -99,18 +99,18 @@ impl Seen {
         let of_users = |count: f64| count / f64::from(self.users);
         format!(
             "{step} | {:.0} % | {:.2} | {} | {} | {:.0} s | {:.0} s",
-            100.0 * of_users(f64::from(self.answered)),
+            100.0 * of_users(f64::from(self.succeeded)),
             of_users(self.creations as f64),
             self.left,
             self.dead,
-            self.slowest_answer.as_secs_f64(),
+            self.slowest_success.as_secs_f64(),
             self.slowest_failure.as_secs_f64(),
         )
     }
 }
 
-/// Every two seconds a user comes, who wants a sandbox, runs code in it and ends it. SandboxTracker go by
-/// way of `creates`; what is done in a sandbox by way of `rest`.
+/// Every two seconds a user arrives that creates a sandbox through `creates`, runs code in it and kills it through
+/// `rest`.
 pub(crate) async fn users<C, S, B>(sim: &Sim, creates: C, rest: Client<S>) -> Result<Seen, BoxError>
 where
     C: Creates,
@@ -123,7 +123,7 @@ where
         let sandbox = creates.create(&new_sandbox()).await?;
         handed_out.borrow_mut().push(sandbox.id().to_string());
         let output = rest.run(&sandbox, &code()).await;
-        // What comes of it is no matter to the user.
+        // The outcome does not matter to the user.
         let _ = rest.kill(sandbox.id()).await;
         output?;
         Ok(())
@@ -131,7 +131,7 @@ where
     measure(sim, run).await
 }
 
-/// The same, who hold their sandboxes so that they are ended whatever happens.
+/// The same, with an owner that kills each sandbox in any case.
 pub(crate) async fn users_who_hold<S, B>(sim: &Sim, client: Client<S>) -> Result<Seen, BoxError>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -170,8 +170,8 @@ async fn measure(
         let mut seen = seen.borrow_mut();
         match ran {
             Ok(()) => {
-                seen.answered += 1;
-                seen.slowest_answer = seen.slowest_answer.max(took);
+                seen.succeeded += 1;
+                seen.slowest_success = seen.slowest_success.max(took);
             }
             Err(_) => seen.slowest_failure = seen.slowest_failure.max(took),
         }
@@ -182,7 +182,7 @@ async fn measure(
         if users.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    // What is looked for in the background has been found by then.
+    // The background cleanup has finished by then.
     tokio::time::sleep(Duration::from_secs(150)).await;
     let mut seen = seen.take();
     let ledger = sim.ledger();

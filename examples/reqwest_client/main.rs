@@ -1,13 +1,12 @@
-//! The recommended stack over reqwest, for those who have set up a reqwest client already.
+//! The recommended stack over reqwest, for those who have a configured reqwest client already.
 //!
 //! ```sh
 //! cargo run -p examples --example reqwest_client
 //! ```
 //!
-//! Any HTTP client will do that is a [`Service`] of `http` requests; the 20 lines of `Reqwest` make
-//! one of reqwest's. It is left to send each request once: to retry is the stack's business, and only
-//! the stack knows what may be sent twice. E2B is simulated and speaks no TLS; turn on reqwest's
-//! features for that.
+//! Any HTTP client that is a [`Service`] of `http` requests works; the 20 lines of `Reqwest` adapt reqwest.
+//! Its own retries are disabled: retrying is up to the stack, which alone knows what may be sent twice. E2B
+//! is simulated and without TLS; for TLS enable the features of reqwest.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -23,8 +22,8 @@ use sandtower::stack::{Plan, Stack};
 use tokio::net::TcpListener;
 use tower::Service;
 
-/// A reqwest client as a service. Its errors pass as they are: the layers find out by their sources
-/// whether the request left.
+/// A reqwest client as a service. Its errors pass unchanged: the layers find out from their sources whether
+/// the request was sent.
 #[derive(Clone)]
 struct Reqwest(reqwest::Client);
 
@@ -38,7 +37,7 @@ impl Reqwest {
 impl Service<Request<Full<Bytes>>> for Reqwest {
     type Response = Response<reqwest::Body>;
     type Error = BoxError;
-    // Boxed: an HTTP request costs more than that by far.
+    // Boxed: an HTTP request costs far more than the allocation.
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
@@ -51,7 +50,7 @@ impl Service<Request<Full<Bytes>>> for Reqwest {
             let request = request.map(reqwest::Body::wrap).try_into()?;
             match client.execute(request).await {
                 Ok(response) => Ok(response.into()),
-                // Redirects are off: a connection that failed is this request's, and nothing was sent.
+                // Redirects are off: a failed connection then belongs to this request, and nothing was sent.
                 Err(error) if error.is_connect() => {
                     Err(ClassifiedError::new(Verdict::transient(Effect::None), error).into())
                 }
@@ -68,23 +67,23 @@ async fn main() -> Result<(), BoxError> {
     let stack = Stack::builder(config).plan(Plan::Hobby).build()?;
 
     let e2b = E2b::new(&stack, Reqwest::new()?);
-    // In a task, as a service does it for its users.
-    let made = tokio::spawn({
+    // In a task, as in a service with many users.
+    let create = tokio::spawn({
         let e2b = e2b.clone();
         async move { e2b.create(&NewSandbox::new("base")).await }
     });
-    let sandbox = made.await??;
+    let sandbox = create.await??;
     let output = e2b.run(&sandbox, &Command::new("echo hello")).await?;
     say(&format!("the sandbox says {}", output.stdout_text().trim()));
     e2b.kill(sandbox.id()).await?;
     e2b.drain().await?;
     say(&format!("sandboxes left behind: {}", sim.active()));
 
-    // Nobody listens on a port that was just given back.
-    let nobody = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
-    let bare = Client::new(Reqwest::new()?, simulated::config(&format!("http://{nobody}"))?);
+    // No server listens on a port that was just released.
+    let closed = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let bare = Client::new(Reqwest::new()?, simulated::config(&format!("http://{closed}"))?);
     if let Err(error) = bare.create(&NewSandbox::new("base")).await {
-        say(&format!("where nobody listens: {}, {:?}", error.verdict().outcome, error.hint()));
+        say(&format!("on a closed port: {}, {:?}", error.verdict().outcome, error.hint()));
     }
     Ok(())
 }

@@ -1,5 +1,4 @@
-//! SandboxTracker in bad weather, and whether anything is left behind: the table in
-//! `docs/safe-creation.md`.
+//! Creations with faults, and whether any sandbox is left behind: the table in `docs/safe-creation.md`.
 //!
 //! ```sh
 //! cargo run --release -p examples --example safe_creation -- 100000 1
@@ -14,7 +13,7 @@ fn main() -> ExitCode {
     let (Ok(creations), Ok(seed)) =
         (numbers.next().unwrap_or(Ok(10_000)), numbers.next().unwrap_or(Ok(1)))
     else {
-        tell("safe_creation [creations] [seed]: both have to be numbers");
+        print("safe_creation [creations] [seed]: both must be numbers");
         return ExitCode::FAILURE;
     };
     let mut is_clean = true;
@@ -23,25 +22,25 @@ fn main() -> ExitCode {
         match storm.pass() {
             Ok(report) => {
                 is_clean &= report.is_clean();
-                tell(&format!("{storm:?}\n{report:#?}\n"));
+                print(&format!("{storm:?}\n{report:#?}\n"));
             }
             Err(error) => {
                 is_clean = false;
-                tell(&format!("{storm:?}: {error}"));
+                print(&format!("{storm:?}: {error}"));
             }
         }
     }
     match Random500s::run(creations, seed.into()) {
-        Ok(seen) => tell(&format!("{seen:#?}")),
+        Ok(seen) => print(&format!("{seen:#?}")),
         Err(error) => {
             is_clean = false;
-            tell(&error.to_string());
+            print(&error.to_string());
         }
     }
     if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[expect(clippy::print_stdout, reason = "a program for people")]
-fn tell(text: &str) {
+fn print(text: &str) {
     println!("{text}");
 }

@@ -1,11 +1,11 @@
-//! One layer on a service of one's own: a circuit breaker, and its handle for whoever operates it.
+//! One layer on a custom service: a circuit breaker, and its handle for the operator.
 //!
 //! ```sh
 //! cargo run -p examples --example single_layer
 //! ```
 //!
-//! The service need not speak HTTP. With `default-features = false` and the feature
-//! `circuit-breaker` alone, `sandtower` brings neither HTTP nor TLS along.
+//! The service need not use HTTP. With `default-features = false` and the feature `circuit-breaker` alone,
+//! `sandtower` has neither HTTP nor TLS.
 
 use std::io;
 use std::sync::Arc;
@@ -20,22 +20,22 @@ use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 async fn main() -> Result<(), BoxError> {
     // The service: any request, any response, any error.
     let is_down = Arc::new(AtomicBool::new(true));
-    let weather = service_fn({
+    let forecast = service_fn({
         let is_down = Arc::clone(&is_down);
         move |city: &'static str| {
-            let answer = match is_down.load(Ordering::Relaxed) {
+            let response = match is_down.load(Ordering::Relaxed) {
                 true => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
                 false => Ok(format!("sun in {city}")),
             };
-            async move { answer }
+            async move { response }
         }
     });
 
     // Opens after 5 failures in a row, for a minute. Clones of the handle are the same breaker.
-    let breaker = CircuitBreaker::classic("the weather service");
+    let breaker = CircuitBreaker::classic("the forecast service");
     let mut service = ServiceBuilder::new()
         .layer(CircuitBreakerLayer::from_breaker(breaker.clone()))
-        .service(weather);
+        .service(forecast);
 
     for _ in 0..6 {
         ask(&mut service, "Prague").await;
@@ -43,19 +43,19 @@ async fn main() -> Result<(), BoxError> {
     let snapshot = breaker.snapshot();
     say(&format!("the breaker is {}, {} failed", snapshot.state, snapshot.counters.failed));
 
-    say("\nThe service is mended, and its operator does not want to wait for the minute:");
+    say("\nThe service is repaired, and its operator does not want to wait for a minute:");
     is_down.store(false, Ordering::Relaxed);
     breaker.reset();
     ask(&mut service, "Prague").await;
 
-    say("\nNow it is to be left alone, for maintenance:");
+    say("\nThe operator stops all calls, for maintenance:");
     breaker.force_open();
     ask(&mut service, "Prague").await;
-    // Unlike a reset, this lets one call through first, and the others when it has succeeded.
+    // Unlike a reset, this admits one probe first, and the others when it has succeeded.
     breaker.release();
     ask(&mut service, "Prague").await;
 
-    say("\nWhat happened to the breaker:");
+    say("\nThe transitions of the breaker:");
     for moved in breaker.history() {
         let forced = if moved.forced { ", by its operator" } else { "" };
         say(&format!(
@@ -66,17 +66,17 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// One call. A rejection is found in the error, wherever in its chain it is; all other errors are the
-/// service's own.
+/// One call. A rejection is found anywhere in the chain of the error; all other errors are those of the
+/// service.
 async fn ask<S>(service: &mut S, city: &'static str)
 where
     S: Service<&'static str, Response = String, Error = BoxError>,
 {
-    let answer = async { service.ready().await?.call(city).await }.await;
-    match answer {
-        Ok(weather) => say(&weather),
+    let result = async { service.ready().await?.call(city).await }.await;
+    match result {
+        Ok(forecast) => say(&forecast),
         Err(error) => match find::<Rejection>(&*error) {
-            Some(rejection) => say(&format!("not asked: {}", Message::from(rejection))),
+            Some(rejection) => say(&format!("rejected: {}", Message::from(rejection))),
             None => say(&format!("failed: {error}")),
         },
     }

@@ -1,4 +1,4 @@
-//! What the example targets beside this file are made of, where that is more than a user would copy.
+//! The parts of the examples that are more than a user would copy.
 
 pub mod metastability;
 pub mod safe_creation;

@@ -1,4 +1,4 @@
-//! An E2B to talk to without an account: the simulator behind a socket of loopback.
+//! A simulated E2B for the examples: the simulator behind a loopback socket.
 
 use std::future::pending;
 use std::io;
@@ -19,11 +19,11 @@ pub async fn serve(sim: Sim) -> io::Result<String> {
     Ok(url)
 }
 
-/// How to reach the simulator at `url`. For E2B itself it is [`Config::from_env`].
+/// The configuration for the simulator at `url`. For E2B itself it is [`Config::from_env`].
 ///
 /// # Errors
 ///
-/// `url` is none.
+/// `url` is invalid.
 pub fn config(url: &str) -> Result<Config, ConfigError> {
     Config::new("e2b_simulated")?.api_url(url)?.sandbox_url(url)
 }

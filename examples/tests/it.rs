@@ -1,28 +1,28 @@
-//! The examples as their users run them: each ends by itself, and says what it shows.
+//! The examples as their users run them: each ends by itself, with the expected output.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 use std::{env, thread};
 
-/// Far longer than any of them takes on a machine that is busy.
+/// Far longer than any of them takes on a busy machine.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// What a program says, if it ends well and in time.
+/// The output of a program, if it succeeds in time.
 fn said_by(name: &str) -> String {
-    // Cargo puts examples beside the folder of the tests, and makes them before it runs these.
+    // Cargo puts examples beside the folder of the tests, and builds them before it runs these.
     let tests = env::current_exe().unwrap();
     let program = tests.parent().unwrap().with_file_name("examples").join(name);
     let mut command = Command::new(program);
-    // An account would be used if there were one, and a proxy be asked for loopback.
+    // Otherwise an account would be used if there is one, and a proxy for loopback.
     let command = command.env_clear().stdin(Stdio::null());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pipes = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || tell.send(pipes_to_texts(pipes)));
-    let Ok((said, complained)) = told.recv_timeout(LONGEST) else {
+    let (send, received) = mpsc::channel();
+    thread::spawn(move || send.send(pipes_to_texts(pipes)));
+    let Ok((said, complained)) = received.recv_timeout(LONGEST) else {
         end(child);
         panic!("{name} does not end");
     };
@@ -54,15 +54,15 @@ fn assert_says(name: &str, expected: &[&str]) {
 }
 
 #[test]
-fn one_layer_alone_is_steered_by_its_operator() {
+fn one_layer_alone_is_controlled_by_its_operator() {
     assert_says(
         "single_layer",
         &[
             "failed: connection refused",
-            "not asked: The weather service is not responding. Next attempt in 60 s.",
+            "rejected: The forecast service is not responding. Next attempt in 60 s.",
             "the breaker is open, 5 failed",
             "sun in Prague",
-            "not asked: Calls to the weather service are stopped by an operator",
+            "rejected: Calls to the forecast service are stopped by an operator",
             "sun in Prague",
             "closed -> open, 5 of 5 failed",
             "half_open -> closed",
@@ -71,7 +71,7 @@ fn one_layer_alone_is_steered_by_its_operator() {
 }
 
 #[test]
-fn what_an_api_of_ones_own_means_is_told_to_all_layers() {
+fn the_meaning_of_a_custom_api_reaches_all_layers() {
     assert_says(
         "custom_classify",
         &[
@@ -84,7 +84,7 @@ fn what_an_api_of_ones_own_means_is_told_to_all_layers() {
 }
 
 #[test]
-fn four_layers_by_hand_make_sandboxes_of_a_service_that_fails() {
+fn four_layers_by_hand_create_sandboxes_of_a_failing_service() {
     assert_says(
         "hyper_client",
         &[
@@ -98,18 +98,18 @@ fn four_layers_by_hand_make_sandboxes_of_a_service_that_fails() {
 }
 
 #[test]
-fn a_service_over_the_stack_shows_the_line_rejects_clearly_and_ends_in_order() {
+fn a_service_over_the_stack_shows_the_queue_rejects_clearly_and_shuts_down_in_order() {
     assert_says(
         "axum_service",
         &[
-            "who waits reads: All sandboxes are in use (2 of 2). Waiting for one to end; ",
+            "a waiting user reads: All sandboxes are in use (2 of 2). Waiting for one to end; ",
             r#": 200 OK {"stdout":"hello, user "#,
             "user 1: 503 Service Unavailable E2B is not responding. Next attempt in ",
             "[Retry-After: ",
             r#"the snapshot says: "open""#,
             "503 Service Unavailable This service is shutting down. Try again later.",
             r#": 200 OK {"stdout":"hello, user "#,
-            "it has ended; sandboxes left behind: 0",
+            "shut down; sandboxes left behind: 0",
         ],
     );
 }
@@ -120,24 +120,24 @@ fn grpc_has_the_layers_on_both_sides() {
         "tonic_service",
         &[
             "Unavailable: admission `this server` is full: a call is waiting\n",
-            "answered: Serving\nanswered: Serving\n",
-            "two bad moments:\nanswered: Serving\ncalls that came in: 3\n",
-            "Unavailable: a bad moment\n",
+            "responded: Serving\nresponded: Serving\n",
+            "two transient failures:\nresponded: Serving\ncalls that arrived: 3\n",
+            "Unavailable: a transient failure\n",
             "Unavailable: circuit breaker `the health service` is open: the last 5 calls failed; ",
-            "[come back in ",
-            "calls that came in: 5; the breaker is open\n",
+            "[retry in ",
+            "calls that arrived: 5; the breaker is open\n",
         ],
     );
 }
 
 #[test]
-fn the_stack_stands_over_reqwest_and_understands_its_errors() {
+fn the_stack_works_over_reqwest_and_understands_its_errors() {
     assert_says(
         "reqwest_client",
         &[
             "the sandbox says hello\n",
             "sandboxes left behind: 0\n",
-            "where nobody listens: transient, Again { after: None }\n",
+            "on a closed port: transient, Again { after: None }\n",
         ],
     );
 }

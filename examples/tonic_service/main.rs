@@ -4,8 +4,8 @@
 //! cargo run -p examples --example tonic_service
 //! ```
 //!
-//! On either side rejections are gRPC statuses, with the time to come back where anybody knows it. The
-//! service is gRPC's own health service, whose code needs no build step; yours is used the same way.
+//! On either side rejections are gRPC statuses, with the time to retry if it is known. The service is gRPC's
+//! own health service, whose code needs no build step; yours is used in the same way.
 
 mod server;
 
@@ -32,7 +32,7 @@ use tower::{ServiceBuilder, ServiceExt};
 use server::Work;
 
 const CHECK: Operation = Operation::new(1, "health_check");
-/// gRPC does not say which of its methods may be called twice: you do.
+/// gRPC does not say which of its methods may be called twice: you declare it.
 static METHODS: &[GrpcMethod] =
     &[GrpcMethod::new("/grpc.health.v1.Health/Check", CHECK, Replay::Safe)];
 
@@ -44,26 +44,26 @@ async fn main() -> Result<(), BoxError> {
     tokio::spawn(server::serve(listener, work.clone()));
     let channel = endpoint.connect_lazy();
 
-    say("The server lets one call in and one wait. Three come at once, without any layers:");
+    say("The server admits one call and queues one. Three arrive at once, without client layers:");
     let mut calls: JoinSet<_> = (0..3).map(|_| call(bare(channel.clone()))).collect();
     for number in 0..3 {
         if number == 1 {
-            // Until now nothing was done but to reject.
+            // So far all were rejected or waiting.
             work.finish(2);
         }
-        if let Some(answer) = calls.join_next().await {
-            say(&answer?);
+        if let Some(response) = calls.join_next().await {
+            say(&response?);
         }
     }
     work.info();
 
     let breaker = CircuitBreaker::classic("the health service");
     let client = layered(channel, &breaker);
-    say("\nThe client has layers. The server has two bad moments:");
+    say("\nThe client has layers. The server has two transient failures:");
     work.fail(2);
     work.finish(1);
     say(&call(client.clone()).await);
-    say(&format!("calls that came in: {}", work.info()));
+    say(&format!("calls that arrived: {}", work.info()));
 
     say("\nThe server is down for long:");
     work.fail(1_000);
@@ -71,14 +71,14 @@ async fn main() -> Result<(), BoxError> {
         say(&call(client.clone()).await);
     }
     say(&format!(
-        "calls that came in: {}; the breaker is {}",
+        "calls that arrived: {}; the breaker is {}",
         work.info(),
         breaker.snapshot().state
     ));
     Ok(())
 }
 
-/// What is below the client of a service, however many layers that is.
+/// The type of the service below the client, however many layers it has.
 type Layered = BoxCloneService<Request<Body>, Response<Body>, Status>;
 
 fn bare(channel: Channel) -> HealthClient<Layered> {
@@ -90,19 +90,19 @@ fn bare(channel: Channel) -> HealthClient<Layered> {
 /// A client whose calls go through layers.
 fn layered(channel: Channel, breaker: &CircuitBreaker) -> HealthClient<Layered> {
     let classify = GrpcClassify::new(METHODS);
-    // In quick steps, so that this is over soon; 0.25 s doubling to 8 s is recommended.
+    // Short waits, so that the run finishes soon; 0.25 s doubling to 8 s is recommended.
     let steps = Backoff::exponential(Duration::from_millis(10), Duration::from_millis(100));
     let retry = RetryLayer::new(Config::recommended().transient(steps.full_jitter()), classify);
     let service = ServiceBuilder::new()
         .map_err(Status::from_error)
-        .map_response(|answer: Response<_>| answer.map(Body::new))
-        // To whoever calls, a rejection is a status like others.
+        .map_response(|response: Response<_>| response.map(Body::new))
+        // For the caller, a rejection is a status like others.
         .layer(RejectionResponseLayer::grpc())
-        // Tonic's bodies are streams: what was sent of one is kept for the next attempt.
+        // Tonic's bodies are streams: what was sent of one is buffered for the next attempt.
         .layer(ReplayLayer::new())
         .layer(retry.resend(Replayed).response_hooks(Http))
         .layer(CircuitBreakerLayer::from_breaker(breaker.clone()).classify(classify))
-        // Tells the breaker of calls that fail at their end, in trailers.
+        // Reports calls that fail at their end, in trailers, to the breaker.
         .layer(InterpretLayer::new(GrpcInterpret))
         .map_request(|request: Request<ReplayBody<Body>>| request.map(Body::new))
         .service(channel);
@@ -111,7 +111,7 @@ fn layered(channel: Channel, breaker: &CircuitBreaker) -> HealthClient<Layered> 
 
 async fn call(mut client: HealthClient<Layered>) -> String {
     match client.check(HealthCheckRequest::default()).await {
-        Ok(answer) => format!("answered: {:?}", answer.into_inner().status()),
+        Ok(response) => format!("responded: {:?}", response.into_inner().status()),
         Err(status) => said(&status),
     }
 }
@@ -119,7 +119,7 @@ async fn call(mut client: HealthClient<Layered>) -> String {
 fn said(status: &Status) -> String {
     let after = status.metadata().get("grpc-retry-pushback-ms");
     let after = after.and_then(|after| after.to_str().ok());
-    let after = after.map_or(String::new(), |after| format!(" [come back in {after} ms]"));
+    let after = after.map_or(String::new(), |after| format!(" [retry in {after} ms]"));
     format!("{:?}: {}{after}", status.code(), status.message())
 }
 

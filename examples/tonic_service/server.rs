@@ -1,4 +1,4 @@
-//! A server with a waiting room: one call is let in, one waits, and the next is rejected.
+//! A server with admission control: one call is admitted, one waits, and the next is rejected.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,16 +28,16 @@ pub(crate) async fn serve(listener: TcpListener, work: Work) -> Result<(), BoxEr
     Ok(server.serve_with_incoming(TcpIncoming::from(listener)).await?)
 }
 
-/// What the server does, which takes as long and fails as often as it is told to.
+/// The work of the server, whose duration and failures are scripted.
 #[derive(Clone, Default)]
 pub(crate) struct Work {
     state: Arc<State>,
 }
 
 struct State {
-    /// Calls in a row that fail next.
+    /// How many of the next calls fail.
     fails: AtomicU32,
-    /// Calls that came in.
+    /// Calls that arrived.
     calls: AtomicU32,
     done: Semaphore,
 }
@@ -49,17 +49,17 @@ impl Default for State {
 }
 
 impl Work {
-    /// Lets so many calls get done.
+    /// Lets this many calls complete.
     pub(crate) fn finish(&self, calls: usize) {
         self.state.done.add_permits(calls);
     }
 
-    /// Lets the next calls fail.
+    /// Makes the next calls fail.
     pub(crate) fn fail(&self, calls: u32) {
         self.state.fails.store(calls, Ordering::Relaxed);
     }
 
-    /// How many calls came in since this was last asked.
+    /// How many calls arrived since this was last called.
     pub(crate) fn info(&self) -> u32 {
         self.state.calls.swap(0, Ordering::Relaxed)
     }
@@ -75,7 +75,7 @@ impl Health for Work {
         let fewer = |fails: u32| fails.checked_sub(1);
         let fails = self.state.fails.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
         if fails.is_ok() {
-            return Err(Status::unavailable("a bad moment"));
+            return Err(Status::unavailable("a transient failure"));
         }
         if let Ok(done) = self.state.done.acquire().await {
             done.forget();
@@ -90,6 +90,6 @@ impl Health for Work {
         &self,
         _: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        Err(Status::unimplemented("nobody watches here"))
+        Err(Status::unimplemented("watching is not implemented"))
     }
 }

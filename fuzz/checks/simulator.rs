@@ -54,14 +54,14 @@ pub(crate) fn simulator(data: &[u8]) {
         assert!(status < 600, "{status}");
         let health = Request::get("/health").header("e2b-sandbox-id", id);
         let health = health.header("e2b-sandbox-port", 49983).body(Full::default()).unwrap();
-        assert_eq!(send(&sim, health).await.0, 204, "the sandbox is still well");
+        assert_eq!(send(&sim, health).await.0, 204, "the sandbox is still healthy");
     });
 }
 
 async fn send(sim: &Sim, request: Request<Full<Bytes>>) -> (u16, Bytes) {
-    let answer = sim.clone().oneshot(request).await.unwrap();
-    let status = answer.status().as_u16();
+    let response = sim.clone().oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
     // A command may outlive its sandbox, whose connections then break.
-    let body = answer.into_body().collect().await;
+    let body = response.into_body().collect().await;
     (status, body.map(http_body_util::Collected::to_bytes).unwrap_or_default())
 }

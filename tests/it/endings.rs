@@ -1,6 +1,6 @@
-//! Answers whose outcome stands only at their end: who hears of it, and who does not wait for it.
+//! Responses whose outcome is known only at their end: which layers hear of it, and which do not wait for it.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -41,11 +41,11 @@ fn envelope(flags: u8, message: &str) -> Frame<Bytes> {
     Frame::data([&[flags], &length[..], message.as_bytes()].concat().into())
 }
 
-/// A command that began, and then this happened.
+/// The response of a command that started, and then these frames.
 fn command(end: &str) -> Response<Frames> {
     let frames = [envelope(0, r#"{"event":{"start":{"pid":7}}}"#), envelope(2, end)];
-    let answer = Response::builder().header("content-type", "application/connect+json");
-    answer.body(Frames(frames.into())).unwrap()
+    let response = Response::builder().header("content-type", "application/connect+json");
+    response.body(Frames(frames.into())).unwrap()
 }
 
 const FAILED: &str = r#"{"error":{"code":"internal","message":"the node is going away"}}"#;
@@ -59,8 +59,7 @@ fn start_in(sandbox: &str) -> Request<()> {
     Request::post(uri).body(()).unwrap()
 }
 
-/// A breaker that opens at the second failure in a row, of which it takes three sandboxes; half-open
-/// after a second.
+/// A breaker that opens at the second failure in a row, of three sandboxes; half-open after a second.
 fn breaker() -> CircuitBreaker {
     let config = Config::classic("E2B").trip(Trip::ConsecutiveFailures(2));
     config.open_for(Duration::from_secs(1)).build().unwrap()
@@ -82,16 +81,16 @@ async fn a_stream_that_fails_after_its_head_is_a_failure_once_it_is_read() {
     let service = commands(&breaker, FAILED);
     for failed in 1..=3 {
         let start = start_in(&format!("i{failed}"));
-        let answer = service.clone().oneshot(start).await.unwrap();
-        assert_eq!(breaker.snapshot().state, State::Closed, "only the end says that it failed");
-        answer.into_body().collect().await.unwrap();
+        let response = service.clone().oneshot(start).await.unwrap();
+        assert_eq!(breaker.snapshot().state, State::Closed, "the failure shows only at the end");
+        response.into_body().collect().await.unwrap();
         assert_eq!(breaker.snapshot().counters.failed, failed);
     }
     assert_eq!(breaker.snapshot().state, State::Open);
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_stream_that_nobody_reads_to_its_end_the_head_counts() {
+async fn the_head_counts_for_a_stream_that_is_not_read_to_its_end() {
     let breaker = breaker();
     let service = commands(&breaker, FAILED);
     for _ in 0..10 {
@@ -103,7 +102,7 @@ async fn of_a_stream_that_nobody_reads_to_its_end_the_head_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_that_outlives_its_own_time_out_is_no_failure_of_the_service() {
+async fn a_command_that_exceeds_its_timeout_is_no_failure_of_the_service() {
     let breaker = breaker();
     let service = commands(&breaker, r#"{"error":{"code":"deadline_exceeded","message":""}}"#);
     for _ in 0..10 {
@@ -113,7 +112,7 @@ async fn a_command_that_outlives_its_own_time_out_is_no_failure_of_the_service()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_is_judged_by_its_head_for_others_wait_for_it() {
+async fn a_probe_is_classified_by_its_head_because_others_wait_for_it() {
     let breaker = breaker();
     let service = commands(&breaker, FAILED);
     breaker.force_open();
@@ -135,8 +134,8 @@ async fn the_trailers_of_grpc_count() {
                 HeaderValue::from_static("14"),
             )]);
             let frames = [Frame::data("a message".into()), Frame::trailers(unavailable)];
-            let answer = Response::builder().header("content-type", "application/grpc+proto");
-            Ok::<_, Infallible>(answer.body(Frames(frames.into())).unwrap())
+            let response = Response::builder().header("content-type", "application/grpc+proto");
+            Ok::<_, Infallible>(response.body(Frames(frames.into())).unwrap())
         }));
     for _ in 0..2 {
         let request = Request::post("/orders.v1.Orders/Watch").body(()).unwrap();
@@ -146,7 +145,7 @@ async fn the_trailers_of_grpc_count() {
 }
 
 /// How many slots a stream holds between its head and its end, and after it; and what the breaker in
-/// the room heard.
+/// admission control heard.
 async fn slots_of_a_stream(config: Waiting) -> ([u32; 2], u64) {
     let breaker = breaker();
     let admission = AdmissionLayer::with_gates(config, breaker.clone()).unwrap();
@@ -156,14 +155,14 @@ async fn slots_of_a_stream(config: Waiting) -> ([u32; 2], u64) {
         .layer(admission.classify(E2bClassify))
         .layer(InterpretLayer::new(E2bInterpret::default()))
         .service(service_fn(|_| async { Ok::<_, Infallible>(command(FAILED)) }));
-    let answer = service.oneshot(start()).await.unwrap();
+    let response = service.oneshot(start()).await.unwrap();
     let at_the_head = held(&room);
-    answer.into_body().collect().await.unwrap();
+    response.into_body().collect().await.unwrap();
     ([at_the_head, held(&room)], breaker.snapshot().counters.failed)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slot_is_free_at_the_head_of_a_stream_or_at_its_end_as_the_room_is_told() {
+async fn a_slot_is_released_at_the_head_or_the_end_of_a_stream_as_configured() {
     assert_eq!(slots_of_a_stream(Waiting::new("E2B")).await, ([0, 0], 1));
     assert_eq!(slots_of_a_stream(Waiting::new("E2B").slots_to_the_end(true)).await, ([1, 0], 1));
 }

@@ -1,15 +1,15 @@
-//! The official JavaScript SDK, unmodified, takes the simulator for E2B.
+//! The official JavaScript SDK, unmodified, works against the simulator.
 
 use std::{env, ffi::OsStr};
 
 use crate::python_sdk::{leave_out, passes};
 
-/// The folder in which the packages of `js_sdk/package-lock.json` are installed. The scripts read
-/// it too.
+/// The folder in which the packages of `js_sdk/package-lock.json` are installed. The scripts read it
+/// too.
 const NODE_MODULES: &str = "SANDTOWER_NODE_MODULES";
 
 #[test]
-fn the_js_sdk_cannot_tell_the_difference() {
+fn the_js_sdk_works_as_against_e2b() {
     if !is_set_up() {
         return;
     }
@@ -33,7 +33,7 @@ fn the_js_sdk_runs_code_in_contexts() {
     }
 }
 
-/// Whether the packages are there; without them the tests are left out, but never in CI.
+/// Whether the packages are installed; without them the tests are left out, but never in CI.
 fn is_set_up() -> bool {
     let is_set = env::var_os(NODE_MODULES).is_some_and(|folder| !folder.is_empty());
     if !is_set {

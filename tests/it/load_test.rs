@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use load_test::{Answer, Load, Outcome, Policy, Setup, Shape, Unwatched, in_process, report};
+use load_test::{Load, Outcome, Policy, QueryResult, Setup, Shape, Unwatched, in_process, report};
 use sandtower_load::{Ending, Part};
 
 fn run(scenario: &str, policy: Policy, seed: u64) -> Outcome {
@@ -15,32 +15,32 @@ fn run(scenario: &str, policy: Policy, seed: u64) -> Outcome {
 /// Of the calls of three seeds.
 fn success(scenario: &str, policy: Policy) -> f64 {
     let outcomes: Vec<_> = (1..=3).map(|seed| run(scenario, policy, seed)).collect();
-    let answered: usize = outcomes.iter().map(Outcome::completed).sum();
-    let calls: usize = outcomes.iter().map(|outcome| outcome.answers.len()).sum();
-    answered as f64 / calls as f64
+    let processed: usize = outcomes.iter().map(Outcome::completed).sum();
+    let calls: usize = outcomes.iter().map(|outcome| outcome.results.len()).sum();
+    processed as f64 / calls as f64
 }
 
 /// Whether any request for it was sent. A rejected connection takes no time; what follows it does.
-fn was_sent(answer: &Answer) -> bool {
-    answer.spent.iter().any(|spent| matches!(spent.what, Part::Attempt | Part::Backoff))
+fn was_sent(result: &QueryResult) -> bool {
+    result.spent.iter().any(|spent| matches!(spent.what, Part::Attempt | Part::Backoff))
 }
 
 #[test]
-fn in_an_outage_callers_hear_a_rejection_at_once_and_soon_after_it_all_is_well() {
+fn in_an_outage_callers_are_rejected_at_once_and_the_service_recovers_soon_after() {
     for seed in 1..=20 {
         let outcome = run("outage", Policy::Sandtower, seed);
         // Half-open, callers wait for the probe.
-        let came_when_open = |answer: &&Answer| answer.breaker == Some("open");
+        let came_when_open = |result: &&QueryResult| result.breaker == Some("open");
         let rejected =
-            outcome.answers.iter().filter(|answer| answer.call.ending == Ending::Rejected);
+            outcome.results.iter().filter(|result| result.call.ending == Ending::Rejected);
         let at_once: Vec<_> =
-            rejected.filter(|answer| !was_sent(answer)).filter(came_when_open).collect();
+            rejected.filter(|result| !was_sent(result)).filter(came_when_open).collect();
         assert!(at_once.len() >= 10, "seed {seed}: {} were rejected unsent", at_once.len());
-        for answer in at_once {
-            let took = answer.call.took;
-            assert!(took <= Duration::from_millis(50), "seed {seed}: {answer:?}");
-            let told = answer.gave_up.as_deref().unwrap_or_default();
-            assert!(told.contains("circuit breaker") && told.contains("retry in"), "{told}");
+        for result in at_once {
+            let took = result.call.took;
+            assert!(took <= Duration::from_millis(50), "seed {seed}: {result:?}");
+            let error = result.error.as_deref().unwrap_or_default();
+            assert!(error.contains("circuit breaker") && error.contains("retry in"), "{error}");
         }
         let recovery = outcome.figures().figures.recovery_ms;
         assert!(recovery.is_some_and(|ms| ms <= 11_000.0), "seed {seed}: {recovery:?}");
@@ -48,44 +48,47 @@ fn in_an_outage_callers_hear_a_rejection_at_once_and_soon_after_it_all_is_well()
 }
 
 #[test]
-fn where_waiting_cures_it_the_layers_answer_more_queries_than_either_other_policy() {
-    for scenario in ["capacity-drop", "overload", "rate-limit", "quota", "zombies", "lost-answers"]
+fn where_waiting_helps_more_queries_succeed_through_the_layers_than_with_either_other_policy() {
+    for scenario in
+        ["capacity-drop", "overload", "rate-limit", "quota", "zombies", "lost-responses"]
     {
-        let [unprotected, original, sandtower] =
-            Policy::ALL.map(|policy| success(scenario, policy));
+        let [unprotected, classic, sandtower] = Policy::ALL.map(|policy| success(scenario, policy));
         assert!(sandtower > unprotected, "{scenario}: {sandtower} of {unprotected}");
-        assert!(sandtower > original, "{scenario}: {sandtower} of {original}");
+        assert!(sandtower > classic, "{scenario}: {sandtower} of {classic}");
     }
 }
 
 #[test]
-fn through_the_layers_a_lost_answer_leaves_no_sandbox_behind() {
+fn through_the_layers_a_lost_response_leaves_no_sandbox_behind() {
     for seed in 1..=3 {
-        assert_eq!(run("lost-answers", Policy::Sandtower, seed).left, 0, "seed {seed}");
-        assert!(run("lost-answers", Policy::Unprotected, seed).left > 0, "seed {seed}");
+        assert_eq!(run("lost-responses", Policy::Sandtower, seed).left, 0, "seed {seed}");
+        assert!(run("lost-responses", Policy::Unprotected, seed).left > 0, "seed {seed}");
     }
 }
 
 #[test]
-fn through_the_layers_no_zombie_is_handed_out() {
+fn through_the_layers_no_zombie_is_returned() {
     for seed in 1..=3 {
         assert_eq!(run("zombies", Policy::Sandtower, seed).zombies, 0, "seed {seed}");
         assert!(run("zombies", Policy::Unprotected, seed).zombies > 0, "seed {seed}");
-        assert!(run("zombies", Policy::Original, seed).zombies > 0, "seed {seed}");
+        assert!(run("zombies", Policy::Classic, seed).zombies > 0, "seed {seed}");
     }
 }
 
 #[test]
-fn the_time_of_a_call_is_told_to_the_last_of_it() {
+fn all_of_the_time_of_a_call_is_recorded() {
     for (scenario, policy) in [
         ("stress", Policy::Sandtower),
         ("stress", Policy::Unprotected),
-        ("zombies", Policy::Original),
+        ("zombies", Policy::Classic),
     ] {
-        for answer in run(scenario, policy, 1).answers {
-            let told: f64 = answer.spent.iter().map(|spent| spent.ms).sum();
-            let took = answer.call.took.as_secs_f64() * 1e3;
-            assert!((told - took).abs() < 1.0, "{scenario}: {took} ms, told of {told}: {answer:?}");
+        for result in run(scenario, policy, 1).results {
+            let recorded: f64 = result.spent.iter().map(|spent| spent.ms).sum();
+            let took = result.call.took.as_secs_f64() * 1e3;
+            assert!(
+                (recorded - took).abs() < 1.0,
+                "{scenario}: {took} ms, recorded {recorded}: {result:?}"
+            );
         }
     }
 }
@@ -106,7 +109,7 @@ fn a_report_has_the_worst_seed_beside_the_median_and_all_of_its_parts() {
 }
 
 #[test]
-fn a_load_that_makes_no_sense_is_rejected() {
+fn an_invalid_load_is_rejected() {
     let shape = Shape::Users { users: 0, queries: 1, warm: 1 };
     let setup = Setup::named("stress").unwrap();
     let setup = Setup { load: Load { shape, ..setup.load }, ..setup };

@@ -1,4 +1,4 @@
-//! One binary for all tests that cross crates.
+//! One binary for all tests that span crates.
 
 mod browser;
 mod client;

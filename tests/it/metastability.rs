@@ -5,7 +5,7 @@ use std::time::Duration;
 use examples::metastability::{Scenario, Without, run};
 
 #[test]
-fn after_a_drop_of_capacity_the_service_gets_well_again() {
+fn the_service_recovers_from_a_drop_of_capacity() {
     for seed in 1..=2 {
         let result = run(Scenario::CapacityDrop { load: 0.85 }, Without::Nothing, seed).unwrap();
         let recovery = result.recovery.unwrap_or(Duration::MAX);
@@ -14,7 +14,7 @@ fn after_a_drop_of_capacity_the_service_gets_well_again() {
 }
 
 #[test]
-fn at_twice_the_load_it_can_do_nearly_all_its_work_is_useful() {
+fn at_twice_its_capacity_nearly_all_its_work_is_useful() {
     for seed in 1..=2 {
         let result = run(Scenario::Overload { load: 2.0 }, Without::Nothing, seed).unwrap();
         assert!(result.useful >= 0.93, "seed {seed}: {result:?}");
@@ -22,7 +22,7 @@ fn at_twice_the_load_it_can_do_nearly_all_its_work_is_useful() {
 }
 
 #[test]
-fn without_the_limiter_most_of_it_is_wasted() {
+fn without_the_limiter_most_work_is_wasted() {
     let result = run(Scenario::Overload { load: 2.0 }, Without::Limiter, 1).unwrap();
     assert!(result.useful < 0.6, "{result:?}");
 }

@@ -1,4 +1,4 @@
-//! Known bugs of code like this that take more than one layer to show.
+//! Known bugs of similar code that take more than one layer to show.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use sandtower::core::{
 };
 use sandtower::retry::{self, RetryLayer};
 use sandtower::timeout::{Limits, TimeoutLayer};
-use sandtower_testkit::{Answer, Mock};
+use sandtower_testkit::{Mock, Reply};
 use tower::{Layer, ServiceExt};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn a_creation_that_hangs_is_not_made_a_second_time() {
-    let (mock, handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
+async fn a_creation_that_hangs_is_not_sent_again() {
+    let (mock, handle) = Mock::<u64, u64>::new(|_, _| Reply::Hang);
     let attempt = TimeoutLayer::new(Limits::all(60 * SECOND)).layer(mock);
 
     let error = RetryLayer::new(retry::Config::recommended(), ByResult::default())
@@ -30,8 +30,8 @@ async fn a_creation_that_hangs_is_not_made_a_second_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_that_hangs_is_made_again() {
-    let (mock, handle) = Mock::<u64, u64>::in_turn([Answer::Hang, Answer::ok(7)]);
+async fn a_read_that_hangs_is_sent_again() {
+    let (mock, handle) = Mock::<u64, u64>::in_turn([Reply::Hang, Reply::ok(7)]);
     let attempt = TimeoutLayer::new(Limits::all(3 * SECOND)).layer(mock);
     let safe = ByResult::new(RequestInfo::default().replay(Replay::Safe));
 
@@ -44,7 +44,7 @@ async fn a_read_that_hangs_is_made_again() {
 #[tokio::test(start_paused = true)]
 async fn retries_do_not_hammer_an_open_breaker() {
     let (mock, handle) = Mock::<u64, u64>::new(|_, _| {
-        Answer::err(ClassifiedError::new(Verdict::transient(Effect::None), "down"))
+        Reply::err(ClassifiedError::new(Verdict::transient(Effect::None), "down"))
     });
     let breaker = CircuitBreaker::classic("E2B");
     let service = RetryLayer::new(retry::Config::classic(), ByResult::default())

@@ -1,6 +1,6 @@
-//! What the recommended stack promises, shown where its users stand.
+//! The promises of the recommended stack, tested where its users are.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -50,7 +50,7 @@ fn envelope(flags: u8, message: &str) -> Bytes {
     [&[flags], &length[..], message.as_bytes()].concat().into()
 }
 
-/// A command that starts well and whose stream then ends in an error.
+/// A command that starts and whose stream then ends with an error.
 fn failing_command() -> Response<Frames> {
     let start = envelope(0, r#"{"event":{"start":{"pid":7}}}"#);
     let end = envelope(2, r#"{"error":{"code":"internal","message":"the node is going away"}}"#);
@@ -82,7 +82,7 @@ async fn the_data_plane_breaker_counts_streams_that_fail_at_their_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_sandbox_whose_commands_fail_leaves_the_others_alone() {
+async fn one_sandbox_whose_commands_fail_does_not_affect_the_others() {
     let http = service_fn(async |request: Request<Full<Bytes>>| {
         let is_broken = request.headers().get("e2b-sandbox-id").is_some_and(|id| id == "i0");
         let end = if is_broken {
@@ -105,7 +105,7 @@ async fn one_sandbox_whose_commands_fail_leaves_the_others_alone() {
     assert_eq!(e2b.snapshot().data_plane_breaker.counters.trips, 0);
 }
 
-/// Answers after a moment, well once it is told to.
+/// Responds after a moment, with a success once it is up.
 fn recovering(
     well: Arc<AtomicU32>,
 ) -> impl tower::Service<
@@ -138,7 +138,7 @@ async fn opened(e2b: &E2b, breaker: &CircuitBreaker) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_with_half_a_minute_left_are_all_served_while_the_breaker_lets_them_back() {
+async fn calls_with_half_a_minute_left_are_all_served_while_the_breaker_ramps_up() {
     for calls in [10, 30] {
         let well = Arc::new(AtomicU32::new(0));
         let stack = builder().build().unwrap();
@@ -164,7 +164,7 @@ async fn calls_with_half_a_minute_left_are_all_served_while_the_breaker_lets_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_wait_out_an_outage_where_they_are_to() {
+async fn callers_wait_through_an_outage_if_so_configured() {
     let well = Arc::new(AtomicU32::new(0));
     let stack = builder().admission(|admission| admission.hold_through_outage(true));
     let e2b = E2b::new(&stack.build().unwrap(), recovering(Arc::clone(&well)));
@@ -188,9 +188,9 @@ async fn callers_wait_out_an_outage_where_they_are_to() {
     assert!(Tick::now().since(start) < 30 * SECOND);
 }
 
-/// Throttles the first attempt of each call, which then returns to its place in the queue.
+/// Throttles the first attempt of each call, which then returns to its position in the queue.
 #[tokio::test(start_paused = true)]
-async fn attempts_that_are_throttled_return_to_the_queue_and_strand_nothing() {
+async fn throttled_attempts_return_to_the_queue_and_strand_nothing() {
     let seen = Arc::new(AtomicU32::new(0));
     let http = service_fn(move |_: Request<Full<Bytes>>| {
         let number = seen.fetch_add(1, SeqCst);
@@ -225,7 +225,7 @@ async fn attempts_that_are_throttled_return_to_the_queue_and_strand_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_for_each_operation_never_holds_back_what_ends_sandboxes() {
+async fn a_limit_for_each_operation_never_holds_back_kills() {
     let http = service_fn(async |_: Request<Full<Bytes>>| {
         Ok::<_, BoxError>(Response::builder().status(204).body(Full::<Bytes>::default()).unwrap())
     });

@@ -1,6 +1,6 @@
-//! The official Python SDK, unmodified, takes the simulator for E2B.
+//! The official Python SDK, unmodified, works against the simulator.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 use std::{
     env,
@@ -15,10 +15,10 @@ use std::{
 use sandtower_sim::{Config, End, Plan, Sim};
 use tokio::{process::Command, runtime::Runtime, time};
 
-/// The interpreter of an environment in which `python_sdk/requirements.txt` is installed.
+/// The interpreter of an environment with the packages of `python_sdk/requirements.txt`.
 const PYTHON: &str = "SANDTOWER_PYTHON";
 
-/// How long a script may take; the longest takes six seconds on a machine that does nothing else.
+/// How long a script may take; the longest takes six seconds on an idle machine.
 const TIMEOUT: Duration = Duration::from_secs(180);
 
 #[test]
@@ -33,7 +33,7 @@ fn the_python_sdk_creates_runs_and_kills() {
 }
 
 #[test]
-fn the_python_sdk_cannot_tell_the_difference() {
+fn the_python_sdk_works_as_against_e2b() {
     let Some(python) = python() else { return };
     let parts = "life\ncommands\nfiles\nwatching\nsecured\npause\nfilters\nmetadata\nsnapshots\n\
                  boots\nnetwork\ntemplates\nrefuses\nat_once\n";
@@ -42,7 +42,7 @@ fn the_python_sdk_cannot_tell_the_difference() {
 }
 
 #[test]
-fn the_asynchronous_python_sdk_cannot_either() {
+fn the_asynchronous_python_sdk_does_too() {
     let Some(python) = python() else { return };
     let parts = "life\ncommands\nfiles\nsnapshots\npauses\nat_once\n";
     let ledger = passes(&python, "python_sdk/tour_async.py", parts).ledger();
@@ -71,14 +71,14 @@ fn python() -> Option<OsString> {
     None
 }
 
-/// Says that a test is left out for want of a variable.
+/// Reports that a test is left out because a variable is not set.
 pub(crate) fn leave_out(test: &str, variable: &str) {
     let left_out = format!("left out: {test}: {variable} is not set (cargo xtask test sets it)\n");
-    // Not a macro's print, which is captured: nobody would see that nothing was tested.
+    // Not by a print macro, which is captured: the message has to be seen.
     std::io::stderr().write_all(left_out.as_bytes()).unwrap();
 }
 
-/// Runs a script against a fresh simulator; it must succeed and print just this.
+/// Runs a script against a new simulator; it must succeed and print exactly this.
 pub(crate) fn passes(program: &OsStr, script: &str, prints: &str) -> Sim {
     let runtime = Runtime::new().unwrap();
     let (sim, output) = runtime.block_on(run(program, script));
@@ -106,7 +106,7 @@ async fn execute(program: &OsStr, script: &str, address: SocketAddr) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("it").join(script);
     let url = format!("http://{address}");
     let mut command = Command::new(program);
-    // Nothing of the developer's own E2B settings, nor of a proxy.
+    // Without the developer's own E2B settings and proxies.
     for (name, _) in env::vars_os() {
         let upper = name.to_string_lossy().to_uppercase();
         if upper.starts_with("E2B_") || upper.ends_with("_PROXY") {

@@ -1,6 +1,6 @@
-//! A service with so many slots and no more, as callers see it through retry and a waiting room.
+//! A service with a fixed number of slots, through retry and admission control.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,7 +13,7 @@ use sandtower::core::{
     Seed, Tick, Verdict, verdict_of_error,
 };
 use sandtower::retry::{self, RetryLayer, WhenThrottled};
-use sandtower_testkit::{Answer, Mock};
+use sandtower_testkit::{Mock, Reply};
 use tokio::task::JoinSet;
 use tower::{Layer, ServiceExt};
 
@@ -24,7 +24,7 @@ const LIFE: Duration = Duration::from_secs(30);
 const SLOTS: usize = 20;
 const CALLS: usize = 200;
 
-/// What a request asks is the request.
+/// The info of a request is the request.
 #[derive(Clone, Copy, Debug)]
 struct Literal;
 
@@ -54,18 +54,18 @@ impl ClassifyResponse<()> for Literally {
     }
 }
 
-/// What the service did, and when.
+/// The events at the service, with their times.
 #[derive(Debug, Default)]
 struct Seen {
-    /// When those that exist end by themselves.
+    /// When the current sandboxes end by themselves.
     alive: BinaryHeap<Reverse<Tick>>,
     granted: usize,
     exhausted: Vec<Tick>,
     most: usize,
 }
 
-/// A creation takes a second, a "no" and a kill a tenth of one. Sandboxes end after `life`, if it is
-/// not the callers who end them.
+/// A creation takes a second, an error and a kill a tenth of one. Sandboxes end after `life`, unless the
+/// callers end them.
 fn service(life: Option<Duration>) -> (Mock<RequestInfo, ()>, Arc<Mutex<Seen>>) {
     let seen = Arc::<Mutex<Seen>>::default();
     let (mock, _) = Mock::new({
@@ -77,18 +77,18 @@ fn service(life: Option<Duration>) -> (Mock<RequestInfo, ()>, Arc<Mutex<Seen>>) 
             }
             if info.operation == KILL {
                 seen.alive.pop();
-                return Answer::ok(()).after(SECOND / 10);
+                return Reply::ok(()).after(SECOND / 10);
             }
             if seen.alive.len() >= SLOTS {
                 seen.exhausted.push(now);
                 let error =
                     ClassifiedError::new(Verdict::exhausted(), "maximum number of sandboxes");
-                return Answer::err(error).after(SECOND / 10);
+                return Reply::err(error).after(SECOND / 10);
             }
             seen.alive.push(Reverse(life.map_or(Tick::MAX, |life| now + SECOND + life)));
             seen.granted += 1;
             seen.most = seen.most.max(seen.alive.len());
-            Answer::ok(()).after(SECOND)
+            Reply::ok(()).after(SECOND)
         }
     });
     (mock, seen)
@@ -98,11 +98,11 @@ struct Outcome {
     seen: Seen,
     took: Duration,
     failed: Vec<BoxError>,
-    /// For whoever reads why a test failed.
-    told: String,
+    /// For the message of a failed test.
+    summary: String,
 }
 
-/// All callers come at once.
+/// All callers arrive at once.
 async fn two_hundred_creations(seed: u64, known: Option<u32>, killed: bool) -> Outcome {
     let (mock, seen) = service((!killed).then_some(LIFE));
     let quota = QuotaConfig::new("E2B").takes(CREATE).releases(KILL).seed(Seed::fixed(seed));
@@ -128,8 +128,9 @@ async fn two_hundred_creations(seed: u64, known: Option<u32>, killed: bool) -> O
     let failed = callers.join_all().await.into_iter().filter_map(Result::err).collect();
     let took = Tick::now().since(start);
     let seen = std::mem::take(&mut *seen.lock().unwrap());
-    let told = format!("seed {seed}: {took:?}, {} asked in vain, {failed:?}", seen.exhausted.len());
-    Outcome { seen, took, failed, told }
+    let summary =
+        format!("seed {seed}: {took:?}, {} found no slot, {failed:?}", seen.exhausted.len());
+    Outcome { seen, took, failed, summary }
 }
 
 /// Ten times twenty sandboxes that live for 30 s each.
@@ -138,33 +139,34 @@ const AT_LEAST: Duration = Duration::from_secs(300);
 #[tokio::test(start_paused = true)]
 async fn two_hundred_creations_share_twenty_slots_that_their_callers_free() {
     for seed in 1..6 {
-        let Outcome { seen, took, failed, told } = two_hundred_creations(seed, None, true).await;
-        assert!(failed.is_empty(), "{told}");
-        assert_eq!((seen.granted, seen.most), (CALLS, SLOTS), "{told}");
-        // The four that were under way together when the slots ran out, and a few slow probes.
-        assert!(seen.exhausted.len() <= 4 + 6, "{told}");
-        assert!(took < AT_LEAST + 20 * SECOND, "{told}");
+        let Outcome { seen, took, failed, summary } = two_hundred_creations(seed, None, true).await;
+        assert!(failed.is_empty(), "{summary}");
+        assert_eq!((seen.granted, seen.most), (CALLS, SLOTS), "{summary}");
+        // The four in flight when the slots ran out, and a few slow probes.
+        assert!(seen.exhausted.len() <= 4 + 6, "{summary}");
+        assert!(took < AT_LEAST + 20 * SECOND, "{summary}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_the_limit_is_known_one_asks_in_vain_and_not_all_that_are_under_way() {
+async fn with_a_known_limit_one_creation_finds_no_slot_and_not_all_in_flight() {
     for (known, in_vain) in [(None, 4), (Some(20), 1)] {
-        let Outcome { seen, failed, told, .. } = two_hundred_creations(1, known, true).await;
-        assert!(failed.is_empty(), "{told}");
+        let Outcome { seen, failed, summary, .. } = two_hundred_creations(1, known, true).await;
+        assert!(failed.is_empty(), "{summary}");
         let first = seen.exhausted[0];
         let together = seen.exhausted.iter().filter(|at| at.since(first) < SECOND).count();
-        assert_eq!(together, in_vain, "{told}");
+        assert_eq!(together, in_vain, "{summary}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nobody_sees_sandboxes_end_probes_find_out() {
+async fn probes_find_free_slots_when_ends_of_sandboxes_are_not_seen() {
     for seed in 1..6 {
-        let Outcome { seen, took, failed, told } = two_hundred_creations(seed, None, false).await;
-        assert!(failed.is_empty(), "{told}");
-        assert_eq!((seen.granted, seen.most), (CALLS, SLOTS), "{told}");
-        assert!(seen.exhausted.len() <= CALLS / 3, "{told}");
-        assert!(took < AT_LEAST + 200 * SECOND, "{told}");
+        let Outcome { seen, took, failed, summary } =
+            two_hundred_creations(seed, None, false).await;
+        assert!(failed.is_empty(), "{summary}");
+        assert_eq!((seen.granted, seen.most), (CALLS, SLOTS), "{summary}");
+        assert!(seen.exhausted.len() <= CALLS / 3, "{summary}");
+        assert!(took < AT_LEAST + 200 * SECOND, "{summary}");
     }
 }

@@ -1,6 +1,6 @@
 //! The claim of the load test: what loses most executions unprotected completes through the layers.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 use std::time::Duration;
 
@@ -14,22 +14,22 @@ fn run(policy: Policy, seed: u64) -> Outcome {
 }
 
 #[test]
-fn through_the_layers_every_query_is_answered_whatever_the_seed() {
+fn through_the_layers_every_query_succeeds_for_any_seed() {
     for seed in SEEDS {
         let outcome = run(Policy::Sandtower, seed);
         assert_eq!(outcome.completed(), 12, "seed {seed}: {outcome:?}");
         assert_eq!(outcome.left, 0, "seed {seed}: sandboxes left behind");
-        assert_eq!(outcome.zombies, 0, "seed {seed}: zombies handed out");
+        assert_eq!(outcome.zombies, 0, "seed {seed}: zombies returned");
         assert!(outcome.amplification() <= 1.1, "seed {seed}: {}", outcome.amplification());
         assert!(outcome.longest() < Duration::from_secs(90), "seed {seed}: {outcome:?}");
     }
 }
 
-/// Nothing in the layers is made for one world: it may be half as good or twice as bad in anything.
+/// The layers are not tuned to one world: it may be half as good or twice as bad in any respect.
 #[test]
-fn through_the_layers_every_query_is_answered_whatever_the_world() {
+fn through_the_layers_every_query_succeeds_in_any_world() {
     for ((name, world), seed) in World::stress().variations().zip(1..) {
-        // Those that move the capacity are tried with more luck than one.
+        // Worlds with another capacity are tried with more than one seed.
         let seeds = if name.contains("parallel") || name.contains("median") { 3 } else { 1 };
         for seed in seed..seed + seeds {
             let outcome = stress_in(world.clone(), Policy::Sandtower, seed).unwrap();
@@ -57,8 +57,8 @@ fn unprotected_most_executions_fail() {
 }
 
 #[test]
-fn retries_under_one_breaker_cure_little() {
-    let rate = success(Policy::Original);
+fn retries_under_one_breaker_help_little() {
+    let rate = success(Policy::Classic);
     assert!(rate < 0.6, "{rate}");
 }
 

@@ -1,12 +1,8 @@
-//! The shape of the workspace: who may depend on whom, and what each manifest and file must keep.
+//! The shape of the workspace: allowed dependencies, and the rules for manifests and files.
 //!
 //! Each rule is a pure function over plain data; planted violations at the end show that it can fail.
 
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "what helps a test fails it by a panic"
-)]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,7 +29,7 @@ const TIERS: &[&[&str]] = &[
     &["sandtower-sim", "sandtower-telemetry"],
 ];
 
-/// The crates of those who work here. They use anything; only tests use them.
+/// The crates for development. They may use anything; only tests use them.
 const DEV: &[&str] = &[
     "examples",
     "load_test",
@@ -48,7 +44,7 @@ const DEV: &[&str] = &[
 /// What a manifest inherits from the workspace, so that it is said once.
 const INHERITED: &[&str] = &["version", "edition", "rust-version", "license", "repository"];
 
-/// The longest README that a newcomer reads to its end.
+/// The length limit of the README.
 const README_LINES: usize = 150;
 
 #[test]
@@ -62,7 +58,7 @@ fn a_folder_is_named_as_its_crate() {
 }
 
 #[test]
-fn manifests_inherit_what_the_workspace_says() {
+fn manifests_inherit_from_the_workspace() {
     assert_none(members().iter().flat_map(|member| {
         let manifest = fs::read_to_string(member.folder.join("Cargo.toml")).unwrap();
         manifest_violations(&member.name, &manifest.parse().unwrap())
@@ -70,10 +66,10 @@ fn manifests_inherit_what_the_workspace_says() {
 }
 
 #[test]
-fn no_file_names_a_place_on_someones_machine() {
+fn no_file_names_a_path_of_one_machine() {
     let root = root();
     assert_none(files_under_git(&root).into_iter().flat_map(|file| {
-        // What is no text names no place; what is not there was deleted and not yet committed.
+        // Binary files are skipped; missing ones were deleted and not yet committed.
         let text = fs::read_to_string(root.join(&file)).unwrap_or_default();
         place_violations(&file, &text)
     }));
@@ -112,7 +108,7 @@ fn one_layer_alone_brings_neither_http_nor_tls() {
     assert!(HEAVY.iter().all(|heavy| whole.iter().any(|name| name == heavy)), "{whole:?}");
 }
 
-/// The crates that `sandtower` with this feature is made of.
+/// The dependencies of `sandtower` with this feature.
 fn crates_of_sandtower_with(feature: &str) -> Vec<String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let listed = Command::new(cargo)
@@ -126,7 +122,7 @@ fn crates_of_sandtower_with(feature: &str) -> Vec<String> {
     listed.lines().filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
 }
 
-/// What the rules look at in a crate of the workspace.
+/// The data about a crate that the rules need.
 struct Member {
     name: String,
     folder: PathBuf,
@@ -139,7 +135,7 @@ struct Use {
     in_tests_only: bool,
 }
 
-/// Where a crate stands.
+/// The place of a crate.
 enum Place {
     Tier(usize),
     Dev,
@@ -176,7 +172,7 @@ fn tier_violations(members: &[Member]) -> Vec<String> {
 fn use_violation(tier: usize, used: &Use) -> Option<String> {
     let name = &used.name;
     match place(name) {
-        // It is told of once, at its own place.
+        // Reported once, for the crate itself.
         None => None,
         Some(Place::Dev) if used.in_tests_only => None,
         Some(Place::Dev) => Some(format!("uses `{name}`, which is for tests only")),
@@ -239,7 +235,7 @@ fn place_violations(file: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether a path into a home or a work folder begins in this line.
+/// Whether this line contains a path into a home or a work folder.
 fn names_a_place(line: &str) -> bool {
     ["home", "root", "work", "Users"].iter().any(|top| {
         let path = format!("/{top}/");
@@ -270,7 +266,7 @@ fn members() -> Vec<Member> {
                 .dependencies
                 .iter()
                 .filter(|dependency| is_member(&dependency.name))
-                // A crate's own tests may turn on its features.
+                // A crate's own tests may enable its features.
                 .filter(|dependency| dependency.name != *package.name)
                 .map(|dependency| Use {
                     name: dependency.name.clone(),
@@ -281,7 +277,7 @@ fn members() -> Vec<Member> {
         .collect()
 }
 
-/// The files that git knows or would add, but for the lock file, which cargo writes.
+/// The files that git tracks or would add, except the lock file, which cargo writes.
 pub(super) fn files_under_git(root: &Path) -> Vec<String> {
     let listed = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
@@ -416,7 +412,7 @@ mod planted {
     }
 
     #[test]
-    fn other_paths_are_no_places_on_a_machine() {
+    fn other_paths_are_allowed() {
         assert_none(place_violations(
             "a.rs",
             "cwd: /home/user/project\ntarget/work/x\n$dir/home/x\nhttps://example.com/root/x",

@@ -1,4 +1,4 @@
-//! What stands below every layer, and how it is called: the same for everyone.
+//! The service below every layer, and how it is called: the same for all cases.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -11,7 +11,7 @@ use crate::runtime;
 /// Cheap to copy: what is measured is the layer and not its request.
 pub type Request = u64;
 
-/// The request that fails. All others are answered with themselves.
+/// The request that fails. All others are returned as the response.
 pub const FAILS: Request = Request::MAX;
 
 /// The error of the request that fails.
@@ -19,29 +19,29 @@ pub const FAILS: Request = Request::MAX;
 #[error("broken")]
 pub struct Broken;
 
-/// Always ready, and answers at once. No layer can know at compile time that it succeeds.
+/// Always ready, and responds at once. No layer can know at compile time that it succeeds.
 #[derive(Clone, Copy, Debug)]
 pub struct Bare;
 
 impl Service<Request> for Bare {
     type Response = Request;
     type Error = Broken;
-    type Future = Answer;
+    type Future = Response;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Answer {
-        Answer(request)
+    fn call(&mut self, request: Request) -> Response {
+        Response(request)
     }
 }
 
-/// The answer of [`Bare`].
+/// The future of [`Bare`].
 #[derive(Debug)]
-pub struct Answer(Request);
+pub struct Response(Request);
 
-impl Future for Answer {
+impl Future for Response {
     type Output = Result<Request, Broken>;
 
     fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -49,7 +49,7 @@ impl Future for Answer {
     }
 }
 
-/// Makes `service` ready, calls it, and polls its answer until it is there.
+/// Makes `service` ready, calls it, and polls its future to completion.
 ///
 /// # Errors
 ///
@@ -60,8 +60,8 @@ where
     S: Service<Req>,
 {
     until_ready(|cx| service.poll_ready(cx))?;
-    let mut answer = pin!(service.call(request));
-    until_ready(|cx| answer.as_mut().poll(cx))
+    let mut response = pin!(service.call(request));
+    until_ready(|cx| response.as_mut().poll(cx))
 }
 
 /// Alone, all that is measured is ready at once, and nothing has to be woken.

@@ -26,7 +26,7 @@ impl Case {
         Self { name, is_shared: true, start: Box::new(move || runner(service.clone())) }
     }
 
-    /// A service that is made anew for each who calls it, since it cannot be cloned.
+    /// A service that is created for each caller, since it cannot be cloned.
     pub fn alone<S>(name: &'static str, make: impl Fn() -> S + 'static) -> Self
     where
         S: Service<Request> + Send + 'static,

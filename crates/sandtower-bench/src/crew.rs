@@ -108,7 +108,7 @@ impl Member {
 }
 
 impl Start {
-    /// Spins: who sleeps here begins when others are half done.
+    /// Spins: a thread that sleeps here starts when others are half done.
     fn meet(&self) {
         self.there.fetch_add(1, Ordering::AcqRel);
         while self.there.load(Ordering::Acquire) < self.awaited {
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "an instant to count from")]
-    fn spans_that_do_not_coincide_are_told() {
+    fn spans_that_do_not_coincide_are_detected() {
         let zero = Instant::now();
         let span = |from, to| Span {
             from: zero + Duration::from_millis(from),

@@ -71,7 +71,7 @@ mod tests {
     use crate::report::tests::row;
 
     #[test]
-    fn a_goal_is_judged_by_the_minimum_over_the_bare_service() {
+    fn a_goal_is_compared_with_the_minimum_over_the_bare_service() {
         let rows = [row(BARE, 1, 2.0, 0.0), row("sandtower/retry", 1, 17.0, 1.0)];
         let findings = findings(&rows);
         assert_eq!(findings.len(), 2);

@@ -32,7 +32,7 @@ pub fn instructions(arguments: &[&str], profile: &Path) -> Result<u64, String> {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
     let text = fs::read_to_string(profile).map_err(|error| format!("the profile: {error}"))?;
-    total(&text).ok_or_else(|| format!("{} tells no total", profile.display()))
+    total(&text).ok_or_else(|| format!("{} has no total", profile.display()))
 }
 
 /// The sum of all instructions in a profile of callgrind.

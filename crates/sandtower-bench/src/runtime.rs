@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// A runtime that is driven by nobody but its own thread.
+/// A runtime that only its own thread drives.
 ///
 /// # Panics
 ///

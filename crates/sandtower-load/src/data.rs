@@ -1,7 +1,7 @@
-//! What a report is made of: plain data, the same in memory and in `report.json`.
+//! The data of a report: the same in memory and in `report.json`.
 //!
-//! Times are milliseconds or seconds, as their names say, and fractions are kept. What is not known
-//! is `None`: a policy without a breaker has no state of one.
+//! Times are milliseconds or seconds, as their names say, with fractions. Unknown values are `None`: a policy
+//! without a breaker has no breaker state.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +12,13 @@ pub struct Report {
     pub policies: Vec<PolicyReport>,
 }
 
-/// What one policy came to in one scenario.
+/// The results of one policy in one scenario.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PolicyReport {
-    /// The median over all seeds, of each figure for itself.
+    /// The median over all seeds, of each figure on its own.
     #[serde(flatten)]
     pub median: Figures,
-    /// The seed that went worst: least success, then most sandboxes leaked, then the highest p99.
+    /// The worst seed: least success, then most sandboxes leaked, then the highest p99.
     pub worst: SeedFigures,
     /// Every seed, in order.
     pub runs: Vec<SeedFigures>,
@@ -26,73 +26,73 @@ pub struct PolicyReport {
     pub series: Vec<Row>,
     /// The slowest calls of the worst seed, slowest first.
     pub slowest: Vec<SlowCall>,
-    /// The queries of the worst seed, if users asked any: by user, then by number.
+    /// The queries of the worst seed, if users sent any: by user, then by number.
     pub queries: Vec<Query>,
 }
 
-/// What is counted and measured of a run, or the median of several runs.
+/// The counts and measurements of a run, or the median of several runs.
 ///
-/// A call is what the caller asked for: a user's query in a closed loop, an arrival in an open one.
+/// A call is a request of the caller: a user's query in a closed loop, an arrival in an open one.
 /// Latencies count from when the call was meant to start, over the calls that succeeded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// What the service did.
+    /// The name of the scenario.
     pub scenario: String,
-    /// What stood before it.
+    /// The name of the policy.
     pub policy: String,
     /// `virtual` or `real`.
     pub clock: String,
-    /// Runs, each with a seed of its own.
+    /// The number of runs, each with its own seed.
     pub seeds: u64,
     /// Calls that were started.
     pub calls: f64,
     /// Calls that succeeded.
     pub succeeded: f64,
-    /// Calls that ended in an error of the service, or without an answer.
+    /// Calls that ended with an error of the service, or without a response.
     pub failed: f64,
-    /// Calls that ended in a rejection of our own: open, queue full, too late.
+    /// Calls that ended with a rejection by one of our layers: open, queue full, too late.
     pub rejected: f64,
-    /// Arrivals that were never started, for too many were in flight.
+    /// Arrivals that were never started, because too many were in flight.
     pub dropped: f64,
     /// Calls that started later than they were meant to.
     pub late: f64,
     /// Requests sent, of any kind.
     pub attempts: f64,
-    /// Creations sent over creations asked for; probes, look-ups and kills are none.
+    /// Creations sent per creation requested; probes, look-ups and kills do not count.
     pub amplification: f64,
-    /// Executions of code that ended well; a call may take several.
+    /// Executions of code that succeeded; a call may need several.
     pub executions_done: f64,
-    /// Executions of code that failed for good.
+    /// Executions of code that finally failed.
     pub executions_failed: f64,
-    /// Attempts after one that failed, of any kind.
+    /// Attempts after a failed one, of any kind.
     pub retries: f64,
-    /// Half of the calls that succeeded took no longer; `None` if none did, as for the next three.
+    /// The median of the calls that succeeded; `None` if none did, as for the next three.
     pub p50_ms: Option<f64>,
-    /// Nine in ten.
+    /// The 90th percentile.
     pub p90_ms: Option<f64>,
-    /// Ninety-nine in a hundred.
+    /// The 99th percentile.
     pub p99_ms: Option<f64>,
-    /// The longest of those that succeeded.
+    /// The longest call that succeeded.
     pub max_ms: Option<f64>,
     /// From the first start to the last end.
     pub makespan_ms: f64,
-    /// Calls that succeeded, a second of the makespan.
+    /// Calls that succeeded, per second of the makespan.
     pub goodput_per_s: f64,
-    /// Sandboxes that ran, or ran out their whole lifetime, when no caller held them.
+    /// Sandboxes that ran, or ran until the end of their lifetime, without an owner.
     pub leaked_sandboxes: f64,
-    /// Sandboxes given to a caller that were dead from the start.
+    /// Sandboxes returned to a caller that were dead from the start.
     pub zombies_handed_out: f64,
-    /// From the end of the fault until 95 % of the calls started in the next window succeed; `None`
-    /// if there was no fault that ended, or it never happened.
+    /// From the end of the fault until 95 % of the calls started in the next window succeed; `None` if no
+    /// fault ended, or it never happened.
     pub recovery_ms: Option<f64>,
 }
 
 /// The figures of one seed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SeedFigures {
-    /// Where all chance of the run came from.
+    /// The seed of the run.
     pub seed: u64,
-    /// What came of it.
+    /// The figures.
     #[serde(flatten)]
     pub figures: Figures,
 }
@@ -122,7 +122,7 @@ pub struct Row {
     pub limit: Option<u64>,
     /// Creations in flight at the end of the slice.
     pub in_flight: u64,
-    /// Calls in line at the end of the slice.
+    /// Queued calls at the end of the slice.
     pub waiting: u64,
 }
 
@@ -135,20 +135,20 @@ pub struct SlowCall {
     pub took_ms: f64,
     /// `succeeded`, `rejected: <reason>`, `failed: <error>`.
     pub outcome: String,
-    /// Its time in order, from start to end; what `parts` leaves out is nowhere.
+    /// Its time in order, from start to end; time that `parts` leaves out is unaccounted for.
     pub parts: Vec<Spent>,
 }
 
 /// A piece of a call's time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spent {
-    /// On what.
+    /// The kind of work.
     pub what: Part,
-    /// How long.
+    /// The duration.
     pub ms: f64,
 }
 
-/// On what the time of a call goes.
+/// What a call spends its time on.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
@@ -157,15 +157,15 @@ pub enum Part {
     /// The caller's own work: an agent thinks.
     #[default]
     Thinking,
-    /// It waits for its turn.
-    InLine,
-    /// A request to create a sandbox is out.
+    /// Waiting in the queue.
+    Queued,
+    /// A request to create a sandbox is in flight.
     Attempt,
-    /// It waits before the next attempt.
+    /// Waiting before the next attempt.
     Backoff,
-    /// A sandbox that was handed out is checked.
+    /// A new sandbox is checked.
     Check,
-    /// Code runs in its sandbox.
+    /// Code runs in the sandbox.
     Running,
     /// Anything else: a look-up, a kill.
     Other,
@@ -175,7 +175,7 @@ impl Part {
     /// All parts, in the order of a legend.
     pub const ALL: [Self; 7] = [
         Self::Thinking,
-        Self::InLine,
+        Self::Queued,
         Self::Attempt,
         Self::Backoff,
         Self::Check,
@@ -183,12 +183,12 @@ impl Part {
         Self::Other,
     ];
 
-    /// What a person reads.
+    /// The label in reports.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
             Self::Thinking => "thinking",
-            Self::InLine => "in line",
+            Self::Queued => "queued",
             Self::Attempt => "attempt",
             Self::Backoff => "backoff",
             Self::Check => "check",
@@ -201,13 +201,13 @@ impl Part {
 /// One query of a user.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Query {
-    /// Whose, from 1.
+    /// The user, from 1.
     pub user: u32,
-    /// Which of theirs, from 1.
+    /// The number among the user's queries, from 1.
     pub number: u32,
-    /// From the question to the answer.
+    /// From the query to its result.
     pub took_ms: f64,
-    /// `answered`, or `gave up: <the last error>`.
+    /// `succeeded`, `rejected: <reason>`, or `failed: <the last error>`.
     pub outcome: String,
     /// Executions that failed on the way.
     pub failures: u32,
@@ -224,7 +224,7 @@ mod tests {
             median: figures.clone(),
             worst: SeedFigures { seed: 7, figures },
             slowest: vec![SlowCall {
-                parts: vec![Spent { what: Part::InLine, ms: 1.5 }],
+                parts: vec![Spent { what: Part::Queued, ms: 1.5 }],
                 ..SlowCall::default()
             }],
             ..PolicyReport::default()
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_figures_stand_beside_what_they_are_of() {
+    fn figures_are_fields_of_their_policy() {
         let value = serde_json::to_value(PolicyReport::default()).unwrap();
         for key in ["scenario", "policy", "calls", "p99_ms", "leaked_sandboxes", "recovery_ms"] {
             assert!(value.get(key).is_some(), "{key}");

@@ -1,4 +1,4 @@
-//! The generator: starts calls when they are meant to start, and says what became of them.
+//! The generator: starts calls on schedule, and reports how they ended.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,62 +12,62 @@ use crate::load::{Arrivals, Load, Until};
 /// A call that is about to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// Whose it is, from 1; in an open loop all are user 1's.
+    /// The user, from 1; in an open loop always 1.
     pub user: u32,
-    /// Which of theirs, from 1.
+    /// The number among the user's calls, from 1.
     pub number: u64,
-    /// When it was meant to start. In a closed loop that is when it does.
+    /// When it was meant to start. In a closed loop that is when it starts.
     pub meant: Tick,
 }
 
-/// A call that is over.
+/// A call that has ended.
 #[derive(Clone, Debug)]
 pub struct Ended<T> {
-    /// Which.
+    /// The call.
     pub arrival: Arrival,
     /// When it really started.
     pub started: Tick,
     /// When it ended.
     pub ended: Tick,
-    /// What it said.
-    pub answer: T,
+    /// Its output.
+    pub output: T,
 }
 
 impl<T> Ended<T> {
-    /// How long it took, from when it was meant to start: what a caller would say.
+    /// Its duration since it was meant to start: what a caller experiences.
     pub fn took(&self) -> Duration {
         self.ended.since(self.arrival.meant)
     }
 
-    /// Whether the generator was too busy to start it in time.
+    /// Whether the generator was too busy to start it on time.
     pub fn is_late(&self) -> bool {
         self.started.since(self.arrival.meant) > LATE
     }
 }
 
-/// A timer of tokio's fires up to a millisecond late by design; ten of them are none of that.
+/// A tokio timer may fire up to a millisecond late; ten of them are too late.
 const LATE: Duration = Duration::from_millis(10);
 
-/// What came of a whole load.
+/// The result of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Driven {
     /// When it began.
     pub began: Tick,
-    /// When its last call was over.
+    /// When its last call ended.
     pub ended: Tick,
     /// Calls that were started.
     pub started: u64,
-    /// Arrivals that were not, since too many were in flight.
+    /// Arrivals that were dropped, because too many calls were in flight.
     pub dropped: u64,
-    /// Calls that panicked: no answer is told of them.
+    /// Calls that panicked: they have no output.
     pub panicked: u64,
 }
 
-/// Puts `load` on `call`, and tells `over` of each call that is over, in the order of their ends.
+/// Puts `load` on `call`, and passes each call that has ended to `over`, in the order of their ends.
 ///
-/// Each call is a task of its own. What is kept here is what is in flight, which the load bounds; what
-/// `over` keeps is its own affair. Dropping the future aborts all calls.
+/// Each call is a task. The calls in flight are kept here, which the load bounds; what `over` keeps is up
+/// to it. Dropping the future aborts all calls.
 ///
 /// ```
 /// use std::time::Duration;
@@ -87,7 +87,7 @@ pub struct Driven {
 ///
 /// # Panics
 ///
-/// Outside a tokio runtime with a timer.
+/// Outside a tokio runtime with its timer enabled.
 pub async fn drive<F, Fut, T>(load: &Load, call: F, mut over: impl FnMut(Ended<T>)) -> Driven
 where
     F: FnMut(Arrival) -> Fut,
@@ -101,7 +101,7 @@ where
                 generator.next_of(user, 1);
             }
             while let Some(ended) = generator.calls.join_next().await {
-                if let Some(ended) = generator.settle(ended) {
+                if let Some(ended) = generator.finish(ended) {
                     let Arrival { user, number, .. } = ended.arrival;
                     over(ended);
                     generator.next_of(user, number + 1);
@@ -111,7 +111,7 @@ where
         Arrivals::Even { every } => generator.open(|| every, &mut over).await,
         Arrivals::Poisson { every } => {
             let mut rng = Rng::with_seed(load.seed);
-            // Calls come independently of each other.
+            // Calls arrive independently of each other.
             let gap = || every.mul_f64(-(1.0 - rng.f64()).ln());
             generator.open(gap, &mut over).await;
         }
@@ -145,20 +145,20 @@ where
         }
         self.driven.started += 1;
         let started = Tick::now();
-        let answer = (self.call)(arrival);
+        let output = (self.call)(arrival);
         self.calls.spawn(async move {
-            let answer = answer.await;
-            Ended { arrival, started, ended: Tick::now(), answer }
+            let output = output.await;
+            Ended { arrival, started, ended: Tick::now(), output }
         });
     }
 
-    fn settle(&mut self, ended: Result<Ended<T>, JoinError>) -> Option<Ended<T>> {
-        // Nobody aborts them while this runs, so that one which did not end has panicked.
+    fn finish(&mut self, ended: Result<Ended<T>, JoinError>) -> Option<Ended<T>> {
+        // No task aborts them while this runs, so one that did not end has panicked.
         self.driven.panicked += u64::from(ended.is_err());
         ended.ok()
     }
 
-    /// A user's next call, unless that was all.
+    /// A user's next call, if there is one.
     fn next_of(&mut self, user: u32, number: u64) {
         let meant = Tick::now();
         if !self.is_over(number, meant) {
@@ -177,7 +177,7 @@ where
         let mut arrival = Arrival { user: 1, number: 1, meant: self.driven.began };
         while !self.is_over(arrival.number, arrival.meant) {
             tokio::select! {
-                // A start that is due comes first: the load shall not follow the service.
+                // Starts that are due come first: the load must not depend on the service.
                 biased;
                 () = Sleep::until(arrival.meant) => {
                     self.start(arrival);
@@ -185,12 +185,12 @@ where
                     arrival.meant += gap();
                 }
                 Some(ended) = self.calls.join_next() => {
-                    self.settle(ended).into_iter().for_each(&mut *over);
+                    self.finish(ended).into_iter().for_each(&mut *over);
                 }
             }
         }
         while let Some(ended) = self.calls.join_next().await {
-            self.settle(ended).into_iter().for_each(&mut *over);
+            self.finish(ended).into_iter().for_each(&mut *over);
         }
     }
 }

@@ -1,29 +1,29 @@
-//! What load is to be put on a service.
+//! The load on a service.
 
 use std::time::Duration;
 
-/// How calls come in.
+/// How calls arrive.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Arrivals {
-    /// A closed loop: each user starts its next call when its last is over.
+    /// A closed loop: each user starts its next call when its last one has ended.
     Closed {
-        /// How many users, all from the start.
+        /// The number of users, all from the start.
         users: u32,
     },
-    /// An open loop at an even pace, whatever becomes of the calls.
+    /// An open loop at an even rate, whatever happens to the calls.
     Even {
-        /// From one arrival to the next.
+        /// The interval between arrivals.
         every: Duration,
     },
-    /// An open loop of calls that come independently of each other.
+    /// An open loop of calls that arrive independently of each other.
     Poisson {
-        /// From one arrival to the next, on average.
+        /// The mean interval between arrivals.
         every: Duration,
     },
 }
 
-/// When no more calls start. Those that were started are waited for.
+/// When no more calls start. Calls in flight are awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Until {
@@ -33,7 +33,7 @@ pub enum Until {
     Time(Duration),
 }
 
-/// A load: how calls come in, and how long. [`drive`](crate::drive) puts it on a service.
+/// A load: how calls arrive, and for how long. [`drive`](crate::drive) puts it on a service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {
     pub(crate) arrivals: Arrivals,
@@ -50,7 +50,7 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// No users, no calls, or no time: nothing would happen.
+    /// There are no users, no calls, or no time.
     pub fn new(arrivals: Arrivals, until: Until) -> Result<Self, InvalidLoad> {
         let pace = match arrivals {
             Arrivals::Closed { users: 0 } => return Err(InvalidLoad::Nothing("users")),
@@ -67,13 +67,13 @@ impl Load {
         }
     }
 
-    /// Where the chance in the arrivals comes from.
+    /// The seed of random arrivals.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
 
-    /// Drops arrivals while so many calls are in flight; with 0 all are dropped.
+    /// Drops arrivals while this many calls are in flight; with 0 all are dropped.
     #[must_use]
     pub fn max_in_flight(self, calls: usize) -> Self {
         Self { max_in_flight: calls, ..self }
@@ -81,20 +81,20 @@ impl Load {
 }
 
 impl Arrivals {
-    /// An open loop of so many calls a second, evenly.
+    /// An open loop with this many calls per second, evenly spaced.
     ///
     /// # Errors
     ///
-    /// A rate that is not above 0 and at most a million.
+    /// The rate is not above 0 and at most a million.
     pub fn even(per_second: f64) -> Result<Self, InvalidLoad> {
         Ok(Self::Even { every: gap(per_second)? })
     }
 
-    /// An open loop of so many calls a second on average, independent of each other.
+    /// An open loop with this many calls per second on average, independent of each other.
     ///
     /// # Errors
     ///
-    /// A rate that is not above 0 and at most a million.
+    /// The rate is not above 0 and at most a million.
     pub fn poisson(per_second: f64) -> Result<Self, InvalidLoad> {
         Ok(Self::Poisson { every: gap(per_second)? })
     }
@@ -106,14 +106,14 @@ fn gap(per_second: f64) -> Result<Duration, InvalidLoad> {
     gap.ok_or(InvalidLoad::Rate(per_second))
 }
 
-/// A load that is invalid.
+/// An invalid load.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidLoad {
-    /// There is nothing to do.
+    /// A number is zero.
     #[error("a load of 0 {0}; use 1 or more")]
     Nothing(&'static str),
-    /// No such rate can be kept.
+    /// The rate is out of range.
     #[error("a rate of {0} calls a second; use more than 0 and at most 1,000,000")]
     Rate(f64),
 }
@@ -123,14 +123,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_load_that_makes_no_sense_says_what_would() {
+    fn the_error_of_an_invalid_load_says_what_would_be_valid() {
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e7, 1e-300] {
             assert!(Arrivals::even(rate).is_err(), "{rate}");
         }
         let rejected = Arrivals::poisson(0.0).unwrap_err().to_string();
         assert_eq!(rejected, "a rate of 0 calls a second; use more than 0 and at most 1,000,000");
-        let nobody = Load::new(Arrivals::Closed { users: 0 }, Until::Calls(1)).unwrap_err();
-        assert_eq!(nobody.to_string(), "a load of 0 users; use 1 or more");
+        let no_users = Load::new(Arrivals::Closed { users: 0 }, Until::Calls(1)).unwrap_err();
+        assert_eq!(no_users.to_string(), "a load of 0 users; use 1 or more");
         let still = Arrivals::Even { every: Duration::ZERO };
         assert!(Load::new(still, Until::Calls(1)).is_err());
         let one = Arrivals::Closed { users: 1 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::data::Row;
 use crate::statistics::{Call, Ending, ms};
 
-/// What a run looked like at one moment.
+/// The state of a run at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample {
     /// When, since the run began.
@@ -14,9 +14,9 @@ pub struct Sample {
     pub breaker: Option<String>,
     /// The limit of calls in flight, if there is one.
     pub limit: Option<u64>,
-    /// What is in flight.
+    /// Calls in flight.
     pub in_flight: u64,
-    /// What waits.
+    /// Queued calls.
     pub waiting: u64,
 }
 

@@ -1,4 +1,4 @@
-//! A tower service as what is called.
+//! Calls a tower service.
 
 use std::future::Future;
 
@@ -6,38 +6,38 @@ use tower_service::Service;
 
 use crate::Arrival;
 
-/// Calls `service` with what `request` makes of each arrival: for [`drive`](crate::drive).
+/// Calls `service` with what `request` creates from each arrival: for [`drive`](crate::drive).
 ///
-/// Each call has a clone of its own, which is polled ready before it is called.
+/// Each call has its own clone, which is polled ready before it is called.
 pub fn calls<S, Req>(
     service: S,
     mut request: impl FnMut(Arrival) -> Req,
-) -> impl FnMut(Arrival) -> Answer<S, Req>
+) -> impl FnMut(Arrival) -> CallFuture<S, Req>
 where
     S: Service<Req> + Clone,
 {
-    move |arrival| Answer::new(service.clone(), request(arrival))
+    move |arrival| CallFuture::new(service.clone(), request(arrival))
 }
 
 pin_project_lite::pin_project! {
-    /// The answer of one call: readiness first, then the call.
+    /// The response of one call: readiness first, then the call.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct Answer<S: Service<Req>, Req> {
+    pub struct CallFuture<S: Service<Req>, Req> {
         service: S,
         request: Option<Req>,
         #[pin]
-        answer: Option<S::Future>,
+        response: Option<S::Future>,
     }
 }
 
-impl<S: Service<Req>, Req> Answer<S, Req> {
+impl<S: Service<Req>, Req> CallFuture<S, Req> {
     fn new(service: S, request: Req) -> Self {
-        Self { service, request: Some(request), answer: None }
+        Self { service, request: Some(request), response: None }
     }
 }
 
-impl<S: Service<Req>, Req> Future for Answer<S, Req> {
+impl<S: Service<Req>, Req> Future for CallFuture<S, Req> {
     type Output = Result<S::Response, S::Error>;
 
     fn poll(
@@ -47,12 +47,12 @@ impl<S: Service<Req>, Req> Future for Answer<S, Req> {
         let mut this = self.project();
         if this.request.is_some() {
             std::task::ready!(this.service.poll_ready(cx))?;
-            let answer = this.request.take().map(|request| this.service.call(request));
-            this.answer.set(answer);
+            let response = this.request.take().map(|request| this.service.call(request));
+            this.response.set(response);
         }
-        match this.answer.as_pin_mut() {
-            Some(answer) => answer.poll(cx),
-            // Its service was not ready for good, and that has been told.
+        match this.response.as_pin_mut() {
+            Some(response) => response.poll(cx),
+            // Its service failed to become ready, and that was reported.
             None => std::task::Poll::Pending,
         }
     }

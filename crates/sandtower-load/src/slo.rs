@@ -1,4 +1,4 @@
-//! What a run has to reach: `success>=99%,p99<60s,leaked<=0`.
+//! Objectives for a run: `success>=99%,p99<60s,leaked<=0`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::data::Figures;
 use crate::statistics::never;
 
-/// Objectives, all of which have to hold.
+/// Objectives, all of which have to be met.
 ///
 /// ```
 /// use sandtower_load::{Figures, Slo};
@@ -25,11 +25,11 @@ pub struct Slo(Vec<Objective>);
 struct Objective {
     figure: Figure,
     relation: Relation,
-    /// In the figure's own unit.
+    /// In the unit of the figure.
     bound: f64,
 }
 
-/// What can be asked for.
+/// The figures that objectives can be about.
 #[derive(Clone, Copy, Debug)]
 struct Figure {
     name: &'static str,
@@ -70,7 +70,7 @@ enum Relation {
     Equal,
 }
 
-/// Those of two signs first, for they begin with the others.
+/// Two-character operators first, since they begin with the others.
 const RELATIONS: &[(&str, Relation)] = &[
     (">=", Relation::AtLeast),
     ("<=", Relation::AtMost),
@@ -79,14 +79,14 @@ const RELATIONS: &[(&str, Relation)] = &[
     ("=", Relation::Equal),
 ];
 
-/// An objective that was not reached, and by what.
+/// An objective that was missed, with the actual value.
 #[derive(Clone, Copy, Debug)]
 pub struct Missed {
     objective: Objective,
     was: f64,
 }
 
-/// A text is no objective.
+/// The text is not an objective.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{part}`: {problem}")]
 pub struct InvalidSlo {
@@ -118,13 +118,13 @@ impl FromStr for Objective {
     fn from_str(part: &str) -> Result<Self, InvalidSlo> {
         let wrong = |problem: String| InvalidSlo { part: part.to_owned(), problem };
         let at = part.find(['<', '>', '=']).ok_or_else(|| {
-            wrong("there is no <, <=, >, >= or = in it; write such as success>=99%".to_owned())
+            wrong("it has no <, <=, >, >= or =; write for example success>=99%".to_owned())
         })?;
         let (name, rest) = part.split_at(at);
         let figure = FIGURES.iter().find(|figure| figure.name == name.trim()).ok_or_else(|| {
             let names: Vec<_> = FIGURES.iter().map(|figure| figure.name).collect();
             let name = name.trim();
-            wrong(format!("there is no figure `{name}`; there are {}", names.join(", ")))
+            wrong(format!("unknown figure `{name}`, expected one of {}", names.join(", ")))
         })?;
         let relation = RELATIONS.iter().find_map(|(sign, relation)| {
             rest.strip_prefix(sign).map(|bound| (*relation, bound.trim()))
@@ -218,16 +218,16 @@ mod tests {
     }
 
     #[test]
-    fn what_answered_nothing_was_not_quick() {
+    fn a_run_without_success_was_not_fast() {
         let figures = Figures { calls: 5.0, ..Figures::default() };
         assert_eq!(missed("p99<60s", &figures), ["p99 is never, not < 60 s"]);
     }
 
     #[test]
-    fn what_is_no_objective_is_named_with_what_would_be_right() {
+    fn an_invalid_objective_is_named_with_what_would_be_valid() {
         for (text, says) in [
-            ("", "``: there is no <, <=, >, >= or = in it; write such as success>=99%"),
-            ("p99", "`p99`: there is no <, <=, >, >= or = in it; write such as success>=99%"),
+            ("", "``: it has no <, <=, >, >= or =; write for example success>=99%"),
+            ("p99", "`p99`: it has no <, <=, >, >= or =; write for example success>=99%"),
             ("p99<60", "`p99<60`: `60` is not a time such as 250ms, 60s or 2min"),
             ("success>=0.99", "`success>=0.99`: `0.99` is not a share such as 99%, 100% at most"),
             ("success>=101%", "`success>=101%`: `101%` is not a share such as 99%, 100% at most"),
@@ -239,6 +239,8 @@ mod tests {
             assert_eq!(rejected, says, "{text}");
         }
         let unknown = "p95<1s".parse::<Slo>().unwrap_err().to_string();
-        assert!(unknown.starts_with("`p95<1s`: there is no figure `p95`; there are success, p50"));
+        assert!(
+            unknown.starts_with("`p95<1s`: unknown figure `p95`, expected one of success, p50")
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Figures from calls: pure arithmetic.
+//! Computes figures from calls: pure arithmetic.
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ use crate::data::{Figures, SeedFigures};
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// The caller got what it asked for.
+    /// The caller got its result.
     Succeeded,
-    /// It got an error, or no answer.
+    /// An error, or no response.
     Failed,
-    /// One of our own layers said no.
+    /// Rejected by one of our own layers.
     Rejected,
 }
 
-/// One call, as statistics see it.
+/// One call, for statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     /// When it was meant to start, since the run began.
     pub meant: Duration,
-    /// From then to its end.
+    /// Its duration since then.
     pub took: Duration,
     /// How it ended.
     pub ending: Ending,
-    /// Whether it started later than it was meant to.
+    /// Whether it started late.
     pub late: bool,
 }
 
@@ -43,7 +43,7 @@ pub fn ms(time: Duration) -> f64 {
 }
 
 impl Figures {
-    /// What can be told from the calls alone; the rest is left at its default.
+    /// The figures that follow from the calls alone; the rest keeps its default.
     pub fn of(calls: &[Call]) -> Self {
         let count = |ending| calls.iter().filter(|call| call.ending == ending).count() as f64;
         let succeeded = || calls.iter().filter(|call| call.ending == Ending::Succeeded);
@@ -71,17 +71,17 @@ impl Figures {
         }
     }
 
-    /// Calls that succeeded, as a share of those that came: dropped ones count. With none, 1.
+    /// The share of calls that succeeded; dropped ones count as calls. Without calls, 1.
     pub fn success(&self) -> f64 {
         let came = self.calls + self.dropped;
         if came > 0.0 { self.succeeded / came } else { 1.0 }
     }
 }
 
-/// What takes longer counts as this long.
+/// Longer calls count as this long.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Latencies to a thousandth of their size.
+/// Latencies with a precision of a thousandth.
 struct Quantiles(Option<Histogram<u64>>);
 
 impl Quantiles {
@@ -97,14 +97,14 @@ impl Quantiles {
         Self(histogram)
     }
 
-    /// In milliseconds; `None`: there was no time to count.
+    /// In milliseconds; `None`: there were no calls.
     fn at(&self, quantile: f64) -> Option<f64> {
         let histogram = self.0.as_ref().filter(|histogram| !histogram.is_empty())?;
         Some(histogram.value_at_quantile(quantile) as f64 / 1e3)
     }
 }
 
-/// Does the same for every figure.
+/// Applies a function to every figure.
 macro_rules! each_figure {
     ($runs:expr, $take:expr) => {{
         let (runs, take): (&[SeedFigures], fn(Vec<f64>) -> f64) = ($runs, $take);
@@ -122,9 +122,9 @@ macro_rules! each_figure {
     };
 }
 
-/// The median of each figure over runs of one policy in one scenario; none of them is of one run.
+/// The median of each figure over runs of one policy in one scenario; they need not be from one run.
 ///
-/// What never came, a recovery or any answer, counts as longer than any other.
+/// A value that never came, such as a recovery, ranks as longer than any other.
 pub fn medians(runs: &[SeedFigures]) -> Figures {
     let Some(first) = runs.first() else { return Figures::default() };
     let Figures { scenario, policy, clock, .. } = first.figures.clone();
@@ -132,7 +132,7 @@ pub fn medians(runs: &[SeedFigures]) -> Figures {
     Figures { scenario, policy, clock, seeds, ..each_figure!(runs, median) }
 }
 
-/// For comparing: what never came took longer than anything that did.
+/// For comparison: a value that never came is longer than any that did.
 pub(crate) fn never(time: Option<f64>) -> f64 {
     time.unwrap_or(f64::INFINITY)
 }
@@ -151,8 +151,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// The place of the run that went worst: least success, then most sandboxes leaked, then the highest
-/// p99.
+/// The index of the worst run: least success, then most sandboxes leaked, then the highest p99.
 pub fn worst(runs: &[SeedFigures]) -> Option<usize> {
     (0..runs.len()).min_by(|&a, &b| {
         let [a, b] = [&runs[a].figures, &runs[b].figures];
@@ -162,8 +161,8 @@ pub fn worst(runs: &[SeedFigures]) -> Option<usize> {
     })
 }
 
-/// From `end`, when a fault ended, until 95 % of the calls that were meant to start within `window`
-/// succeed; `None`: that never happened.
+/// From `end`, when a fault ended, until 95 % of the calls that were meant to start within `window` succeed;
+/// `None`: never.
 pub fn recovery(calls: &[Call], end: Duration, window: Duration) -> Option<Duration> {
     const STEP: Duration = Duration::from_millis(250);
     const RECOVERED: f64 = 0.95;
@@ -176,7 +175,7 @@ pub fn recovery(calls: &[Call], end: Duration, window: Duration) -> Option<Durat
         let after = calls.partition_point(|call| call.meant < from.saturating_add(window));
         let good =
             calls[first..after].iter().filter(|call| call.ending == Ending::Succeeded).count();
-        // A window without calls shows nothing.
+        // A window without calls proves nothing.
         if after > first && good as f64 >= RECOVERED * (after - first) as f64 {
             return Some(from - end);
         }
@@ -219,13 +218,13 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_was_answered_no_time_is_told() {
+    fn without_success_there_is_no_latency() {
         let figures = Figures::of(&[call(0, 5, Ending::Failed)]);
         assert_eq!([figures.p50_ms, figures.p99_ms, figures.max_ms], [None; 3]);
-        let answered = run(1, 1.0, 0.0, 5.0);
+        let succeeded = run(1, 1.0, 0.0, 5.0);
         let none = |seed| SeedFigures { seed, figures: figures.clone() };
-        assert_eq!(medians(&[answered.clone(), none(2)]).p99_ms, None);
-        assert_eq!(medians(&[answered.clone(), answered, none(2)]).p99_ms, Some(5.0));
+        assert_eq!(medians(&[succeeded.clone(), none(2)]).p99_ms, None);
+        assert_eq!(medians(&[succeeded.clone(), succeeded, none(2)]).p99_ms, Some(5.0));
     }
 
     #[test]

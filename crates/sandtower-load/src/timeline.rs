@@ -1,4 +1,4 @@
-//! Where the time of a call goes, noted on the way.
+//! Records where the time of a call goes.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,16 +7,16 @@ use sandtower_core::Tick;
 
 use crate::data::{Part, Spent};
 
-/// Notes of one call on what it spends its time. A clone writes into the same notes.
+/// Records what one call spends its time on. Clones share the record.
 ///
-/// Layers find the notes of the call that they work for by [`Timeline::current`]: within the future
-/// that [`Timeline::of`] wraps. What runs in a task of its own, such as a clean-up, finds none.
+/// Layers find the record of the current call by [`Timeline::current`], within the future that
+/// [`Timeline::of`] wraps. A task of its own, such as a cleanup, finds none.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     notes: Arc<Mutex<Vec<(Tick, Part)>>>,
 }
 
-/// What one call keeps at most: a call that retries without end shall not fill the memory.
+/// The most entries of one call: endless retries must not fill the memory.
 const MOST: usize = 10_000;
 
 tokio::task_local! {
@@ -24,17 +24,17 @@ tokio::task_local! {
 }
 
 impl Timeline {
-    /// Notes about `call` while it is polled.
+    /// Records for `call` while it is polled.
     pub fn of<F: Future>(&self, call: F) -> impl Future<Output = F::Output> + use<F> {
         CURRENT.scope(self.clone(), call)
     }
 
-    /// The notes of the call that this runs for.
+    /// The record of the current call.
     pub fn current() -> Option<Self> {
         CURRENT.try_with(Self::clone).ok()
     }
 
-    /// From now on, time goes into `part`.
+    /// From now on, time counts for `part`.
     pub fn spend(&self, part: Part) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         if notes.len() < MOST && notes.last().is_none_or(|(_, last)| *last != part) {
@@ -42,7 +42,7 @@ impl Timeline {
         }
     }
 
-    /// What the time went into, in order, of a call that was over at `end`.
+    /// The time by kind of work, in order, of a call that ended at `end`.
     pub fn spent(&self, end: Tick) -> Vec<Spent> {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let ends = notes.iter().skip(1).map(|(at, _)| *at).chain([end]);
@@ -54,7 +54,7 @@ impl Timeline {
     }
 }
 
-/// Notes for the call that this runs for, if it is one of a load test.
+/// Records for the current call, if it belongs to a load test.
 pub fn spend(part: Part) {
     if let Some(timeline) = Timeline::current() {
         timeline.spend(part);

@@ -89,8 +89,8 @@ async fn life(sim: &Sim) -> Result<(), Failure> {
 }
 
 async fn call(sim: &Sim, method: Method, path: &str, body: &'static str) -> Result<Bytes, Failure> {
-    let answer = sim.clone().oneshot(request(method, path, body)?).await?;
-    whole(answer).await
+    let response = sim.clone().oneshot(request(method, path, body)?).await?;
+    whole(response).await
 }
 
 fn request(
@@ -102,15 +102,15 @@ fn request(
     Ok(request.header("x-api-key", "e2b_measure").body(Full::from(body))?)
 }
 
-async fn whole<B>(answer: Response<B>) -> Result<Bytes, Failure>
+async fn whole<B>(response: Response<B>) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Failure>,
 {
-    if !answer.status().is_success() {
-        return Err(format!("status {}", answer.status()).into());
+    if !response.status().is_success() {
+        return Err(format!("status {}", response.status()).into());
     }
-    Ok(answer.into_body().collect().await.map_err(Into::into)?.to_bytes())
+    Ok(response.into_body().collect().await.map_err(Into::into)?.to_bytes())
 }
 
 /// Creations a second that one program can send to itself, through sockets and HTTP/1.1.

@@ -17,7 +17,7 @@ usage: sandtower-sim [--listen ADDRESS] [--scenario NAME|FILE] [--seed N] [--pla
   --help            this
 
 scenarios: calm, stress, capacity-drop, cut-bodies, early-deaths, errors, kill-500, late-commits,
-           listing-lag, lost-answers, no-rate-headers, outage, overload, quota, rate-limit, resets,
+           listing-lag, lost-responses, no-rate-headers, outage, overload, quota, rate-limit, resets,
            sandbox-proxy, stalls, unauthorized-burst, zombies
 
 Point a client at it with E2B_API_URL and E2B_SANDBOX_URL, and any API key that begins with e2b_.

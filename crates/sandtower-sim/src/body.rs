@@ -134,7 +134,7 @@ impl Inner {
     }
 }
 
-/// The room for bodies that are being read, of all connections together, in bytes.
+/// The memory for bodies that are being read, of all connections together, in bytes.
 const ROOM: usize = 256 * 1024 * 1024;
 
 /// Counts what the bodies take that are being read.

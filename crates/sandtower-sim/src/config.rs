@@ -128,8 +128,8 @@ impl Config {
         self.template_with_envd(name, ENVD_VERSION)
     }
 
-    /// Adds a template whose sandboxes say that their envd is of this version: clients do without
-    /// what an old one lacks, or refuse to work with it. Responses are the same.
+    /// Adds a template whose sandboxes report this version of envd: clients do without the features that
+    /// an old one lacks, or reject it. Responses are the same.
     #[must_use]
     pub fn template_with_envd(
         mut self,

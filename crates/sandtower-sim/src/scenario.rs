@@ -102,7 +102,7 @@ macro_rules! shipped {
 
 const SHIPPED: &[(&str, &str)] = shipped!(
     "calm" "stress" "capacity-drop" "cut-bodies" "early-deaths" "errors" "kill-500" "late-commits"
-    "listing-lag" "lost-answers" "no-rate-headers" "outage" "overload" "quota" "rate-limit" "resets"
+    "listing-lag" "lost-responses" "no-rate-headers" "outage" "overload" "quota" "rate-limit" "resets"
     "sandbox-proxy" "stalls" "unauthorized-burst" "zombies"
 );
 

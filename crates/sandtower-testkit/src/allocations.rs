@@ -7,10 +7,10 @@ use alloc_tracker::Session;
 /// The global allocator of a test binary that counts allocations with [`allocations`].
 pub type CountingAllocator = alloc_tracker::Allocator<System>;
 
-/// How many allocations `work` makes on this thread; making one larger counts as one more.
+/// How many allocations `work` makes on this thread; a reallocation counts as one more.
 ///
-/// Other threads are not counted, so tests may run in parallel. What `work` returns is dropped
-/// after the count. The test binary has to declare the allocator that counts, once:
+/// Other threads are not counted, so tests may run in parallel. The result of `work` is dropped after the
+/// count. The test binary has to declare the counting allocator, once:
 ///
 /// ```
 /// use std::hint::black_box;
@@ -23,11 +23,11 @@ pub type CountingAllocator = alloc_tracker::Allocator<System>;
 /// assert_eq!(allocations(|| black_box(Box::new(1))), 1);
 /// ```
 ///
-/// A [`Mock`](crate::Mock) keeps books and allocates: measure over a plain service.
+/// A [`Mock`](crate::Mock) keeps a ledger and allocates: measure over a plain service.
 ///
 /// # Panics
 ///
-/// When the binary does not declare the allocator: nothing would ever be counted.
+/// If the binary does not declare the allocator: nothing would be counted.
 pub fn allocations<T>(work: impl FnOnce() -> T) -> u64 {
     assert!(
         measure(|| black_box(Box::new(0_u8))) > 0,
@@ -38,7 +38,7 @@ pub fn allocations<T>(work: impl FnOnce() -> T) -> u64 {
 }
 
 fn measure<T>(work: impl FnOnce() -> T) -> u64 {
-    // The report of a session belongs to benchmarks: print nothing, write nothing.
+    // Reports are for benchmarks: print nothing, write nothing.
     let session = Session::new().no_stdout().no_file();
     let operation = session.operation("work");
     let span = operation.measure_thread().iterations(1);

@@ -13,23 +13,23 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-/// Polls at one instant of virtual time after which a future is said to spin.
+/// The number of polls at one instant of virtual time after which a future counts as spinning.
 ///
 /// A spinning future stops the virtual clock, so without this the test would hang.
 const POLLS_AT_ONE_INSTANT: u64 = 256;
 
-/// What came of driving a future.
+/// The result of driving a future.
 #[derive(Debug)]
 pub(crate) enum Drive<T> {
     /// It has finished.
     Finished(T),
-    /// It has used up the polls that it was given.
+    /// It has used up its polls.
     Cut,
     /// It was woken, but is not to be polled again.
     CutWhenWoken,
-    /// It did not finish in the time that it was given.
+    /// It did not finish in time.
     Silent,
-    /// It was woken again and again while time stood still.
+    /// It was woken repeatedly while time stood still.
     Spinning,
 }
 
@@ -105,15 +105,15 @@ impl<F: Future> Driven<F> {
         }
     }
 
-    /// Polls although nobody asked for it, to see whether a wake-up was lost.
+    /// Polls without a wake-up, to detect a lost one.
     pub(crate) fn force(&mut self) -> Poll<F::Output> {
         self.poll()
     }
 
-    /// Polls once with a waker that is then thrown away, as when a future moves between tasks.
+    /// Polls once with a waker that is then discarded, as when a future moves between tasks.
     pub(crate) fn poll_with_forgotten_waker(&mut self) -> Poll<F::Output> {
         let poll = self.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        // The task it moved to polls it once, with a waker of its own.
+        // The task that it moved to polls it once, with its own waker.
         self.bell.rung.store(true, Ordering::Release);
         poll
     }
@@ -143,7 +143,7 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Remembers that it was rung, and passes it on to the task that drives.
+/// Records the wake-up, and passes it on to the task that drives.
 #[derive(Debug)]
 struct Bell {
     rung: AtomicBool,
@@ -170,8 +170,8 @@ impl Wake for Bell {
     }
 }
 
-/// Runs a test on a runtime of its own, whose clock stands still while anything can be done and
-/// jumps to the next timer when nothing can.
+/// Runs a test on a new runtime whose clock stands still while anything can run and jumps to the next timer
+/// when nothing can.
 pub(crate) fn on_a_paused_clock<T>(test: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     match runtime.enable_time().start_paused(true).build() {
@@ -180,8 +180,8 @@ pub(crate) fn on_a_paused_clock<T>(test: impl Future<Output = T>) -> T {
     }
 }
 
-/// Lets spawned tasks do what they can do without waiting.
+/// Lets spawned tasks run as far as they can without waiting.
 pub(crate) async fn settle() {
-    // The virtual clock moves on only when every task is idle.
+    // The virtual clock advances only when every task is idle.
     sleep(Duration::from_millis(1)).await;
 }

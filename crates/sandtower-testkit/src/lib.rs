@@ -1,10 +1,10 @@
-//! The contract probe: proves that a layer keeps the tower contract.
+//! The contract probe: tests that a layer keeps the tower contract.
 //!
 //! - [`Contract`] runs the whole probe against a layer, in three lines;
-//! - [`Mock`] is the inner service for a layer's own tests: scripted, counted, and strict about
-//!   who calls it;
+//! - [`Mock`] is the inner service for a layer's own tests: scripted, counted, and strict about how it is
+//!   called;
 //! - [`cancel_at_every_poll`] drops a future at each point where it can be dropped;
-//! - [`allocations`] counts what is allocated, for tests that assert that nothing is.
+//! - [`allocations`] counts allocations, for tests that assert that there are none.
 //!
 //! ```
 //! use sandtower_testkit::Contract;
@@ -25,6 +25,7 @@ mod allocations;
 mod cancel;
 mod contract;
 mod drive;
+mod inputs;
 mod mock;
 mod rule;
 
@@ -32,9 +33,14 @@ pub use crate::{
     allocations::{CountingAllocator, allocations},
     cancel::{Cancelled, cancel_at_every_poll},
     contract::{Contract, Exchange, Scenario},
-    mock::{Answer, Counts, Handle, Instance, Mock, Readiness, ResponseFuture},
+    inputs::{Fused, FusedFuture, extreme_durations},
+    mock::{Counts, Handle, Instance, Mock, Readiness, Reply, ResponseFuture},
     rule::{Rule, Violation},
 };
 
-/// The error that is passed between layers.
+/// The former name of [`Reply`].
+#[doc(hidden)]
+pub use crate::mock::Reply as Answer;
+
+/// The error type of layers.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,8 +1,8 @@
-//! The rules of the Tower contract, each with a name that stays.
+//! The rules of the tower contract, each with a stable name.
 
 use std::fmt;
 
-/// A rule of the Tower contract that a service can break.
+/// A rule of the tower contract that a service can break.
 ///
 /// Its [`Display`](fmt::Display) form is the stable name that a failing test prints.
 ///
@@ -20,9 +20,9 @@ pub enum Rule {
     OneCallPerReadiness,
     /// An instance whose `poll_ready` failed is dropped: it is neither polled nor called again.
     FailedInstancesAreNotUsed,
-    /// `poll_ready` does not fail for a cause that passes, such as a failed or a cancelled call.
+    /// `poll_ready` does not fail for a transient cause, such as a failed or a cancelled call.
     ReadinessNeverErrsForAPassingCause,
-    /// What was made ready and is not wanted any more gives its reservation back.
+    /// A ready service that is dropped uncalled releases its reservation.
     ReservationsComeBack,
     /// Dropping a call drops the calls below it.
     DroppedCallsEndBelow,
@@ -30,22 +30,22 @@ pub enum Rule {
     CancelledCallsDoNotWedge,
     /// Once the service and its calls are dropped, no instance of the inner service is left.
     NothingOutlivesItsService,
-    /// A call that can go on is woken: none depends on a poll without a wake-up.
+    /// A call that can continue is woken: none depends on a poll without a wake-up.
     NoLostWakeUps,
     /// Capacity that was granted to a caller that is not polled reaches the next caller.
     CapacityIsPassedOn,
-    /// A timer fires even if the future that it bounds uses up the cooperative budget of its task.
+    /// A timer fires even if the future that it bounds exhausts the cooperative budget of its task.
     TimersFire,
-    /// No call is polled again and again while nothing changes.
+    /// No call is polled repeatedly while nothing changes.
     NoBusyLoops,
-    /// A call comes to an end when the inner service does its part.
+    /// A call ends when the inner service does its part.
     CallsFinish,
     /// A future that is polled after it completed panics or completes again, but is never pending.
     FinishedFuturesAreNotPending,
     /// What is left behind in a runtime that ended blocks nothing in another.
     RuntimesMayEnd,
-    /// A call that succeeds or fails below does so above, with the same answer.
-    AnswersPassThrough,
+    /// A call that succeeds or fails below does so above, with the same response.
+    ResponsesPassThrough,
     /// The service does not panic.
     NoPanics,
 }
@@ -70,7 +70,7 @@ impl Rule {
             Self::CallsFinish => "calls-finish",
             Self::FinishedFuturesAreNotPending => "finished-futures-are-not-pending",
             Self::RuntimesMayEnd => "runtimes-may-end",
-            Self::AnswersPassThrough => "answers-pass-through",
+            Self::ResponsesPassThrough => "responses-pass-through",
             Self::NoPanics => "no-panics",
         }
     }
@@ -88,7 +88,7 @@ impl fmt::Display for Rule {
 pub struct Violation {
     /// The rule that was broken.
     pub rule: Rule,
-    /// What was seen, in plain words.
+    /// What was seen.
     pub seen: String,
 }
 

@@ -1,4 +1,4 @@
-//! What was asked for on the command line.
+//! The command line.
 
 use std::str::FromStr;
 
@@ -24,7 +24,7 @@ impl Command {
             None | Some("help" | "--help" | "-h") => Ok(Self::Help),
             Some("test") => Self::parse_test(arguments),
             Some("mutants") => Self::parse_mutants(arguments),
-            Some(other) => Err(format!("there is no command `{other}`")),
+            Some(other) => Err(format!("unknown command `{other}`")),
         }
     }
 
@@ -34,7 +34,7 @@ impl Command {
             match argument.as_str() {
                 "--help" | "-h" => return Ok(Self::Help),
                 "--only" => only.push(known_step(arguments.next())?),
-                other => return Err(format!("`test` does not know `{other}`")),
+                other => return Err(format!("unknown argument `{other}` of `test`")),
             }
         }
         Ok(Self::Test { only })
@@ -49,7 +49,7 @@ impl Command {
                 "--file" => options.files.push(value(&argument, arguments.next())?),
                 "--jobs" => options.jobs = value(&argument, arguments.next())?,
                 "--seed" => options.seed = value(&argument, arguments.next())?,
-                other => return Err(format!("`mutants` does not know `{other}`")),
+                other => return Err(format!("unknown argument `{other}` of `mutants`")),
             }
         }
         Ok(Self::Mutants(options))
@@ -66,7 +66,7 @@ fn known_step(name: Option<String>) -> Result<String, String> {
     if STEPS.iter().any(|step| step.name == name) {
         Ok(name)
     } else {
-        Err(format!("there is no step `{name}`"))
+        Err(format!("unknown step `{name}`"))
     }
 }
 
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn help_is_the_answer_to_nothing_and_to_help() {
+    fn no_arguments_and_help_print_help() {
         for line in
             ["", "help", "--help", "-h", "test --help", "test --only docs -h", "mutants --help"]
         {

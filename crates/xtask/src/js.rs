@@ -28,11 +28,11 @@ pub(crate) fn prepare(workspace: &Workspace) -> Result<Ready, Obstacle> {
     let packages = Packages { home: workspace.scratch("js") };
     let stamp = stamp(&node, &manifests);
     let note = if packages.hold(&stamp) {
-        "as it was"
+        "unchanged"
     } else {
         let machine = |error: io::Error| Obstacle::Machine(error.to_string());
         packages.make(workspace, &manifests, &stamp).map_err(machine)?;
-        "made anew"
+        "recreated"
     };
     let variables = vec![(VARIABLE, packages.modules().into())];
     Ok(Ready { note: note.to_owned(), variables })

@@ -3,7 +3,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command-line program: what it prints is its answer"
+    reason = "a command-line program prints its output"
 )]
 
 mod arguments;

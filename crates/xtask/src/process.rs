@@ -55,7 +55,7 @@ pub(crate) fn run(command: &mut Command, show: Show) -> io::Result<Finished> {
                 lines.push(line);
             }
             Err(RecvTimeoutError::Disconnected) => break,
-            // A program that it started may hold the pipe open for ever.
+            // A program that it started may hold the pipe open forever.
             Err(RecvTimeoutError::Timeout) if ended.is_some() => break,
             Err(RecvTimeoutError::Timeout) => ended = child.try_wait()?,
         }

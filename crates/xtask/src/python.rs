@@ -25,12 +25,12 @@ pub(crate) fn prepare(workspace: &Workspace) -> Result<Ready, Obstacle> {
     let environment = Environment { home: workspace.scratch("python") };
     let stamp = stamp(&interpreter, &requirements);
     let note = if environment.holds(&stamp) {
-        "as it was"
+        "unchanged"
     } else {
         environment
             .make(workspace, &stamp)
             .map_err(|reason| Obstacle::Machine(reason.to_string()))?;
-        "made anew"
+        "recreated"
     };
     let variables = vec![(VARIABLE, environment.python().into())];
     Ok(Ready { note: note.to_owned(), variables })

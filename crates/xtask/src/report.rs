@@ -1,4 +1,4 @@
-//! What came of the steps, and how it is told.
+//! The results of the steps, and their summary.
 
 use std::time::Duration;
 

@@ -164,7 +164,7 @@ impl Step {
 
 type Variables = Vec<(&'static str, OsString)>;
 
-/// What every cargo is told beside its arguments.
+/// Flags for every cargo besides its arguments.
 fn variables() -> Variables {
     let mut flags = env::var_os("RUSTDOCFLAGS").unwrap_or_default();
     flags.push(" --deny warnings");

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The folder of the workspace and what cargo was told about it.
+/// The folder of the workspace and its environment.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     root: PathBuf,
@@ -24,12 +24,12 @@ impl Workspace {
             .ok_or("run it as `cargo xtask`")?
             .to_path_buf();
         let target = match env::var_os("CARGO_TARGET_DIR") {
-            Some(told) => std::path::absolute(&told)
+            Some(folder) => std::path::absolute(&folder)
                 .map_err(|error| format!("CARGO_TARGET_DIR has no absolute form: {error}"))?,
             None => root.join("target"),
         };
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let ci = env::var("CI").is_ok_and(|told| !matches!(told.as_str(), "" | "0" | "false"));
+        let ci = env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"));
         Ok(Self { root, target, cargo, ci })
     }
 

@@ -1,4 +1,4 @@
-//! The application under test: agents that answer their users' queries by running code.
+//! The application under test: agents that process their users' queries by running code.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,35 +9,35 @@ use tokio::sync::Semaphore;
 
 use super::policy::{Execute, Failure, Job};
 
-/// Answers queries: what a call of the load is.
+/// Processes queries, the calls of the load.
 #[derive(Debug)]
 pub(crate) struct App<E> {
     pub(crate) execute: E,
     pub(crate) job: Job,
-    /// Executions at once, and so sandboxes: more are never kept.
+    /// The most concurrent executions, and so sandboxes.
     pub(crate) places: Semaphore,
     pub(crate) agent: Agent,
     pub(crate) seed: u64,
 }
 
-/// How much work a query is.
+/// How an agent processes a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Agent {
-    /// Looks at the data, then computes; thinks before, between and over the result. After a failure
-    /// it tries again, and gives up on running code after five of them.
+    /// Looks at the data, then computes; thinks before, between and over the result. After a failure it
+    /// tries again, and stops running code after five failures.
     Thoughtful,
     /// Runs its code once.
     Plain,
 }
 
-/// What the application has to tell of one query.
+/// The result of one query.
 #[derive(Clone, Debug)]
-pub(crate) struct Answered {
+pub(crate) struct Processed {
     pub(crate) ending: Ending,
     pub(crate) done: u32,
     pub(crate) failures: u32,
     pub(crate) last: Option<Failure>,
-    /// What the breaker was when the query came.
+    /// The breaker's state when the query arrived.
     pub(crate) breaker: Option<&'static str>,
 }
 
@@ -46,25 +46,25 @@ const RUNS: u32 = 2;
 /// The agent thinks before the first, between them, after a failure, and over the result.
 const THINKS: Duration = Duration::from_secs(4);
 const RECONSIDERS: Duration = Duration::from_secs(2);
-/// Failed executions after which an agent answers without having run its code.
+/// Failed executions after which an agent finishes without having run its code.
 const GIVES_UP_AFTER: u32 = 5;
 
 impl<E: Execute> App<E> {
-    /// Answers one query.
-    pub(crate) async fn answer(self: Arc<Self>, arrival: Arrival) -> Answered {
+    /// Processes one query.
+    pub(crate) async fn process(self: Arc<Self>, arrival: Arrival) -> Processed {
         let breaker = self.execute.look().breaker;
-        let answered = match self.agent {
+        let processed = match self.agent {
             Agent::Thoughtful => self.think_and_run(arrival).await,
             Agent::Plain => {
                 let outcome = self.run().await;
                 let (done, failures) = if outcome.is_ok() { (1, 0) } else { (0, 1) };
-                Answered::new(done, failures, outcome.err(), 1)
+                Processed::new(done, failures, outcome.err(), 1)
             }
         };
-        Answered { breaker, ..answered }
+        Processed { breaker, ..processed }
     }
 
-    async fn think_and_run(&self, arrival: Arrival) -> Answered {
+    async fn think_and_run(&self, arrival: Arrival) -> Processed {
         let user = u64::from(arrival.user).wrapping_mul(0x9e37_79b9);
         let mut rng = Rng::with_seed(self.seed ^ user ^ (arrival.number << 40));
         let (mut done, mut failures, mut last) = (0, 0, None);
@@ -82,13 +82,13 @@ impl<E: Execute> App<E> {
                 }
             }
         }
-        Answered::new(done, failures, last, RUNS)
+        Processed::new(done, failures, last, RUNS)
     }
 
     async fn run(&self) -> Result<(), Failure> {
         let books = &self.job.books;
         let waits = books.waits();
-        spend(Part::InLine);
+        spend(Part::Queued);
         // The semaphore is never closed.
         let _kept = self.places.acquire().await;
         drop(waits);
@@ -102,7 +102,7 @@ impl<E: Execute> App<E> {
     }
 }
 
-impl Answered {
+impl Processed {
     fn new(done: u32, failures: u32, last: Option<Failure>, wanted: u32) -> Self {
         let ending = match &last {
             _ if done >= wanted => Ending::Succeeded,
@@ -113,7 +113,7 @@ impl Answered {
     }
 }
 
-/// A language model takes its time, give or take a fifth.
+/// A language model's thinking time, with a fifth of variation.
 async fn think(about: Duration, rng: &mut Rng) {
     spend(Part::Thinking);
     tokio::time::sleep(about.mul_f64(0.8 + 0.4 * rng.f64())).await;

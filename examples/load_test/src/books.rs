@@ -1,16 +1,16 @@
-//! What the application knows of itself while it runs.
+//! The application's own counters during a run.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Counts of what was asked for and what came of it.
+/// Counts of requests and their outcomes.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     sandboxes: AtomicU64,
-    /// Each sandbox that was handed out.
+    /// Each sandbox that was returned.
     handed_out: Mutex<Vec<String>>,
-    info: AtomicU64,
+    requested: AtomicU64,
     done: AtomicU64,
     failed: AtomicU64,
     waiting: AtomicU64,
@@ -18,19 +18,19 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    /// A sandbox was handed out; drop the guard when it was given back.
+    /// A sandbox was returned; drop the guard when it is released.
     pub(crate) fn holds(&self, id: &str) -> Counted<'_> {
         lock(&self.handed_out).push(id.to_owned());
         Counted::one(&self.sandboxes)
     }
 
-    /// Somebody waits for one of the application's own places.
+    /// An execution waits for one of the application's own slots.
     pub(crate) fn waits(&self) -> Counted<'_> {
         Counted::one(&self.waiting)
     }
 
     pub(crate) fn asks(&self) {
-        self.info.fetch_add(1, Ordering::Relaxed);
+        self.requested.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn done(&self) {
@@ -48,7 +48,7 @@ impl Books {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
             sandboxes: read(&self.sandboxes),
-            info: read(&self.info),
+            requested: read(&self.requested),
             done: read(&self.done),
             failed: read(&self.failed),
             waiting: read(&self.waiting),
@@ -61,20 +61,20 @@ impl Books {
     }
 }
 
-/// The books at one moment.
+/// A snapshot of the counters.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
-    /// Sandboxes that are held.
+    /// Sandboxes in use.
     pub(crate) sandboxes: u64,
     /// Executions begun.
-    pub(crate) info: u64,
-    /// Executions that ended well.
+    pub(crate) requested: u64,
+    /// Executions that succeeded.
     pub(crate) done: u64,
-    /// Executions that failed for good.
+    /// Executions that finally failed.
     pub(crate) failed: u64,
-    /// Executions that wait for a place of the application's own.
+    /// Executions that wait for a slot of the application.
     pub(crate) waiting: u64,
-    /// Executions that one of our own layers rejected, by its reason.
+    /// Executions that one of our own layers rejected, by reason.
     pub(crate) rejected: BTreeMap<&'static str, u64>,
 }
 

@@ -1,8 +1,8 @@
-//! The small load that took an application down, before and after.
+//! The load that took an application down, before and after.
 //!
-//! Six users ask two queries each; every query has its agent run code in a sandbox of E2B, here a
-//! simulated one whose creations are limited in rate and in parallel, and slower and failing as load
-//! grows. The application does so in three ways: as it was, with its own fixes, and over the
+//! Six users send two queries each; the agent of every query runs code in a sandbox of E2B, which is
+//! simulated: its creations are limited in rate and in parallel, and get slower and fail as load grows. The
+//! application runs in three ways: unprotected, with a widespread hand-written pattern, and over the
 //! recommended stack. Other scenarios are loads at a rate.
 
 mod app;
@@ -35,7 +35,7 @@ use tokio::runtime::Builder;
 
 pub use self::load::{Load, Shape};
 pub use self::options::{Clock, Options, TargetOptions, USAGE};
-pub use self::outcome::{Answer, Outcome};
+pub use self::outcome::{Outcome, QueryResult};
 pub use self::policy::Policy;
 pub use self::scenario::Setup;
 pub use self::status::{Status, Unwatched, Watch};
@@ -45,11 +45,11 @@ pub use self::target::{Target, TargetError};
 use self::run::{Test, run, tell_truth};
 use self::wire::Meter;
 
-/// On a paused clock, in a runtime of its own: the same seed gives the same run.
+/// On a paused clock, in a new runtime: the same seed gives the same run.
 ///
 /// # Errors
 ///
-/// The load or the world makes no sense, or no runtime can be had.
+/// The load or the world is invalid, or no runtime can be created.
 pub fn in_process(
     setup: &Setup,
     policy: Policy,
@@ -62,25 +62,25 @@ pub fn in_process(
         let config = config("http://e2b.test", seed)?;
         let test = Test { clock: "virtual", ..test(setup, policy, seed) };
         let (mut outcome, handed_out) = run(&test, sim.clone(), config, watch).await?;
-        // What was given up on may still come into being: until E2B itself gives up on it, and then
-        // until who looks for it has found it.
+        // Creations of unknown outcome may still appear: until E2B itself times them out, and then until they
+        // are found.
         tokio::time::sleep(E2B_GIVES_UP + LOOKED_FOR).await;
         tell_truth(&mut outcome, &handed_out, &sim);
         Ok(outcome)
     })
 }
 
-/// The stress scenario in `world`: [`in_process`], unwatched.
+/// The stress scenario in `world`: [`in_process`], without progress.
 ///
 /// # Errors
 ///
-/// The world makes no sense, or no runtime can be had.
+/// The world is invalid, or no runtime can be created.
 pub fn stress_in(world: World, policy: Policy, seed: u64) -> Result<Outcome, BoxError> {
     let setup = Setup::stress_in(world).ok_or("there is no stress scenario")?;
     in_process(&setup, policy, seed, &mut Unwatched)
 }
 
-/// The API's own deadline for a request, and what it may still do after it.
+/// The API's own timeout for a request, and how late it may still commit.
 const E2B_GIVES_UP: Duration = Duration::from_secs(90);
 /// A listing lags, and a kill may fail for a while.
 const LOOKED_FOR: Duration = Duration::from_secs(60);
@@ -145,13 +145,13 @@ fn simulator(setup: &Setup, seed: u64) -> Result<Sim, BoxError> {
     Ok(config.scenario(setup.scenario.clone()).build()?)
 }
 
-/// The simulator takes any key of this form.
+/// The simulator accepts any key of this form.
 fn config(url: &str, seed: u64) -> Result<Config, BoxError> {
     let config = Config::new("e2b_0000000000000000000000000000000000000000")?;
     Ok(config.seed(Seed::fixed(seed)).api_url(url)?.sandbox_url(url)?)
 }
 
-/// What all seeds of one policy in one scenario came to.
+/// The results of all seeds of one policy in one scenario.
 pub fn report(outcomes: &[Outcome]) -> PolicyReport {
     let runs: Vec<SeedFigures> = outcomes.iter().map(Outcome::figures).collect();
     let Some(place) = worst(&runs) else { return PolicyReport::default() };

@@ -1,4 +1,4 @@
-//! How many ask for how much.
+//! The size of the load.
 
 use std::time::Duration;
 
@@ -6,46 +6,46 @@ use sandtower_load::{Arrivals, InvalidLoad, Until};
 
 use super::app::Agent;
 
-/// What comes in.
+/// What arrives.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {
-    /// Who asks, and how often.
+    /// How queries arrive.
     pub shape: Shape,
     /// How long the code of one execution computes.
     pub computes: Duration,
-    /// How many sandboxes there may be at once; executions above that wait in the application.
+    /// The most concurrent sandboxes; further executions wait in the application.
     pub sandboxes: usize,
 }
 
-/// Who asks, and how often.
+/// How queries arrive.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
-    /// Users, each of whom asks the next query when the last is answered. A query's agent runs code
+    /// Users, each of which sends the next query when the last has ended. The agent of a query runs code
     /// twice, thinks in between, and tries again after a failure.
     Users {
-        /// How many, all at once.
+        /// The number of users, all at once.
         users: u32,
         /// Queries of each.
         queries: u64,
-        /// Sandboxes that the application keeps at once.
+        /// The most concurrent sandboxes of the application.
         warm: usize,
     },
-    /// Queries at random, whatever becomes of them; each runs code once.
+    /// Queries at random, whatever happens to them; each runs code once.
     Rate {
-        /// How many a second.
+        /// Queries per second.
         per_second: f64,
-        /// How long they come.
+        /// For how long.
         lasting: Duration,
     },
 }
 
-/// Users at once: each is a task with its own books.
+/// Concurrent users: each is a task with its own counters.
 pub(super) const MOST_USERS: u64 = 100_000;
 
-/// Queries in flight in an open loop; those that come on top are dropped.
+/// Queries in flight in an open loop; further ones are dropped.
 const MOST_IN_FLIGHT: usize = 1_000;
 
-/// The small load that took the application down.
+/// The load that took the application down.
 impl Default for Load {
     fn default() -> Self {
         let shape = Shape::Users { users: 6, queries: 2, warm: 10 };
@@ -78,7 +78,7 @@ impl Load {
         }
     }
 
-    /// Executions at once.
+    /// Concurrent executions.
     pub(crate) fn places(&self) -> usize {
         match self.shape {
             Shape::Users { warm, .. } => warm.min(self.sandboxes),
@@ -86,7 +86,7 @@ impl Load {
         }
     }
 
-    /// How much of it is done, by what ended and what time it is; at most 1.
+    /// The progress, by what has ended and the time; at most 1.
     pub(crate) fn progress(&self, ended: u64, at: Duration) -> f64 {
         let done = match self.shape {
             Shape::Users { users, queries, .. } => {

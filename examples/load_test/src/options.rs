@@ -1,4 +1,4 @@
-//! What the user asked for.
+//! The command line.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,28 +9,28 @@ use sandtower_load::Slo;
 use super::load::MOST_USERS;
 use super::{Load, Policy, Setup, Shape};
 
-/// How the load test is to run.
+/// How to run the load test.
 #[derive(Debug)]
 pub struct Options {
     /// Scenarios with their loads.
     pub setups: Vec<Setup>,
-    /// What is compared.
+    /// The policies.
     pub policies: Vec<Policy>,
     /// Whether the user chose the policies.
     pub chosen: bool,
-    /// Each run has one of these.
+    /// One run for each.
     pub seeds: std::ops::Range<u64>,
-    /// How time passes.
+    /// The clock.
     pub clock: Clock,
-    /// Where the load goes, if not to a simulator.
+    /// The target of the load, if not a simulator.
     pub target: Option<TargetOptions>,
     /// The folder of the report.
     pub report: PathBuf,
-    /// What is to be reached.
+    /// The objectives.
     pub slo: Option<Slo>,
 }
 
-/// How time passes.
+/// The clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     /// Minutes pass in milliseconds: the simulator is called in process.
@@ -42,22 +42,22 @@ pub enum Clock {
 /// Another service than the simulator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetOptions {
-    /// Where it is.
+    /// Its URL.
     pub url: String,
-    /// How many there may be at once.
+    /// The most concurrent sandboxes.
     pub sandboxes: u64,
-    /// Whether the user knows that it may not be on this machine.
+    /// Whether the user confirmed that it may be remote.
     pub may_cost: bool,
 }
 
-/// What `--help` says.
+/// The text of `--help`.
 pub const USAGE: &str = "\
 usage: cargo run --release --example load_test [-- OPTIONS]
 
   --scenario NAME     stress (default), outage, capacity-drop, overload, errors, rate-limit,
-                      quota, zombies, lost-answers, or all; may be repeated
+                      quota, zombies, lost-responses, or all; may be repeated
   --variations        the stress scenario with each constant of its world halved and doubled
-  --policy NAME       unprotected, original or sandtower; may be repeated (default: all)
+  --policy NAME       unprotected, classic or sandtower; may be repeated (default: all)
   --users N           a closed loop: so many users (stress: 6), each of whom
   --queries N           asks so many queries, one after the other (stress: 2)
   --rate N            an open loop: so many queries a second, at random
@@ -99,11 +99,11 @@ struct Given {
 }
 
 impl Options {
-    /// `None`: help is wanted.
+    /// `None`: help was requested.
     ///
     /// # Errors
     ///
-    /// What is wrong, and what would be right.
+    /// The command line is invalid; the error says what would be valid.
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Option<Self>, String> {
         match Given::parse(arguments)? {
             Some(given) => given.options().map(Some),
@@ -126,7 +126,7 @@ impl Given {
                 "--real-sandboxes-that-cost-money" if value.is_none() => given.may_cost = true,
                 "--variations" if value.is_none() => given.variations = true,
                 _ if !NAMES.contains(&name.as_str()) => {
-                    return Err(format!("there is no option {name}"));
+                    return Err(format!("unknown option {name}"));
                 }
                 _ => {
                     let value = value.or_else(|| arguments.next());
@@ -159,10 +159,10 @@ impl Given {
 
     fn options(self) -> Result<Options, String> {
         if self.target.is_some() && self.clock == Some(Clock::Virtual) {
-            return Err("--target is in real time; leave --clock virtual out".to_owned());
+            return Err("--target runs in real time; remove --clock virtual".to_owned());
         }
         if self.target.is_none() && (self.may_cost || self.max_sandboxes.is_some()) {
-            return Err("what is said of a target needs a --target".to_owned());
+            return Err("this option requires --target".to_owned());
         }
         let first = self.seed.unwrap_or(1);
         let seeds = first..first.saturating_add(self.seeds.unwrap_or(1));
@@ -188,7 +188,7 @@ impl Given {
 
     fn setups(&self) -> Result<Vec<Setup>, String> {
         if self.variations && !self.scenarios.is_empty() {
-            return Err("--variations are of the stress scenario; leave --scenario out".to_owned());
+            return Err("--variations are for the stress scenario; remove --scenario".to_owned());
         }
         if self.variations {
             return Setup::variations().into_iter().map(|setup| self.with_load(setup)).collect();
@@ -206,7 +206,10 @@ impl Given {
     fn setup(&self, name: &str) -> Result<Setup, String> {
         let setup = Setup::named(name).ok_or_else(|| {
             let names: Vec<_> = Setup::names().collect();
-            format!("--scenario: there is no {name:?}; there are {}, all", names.join(", "))
+            format!(
+                "--scenario: unknown scenario {name:?}, expected one of {}, all",
+                names.join(", ")
+            )
         })?;
         self.with_load(setup)
     }
@@ -220,7 +223,7 @@ impl Given {
         Ok(Setup { load: Load { shape, sandboxes, ..setup.load }, ..setup })
     }
 
-    /// The scenario's own load but for what was asked for.
+    /// The scenario's own load, with the changes from the command line.
     fn shape(&self, own: Shape) -> Result<Shape, String> {
         let closed = self.users.is_some() || self.queries.is_some();
         let open = self.rate.is_some() || self.duration.is_some();
@@ -241,12 +244,12 @@ impl Given {
                 lasting: self.duration.unwrap_or(lasting),
             },
             Shape::Rate { .. } => Shape::Users {
-                users: self.users.ok_or("--queries needs --users in this scenario")?,
+                users: self.users.ok_or("--queries requires --users in this scenario")?,
                 queries: self.queries.unwrap_or(2),
                 warm: most.unwrap_or(10),
             },
             Shape::Users { .. } => Shape::Rate {
-                per_second: self.rate.ok_or("--duration needs --rate in this scenario")?,
+                per_second: self.rate.ok_or("--duration requires --rate in this scenario")?,
                 lasting: self.duration.unwrap_or(Duration::from_secs(60)),
             },
         })
@@ -274,7 +277,7 @@ fn number<T: FromStr>(name: &str, value: &str) -> Result<T, String> {
     value.parse().map_err(|_| format!("{name} is {value:?}; it must be a whole number"))
 }
 
-/// More of anything than this is a slip of the finger.
+/// More of anything than this is a typo.
 const MOST: u64 = 1_000_000;
 
 fn positive<T: FromStr + TryInto<u64> + Copy>(name: &str, value: &str) -> Result<T, String> {
@@ -359,9 +362,9 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named_with_what_would_be_right() {
+    fn mistakes_are_named_with_what_would_be_valid() {
         for (line, says) in [
-            ("--user 3", "there is no option --user"),
+            ("--user 3", "unknown option --user"),
             ("--users", "--users needs a value"),
             ("--users none", "--users is \"none\"; it must be a whole number"),
             ("--users 0", "--users is 0; it must be 1 to 100000"),
@@ -374,15 +377,18 @@ mod tests {
             ("--rate -1", "--rate is \"-1\"; it must be queries a second, 0.001 to 10000"),
             ("--rate 1 --users 2", "--users and --queries are a closed loop"),
             ("--duration 60", "--duration is \"60\"; it must be a time such as 90s or 5min"),
-            ("--duration 60s", "--duration needs --rate in this scenario"),
-            ("--queries 2 --scenario outage", "--queries needs --users in this scenario"),
+            ("--duration 60s", "--duration requires --rate in this scenario"),
+            ("--queries 2 --scenario outage", "--queries requires --users in this scenario"),
             ("--clock fast", "--clock is \"fast\"; it must be virtual or real"),
-            ("--scenario flood", "--scenario: there is no \"flood\"; there are stress, outage,"),
-            ("--slo p95<1s", "--slo: `p95<1s`: there is no figure `p95`"),
-            ("--target http://127.0.0.1:1 --clock virtual", "--target is in real time"),
-            ("--variations --scenario outage", "--variations are of the stress scenario"),
-            ("--max-sandboxes 5", "what is said of a target needs a --target"),
-            ("--real-sandboxes-that-cost-money", "what is said of a target needs a --target"),
+            (
+                "--scenario flood",
+                "--scenario: unknown scenario \"flood\", expected one of stress, outage,",
+            ),
+            ("--slo p95<1s", "--slo: `p95<1s`: unknown figure `p95`"),
+            ("--target http://127.0.0.1:1 --clock virtual", "--target runs in real time"),
+            ("--variations --scenario outage", "--variations are for the stress scenario"),
+            ("--max-sandboxes 5", "this option requires --target"),
+            ("--real-sandboxes-that-cost-money", "this option requires --target"),
         ] {
             let rejected = parse(line).unwrap_err();
             assert!(rejected.starts_with(says), "{line}: {rejected}");

@@ -1,4 +1,4 @@
-//! What one run came to.
+//! The outcome of one run.
 
 use std::time::Duration;
 
@@ -7,45 +7,45 @@ use sandtower_load::{
 };
 
 use super::Policy;
-use super::app::Answered;
+use super::app::Processed;
 
-/// One query, from the question to the answer.
+/// One query, from its start to its result.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// Whose it was, from 1.
+pub struct QueryResult {
+    /// The user, from 1.
     pub user: u32,
-    /// Which of theirs, from 1.
+    /// The number among the user's queries, from 1.
     pub number: u64,
-    /// When and how.
+    /// When and how it ended.
     pub call: Call,
-    /// Executions that ended well.
+    /// Executions that succeeded.
     pub done: u32,
     /// Executions that failed.
     pub failures: u32,
-    /// Why there is no answer, if there is none.
-    pub gave_up: Option<String>,
-    /// What the breaker was when it came; `None`: there is none.
+    /// The last error, if the query did not succeed.
+    pub error: Option<String>,
+    /// The breaker's state when it arrived; `None`: there is none.
     pub breaker: Option<&'static str>,
     /// Where its time went.
     pub spent: Vec<Spent>,
 }
 
-/// What one policy came to with one seed.
+/// The outcome of one policy with one seed.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The scenario's name.
     pub scenario: String,
-    /// Which policy.
+    /// The policy.
     pub policy: Policy,
     /// `virtual` or `real`.
     pub clock: &'static str,
-    /// Where all chance came from.
+    /// The seed of the run.
     pub seed: u64,
     /// Every query, by user and number.
-    pub answers: Vec<Answer>,
-    /// Whether users asked them one after the other.
+    pub results: Vec<QueryResult>,
+    /// Whether users send their queries one after the other.
     pub closed: bool,
-    /// What it looked like over time.
+    /// The run over time.
     pub samples: Vec<Sample>,
     /// Arrivals that were dropped.
     pub dropped: u64,
@@ -53,81 +53,84 @@ pub struct Outcome {
     pub retries: u64,
     /// Requests of any kind.
     pub requests: u64,
-    /// SandboxTracker that the application asked for.
-    pub info: u64,
-    /// SandboxTracker that were sent.
+    /// Creations that the application requested.
+    pub requested: u64,
+    /// Creations that were sent.
     pub creates: u64,
-    /// Sandboxes that were never killed: nobody held them.
+    /// Sandboxes that were never killed and have no owner.
     pub left: u64,
-    /// Sandboxes handed out that were dead from the start.
+    /// Returned sandboxes that were dead from the start.
     pub zombies: u64,
     /// When the fault ended, since the run began.
     pub fault_ends: Option<Duration>,
 }
 
-/// Calls over which a recovery is looked for, from a moment on.
+/// The window of calls for a recovery.
 const WINDOW: Duration = Duration::from_secs(10);
-/// How many of the slowest calls are told of.
+/// How many of the slowest calls are reported.
 const SLOWEST: usize = 20;
 
-impl Answer {
-    pub(crate) fn new(ended: &Ended<(Answered, Vec<Spent>)>, began: sandtower::core::Tick) -> Self {
-        let (answered, spent) = &ended.answer;
+impl QueryResult {
+    pub(crate) fn new(
+        ended: &Ended<(Processed, Vec<Spent>)>,
+        began: sandtower::core::Tick,
+    ) -> Self {
+        let (processed, spent) = &ended.output;
         let call = Call {
             meant: ended.arrival.meant.since(began),
             took: ended.took(),
-            ending: answered.ending,
+            ending: processed.ending,
             late: ended.is_late(),
         };
-        let last = answered.last.as_ref().filter(|_| answered.ending != Ending::Succeeded);
+        let last = processed.last.as_ref().filter(|_| processed.ending != Ending::Succeeded);
         Self {
             user: ended.arrival.user,
             number: ended.arrival.number,
             call,
-            done: answered.done,
-            failures: answered.failures,
-            gave_up: last.map(|failure| failure.text.clone()),
-            breaker: answered.breaker,
+            done: processed.done,
+            failures: processed.failures,
+            error: last.map(|failure| failure.text.clone()),
+            breaker: processed.breaker,
             spent: spent.clone(),
         }
     }
 
     fn outcome(&self) -> String {
-        match (&self.gave_up, self.call.ending) {
-            (None, _) => "answered".to_owned(),
+        match (&self.error, self.call.ending) {
+            (None, _) => "succeeded".to_owned(),
             (Some(error), Ending::Rejected) => format!("rejected: {error}"),
-            (Some(error), _) => format!("gave up: {error}"),
+            (Some(error), _) => format!("failed: {error}"),
         }
     }
 }
 
 impl Outcome {
-    /// Queries that were answered.
+    /// Queries that succeeded.
     pub fn completed(&self) -> usize {
-        self.answers.iter().filter(|answer| answer.gave_up.is_none()).count()
+        self.results.iter().filter(|result| result.error.is_none()).count()
     }
 
-    /// Executions that ended well.
+    /// Executions that succeeded.
     pub fn done_executions(&self) -> u32 {
-        self.answers.iter().map(|answer| answer.done).sum()
+        self.results.iter().map(|result| result.done).sum()
     }
 
-    /// Executions that failed for good.
+    /// Executions that finally failed.
     pub fn failed_executions(&self) -> u32 {
-        self.answers.iter().map(|answer| answer.failures).sum()
+        self.results.iter().map(|result| result.failures).sum()
     }
 
-    /// SandboxTracker sent over creations asked for.
+    /// Creations sent per creation requested.
     pub fn amplification(&self) -> f64 {
-        self.creates as f64 / self.info.max(1) as f64
+        self.creates as f64 / self.requested.max(1) as f64
     }
 
-    /// The longest query, answered or not.
+    /// The longest query, successful or not.
     pub fn longest(&self) -> Duration {
-        self.answers.iter().map(|answer| answer.call.took).max().unwrap_or_default()
+        self.results.iter().map(|result| result.call.took).max().unwrap_or_default()
     }
 
-    /// The share of its executions that ended well.
+    /// The share of its executions that succeeded.
     pub fn success(&self) -> f64 {
         let [done, failed] = [self.done_executions(), self.failed_executions()].map(f64::from);
         done / (done + failed).max(1.0)
@@ -135,7 +138,7 @@ impl Outcome {
 
     /// Its calls, for statistics.
     pub fn calls(&self) -> Vec<Call> {
-        self.answers.iter().map(|answer| answer.call).collect()
+        self.results.iter().map(|result| result.call).collect()
     }
 
     /// Its figures.
@@ -162,25 +165,25 @@ impl Outcome {
     }
 
     pub(crate) fn queries(&self) -> Vec<Query> {
-        let query = |answer: &Answer| Query {
-            user: answer.user,
-            number: u32::try_from(answer.number).unwrap_or(u32::MAX),
-            took_ms: ms(answer.call.took),
-            outcome: answer.outcome(),
-            failures: answer.failures,
+        let query = |result: &QueryResult| Query {
+            user: result.user,
+            number: u32::try_from(result.number).unwrap_or(u32::MAX),
+            took_ms: ms(result.call.took),
+            outcome: result.outcome(),
+            failures: result.failures,
         };
-        self.answers.iter().filter(|_| self.closed).map(query).collect()
+        self.results.iter().filter(|_| self.closed).map(query).collect()
     }
 
     pub(crate) fn slowest(&self) -> Vec<SlowCall> {
-        let mut answers: Vec<_> = self.answers.iter().collect();
-        answers.sort_by_key(|answer| std::cmp::Reverse(answer.call.took));
-        let slow = |answer: &&Answer| SlowCall {
-            start_ms: ms(answer.call.meant),
-            took_ms: ms(answer.call.took),
-            outcome: answer.outcome(),
-            parts: answer.spent.clone(),
+        let mut results: Vec<_> = self.results.iter().collect();
+        results.sort_by_key(|result| std::cmp::Reverse(result.call.took));
+        let slow = |result: &&QueryResult| SlowCall {
+            start_ms: ms(result.call.meant),
+            took_ms: ms(result.call.took),
+            outcome: result.outcome(),
+            parts: result.spent.clone(),
         };
-        answers.iter().take(SLOWEST).map(slow).collect()
+        results.iter().take(SLOWEST).map(slow).collect()
     }
 }

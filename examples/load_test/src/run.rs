@@ -1,4 +1,4 @@
-//! One run: a policy under a load, before a simulator or another service that speaks as E2B does.
+//! One run: a policy under a load, against a simulator or another service with E2B's API.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -22,24 +22,23 @@ use super::scenario::Setup;
 use super::status::{Status, Watch};
 use super::wire::{Meter, Wire};
 
-/// Who is to be tested, and before what.
+/// What to test, and against what.
 #[derive(Clone, Debug)]
 pub(crate) struct Test<'a> {
     pub(crate) setup: &'a Setup,
     pub(crate) policy: Policy,
     pub(crate) seed: u64,
     pub(crate) clock: &'static str,
-    /// What the sandboxes are marked with, so that they can be found again.
+    /// The mark in the metadata of all sandboxes, to find them again.
     pub(crate) mark: Option<(&'a str, &'a str)>,
-    /// What goes out is counted here, and bounded.
+    /// Counts and bounds the outgoing requests.
     pub(crate) meter: Arc<Meter>,
 }
 
-/// How often what is to be seen is written down.
+/// The interval of samples.
 const SAMPLE: Duration = Duration::from_millis(500);
 
-/// Runs `test` over `transport`. What only a simulator knows is still to be filled in, by
-/// [`tell_truth`].
+/// Runs `test` over `transport`. Figures that only a simulator knows are filled in by [`tell_truth`].
 pub(crate) async fn run(
     test: &Test<'_>,
     transport: impl Transport,
@@ -50,7 +49,7 @@ pub(crate) async fn run(
     let plan = test.setup.plan();
     match test.policy {
         Policy::Unprotected => measure(test, Unprotected::new(wire, config), watch).await,
-        Policy::Original => measure(test, Original::new(wire, config, test.seed)?, watch).await,
+        Policy::Classic => measure(test, Classic::new(wire, config, test.seed)?, watch).await,
         Policy::Sandtower => {
             measure(test, Protected::new(wire, config, plan, test.seed), watch).await
         }
@@ -72,18 +71,18 @@ async fn measure<E: Execute>(
     });
     let call = |arrival| {
         let timeline = Timeline::default();
-        let answer = timeline.of(Arc::clone(&app).answer(arrival));
+        let result = timeline.of(Arc::clone(&app).process(arrival));
         async move {
-            let answered = answer.await;
-            (answered, timeline.spent(Tick::now()))
+            let processed = result.await;
+            (processed, timeline.spent(Tick::now()))
         }
     };
     let began = Tick::now();
-    let (mut answers, mut samples) = (Vec::new(), Vec::new());
+    let (mut results, mut samples) = (Vec::new(), Vec::new());
     let ended = Cell::new(0_u64);
     let over = |call: Ended<_>| {
         ended.set(ended.get() + 1);
-        answers.push(Answer::new(&call, began));
+        results.push(QueryResult::new(&call, began));
     };
     let generator = load.generator(test.seed)?;
     let driven = {
@@ -102,19 +101,19 @@ async fn measure<E: Execute>(
     let at = Tick::now().since(began);
     samples.push(sample(at, &look, meter));
     watch.over(&Status::new(test, at, ended.get(), &look, &books));
-    answers.sort_by_key(|answer| (answer.user, answer.number));
+    results.sort_by_key(|result| (result.user, result.number));
     let outcome = Outcome {
         scenario: test.setup.name.clone(),
         policy: test.policy,
         clock: test.clock,
         seed: test.seed,
-        answers,
+        results,
         closed: matches!(load.shape, Shape::Users { .. }),
         samples,
         dropped: driven.dropped,
         retries: look.retries,
         requests: meter.requests(),
-        info: books.info,
+        requested: books.requested,
         creates: meter.creations(),
         left: 0,
         zombies: 0,
@@ -140,7 +139,7 @@ fn sample(at: Duration, look: &Look, meter: &Meter) -> Sample {
     }
 }
 
-/// Takes from the simulator what only it knows.
+/// Adds the figures that only the simulator knows.
 pub(crate) fn tell_truth(outcome: &mut Outcome, handed_out: &[String], sim: &Sim) {
     let ledger = sim.ledger();
     outcome.left = ledger.active + ledger.paused + ledger.expired;

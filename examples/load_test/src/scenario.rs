@@ -1,4 +1,4 @@
-//! What the service does, and the load that shows it.
+//! Scenarios: the behaviour of the service, and the load that shows it.
 
 use std::time::Duration;
 
@@ -7,37 +7,37 @@ use sandtower_sim::{Scenario, World};
 
 use super::{Load, Shape};
 
-/// A scenario of the simulator's with the load that is put on it, if nobody asks for another.
+/// A scenario of the simulator with its default load.
 ///
-/// Each load was chosen from what its scenario is about, before anything was run: about half of what
-/// the service can do where something else is tested, and more than it can do where that is.
+/// Each load was chosen from the purpose of its scenario before anything was run: about half of the
+/// service's capacity where something else is tested, and more than that where it is.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// Its name.
     pub name: String,
-    /// What the service is like and what goes wrong.
+    /// The service and its faults.
     pub scenario: Scenario,
-    /// What comes in.
+    /// The load.
     pub load: Load,
 }
 
-/// Scenario; queries a second; for so many seconds; each of which computes for so many seconds.
+/// Scenario; queries per second; duration in seconds; seconds that each computes.
 type Row = (&'static str, f64, u64, u64);
 
 const OPEN: &[Row] = &[
-    // Nothing answers from 30 s to 90 s.
+    // Nothing responds from 30 s to 90 s.
     ("outage", 0.5, 180, 4),
-    // Three sandboxes at most from 60 s to 180 s; at 4.1 s each they carry 0.73 a second.
+    // At most three sandboxes from 60 s to 180 s; at 4.1 s each they carry 0.73 a second.
     ("capacity-drop", 0.6, 240, 4),
     // The stress cluster starts two in 3 s: 0.67 a second. This is half as much again.
     ("overload", 1.0, 120, 4),
     ("errors", 0.5, 300, 4),
-    // One creation a second is allowed, and five at once after a silence.
+    // One creation per second is allowed, and five at once after a pause.
     ("rate-limit", 1.5, 120, 4),
     // Twenty sandboxes at 30 s each carry 0.67 a second.
     ("quota", 0.9, 120, 30),
     ("zombies", 0.5, 300, 4),
-    ("lost-answers", 0.5, 300, 4),
+    ("lost-responses", 0.5, 300, 4),
 ];
 
 impl Setup {
@@ -46,7 +46,7 @@ impl Setup {
         std::iter::once("stress").chain(OPEN.iter().map(|row| row.0))
     }
 
-    /// The scenario of that name.
+    /// The scenario with this name.
     pub fn named(name: &str) -> Option<Self> {
         let scenario = Scenario::named(name)?;
         let load = match OPEN.iter().find(|row| row.0 == name) {
@@ -68,7 +68,7 @@ impl Setup {
         Some(setup)
     }
 
-    /// The stress scenario with one constant of its world halved or doubled, for each in turn.
+    /// The stress scenario with each constant of its world halved or doubled in turn.
     pub fn variations() -> Vec<Self> {
         let world = World::stress();
         let varied = world.variations().filter_map(|(name, world)| {
@@ -77,7 +77,7 @@ impl Setup {
         varied.collect()
     }
 
-    /// When the first fault ends that does end.
+    /// When the first temporary fault ends.
     pub fn fault_ends(&self) -> Option<Duration> {
         self.scenario.faults.iter().filter_map(|fault| fault.until).min()
     }

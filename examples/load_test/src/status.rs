@@ -1,4 +1,4 @@
-//! What is to be seen while it runs, in the words of the application's own status line.
+//! The status line during a run, in the words of the application's own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,25 +13,25 @@ use super::run::Test;
 /// One moment of one run.
 #[derive(Clone, Debug)]
 pub struct Status {
-    /// Of which policy.
+    /// The policy.
     pub policy: Policy,
-    /// With which seed.
+    /// The seed.
     pub seed: u64,
-    /// How much of the run is done, 0 to 1.
+    /// The progress, 0 to 1.
     pub progress: f64,
-    /// Sandboxes that are held.
+    /// Sandboxes in use.
     pub sandboxes: u64,
-    /// Sandboxes that are held at most, where there is such a bound.
+    /// The most sandboxes, where there is a limit.
     pub warm: Option<usize>,
-    /// Executions that ended well.
+    /// Executions that succeeded.
     pub executions: u64,
-    /// Executions that failed for good.
+    /// Executions that finally failed.
     pub failures: u64,
     /// Attempts after a failed one.
     pub retries: u64,
-    /// Calls in line.
+    /// Queued calls.
     pub waiting: u64,
-    /// Executions that were rejected, by the reason.
+    /// Executions that were rejected, by reason.
     pub rejected: BTreeMap<&'static str, u64>,
     /// The breaker's state, if there is one.
     pub breaker: Option<&'static str>,
@@ -85,16 +85,16 @@ impl fmt::Display for Status {
     }
 }
 
-/// Who looks on while it runs.
+/// Observes a run.
 pub trait Watch {
-    /// Twice a second of the run's own clock.
+    /// Twice a second on the run's own clock.
     fn look(&mut self, status: &Status);
 
-    /// The run is over, and this is how it ended.
+    /// The run has ended like this.
     fn over(&mut self, status: &Status);
 }
 
-/// Nobody looks on.
+/// No observer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unwatched;
 
@@ -109,9 +109,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_has_the_words_of_the_application_and_what_came_on_top() {
+    fn the_line_has_the_words_of_the_application_and_more() {
         let mut status = Status {
-            policy: Policy::Original,
+            policy: Policy::Classic,
             seed: 1,
             progress: 0.5,
             sandboxes: 1,

@@ -1,4 +1,4 @@
-//! What a person sees in the end.
+//! The tables at the end.
 
 use std::fmt;
 
@@ -8,8 +8,7 @@ use sandtower_load::{Figures, PolicyReport};
 #[derive(Debug)]
 pub struct Table<'a>(pub &'a [PolicyReport]);
 
-/// Many scenarios at a glance, as a table in Markdown: the median of each figure, and in brackets that
-/// of the worst seed.
+/// Many scenarios as a Markdown table: the median of each figure, and the worst seed in brackets.
 #[derive(Debug)]
 pub struct Summary<'a>(pub &'a [PolicyReport]);
 
@@ -28,19 +27,19 @@ impl fmt::Display for Summary<'_> {
 }
 
 const GLANCE: [Line; 7] = [
-    ("answered", |f| format!("{:.1} %", 100.0 * f.success())),
+    ("succeeded", |f| format!("{:.1} %", 100.0 * f.success())),
     ("99 % within", |f| time(f.p99_ms)),
     ("slowest", |f| time(f.max_ms)),
     ("creations sent for one", |f| format!("{:.2}", f.amplification)),
     ("left behind", |f| count(f.leaked_sandboxes)),
     ("zombies", |f| count(f.zombies_handed_out)),
-    ("well again after", |f| time(f.recovery_ms)),
+    ("recovered after", |f| time(f.recovery_ms)),
 ];
 
 type Line = (&'static str, fn(&Figures) -> String);
 
 const LINES: &[Line] = &[
-    ("queries answered", |f| format!("{} of {}", count(f.succeeded), count(f.calls + f.dropped))),
+    ("queries succeeded", |f| format!("{} of {}", count(f.succeeded), count(f.calls + f.dropped))),
     ("  of the rest, rejected", |f| count(f.rejected)),
     ("executions that succeed", |f| {
         let all = f.executions_done + f.executions_failed;
@@ -49,13 +48,13 @@ const LINES: &[Line] = &[
     ("retries", |f| count(f.retries)),
     ("creations sent for one", |f| format!("{:.2}", f.amplification)),
     ("sandboxes left behind", |f| count(f.leaked_sandboxes)),
-    ("zombies handed out", |f| count(f.zombies_handed_out)),
-    ("half answered within", |f| time(f.p50_ms)),
-    ("99 % answered within", |f| time(f.p99_ms)),
-    ("slowest answer", |f| time(f.max_ms)),
+    ("zombies returned", |f| count(f.zombies_handed_out)),
+    ("p50", |f| time(f.p50_ms)),
+    ("p99", |f| time(f.p99_ms)),
+    ("slowest success", |f| time(f.max_ms)),
 ];
 
-/// Rows for queries, at most: of more than that nobody reads each one.
+/// The most rows for queries.
 const QUERIES: usize = 30;
 
 impl fmt::Display for Table<'_> {
@@ -67,7 +66,7 @@ impl fmt::Display for Table<'_> {
         }
         if policies.iter().any(|policy| policy.median.recovery_ms.is_some()) {
             let recovery = |f: &Figures| f.recovery_ms.map_or("never".to_owned(), seconds);
-            rows.push(row("well again after", policies, |policy| both(policy, recovery)));
+            rows.push(row("recovered after", policies, |policy| both(policy, recovery)));
         }
         let queries = policies.first().map_or(0, |policy| policy.queries.len());
         if (1..=QUERIES).contains(&queries) {
@@ -115,9 +114,9 @@ fn query(policies: &[PolicyReport], at: usize) -> Vec<String> {
         Some(query) => {
             let took = seconds(query.took_ms);
             match (query.outcome.as_str(), query.failures) {
-                ("answered", 0) => took,
-                ("answered", failures) => format!("{failures} failed   {took}"),
-                _ => format!("gave up   {took}"),
+                ("succeeded", 0) => took,
+                ("succeeded", failures) => format!("{failures} failed   {took}"),
+                _ => format!("failed   {took}"),
             }
         }
     })
@@ -142,7 +141,7 @@ fn count(value: f64) -> String {
     if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") }
 }
 
-/// Stands for a time that there is not.
+/// Shown for a duration that is unknown.
 const NONE: &str = "-";
 
 fn time(ms: Option<f64>) -> String {

@@ -1,4 +1,4 @@
-//! A service that is no simulator of ours, and may cost money: bounded, and cleaned up.
+//! A service other than our simulator, which may cost money: bounded, and cleaned up.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,34 +17,34 @@ use super::scenario::Setup;
 use super::status::Watch;
 use super::wire::Meter;
 
-/// Where the load goes, and how many sandboxes there may be.
+/// The target, and the limit on sandboxes.
 #[derive(Debug)]
 pub struct Target {
     config: Config,
     transport: Transport,
     sandboxes: u64,
-    /// All sandboxes of this process bear it.
+    /// The mark of all sandboxes of this process.
     mark: String,
     meter: Arc<Meter>,
 }
 
-/// The key of the metadata by which the sandboxes of a load test are found.
+/// The metadata key of the mark.
 const MARK: &str = "load_test_run";
 
-/// Why a target is not taken.
+/// Why a target is rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetError {
-    /// It is not on this machine, and nobody said that it may cost money.
+    /// It is remote, and the user has not confirmed that it may cost money.
     #[error(
         "{0} is not on this machine: sandboxes there may cost money. If that is what you want, add \
          --real-sandboxes-that-cost-money"
     )]
     CostsMoney(String),
-    /// No URL.
+    /// The URL is invalid.
     #[error("{0:?} is no URL such as http://127.0.0.1:3900")]
     Url(String),
-    /// The environment does not say how to reach it.
+    /// The environment lacks the configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The URL is https, and this build has no TLS.
@@ -55,17 +55,17 @@ pub enum TargetError {
     Transport(BoxError),
 }
 
-/// What E2B may still do after it has given up on a request, and how late a listing may be.
-const SETTLES: Duration = Duration::from_secs(110);
-/// From one look at what is left to the next.
+/// How late E2B may still commit a request that timed out, and how late a listing may be.
+const COMMIT_WITHIN: Duration = Duration::from_secs(110);
+/// The interval of looking for remaining sandboxes.
 const LOOKS: Duration = Duration::from_secs(2);
 
 impl Target {
-    /// The service at `url`, with the key of `E2B_API_KEY`, and at most so many sandboxes at once.
+    /// The service at `url`, with the key of `E2B_API_KEY`, and at most this many concurrent sandboxes.
     ///
     /// # Errors
     ///
-    /// It is not on this machine and `may_cost` is false; or the URL or the environment is wrong.
+    /// The service is remote and `may_cost` is false; or the URL or the environment is invalid.
     pub fn new(url: &str, sandboxes: u64, may_cost: bool) -> Result<Self, TargetError> {
         let uri: Uri = url.parse().map_err(|_| TargetError::Url(url.to_owned()))?;
         let host = uri.host().filter(|_| uri.scheme().is_some());
@@ -86,7 +86,7 @@ impl Target {
         Ok(Self { config, transport, sandboxes, mark, meter: Meter::new(sandboxes) })
     }
 
-    /// Whether the service is there and takes the key, before any load goes to it.
+    /// Checks that the service responds and accepts the key, before any load is sent.
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ impl Target {
         })
     }
 
-    /// Creations that were held back in the last run: by this load test, not by the policy.
+    /// Creations that this load test, not the policy, held back in the last run.
     pub fn capped(&self) -> u64 {
         self.meter.capped()
     }
@@ -138,8 +138,8 @@ impl Target {
         })
     }
 
-    /// Kills all sandboxes of this load test, and says how many there were. What may still come into
-    /// being, since its creation ended in nobody knows what, is waited for.
+    /// Kills all sandboxes of this load test, and returns their number. Waits for creations with an unknown
+    /// outcome, whose sandboxes may still appear.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl Target {
         })
     }
 
-    /// How many there were to kill.
+    /// How many were killed.
     async fn kill_all(
         &self,
         client: &Client<Transport>,
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_on_this_machine_needs_a_word() {
+    fn a_remote_target_needs_confirmation() {
         for host in ["localhost", "127.0.0.1", "127.8.8.8", "[::1]"] {
             assert!(is_loopback(host), "{host}");
         }

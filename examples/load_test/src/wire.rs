@@ -1,4 +1,4 @@
-//! The wire: innermost of all layers, it counts and bounds what really goes out.
+//! The wire: the innermost layer, which counts and bounds the requests that are really sent.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,22 +15,22 @@ use sandtower::e2b::{operation as op, recognise};
 use sandtower_load::{Part, Timeline};
 use tower_service::Service;
 
-/// What went over a wire.
+/// Counts of a wire.
 #[derive(Debug)]
 pub(crate) struct Meter {
     requests: AtomicU64,
     creations: AtomicU64,
     in_flight: AtomicU64,
-    /// Sandboxes that may be alive: each creation that was sent, until it is known that nothing came
-    /// of it or that it was killed.
+    /// Sandboxes that may be alive: each creation that was sent, until it is known that it failed or that its
+    /// sandbox was killed.
     alive: AtomicU64,
     most_alive: u64,
-    /// Creations that were not let out.
+    /// Creations that were held back.
     capped: AtomicU64,
 }
 
 impl Meter {
-    /// Lets no creation out while `most_alive` sandboxes may be alive.
+    /// Sends no creation while `most_alive` sandboxes may be alive.
     pub(crate) fn new(most_alive: u64) -> Arc<Self> {
         let [requests, creations, in_flight, alive, capped] = Default::default();
         Arc::new(Self { requests, creations, in_flight, alive, most_alive, capped })
@@ -46,17 +46,17 @@ impl Meter {
         self.creations.load(Ordering::Relaxed)
     }
 
-    /// Of those, the ones that are not answered.
+    /// Requests for a sandbox in flight.
     pub(crate) fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Sandboxes that may be alive, those of creations with an unknown end among them.
+    /// Sandboxes that may be alive, including those of creations with an unknown outcome.
     pub(crate) fn alive(&self) -> u64 {
         self.alive.load(Ordering::Relaxed)
     }
 
-    /// Creations that this load test held back, since too many sandboxes might have been alive.
+    /// Creations that this load test held back, because too many sandboxes might have been alive.
     pub(crate) fn capped(&self) -> u64 {
         self.capped.load(Ordering::Relaxed)
     }
@@ -70,12 +70,12 @@ impl Meter {
 
     fn release(&self) {
         let fewer = |alive: u64| Some(alive.saturating_sub(1));
-        // It always gives a number.
+        // It always returns a number.
         let _ = self.alive.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
     }
 }
 
-/// A service whose requests are metered, and noted on the timelines of the calls they are for.
+/// A service whose requests are counted, and recorded on the timelines of their calls.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire<S> {
     inner: S,
@@ -112,7 +112,7 @@ where
 }
 
 pin_project! {
-    /// A request that is out, or that was not let out.
+    /// A request in flight, or one that was held back.
     pub(crate) struct Exchange<F> {
         #[pin]
         exchange: Option<F>,
@@ -134,15 +134,15 @@ where
             let says = format!("the load test's own cap of {} sandboxes is reached", this.capped);
             return Poll::Ready(Err(ClassifiedError::new(Verdict::permanent(), says).into()));
         };
-        let answer = ready!(exchange.poll(cx));
+        let response = ready!(exchange.poll(cx));
         if let Some(sent) = this.sent.take() {
-            sent.answered(answer.as_ref().ok().map(Response::status));
+            sent.responded(response.as_ref().ok().map(Response::status));
         }
-        Poll::Ready(answer.map_err(Into::into))
+        Poll::Ready(response.map_err(Into::into))
     }
 }
 
-/// A request that is not answered yet. Dropped, it never will be.
+/// A request in flight. If dropped, it has no response.
 struct Sent {
     meter: Arc<Meter>,
     operation: Operation,
@@ -166,21 +166,21 @@ impl Sent {
         Self { meter, operation, timeline, after: Part::Backoff }
     }
 
-    fn answered(mut self, status: Option<StatusCode>) {
+    fn responded(mut self, status: Option<StatusCode>) {
         let Some(status) = status else { return };
         let is_gone = status.is_success() || status == StatusCode::NOT_FOUND;
         if self.operation == op::SANDBOX_KILL && is_gone {
             self.meter.release();
         }
         if self.operation == op::SANDBOX_CREATE {
-            // A server's failure may have made one all the same.
+            // A failed creation may have created a sandbox.
             if status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE {
                 self.meter.release();
             }
             self.after = match status {
                 status if status.is_success() => Part::Check,
-                // It is told to come back, and stands in line until then.
-                StatusCode::TOO_MANY_REQUESTS => Part::InLine,
+                // Throttled: it waits in the queue until it is sent again.
+                StatusCode::TOO_MANY_REQUESTS => Part::Queued,
                 _ => Part::Backoff,
             };
         }

@@ -1,6 +1,6 @@
 //! The load test as its users run it.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -17,8 +17,8 @@ fn run(folder: &Path, arguments: &[&str]) -> (Output, String, String) {
     let mut command = Command::new(program());
     let output = command.args(arguments).current_dir(folder).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let (said, told) = (text(&output.stdout), text(&output.stderr));
-    (output, said, told)
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    (output, stdout, stderr)
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -32,27 +32,30 @@ fn folder(name: &str) -> PathBuf {
 #[test]
 fn alone_it_shows_the_policies_side_by_side_and_writes_its_report() {
     let folder = folder("alone");
-    let (output, said, told) = run(&folder, &[]);
-    assert!(output.status.success(), "{told}");
+    let (output, said, stderr) = run(&folder, &[]);
+    assert!(output.status.success(), "{stderr}");
     let row = |label: &str| {
         let row = said.lines().find(|line| line.trim_start().starts_with(label));
         row.unwrap_or_else(|| panic!("no {label} in\n{said}")).to_owned()
     };
-    assert!(row("queries answered").ends_with("12 of 12"), "{said}");
+    assert!(row("queries succeeded").ends_with("12 of 12"), "{said}");
     for (user, query) in [(1, 1), (6, 2)] {
         assert!(row(&format!("user {user}, query {query}")).ends_with(" s"), "{said}");
     }
-    assert!(told.contains("Sandboxes: 0/10 | Executions: 24 | Failures: 0 | Retries: "), "{told}");
+    assert!(
+        stderr.contains("Sandboxes: 0/10 | Executions: 24 | Failures: 0 | Retries: "),
+        "{stderr}"
+    );
     let report = fs::read_to_string(folder.join("target/load-test/report.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     let names: Vec<_> =
         report["policies"].as_array().unwrap().iter().map(|policy| &policy["policy"]).collect();
-    assert_eq!(names, ["unprotected", "original", "sandtower"]);
+    assert_eq!(names, ["unprotected", "classic", "sandtower"]);
     assert!(folder.join("target/load-test/report.html").exists());
 }
 
 #[test]
-fn an_objective_that_is_missed_ends_with_1_and_the_reason() {
+fn a_missed_objective_exits_with_1_and_the_reason() {
     let folder = folder("slo");
     let slo = "success>=99%,p99<60s,leaked<=0";
     let (output, said, _) = run(&folder, &["--slo", slo, "--report", "here"]);
@@ -64,16 +67,16 @@ fn an_objective_that_is_missed_ends_with_1_and_the_reason() {
 }
 
 #[test]
-fn a_mistake_ends_with_2_and_says_what_would_be_right() {
+fn a_mistake_exits_with_2_and_what_would_be_valid() {
     let folder = folder("mistake");
-    let (output, _, told) = run(&folder, &["--policy", "best"]);
+    let (output, _, stderr) = run(&folder, &["--policy", "best"]);
     assert_eq!(output.status.code(), Some(2));
-    let says = "there is no policy \"best\"; there are unprotected, original, sandtower";
-    assert!(told.contains(says), "{told}");
+    let says = "there is no policy \"best\"; there are unprotected, classic, sandtower";
+    assert!(stderr.contains(says), "{stderr}");
 }
 
 #[test]
-fn what_cannot_work_is_found_before_the_run() {
+fn invalid_options_are_found_before_the_run() {
     let folder = folder("early");
     fs::write(folder.join("file"), "").unwrap();
     let (output, stdout, stderr) = run(&folder, &["--report", "file/report"]);
@@ -91,7 +94,7 @@ fn what_cannot_work_is_found_before_the_run() {
 }
 
 #[test]
-fn thousands_of_users_are_run_and_not_cut_down() {
+fn thousands_of_users_are_run_and_not_reduced() {
     let folder = folder("users");
     let load = ["--users", "1500", "--queries", "1", "--policy", "sandtower"];
     let (output, stdout, stderr) = run(&folder, &load);

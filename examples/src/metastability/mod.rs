@@ -1,5 +1,5 @@
-//! Whether a service that was overloaded once gets well again: the real layers, in virtual time,
-//! before a service whose capacity drops, fails or is asked for too much.
+//! Whether a service recovers from an overload: the real layers, in virtual time, in front of a service
+//! whose capacity drops, that fails, or that gets too many calls.
 
 mod run;
 mod server;

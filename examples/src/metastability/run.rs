@@ -1,4 +1,4 @@
-//! One run: calls come in at random, something happens to the service, and is over.
+//! One run: calls arrive at random, and for a while the service is in trouble.
 
 use std::time::Duration;
 
@@ -10,37 +10,37 @@ use tower_service::Service;
 use super::server::{Server, WORK, WORKERS};
 use super::stack::{Call, Without, stack};
 
-/// What happens, at which load; 1 is all that the service can do.
+/// The trouble, and the load; 1 is the capacity of the service.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scenario {
     /// Four of five workers are gone for 30 s.
     CapacityDrop {
-        /// Calls offered, as a share of capacity.
+        /// Offered calls, as a share of capacity.
         load: f64,
     },
     /// Every attempt fails at once for 10 s.
     Loss {
-        /// Calls offered, as a share of capacity.
+        /// Offered calls, as a share of capacity.
         load: f64,
     },
     /// Three times as many calls for 20 s.
     Surge {
-        /// Calls offered before and after.
+        /// Offered calls before and after, as a share of capacity.
         load: f64,
     },
-    /// More calls than it can do, all the time.
+    /// More calls than the service can handle, all the time.
     Overload {
-        /// Calls offered, as a share of capacity.
+        /// Offered calls, as a share of capacity.
         load: f64,
     },
 }
 
-/// How one run ended.
+/// The result of one run.
 #[derive(Clone, Copy, Debug)]
 pub struct Result {
     /// From the end of the trouble until 95 % of the calls of the next 5 s succeed; `None`: never.
     pub recovery: Option<Duration>,
-    /// Calls that succeeded while the trouble lasted, as a share of what could be done in the time.
+    /// Calls that succeeded during the trouble, as a share of the capacity in that time.
     pub useful: f64,
 }
 
@@ -60,7 +60,7 @@ impl Scenario {
         })
     }
 
-    /// Calls a second, before and in the trouble.
+    /// Calls per second, before and during the trouble.
     fn rates(self) -> [f64; 2] {
         let capacity = WORKERS as f64 / WORK.as_secs_f64();
         let [before, during] = match self {
@@ -72,17 +72,17 @@ impl Scenario {
     }
 }
 
-/// One call: when it came, and when it succeeded, if it did.
+/// One call: when it arrived, and when it succeeded, if it did.
 struct Outcome {
     came: Tick,
     succeeded: Option<Tick>,
 }
 
-/// Runs `scenario` before the layers, on a paused clock of its own.
+/// Runs `scenario` through the layers, on a paused clock.
 ///
 /// # Errors
 ///
-/// No runtime can be had.
+/// No runtime can be created.
 pub fn run(
     scenario: Scenario,
     without: Without,
@@ -108,14 +108,14 @@ pub fn run(
             let mut service = service.clone();
             calls.spawn_local(async move {
                 let ready = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
-                let answer = match ready {
+                let response = match ready {
                     Ok(()) => service.call(Call::default()).await,
                     Err(error) => Err(error),
                 };
-                let succeeded = answer.is_ok().then(Tick::now);
+                let succeeded = response.is_ok().then(Tick::now);
                 Outcome { came: now, succeeded }
             });
-            // Calls come independently of each other.
+            // Calls arrive independently of each other.
             let gap = -(1.0 - rng.f64()).ln() / rate;
             tokio::time::sleep(Duration::from_secs_f64(gap)).await;
         }

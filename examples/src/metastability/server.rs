@@ -1,4 +1,4 @@
-//! A service with so many workers and an endless queue before them.
+//! A service with a number of workers and an endless queue in front of them.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -13,13 +13,13 @@ use tower_service::Service;
 
 use super::stack::Call;
 
-/// Workers in good times.
+/// Workers in normal operation.
 pub(crate) const WORKERS: usize = 20;
-/// What a call takes a worker, on average.
+/// The mean time of a call in a worker.
 pub(crate) const WORK: Duration = Duration::from_secs(1);
 
-/// Work that was begun is finished, and work that waits is done, whether or not its caller is still
-/// there: that is what makes an overload feed itself.
+/// Work in progress is finished, and queued work is done, whether or not its caller is still there: that
+/// makes an overload sustain itself.
 #[derive(Clone)]
 pub(crate) struct Server {
     shared: Rc<Shared>,
@@ -45,7 +45,7 @@ impl Server {
         self.shared.dead.set(dead);
     }
 
-    /// Leaves so many workers; those that are busy finish first.
+    /// Leaves this many workers; busy ones finish first.
     pub(crate) async fn workers(&self, left: usize) {
         let taken = self.shared.taken.get();
         let want = WORKERS - left;
@@ -81,9 +81,9 @@ impl Service<Call> for Server {
 
     fn call(&mut self, _: Call) -> Self::Future {
         if self.shared.dead.get() {
-            let refused =
+            let unreachable =
                 ClassifiedError::new(Verdict::transient(Effect::None), "connection refused");
-            return Box::pin(std::future::ready(Err(refused.into())));
+            return Box::pin(std::future::ready(Err(unreachable.into())));
         }
         let (server, work) = (self.clone(), self.work());
         let done = tokio::task::spawn_local(async move {

@@ -1,4 +1,4 @@
-//! The layers under test, with one of them left out.
+//! The layers under test, with one of them disabled.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use tower_layer::Layer;
 
 use super::server::Server;
 
-/// What is left out.
+/// What is disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Without {
     /// Nothing: the whole stack.
     Nothing,
     /// The circuit breaker.
     Breaker,
-    /// The adaptive limit: as many as come are in flight.
+    /// The adaptive limit: any number of calls is in flight.
     Limiter,
-    /// Newest-first: the line keeps its order however long it stands.
+    /// Newest-first: the queue keeps its order for any length of time.
     NewestFirst,
     /// The budget of retries.
     Budget,
@@ -32,16 +32,16 @@ pub enum Without {
 }
 
 impl Without {
-    /// All that is compared.
+    /// All variants.
     pub const ALL: [Self; 6] =
         [Self::Nothing, Self::Breaker, Self::Limiter, Self::NewestFirst, Self::Budget, Self::All];
 }
 
-/// How long a caller cares, and how long an attempt may take.
+/// How long a caller waits, and how long an attempt may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A call that knows when it came and when it must be done. May be repeated.
+/// A call with its arrival and its deadline. May be repeated.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Call {
     arrived: Option<Tick>,
@@ -68,25 +68,25 @@ impl Resend<Call> for OnCall {
 }
 
 impl Classify<Call> for OnCall {
-    type Classifier = Told;
+    type Classifier = CallClassifier;
 
-    fn classify(&self, call: &Call) -> Told {
+    fn classify(&self, call: &Call) -> CallClassifier {
         let info = RequestInfo::default().replay(Replay::Safe);
-        Told(info.arrived(call.arrived).deadline(call.deadline))
+        CallClassifier(info.arrived(call.arrived).deadline(call.deadline))
     }
 }
 
-pub(crate) struct Told(RequestInfo);
+pub(crate) struct CallClassifier(RequestInfo);
 
-impl HasInfo for Told {
+impl HasInfo for CallClassifier {
     fn info(&self) -> &RequestInfo {
         &self.0
     }
 }
 
-impl ClassifyResponse<()> for Told {
-    fn classify(&self, answer: Result<&(), &BoxError>) -> Verdict {
-        match answer {
+impl ClassifyResponse<()> for CallClassifier {
+    fn classify(&self, result: Result<&(), &BoxError>) -> Verdict {
+        match result {
             Ok(()) => Verdict::success(),
             Err(_) => Verdict::unknown(),
         }

@@ -1,11 +1,11 @@
-//! SandboxTracker in bad weather: whose answers are lost, whose callers go, whose listing lags.
+//! Creations with faults: lost responses, callers that go away, a listing that lags.
 //!
-//! The simulator knows what really happened, and is asked at the end: is anything alive that nobody
-//! holds?
+//! The simulator knows what really happened, and is checked at the end: is any sandbox without an owner
+//! alive?
 
+mod faults;
 mod random_500s;
 mod storm;
-mod weather;
 
 pub use random_500s::Random500s;
 pub use storm::{Report, Storm};

@@ -10,36 +10,36 @@ use sandtower::stack::{Plan, Stack};
 use tokio::time::sleep;
 use tower_service::Service;
 
+use super::faults;
 use super::storm::sim;
-use super::weather;
 
-/// What users see of 500s that come by chance, with the stack and without.
+/// What users see of random 500s, with the stack and without.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Random500s {
-    /// SandboxTracker of each of the two.
+    /// Creations of each client.
     pub creations: u32,
-    /// How many a bare client saw fail with a 500.
+    /// How many of the bare client's calls failed with a 500.
     pub bare: u32,
-    /// How many the stack's client saw fail with a 500.
+    /// How many of the stack client's calls failed with a 500.
     pub stack: u32,
-    /// How many the stack's client saw fail in any way.
+    /// How many of the stack client's calls failed in any way.
     pub stack_failed: u32,
-    /// Sandboxes alive in the end; all that were handed out were ended.
+    /// Sandboxes alive at the end, after all that were returned were killed.
     pub leaked: u64,
 }
 
 impl Random500s {
-    /// A tenth of all calls of the control plane is answered 500; a client without any layers and one
-    /// with the recommended stack make so many sandboxes each of the same simulator.
+    /// A tenth of all calls of the control plane gets a 500; a client without layers and one with the
+    /// recommended stack create this many sandboxes each on the same simulator.
     ///
     /// # Errors
     ///
-    /// A runtime cannot be made, or a constant of this file is wrong.
+    /// A runtime cannot be created, or a constant of this file is wrong.
     pub fn run(creations: u32, seed: u64) -> Result<Self, BoxError> {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_time().start_paused(true).build()?;
         runtime.block_on(async {
-            let sim = sim(weather::random_500s(0.1), seed)?;
+            let sim = sim(faults::random_500s(0.1), seed)?;
             let config = Config::new("e2b_storm")?.api_url("http://e2b.test")?;
             let config = config.sandbox_url("http://e2b.test")?;
             let bare = Client::new(sim.clone(), config.clone());
@@ -61,7 +61,7 @@ impl Random500s {
     }
 }
 
-/// Makes a sandbox and ends it for good; if it could not be made, the status that said so.
+/// Creates and kills a sandbox; if the creation failed, the status.
 async fn lives_once<S, B>(client: &Client<S>) -> Option<Option<StatusCode>>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -69,10 +69,10 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    // At the pace of the plan: what is looked at are 500s, not 429s.
+    // At the pace of the plan: this is about 500s, not 429s.
     sleep(Duration::from_secs(1)).await;
-    let made = client.create(&NewSandbox::new("base")).await;
-    let sandbox = match made {
+    let created = client.create(&NewSandbox::new("base")).await;
+    let sandbox = match created {
         Ok(sandbox) => sandbox,
         Err(error) => return Some(error.status()),
     };

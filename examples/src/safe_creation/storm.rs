@@ -9,74 +9,73 @@ use sandtower_sim::{Fault, Limits, Sim, World};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::weather;
+use super::faults;
 
-/// SandboxTracker, and what they meet with.
+/// Creations, and their faults.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
-    /// How many.
+    /// The number of creations.
     pub creations: u32,
-    /// Whether half of the callers go before they have their sandbox.
+    /// Whether half of the callers go away before they have their sandbox.
     pub callers_go: bool,
     /// Whether the listing lags.
     pub listing_lags: bool,
-    /// Where all chance comes from.
+    /// The seed of the run.
     pub seed: u64,
 }
 
-/// What became of them all.
+/// The results.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Callers who got their sandbox.
+    /// Callers that got their sandbox.
     pub got: u64,
-    /// Callers who got an error, by what it was.
+    /// Callers that got an error, by its kind.
     pub errors: BTreeMap<String, u64>,
-    /// Callers who went first.
+    /// Callers that went away first.
     pub went: u64,
     /// Sandboxes that two callers got.
     pub handed_out_twice: u64,
-    /// Sandboxes that ended while their caller held them.
+    /// Sandboxes that ended while their caller owned them.
     pub lost_while_held: u64,
-    /// Sandboxes alive in the end that nobody holds.
+    /// Sandboxes alive at the end without an owner.
     pub leaked: u64,
-    /// Sandboxes that only the end of their lifetime has ended.
+    /// Sandboxes that only the end of their lifetime ended.
     pub expired: u64,
-    /// Requests to make a sandbox that arrived.
+    /// Requests to create a sandbox that arrived.
     pub attempts: u64,
-    /// Of those, the ones whose result nobody could know.
+    /// Of those, the ones whose result was unknown.
     pub unknown: u64,
-    /// Sandboxes that were made.
-    pub made: u64,
-    /// What the stack did about it.
+    /// Sandboxes that were created.
+    pub created: u64,
+    /// What the stack did.
     pub creations: TrackerSnapshot,
     /// Time on the simulator's clock.
     pub virtual_time: Duration,
 }
 
 impl Report {
-    /// Whether nobody lost anything, nothing was left behind, and each caller heard what became of
-    /// the call.
+    /// Whether no sandbox was lost or left behind, and each caller learned the result of its call.
     pub fn is_clean(&self) -> bool {
         let wrong = [self.handed_out_twice, self.lost_while_held, self.leaked, self.expired];
         wrong == [0; 4] && !self.errors.keys().any(|error| error.starts_with("unclear"))
     }
 }
 
-/// Callers at a time.
+/// Concurrent callers.
 const CALLERS: u32 = 16;
-/// SandboxTracker in flight.
+/// Creations in flight.
 const IN_FLIGHT: u32 = 10;
-/// Callers who keep their sandbox until the end.
+/// Callers that keep their sandbox until the end.
 const KEEPERS: usize = 5;
-/// Longer than any run: nothing ends by itself.
+/// Longer than any run: no sandbox ends by itself.
 const LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 
 impl Storm {
-    /// Lets it pass, in virtual time: the runtime is made here, with a paused clock.
+    /// Runs it in virtual time: the runtime is created here, with a paused clock.
     ///
     /// # Errors
     ///
-    /// A runtime cannot be made, or a constant of this file is wrong.
+    /// A runtime cannot be created, or a constant of this file is wrong.
     pub fn pass(self) -> Result<Report, BoxError> {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_time().start_paused(true).build()?;
@@ -84,17 +83,17 @@ impl Storm {
     }
 
     async fn rage(self) -> Result<Report, BoxError> {
-        let mut faults = weather::unknown_results();
-        let unknown: BTreeSet<String> = faults.iter().map(|fault| fault.name.clone()).collect();
-        faults.extend(weather::troubled_calls());
+        let mut injected = faults::unknown_results();
+        let unknown: BTreeSet<String> = injected.iter().map(|fault| fault.name.clone()).collect();
+        injected.extend(faults::troubled_calls());
         if self.listing_lags {
-            faults.extend(weather::lagging_listing());
+            injected.extend(faults::lagging_listing());
         }
-        let sim = sim(faults, self.seed)?;
+        let sim = sim(injected, self.seed)?;
         let config = Config::new("e2b_storm")?.api_url("http://e2b.test")?;
         let config = config.sandbox_url("http://e2b.test")?;
-        // A limit that learns would take this weather for a cluster that is weak: what is looked at
-        // here is the end of each creation, not their pace.
+        // An adaptive limit would take these faults for an overloaded cluster: this is about the end of each
+        // creation, not about their pace.
         let stack = Stack::builder(config)
             .plan(Plan::Pro)
             .admission(|room| room.concurrency_for(operation::SANDBOX_CREATE, IN_FLIGHT))
@@ -112,7 +111,7 @@ impl Storm {
             ended?;
         }
         stack.handles().tracker.drain_within(Duration::from_secs(3_600)).await?;
-        // Whatever could still commit has done so.
+        // Everything that could still commit has done so.
         sleep(Duration::from_secs(200)).await;
         let kept = std::mem::take(&mut lock(&seen).kept);
         let held = kept.len() as u64;
@@ -127,7 +126,7 @@ impl Storm {
             expired: ledger.expired,
             attempts: ledger.creates.received,
             unknown: unknown.iter().filter_map(|name| ledger.injected.get(name)).sum(),
-            made: ledger.creates.created,
+            created: ledger.creates.created,
             creations: stack.handles().tracker.snapshot(),
             virtual_time: sim.elapsed(),
             ..report
@@ -137,16 +136,16 @@ impl Storm {
     async fn caller(self, client: Caller, share: u32, mut rng: Rng, seen: Arc<Mutex<Seen>>) {
         for _ in 0..share {
             let new = NewSandbox::new("base").timeout(LIFETIME);
-            // Anywhere: in line, while it is made, while it is looked for, while it is checked.
+            // At any point: queued, during the creation, the reconciliation or the check.
             let patience = match self.callers_go && rng.bool() {
                 true => Duration::from_millis(rng.u64(..8_000)),
                 false => Duration::from_secs(1_000),
             };
-            let Ok(made) = timeout(patience, client.create(&new)).await else {
+            let Ok(created) = timeout(patience, client.create(&new)).await else {
                 lock(&seen).report.went += 1;
                 continue;
             };
-            match made {
+            match created {
                 Ok(sandbox) => {
                     if lock(&seen).keeps(&sandbox) {
                         continue;
@@ -156,7 +155,7 @@ impl Storm {
                 }
                 Err(error) => {
                     lock(&seen).failed(&error);
-                    // Who is rejected comes back when told to.
+                    // A rejected caller comes back after `retry_after`.
                     sleep(error.rejection().and_then(Rejection::retry_after).unwrap_or_default())
                         .await;
                 }
@@ -184,7 +183,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Whether the caller who got this sandbox is to keep it.
+    /// Whether the caller that got this sandbox keeps it.
     fn keeps(&mut self, sandbox: &Sandbox) -> bool {
         self.report.got += 1;
         if !self.handed_out.insert(sandbox.id().to_string()) {
@@ -200,15 +199,15 @@ impl Seen {
     fn failed(&mut self, error: &Error) {
         let what = match (error.rejection(), error.status()) {
             (Some(rejection), _) => format!("rejected: {}", rejection.reason().label()),
-            (None, Some(status)) => format!("answered {}", status.as_u16()),
-            (None, None) => format!("no answer: {}", error.verdict().outcome),
+            (None, Some(status)) => format!("status {}", status.as_u16()),
+            (None, None) => format!("no response: {}", error.verdict().outcome),
         };
         let what = if error.call().id.is_some() { what } else { format!("unclear: {error}") };
         *self.report.errors.entry(what).or_default() += 1;
     }
 }
 
-/// Ends a sandbox for good. It has to have been alive until then.
+/// Kills a sandbox. It has to have been alive until then.
 async fn end(client: &Caller, sandbox: &Sandbox, seen: &Mutex<Seen>) {
     let mut failed = false;
     loop {

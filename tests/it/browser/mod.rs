@@ -1,9 +1,9 @@
-//! A headless browser, spoken to over the DevTools protocol.
+//! A headless browser, driven over the DevTools protocol.
 //!
-//! The browser reads messages from its descriptor 3 and answers on 4, each message ended by a nought:
-//! no port, no package. Every answer is waited for, at most [`TIMEOUT`].
+//! The browser reads messages from its descriptor 3 and responds on 4, each message terminated by a zero
+//! byte: no port, no package. Every response is awaited for at most [`TIMEOUT`].
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 mod page;
 
@@ -26,11 +26,10 @@ use crate::python_sdk::leave_out;
 /// The browser to use.
 const BROWSER: &str = "SANDTOWER_BROWSER";
 
-/// How long one answer may take: a browser that hangs is to be told from one on a machine with far too
-/// much to do.
+/// How long one response may take: longer than on a busy machine, shorter than a hang.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Nothing on the disk or in the network but what the test asks for.
+/// Nothing on the disk or in the network except what the test requests.
 const FLAGS: [&str; 12] = [
     "--headless",
     "--no-sandbox",
@@ -46,7 +45,7 @@ const FLAGS: [&str; 12] = [
     "--remote-debugging-pipe",
 ];
 
-/// A browser with a profile of its own, which goes with it.
+/// A browser with a temporary profile.
 #[derive(Debug)]
 pub(crate) struct Browser {
     child: Child,
@@ -58,7 +57,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts one; without a browser on this machine the test is left out, but never in CI.
+    /// Starts a browser; without one on this machine the test is left out, but never in CI.
     pub(crate) fn start(test: &str) -> Option<Self> {
         let Some(program) = env::var_os(BROWSER).filter(|program| !program.is_empty()) else {
             assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{BROWSER} is not set");
@@ -75,22 +74,21 @@ impl Browser {
 
     /// A new, empty page.
     pub(crate) async fn page(&mut self) -> Page<'_> {
-        let target =
-            self.classify(None, "Target.createTarget", json!({"url": "about:blank"})).await;
+        let target = self.command(None, "Target.createTarget", json!({"url": "about:blank"})).await;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
-        let attached = self.classify(None, "Target.attachToTarget", attach).await;
+        let attached = self.command(None, "Target.attachToTarget", attach).await;
         let session = attached["sessionId"].as_str().unwrap().to_owned();
         Page::open(self, session).await
     }
 
     /// Ends it, and waits until it has.
     pub(crate) async fn close(mut self) {
-        self.classify(None, "Browser.close", json!({})).await;
+        self.command(None, "Browser.close", json!({})).await;
         time::timeout(TIMEOUT, self.child.wait()).await.unwrap().unwrap();
     }
 
-    /// What the browser answers to one command.
-    async fn classify(&mut self, session: Option<&str>, method: &str, parameters: Value) -> Value {
+    /// The response of the browser to one command.
+    async fn command(&mut self, session: Option<&str>, method: &str, parameters: Value) -> Value {
         self.last += 1;
         let mut command = json!({"id": self.last, "method": method, "params": parameters});
         if let Some(session) = session {
@@ -100,12 +98,12 @@ impl Browser {
         bytes.push(0);
         self.to.write_all(&bytes).await.unwrap();
         loop {
-            let mut answer = self.read(method).await;
-            if answer["id"] == self.last {
-                assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
-                return answer["result"].take();
+            let mut response = self.read(method).await;
+            if response["id"] == self.last {
+                assert!(response["error"].is_null(), "{method}: {}", response["error"]);
+                return response["result"].take();
             }
-            self.events.push_back(answer);
+            self.events.push_back(response);
         }
     }
 
@@ -137,7 +135,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // After a failed test it still runs; `kill_on_drop` ends it. What it still writes is lost.
+        // After a failed test it still runs; `kill_on_drop` ends it. Its further output is lost.
         drop(fs::remove_dir_all(&self.profile));
     }
 }

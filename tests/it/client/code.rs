@@ -31,17 +31,17 @@ async fn an_exception_is_data_and_the_service_has_done_its_work() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_code_does_is_told_as_it_does_it() {
+async fn events_of_code_arrive_as_they_happen() {
     let (_, client, sandbox) = sandbox_of(TEMPLATE).await;
     let start = Tick::now();
     let code = Code::new("import time\nprint('one')\ntime.sleep(5)\nprint('two')");
     let mut executing = client.start_code(&sandbox, &code).await.unwrap();
-    let mut told = Vec::new();
+    let mut events = Vec::new();
     while let Some(event) = executing.next().await {
-        told.push((event.unwrap(), Tick::now().since(start).as_secs()));
+        events.push((event.unwrap(), Tick::now().since(start).as_secs()));
     }
     assert_eq!(
-        told,
+        events,
         [
             (CodeEvent::Count(1), 0),
             (CodeEvent::Stdout("one\n".into()), 0),
@@ -52,7 +52,7 @@ async fn what_code_does_is_told_as_it_does_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn codes_own_time_out_ends_the_waiting_and_is_no_failure_of_the_service() {
+async fn the_timeout_of_code_ends_the_call_and_is_no_failure_of_the_service() {
     let (_, client, sandbox) = sandbox_of(TEMPLATE).await;
     let start = Tick::now();
     let code = Code::new("import time\nprint('one')\ntime.sleep(50)").timeout(3 * SECOND);
@@ -63,7 +63,7 @@ async fn codes_own_time_out_ends_the_waiting_and_is_no_failure_of_the_service() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn contexts_are_kept_apart() {
+async fn contexts_are_separate() {
     let (_, client, sandbox) = sandbox_of(TEMPLATE).await;
     let context = client.create_context(&sandbox, Some("python"), Some("/tmp")).await.unwrap();
     assert_eq!((context.language.as_str(), context.cwd.as_str()), ("python", "/tmp"));
@@ -85,7 +85,7 @@ async fn contexts_are_kept_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn environment_reaches_the_code_and_too_long_an_answer_is_an_error() {
+async fn environment_reaches_the_code_and_too_long_a_result_is_an_error() {
     let (_, client, sandbox) = sandbox_of(TEMPLATE).await;
     let code = Code::new("import os\nprint(os.environ['A'])").env("A", "from outside");
     assert_eq!(client.run_code(&sandbox, &code).await.unwrap().stdout, "from outside\n");

@@ -13,7 +13,7 @@ async fn next(running: &mut Running<Body>) -> ProcessEvent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn output_is_told_as_it_is_printed() {
+async fn output_arrives_as_it_is_printed() {
     let (_, client, sandbox) = sandbox().await;
     let start = Tick::now();
     let command = Command::new("echo one; sleep 5; echo two >&2; exit 3");
@@ -23,13 +23,13 @@ async fn output_is_told_as_it_is_printed() {
     assert!(Tick::now().since(start) < SECOND);
     assert_eq!(next(&mut running).await, ProcessEvent::Stderr("two\n".into()));
     assert!(Tick::now().since(start) >= 5 * SECOND);
-    let ProcessEvent::Exit(exit) = next(&mut running).await else { panic!("it goes on") };
+    let ProcessEvent::Exit(exit) = next(&mut running).await else { panic!("still running") };
     assert_eq!((exit.code, exit.is_success()), (3, false));
     assert!(running.next().await.is_none() && running.next().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_command_is_kept_alive_for_longer_than_a_stream_may_be_silent() {
+async fn keepalives_let_a_command_be_silent_for_longer_than_a_stream_may_be() {
     let (_, client, sandbox) = sandbox().await;
     let command = Command::new("sleep 1000; echo done").timeout(None);
     let output = client.run(&sandbox, &command).await;
@@ -42,7 +42,7 @@ async fn a_silent_command_is_kept_alive_for_longer_than_a_stream_may_be_silent()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_commands_own_time_out_kills_it_and_is_no_failure_of_the_service() {
+async fn the_timeout_of_a_command_kills_it_and_is_no_failure_of_the_service() {
     let (_, client, sandbox) = sandbox().await;
     let command = Command::new("sleep 100").timeout(2 * SECOND);
     let error = client.run(&sandbox, &command).await.unwrap_err();
@@ -66,7 +66,7 @@ async fn a_command_whose_starter_is_gone_is_found_again_and_killed() {
     assert_eq!(again.pid(), pid);
     assert_eq!(next(&mut again).await, ProcessEvent::Stdout("still here\n".into()));
     assert!(client.kill_process(&sandbox, pid).await.unwrap());
-    let ProcessEvent::Exit(exit) = next(&mut again).await else { panic!("it goes on") };
+    let ProcessEvent::Exit(exit) = next(&mut again).await else { panic!("still running") };
     assert!(exit.code < 0, "{exit:?}");
     assert!(!client.kill_process(&sandbox, pid).await.unwrap());
     let error = client.connect_process(&sandbox, pid).await.unwrap_err();
@@ -74,7 +74,7 @@ async fn a_command_whose_starter_is_gone_is_found_again_and_killed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_can_be_asked_to_end_by_the_name_it_was_given() {
+async fn a_command_can_be_terminated_by_its_name() {
     let (_, client, sandbox) = sandbox().await;
     let command = Command::new("sleep 100").tag("sleeper");
     let running = client.start(&sandbox, &command).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_command_reads_what_is_written_to_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_output_than_is_collected_is_an_error_that_says_so() {
+async fn more_output_than_the_limit_is_an_error() {
     let (_, client, sandbox) = sandbox().await;
     let command = Command::new("echo 0123456789").longest_output(4);
     let error = client.run(&sandbox, &command).await.unwrap_err();
@@ -105,7 +105,7 @@ async fn more_output_than_is_collected_is_an_error_that_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_started_says_why_and_in_which_sandbox() {
+async fn a_command_that_cannot_be_started_names_the_cause_and_the_sandbox() {
     let (_, client, sandbox) = sandbox().await;
     let error = client.start(&sandbox, &Command::new("pwd").cwd("/nope")).await.unwrap_err();
     assert!(matches!(error, Error::Process { .. }), "{error:?}");

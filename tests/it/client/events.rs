@@ -10,8 +10,8 @@ use super::log::Log;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The events about creations, one a line, without their time.
-fn told(log: &Log) -> Vec<String> {
+/// The events about creations, one per line, without their time.
+fn events(log: &Log) -> Vec<String> {
     let text = log.text();
     let lines = text.lines().filter_map(|line| line.split_once(&format!("{EVENTS}: ")));
     lines.map(|(_, event)| event.to_owned()).collect()
@@ -25,7 +25,7 @@ fn failing(until: Option<Duration>) -> Fault {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_creation_is_told_from_its_start_to_its_success_with_each_failed_attempt() {
+async fn a_creation_is_reported_from_its_start_to_its_success_with_each_failed_attempt() {
     let sim = sandtower_sim::Config::new().faults(vec![failing(Some(SECOND / 10))]).build();
     let stack = Stack::recommended(config(), Plan::Hobby);
     let client = stack.client(sim.unwrap());
@@ -35,8 +35,8 @@ async fn a_creation_is_told_from_its_start_to_its_success_with_each_failed_attem
     let sandbox = client.create(&new).await.unwrap();
     drop(logging);
 
-    let told = told(&log);
-    let [start, failure, success] = &told[..] else { panic!("{told:#?}") };
+    let events = events(&log);
+    let [start, failure, success] = &events[..] else { panic!("{events:#?}") };
     let call = start.split_once("call_id=").unwrap().1.split(' ').next().unwrap();
     for event in [start, failure, success] {
         for field in [
@@ -71,19 +71,19 @@ async fn a_call_that_fails_for_good_is_critical_after_all_its_attempts() {
     let logging = log.begin();
     client.create(&NewSandbox::new("base")).await.unwrap_err();
     drop(logging);
-    let told = told(&log);
-    let last = told.last().unwrap();
-    assert!(last.starts_with("sandbox_create_critical_failure "), "{told:#?}");
+    let events = events(&log);
+    let last = events.last().unwrap();
+    assert!(last.starts_with("sandbox_create_critical_failure "), "{events:#?}");
     assert!(last.contains("attempt=4") && last.contains("sandbox_create_failed"), "{last}");
-    assert!(told[1].starts_with("sandbox_create_failure "), "{told:#?}");
+    assert!(events[1].starts_with("sandbox_create_failure "), "{events:#?}");
 }
 
-/// 200 calls of which each fails: what they have in common is said once in ten seconds.
+/// 200 calls that all fail: what they have in common is logged once in ten seconds.
 #[tokio::test(start_paused = true)]
 async fn an_outage_does_not_fill_the_log_and_the_counts_have_all_of_it() {
     let sim = sandtower_sim::Config::new().faults(vec![failing(None)]).build().unwrap();
     let config = config();
-    let events = config.creation_events().clone();
+    let reported = config.creation_events().clone();
     let client = Client::new(sim, config);
     let log = Log::default();
     let logging = log.begin();
@@ -92,9 +92,9 @@ async fn an_outage_does_not_fill_the_log_and_the_counts_have_all_of_it() {
         sleep(SECOND / 10).await;
     }
     drop(logging);
-    let told = told(&log);
+    let logged = events(&log);
     for name in ["sandbox_create_failure ", "sandbox_create_critical_failure "] {
-        let of_kind: Vec<_> = told.iter().filter(|event| event.starts_with(name)).collect();
+        let of_kind: Vec<_> = logged.iter().filter(|event| event.starts_with(name)).collect();
         assert!((2..=4).contains(&of_kind.len()), "{of_kind:#?}");
         let left_out = of_kind[1].split_once("left_out=").unwrap().1;
         assert!(left_out.trim().parse::<u32>().unwrap() > 20, "{left_out}");

@@ -4,7 +4,7 @@ use sandtower::e2b::{Error, FileKind, Hint, RemotePath};
 use super::sandbox;
 
 #[tokio::test(start_paused = true)]
-async fn what_was_written_is_read_whatever_it_is_called() {
+async fn a_written_file_is_read_whatever_its_name() {
     let (_, client, sandbox) = sandbox().await;
     let content: Vec<u8> = (0..200_000_u32).map(|at| at.to_le_bytes()[0]).collect();
     for path in ["/tmp/a/b/c.bin", "relative.bin", "/tmp/a b&c=?é.bin", "/tmp/\"quoted\".bin"] {
@@ -18,7 +18,7 @@ async fn what_was_written_is_read_whatever_it_is_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_file_fills_the_memory_of_who_reads_it() {
+async fn no_file_exhausts_the_callers_memory() {
     let (_, client, sandbox) = sandbox().await;
     client.write_file(&sandbox, "/tmp/long", vec![7; 1_000]).await.unwrap();
     let error = client.read_file_up_to(&sandbox, "/tmp/long", 999).await.unwrap_err();
@@ -28,7 +28,7 @@ async fn no_file_fills_the_memory_of_who_reads_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_are_looked_at_moved_and_removed() {
+async fn files_are_listed_moved_and_removed() {
     let (_, client, sandbox) = sandbox().await;
     assert!(client.make_dir(&sandbox, "/tmp/d/e").await.unwrap());
     assert!(!client.make_dir(&sandbox, "/tmp/d/e").await.unwrap());
@@ -54,7 +54,7 @@ async fn files_are_looked_at_moved_and_removed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_are_anothers_if_that_is_said() {
+async fn files_can_be_accessed_as_another_user() {
     let (_, client, sandbox) = sandbox().await;
     let path = RemotePath::from("root.txt").user("root");
     client.write_file(&sandbox, path.clone(), "mine").await.unwrap();
@@ -64,7 +64,7 @@ async fn files_are_anothers_if_that_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_envd_rejects_is_told_in_its_words() {
+async fn an_error_of_envd_is_quoted() {
     let (_, client, sandbox) = sandbox().await;
     let error = client.read_file(&sandbox, "/nope").await.unwrap_err();
     assert_eq!(error.status().unwrap(), 404);

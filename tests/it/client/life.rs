@@ -22,7 +22,7 @@ use super::{config, sandbox};
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn a_sandbox_is_made_looked_at_and_ended() {
+async fn a_sandbox_is_created_inspected_and_killed() {
     let (_, client, sandbox) = sandbox().await;
     let info = client.info(sandbox.id()).await.unwrap();
     assert_eq!((info.state, info.alias.as_deref()), (State::Running, Some("base")));
@@ -35,7 +35,7 @@ async fn a_sandbox_is_made_looked_at_and_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lifetime_is_shortened_by_its_time_out_and_lengthened_by_connecting() {
+async fn a_lifetime_is_shortened_by_its_timeout_and_extended_by_connecting() {
     let (_, client, sandbox) = sandbox().await;
     client.set_timeout(sandbox.id(), 10 * SECOND).await.unwrap();
     let again = client.connect(sandbox.id(), Some(60 * SECOND)).await.unwrap();
@@ -66,13 +66,13 @@ async fn pausing_twice_is_no_error_and_both_ways_resume() {
     assert_eq!(running.status().unwrap(), 409);
 }
 
-/// Counts what is asked to connect.
+/// Counts connects.
 fn connects(request: &Sent) -> u32 {
     u32::from(request.uri().path().ends_with("/connect"))
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_wakes_a_paused_sandbox_waits_for_a_slot_and_holds_up_nobody() {
+async fn resuming_a_sandbox_waits_for_a_slot_and_holds_up_no_other_call() {
     let mut limits = sandtower_sim::Plan::Pro.limits();
     limits.concurrent_sandboxes = 2;
     let sim = sandtower_sim::Config::new().limits(limits).build().unwrap();
@@ -94,7 +94,7 @@ async fn who_wakes_a_paused_sandbox_waits_for_a_slot_and_holds_up_nobody() {
         sleep(2 * SECOND).await;
         let before = Tick::now();
         client.connect(running[0].id(), None).await.unwrap();
-        assert!(Tick::now().since(before) < SECOND, "it runs, and needs no slot");
+        assert!(Tick::now().since(before) < SECOND, "a running sandbox needs no slot");
         sleep(30 * SECOND).await;
         assert!(sent.load(SeqCst) < 10, "{} were sent", sent.load(SeqCst));
         assert!(client.info(paused.id()).await.unwrap().state == State::Paused);
@@ -107,21 +107,21 @@ async fn who_wakes_a_paused_sandbox_waits_for_a_slot_and_holds_up_nobody() {
     assert!((30..40).contains(&Tick::now().since(start).as_secs()));
 }
 
-async fn made(client: &Client<Sim>, how_many: usize) -> Vec<SandboxId> {
-    let mut made = Vec::new();
+async fn create_many(client: &Client<Sim>, how_many: usize) -> Vec<SandboxId> {
+    let mut ids = Vec::new();
     for _ in 0..how_many {
         sleep(SECOND).await;
         let sandbox = client.create(&NewSandbox::new("base").metadata("a", "x y&z")).await;
-        made.push(sandbox.unwrap().id().clone());
+        ids.push(sandbox.unwrap().id().clone());
     }
-    made.sort();
-    made
+    ids.sort();
+    ids
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_listing_is_followed_to_its_end() {
     let (_, client, other) = sandbox().await;
-    let expected = made(&client, 7).await;
+    let expected = create_many(&client, 7).await;
     let mine = || ListSandboxes::default().metadata("a", "x y&z");
     for limit in [1, 3, 7, 100] {
         let all = client.list_all(mine().limit(limit)).await.unwrap();
@@ -140,9 +140,9 @@ async fn a_listing_is_followed_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_that_could_not_be_had_is_asked_for_again() {
+async fn a_page_that_failed_can_be_requested_again() {
     let (sim, client, _) = sandbox().await;
-    made(&client, 3).await;
+    create_many(&client, 3).await;
     let mut pages = client.pages(ListSandboxes::default().limit(2));
     assert_eq!(pages.next().await.unwrap().unwrap().sandboxes.len(), 2);
     let mut down = Fault::new("down", FaultKind::Refuse);
@@ -154,9 +154,9 @@ async fn a_page_that_could_not_be_had_is_asked_for_again() {
     assert!(pages.next().await.is_none());
 }
 
-/// A service that never tells of the last page.
+/// A service whose listing has no last page.
 #[tokio::test]
-async fn a_listing_that_never_ends_is_given_up() {
+async fn an_endless_listing_is_an_error() {
     let service = tower::service_fn(async |_: Request<Full<Bytes>>| {
         let page = Response::builder().header("x-next-token", "again");
         Ok::<_, BoxError>(page.body(Full::new(Bytes::from_static(b"[]")))?)
@@ -167,7 +167,7 @@ async fn a_listing_that_never_ends_is_given_up() {
 
 type Sent = Request<Full<Bytes>>;
 
-/// The simulator as a server of before the newer creation call.
+/// The simulator without the newer creation call.
 fn old_server(sim: Sim) -> MapRequest<Sim, fn(Sent) -> Sent> {
     sim.map_request(|mut request| {
         if (request.method(), request.uri().path()) == (&Method::POST, "/v2/sandboxes") {
@@ -178,7 +178,7 @@ fn old_server(sim: Sim) -> MapRequest<Sim, fn(Sent) -> Sent> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_without_the_newer_creation_is_asked_by_the_older_from_then_on() {
+async fn a_server_without_the_newer_creation_gets_the_older_from_then_on() {
     let sim = sandtower_sim::Config::new().build().unwrap();
     let client = Client::new(old_server(sim.clone()), config());
     for clone in [client.clone(), client] {
@@ -192,7 +192,7 @@ async fn a_server_without_the_newer_creation_is_asked_by_the_older_from_then_on(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_template_that_is_not_found_is_no_reason_to_take_the_server_for_an_old_one() {
+async fn an_unknown_template_does_not_make_the_server_an_old_one() {
     let (sim, client, _) = sandbox().await;
     let error = client.create(&NewSandbox::new("nope")).await.unwrap_err();
     assert!(error.to_string().contains("template 'nope' not found"), "{error}");
@@ -205,7 +205,7 @@ fn end_of(sim: &Sim, id: &SandboxId) -> End {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_sandbox_that_is_held_to_be_killed_is_killed_when_dropped() {
+async fn only_a_kill_on_drop_sandbox_is_killed_on_drop() {
     let (sim, client, plain) = sandbox().await;
     let held = client.kill_on_drop(client.create(&NewSandbox::new("base")).await.unwrap());
     assert!(client.run(&held, &Command::new("true")).await.unwrap().is_success());
@@ -224,7 +224,7 @@ async fn only_a_sandbox_that_is_held_to_be_killed_is_killed_when_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kill_that_fails_at_first_is_tried_again() {
+async fn a_failed_kill_is_retried() {
     let (sim, client, sandbox) = sandbox().await;
     let mut errors = Fault::new("errors", FaultKind::Respond);
     (errors.response, errors.until) = (Some(FaultResponse::Internal500), Some(SECOND / 2));
@@ -238,7 +238,7 @@ async fn a_kill_that_fails_at_first_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_dropped_holder_leaves_is_accounted_for_and_waited_for_at_the_end() {
+async fn a_dropped_sandbox_is_tracked_and_drained() {
     let sim = sandtower_sim::Config::new().build().unwrap();
     let stack = Stack::recommended(config(), Plan::Hobby);
     let e2b = E2b::new(&stack, sim.clone());
@@ -266,7 +266,7 @@ async fn what_a_dropped_holder_leaves_is_accounted_for_and_waited_for_at_the_end
 }
 
 #[test]
-fn a_holder_that_is_made_and_dropped_without_a_runtime_is_killed_once_there_is_one() {
+fn a_sandbox_dropped_without_a_runtime_is_killed_once_there_is_one() {
     let sim = sandtower_sim::Config::new().build().unwrap();
     let creations = SandboxTracker::new(&config());
     let client = Client::new(sim.clone(), config()).tracker(creations.clone());

@@ -1,6 +1,6 @@
 //! The typed client, against the simulator: every call, in process and in virtual time.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 mod code;
 mod commands;
@@ -23,7 +23,7 @@ fn config() -> Config {
     Config::new(KEY).unwrap().seed(Seed::fixed(1))
 }
 
-/// A simulator in which nothing goes wrong, a client of it, and a sandbox in it.
+/// A simulator without faults, a client of it, and a sandbox in it.
 async fn sandbox() -> (Sim, Client<Sim>, Sandbox) {
     sandbox_of("base").await
 }

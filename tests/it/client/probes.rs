@@ -21,7 +21,7 @@ use super::log::Log;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn a_zombie_is_found_by_either_probe_and_made_anew() {
+async fn a_zombie_is_found_by_either_probe_and_recreated() {
     for probe in [Probe::Command, Probe::Health] {
         let mut zombies = Fault::new("zombies", FaultKind::Zombie);
         zombies.until = Some(SECOND);
@@ -46,7 +46,7 @@ async fn a_zombie_is_found_by_either_probe_and_made_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_control_plane_is_looked_after_on_a_schedule() {
+async fn the_control_plane_is_probed_periodically() {
     let sim = sandtower_sim::Config::new().build().unwrap();
     let client: Client<Sim> = Client::new(sim.clone(), config());
     let monitoring = MonitorConfig::new("E2B").every(10 * SECOND).fall(2);
@@ -58,7 +58,7 @@ async fn the_control_plane_is_looked_after_on_a_schedule() {
     assert_eq!(monitor.health(), Health::Down);
 }
 
-/// Counts the questions how the service is.
+/// Counts health probes.
 #[derive(Clone)]
 struct Counted(Sim, Arc<AtomicU32>);
 
@@ -87,7 +87,7 @@ fn monitored() -> (Sim, E2b, Arc<AtomicU32>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stack_that_is_asked_to_looks_after_the_service_and_rejects_nothing_by_it() {
+async fn a_stack_with_a_monitor_probes_the_service_and_rejects_nothing_because_of_it() {
     let (sim, e2b, requests) = monitored();
     sleep(15 * SECOND).await;
     let seen = e2b.snapshot().monitor.unwrap();
@@ -101,8 +101,8 @@ async fn a_stack_that_is_asked_to_looks_after_the_service_and_rejects_nothing_by
     sleep(60 * SECOND).await;
     drop(logging);
     assert_eq!(e2b.snapshot().monitor.unwrap().health, Health::Down);
-    let told = log.text();
-    assert!(told.contains("sandtower::health_check") && told.contains("service health worsened"));
+    let text = log.text();
+    assert!(text.contains("sandtower::health_check") && text.contains("service health worsened"));
     e2b.create(&NewSandbox::new("base")).await.unwrap();
     let json = serde_json::to_value(e2b.snapshot()).unwrap();
     assert_eq!(json["monitor"]["health"], "down");
@@ -110,7 +110,7 @@ async fn a_stack_that_is_asked_to_looks_after_the_service_and_rejects_nothing_by
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_breaker_does_not_hide_how_the_service_is() {
+async fn an_open_breaker_does_not_hide_the_health_of_the_service() {
     let (_, e2b, _) = monitored();
     e2b.handles().control_plane_breaker.force_open();
     sleep(35 * SECOND).await;
@@ -135,7 +135,7 @@ async fn no_probe_comes_once_a_stack_is_drained_or_its_handles_are_gone() {
     drop(e2b);
     drop(clone);
     sleep(10 * SECOND).await;
-    assert_eq!(requests.load(SeqCst), 2, "the handles are there");
+    assert_eq!(requests.load(SeqCst), 2, "the handles exist");
     drop(handles);
     sleep(100 * SECOND).await;
     assert_eq!(requests.load(SeqCst), 2);
@@ -143,7 +143,7 @@ async fn no_probe_comes_once_a_stack_is_drained_or_its_handles_are_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_looks_after_a_service_unless_asked_to() {
+async fn a_service_is_not_probed_by_default() {
     let sim = sandtower_sim::Config::new().build().unwrap();
     let e2b = E2b::new(&Stack::builder(config()).build().unwrap(), sim.clone());
     sleep(100 * SECOND).await;
@@ -152,7 +152,7 @@ async fn nobody_looks_after_a_service_unless_asked_to() {
 }
 
 #[test]
-fn a_monitor_without_a_runtime_is_told_of_and_begins_with_the_next_client() {
+fn a_monitor_without_a_runtime_is_logged_and_begins_with_the_next_client() {
     let sim = sandtower_sim::Config::new().build().unwrap();
     let stack = Stack::builder(config()).monitor(|monitor| monitor).build().unwrap();
     let log = Log::default();

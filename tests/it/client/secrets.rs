@@ -1,4 +1,4 @@
-//! Secrets are planted wherever one can be, and looked for in all that is shown.
+//! Secrets are planted wherever one can be, and searched for in everything that is shown.
 
 use std::error::Error as _;
 use std::fmt::{Debug, Write as _};
@@ -27,7 +27,7 @@ const PLANTED: [&str; 5] =
 
 type Http = BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>;
 
-/// Repeats all that it was sent in what it answers.
+/// Repeats in its response everything that it was sent.
 fn echo(status: u16) -> Http {
     BoxCloneSyncService::new(service_fn(move |request: Request<Full<Bytes>>| async move {
         let is_stream = recognise(&request).0.name().starts_with("process_") && status == 200;
@@ -40,7 +40,7 @@ fn echo(status: u16) -> Http {
         let body = String::from_utf8_lossy(&body).replace(['"', '\\'], "'");
         let message = format!("you said {repeated}and {}", body.escape_default());
         let said = format!(r#"{{"code":"unavailable","message":"{message}"}}"#);
-        let answer = if is_stream {
+        let response = if is_stream {
             let mut envelope = vec![2];
             let said = format!(r#"{{"error":{said}}}"#);
             envelope.extend(u32::try_from(said.len())?.to_be_bytes());
@@ -49,7 +49,7 @@ fn echo(status: u16) -> Http {
         } else {
             said.into_bytes()
         };
-        Ok(Response::builder().status(status).body(Full::new(answer.into()))?)
+        Ok(Response::builder().status(status).body(Full::new(response.into()))?)
     }))
 }
 
@@ -59,9 +59,9 @@ fn config() -> Config {
 
 /// With an access token and a traffic token.
 async fn sandbox() -> Sandbox {
-    let made = r#"{"sandboxID":"i0abc","envdAccessToken":"planted_access","trafficAccessToken":"planted_traffic"}"#;
+    let created = r#"{"sandboxID":"i0abc","envdAccessToken":"planted_access","trafficAccessToken":"planted_traffic"}"#;
     let service = service_fn(async |_: Request<Full<Bytes>>| {
-        Ok::<_, BoxError>(Response::new(Full::new(Bytes::from_static(made.as_bytes()))))
+        Ok::<_, BoxError>(Response::new(Full::new(Bytes::from_static(created.as_bytes()))))
     });
     Client::new(service, config()).connect(&"i0abc".parse().unwrap(), None).await.unwrap()
 }
@@ -80,7 +80,7 @@ fn shown(shown: &mut String, error: &Error) {
     }
 }
 
-/// What is shown of every call by `client` and of what it was given.
+/// Everything that is shown about every call by `client` and about its parameters.
 async fn all_calls<S, B>(client: &Client<S>) -> String
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -158,7 +158,7 @@ async fn no_error_no_debug_and_no_event_shows_a_secret() {
     assert_hidden(&logged, "the log");
 }
 
-/// What is handed out while all goes well: processes, code, files, and what layers see of a creation.
+/// Values that are returned by successful calls: processes, code, files, and the extensions of a creation.
 async fn handed_out() -> String {
     let sim = sandtower_sim::Config::new().build().unwrap();
     let creations = Arc::new(Mutex::new(String::new()));
@@ -204,18 +204,18 @@ async fn handed_out() -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_that_is_handed_out_shows_a_secret() {
+async fn no_returned_value_shows_a_secret() {
     let log = Log::default();
     let _logging = log.begin();
     let shown = handed_out().await;
     for (name, looks) in SHOWN {
         assert!(shown.contains(looks), "`{name}` is not shown");
     }
-    assert_hidden(&shown, "what is handed out");
+    assert_hidden(&shown, "returned values");
     assert_hidden(&log.text(), "the log");
 }
 
-/// Types of `sandtower_e2b` that may hold one, and how they begin where they are shown.
+/// Types of `sandtower_e2b` that may hold one, and how their `Debug` begins.
 const SHOWN: &[(&str, &str)] = &[
     ("Client", "E2b {"),
     ("CodeEvent", "\nOk(Stdout("),
@@ -234,7 +234,7 @@ const SHOWN: &[(&str, &str)] = &[
 /// Those that the test of errors shows.
 const GIVEN: &[&str] = &["Code", "Command", "Config", "Error", "NewSandbox", "Sandbox", "Secret"];
 
-/// Types of `sandtower_e2b` that never hold a secret, or only what they were given to say.
+/// Types of `sandtower_e2b` that never hold a secret, or only what callers put there on purpose.
 const HARMLESS: &[&str] = &[
     "ErrorResponse",
     "Call",
@@ -291,9 +291,9 @@ const HARMLESS: &[&str] = &[
     "OrphansLeft",
 ];
 
-/// A type that is new is put into a test above, or into the list.
+/// A new type belongs in a test above, or in the list.
 #[test]
-fn every_public_type_was_looked_at() {
+fn every_public_type_is_covered() {
     let crates = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/sandtower-e2b/src/lib.rs");
     let source = std::fs::read_to_string(crates).unwrap();
     let exported = source.split("pub use ").skip(1).filter_map(|line| line.split_once(';'));

@@ -5,7 +5,7 @@ use super::config;
 use super::log::Log;
 
 #[tokio::test(start_paused = true)]
-async fn a_template_that_is_not_found_is_replaced_through_the_whole_stack_and_told() {
+async fn an_unknown_template_is_replaced_through_the_whole_stack_and_logged() {
     let sim = sandtower_sim::Config::new().build().unwrap();
     let stack = Stack::builder(config()).default_template("base").build().unwrap();
     let client = stack.client(sim);
@@ -20,8 +20,8 @@ async fn a_template_that_is_not_found_is_replaced_through_the_whole_stack_and_to
     let used = stack.handles().snapshot().default_template.unwrap();
     assert_eq!((used.used, used.cured), (1, 1));
     let text = log.text();
-    let told = text.lines().find(|line| line.contains("sandbox_create_default_template")).unwrap();
+    let event = text.lines().find(|line| line.contains("sandbox_create_default_template")).unwrap();
     let fields = [EVENTS, r#"template="gone""#, r#"default_template="base""#, "call_id="];
-    assert!(fields.iter().all(|field| told.contains(field)), "{told}");
+    assert!(fields.iter().all(|field| event.contains(field)), "{event}");
     assert_eq!(text.matches("sandbox_create_success").count(), 1, "{text}");
 }

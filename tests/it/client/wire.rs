@@ -25,7 +25,7 @@ async fn all_of_it_works_over_a_socket() {
     let output = client.run(&sandbox, &Command::new("echo hi; exit 3")).await.unwrap();
     assert_eq!((output.stdout_text().as_ref(), output.exit_code), ("hi\n", 3));
 
-    // Told before the command ends: nothing on the way holds the stream back.
+    // It arrives before the command ends: nothing on the way holds the stream back.
     let mut cat = client.start(&sandbox, &Command::new("cat").stdin(true)).await.unwrap();
     client.send_stdin(&sandbox, cat.pid(), b"abc\n").await.unwrap();
     assert_eq!(cat.next().await.unwrap().unwrap(), ProcessEvent::Stdout("abc\n".into()));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{read, root, table};
 
-/// Crates that tell nothing to whoever operates a stack.
+/// Crates without events for operators of a stack.
 const OTHERS: &[&str] =
     &["sandtower-bench", "sandtower-load", "sandtower-sim", "sandtower-testkit", "xtask"];
 
@@ -20,9 +20,9 @@ struct Event {
 fn every_event_is_in_the_table_with_its_fields_and_no_other() {
     let listed: BTreeSet<Event> =
         table(&read("docs/operations.md"), "## Events").into_iter().map(event).collect();
-    let told = told();
-    let missing: Vec<_> = told.difference(&listed).collect();
-    let invented: Vec<_> = listed.difference(&told).collect();
+    let logged = logged();
+    let missing: Vec<_> = logged.difference(&listed).collect();
+    let invented: Vec<_> = listed.difference(&logged).collect();
     assert!(
         missing.is_empty() && invented.is_empty(),
         "missing: {missing:#?}\nnone: {invented:#?}"
@@ -62,9 +62,9 @@ fn sorted<'a>(fields: impl Iterator<Item = &'a str>) -> String {
     fields.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// What the sources of all crates tell.
-fn told() -> BTreeSet<Event> {
-    let mut told = BTreeSet::new();
+/// The events in the sources of all crates.
+fn logged() -> BTreeSet<Event> {
+    let mut logged = BTreeSet::new();
     for entry in fs::read_dir(root().join("crates")).unwrap() {
         let entry = entry.unwrap();
         if OTHERS.contains(&entry.file_name().to_str().unwrap()) {
@@ -75,13 +75,13 @@ fn told() -> BTreeSet<Event> {
             for (at, call) in source.match_indices(&format!("{level}!(")) {
                 let arguments = &source[at + call.len()..];
                 if arguments.trim_start().starts_with("target: ") {
-                    told.insert(parsed(level, arguments, &source));
+                    logged.insert(parsed(level, arguments, &source));
                 }
             }
         }
     }
-    assert!(told.len() > 20, "{told:#?}");
-    told
+    assert!(logged.len() > 20, "{logged:#?}");
+    logged
 }
 
 fn sources(folder: &Path) -> String {
@@ -114,7 +114,7 @@ fn parsed(level: &str, arguments: &str, source: &str) -> Event {
     Event { target, level: level.to_uppercase(), message, fields }
 }
 
-/// Where the parenthesis is that closes a call.
+/// The position of the parenthesis that closes a call.
 fn end(arguments: &str) -> usize {
     let mut depth = 0;
     let closes = |letter: char| {
@@ -124,7 +124,7 @@ fn end(arguments: &str) -> usize {
     arguments.find(closes).unwrap()
 }
 
-/// By the commas that are in no parentheses.
+/// Splits at commas outside parentheses.
 fn split(arguments: &str) -> Vec<String> {
     let (mut parts, mut depth) = (vec![String::new()], 0);
     for letter in arguments.chars() {

@@ -1,6 +1,6 @@
-//! What the documents list is what the code has: settings, events, snapshots.
+//! The lists in the documents match the code: settings, events, snapshots.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 mod events;
 mod settings;
@@ -19,7 +19,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The rows of the first table after a line that begins with `heading`, without their marks of code.
+/// The rows of the first table after a line that begins with `heading`, without backticks.
 fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     let rest = document.lines().skip_while(|line| !line.starts_with(heading)).skip(1);
     let table = rest.skip_while(|line| !line.starts_with('|'));

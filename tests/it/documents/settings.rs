@@ -6,7 +6,7 @@ use sandtower::stack::{Builder, Stack, StackConfig};
 
 use super::{read, table};
 
-/// Each type that `docs/settings.md` has a table of, and where it is.
+/// Each type with a table in `docs/settings.md`, and its source.
 const TYPES: &[(&str, &str)] = &[
     ("retry::Config", "sandtower-retry/src/config.rs"),
     ("circuit_breaker::Config", "sandtower-circuit-breaker/src/config.rs"),
@@ -42,7 +42,7 @@ fn every_setting_is_in_its_table_and_no_other() {
     }
 }
 
-/// The public functions that change a value and answer it, and all public ones.
+/// The public functions that change a value and return it, and all public ones.
 fn functions(source: &str) -> (Vec<String>, Vec<String>) {
     let (mut setters, mut all) = (Vec::new(), Vec::new());
     for (at, _) in source.match_indices("fn ") {
@@ -53,9 +53,9 @@ fn functions(source: &str) -> (Vec<String>, Vec<String>) {
         let (name, rest) = source[at + 3..].split_once('(').unwrap();
         let name = name.split('<').next().unwrap_or(name).to_owned();
         let signature = rest.split('{').next().unwrap_or_default();
-        let (arguments, answer) = signature.split_once("->").unwrap_or((signature, ""));
+        let (arguments, returned) = signature.split_once("->").unwrap_or((signature, ""));
         let takes_self = ["self", "mut self"].iter().any(|word| arguments.trim().starts_with(word));
-        if takes_self && answer.contains("Self") {
+        if takes_self && returned.contains("Self") {
             setters.push(name.clone());
         }
         all.push(name);
@@ -81,7 +81,7 @@ fn the_file_in_the_document_is_the_recommended_stack() {
 }
 
 #[test]
-fn the_file_in_the_document_with_a_setting_that_its_plan_sets_is_rejected_by_both_names() {
+fn the_file_in_the_document_with_a_conflicting_setting_is_rejected_by_both_names() {
     let file = file();
     for (from, to, name) in [
         ("# limit = 20", "limit = 20", "quota.limit"),
@@ -105,7 +105,7 @@ fn builder() -> Builder {
     Stack::builder(Config::new("e2b_0123").unwrap())
 }
 
-/// The configurations of all parts, as they are when it is built.
+/// The configurations of all components, as they are built.
 fn described(builder: Builder) -> [String; 7] {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let see = {
@@ -181,7 +181,7 @@ fn the_file_in_the_document_has_every_key() {
     }
 }
 
-/// The keys of a section: what it says when it is given one that it does not know.
+/// The keys of a section, from the error for an unknown one.
 fn keys(section: &str) -> Vec<String> {
     let mut value = serde_json::json!(1);
     for name in section.split('/').skip(1).collect::<Vec<_>>().into_iter().rev() {

@@ -46,7 +46,7 @@ fn names(path: &str, value: &Value, all: &mut BTreeSet<String>) {
         Value::Array(values) if values.iter().any(Value::is_object) => {
             values.iter().for_each(|value| names(path, value, all));
         }
-        // Two breakers, of which the table has the fields once.
+        // Two breakers, whose fields the table has once.
         _ => match path.strip_prefix("data_plane_breaker.") {
             Some(field) => drop(all.insert(format!("control_plane_breaker.{field}"))),
             None => drop(all.insert(path.to_owned())),

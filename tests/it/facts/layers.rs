@@ -14,14 +14,14 @@ use tokio::time::sleep;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// After the first attempt, as the stack has it.
+/// After the first attempt, with the stack's configuration.
 pub(super) fn retry(info: &RequestInfo, verdict: &Verdict) -> String {
     let config = retry::Config::recommended().when_throttled(WhenThrottled::Requeue);
     let mut rng = Seed::fixed(1).rng();
     match Progress::default().decide(&config, info, verdict, Tick::ZERO, &mut rng, || true) {
-        Decision::Again => String::from("back to the line"),
+        Decision::Again => String::from("back to the queue"),
         Decision::After(_) => String::from("again"),
-        // What may have made a sandbox is looked for; nothing else is.
+        // A creation with an unknown result is reconciled; nothing else is.
         Decision::Stop(Stop::UnsafeToReplay) if info.operation == SANDBOX_CREATE => {
             String::from("looks")
         }
@@ -29,7 +29,7 @@ pub(super) fn retry(info: &RequestInfo, verdict: &Verdict) -> String {
     }
 }
 
-/// Whether a run of such answers trips it, else what one of them does to it while it probes.
+/// Whether a series of such responses trips it, or else what one of them does to a probing breaker.
 pub(super) async fn breaker(info: &RequestInfo, verdict: &Verdict) -> String {
     let breaker = || {
         let config = circuit_breaker::Config::recommended("E2B").seed(Seed::fixed(1));
@@ -48,7 +48,7 @@ pub(super) async fn breaker(info: &RequestInfo, verdict: &Verdict) -> String {
 
 async fn trips(breaker: &CircuitBreaker, info: &RequestInfo, verdict: &Verdict) -> bool {
     for sandbox in 0..30 {
-        // What fails in one sandbox alone says nothing about the others.
+        // Failures of one sandbox are no evidence about the others.
         let info = &info.resource(info.resource.map(|_| Resource::new(sandbox)));
         let Some(token) = taken(breaker, info) else { return true };
         settle(breaker, info, token, verdict, SECOND).await;
@@ -56,7 +56,7 @@ async fn trips(breaker: &CircuitBreaker, info: &RequestInfo, verdict: &Verdict) 
     false
 }
 
-/// Whether the next one is held after one such answer.
+/// Whether the next call is held after one such response.
 pub(super) async fn rate_limit(info: &RequestInfo, verdict: &Verdict) -> String {
     let config = rate_limit::Config::new("E2B");
     let limit = RateLimit::new(config).unwrap();
@@ -65,29 +65,35 @@ pub(super) async fn rate_limit(info: &RequestInfo, verdict: &Verdict) -> String 
     String::from(if taken(&limit, info).is_some() { "goes on" } else { "holds" })
 }
 
-/// What rounds of such answers do to a limit that learns. An answer takes as long as a success, an
-/// attempt that times out as long as it may.
+/// What rounds of such responses do to an adaptive limit. A response takes as long as a success, an attempt
+/// that times out as long as its timeout.
 pub(super) async fn admission(info: &RequestInfo, verdict: &Verdict, times_out: bool) -> String {
     const START: u32 = 8;
     let learning = Adaptive::recommended().initial(START).ceiling(START);
-    let room = AdmissionControl::new(admission::Config::new("E2B").concurrency(learning)).unwrap();
+    let control =
+        AdmissionControl::new(admission::Config::new("E2B").concurrency(learning)).unwrap();
     for _ in 0..20 {
-        round(&room, info, &Verdict::success(), SECOND).await;
+        round(&control, info, &Verdict::success(), SECOND).await;
     }
-    let before = limit(&room);
+    let before = limit(&control);
     for _ in 0..20 {
         let took = if times_out { 60 * SECOND } else { SECOND };
-        round(&room, info, verdict, took).await;
+        round(&control, info, verdict, took).await;
     }
-    String::from(if limit(&room) < before { "lowers" } else { "leaves" })
+    String::from(if limit(&control) < before { "lowers" } else { "leaves" })
 }
 
-async fn round(room: &AdmissionControl<()>, info: &RequestInfo, verdict: &Verdict, took: Duration) {
-    let tokens: Vec<_> = std::iter::from_fn(|| taken(room, info)).collect();
+async fn round(
+    control: &AdmissionControl<()>,
+    info: &RequestInfo,
+    verdict: &Verdict,
+    took: Duration,
+) {
+    let tokens: Vec<_> = std::iter::from_fn(|| taken(control, info)).collect();
     let sent = Tick::now();
     sleep(took).await;
     for token in tokens {
-        room.record(
+        control.record(
             info,
             token,
             &Completion::new(*verdict, sent, Tick::now()),
@@ -96,8 +102,8 @@ async fn round(room: &AdmissionControl<()>, info: &RequestInfo, verdict: &Verdic
     }
 }
 
-fn limit(room: &AdmissionControl<()>) -> u32 {
-    room.snapshot().queues[0].limit
+fn limit(control: &AdmissionControl<()>) -> u32 {
+    control.snapshot().queues[0].limit
 }
 
 fn taken<G: Gate>(gate: &G, info: &RequestInfo) -> Option<G::Permit> {

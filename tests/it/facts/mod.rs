@@ -1,7 +1,7 @@
-//! What every answer of E2B does to each layer, row by row of what is known of E2B, by the engines
-//! that the stack is made of.
+//! What every response of E2B does to each layer, row by row of the table of facts about E2B, by the engines
+//! of the stack.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 mod layers;
 
@@ -23,27 +23,27 @@ use tower::{Layer, ServiceExt, service_fn};
 const TABLE: &str = include_str!("table.txt");
 
 #[tokio::test(start_paused = true)]
-async fn every_answer_does_to_each_layer_what_the_table_says() {
+async fn every_response_affects_each_layer_as_in_the_table() {
     let rows = TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let (mut count, mut wrong) = (0, Vec::new());
     for row in rows {
-        let (told, expected) = row.split_once(" => ").unwrap_or((row, ""));
-        let (info, verdict) = verdict(told).await;
+        let (cause, expected) = row.split_once(" => ").unwrap_or((row, ""));
+        let (info, verdict) = verdict(cause).await;
         let seen = [
             meaning(&verdict),
             layers::retry(&info, &verdict),
             layers::breaker(&info, &verdict).await,
             layers::rate_limit(&info, &verdict).await,
-            layers::admission(&info, &verdict, told.contains("silence")).await,
+            layers::admission(&info, &verdict, cause.contains("silence")).await,
         ];
         let seen = seen.join(" | ");
         if seen != expected {
-            wrong.push(format!("{told} => {seen}"));
+            wrong.push(format!("{cause} => {seen}"));
         }
         count += 1;
     }
-    assert!(wrong.is_empty(), "in truth:\n{}", wrong.join("\n"));
-    assert!(count > 60, "the table is cut: {count} rows");
+    assert!(wrong.is_empty(), "actually:\n{}", wrong.join("\n"));
+    assert!(count > 60, "the table is truncated: {count} rows");
 }
 
 fn meaning(verdict: &Verdict) -> String {
@@ -59,33 +59,33 @@ fn meaning(verdict: &Verdict) -> String {
     format!("{}{effect}{about}", verdict.outcome)
 }
 
-/// What a row tells: `operation | status, fields | body`, or `operation | what went wrong`.
+/// Parses `operation | status, fields | body`, or `operation | what went wrong`.
 async fn verdict(row: &str) -> (RequestInfo, Verdict) {
     let columns: Vec<&str> = row.splitn(3, '|').map(str::trim).collect();
     let (operation, said) = (columns[0], columns[1]);
     let body = columns.get(2).copied().unwrap_or_default().to_owned();
-    let answer = match said.split_once(',').unwrap_or((said, "")) {
+    let response = match said.split_once(',').unwrap_or((said, "")) {
         (status, fields) if status.parse::<u16>().is_ok() => {
-            let mut answer = Response::builder().status(status.parse::<u16>().unwrap());
+            let mut response = Response::builder().status(status.parse::<u16>().unwrap());
             for field in fields.split(',').filter(|field| !field.is_empty()) {
                 let (name, value) = field.split_once(':').unwrap();
-                answer = answer.header(name.trim(), value.trim());
+                response = response.header(name.trim(), value.trim());
             }
-            Some(Ok(answer.body(Full::<Bytes>::from(body)).unwrap()))
+            Some(Ok(response.body(Full::<Bytes>::from(body)).unwrap()))
         }
         ("silence", _) => None,
-        // What a connector says that knows it made no connection.
-        ("refused", _) => {
-            let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-            Some(Err(ClassifiedError::new(Verdict::transient(Effect::None), refused).into()))
+        // The error of a connector that knows that it did not connect.
+        ("unreachable", _) => {
+            let unreachable = io::Error::from(io::ErrorKind::ConnectionRefused);
+            Some(Err(ClassifiedError::new(Verdict::transient(Effect::None), unreachable).into()))
         }
         (trouble, _) => Some(Err(io::Error::from(kind(trouble)).into())),
     };
-    let judge_of = E2bClassify.classify(&request(operation));
-    assert_eq!(judge_of.info().operation.name(), operation, "{row}");
-    let result: Result<_, BoxError> = match answer {
-        Some(Ok(answer)) => {
-            let inner = service_fn(|_| ready(Ok::<_, Infallible>(answer.clone())));
+    let classifier = E2bClassify.classify(&request(operation));
+    assert_eq!(classifier.info().operation.name(), operation, "{row}");
+    let result: Result<_, BoxError> = match response {
+        Some(Ok(response)) => {
+            let inner = service_fn(|_| ready(Ok::<_, Infallible>(response.clone())));
             let interpreter = InterpretLayer::new(E2bInterpret::default()).layer(inner);
             interpreter.oneshot(request(operation)).await.map_err(Into::into)
         }
@@ -99,7 +99,7 @@ async fn verdict(row: &str) -> (RequestInfo, Verdict) {
             Err(error)
         }
     };
-    (*judge_of.info(), judge(&judge_of, result.as_ref()))
+    (*classifier.info(), judge(&classifier, result.as_ref()))
 }
 
 fn kind(trouble: &str) -> io::ErrorKind {

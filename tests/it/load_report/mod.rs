@@ -1,6 +1,6 @@
-//! The report of the load test, looked at in a browser.
+//! The report of the load test, checked in a browser.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 mod sample;
 
@@ -21,7 +21,7 @@ const WIDTHS: [u32; 3] = [360, 800, 1_600];
 /// A sheet of A4 between its margins.
 const PAPER: u32 = 718;
 
-/// Pictures end here; what is below is measured, too.
+/// Screenshots end here; the part below is measured, too.
 const HIGHEST: u32 = 8_000;
 
 /// No text is smaller than this, in CSS pixels.
@@ -107,8 +107,8 @@ async fn what_is_wrong_with_a_page_is_found() {
     browser.close().await;
 }
 
-/// Opens a report at every width and in these schemes, and on paper. The pictures are left for a
-/// person to look at, under `target/tmp/report/`.
+/// Opens a report at every width and in these colour schemes, and on paper. The screenshots stay under
+/// `target/tmp/report/` for people to look at.
 async fn look_at(name: &str, report: &Report, schemes: &[&str], drawn: impl Fn(&[Value])) {
     let Some(mut browser) = Browser::start(name) else { return };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report").join(name);
@@ -137,7 +137,7 @@ async fn take_picture(page: &mut Page<'_>, width: u32, file: &Path) {
     fs::write(file, BASE64_STANDARD.decode(picture).unwrap()).unwrap();
 }
 
-/// What is drawn, once nothing was found to be wrong.
+/// The shapes drawn, once no problem was found.
 async fn measured(page: &mut Page<'_>, at: &str) -> Vec<Value> {
     let mut found = page.evaluate(include_str!("measure.js")).await;
     assert!(found["problems"] == Value::Array(vec![]), "{at}: {:#}", found["problems"]);

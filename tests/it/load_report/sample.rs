@@ -1,4 +1,4 @@
-//! Reports as they may come: of a plain run, of none, of one call, of far too much.
+//! Sample reports: of a plain run, of none, of one call, of far too much.
 
 use sandtower_load::{
     Figures, Part, PolicyReport, Query, Report, Row, SeedFigures, SlowCall, Spent,
@@ -75,7 +75,7 @@ fn slow(at: u32, naive: bool) -> SlowCall {
             spent(Part::Running, 0.8),
         ],
         false => vec![
-            spent(Part::InLine, 0.5),
+            spent(Part::Queued, 0.5),
             spent(Part::Attempt, 0.3),
             spent(Part::Check, 0.1),
             spent(Part::Other, 0.1),
@@ -83,7 +83,7 @@ fn slow(at: u32, naive: bool) -> SlowCall {
     };
     let outcome = match at % 3 {
         0 => "succeeded",
-        1 => "rejected: the circuit breaker is open, the service is unavailable; retry in 10 s",
+        1 => "rejected: circuit breaker `E2B` is open; retry in 10 s",
         _ => "failed: 503 Service Unavailable <html><body>busy</body></html>",
     };
     SlowCall {
@@ -95,21 +95,21 @@ fn slow(at: u32, naive: bool) -> SlowCall {
 }
 
 fn query(at: u32, naive: bool) -> Query {
-    let gave_up = naive && at % 4 == 3;
-    let error = "gave up: the service answered 429 Too Many Requests: \
+    let has_failed = naive && at % 4 == 3;
+    let error = "failed: the service returned 429 Too Many Requests: \
                  you_have_reached_the_maximum_number_of_concurrent_sandboxes";
     Query {
         user: at / 2 + 1,
         number: at % 2 + 1,
         took_ms: 20_000.0 + f64::from(at) * if naive { 25_000.0 } else { 4_000.0 },
-        outcome: if gave_up { error.into() } else { "answered".into() },
+        outcome: if has_failed { error.into() } else { "succeeded".into() },
         failures: if naive { at % 3 } else { 0 },
     }
 }
 
-/// A policy that no call came to, and one that one call came to.
+/// A policy without calls, and one with a single call.
 pub(crate) fn hardly_anything() -> Report {
-    let mut nothing = policy("nobody", false);
+    let mut nothing = policy("no calls", false);
     nothing.median =
         Figures { scenario: "quiet".into(), policy: "none".into(), ..Figures::default() };
     nothing.series.clear();

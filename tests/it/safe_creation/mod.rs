@@ -1,4 +1,4 @@
-//! No lost answer leaves a sandbox behind, nor makes two.
+//! No lost response leaves a sandbox behind, or creates two.
 
 mod stack;
 mod storm;

@@ -1,6 +1,6 @@
 //! Single creations through the whole stack, over the simulator.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn stack(sim: &Sim, config: Config) -> (Client<StackService>, Stack) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn museum_17_a_creation_that_hangs_and_was_made_is_not_made_again() {
+async fn a_creation_that_hangs_and_succeeded_is_not_sent_again() {
     let hang = Fault {
         after_work: true,
         lasting: Some(Duration::from_secs(300)),
@@ -47,7 +47,7 @@ async fn museum_17_a_creation_that_hangs_and_was_made_is_not_made_again() {
     let sim = sim(vec![first(on("sandbox_create", hang))]);
     let (client, stack) = stack(&sim, config());
     let sandbox = client.create(&NewSandbox::new("base").timeout(LONG)).await.unwrap();
-    assert_eq!(sim.elapsed().as_secs(), 60, "the time-out, and not a second to find it");
+    assert_eq!(sim.elapsed().as_secs(), 60, "the timeout, and no time to find the sandbox");
     stack.handles().tracker.drain_within(LONG).await.unwrap();
     let ledger = sim.ledger();
     assert_eq!((ledger.creates.created, ledger.active), (1, 1));
@@ -56,7 +56,7 @@ async fn museum_17_a_creation_that_hangs_and_was_made_is_not_made_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn museum_17_of_a_creation_that_commits_after_all_were_gone_nothing_is_left() {
+async fn a_creation_that_commits_after_all_callers_are_gone_leaves_nothing() {
     let late = Fault {
         lasting: Some(Duration::from_secs(20)),
         ..Fault::new("late", FaultKind::LateCommit)
@@ -64,7 +64,7 @@ async fn museum_17_of_a_creation_that_commits_after_all_were_gone_nothing_is_lef
     let sim = sim(vec![first(late)]);
     let (client, stack) = stack(&sim, config());
     let sandbox = client.create(&NewSandbox::new("base").timeout(LONG)).await.unwrap();
-    assert!(sim.elapsed() < Duration::from_secs(70), "nobody waits for the late one");
+    assert!(sim.elapsed() < Duration::from_secs(70), "no caller waits for the late one");
     stack.handles().tracker.drain_within(LONG).await.unwrap();
     let ledger = sim.ledger();
     assert_eq!((ledger.creates.created, ledger.creates.created_late), (2, 1));
@@ -75,7 +75,7 @@ async fn museum_17_of_a_creation_that_commits_after_all_were_gone_nothing_is_lef
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_the_server_takes_keys_a_lost_answer_is_asked_for_again() {
+async fn with_idempotency_keys_a_lost_response_is_requested_again() {
     let lost = Fault { rate: 0.15, ..Fault::new("lost", FaultKind::Lose) };
     let dead = Fault { rate: 0.05, ..Fault::new("dead", FaultKind::Zombie) };
     let sim = sim(vec![on("sandbox_create", lost), dead]);
@@ -91,10 +91,10 @@ async fn where_the_server_takes_keys_a_lost_answer_is_asked_for_again() {
     stack.handles().tracker.drain_within(LONG).await.unwrap();
     let ledger = sim.ledger();
     assert_eq!((ledger.active, stack.handles().tracker.snapshot().adopted), (0, 0));
-    // Nothing is made twice: what is made beyond is in place of the dead ones.
+    // Nothing is created twice: further sandboxes replace dead ones.
     let dead = ledger.injected["dead"];
-    let made = ledger.creates.created;
-    assert!(got >= 95 && made <= 100 + dead, "{got} of {made}, {dead} dead: {ledger:?}");
+    let created = ledger.creates.created;
+    assert!(got >= 95 && created <= 100 + dead, "{got} of {created}, {dead} dead: {ledger:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,7 +111,7 @@ async fn the_callers_metadata_is_left_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_crash_left_behind_is_swept_and_what_others_hold_is_not() {
+async fn sandboxes_of_a_crashed_process_are_swept_and_those_with_an_owner_are_not() {
     let sim = sim(vec![]);
     let (crashed, _stack) = stack(&sim, config());
     for _ in 0..3 {

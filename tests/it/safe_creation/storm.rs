@@ -1,8 +1,11 @@
-//! No lost answer leaves a sandbox behind, nor makes two. The long form is
+//! No lost response leaves a sandbox behind, or creates two. The long form is
 //! `cargo run --release --example safe_creation`.
 
-#![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
-#![expect(clippy::print_stdout, reason = "a failure found once is a seed: each seed is told")]
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a failure is reproduced by its seed, so each seed is printed"
+)]
 
 use examples::safe_creation::{Random500s, Storm};
 
@@ -14,10 +17,10 @@ fn pass(callers_go: bool, listing_lags: bool) {
         assert!(report.is_clean(), "{storm:?}: {report:#?}");
         let errors: u64 = report.errors.values().sum();
         assert_eq!(report.got + report.went + errors, 1_000, "{storm:?}: {report:#?}");
-        assert!(report.unknown * 6 > report.attempts, "too fair: {report:#?}");
+        assert!(report.unknown * 6 > report.attempts, "too few faults: {report:#?}");
         assert!(report.creations.adopted > 10 && report.creations.killed > 10, "{report:#?}");
         assert_eq!(report.creations.abandoned, 0, "{report:#?}");
-        // Of those who stayed, nearly all got theirs.
+        // Of the callers that stayed, nearly all got a sandbox.
         assert!(errors * 10 < report.got, "{storm:?}: {report:#?}");
     }
 }
@@ -28,7 +31,7 @@ fn of_a_thousand_creations_with_unknown_results_nothing_is_left_behind() {
 }
 
 #[test]
-fn nothing_is_left_behind_when_callers_go_at_any_moment() {
+fn nothing_is_left_behind_when_callers_go_away_at_any_moment() {
     pass(true, false);
 }
 
@@ -39,10 +42,10 @@ fn nothing_is_left_behind_when_the_listing_lags() {
 }
 
 #[test]
-fn of_random_500s_users_hear_one_in_a_hundred_at_most() {
+fn at_most_one_in_a_hundred_users_sees_a_random_500() {
     let seen = Random500s::run(2_000, 1).unwrap();
     println!("{seen:?}");
-    assert!(seen.bare > 150, "too fair: {seen:?}");
+    assert!(seen.bare > 150, "too few faults: {seen:?}");
     assert!(seen.stack * 100 <= seen.bare, "{seen:?}");
     assert!(seen.stack_failed * 100 <= seen.bare, "{seen:?}");
     assert_eq!(seen.leaked, 0, "{seen:?}");

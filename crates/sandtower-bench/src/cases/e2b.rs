@@ -1,4 +1,4 @@
-//! The recommended stack as its users have it: calls of E2B, over an HTTP service that answers at once.
+//! The recommended stack as its users have it: calls of E2B, over an HTTP service that responds at once.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -25,7 +25,7 @@ const GET: (Method, &str) = (Method::GET, "https://api.e2b.app/sandboxes/iabcdef
 const ENVD: (Method, &str) =
     (Method::POST, "https://49983-iabcdefghijklmnopqrst.e2b.app/filesystem.Filesystem/Stat");
 
-/// What the others have below them: a request is made, by copying another, and answered.
+/// The baseline of the others: a request is created, by copying another, and gets its response.
 pub(super) fn request() -> Case {
     Case::shared_work("e2b/request", || runner(Api, GET))
 }
@@ -89,7 +89,7 @@ where
     let request = http::Request::builder().method(method).uri(uri).header("x-api-key", "e2b_0123");
     let request = request.body(Full::default()).expect("a request");
     let mut ask = move || black_box(bare::call(&mut service, black_box(request.clone())));
-    assert!(ask().is_ok_and(|answer| answer.status().is_success()), "no success");
+    assert!(ask().is_ok_and(|response| response.status().is_success()), "no success");
     Box::new(move |calls| {
         for _ in 0..calls {
             let _ = ask();
@@ -97,7 +97,7 @@ where
     })
 }
 
-/// Answers at once, with nothing.
+/// Responds at once, with an empty body.
 #[derive(Clone, Debug)]
 struct Api;
 

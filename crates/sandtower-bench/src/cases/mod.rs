@@ -69,7 +69,7 @@ pub fn all() -> Vec<Group> {
         ),
         group("health check", vec![ours::health_check(), ours::health_check_other()]),
         group("fallback", vec![ours::fallback()]),
-        group("time-out", vec![ours::timeout(), peers::tower_timeout()]),
+        group("timeout", vec![ours::timeout(), peers::tower_timeout()]),
         group(
             "stacks",
             vec![

@@ -63,13 +63,13 @@ pub(super) fn rate_limit() -> Case {
     Case::shared("sandtower/rate-limit", layer.layer(Bare))
 }
 
-/// What the preset of the original application comes to after 100 calls in an hour: it lets calls
-/// through and says that they are too many.
+/// The preset `classic` after 100 calls in an hour: it lets calls through and reports that they are
+/// too many.
 pub(super) fn rate_limit_over() -> Case {
     let limit = tracking(100);
     let mut service = RateLimitLayer::new(limit.clone(), classify()).layer(Bare);
     for _ in 0..200 {
-        let _answer = bare::call(&mut service, 1);
+        let _response = bare::call(&mut service, 1);
     }
     assert!(limit.status(OPERATION).exceeded, "the limit is not used up");
     Case::shared("sandtower/rate-limit-over", service)
@@ -79,12 +79,12 @@ pub(super) fn admission() -> Case {
     Case::shared("sandtower/admission", admitted(Bare))
 }
 
-/// Each answer is probed, by a probe that is a success at once.
+/// Each response is probed, with a probe that succeeds at once.
 pub(super) fn health_check() -> Case {
     Case::shared("sandtower/health-check", checked(&[OPERATION]))
 }
 
-/// An operation that hands nothing out.
+/// An operation that creates nothing.
 pub(super) fn health_check_other() -> Case {
     Case::shared("sandtower/health-check-other", checked(&[]))
 }
@@ -108,7 +108,7 @@ pub(super) fn layers() -> Case {
     Case::shared("sandtower/layers", retry)
 }
 
-/// Retry over a waiting room that holds rate limit and breaker.
+/// Retry over admission control with rate limit and breaker.
 pub(super) fn stack() -> Case {
     Case::shared("sandtower/stack", stacked(enforcing(RateConfig::new(NAME))))
 }

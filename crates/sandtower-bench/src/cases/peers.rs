@@ -24,7 +24,7 @@ use tower_resilience_circuitbreaker::{
 use tower_resilience_ratelimiter::{RateLimiter as ResilientLimiter, RateLimiterLayer};
 use tower_resilience_retry::{Retry as ResilientRetry, RetryBudgetBuilder, RetryLayer};
 
-use crate::bare::{self, Answer, Bare, FAILS, Request};
+use crate::bare::{self, Bare, FAILS, Request, Response};
 use crate::case::{Case, Runner, repeat};
 use crate::runtime;
 
@@ -174,11 +174,11 @@ fn buffered() -> Runner {
         runtime.block_on(async {
             for _ in 0..calls {
                 let ready = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
-                let answer = match ready {
+                let response = match ready {
                     Ok(()) => service.call(std::hint::black_box(1)).await,
                     Err(error) => Err(error),
                 };
-                let _ = std::hint::black_box(answer);
+                let _ = std::hint::black_box(response);
             }
         });
     })
@@ -196,7 +196,7 @@ impl Service<Request> for Through<Failsafe> {
     type Response = Request;
     type Error = failsafe::Error<bare::Broken>;
     type Future = failsafe::futures::ResponseFuture<
-        Answer,
+        Response,
         failure_policy::ConsecutiveFailures<backoff::Constant>,
         (),
         failsafe::Any,
@@ -229,7 +229,7 @@ fn through_failsafe() -> Through<Failsafe> {
 impl Service<Request> for Through<AsyncRecloser> {
     type Response = Request;
     type Error = recloser::Error<bare::Broken>;
-    type Future = recloser::RecloserFuture<Answer, recloser::AnyError>;
+    type Future = recloser::RecloserFuture<Response, recloser::AnyError>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))

@@ -8,7 +8,7 @@ use sandtower_core::{
 use sandtower_fallback::{
     AlternativeFailed, Failover, FailoverConfig, FailoverConfigError, FailoverHandle, When,
 };
-use sandtower_testkit::{Answer, Contract, Handle, Mock, Readiness, cancel_at_every_poll};
+use sandtower_testkit::{Contract, Handle, Mock, Readiness, Reply, cancel_at_every_poll};
 use tower::{Service, ServiceExt};
 
 const RETURN: Duration = Duration::from_secs(60);
@@ -17,11 +17,11 @@ fn config() -> FailoverConfig {
     FailoverConfig::new("regions").return_after(RETURN).lease(Duration::from_secs(10))
 }
 
-fn with_verdict(verdict: Verdict) -> Answer<u64> {
-    Answer::err(ClassifiedError::new(verdict, "down"))
+fn with_verdict(verdict: Verdict) -> Reply<u64> {
+    Reply::err(ClassifiedError::new(verdict, "down"))
 }
 
-fn dead() -> Answer<u64> {
+fn dead() -> Reply<u64> {
     with_verdict(Verdict::transient(Effect::None))
 }
 
@@ -49,7 +49,7 @@ fn keeps_the_tower_contract() {
         Failover::new(config(), places, safe).unwrap()
     })
     .skip(
-        sandtower_testkit::Scenario::AnswersPassThrough,
+        sandtower_testkit::Scenario::ResponsesPassThrough,
         "another place responds to a failed call",
     )
     .run();
@@ -58,7 +58,7 @@ fn keeps_the_tower_contract() {
 #[tokio::test(start_paused = true)]
 async fn after_a_failure_the_place_that_worked_is_preferred() {
     let (mut places, [first, second], handle) = two();
-    first.set_answers(|_, _| dead());
+    first.set_replies(|_, _| dead());
     let start = Tick::now();
     assert_eq!(call(&mut places).await, 1);
     assert_eq!(Tick::now(), start, "a quick failure is hidden behind a delay");
@@ -73,10 +73,10 @@ async fn after_a_failure_the_place_that_worked_is_preferred() {
 #[tokio::test(start_paused = true)]
 async fn a_single_call_probes_the_first_place() {
     let (mut places, [first, second], handle) = two();
-    first.set_answers(|_, _| dead());
+    first.set_replies(|_, _| dead());
     call(&mut places).await;
     tokio::time::advance(RETURN).await;
-    first.set_answers(|_, _| Answer::ok(0).after(Duration::from_secs(1)));
+    first.set_replies(|_, _| Reply::ok(0).after(Duration::from_secs(1)));
     let mut looking = places.clone();
     let (looked, others) = tokio::join!(call(&mut looking), async {
         let mut places_used = Vec::new();
@@ -94,7 +94,7 @@ async fn a_single_call_probes_the_first_place() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_probe_costs_its_caller_only_the_attempt() {
     let (mut places, [first, _], handle) = two();
-    first.set_answers(|_, _| dead());
+    first.set_replies(|_, _| dead());
     call(&mut places).await;
     tokio::time::advance(RETURN).await;
     for _ in 0..10 {
@@ -107,10 +107,10 @@ async fn a_failed_probe_costs_its_caller_only_the_attempt() {
 #[tokio::test(start_paused = true)]
 async fn a_hung_probe_does_not_block_the_way_back() {
     let (mut places, [first, _], handle) = two();
-    first.set_answers(|_, _| dead());
+    first.set_replies(|_, _| dead());
     call(&mut places).await;
     tokio::time::advance(RETURN).await;
-    first.set_answers(|_, call| if call == 1 { Answer::Hang } else { Answer::ok(0) });
+    first.set_replies(|_, call| if call == 1 { Reply::Hang } else { Reply::ok(0) });
     let mut looking = places.clone();
     let hung = tokio::spawn(async move { call(&mut looking).await });
     tokio::task::yield_now().await;
@@ -126,11 +126,11 @@ fn a_probe_dropped_at_any_point_leaves_no_lease_behind() {
     cancel_at_every_poll(
         || {
             let (mut places, [first, second], handle) = two();
-            first.set_answers(|_, call| match call {
+            first.set_replies(|_, call| match call {
                 0 => dead(),
                 _ => dead().after(Duration::from_secs(1)),
             });
-            second.set_answers(|_, _| Answer::ok(1).after(Duration::from_secs(1)));
+            second.set_replies(|_, _| Reply::ok(1).after(Duration::from_secs(1)));
             let again = places.clone();
             let looking = async move {
                 call(&mut places).await;
@@ -143,7 +143,7 @@ fn a_probe_dropped_at_any_point_leaves_no_lease_behind() {
             for mock in &mocks {
                 assert_eq!(mock.counts().in_flight, 0, "{cancelled}");
             }
-            mocks[0].set_answers(|_, _| Answer::ok(0));
+            mocks[0].set_replies(|_, _| Reply::ok(0));
             tokio::time::advance(RETURN).await;
             assert_eq!(call(&mut places).await, 0, "{cancelled}");
             assert_eq!(handle.current(), "0", "{cancelled}");
@@ -162,7 +162,7 @@ async fn a_place_that_fails_to_become_ready_is_left() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_may_have_had_an_effect_stays_but_the_next_call_starts_elsewhere() {
     let (places, [first, second], handle) = two();
-    first.set_answers(|_, _| with_verdict(Verdict::transient(Effect::Maybe)));
+    first.set_replies(|_, _| with_verdict(Verdict::transient(Effect::Maybe)));
     assert!(places.clone().oneshot(1).await.is_err());
     assert_eq!(second.counts().calls, 0);
     assert_eq!(handle.current(), "1");
@@ -172,7 +172,7 @@ async fn a_failure_that_may_have_had_an_effect_stays_but_the_next_call_starts_el
 async fn a_place_with_permanent_errors_is_not_left() {
     for verdict in [Verdict::permanent(), Verdict::throttled(), Verdict::exhausted()] {
         let (places, [first, second], handle) = two();
-        first.set_answers(move |_, _| with_verdict(verdict));
+        first.set_replies(move |_, _| with_verdict(verdict));
         assert!(places.oneshot(1).await.is_err());
         assert_eq!((second.counts().calls, handle.current()), (0, "0"), "{verdict:?}");
     }
@@ -190,7 +190,7 @@ async fn a_throttled_call_goes_elsewhere_if_so_configured() {
 #[tokio::test(start_paused = true)]
 async fn when_all_fail_the_last_error_names_the_one_before() {
     let (places, mocks, handle) = two();
-    mocks.iter().for_each(|mock| mock.set_answers(|_, _| dead()));
+    mocks.iter().for_each(|mock| mock.set_replies(|_, _| dead()));
     let error = places.oneshot(1).await.unwrap_err();
     let failed = find::<AlternativeFailed>(&*error).unwrap();
     assert_eq!((failed.name(), failed.first()), ("1", Outcome::Transient));
@@ -200,9 +200,9 @@ async fn when_all_fail_the_last_error_names_the_one_before() {
 #[tokio::test(start_paused = true)]
 async fn an_operator_resets_it_to_the_first_place() {
     let (mut places, [first, _], handle) = two();
-    first.set_answers(|_, _| dead());
+    first.set_replies(|_, _| dead());
     call(&mut places).await;
-    first.set_answers(|_, _| Answer::ok(0));
+    first.set_replies(|_, _| Reply::ok(0));
     handle.reset();
     assert_eq!(call(&mut places).await, 0);
 }

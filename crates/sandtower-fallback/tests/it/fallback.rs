@@ -7,7 +7,7 @@ use sandtower_core::{
     SendOnce, Tick, Verdict, classify_fn, find,
 };
 use sandtower_fallback::{AlternativeFailed, Failed, FallbackLayer, When};
-use sandtower_testkit::{Answer, Contract, Mock, Readiness, Scenario, cancel_at_every_poll};
+use sandtower_testkit::{Contract, Mock, Readiness, Reply, Scenario, cancel_at_every_poll};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 fn safe() -> RequestInfo {
@@ -15,11 +15,11 @@ fn safe() -> RequestInfo {
 }
 
 /// An error with this verdict.
-fn with_verdict<Res>(verdict: Verdict) -> Answer<Res> {
-    Answer::err(ClassifiedError::new(verdict, "down"))
+fn with_verdict<Res>(verdict: Verdict) -> Reply<Res> {
+    Reply::err(ClassifiedError::new(verdict, "down"))
 }
 
-fn dead<Res>() -> Answer<Res> {
+fn dead<Res>() -> Reply<Res> {
     with_verdict(Verdict::transient(Effect::None))
 }
 
@@ -40,7 +40,7 @@ fn keep_the_tower_contract() {
         let spare = inner.clone();
         FallbackLayer::to("spare", spare, safe).layer(inner)
     })
-    .skip(Scenario::AnswersPassThrough, "the alternative responds to a failed call")
+    .skip(Scenario::ResponsesPassThrough, "the alternative responds to a failed call")
     .run();
 }
 
@@ -48,7 +48,7 @@ fn keep_the_tower_contract() {
 fn dropped_at_any_point_both_services_are_released() {
     cancel_at_every_poll(
         || {
-            let slow = || Mock::<u64, u64>::new(|_, _| Answer::ok(7).after(Duration::from_secs(1)));
+            let slow = || Mock::<u64, u64>::new(|_, _| Reply::ok(7).after(Duration::from_secs(1)));
             let (first, first_handle) = Mock::<u64, u64>::new(|_, _| {
                 with_verdict(Verdict::transient(Effect::None)).after(Duration::from_secs(1))
             });
@@ -97,7 +97,7 @@ async fn a_response_needs_no_clone_of_requests_or_responses() {
 #[tokio::test(start_paused = true)]
 async fn a_service_that_is_sent_once_needs_no_clone_of_requests() {
     let (first, _) = Mock::<Only, Only>::new(|_, _| with_verdict(Verdict::transient(Effect::None)));
-    let (second, second_handle) = Mock::<Only, Only>::new(|_, _| Answer::ok(Only(7)));
+    let (second, second_handle) = Mock::<Only, Only>::new(|_, _| Reply::ok(Only(7)));
     let layer = FallbackLayer::to("second", second, ByResult::default()).resend(SendOnce);
     assert!(layer.layer(first).oneshot(Only(1)).await.is_err());
     assert_eq!(second_handle.counts().calls, 0);
@@ -187,7 +187,7 @@ async fn each_outcome_goes_to_the_alternative_as_configured() {
 #[tokio::test(start_paused = true)]
 async fn a_rejection_of_a_layer_below_goes_to_the_alternative() {
     let open = || Rejection::new("circuit breaker", "E2B", Reason::Open { failed: 7, of: 7 });
-    let (first, _) = Mock::<u64, u64>::new(move |_, _| Answer::err(open()));
+    let (first, _) = Mock::<u64, u64>::new(move |_, _| Reply::err(open()));
     let (second, _) = Mock::always(7);
     assert_eq!(
         FallbackLayer::to("second", second, ByResult::default())
@@ -223,8 +223,8 @@ async fn a_request_is_rewritten_by_its_failure() {
         },
     );
     let (service, handle) = Mock::new(|request: &str, _| match request {
-        "base" => Answer::ok(201),
-        _ => Answer::ok(404),
+        "base" => Reply::ok(201),
+        _ => Reply::ok(404),
     });
     let base = |request: &'static str, failed: &Failed<'_, u16>| {
         (request != "base" && matches!(failed.result, Ok(404))).then_some("base")
@@ -239,7 +239,7 @@ async fn a_request_is_rewritten_by_its_failure() {
 async fn when_the_alternative_fails_the_error_names_both_failures() {
     let (first, _) = Mock::<u64, u64>::new(|_, _| dead());
     let rejection = || Rejection::new("admission", "E2B", Reason::Draining);
-    let (second, _) = Mock::<u64, u64>::new(move |_, _| Answer::err(rejection()));
+    let (second, _) = Mock::<u64, u64>::new(move |_, _| Reply::err(rejection()));
     let layer = FallbackLayer::to("second", second, ByResult::default());
     let error = layer.layer(first).oneshot(1).await.unwrap_err();
     assert_eq!(find::<Rejection>(&*error), Some(&rejection()));

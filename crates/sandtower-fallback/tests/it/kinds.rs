@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sandtower_core::{BoxError, ByResult, ClassifiedError, Effect, Replay, RequestInfo, Verdict};
 use sandtower_fallback::{Failed, Failover, FailoverConfig, FallbackLayer};
-use sandtower_testkit::{Answer, Mock, Readiness};
+use sandtower_testkit::{Fused, Mock, Readiness, Reply, extreme_durations};
 use tower::util::FutureService;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -79,7 +79,7 @@ async fn a_failure_about_the_caller_is_not_sent_elsewhere_and_moves_no_calls() {
         Verdict::transient(Effect::Maybe).about_caller(),
         Verdict::unknown().about_caller(),
     ] {
-        let exhausted = move || Answer::err(ClassifiedError::new(verdict, "out of files"));
+        let exhausted = move || Reply::err(ClassifiedError::new(verdict, "out of files"));
         for classify in [safe(), ByResult::default()] {
             let (first, _handle) = Mock::<u64, u64>::new(move |_, _| exhausted());
             let (second, handle) = Mock::<u64, u64>::always(7);
@@ -116,7 +116,7 @@ impl Future for BusyOnce {
 async fn a_busy_probe_cannot_keep_its_lease() {
     let (down, handle) = Mock::<u64, u64>::always(0);
     let dead = || ClassifiedError::new(Verdict::transient(Effect::None), "down");
-    handle.set_answers(move |_, _| Answer::err(dead()));
+    handle.set_replies(move |_, _| Reply::err(dead()));
     let busy = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
     let calls = std::sync::Arc::clone(&busy);
     let first = service_fn(move |request: u64| {
@@ -146,34 +146,6 @@ async fn a_busy_probe_cannot_keep_its_lease() {
     probe.abort();
 }
 
-/// Its future can be polled forever, unlike most.
-#[derive(Clone)]
-struct Fused;
-
-impl Service<u64> for Fused {
-    type Response = u64;
-    type Error = BoxError;
-    type Future = FusedFuture;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: u64) -> FusedFuture {
-        FusedFuture(request)
-    }
-}
-
-struct FusedFuture(u64);
-
-impl Future for FusedFuture {
-    type Output = Result<u64, BoxError>;
-
-    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(if self.0 == 0 { Err("failed".into()) } else { Ok(self.0) })
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn it_panics_if_polled_after_completion() {
     async fn panics<S: Service<u64, Response = u64, Error = BoxError>>(mut service: S) {
@@ -193,19 +165,14 @@ async fn it_panics_if_polled_after_completion() {
     panics(Failover::new(config(), [("one", Fused), ("two", Fused)], safe()).unwrap()).await;
 }
 
-fn extreme() -> impl Strategy<Value = Duration> {
-    prop_oneof![
-        Just(Duration::from_nanos(1)),
-        Just(Duration::from_secs(u64::MAX)),
-        Just(Duration::MAX),
-        (any::<u64>(), 1..1_000_000_000_u32).prop_map(|(secs, nanos)| Duration::new(secs, nanos)),
-    ]
+fn positive() -> impl Strategy<Value = Duration> {
+    extreme_durations().prop_map(|duration| duration.max(Duration::from_nanos(1)))
 }
 
 proptest! {
     #[test]
     fn no_duration_panics(
-        return_after in extreme(), lease in extreme(), passes in any::<u64>(),
+        return_after in positive(), lease in positive(), passes in any::<u64>(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -214,7 +181,7 @@ proptest! {
             .unwrap();
         runtime.block_on(async {
             let dead = || ClassifiedError::new(Verdict::transient(Effect::None), "down");
-            let (first, _handle) = Mock::<u64, u64>::new(move |_, _| Answer::err(dead()));
+            let (first, _handle) = Mock::<u64, u64>::new(move |_, _| Reply::err(dead()));
             let (second, _handle) = Mock::<u64, u64>::always(1);
             let config = FailoverConfig::new("places").return_after(return_after).lease(lease);
             let places = [("0", first), ("1", second)];

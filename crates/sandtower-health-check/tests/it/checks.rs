@@ -10,7 +10,7 @@ use sandtower_core::{
     verdict_of_error,
 };
 use sandtower_health_check::{Config, Finding, HealthCheckLayer, OnFailure, Unhealthy, check_fn};
-use sandtower_testkit::{Answer, Mock, allocations};
+use sandtower_testkit::{Mock, Reply, allocations};
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
 
 use crate::world::{Below, CREATE, PROBE, SECOND, YES, by_request, checked, sandboxes};
@@ -19,8 +19,8 @@ fn config() -> Config {
     Config::new("E2B")
 }
 
-fn yes() -> Answer<u64> {
-    Answer::ok(YES).after(SECOND)
+fn yes() -> Reply<u64> {
+    Reply::ok(YES).after(SECOND)
 }
 
 #[tokio::test(start_paused = true)]
@@ -36,7 +36,7 @@ async fn a_live_resource_is_returned_after_one_probe() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_resource_has_no_effect_for_a_retry() {
-    let (mock, _mock_handle) = sandboxes(|_| Answer::err("dead").after(SECOND));
+    let (mock, _mock_handle) = sandboxes(|_| Reply::err("dead").after(SECOND));
     let (service, checks, alive) = checked(mock, config());
     let error = service.oneshot(CREATE).await.unwrap_err();
     assert_eq!(verdict_of_error(&*error), Some(Verdict::transient(Effect::None)));
@@ -58,7 +58,7 @@ async fn one_failed_probe_proves_nothing() {
     let mut probes = 0;
     let (mock, _mock_handle) = sandboxes(move |_| {
         probes += 1;
-        if probes < 3 { Answer::err("starting") } else { yes() }
+        if probes < 3 { Reply::err("starting") } else { yes() }
     });
     let (service, checks, _alive) = checked(mock, config());
     assert!(service.oneshot(CREATE).await.is_ok());
@@ -67,7 +67,7 @@ async fn one_failed_probe_proves_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn the_classic_preset_warns_and_returns_the_response() {
-    let (mock, mock_handle) = sandboxes(|_| Answer::err("dead"));
+    let (mock, mock_handle) = sandboxes(|_| Reply::err("dead"));
     let layer = HealthCheckLayer::classic(by_request());
     let sandbox = layer.layer(BoxCloneService::new(mock)).oneshot(CREATE).await;
     assert!(sandbox.is_ok());
@@ -78,7 +78,7 @@ async fn the_classic_preset_warns_and_returns_the_response() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_hangs_is_ended_by_its_timeout() {
-    let (mock, mock_handle) = sandboxes(|_| Answer::Hang);
+    let (mock, mock_handle) = sandboxes(|_| Reply::Hang);
     let (service, _checks, _alive) = checked(mock, config());
     let begin = Tick::now();
     let error = service.oneshot(CREATE).await.unwrap_err();
@@ -122,7 +122,7 @@ async fn probes_make_an_instance_of_their_own_ready_after_all_below_is_released(
 
 #[tokio::test(start_paused = true)]
 async fn errors_and_unsuccessful_responses_are_not_checked() {
-    let (mock, mock_handle) = Mock::in_turn([Answer::err("busy"), Answer::ok(503)]);
+    let (mock, mock_handle) = Mock::in_turn([Reply::err("busy"), Reply::ok(503)]);
     let classify = classify_fn(
         |_: &u64| RequestInfo::default(),
         |result: Result<&u64, &BoxError>| match result {
@@ -188,7 +188,7 @@ impl Clone for Counted {
 
 #[tokio::test(start_paused = true)]
 async fn a_response_is_released_if_its_caller_goes_even_if_failures_are_only_logged() {
-    let (mock, _mock_handle) = sandboxes(|_| Answer::Hang);
+    let (mock, _mock_handle) = sandboxes(|_| Reply::Hang);
     let (service, checks, alive) = checked(mock, config().on_failure(OnFailure::Warn));
     let call = service.oneshot(CREATE);
     assert!(tokio::time::timeout(Duration::from_secs(5), call).await.is_err());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sandtower_core::Verdict;
 use sandtower_health_check::{Config, HealthCheckLayer, OnFailure, check_fn};
-use sandtower_testkit::{Answer, Mock, cancel_at_every_poll};
+use sandtower_testkit::{Mock, Reply, cancel_at_every_poll};
 use tower::{Layer, Service, ServiceExt};
 
 use crate::world::{CREATE, SECOND, YES, checked, sandboxes};
@@ -18,8 +18,8 @@ fn config() -> Config {
 async fn of_ten_thousand_creations_no_zombie_is_returned_and_all_are_released() {
     let is_zombie = |sandbox: u64| sandbox.is_multiple_of(20);
     let (mock, _mock_handle) = sandboxes(move |sandbox| match is_zombie(sandbox) {
-        true => Answer::err("dead"),
-        false => Answer::ok(YES),
+        true => Reply::err("dead"),
+        false => Reply::ok(YES),
     });
     let (mut service, checks, alive) = checked(mock, config());
     let mut handed_out = Vec::new();
@@ -35,7 +35,7 @@ async fn of_ten_thousand_creations_no_zombie_is_returned_and_all_are_released() 
 }
 
 /// Cancels a creation at every poll; returns the number of polls.
-fn cancel(config: Config, probe: impl Fn() -> Answer<u64> + Clone + Send + 'static) -> u64 {
+fn cancel(config: Config, probe: impl Fn() -> Reply<u64> + Clone + Send + 'static) -> u64 {
     cancel_at_every_poll(
         || {
             let probe = probe.clone();
@@ -62,9 +62,9 @@ fn cancel(config: Config, probe: impl Fn() -> Answer<u64> + Clone + Send + 'stat
 fn a_caller_that_goes_away_at_any_poll_leaves_nothing_unreleased() {
     for on_failure in [OnFailure::Discard, OnFailure::Warn] {
         let config = || config().on_failure(on_failure);
-        assert!(cancel(config(), || Answer::ok(YES).after(SECOND)) >= 3);
-        assert!(cancel(config(), || Answer::err("dead").after(SECOND)) >= 7);
-        assert!(cancel(config(), || Answer::Hang) >= 7);
+        assert!(cancel(config(), || Reply::ok(YES).after(SECOND)) >= 3);
+        assert!(cancel(config(), || Reply::err("dead").after(SECOND)) >= 7);
+        assert!(cancel(config(), || Reply::Hang) >= 7);
     }
 }
 
@@ -81,7 +81,7 @@ async fn a_probe_that_panics_returns_nothing_and_leaves_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_is_dropped_without_a_runtime_leaves_nothing() {
-    let (mock, _mock_handle) = sandboxes(|_| Answer::Hang);
+    let (mock, _mock_handle) = sandboxes(|_| Reply::Hang);
     let (service, checks, alive) = checked(mock, config());
     let mut call = Box::pin(service.oneshot(CREATE));
     assert!(tokio::time::timeout(SECOND * 5, call.as_mut()).await.is_err());
@@ -141,7 +141,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// Creates a dead sandbox in a runtime that ends when `end` says, then drains in another.
 fn drains_elsewhere(end: impl FnOnce(tokio::runtime::Runtime) -> Option<tokio::runtime::Runtime>) {
-    let (mock, _mock_handle) = sandboxes(|_| Answer::err("dead"));
+    let (mock, _mock_handle) = sandboxes(|_| Reply::err("dead"));
     let (service, checks, alive) = checked(mock, config());
     let first = runtime();
     assert!(first.block_on(service.oneshot(CREATE)).is_err());
@@ -180,7 +180,7 @@ fn a_drain_takes_over_from_an_idle_runtime() {
 
 #[test]
 fn a_runtime_that_ends_while_another_drains_hands_its_releases_over() {
-    let (mock, _mock_handle) = sandboxes(|_| Answer::err("dead"));
+    let (mock, _mock_handle) = sandboxes(|_| Reply::err("dead"));
     let (service, checks, alive) = checked(mock, config());
     let first = runtime();
     runtime().block_on(async {
@@ -201,7 +201,7 @@ fn a_runtime_that_ends_while_another_drains_hands_its_releases_over() {
 
 #[test]
 fn a_response_discarded_without_a_runtime_waits_for_a_drain() {
-    let (mock, _mock_handle) = sandboxes(|_| Answer::Hang);
+    let (mock, _mock_handle) = sandboxes(|_| Reply::Hang);
     let (service, checks, alive) = checked(mock, config());
     let (first, mut call) = (runtime(), Box::pin(service.oneshot(CREATE)));
     first.block_on(async {

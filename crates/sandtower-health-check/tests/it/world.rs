@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sandtower_core::{BoxError, Effect, Verdict};
 use sandtower_health_check::{Check, Config, Handle as Checks, HealthCheckLayer, check_fn};
-use sandtower_testkit::{Answer, Handle, Mock};
+use sandtower_testkit::{Handle, Mock, Reply};
 use tower::{Layer, Service, ServiceExt, util::BoxCloneService};
 
 /// Creates a sandbox; the response is its number.
@@ -47,12 +47,12 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// Sandboxes are numbered from 0; `probe` returns the response of each.
 pub(crate) fn sandboxes(
-    mut probe: impl FnMut(u64) -> Answer<u64> + Send + 'static,
+    mut probe: impl FnMut(u64) -> Reply<u64> + Send + 'static,
 ) -> (Mock<u64, u64>, Handle<u64, u64>) {
     let mut numbers = 0..;
     Mock::new(move |request, _| match request {
-        CREATE => Answer::ok(numbers.next().unwrap()).after(SECOND),
-        killed if killed >= KILL => Answer::ok(killed).after(SECOND),
+        CREATE => Reply::ok(numbers.next().unwrap()).after(SECOND),
+        killed if killed >= KILL => Reply::ok(killed).after(SECOND),
         probed => probe(probed - PROBE),
     })
 }

@@ -1,10 +1,10 @@
-//! The frame of a plot over time: its axes, and where on it a value stands.
+//! The frame of a plot over time: its axes, and the position of a value.
 
 use super::scale::{Scale, time_tick};
 use super::slices::Slice;
 use super::svg::{Anchor, Svg, WIDTH};
 
-/// How high a plot is.
+/// The height of a plot.
 pub(super) const HEIGHT: f64 = 200.0;
 
 /// The plot's own area in its picture.
@@ -15,17 +15,17 @@ const BOTTOM: f64 = HEIGHT - 22.0;
 /// How wide half a label of a tick may be.
 const HALF_LABEL: f64 = 20.0;
 
-/// Two axes, time going right and something going up.
+/// Two axes: time to the right, a value upwards.
 #[derive(Debug)]
 pub(super) struct Frame<'a> {
     pub(super) time: &'a Scale,
     pub(super) up: &'a Scale,
-    /// Above it there is room for what is no curve.
+    /// The space above is for marks other than curves.
     pub(super) top: f64,
 }
 
 impl Frame<'_> {
-    /// Where something stands that was `value` at `seconds`.
+    /// The position of `value` at `seconds`.
     pub(super) fn at(&self, seconds: f64, value: f64) -> [f64; 2] {
         [self.x(seconds), self.y(value)]
     }
@@ -38,7 +38,7 @@ impl Frame<'_> {
         BOTTOM - self.up.place(value) * (BOTTOM - self.top)
     }
 
-    /// Draws the axes: what goes up, in words, and its ticks as `label` tells them.
+    /// Draws the axes: the name of the value, and its ticks with labels from `label`.
     pub(super) fn draw(&self, svg: &mut Svg, words: &str, label: impl Fn(f64) -> String) {
         svg.text("axis", [0.0, 11.0], Anchor::Start, words);
         for tick in self.up.ticks() {
@@ -50,7 +50,7 @@ impl Frame<'_> {
         for tick in self.time.ticks() {
             let x = self.x(*tick);
             svg.line("base", [x, BOTTOM], [x, BOTTOM + 4.0]);
-            // The last label ends with the plot, so that none of it is cut off.
+            // The last label ends with the plot, so that it is not cut off.
             let (x, anchor) = match x + HALF_LABEL > WIDTH {
                 true => (WIDTH, Anchor::End),
                 false => (x, Anchor::Middle),
@@ -60,14 +60,14 @@ impl Frame<'_> {
         }
     }
 
-    /// Says in the middle of the plot why nothing is drawn.
+    /// Writes into the middle of the plot why it is empty.
     pub(super) fn nothing(&self, svg: &mut Svg, why: &str) {
         let middle = [(LEFT + RIGHT) / 2.0, (self.top + BOTTOM) / 2.0];
         svg.text("nothing", middle, Anchor::Middle, why);
     }
 
-    /// A value that stays from the beginning of each slice to its end, as lines without slopes; one
-    /// line for each stretch in which it is known.
+    /// A value that is constant within each slice, as lines without slopes; one line for each stretch in
+    /// which it is known.
     pub(super) fn steps(
         &self,
         slices: &[Slice],
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn every_tick_is_told_inside_the_picture() {
+    fn every_tick_has_its_label_inside_the_picture() {
         let (time, up) = (Scale::time(100.0), Scale::counts(7.0, true));
         let mut svg = Svg::new(HEIGHT);
         Frame { time: &time, up: &up, top: 20.0 }.draw(&mut svg, "calls", |tick| tick.to_string());

@@ -1,4 +1,4 @@
-//! What stood between the calls and the service, over time: the breaker, the limit, the line.
+//! The breaker, the limit and the queue over time.
 
 use super::frame::{Frame, HEIGHT};
 use super::legend::{Entry, Swatch};
@@ -21,13 +21,13 @@ const LETTER: f64 = 7.0;
 pub(super) const LEGEND: [Entry; 6] = [
     Entry { label: "creations in flight", swatch: Swatch::Fill("in-flight") },
     Entry { label: "their limit", swatch: Swatch::Line("limit") },
-    Entry { label: "calls in line", swatch: Swatch::Line("waiting") },
+    Entry { label: "queued calls", swatch: Swatch::Line("waiting") },
     Entry { label: "breaker closed", swatch: Swatch::Fill("breaker-closed") },
     Entry { label: "half-open", swatch: Swatch::Fill("breaker-half-open") },
     Entry { label: "open", swatch: Swatch::Fill("breaker-open") },
 ];
 
-/// One axis for all policies, so that they compare.
+/// One axis for all policies, so that they can be compared.
 pub(super) fn scale<'a>(policies: impl Iterator<Item = &'a PolicyReport>) -> Scale {
     let most = policies
         .flat_map(|policy| &policy.series)
@@ -36,7 +36,7 @@ pub(super) fn scale<'a>(policies: impl Iterator<Item = &'a PolicyReport>) -> Sca
     Scale::counts(most.unwrap_or_default() as f64, true)
 }
 
-/// A band for the breaker, an area for what is in flight, lines for the limit and the line.
+/// A band for the breaker, an area for the calls in flight, lines for the limit and the queue.
 pub(super) fn plot(policy: &PolicyReport, id: &str, time: &Scale, up: &Scale) -> String {
     let mut svg = Svg::new(HEIGHT);
     let frame = Frame { time, up, top: TOP };
@@ -44,7 +44,7 @@ pub(super) fn plot(policy: &PolicyReport, id: &str, time: &Scale, up: &Scale) ->
     let slices = slices(&policy.series, MOST);
     let stretches = stretches(policy);
     for stretch in &stretches {
-        svg.group(&stretch.told(), |svg| stretch.draw(svg, &frame));
+        svg.group(&stretch.label(), |svg| stretch.draw(svg, &frame));
     }
     if stretches.is_empty() && !slices.is_empty() {
         let at = [frame.x(0.0), BAND_TOP + BAND_HEIGHT - 3.0];
@@ -63,13 +63,13 @@ pub(super) fn plot(policy: &PolicyReport, id: &str, time: &Scale, up: &Scale) ->
         svg.path("mark waiting", &line, false);
     }
     if slices.is_empty() {
-        frame.nothing(&mut svg, "no call was made");
+        frame.nothing(&mut svg, "there were no calls");
     }
-    let title = format!("{}: breaker, limit and line over time", policy.median.policy);
+    let title = format!("{}: breaker, limit and queue over time", policy.median.policy);
     svg.finish(id, &title, &described(&slices, &stretches))
 }
 
-/// A time in which the breaker's state stayed the same.
+/// A stretch of time with one state of the breaker.
 #[derive(Debug, PartialEq)]
 struct Stretch {
     state: String,
@@ -78,7 +78,7 @@ struct Stretch {
 }
 
 impl Stretch {
-    fn told(&self) -> String {
+    fn label(&self) -> String {
         let Self { state, from_s, to_s } = self;
         let (from, to) = (duration(from_s * 1e3), duration(to_s * 1e3));
         format!("breaker {} from {from} to {to}", spoken(state))
@@ -131,7 +131,7 @@ fn described(slices: &[Slice], stretches: &[Stretch]) -> String {
         _ => format!("The breaker was open for {}.", duration(open * 1e3)),
     };
     format!(
-        "At most {} creations in flight and {} calls in line. {breaker}",
+        "At most {} creations in flight and {} queued calls. {breaker}",
         most(|slice| slice.row.in_flight),
         most(|slice| slice.row.waiting),
     )
@@ -155,9 +155,9 @@ mod tests {
     fn a_state_is_one_stretch_as_long_as_it_lasts() {
         let states = [Some("closed"), Some("closed"), Some("open"), None, Some("open")];
         let stretches = stretches(&seen(&states));
-        let told: Vec<_> = stretches.iter().map(Stretch::told).collect();
+        let labels: Vec<_> = stretches.iter().map(Stretch::label).collect();
         assert_eq!(
-            told,
+            labels,
             [
                 "breaker closed from 0 s to 2 s",
                 "breaker open from 2 s to 3 s",

@@ -1,4 +1,4 @@
-//! What was asked for and what came of it, over time.
+//! Offered load and its outcome over time.
 
 use super::frame::{Frame, HEIGHT};
 use super::legend::{Entry, Swatch};
@@ -18,7 +18,7 @@ pub(super) const LEGEND: [Entry; 4] = [
     Entry { label: "failed", swatch: Swatch::Fill("failed") },
 ];
 
-/// The axis of all policies, and in what it counts.
+/// The axis of all policies, and its unit.
 #[derive(Debug)]
 pub(super) struct Rates {
     scale: Scale,
@@ -47,7 +47,7 @@ impl Unit {
     }
 }
 
-/// One axis for all policies, so that they compare.
+/// One axis for all policies, so that they can be compared.
 pub(super) fn rates<'a>(policies: impl Iterator<Item = &'a PolicyReport>, time: &Scale) -> Rates {
     let most = policies
         .flat_map(|policy| slices_of(&policy.series, time.end() / BARS))
@@ -57,7 +57,7 @@ pub(super) fn rates<'a>(policies: impl Iterator<Item = &'a PolicyReport>, time: 
     Rates { scale: Scale::counts(most * unit.seconds(), false), unit }
 }
 
-/// A bar for all that ended in each slice of time, by how; a line over what was offered.
+/// A bar for the calls that ended in each slice, by outcome; a line over the offered load.
 pub(super) fn plot(policy: &PolicyReport, id: &str, time: &Scale, rates: &Rates) -> String {
     let mut svg = Svg::new(HEIGHT);
     let frame = Frame { time, up: &rates.scale, top: 24.0 };
@@ -65,19 +65,19 @@ pub(super) fn plot(policy: &PolicyReport, id: &str, time: &Scale, rates: &Rates)
     let slices = slices_of(&policy.series, time.end() / BARS);
     let rate = |count, slice: &Slice| a_second(count, slice, time) * rates.unit.seconds();
     for slice in slices.iter().filter(|slice| slice.ended() > 0) {
-        svg.group(&told(slice), |svg| bar(svg, &frame, slice, |count| rate(count, slice)));
+        svg.group(&label(slice), |svg| bar(svg, &frame, slice, |count| rate(count, slice)));
     }
     for line in frame.steps(&slices, |slice| Some(rate(slice.row.offered, slice))) {
         svg.path("mark offered", &line, false);
     }
     if slices.iter().all(|slice| slice.ended() == 0 && slice.row.offered == 0) {
-        frame.nothing(&mut svg, "no call was made");
+        frame.nothing(&mut svg, "there were no calls");
     }
     let title = format!("{}: goodput against offered load", policy.median.policy);
     svg.finish(id, &title, &described(&slices))
 }
 
-/// What is left of a run when the last whole slice is over may be short: one call in it is no peak.
+/// The last slice may be short: one call in it is not a peak.
 fn a_second(count: u64, slice: &Slice, time: &Scale) -> f64 {
     count as f64 / slice.length_s().max(time.end() / BARS)
 }
@@ -96,7 +96,7 @@ fn bar(svg: &mut Svg, frame: &Frame<'_>, slice: &Slice, rate: impl Fn(u64) -> f6
     }
 }
 
-fn told(slice: &Slice) -> String {
+fn label(slice: &Slice) -> String {
     let row = &slice.row;
     format!(
         "{} to {}: {} offered, {} succeeded, {} rejected, {} failed",

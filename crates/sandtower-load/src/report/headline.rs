@@ -1,10 +1,10 @@
-//! What a person takes in at a glance: one sentence, and the policies side by side.
+//! The summary: one sentence, and a table of the policies.
 
 use super::text::{Escaped, counted, duration, number, percent, share};
 use crate::statistics::never;
 use crate::{Figures, PolicyReport};
 
-/// Which policy did best, in words, and where another did better all the same.
+/// The best policy in words, and where another was better.
 pub(super) fn sentence(policies: &[&PolicyReport]) -> String {
     let Some(best) = best(policies) else { return String::new() };
     let figures = &best.median;
@@ -26,7 +26,7 @@ pub(super) fn sentence(policies: &[&PolicyReport]) -> String {
     format!("<p class=\"lead\">{said}</p>\n")
 }
 
-/// By the share of calls that succeeded, then by p99, then by what was sent for it.
+/// By success, then by p99, then by the requests sent.
 fn best<'a>(policies: &[&'a PolicyReport]) -> Option<&'a PolicyReport> {
     policies.iter().copied().min_by(|one, other| {
         let [one, other] = [&one.median, &other.median];
@@ -40,16 +40,16 @@ fn best<'a>(policies: &[&'a PolicyReport]) -> Option<&'a PolicyReport> {
 
 fn achieved(figures: &Figures) -> String {
     if figures.calls <= 0.0 {
-        return "no call was made.".to_owned();
+        return "there were no calls.".to_owned();
     }
-    let answered = of(figures.succeeded, figures.calls);
+    let succeeded = of(figures.succeeded, figures.calls);
     if figures.succeeded <= 0.0 {
-        return format!("{answered} calls answered.");
+        return format!("{succeeded} calls succeeded.");
     }
     let sent = match figures.amplification {
         0.0 => String::new(),
         sent => {
-            format!("{} sent for each that was asked for; ", counted(sent, "creation", "creations"))
+            format!("{} sent per creation requested; ", counted(sent, "creation", "creations"))
         }
     };
     let left = match figures.leaked_sandboxes {
@@ -57,7 +57,7 @@ fn achieved(figures: &Figures) -> String {
         leaked => counted(leaked, "sandbox", "sandboxes"),
     };
     format!(
-        "{answered} calls answered, 99 in 100 of them within {}; {sent}{left} left behind.",
+        "{succeeded} calls succeeded, 99 % of them within {}; {sent}{left} left behind.",
         time(figures.p99_ms),
     )
 }
@@ -66,7 +66,7 @@ fn of(part: f64, whole: f64) -> String {
     format!("{} of {}", number(part), number(whole))
 }
 
-/// What stands where there is no figure.
+/// Shown for an unknown figure.
 const UNKNOWN: &str = "–";
 
 /// One figure of the table.
@@ -78,39 +78,39 @@ struct Column {
 
 const COLUMNS: [Column; 9] = [
     Column {
-        head: "answered",
-        meaning: "calls that succeeded, of those that were made",
+        head: "succeeded",
+        meaning: "calls that succeeded, as a share of all calls",
         cell: |figures| percent(figures.succeeded, figures.calls),
     },
     Column {
         head: "calls",
-        meaning: "the same, counted",
+        meaning: "the same as a number",
         cell: |figures| of(figures.succeeded, figures.calls),
     },
     Column {
         head: "rejected",
-        meaning: "calls to which we said no ourselves, clearly and soon",
+        meaning: "calls that one of our layers rejected",
         cell: |figures| number(figures.rejected),
     },
     Column {
         head: "p50",
-        meaning: "half of those answered took no longer",
+        meaning: "median latency of the calls that succeeded",
         cell: |f| time(f.p50_ms),
     },
-    Column { head: "p99", meaning: "99 in 100 took no longer", cell: |f| time(f.p99_ms) },
+    Column { head: "p99", meaning: "99th percentile of the latency", cell: |f| time(f.p99_ms) },
     Column {
-        head: "sent per asked",
-        meaning: "creations sent to the service for each that was asked for",
+        head: "sent per request",
+        meaning: "creations sent to the service per creation requested",
         cell: |figures| number(figures.amplification),
     },
     Column {
         head: "leaked",
-        meaning: "sandboxes left running, held by nobody",
+        meaning: "orphaned sandboxes that were left running",
         cell: |figures| number(figures.leaked_sandboxes),
     },
     Column {
         head: "zombies",
-        meaning: "dead sandboxes handed out",
+        meaning: "dead sandboxes returned to callers",
         cell: |figures| number(figures.zombies_handed_out),
     },
     Column {
@@ -124,7 +124,7 @@ pub(super) fn time(ms: Option<f64>) -> String {
     ms.map_or(UNKNOWN.to_owned(), duration)
 }
 
-/// A row for each policy: the median over its seeds, below it the worst seed.
+/// A row for each policy: the median over its seeds, and the worst seed below.
 pub(super) fn table(policies: &[&PolicyReport]) -> String {
     let heads: String = COLUMNS
         .iter()
@@ -133,7 +133,7 @@ pub(super) fn table(policies: &[&PolicyReport]) -> String {
         })
         .collect();
     let rows: String = policies.iter().map(|policy| row(policy)).collect();
-    // Narrow windows show the rows as cards, which must not take a table's meaning from it: the roles.
+    // Narrow windows show the rows as cards; the roles keep the meaning of a table.
     format!(
         "<table class=\"headline\" role=\"table\">\n<caption class=\"unseen\">The policies side by \
          side</caption>\n<thead role=\"rowgroup\"><tr role=\"row\"><th scope=\"col\" role=\"columnheader\">policy</th>\
@@ -155,14 +155,14 @@ fn row(policy: &PolicyReport) -> String {
             format!("<td role=\"cell\" data-head=\"{head}\"><b>{figure}</b>{worst}</td>")
         })
         .collect();
-    let answered = share(median.succeeded, median.calls) * 100.0;
+    let succeeded = share(median.succeeded, median.calls) * 100.0;
     let note = match compare {
         true => format!("<small>worst, seed {}</small>", worst.seed),
         false => String::new(),
     };
     format!(
         "<tr role=\"row\"><th scope=\"row\" role=\"rowheader\"><b>{}</b>{note}<span class=\"track\">\
-         <span class=\"bar succeeded\" style=\"width:{answered:.1}%\"></span></span></th>{cells}</tr>\n",
+         <span class=\"bar succeeded\" style=\"width:{succeeded:.1}%\"></span></span></th>{cells}</tr>\n",
         Escaped(&median.policy),
     )
 }
@@ -190,7 +190,7 @@ mod tests {
         let (good, fast) = (policy("good", 12.0, 75e3), policy("fast", 3.0, 9e3));
         let said = sentence(&[&fast, &good]);
         assert!(
-            said.contains("Best here: <strong>good</strong>: 12 of 12 calls answered"),
+            said.contains("Best here: <strong>good</strong>: 12 of 12 calls succeeded"),
             "{said}"
         );
         assert!(
@@ -204,7 +204,7 @@ mod tests {
         let said = sentence(&[&policy("<only>", 0.0, 0.0)]);
         assert_eq!(
             said,
-            "<p class=\"lead\"><strong>&lt;only&gt;</strong>: 0 of 12 calls answered.</p>\n"
+            "<p class=\"lead\"><strong>&lt;only&gt;</strong>: 0 of 12 calls succeeded.</p>\n"
         );
         assert_eq!(sentence(&[]), "");
     }

@@ -1,4 +1,4 @@
-//! How long calls took, over time.
+//! Latency over time.
 
 use super::frame::{Frame, HEIGHT};
 use super::legend::{Entry, Swatch};
@@ -8,7 +8,7 @@ use super::svg::Svg;
 use super::text::{counted, duration};
 use crate::{PolicyReport, Row};
 
-/// More slices than this cannot be told apart.
+/// More slices than this cannot be distinguished.
 const MOST: usize = 120;
 
 pub(super) const LEGEND: [Entry; 3] = [
@@ -17,7 +17,7 @@ pub(super) const LEGEND: [Entry; 3] = [
     Entry { label: "slowest", swatch: Swatch::Ring("slowest") },
 ];
 
-/// One axis for all policies, so that they compare.
+/// One axis for all policies, so that they can be compared.
 pub(super) fn scale<'a>(policies: impl Iterator<Item = &'a PolicyReport>) -> Scale {
     let rows = policies.flat_map(|policy| &policy.series);
     Scale::latency(rows.flat_map(latencies))
@@ -37,7 +37,7 @@ pub(super) fn plot(policy: &PolicyReport, id: &str, time: &Scale, up: &Scale) ->
     let known: Vec<_> =
         slices.iter().filter(|slice| latencies(&slice.row).next().is_some()).collect();
     for slice in &known {
-        svg.group(&told(slice), |svg| marks(svg, &frame, slice));
+        svg.group(&label(slice), |svg| marks(svg, &frame, slice));
     }
     if known.is_empty() {
         frame.nothing(&mut svg, "no call succeeded");
@@ -65,7 +65,7 @@ fn marks(svg: &mut Svg, frame: &Frame<'_>, slice: &Slice) {
     }
 }
 
-fn told(slice: &Slice) -> String {
+fn label(slice: &Slice) -> String {
     let row = &slice.row;
     let figure = |name: &str, ms: Option<f64>| {
         ms.map(|ms| format!(", {name} {}", duration(ms))).unwrap_or_default()
@@ -115,8 +115,8 @@ mod tests {
         for class in ["mark range", "mark p50", "mark p99", "mark slowest"] {
             assert_eq!(picture.matches(class).count(), 1, "{class} in {picture}");
         }
-        let told = "0 s to 5 s: 3 calls succeeded, p50 2 s, p99 4 s, slowest 4 s";
-        assert!(picture.contains(told), "{picture}");
+        let label = "0 s to 5 s: 3 calls succeeded, p50 2 s, p99 4 s, slowest 4 s";
+        assert!(picture.contains(label), "{picture}");
         assert!(picture.contains("the slowest took 4 s and ended about 0 s after"), "{picture}");
     }
 

@@ -1,4 +1,4 @@
-//! What the marks of a plot mean.
+//! The legend of a plot.
 
 use super::text::Escaped;
 
@@ -9,7 +9,7 @@ pub(super) struct Entry {
     pub(super) swatch: Swatch,
 }
 
-/// A sample of a mark, by the class that gives it its look.
+/// A sample of a mark, by its CSS class.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Swatch {
     Fill(&'static str),
@@ -18,7 +18,7 @@ pub(super) enum Swatch {
     Ring(&'static str),
 }
 
-/// The list that stands above the plots of one kind.
+/// The legend above the plots of one kind.
 pub(super) fn legend(entries: &[Entry]) -> String {
     let items: String = entries
         .iter()

@@ -1,7 +1,7 @@
 //! A report as files: `report.json` for programs, `report.html` for people.
 //!
-//! The page is one file: its plots are SVG, drawn here from the data; it has no script and may ask
-//! the network for nothing. The same report always makes the same bytes.
+//! The page is one file: its plots are SVG, drawn here from the data; it has no script and makes no network
+//! requests. The same report always yields the same bytes.
 
 mod frame;
 mod gates;
@@ -42,17 +42,17 @@ impl Report {
         serde_json::to_string_pretty(self).map(|json| json + "\n")
     }
 
-    /// The text of `report.html`: one file that needs no other and no network.
+    /// The text of `report.html`: a single file without network requests.
     #[must_use]
     pub fn to_html(&self) -> String {
         page::page(self)
     }
 
-    /// Writes `report.json` and `report.html` into a folder, which is made if it is not there.
+    /// Writes `report.json` and `report.html` into a folder, which is created if it does not exist.
     ///
     /// # Errors
     ///
-    /// What the system says, and of which file.
+    /// The error of the system, with the name of the file.
     pub fn write_to(&self, folder: &Path) -> io::Result<Written> {
         let written =
             Written { json: folder.join("report.json"), html: folder.join("report.html") };

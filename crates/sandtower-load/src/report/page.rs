@@ -1,4 +1,4 @@
-//! The page as a whole: a section for each scenario, in it the policies side by side.
+//! The page: a section for each scenario, with the policies side by side.
 
 use super::legend::{Entry, legend};
 use super::scale::Scale;
@@ -9,7 +9,7 @@ use crate::{PolicyReport, Report};
 
 const STYLE: &str = include_str!("style.css");
 
-/// What plots fill areas with, so that nothing is told by colour alone.
+/// The fill patterns of plots, so that colour alone carries no meaning.
 const PATTERNS: &str = include_str!("patterns.svg");
 
 pub(super) fn page(report: &Report) -> String {
@@ -38,7 +38,7 @@ const FOOTER: &str = "<footer>\n<p>Latency counts from when a call was meant to 
     calls that succeeded. All figures and rows are in <code>report.json</code>, beside this \
     page.</p>\n</footer>\n";
 
-/// The policies that ran through the same.
+/// The policies of one scenario.
 struct Scenario<'a> {
     id: String,
     name: &'a str,
@@ -61,7 +61,7 @@ fn scenarios(report: &Report) -> Vec<Scenario<'_>> {
     scenarios
 }
 
-/// Where to go, if there is more than one place.
+/// The contents, if there is more than one section.
 fn contents(scenarios: &[Scenario<'_>]) -> String {
     if scenarios.len() < 2 {
         return String::new();
@@ -117,7 +117,7 @@ impl Scenario<'_> {
         self.policies.iter().copied()
     }
 
-    /// One axis of time for all policies, so that they compare.
+    /// One time axis for all policies, so that they can be compared.
     fn time(&self) -> Scale {
         let ends = self.policies().filter_map(|policy| slices(&policy.series, 1).pop());
         Scale::time(ends.map(|slice| slice.end_s).fold(0.0, f64::max))
@@ -152,7 +152,7 @@ impl Scenario<'_> {
         let (time, up) = (self.time(), gates::scale(self.policies()));
         self.plots(
             "gates",
-            "Breaker, limit and line over time",
+            "Breaker, limit and queue over time",
             "What stood between the calls and the service: how many creations were out, how many were \
              allowed to be, how many calls waited for their turn, and what the breaker said.",
             &gates::LEGEND,
@@ -180,7 +180,7 @@ impl Scenario<'_> {
         self.side_by_side(
             "queries",
             "Each query",
-            "From the question to the answer.",
+            "From the query to its result.",
             "",
             |policy, _| queries::table(policy, longest),
         )
@@ -190,7 +190,8 @@ impl Scenario<'_> {
         if self.policies().all(|policy| policy.runs.len() < 2) {
             return String::new();
         }
-        let words = "All chance of a run comes from its seed: the same seed, the same run.";
+        let words =
+            "All randomness of a run comes from its seed: the same seed gives the same run.";
         self.side_by_side("seeds", "Each seed", words, "", |policy, _| queries::seeds(policy))
     }
 
@@ -205,7 +206,7 @@ impl Scenario<'_> {
         self.side_by_side(kind, title, words, &legend(entries), plot)
     }
 
-    /// How many policies a style is for; more are laid out as these are.
+    /// The most policies with a style of their own; more share a layout.
     fn columns(&self) -> usize {
         self.policies.len().min(5)
     }
@@ -307,14 +308,14 @@ mod tests {
     #[test]
     fn a_run_without_calls_says_so_in_every_plot() {
         let page = of(vec![policy("stress", "idle")]);
-        for words in ["no call succeeded", "no call was made", "no call ended"] {
+        for words in ["no call succeeded", "there were no calls", "no call ended"] {
             assert!(page.contains(words), "{words}");
         }
         assert!(of(vec![]).contains("No policy was run."));
     }
 
     #[test]
-    fn nothing_of_the_data_becomes_part_of_the_page() {
+    fn data_cannot_inject_markup_into_the_page() {
         let evil = "</title><script>alert(1)</script>\"'&";
         let mut policy = policy(evil, evil);
         policy.median.clock = evil.into();
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_asks_for_nothing_and_is_the_same_each_time() {
+    fn the_page_makes_no_requests_and_is_the_same_each_time() {
         let page = of(vec![policy("stress", "a")]);
         for fetching in ["src=", "<link", "<script", "@import", "url(http", "//"] {
             assert!(!page.contains(fetching), "{fetching}");

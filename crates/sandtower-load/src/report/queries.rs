@@ -4,22 +4,22 @@ use super::headline::time;
 use super::text::{Escaped, duration, number, percent, share, shortened};
 use crate::{PolicyReport, Query, SeedFigures};
 
-/// What follows these is in `report.json`.
+/// Further rows are in `report.json`.
 const MOST: usize = 48;
 
-/// Letters of an error that a person reads.
+/// The most characters of an error that are shown.
 const LETTERS: usize = 140;
 
-/// The longest query of all policies, so that bars compare.
+/// The longest query of all policies, so that bars can be compared.
 pub(super) fn longest<'a>(policies: impl Iterator<Item = &'a PolicyReport>) -> f64 {
     policies.flat_map(|policy| &policy.queries).map(|query| query.took_ms).fold(0.0, f64::max)
 }
 
-/// Each query with its time, and how it ended if not well.
+/// Each query with its time, and its outcome if it is not plain success.
 pub(super) fn table(policy: &PolicyReport, longest: f64) -> String {
     let queries = &policy.queries;
     if queries.is_empty() {
-        return "<p class=\"note\">no query was asked</p>\n".to_owned();
+        return "<p class=\"note\">there were no queries</p>\n".to_owned();
     }
     let rows: String = queries.iter().take(MOST).map(|query| row(query, longest)).collect();
     format!(
@@ -31,11 +31,11 @@ pub(super) fn table(policy: &PolicyReport, longest: f64) -> String {
 
 fn row(query: &Query, longest: f64) -> String {
     let Query { user, number, took_ms, outcome, failures } = query;
-    let answered = outcome == "answered";
-    let class = if answered { "succeeded" } else { "failed" };
+    let succeeded = outcome == "succeeded";
+    let class = if succeeded { "succeeded" } else { "failed" };
     let width = share(*took_ms, longest) * 100.0;
     let mut words = Vec::new();
-    if !answered {
+    if !succeeded {
         words.push(shortened(outcome, LETTERS));
     }
     match failures {
@@ -55,13 +55,13 @@ fn row(query: &Query, longest: f64) -> String {
     )
 }
 
-/// What came of each seed.
+/// The results of each seed.
 pub(super) fn seeds(policy: &PolicyReport) -> String {
     let runs = &policy.runs;
     let rows: String = runs.iter().take(MOST).map(|run| seed(run, policy.worst.seed)).collect();
     format!(
         "<table class=\"seeds\">\n<thead><tr><th scope=\"col\">seed</th><th scope=\"col\">succeeded</th>\
-         <th scope=\"col\">p99</th><th scope=\"col\">sent per asked</th>\
+         <th scope=\"col\">p99</th><th scope=\"col\">sent per request</th>\
          <th scope=\"col\">leaked</th></tr></thead>\n<tbody>\n{rows}</tbody></table>\n{}",
         more(runs.len())
     )
@@ -95,22 +95,22 @@ mod tests {
     }
 
     #[test]
-    fn a_query_that_was_simply_answered_has_no_words() {
-        let row = row(&query(30e3, "answered", 0), 60e3);
+    fn a_plain_success_has_no_words() {
+        let row = row(&query(30e3, "succeeded", 0), 60e3);
         assert!(row.contains("user 1, query 2") && row.contains("width:50.0%"), "{row}");
         assert!(row.contains("bar succeeded") && !row.contains("<small>"), "{row}");
     }
 
     #[test]
-    fn a_query_that_gave_up_says_so_and_cannot_break_the_page() {
-        let row = row(&query(60e3, "gave up: <503>", 2), 60e3);
+    fn a_failed_query_shows_its_error_and_cannot_break_the_page() {
+        let row = row(&query(60e3, "failed: <503>", 2), 60e3);
         assert!(row.contains("bar failed"), "{row}");
-        assert!(row.contains("<small>gave up: &lt;503&gt;; 2 executions failed</small>"), "{row}");
+        assert!(row.contains("<small>failed: &lt;503&gt;; 2 executions failed</small>"), "{row}");
     }
 
     #[test]
-    fn many_queries_are_cut_and_it_is_said() {
-        let queries = vec![query(1.0, "answered", 0); 1_000];
+    fn many_queries_are_truncated_with_a_note() {
+        let queries = vec![query(1.0, "succeeded", 0); 1_000];
         let table = table(&PolicyReport { queries, ..PolicyReport::default() }, 1.0);
         assert_eq!(table.matches("scope=\"row\"").count(), MOST);
         assert!(table.contains("and 952 more in report.json"), "{table}");

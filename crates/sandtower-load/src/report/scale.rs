@@ -1,8 +1,8 @@
-//! From values to places on an axis, and where its ticks stand.
+//! Maps values to positions on an axis, and chooses its ticks.
 
 use super::text::{finite, number};
 
-/// An axis: what stands at its two ends, and its ticks.
+/// An axis: its two ends, and its ticks.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Scale {
     kind: Kind,
@@ -17,24 +17,24 @@ enum Kind {
     Log,
 }
 
-/// Ticks of an axis of time, in seconds: what clocks count in.
+/// Ticks of a time axis, in seconds: the units of clocks.
 const TIME_STEPS: [f64; 27] = [
     0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
     10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0,
 ];
 
-/// Values closer together than this factor need no logarithm.
+/// Values within this factor need no logarithmic axis.
 const NARROW: f64 = 6.0;
 
 impl Scale {
-    /// From nought to at least `most`, in about four steps; of whole numbers if `whole`.
+    /// From zero to at least `most`, in about four steps; of whole numbers if `whole`.
     pub(super) fn counts(most: f64, whole: bool) -> Self {
         let most = if finite(most) > 0.0 { most } else { 1.0 };
         let step = nice_above(most / 4.0);
         Self::stepped(most, if whole { step.max(1.0) } else { step })
     }
 
-    /// From nought to just `end` seconds, in at most five steps.
+    /// From zero to exactly `end` seconds, in at most five steps.
     pub(super) fn time(end: f64) -> Self {
         let end = if finite(end) > 0.0 { end } else { 1.0 };
         let wide = |step: &f64| end / step <= 5.0;
@@ -46,7 +46,7 @@ impl Scale {
         scale
     }
 
-    /// For latencies in milliseconds: by powers of ten if they differ much, from nought if not.
+    /// For latencies in milliseconds: logarithmic if they differ much, otherwise from zero.
     pub(super) fn latency(values: impl Iterator<Item = f64>) -> Self {
         let positive = values.filter(|value| value.is_finite() && *value > 0.0);
         let (least, most) = positive.fold((f64::INFINITY, 0.0_f64), |(least, most), value| {
@@ -55,7 +55,7 @@ impl Scale {
         if most == 0.0 {
             return Self::stepped(1_000.0, 500.0);
         }
-        // A simulated call may take next to nothing; below a microsecond nobody looks.
+        // A simulated call may take next to no time; below a microsecond that does not matter.
         let least = least.max(most / 1e6).max(1e-3);
         if most / least < NARROW {
             return Self::stepped(most, nice_above(most / 4.0));
@@ -78,7 +78,7 @@ impl Scale {
         Self { kind: Kind::Linear, from: 0.0, to: steps * step, ticks }
     }
 
-    /// Where a value stands, from 0 to 1; what is beyond an end stands at it.
+    /// The position of a value, from 0 to 1; values beyond an end are at the end.
     pub(super) fn place(&self, value: f64) -> f64 {
         let value = finite(value).clamp(self.from, self.to);
         match self.kind {
@@ -100,7 +100,7 @@ impl Scale {
     }
 }
 
-/// A tick of an axis of time that goes on to `end` seconds, in one unit for all of its ticks.
+/// A tick of a time axis up to `end` seconds, in one unit for all of its ticks.
 pub(super) fn time_tick(tick: f64, end: f64) -> String {
     let (unit, name) = match end {
         _ if end < 1.0 => (0.001, "ms"),
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_begin_at_nought_and_end_at_a_round_number() {
+    fn counts_begin_at_zero_and_end_at_a_round_number() {
         assert_eq!(Scale::counts(10.0, true).ticks(), [0.0, 5.0, 10.0]);
         assert_eq!(Scale::counts(11.0, true).ticks(), [0.0, 5.0, 10.0, 15.0]);
         assert_eq!(Scale::counts(2.0, true).ticks(), [0.0, 1.0, 2.0]);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn latencies_far_apart_are_told_by_powers_of_ten() {
+    fn latencies_far_apart_have_a_logarithmic_axis() {
         let scale = Scale::latency([20.0, 300_000.0].into_iter());
         assert!(scale.is_log());
         assert_eq!(scale.ticks(), [100.0, 1e3, 1e4, 1e5]);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn latencies_close_together_begin_at_nought() {
+    fn latencies_close_together_begin_at_zero() {
         let scale = Scale::latency([20_000.0, 90_000.0].into_iter());
         assert!(!scale.is_log());
         assert_eq!(scale.place(0.0), 0.0);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_stands_beyond_an_end_whatever_the_data_say() {
+    fn no_position_is_beyond_an_end_of_the_axis() {
         let odd = [f64::NAN, f64::INFINITY, -1.0, 0.0, 1e-12, 5e9];
         let scales = [
             Scale::latency(odd.into_iter()),

@@ -1,4 +1,4 @@
-//! A series made as coarse as a plot can show.
+//! Downsamples a series to what a plot can show.
 
 use std::iter;
 
@@ -17,32 +17,32 @@ impl Slice {
         self.end_s - self.row.t_s
     }
 
-    /// All that ended in it.
+    /// All calls that ended in it.
     pub(super) fn ended(&self) -> u64 {
         let Row { succeeded, failed, rejected, .. } = self.row;
         succeeded.saturating_add(failed).saturating_add(rejected)
     }
 }
 
-/// At most `most` slices, in order of time. What is counted is added up; of latencies, of what is in
-/// flight and of those who wait the highest is kept, of medians their median, of limits the last.
-/// States of a breaker are not for this: a short one would be lost.
+/// At most `most` slices, in order of time. Counts are summed; of latencies, calls in flight and queued
+/// calls the maximum is kept, of medians their median, of limits the last. Not for states of a breaker: a
+/// short one would be lost.
 pub(super) fn slices(series: &[Row], most: usize) -> Vec<Slice> {
     let fine = fine(series);
     fine.chunks(fine.len().div_ceil(most.max(1)).max(1)).map(merged).collect()
 }
 
-/// As [`slices`], each about so many seconds long, and never shorter than a row: rates of policies
-/// that took different times compare only over the same time.
+/// As [`slices`], each about this many seconds long, and never shorter than a row: rates of policies with
+/// different durations can be compared only over the same time.
 pub(super) fn slices_of(series: &[Row], length_s: f64) -> Vec<Slice> {
     let fine = fine(series);
     let longest = fine.iter().map(|(row, end)| end - row.t_s).fold(0.0, f64::max);
-    // A cast of what is no number is nought.
+    // Casting NaN yields zero.
     let together = (length_s / longest).round() as usize;
     fine.chunks(together.max(1)).map(merged).collect()
 }
 
-/// The rows that take time, each with its end.
+/// The rows with a duration, each with its end.
 fn fine(series: &[Row]) -> Vec<(&Row, f64)> {
     let rows: Vec<_> = series.iter().filter(|row| row.t_s.is_finite() && row.t_s >= 0.0).collect();
     let Some(last) = rows.last() else { return Vec::new() };

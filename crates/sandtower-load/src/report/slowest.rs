@@ -6,7 +6,7 @@ use super::svg::{Anchor, Svg, WIDTH};
 use super::text::{duration, finite, share, shortened};
 use crate::{Part, PolicyReport, SlowCall};
 
-/// The slowest of all tell enough.
+/// The slowest of all are enough.
 const MOST: usize = 12;
 
 const RIGHT: f64 = WIDTH - 8.0;
@@ -30,7 +30,7 @@ pub(super) fn legend<'a>(policies: impl Iterator<Item = &'a PolicyReport>) -> Ve
     parts.map(|part| Entry { label: part.label(), swatch: Swatch::Fill(class(part)) }).collect()
 }
 
-/// A bar for each call, from its start to its end, in the pieces in which its time was spent.
+/// A bar for each call, from its start to its end, in segments by kind of work.
 pub(super) fn plot(policy: &PolicyReport, id: &str) -> String {
     let calls = shown(policy);
     let longest =
@@ -41,9 +41,9 @@ pub(super) fn plot(policy: &PolicyReport, id: &str) -> String {
     axis(&mut svg, time, bottom);
     for (at, call) in calls.iter().enumerate() {
         let top = TOP + ROW * at as f64;
-        let label = shortened(&told(call), LETTERS);
-        svg.group(&format!("{}: {}", told(call), parts_told(call)), |svg| {
-            svg.text("tick", [0.0, top + 12.0], Anchor::Start, &label);
+        let short = shortened(&label(call), LETTERS);
+        svg.group(&format!("{}: {}", label(call), parts_label(call)), |svg| {
+            svg.text("tick", [0.0, top + 12.0], Anchor::Start, &short);
             bar(svg, time, call, top + 17.0);
         });
     }
@@ -87,22 +87,22 @@ fn bar(svg: &mut Svg, time: &Scale, call: &SlowCall, top: f64) {
     }
 }
 
-fn told(call: &SlowCall) -> String {
+fn label(call: &SlowCall) -> String {
     let (took, start) = (duration(call.took_ms), duration(call.start_ms));
     format!("{took}, from {start} on: {}", call.outcome)
 }
 
-/// Its pieces, those of a kind together.
-fn parts_told(call: &SlowCall) -> String {
+/// Its segments, those of a kind together.
+fn parts_label(call: &SlowCall) -> String {
     let spent_on = |part: Part| -> f64 {
         call.parts.iter().filter(|spent| spent.what == part).map(|spent| finite(spent.ms)).sum()
     };
-    let told: Vec<_> = Part::ALL
+    let parts: Vec<_> = Part::ALL
         .into_iter()
         .filter(|part| spent_on(*part) > 0.0)
         .map(|part| format!("{} {}", duration(spent_on(part)), part.label()))
         .collect();
-    if told.is_empty() { "nothing is known of it".to_owned() } else { told.join(", ") }
+    if parts.is_empty() { "no details".to_owned() } else { parts.join(", ") }
 }
 
 fn described(calls: &[SlowCall]) -> String {
@@ -123,7 +123,7 @@ fn described(calls: &[SlowCall]) -> String {
 fn class(part: Part) -> &'static str {
     match part {
         Part::Thinking => "thinking",
-        Part::InLine => "in-line",
+        Part::Queued => "queued",
         Part::Attempt => "attempt",
         Part::Backoff => "backoff",
         Part::Check => "check",
@@ -149,11 +149,11 @@ mod tests {
 
     #[test]
     fn a_bar_is_as_long_as_its_call_and_its_pieces_follow_each_other() {
-        let pieces = [(Part::InLine, 6e3), (Part::Attempt, 3e3), (Part::Backoff, 1e3)];
+        let pieces = [(Part::Queued, 6e3), (Part::Attempt, 3e3), (Part::Backoff, 1e3)];
         let picture = plot(&policy(vec![call(&pieces)]), "x");
         for piece in [
             "whole\" x=\"0\" y=\"21\" width=\"352\"",
-            "in-line\" x=\"0\" y=\"21\" width=\"211.2\"",
+            "queued\" x=\"0\" y=\"21\" width=\"211.2\"",
             "attempt\" x=\"211.2\" y=\"21\" width=\"105.6\"",
             "backoff\" x=\"316.8\" y=\"21\" width=\"35.2\"",
         ] {
@@ -162,19 +162,19 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_a_kind_are_told_together() {
+    fn segments_of_a_kind_are_summed() {
         let twice = call(&[(Part::Attempt, 1e3), (Part::Backoff, 2e3), (Part::Attempt, 1e3)]);
-        assert_eq!(parts_told(&twice), "2 s attempt, 2 s backoff");
-        assert_eq!(parts_told(&call(&[])), "nothing is known of it");
+        assert_eq!(parts_label(&twice), "2 s attempt, 2 s backoff");
+        assert_eq!(parts_label(&call(&[])), "no details");
     }
 
     #[test]
     fn only_parts_that_occur_are_in_the_legend() {
         let policy =
-            policy(vec![call(&[(Part::Check, 1.0), (Part::InLine, 1.0), (Part::Other, 0.0)])]);
+            policy(vec![call(&[(Part::Check, 1.0), (Part::Queued, 1.0), (Part::Other, 0.0)])]);
         let labels: Vec<_> =
             legend([&policy].into_iter()).iter().map(|entry| entry.label).collect();
-        assert_eq!(labels, ["in line", "check"]);
+        assert_eq!(labels, ["queued", "check"]);
     }
 
     #[test]

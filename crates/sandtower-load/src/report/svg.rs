@@ -1,4 +1,4 @@
-//! Pictures as text: SVG without a script, whose colours and patterns are the page's.
+//! SVG without scripts, whose colours and patterns are the page's.
 
 use std::fmt::{self, Display, Write as _};
 
@@ -27,7 +27,7 @@ impl Svg {
         Self { body: String::new(), height }
     }
 
-    /// A picture that a reader is told of by its title and description; `id` is the page's only one.
+    /// A picture with a title and a description for screen readers; `id` is unique on the page.
     pub(super) fn finish(self, id: &str, title: &str, description: &str) -> String {
         let (title, description) = (Escaped(title), Escaped(description));
         let Self { body, height } = self;
@@ -40,7 +40,7 @@ impl Svg {
         )
     }
 
-    /// What is drawn by `draw`, with a word for whoever points at it.
+    /// Draws `draw` as a group, with a tooltip.
     pub(super) fn group(&mut self, title: &str, draw: impl FnOnce(&mut Self)) {
         self.push(format_args!("<g><title>{}</title>", Escaped(title)));
         draw(self);
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_tells_what_it_shows() {
+    fn a_picture_has_a_title_and_a_description() {
         let mut svg = Svg::new(10.0);
         svg.path("mark", &[[0.0, 1.0 / 3.0], [2.0, 3.0]], true);
         let picture = svg.finish("x", "A & B", "what");
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_does_not_break_a_picture() {
+    fn nan_does_not_break_a_picture() {
         let mut svg = Svg::new(10.0);
         svg.rect("mark", [f64::NAN, 0.0], [-1.0, f64::INFINITY]);
         svg.path("mark", &[], false);

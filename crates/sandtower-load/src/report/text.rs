@@ -1,8 +1,8 @@
-//! Numbers and words as a person reads them, and text made safe for a page.
+//! Formats numbers and words for people, and escapes text for a page.
 
 use std::fmt::{self, Write as _};
 
-/// Text from data: no character of it means anything to HTML, and none of it is left out.
+/// Escapes text from data: no character of it has a meaning in HTML, and none is dropped.
 pub(super) struct Escaped<'a>(pub(super) &'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -14,7 +14,7 @@ impl fmt::Display for Escaped<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                // A parser would complain of them, or turn what follows around.
+                // A parser would reject these, or they would reverse the text that follows.
                 '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => f.write_char(' ')?,
                 '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => f.write_char('\u{fffd}')?,
                 _ => f.write_char(character)?,
@@ -24,7 +24,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// At most so many characters, the last of them telling that there were more.
+/// At most this many characters, with an ellipsis if truncated.
 pub(super) fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -33,7 +33,7 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// A duration in the unit in which it is said: `85 ms`, `4.2 s`, `317 s`, `25 min`.
+/// A duration in a suitable unit: `85 ms`, `4.2 s`, `317 s`, `25 min`.
 pub(super) fn duration(ms: f64) -> String {
     let ms = finite(ms).max(0.0);
     match ms {
@@ -52,25 +52,25 @@ pub(super) fn number(value: f64) -> String {
     trimmed(format!("{:.2}", finite(value)))
 }
 
-/// A count where there is little room: `900`, `15k`, `1.5M`.
+/// A count in a narrow space: `900`, `15k`, `1.5M`.
 pub(super) fn compact(value: f64) -> String {
     let value = finite(value);
-    let told = |unit: f64, name: &str| {
-        let told = value / unit;
-        let decimals = usize::from(told < 10.0);
-        let told = format!("{told:.decimals$}");
-        format!("{}{name}", if decimals > 0 { trimmed(told) } else { told })
+    let scaled = |unit: f64, name: &str| {
+        let scaled = value / unit;
+        let decimals = usize::from(scaled < 10.0);
+        let scaled = format!("{scaled:.decimals$}");
+        format!("{}{name}", if decimals > 0 { trimmed(scaled) } else { scaled })
     };
     match value {
         _ if value < 1e4 => number(value),
-        _ if value < 1e6 => told(1e3, "k"),
-        _ if value < 1e9 => told(1e6, "M"),
-        _ if value < 1e12 => told(1e9, "G"),
+        _ if value < 1e6 => scaled(1e3, "k"),
+        _ if value < 1e9 => scaled(1e6, "M"),
+        _ if value < 1e12 => scaled(1e9, "G"),
         _ => format!("{value:.0e}"),
     }
 }
 
-/// A share, in percent; never rounded up to all or down to none.
+/// A share in percent; never rounded up to all or down to none.
 pub(super) fn percent(part: f64, whole: f64) -> String {
     let share = share(part, whole) * 100.0;
     match share {
@@ -86,7 +86,7 @@ pub(super) fn share(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { (part / whole).clamp(0.0, 1.0) } else { 0.0 }
 }
 
-/// What cannot be drawn counts as nought.
+/// Values that cannot be drawn count as zero.
 pub(super) fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { 0.0 }
 }
@@ -111,27 +111,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_from_data_cannot_leave_its_place() {
+    fn text_from_data_is_escaped() {
         let escaped = Escaped("<b title=\"x\" id='y'>&\0\u{202e}").to_string();
         assert_eq!(escaped, "&lt;b title=&quot;x&quot; id=&#39;y&#39;&gt;&amp; \u{fffd}");
     }
 
     #[test]
-    fn durations_are_told_in_the_unit_of_their_size() {
-        let told = [0.0, 0.25, 85.4, 999.4, 999.6, 4_240.0, 9_960.0, 317_000.0, 600_000.0, 7.2e6]
+    fn durations_are_in_a_suitable_unit() {
+        let shown = [0.0, 0.25, 85.4, 999.4, 999.6, 4_240.0, 9_960.0, 317_000.0, 600_000.0, 7.2e6]
             .map(duration);
         assert_eq!(
-            told,
+            shown,
             ["0 s", "0.25 ms", "85 ms", "999 ms", "1 s", "4.2 s", "10 s", "317 s", "10 min", "2 h"]
         );
         assert_eq!(duration(f64::NAN), "0 s");
     }
 
     #[test]
-    fn all_and_none_are_said_only_of_all_and_none() {
-        let told = [(0.0, 9.0), (1.0, 9_999.0), (10.0, 32.0), (9_998.0, 9_999.0), (3.0, 3.0)]
+    fn zero_and_100_percent_mean_none_and_all() {
+        let shown = [(0.0, 9.0), (1.0, 9_999.0), (10.0, 32.0), (9_998.0, 9_999.0), (3.0, 3.0)]
             .map(|(part, whole)| percent(part, whole));
-        assert_eq!(told, ["0 %", "0.1 %", "31 %", "99.9 %", "100 %"]);
+        assert_eq!(shown, ["0 %", "0.1 %", "31 %", "99.9 %", "100 %"]);
         assert_eq!(percent(0.0, 0.0), "0 %");
     }
 
@@ -144,12 +144,12 @@ mod tests {
 
     #[test]
     fn large_counts_are_short_where_there_is_little_room() {
-        let told = [0.5, 9_999.0, 15_000.0, 200_000.0, 1.5e6, 2e11, 3e15].map(compact);
-        assert_eq!(told, ["0.5", "9999", "15k", "200k", "1.5M", "200G", "3e15"]);
+        let shown = [0.5, 9_999.0, 15_000.0, 200_000.0, 1.5e6, 2e11, 3e15].map(compact);
+        assert_eq!(shown, ["0.5", "9999", "15k", "200k", "1.5M", "200G", "3e15"]);
     }
 
     #[test]
-    fn long_text_tells_that_it_goes_on() {
+    fn long_text_ends_with_an_ellipsis() {
         assert_eq!(shortened("señor", 5), "señor");
         assert_eq!(shortened("señores", 5), "seño…");
     }

@@ -31,7 +31,7 @@ async fn a_user_starts_its_next_call_when_its_last_is_over() {
     let driven = drive(&load, call, |call: Ended<u32>| ended.push(call)).await;
     assert_eq!((driven.started, driven.dropped), (12, 0));
     assert_eq!(driven.ended.since(driven.began), secs(8));
-    assert!(ended.iter().all(|call| call.answer <= 3 && call.took() == secs(2)));
+    assert!(ended.iter().all(|call| call.output <= 3 && call.took() == secs(2)));
     let numbers = |user| ended.iter().filter(move |call| call.arrival.user == user);
     for user in 1..=3 {
         let numbers: Vec<_> = numbers(user).map(|call| call.arrival.number).collect();
@@ -122,11 +122,11 @@ async fn dropping_the_load_ends_its_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_a_call_is_told_by_what_it_went_into() {
+async fn the_time_of_a_call_is_recorded_by_kind_of_work() {
     let timeline = Timeline::default();
     assert!(Timeline::current().is_none());
     let call = async {
-        spend(Part::InLine);
+        spend(Part::Queued);
         sleep(secs(3)).await;
         spend(Part::Attempt);
         sleep(secs(2)).await;
@@ -140,7 +140,7 @@ async fn the_time_of_a_call_is_told_by_what_it_went_into() {
     let spent = timeline.spent(Tick::now() + secs(4));
     let spent: Vec<_> = spent.into_iter().map(|spent| (spent.what, spent.ms)).collect();
     let expected =
-        [(Part::InLine, 3), (Part::Attempt, 3), (Part::Backoff, 4)].map(|(p, s)| (p, ms(secs(s))));
+        [(Part::Queued, 3), (Part::Attempt, 3), (Part::Backoff, 4)].map(|(p, s)| (p, ms(secs(s))));
     assert_eq!(spent, expected);
 }
 
@@ -158,14 +158,14 @@ mod services {
             sleep(secs(1)).await;
             Ok::<_, Infallible>(number)
         });
-        // It panics if it is called without a permit from `poll_ready`.
+        // It panics if it is called without having been polled ready.
         let service = ServiceBuilder::new().layer(ConcurrencyLimitLayer::new(1)).service(work);
         let load = Load::new(Arrivals::Closed { users: 4 }, Until::Calls(1)).unwrap();
-        let mut answers = Vec::new();
+        let mut outputs = Vec::new();
         let call = calls(service, |arrival| u64::from(arrival.user));
-        let driven = drive(&load, call, |call| answers.push(call.answer.unwrap())).await;
-        answers.sort_unstable();
-        assert_eq!(answers, [1, 2, 3, 4]);
+        let driven = drive(&load, call, |call| outputs.push(call.output.unwrap())).await;
+        outputs.sort_unstable();
+        assert_eq!(outputs, [1, 2, 3, 4]);
         assert_eq!(driven.ended.since(driven.began), secs(4));
     }
 }

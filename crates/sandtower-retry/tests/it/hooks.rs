@@ -12,20 +12,20 @@ use sandtower_core::{
 use sandtower_retry::{
     Config, Found, Reconcile, ResponseHooks, RetriesExhausted, RetryLayer, Stop,
 };
-use sandtower_testkit::{Answer, Mock, Readiness, cancel_at_every_poll};
+use sandtower_testkit::{Mock, Readiness, Reply, cancel_at_every_poll};
 use tower::{Layer, Service, ServiceExt};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn failed<Res>(verdict: Verdict) -> Answer<Res> {
-    Answer::err(ClassifiedError::new(verdict, "scripted"))
+fn failed<Res>(verdict: Verdict) -> Reply<Res> {
+    Reply::err(ClassifiedError::new(verdict, "scripted"))
 }
 
-fn lost<Res>() -> Answer<Res> {
+fn lost<Res>() -> Reply<Res> {
     failed(Verdict::transient(Effect::Maybe))
 }
 
-fn passing<Res>() -> Answer<Res> {
+fn passing<Res>() -> Reply<Res> {
     failed(Verdict::transient(Effect::None))
 }
 
@@ -64,7 +64,7 @@ async fn work_that_was_done_after_all_is_adopted_and_not_repeated() {
 
 #[tokio::test(start_paused = true)]
 async fn work_that_was_never_begun_is_tried_again() {
-    let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Answer::ok(7)]);
+    let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Reply::ok(7)]);
     let layer = RetryLayer::new(Config::classic(), ByResult::default())
         .reconcile(Finds::new(Found::Nothing));
     assert_eq!(layer.layer(mock).oneshot(1).await.unwrap(), 7);
@@ -86,7 +86,7 @@ async fn what_is_sent_to_look_passes_the_service_below_and_is_not_retried() {
             Some(Box::pin(async { asking.await.map_or(Found::Unknown, Found::Adopt) }))
         }
     }
-    let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Answer::ok(7), lost(), lost()]);
+    let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Reply::ok(7), lost(), lost()]);
     let service =
         RetryLayer::new(Config::classic(), ByResult::default()).reconcile(HasInfo).layer(mock);
     assert_eq!(service.clone().oneshot(1).await.unwrap(), 7);
@@ -107,7 +107,7 @@ async fn an_unknown_result_ends_the_call_with_the_response_it_has() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_looked_for_when_it_is_known_that_nothing_happened() {
-    let (mock, _handle) = Mock::<u64, u64>::in_turn([passing(), Answer::ok(7)]);
+    let (mock, _handle) = Mock::<u64, u64>::in_turn([passing(), Reply::ok(7)]);
     let finds = Finds::new(Found::Unknown);
     let layer = RetryLayer::new(Config::classic(), ByResult::default()).reconcile(finds.clone());
     layer.layer(mock).oneshot(1).await.unwrap();
@@ -116,7 +116,7 @@ async fn nothing_is_looked_for_when_it_is_known_that_nothing_happened() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejection_ends_the_call_with_the_last_real_failure_beside_it() {
-    let rejected = || Answer::err(Rejection::new("circuit breaker", "E2B", Reason::Probing));
+    let rejected = || Reply::err(Rejection::new("circuit breaker", "E2B", Reason::Probing));
     let (mock, _handle) = Mock::<u64, u64>::in_turn([passing(), rejected()]);
 
     let error = RetryLayer::new(Config::classic(), ByResult::default())
@@ -192,7 +192,7 @@ impl ResponseHooks<u64> for Stamps {
 
 #[tokio::test(start_paused = true)]
 async fn the_service_and_the_caller_see_the_attempt_and_its_reason() {
-    let (mock, _handle) = Mock::<Noted, u64>::in_turn([passing(), passing(), Answer::ok(0)]);
+    let (mock, _handle) = Mock::<Noted, u64>::in_turn([passing(), passing(), Reply::ok(0)]);
     let (request, start) = (Noted::default(), Tick::now());
     let layer = RetryLayer::new(Config::classic(), ByResult::default())
         .resend(Notes)
@@ -226,7 +226,7 @@ async fn a_discard_that_is_not_done_when_the_next_attempt_is_due_is_dropped() {
             _ => Verdict::success(),
         },
     );
-    let (mock, _handle) = Mock::<u64, u64>::in_turn([Answer::ok(0), Answer::ok(7)]);
+    let (mock, _handle) = Mock::<u64, u64>::in_turn([Reply::ok(0), Reply::ok(7)]);
     let layer =
         RetryLayer::new(Config::classic(), classify).response_hooks(Slow(Arc::clone(&held)));
     let call = layer.layer(mock).oneshot(1);
@@ -251,7 +251,7 @@ fn dropped_while_it_looks_it_leaves_nothing_behind() {
     }
     cancel_at_every_poll(
         || {
-            let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Answer::ok(7)]);
+            let (mock, handle) = Mock::<u64, u64>::in_turn([lost(), Reply::ok(7)]);
             (
                 RetryLayer::new(Config::classic(), ByResult::default())
                     .reconcile(Looks)

@@ -14,17 +14,17 @@ use sandtower_core::{
     RequestInfo, Resend, Scope, Tick, Verdict, classify_fn, find,
 };
 use sandtower_retry::{Budget, Config, ResponseHooks, RetriesExhausted, RetryLayer, Stop};
-use sandtower_testkit::{Answer, Mock, Readiness};
+use sandtower_testkit::{Fused, Mock, Readiness, Reply, extreme_durations};
 use tower::util::FutureService;
 use tower::{Layer, Service, ServiceExt};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn failed<Res>(verdict: Verdict) -> Answer<Res> {
-    Answer::err(ClassifiedError::new(verdict, "scripted"))
+fn failed<Res>(verdict: Verdict) -> Reply<Res> {
+    Reply::err(ClassifiedError::new(verdict, "scripted"))
 }
 
-fn transient<Res>() -> Answer<Res> {
+fn transient<Res>() -> Reply<Res> {
     failed(Verdict::transient(Effect::None))
 }
 
@@ -72,7 +72,7 @@ async fn a_busy_discard_cannot_hold_up_the_backoff() {
             _ => Verdict::success(),
         },
     );
-    let (mock, _handle) = Mock::<u64, u64>::in_turn([Answer::ok(0), Answer::ok(7)]);
+    let (mock, _handle) = Mock::<u64, u64>::in_turn([Reply::ok(0), Reply::ok(7)]);
     let layer = RetryLayer::new(Config::classic(), classify).response_hooks(BusyDiscard);
     let call = tokio::spawn(layer.layer(mock).oneshot(1));
     assert_eq!(within(2 * SECOND, call).await.unwrap(), 7);
@@ -147,7 +147,7 @@ async fn a_later_attempt_that_was_never_sent_had_no_effect_whatever_its_error_sa
         || ClassifiedError::new(Verdict::unknown(), "gone").into(),
     ];
     for error in errors {
-        let (mock, handle) = Mock::<u64, u64>::in_turn([transient(), Answer::ok(7)]);
+        let (mock, handle) = Mock::<u64, u64>::in_turn([transient(), Reply::ok(7)]);
         let mut clones = 0;
         handle.set_readiness(move |instance| {
             if instance.is_original() {
@@ -169,7 +169,7 @@ async fn funds(verdict: Verdict) -> bool {
     let budget = Budget::new(1.0, NonZeroU32::MIN).unwrap();
     assert!(budget.withdraw(Scope::ALL, Outcome::Transient, Tick::now()));
     let config = Config::classic().budget(Some(budget.clone()));
-    let (mock, _handle) = Mock::<u64, u64>::new(move |_, _| Answer::ok(0));
+    let (mock, _handle) = Mock::<u64, u64>::new(move |_, _| Reply::ok(0));
     let classify =
         classify_fn(|_: &u64| RequestInfo::default(), move |_: Result<&u64, &BoxError>| verdict);
     let _ = RetryLayer::new(config, classify).layer(mock).oneshot(1).await;
@@ -234,7 +234,7 @@ async fn a_request_whose_failure_is_final_is_not_copied_again() {
         (Verdict::rejected(), 1),
         (Verdict::transient(Effect::None), 2),
     ] {
-        let (mock, _handle) = Mock::<Counted, u64>::in_turn([failed(verdict), Answer::ok(7)]);
+        let (mock, _handle) = Mock::<Counted, u64>::in_turn([failed(verdict), Reply::ok(7)]);
         let request = Counted::default();
         let _ = classic().resend(Counts).layer(mock).oneshot(request.clone()).await;
         assert_eq!(request.0.load(Ordering::Relaxed), copies, "{verdict:?}");
@@ -248,7 +248,7 @@ async fn attempts_carry_the_calls_arrival_and_not_that_of_its_first_failure() {
         tokio::time::advance(SECOND).await;
         let start = Tick::now();
         let slow = || transient().after(3 * SECOND);
-        let (mock, _handle) = Mock::<Counted, u64>::in_turn([slow(), slow(), Answer::ok(7)]);
+        let (mock, _handle) = Mock::<Counted, u64>::in_turn([slow(), slow(), Reply::ok(7)]);
         let (request, classify) =
             (Counted::default(), ByResult::new(RequestInfo::default().arrived(arrived)));
         let layer = RetryLayer::new(Config::classic(), classify).resend(Counts);
@@ -261,40 +261,12 @@ async fn attempts_carry_the_calls_arrival_and_not_that_of_its_first_failure() {
 async fn a_failure_of_the_callers_own_request_ends_the_call() {
     let (mock, handle) = Mock::<u64, u64>::new(|_, _| {
         let unreachable = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        Answer::err(std::io::Error::other(CallerError::new(unreachable)))
+        Reply::err(std::io::Error::other(CallerError::new(unreachable)))
     });
     let classify = ByResult::new(RequestInfo::default().replay(Replay::Safe));
     let layer = RetryLayer::new(Config::classic(), classify);
     assert!(layer.layer(mock).oneshot(1).await.is_err());
     assert_eq!((handle.counts().calls, layer.handle().snapshot().cancelled), (1, 1));
-}
-
-/// Its future can be polled forever, unlike most.
-#[derive(Clone)]
-struct Fused;
-
-impl Service<u64> for Fused {
-    type Response = u64;
-    type Error = BoxError;
-    type Future = FusedFuture;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: u64) -> FusedFuture {
-        FusedFuture(request)
-    }
-}
-
-struct FusedFuture(u64);
-
-impl Future for FusedFuture {
-    type Output = Result<u64, BoxError>;
-
-    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(if self.0 == 0 { Err("failed".into()) } else { Ok(self.0) })
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -310,20 +282,10 @@ async fn it_panics_if_polled_after_completion() {
     }
 }
 
-fn extreme() -> impl Strategy<Value = Duration> {
-    prop_oneof![
-        Just(Duration::ZERO),
-        Just(Duration::from_nanos(1)),
-        Just(Duration::from_secs(u64::MAX)),
-        Just(Duration::MAX),
-        (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(secs, nanos)| Duration::new(secs, nanos)),
-    ]
-}
-
 proptest! {
     #[test]
     fn no_duration_panics(
-        [base, cap, longest, asked] in [extreme(), extreme(), extreme(), extreme()],
+        [base, cap, longest, asked] in [extreme_durations(), extreme_durations(), extreme_durations(), extreme_durations()],
         deadline in proptest::option::of(any::<u64>()),
         attempts in 1..u32::MAX,
     ) {
@@ -348,7 +310,7 @@ proptest! {
             Verdict::unknown().effect(Effect::None),
         ] {
             runtime.block_on(async {
-                let (mock, _handle) = Mock::<u64, u64>::in_turn([failed(verdict), Answer::ok(7)]);
+                let (mock, _handle) = Mock::<u64, u64>::in_turn([failed(verdict), Reply::ok(7)]);
                 let mut service = RetryLayer::new(config.clone(), classify).layer(mock);
                 let mut call = pin!(service.ready().await.unwrap().call(1));
                 let cx = &mut Context::from_waker(Waker::noop());

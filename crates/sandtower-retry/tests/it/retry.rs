@@ -8,7 +8,7 @@ use sandtower_core::{
     Seed, SendOnce, Tick, Verdict, classify_fn, find,
 };
 use sandtower_retry::{Config, RetryLayer, WhenThrottled};
-use sandtower_testkit::{Answer, Contract, Mock, Readiness, allocations, cancel_at_every_poll};
+use sandtower_testkit::{Contract, Mock, Readiness, Reply, allocations, cancel_at_every_poll};
 use tower::{Layer, Service, ServiceExt};
 
 fn replayable() -> ByResult {
@@ -19,8 +19,8 @@ fn classic() -> RetryLayer<ByResult> {
     RetryLayer::new(Config::classic(), replayable())
 }
 
-fn with_verdict(verdict: Verdict) -> Answer<u64> {
-    Answer::err(ClassifiedError::new(verdict, "scripted"))
+fn with_verdict(verdict: Verdict) -> Reply<u64> {
+    Reply::err(ClassifiedError::new(verdict, "scripted"))
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn keeps_the_tower_contract_while_it_retries() {
 #[tokio::test(start_paused = true)]
 async fn a_transient_failure_is_retried_on_the_schedule_of_the_preset() {
     let failed = || with_verdict(Verdict::transient(Effect::None));
-    let (mock, handle) = Mock::<u64, u64>::in_turn([failed(), failed(), failed(), Answer::ok(7)]);
+    let (mock, handle) = Mock::<u64, u64>::in_turn([failed(), failed(), failed(), Reply::ok(7)]);
     let layer = classic();
     let start = Tick::now();
 
@@ -61,7 +61,7 @@ async fn a_permanent_failure_is_never_retried() {
 
 #[tokio::test(start_paused = true)]
 async fn what_may_have_had_an_effect_is_not_repeated_unless_that_is_safe() {
-    let (mock, handle) = Mock::<u64, u64>::new(|_, _| Answer::err("lost"));
+    let (mock, handle) = Mock::<u64, u64>::new(|_, _| Reply::err("lost"));
     let layer = RetryLayer::new(Config::classic(), ByResult::default());
     layer.layer(mock).oneshot(1).await.unwrap_err();
     assert_eq!(handle.counts().calls, 1);
@@ -70,9 +70,8 @@ async fn what_may_have_had_an_effect_is_not_repeated_unless_that_is_safe() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejection_from_below_is_never_retried() {
-    let (mock, handle) = Mock::<u64, u64>::new(|_, _| {
-        Answer::err(Rejection::new("breaker", "E2B", Reason::Probing))
-    });
+    let (mock, handle) =
+        Mock::<u64, u64>::new(|_, _| Reply::err(Rejection::new("breaker", "E2B", Reason::Probing)));
     let error = classic().layer(mock).oneshot(1).await.unwrap_err();
     assert!(find::<Rejection>(&*error).is_some());
     assert_eq!(handle.counts().calls, 1);
@@ -81,7 +80,7 @@ async fn a_rejection_from_below_is_never_retried() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_cannot_be_cloned_is_sent_once_and_never_rejected() {
     struct Upload;
-    let (mock, handle) = Mock::<Upload, u64>::new(|Upload, _| Answer::err("broken"));
+    let (mock, handle) = Mock::<Upload, u64>::new(|Upload, _| Reply::err("broken"));
     let layer = classic().resend(SendOnce);
     layer.layer(mock).oneshot(Upload).await.unwrap_err();
     assert_eq!(handle.counts().calls, 1);
@@ -94,7 +93,7 @@ async fn a_failed_response_is_dropped_before_the_wait() {
     type Held = Arc<()>;
     let held: Held = Arc::new(());
     let weak = Arc::downgrade(&held);
-    let (mock, _handle) = Mock::<u64, Held>::in_turn([Answer::ok(held), Answer::Hang]);
+    let (mock, _handle) = Mock::<u64, Held>::in_turn([Reply::ok(held), Reply::Hang]);
     let classify = classify_fn(
         |_: &u64| RequestInfo::default(),
         |_: Result<&Held, &BoxError>| Verdict::transient(Effect::None),
@@ -109,7 +108,7 @@ async fn a_failed_response_is_dropped_before_the_wait() {
 #[tokio::test(start_paused = true)]
 async fn a_throttled_call_returns_to_the_queue_below_at_once() {
     let (mock, _handle) =
-        Mock::<u64, u64>::in_turn([with_verdict(Verdict::throttled()), Answer::ok(7)]);
+        Mock::<u64, u64>::in_turn([with_verdict(Verdict::throttled()), Reply::ok(7)]);
     let config = Config::recommended().when_throttled(WhenThrottled::Requeue);
     let start = Tick::now();
     assert_eq!(
@@ -122,7 +121,7 @@ async fn a_throttled_call_returns_to_the_queue_below_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_later_attempt_waits_until_the_service_below_is_ready() {
     let (mock, handle) =
-        Mock::<u64, u64>::in_turn([with_verdict(Verdict::transient(Effect::None)), Answer::ok(7)]);
+        Mock::<u64, u64>::in_turn([with_verdict(Verdict::transient(Effect::None)), Reply::ok(7)]);
     handle.set_readiness(|instance| {
         if instance.is_original() {
             Readiness::Ready
@@ -157,7 +156,7 @@ fn dropped_at_any_point_it_leaves_nothing_behind() {
         || {
             let (mock, handle) = Mock::<u64, u64>::in_turn([
                 with_verdict(Verdict::transient(Effect::None)).after(Duration::from_secs(1)),
-                Answer::ok(7).after(Duration::from_secs(1)),
+                Reply::ok(7).after(Duration::from_secs(1)),
             ]);
             (classic().layer(mock).oneshot(1), handle)
         },

@@ -46,7 +46,7 @@ pub(super) fn first<T: DeserializeOwned>(request: &Received) -> Result<T, Error>
     parse(&envelope::first(whole(request)?, MAX_BODY, packed)?)
 }
 
-/// All messages of a stream's request, and the room that they take until it is dropped.
+/// All messages of a stream's request, and the memory that they hold until dropped.
 pub(super) fn all<T: DeserializeOwned>(
     request: &Received,
     reserve: &Reserve,

@@ -8,9 +8,9 @@ use tokio::sync::Notify;
 use super::path::parent;
 use super::*;
 
-/// Watchers of one sandbox at a time: what Linux allows a user by default.
+/// The most watchers of one sandbox: the default limit of Linux for a user.
 const MAX_WATCHERS: usize = 128;
-/// Events that a watcher holds for a reader that does not come.
+/// The most events that a watcher keeps for its reader.
 const MAX_EVENTS: usize = 1_024;
 /// What the names in them may take together, in bytes.
 const MAX_HELD: usize = 128 * 1024;

@@ -12,7 +12,7 @@ async fn drip(first: &str, pause: u64) -> (String, u64) {
         let graceful = GracefulShutdown::new();
         connection(&server(), served, sim, graceful.watcher()).await;
     });
-    let (began, mut answer) = (clock::now(), Vec::new());
+    let (began, mut response) = (clock::now(), Vec::new());
     let (mut reading, mut writing) = split(client);
     writing.write_all(first.as_bytes()).await.unwrap();
     let dripping = async {
@@ -23,19 +23,19 @@ async fn drip(first: &str, pause: u64) -> (String, u64) {
         }
     };
     select! {
-        read = reading.read_to_end(&mut answer) => drop(read),
+        read = reading.read_to_end(&mut response) => drop(read),
         () = dripping => {}
     }
-    (String::from_utf8(answer).unwrap(), (clock::now() - began).as_secs())
+    (String::from_utf8(response).unwrap(), (clock::now() - began).as_secs())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_drips_in_ends_with_its_time() {
     let head = "GET /health HTTP/1.1\r\nhost: x\r\nname: ";
     for (first, pause) in [("", 1_000), ("", 4), ("PRI * HTTP/2.0", 1_000), (head, 4)] {
-        let (answer, seconds) = drip(first, pause).await;
+        let (response, seconds) = drip(first, pause).await;
         assert!((30..=60).contains(&seconds), "{first:?}: {seconds} s");
-        assert!(!answer.contains("200 OK"), "{first:?}: {answer}");
+        assert!(!response.contains("200 OK"), "{first:?}: {response}");
     }
 }
 
@@ -44,10 +44,10 @@ async fn a_body_that_drips_in_ends_with_its_time() {
     let key = "x-api-key: e2b_x";
     let long = "host: x\r\ncontent-length: 1000";
     let create = format!("POST /v2/sandboxes HTTP/1.1\r\n{long}\r\n{key}\r\n\r\n{{");
-    let (answer, seconds) = drip(&create, 7).await;
+    let (response, seconds) = drip(&create, 7).await;
     assert_eq!(seconds, 70, "the deadline of the API");
-    assert!(answer.starts_with("HTTP/1.1 504 Gateway Timeout\r\n"), "{answer}");
-    assert!(answer.ends_with("upstream request timeout"), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 504 Gateway Timeout\r\n"), "{response}");
+    assert!(response.ends_with("upstream request timeout"), "{response}");
     for (path, headers) in [
         ("/files?path=/tmp/x", "e2b-sandbox-id: i1\r\ne2b-sandbox-port: 49983"),
         ("/_sim/faults", "x: y"),
@@ -59,8 +59,8 @@ async fn a_body_that_drips_in_ends_with_its_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_is_idle_is_closed() {
-    let (answer, seconds) = drip("GET /health HTTP/1.1\r\nhost: x\r\n\r\n", 1_000).await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let (response, seconds) = drip("GET /health HTTP/1.1\r\nhost: x\r\n\r\n", 1_000).await;
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
     assert_eq!(seconds, 30);
 }
 
@@ -84,11 +84,11 @@ async fn a_head_or_a_body_that_is_huge_is_rejected_and_not_held() {
             // It is not read to its end.
             assert!(writing.write_all(request.as_bytes()).await.is_err());
         };
-        let mut answer = Vec::new();
-        let ((), read) = tokio::join!(sent, reading.read_to_end(&mut answer));
+        let mut response = Vec::new();
+        let ((), read) = tokio::join!(sent, reading.read_to_end(&mut response));
         drop(read);
-        let answer = String::from_utf8(answer).unwrap();
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        let response = String::from_utf8(response).unwrap();
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
     }
 }
 

@@ -47,7 +47,7 @@ async fn an_outage_begins_and_ends_when_it_should() {
 #[tokio::test(start_paused = true)]
 async fn each_response_has_its_status_and_form() {
     use FaultResponse::*;
-    for (answer, status, says) in [
+    for (response, status, says) in [
         (Unauthorized401, 401, "Invalid API key"),
         (Rate429, 429, "Rate limit exceeded"),
         (Balancer429, 429, "Too Many Requests"),
@@ -66,19 +66,19 @@ async fn each_response_has_its_status_and_form() {
         (PlacementTimeout504, 504, "sandbox_placement_timeout"),
         (Balancer504, 504, "upstream request timeout"),
     ] {
-        let fault = Fault { response: Some(answer), ..Fault::new("x", FaultKind::Respond) };
+        let fault = Fault { response: Some(response), ..Fault::new("x", FaultKind::Respond) };
         let sim = with(vec![fault]);
-        let answer = send(&sim, base()).await;
-        assert_eq!(answer.status, status);
-        assert!(answer.text().contains(says), "{}", answer.text());
+        let response = send(&sim, base()).await;
+        assert_eq!(response.status, status);
+        assert!(response.text().contains(says), "{}", response.text());
         assert_eq!((sim.active(), sim.ledger().creates.rejected[&status]), (0, 1), "{status}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_responds_after_the_work_was_done() {
-    let after_work = |answer| Fault {
-        response: Some(answer),
+    let after_work = |response| Fault {
+        response: Some(response),
         after_work: true,
         ..Fault::new("x", FaultKind::Respond)
     };
@@ -153,8 +153,8 @@ async fn capacity_drops_and_comes_back() {
 #[tokio::test(start_paused = true)]
 async fn the_rate_limits_fields_can_be_missing() {
     let sim = with(vec![Fault::new("x", FaultKind::Bare)]);
-    let answer = send(&sim, base()).await;
-    assert_eq!((answer.status.as_u16(), answer.header("ratelimit-limit")), (201, None));
+    let response = send(&sim, base()).await;
+    assert_eq!((response.status.as_u16(), response.header("ratelimit-limit")), (201, None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,7 +173,8 @@ async fn faults_are_changed_and_read_while_it_runs() {
     assert!(try_send(&sim, list()).await.is_err(), "times count from the change");
     let told = send(&sim, sim_request("GET", "")).await.json();
     assert_eq!(told["faults"][0]["name"], "soon");
-    for wrong in ["", "[]", "{", r#"{"faults": [{"name": "x", "kind": "answer"}]}"#, r#"{"x": 1}"#]
+    for wrong in
+        ["", "[]", "{", r#"{"faults": [{"name": "x", "kind": "response"}]}"#, r#"{"x": 1}"#]
     {
         assert_eq!(send(&sim, sim_request("PUT", wrong)).await.status, 400, "{wrong}");
     }
@@ -196,9 +197,9 @@ fn ledger_of(scenario: &str, seed: u64) -> Ledger {
                 for _ in 0..30 {
                     time::sleep(secs(3 + caller)).await;
                     let created = time::timeout(secs(100), try_send(&sim, base())).await;
-                    let Ok(Ok(answer)) = created else { continue };
-                    if answer.status == 201 {
-                        let sandbox = Created::of(&answer);
+                    let Ok(Ok(response)) = created else { continue };
+                    if response.status == 201 {
+                        let sandbox = Created::of(&response);
                         drop(try_send(&sim, sandbox.start("echo x > f; cat f | wc -c")).await);
                         drop(try_send(&sim, list()).await);
                         drop(try_send(&sim, sandbox.kill()).await);

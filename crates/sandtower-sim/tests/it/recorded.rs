@@ -160,10 +160,10 @@ async fn envd_responds_as_recorded() {
         kept.remove("pid");
         let request = request(sandbox, &case["request"], &kept);
         let (head, body) = sim.clone().oneshot(request).await.unwrap().into_parts();
-        assert_eq!(json!(head.status.as_u16()), case["answer"]["status"], "{name}");
-        check_headers(&case["answer"]["headers"], &head.headers, name);
+        assert_eq!(json!(head.status.as_u16()), case["response"]["status"], "{name}");
+        check_headers(&case["response"]["headers"], &head.headers, name);
         let body = unpacked(&head.headers, read(body, case["reads"].as_u64()).await);
-        check_body(&case["answer"], &body, &mut kept, name);
+        check_body(&case["response"], &body, &mut kept, name);
     }
 }
 
@@ -176,17 +176,17 @@ async fn the_sandbox_proxy_responds_as_recorded() {
     let sim = Config::new().build().unwrap();
     let sandbox = Created::new(&sim).await;
     for case in fixture(text) {
-        let answer = serde_json::from_value(case["fault"].clone()).unwrap();
-        let fault = Fault { response: Some(answer), ..Fault::new("x", FaultKind::Respond) };
+        let response = serde_json::from_value(case["fault"].clone()).unwrap();
+        let fault = Fault { response: Some(response), ..Fault::new("x", FaultKind::Respond) };
         sim.set_faults(vec![Fault { on: vec![String::from("envd")], ..fault }]).unwrap();
         for asked in requests {
             let name = format!("{}: {asked}", case["name"]);
             let asked = json!({"method": asked[0], "path": asked[1]});
-            let answer = send(&sim, request(&sandbox, &asked, &Bound::new())).await;
-            assert_eq!(json!(answer.status.as_u16()), case["answer"]["status"], "{name}");
-            check_headers(&case["answer"]["headers"], &answer.headers, &name);
+            let response = send(&sim, request(&sandbox, &asked, &Bound::new())).await;
+            assert_eq!(json!(response.status.as_u16()), case["response"]["status"], "{name}");
+            check_headers(&case["response"]["headers"], &response.headers, &name);
             let mut bound = Bound::from([(String::from("id"), json!(sandbox.id))]);
-            check_body(&case["answer"], &answer.body, &mut bound, &name);
+            check_body(&case["response"], &response.body, &mut bound, &name);
         }
     }
 }

@@ -29,10 +29,10 @@ async fn serving(world: World) -> (SocketAddr, Sim, oneshot::Sender<()>, JoinHan
 async fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     // A reset is a response too: an empty one.
-    drop(stream.read_to_end(&mut answer).await);
-    String::from_utf8(answer).unwrap()
+    drop(stream.read_to_end(&mut response).await);
+    String::from_utf8(response).unwrap()
 }
 
 fn create() -> String {
@@ -47,8 +47,8 @@ fn create() -> String {
 #[tokio::test]
 async fn requests_get_responses_over_a_socket() {
     let (address, sim, stop, server) = serving(World::calm()).await;
-    let answer = exchange(address, &create()).await;
-    assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
+    let response = exchange(address, &create()).await;
+    assert!(response.starts_with("HTTP/1.1 201 Created\r\n"), "{response}");
     assert_eq!(sim.active(), 1);
     let garbage = exchange(address, "NOT HTTP\r\n\r\n").await;
     assert!(garbage.starts_with("HTTP/1.1 400"), "{garbage}");
@@ -76,8 +76,8 @@ async fn each_fault_is_seen_through_a_socket() {
             "PUT /_sim/faults HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\
              connection: close\r\n\r\n{body}"
         );
-        let answer = exchange(address, &put).await;
-        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+        let response = exchange(address, &put).await;
+        assert!(response.starts_with("HTTP/1.1 204"), "{response}");
         exchange(address, &create()).await
     };
     for (fault, done) in [
@@ -121,9 +121,9 @@ async fn a_client_that_half_closes_after_its_request_gets_its_response() {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        assert!(response.starts_with("HTTP/1.1 201"), "{response}");
     }
     // The stream of a command goes on too.
     let id = sim.ledger().sandboxes[0].id.clone();
@@ -139,16 +139,16 @@ async fn a_client_that_half_closes_after_its_request_gets_its_response() {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
     stream.shutdown().await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    assert!(answer.contains("exit status 0"), "{answer}");
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).await.unwrap();
+    let response = String::from_utf8_lossy(&response).into_owned();
+    assert!(response.contains("exit status 0"), "{response}");
     // One that goes away in the middle of its request is gone.
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(&create().as_bytes()[..create().len() - 5]).await.unwrap();
     stream.shutdown().await.unwrap();
-    let mut answer = Vec::new();
-    time::timeout(secs(5), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    let mut response = Vec::new();
+    time::timeout(secs(5), stream.read_to_end(&mut response)).await.unwrap().unwrap();
     drop(stop);
 }
 
@@ -160,7 +160,7 @@ async fn token(sim: &Sim, id: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_server_is_there_once_it_is_returned_and_goes_when_it_is_told_to() {
+async fn a_server_listens_once_it_is_returned_and_ends_on_shutdown() {
     let sim = Config::new().build().unwrap();
     let server = sim.listen("127.0.0.1:0").await.unwrap();
     assert_eq!(server.url(), format!("http://{}", server.address()));
@@ -234,8 +234,8 @@ async fn the_program_tells_its_address_and_ends_when_asked() {
         let mut stdout = BufReader::new(program.stdout.take().unwrap()).lines();
         let told = time::timeout(secs(10), stdout.next_line()).await.unwrap().unwrap().unwrap();
         let address = told.strip_prefix("listening on http://").unwrap().parse().unwrap();
-        let answer = exchange(address, &create()).await;
-        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+        let response = exchange(address, &create()).await;
+        assert!(response.starts_with("HTTP/1.1 201"), "{response}");
         let pid = program.id().unwrap().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
         let ended = time::timeout(secs(10), program.wait()).await.unwrap().unwrap();

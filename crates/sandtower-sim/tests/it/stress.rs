@@ -88,13 +88,13 @@ async fn create(sim: &Sim, care: &Care, seen: &Mutex<Seen>) -> Result<Created, (
         }
     };
     let sent = sim.elapsed();
-    let answer = time::timeout(CLIENT_TIMEOUT, try_send(sim, base())).await;
-    let answer = answer.map_err(drop)?.map_err(drop)?;
-    if answer.status != 201 {
+    let response = time::timeout(CLIENT_TIMEOUT, try_send(sim, base())).await;
+    let response = response.map_err(drop)?.map_err(drop)?;
+    if response.status != 201 {
         return Err(());
     }
     seen.lock().unwrap().creations.push(sim.elapsed() - sent);
-    Ok(Created::of(&answer))
+    Ok(Created::of(&response))
 }
 
 /// Runs code in a fresh sandbox: what one attempt is for.
@@ -126,18 +126,18 @@ async fn execution(sim: &Sim, care: &Care, seen: &Mutex<Seen>) -> Result<(), ()>
 
 async fn query(sim: &Sim, care: &Care, seen: &Mutex<Seen>) {
     let started = sim.elapsed();
-    let mut answered = false;
+    let mut responded = false;
     for again in 0..EXECUTIONS {
         if again > 0 {
             time::sleep(EXECUTION_PAUSE).await;
         }
         if execution(sim, care, seen).await.is_ok() {
-            answered = true;
+            responded = true;
             break;
         }
     }
     let mut seen = seen.lock().unwrap();
-    seen.gave_up += usize::from(!answered);
+    seen.gave_up += usize::from(!responded);
     seen.queries.push(sim.elapsed() - started);
 }
 
@@ -166,7 +166,7 @@ fn report(seed: u64, sim: &Sim, seen: &Seen) {
     let seconds: Vec<_> = seen.queries.iter().map(|query| query.as_secs()).collect();
     let ledger = sim.ledger();
     println!(
-        "seed {seed}: done {} failed {} retries {} ({:.0} %), gave up {}, queries {seconds:?} s, \
+        "seed {seed}: done {} failed {} retries {} ({:.0} %), unfinished {}, queries {seconds:?} s, \
          creation {:?}, most in flight {}, refused {:?}, late {}",
         seen.done,
         seen.failed,

@@ -47,9 +47,9 @@ async fn a_request_that_is_never_polled_is_never_sent() {
 async fn the_balancer_gives_up_at_the_deadline_and_the_work_may_commit_late() {
     for (late_commit, sandboxes) in [(0.0, 0), (1.0, 1)] {
         let sim = in_world(World { create_median: secs(80), late_commit, ..slow() });
-        let answer = send(&sim, base()).await;
+        let response = send(&sim, base()).await;
         assert_eq!(sim.elapsed(), secs(70));
-        assert_eq!((answer.status.as_u16(), answer.text()), (504, "upstream request timeout"));
+        assert_eq!((response.status.as_u16(), response.text()), (504, "upstream request timeout"));
         assert_eq!(sim.active(), 0);
         time::sleep(secs(11)).await;
         assert_eq!(sim.active(), sandboxes);
@@ -99,11 +99,11 @@ async fn each_failure_of_a_creation_has_its_status_and_code() {
         (shares(0.0, 0.0, 1.0), 504, "sandbox_placement_timeout"),
     ] {
         let sim = in_world(world);
-        let answer = send(&sim, base()).await;
+        let response = send(&sim, base()).await;
         assert_eq!(sim.elapsed(), secs(10), "a failure takes as long as a success");
-        assert_eq!(answer.status.as_u16(), status);
-        assert_eq!(answer.json()["error_code"], code);
-        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert_eq!(response.status.as_u16(), status);
+        assert_eq!(response.json()["error_code"], code);
+        let message = response.json()["message"].as_str().unwrap().to_owned();
         assert!(message.starts_with("Failed to place sandbox"), "{message}");
         assert_eq!(sim.ledger().creates.rejected[&status], 1);
     }
@@ -168,11 +168,11 @@ fn ledger_of(seed: u64) -> Ledger {
                 for _ in 0..20 {
                     time::sleep(secs(caller * 3)).await;
                     let created = time::timeout(secs(20), try_send(&sim, base())).await;
-                    let Ok(Ok(answer)) = created else { continue };
-                    if answer.status != 201 {
+                    let Ok(Ok(response)) = created else { continue };
+                    if response.status != 201 {
                         continue;
                     }
-                    let sandbox = Created::of(&answer);
+                    let sandbox = Created::of(&response);
                     drop(try_send(&sim, sandbox.start("sleep 1; exit 1")).await);
                     drop(try_send(&sim, sandbox.kill()).await);
                 }

@@ -81,7 +81,7 @@ async fn a_stream_tells_what_happens_as_it_happens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watcher_gives_what_happened_since_it_was_last_asked() {
+async fn a_watcher_returns_the_events_since_the_last_call() {
     let (sim, sandbox) = calm().await;
     let asked = json!({"path": "~", "includeEntry": true});
     let (status, created) = rpc(&sim, &sandbox, "CreateWatcher", asked).await;

@@ -1,4 +1,4 @@
-//! What is sent and what is answered while a contract is probed.
+//! The requests and responses of a probe.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,9 +7,9 @@ use tower_service::Service;
 use super::Contract;
 use crate::{BoxError, Mock};
 
-/// The requests and responses that a [`Contract`] is probed with, made from numbers.
+/// The requests and responses that a [`Contract`] is probed with, created from numbers.
 ///
-/// For layers that want more than numbers, such as those for HTTP:
+/// For layers that need other types than numbers, such as those for HTTP:
 ///
 /// ```
 /// use sandtower_testkit::Exchange;
@@ -35,7 +35,7 @@ impl Exchange<u64, u64> {
 }
 
 impl<Req: 'static, Res: 'static> Exchange<Req, Res> {
-    /// Requests and responses made by these functions.
+    /// Requests and responses from these functions.
     pub fn new(
         request: impl Fn(u64) -> Req + 'static,
         response: impl Fn(u64) -> Res + Send + Sync + 'static,
@@ -43,14 +43,14 @@ impl<Req: 'static, Res: 'static> Exchange<Req, Res> {
         Self { request: Box::new(request), response: Arc::new(response), returning: None }
     }
 
-    /// Makes the request of an attempt that returns to the queue, of a call that arrived this long
-    /// ago. [`Scenario::ReturningArrivals`](crate::Scenario::ReturningArrivals) needs it.
+    /// Sets the function for the request of an attempt that returns to the queue, of a call that arrived
+    /// this long ago. [`Scenario::ReturningArrivals`](crate::Scenario::ReturningArrivals) needs it.
     ///
     /// ```
     /// use std::time::Duration;
     /// use sandtower_testkit::Exchange;
     ///
-    /// /// A request that says how long ago its call arrived.
+    /// /// A request with the age of its call.
     /// struct Request(Duration);
     ///
     /// Exchange::new(|_| Request(Duration::ZERO), |number| number)
@@ -64,8 +64,7 @@ impl<Req: 'static, Res: 'static> Exchange<Req, Res> {
         self
     }
 
-    /// The contract of the service that `build` makes; `read` gets the number back out of the
-    /// service's response.
+    /// The contract of the service from `build`; `read` gets the number out of the service's response.
     pub fn contract<S: Service<Req> + Clone + 'static>(
         self,
         build: impl Fn(Mock<Req, Res>) -> S + 'static,

@@ -1,4 +1,4 @@
-//! The whole probe, run against one layer.
+//! The contract probe of one layer.
 
 mod course;
 mod exchange;
@@ -24,10 +24,10 @@ use crate::{BoxError, Mock, Rule, Violation};
 /// The virtual time that a service may take until it lets calls through again.
 const RECOVERY: Duration = Duration::from_secs(3600);
 
-/// Probes whether a service keeps the Tower contract over any inner service.
+/// Probes whether a service keeps the tower contract over any inner service.
 ///
-/// It builds the service anew for each scenario over a [`Mock`], on a runtime of its own with a
-/// paused clock, so a contract test is a plain `#[test]`:
+/// It builds a new service for each scenario over a [`Mock`], on a new runtime with a paused clock, so a
+/// contract test is a plain `#[test]`:
 ///
 /// ```
 /// use sandtower_testkit::Contract;
@@ -40,8 +40,8 @@ const RECOVERY: Duration = Duration::from_secs(3600);
 /// # keeps_the_tower_contract();
 /// ```
 ///
-/// Requests and responses are numbers; for a layer that wants others see [`Exchange`]. Only the
-/// futures that a caller polls are watched for spinning, not the tasks that a layer spawns.
+/// Requests and responses are numbers; for a layer with other types see [`Exchange`]. Only the futures that
+/// a caller polls are checked for spinning, not the tasks that a layer spawns.
 #[must_use = "a contract proves nothing until it is run"]
 pub struct Contract<Req, Res, S: Service<Req>> {
     build: Box<dyn Fn(Mock<Req, Res>) -> S>,
@@ -60,7 +60,7 @@ impl<S: Service<u64, Response = u64>> Contract<u64, u64, S>
 where
     S::Error: Into<BoxError>,
 {
-    /// The contract of the service that `build` makes over an inner service.
+    /// The contract of the service from `build` over an inner service.
     pub fn of(build: impl Fn(Mock<u64, u64>) -> S + 'static) -> Self
     where
         S: Clone + 'static,
@@ -68,7 +68,7 @@ where
         Exchange::numbers().contract(build, |response| response)
     }
 
-    /// The contract of a service that cannot be cloned. What takes several callers is left out.
+    /// The contract of a service that is not `Clone`. Scenarios with several callers are skipped.
     ///
     /// ```
     /// use std::time::Duration;
@@ -108,22 +108,22 @@ where
         }
     }
 
-    /// The virtual time after which the service has to let calls through again, whatever went
-    /// wrong before; one hour unless told.
+    /// The virtual time after which the service has to admit calls again, whatever failed before. Default:
+    /// one hour.
     pub fn recovery(mut self, recovery: Duration) -> Self {
         self.recovery = recovery;
         self
     }
 
-    /// Leaves out a scenario that does not apply to this layer, and says why. The reason is
-    /// shown when another scenario fails.
+    /// Skips a scenario that does not apply to this layer. The reason is shown when another scenario
+    /// fails.
     ///
     /// ```
     /// use sandtower_testkit::{Contract, Scenario};
     /// use tower::ServiceExt;
     ///
     /// Contract::of(|inner| inner.map_err(|_| "no"))
-    ///     .skip(Scenario::AnswersPassThrough, "its purpose is to hide errors")
+    ///     .skip(Scenario::ResponsesPassThrough, "its purpose is to hide errors")
     ///     .run();
     /// ```
     pub fn skip(mut self, scenario: Scenario, reason: &'static str) -> Self {
@@ -131,8 +131,8 @@ where
         self
     }
 
-    /// Two services, over an inner service each, that share one gate or limit which lets one attempt
-    /// through at a time: what [`Scenario::SharedGates`] is played with.
+    /// Two services, over one inner service each, that share a gate or limit of one concurrent attempt,
+    /// for [`Scenario::SharedGates`].
     ///
     /// ```
     /// use sandtower_testkit::{Contract, Scenario};
@@ -156,8 +156,8 @@ where
         self
     }
 
-    /// Fails if the scenario has no occasion, for instance because the layer does not queue after all.
-    /// By default that is only a remark, shown when another scenario fails.
+    /// Fails if the scenario has no occasion, for instance because the layer does not queue. By default
+    /// that is only a remark, shown when another scenario fails.
     pub fn require(mut self, scenario: Scenario) -> Self {
         self.required.push(scenario);
         self
@@ -167,8 +167,8 @@ where
     ///
     /// # Panics
     ///
-    /// When a rule is broken, naming every rule that was, what was seen and in which scenario; when
-    /// a required scenario has no occasion; and when it is run inside of a runtime.
+    /// If a rule is broken, with every broken rule, what was seen and in which scenario; if a required
+    /// scenario has no occasion; and if it runs within a runtime.
     pub fn run(&self) {
         let (mut broken, mut remarks) = (Vec::new(), String::new());
         for scenario in Scenario::ALL {
@@ -194,8 +194,8 @@ where
     fn play(&self, scenario: Scenario) -> Result<Played, Violation> {
         let probe = Probe::new(self);
         let played = catch_unwind(AssertUnwindSafe(|| scenario.play(&probe)));
-        // What the mock has recorded comes first: it is the cause of what is seen from outside,
-        // and a task may have swallowed its panic.
+        // The violations of the mock come first: they cause what is seen from outside, and a task may have
+        // swallowed their panic.
         if let Some(violation) = probe.recorded_violation() {
             return Err(violation);
         }
@@ -219,6 +219,6 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
     if let Some(message) = panic.downcast_ref::<String>() {
         message
     } else {
-        panic.downcast_ref::<&str>().copied().unwrap_or("(not with a text)")
+        panic.downcast_ref::<&str>().copied().unwrap_or("(without a message)")
     }
 }

@@ -1,4 +1,4 @@
-//! What all scenarios share: worlds to play in, calls, and the judgement of how they end.
+//! Shared by all scenarios: worlds, calls, and checks of how they end.
 
 use std::{
     cell::RefCell,
@@ -20,7 +20,7 @@ use crate::{
     drive::{Drive, Driven, Until, now, settle},
 };
 
-/// A service as its callers share it; borrowed for a poll at a time, never across an await.
+/// A service shared by its callers; borrowed for one poll at a time, never across an await.
 pub(super) type Caller<S> = Rc<RefCell<S>>;
 
 /// One run of one scenario.
@@ -36,7 +36,7 @@ pub(super) struct World<Req, Res, S> {
     copy: Option<fn(&S) -> S>,
 }
 
-/// A call that is driven by hand, beside others.
+/// A call that is driven by hand, concurrently with others.
 pub(super) type Call<Res> = Driven<Pin<Box<dyn Future<Output = Result<Res, Fault>>>>>;
 
 /// How a call failed.
@@ -64,12 +64,12 @@ impl fmt::Display for Fault {
 }
 
 impl<Req, Res, S> World<Req, Res, S> {
-    /// A clone for the next caller; of a service that cannot be cloned, the service itself.
+    /// A clone for the next caller, or the service itself if it is not `Clone`.
     pub(super) fn caller(&self) -> Caller<S> {
         self.copy_of(&self.service)
     }
 
-    /// A clone of `caller`, if the service can be cloned; else itself.
+    /// A clone of `caller`, or itself if it is not `Clone`.
     pub(super) fn copy_of(&self, caller: &Caller<S>) -> Caller<S> {
         match self.copy {
             Some(copy) => Rc::new(RefCell::new(copy(&caller.borrow()))),
@@ -99,7 +99,7 @@ impl<Req, Res, S> World<Req, Res, S> {
     }
 }
 
-/// Says which reservations are still held.
+/// Describes the reservations that are still held.
 pub(super) fn still_held<Req, Res>(handle: &Handle<Req, Res>) -> String {
     let holders: Vec<_> = handle.holders().iter().map(ToString::to_string).collect();
     format!("a reservation is still held, ready but not called: {}", holders.join("; "))
@@ -117,7 +117,7 @@ where
     /// The first violation that any mock of this scenario has recorded.
     pub(super) fn recorded_violation(&self) -> Option<Violation> {
         let handles = self.handles.borrow();
-        // All are read, since each that is not would panic when it is dropped.
+        // Read all of them, since each unread one would panic on drop.
         let violations: Vec<_> = handles.iter().flat_map(Handle::violations).collect();
         violations.into_iter().next()
     }
@@ -127,8 +127,8 @@ where
         self.world_over(mock, handle)
     }
 
-    /// A world with one reservation, and a stranger who holds it: an instance of the inner
-    /// service that does not belong to the service.
+    /// A world with one reservation, held by an instance of the inner service that does not belong to the
+    /// service.
     pub(super) fn world_with_holder(&self, course: Course) -> (World<Req, Res, S>, Mock<Req, Res>) {
         let (mock, handle) = self.inner(course);
         let mut holder = mock.clone();
@@ -138,7 +138,7 @@ where
         (self.world_over(mock, handle), holder)
     }
 
-    /// Two services that share a gate, if the contract makes such.
+    /// Two services that share a gate, if the contract has them.
     pub(super) fn pair(&self, courses: [Course; 2]) -> Option<[World<Req, Res, S>; 2]> {
         let build = self.contract.pair.as_ref()?;
         let [(first, first_handle), (second, second_handle)] = courses.map(|c| self.inner(c));
@@ -149,7 +149,7 @@ where
     fn inner(&self, course: Course) -> (Mock<Req, Res>, Handle<Req, Res>) {
         let response = Arc::clone(&self.contract.exchange.response);
         let (mock, handle) =
-            Mock::new(move |_, call| course.answers.answer(call, |number| response(number)));
+            Mock::new(move |_, call| course.replies.reply(call, |number| response(number)));
         handle.set_readiness(course.readiness);
         self.handles.borrow_mut().push(handle.clone());
         (mock, handle)
@@ -163,15 +163,15 @@ where
         World { service: Rc::new(RefCell::new(service)), handle, copy: self.contract.copy }
     }
 
-    pub(super) fn set_answers(&self, world: &World<Req, Res, S>, course: Course) {
+    pub(super) fn set_replies(&self, world: &World<Req, Res, S>, course: Course) {
         let response = Arc::clone(&self.contract.exchange.response);
-        let script = move |_, call| course.answers.answer(call, |number| response(number));
-        world.handle.set_answers(script);
+        let script = move |_, call| course.replies.reply(call, |number| response(number));
+        world.handle.set_replies(script);
     }
 
-    /// Lets the inner service behave otherwise from now on.
+    /// Changes the behaviour of the inner service from now on.
     pub(super) fn set_course(&self, world: &World<Req, Res, S>, course: Course) {
-        self.set_answers(world, course);
+        self.set_replies(world, course);
         world.handle.set_readiness(course.readiness);
     }
 
@@ -179,24 +179,24 @@ where
         (self.contract.read)(response)
     }
 
-    /// The virtual time that the contract gives the service to recover.
+    /// The virtual time that the contract allows for recovery.
     pub(super) fn recovery(&self) -> Duration {
         self.contract.recovery
     }
 
-    /// Whether the service can be cloned.
+    /// Whether the service is `Clone`.
     pub(super) fn clones(&self) -> bool {
         self.contract.copy.is_some()
     }
 
-    /// Makes a service ready, and keeps it so.
+    /// Makes a service ready, and keeps it ready.
     pub(super) async fn ready(&self, caller: Caller<S>) -> Result<(), Fault> {
         poll_fn(|cx| caller.borrow_mut().poll_ready(cx))
             .await
             .map_err(|error| Fault::Readiness(error.into()))
     }
 
-    /// Makes one call, and lets go of the service before the answer, as `oneshot` does.
+    /// Makes one call, and drops the service before the response, as `oneshot` does.
     pub(super) fn call(
         &self,
         caller: Caller<S>,
@@ -222,13 +222,13 @@ where
         }
     }
 
-    /// A call through a clone, to be driven beside others.
+    /// A call through a clone, to be driven concurrently with others.
     pub(super) fn start(&self, world: &World<Req, Res, S>) -> Call<S::Response> {
         Driven::new(Box::pin(self.call(world.caller())))
     }
 
-    /// The same for an attempt that returns, of a call that arrived so long `ago`; if the contract
-    /// can make such a request.
+    /// The same for a returning attempt, of a call that arrived this long `ago`; if the contract has such
+    /// requests.
     pub(super) fn start_returning(
         &self,
         world: &World<Req, Res, S>,
@@ -238,8 +238,8 @@ where
         Some(Driven::new(Box::pin(self.send(world.caller(), request))))
     }
 
-    /// Makes calls until the layer rejects one by itself, and keeps the clone that made it; `None` if
-    /// it rejects none of 200, or one takes longer than a minute.
+    /// Makes calls until the layer itself rejects one, and keeps the clone that made it; `None` if it rejects
+    /// none of 200, or one takes longer than a minute.
     pub(super) async fn rejected(&self, world: &World<Req, Res, S>) -> Option<Caller<S>> {
         for _ in 0..200 {
             let before = world.handle.counts().calls;
@@ -254,7 +254,7 @@ where
         None
     }
 
-    /// Drives a future to its end, polling it only when it is woken.
+    /// Drives a future to completion, polling it only when it is woken.
     pub(super) async fn finish<F: Future>(
         &self,
         world: &World<Req, Res, S>,
@@ -272,8 +272,8 @@ where
         }
     }
 
-    /// Drives several futures side by side to their ends; none is left alone while others are
-    /// waited for, since what they hold may be what the others need.
+    /// Drives several futures concurrently to completion; none is starved while others are awaited, since
+    /// what they hold may be what the others need.
     pub(super) async fn finish_all<F: Future>(
         &self,
         world: &World<Req, Res, S>,
@@ -302,7 +302,7 @@ where
         Ok(outputs.into_iter().flatten().collect())
     }
 
-    /// A lost wake-up, or nothing to be woken for?
+    /// Distinguishes a lost wake-up from nothing to be woken for.
     fn why_unfinished<F: Future>(
         &self,
         world: &World<Req, Res, S>,
@@ -319,7 +319,7 @@ where
         let within = self.contract.recovery;
         if moves {
             let seen = format!(
-                "{what}: it was not woken within {within:?}, but a poll nobody asked for moves it \
+                "{what}: it was not woken within {within:?}, but a spurious poll moves it \
                  on (polled {} times)",
                 driven.polls()
             );
@@ -328,13 +328,13 @@ where
         let counts = world.handle.counts();
         let seen = format!(
             "{what}: it did not finish within {within:?} (the inner service saw {} calls and \
-             answered {}; {} instances hold a reservation uncalled, {} wait for one)",
+             completed {}; {} instances hold a reservation uncalled, {} wait for one)",
             counts.calls, counts.responses, counts.reservations_held, counts.reservations_awaited
         );
         Violation::new(rule, seen)
     }
 
-    /// Makes calls until one succeeds, for as long as the contract gives the service to recover.
+    /// Makes calls until one succeeds, for as long as the contract allows for recovery.
     pub(super) async fn recovers(
         &self,
         world: &World<Req, Res, S>,
@@ -353,7 +353,7 @@ where
                 let within = self.contract.recovery;
                 let seen = format!(
                     "{after}: no later call got through within {within:?}, though the inner \
-                     service answers again; of the last, {fault}"
+                     service responds again; of the last, {fault}"
                 );
                 return Err(Violation::new(rule, seen));
             }
@@ -363,7 +363,7 @@ where
     }
 }
 
-/// A future that is woken again and again.
+/// A future that is woken repeatedly.
 pub(super) fn spins<F: Future>(driven: &Driven<F>, what: &dyn fmt::Display) -> Violation {
     let polls = driven.polls();
     let seen = format!("{what}: it was polled {polls} times while nothing changed");

@@ -19,21 +19,21 @@ const UNTIL_ANSWERED: Duration = Duration::from_secs(10);
 /// Why a service without a queue gives no occasion.
 pub(super) const NO_QUEUE: &str = "the layer queues no call while another is in flight";
 
-/// How a call in flight ends, and its capacity comes free.
+/// How a call in flight ends and frees its capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    Answered,
+    Completed,
     Failed,
     Dropped,
 }
 
 impl Ending {
-    pub(super) const ALL: [Self; 3] = [Self::Answered, Self::Failed, Self::Dropped];
+    pub(super) const ALL: [Self; 3] = [Self::Completed, Self::Failed, Self::Dropped];
 
-    /// The course under which the first call is in flight for a while, and ends like this.
+    /// The course in which the first call is in flight for a while, and ends like this.
     pub(super) fn course(self) -> Course {
         match self {
-            Self::Answered => Course::FIRST_LATE,
+            Self::Completed => Course::FIRST_LATE,
             Self::Failed => Course::FIRST_FAILS_LATE,
             Self::Dropped => Course::HANGING,
         }
@@ -46,8 +46,7 @@ impl Ending {
     }
 }
 
-/// One call in flight, and two that the layer itself holds; each polled as far as it went, and not
-/// since.
+/// One call in flight, and two that the layer itself holds; each polled as far as it went, and not since.
 pub(super) struct Queue<Req, Res, S: Service<Req>> {
     pub(super) world: World<Req, Res, S>,
     pub(super) first: Call<S::Response>,
@@ -78,7 +77,7 @@ where
         }
         // Calls that come later complete at once.
         if course.name == Course::HANGING.name {
-            self.set_answers(&world, Course::SMOOTH);
+            self.set_replies(&world, Course::SMOOTH);
         }
         Ok(Some(Queue { world, first, waiting }))
     }

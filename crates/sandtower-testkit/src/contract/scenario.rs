@@ -1,4 +1,4 @@
-//! The scenarios of the probe, each with a name that stays.
+//! The scenarios of the probe, each with a stable name.
 
 use std::{fmt, future::Future};
 
@@ -7,73 +7,72 @@ use tower_service::Service;
 use super::{probe::Probe, scenarios};
 use crate::{BoxError, Violation, drive::on_a_paused_clock};
 
-/// One part of the probe that [`Contract::run`](crate::Contract::run) makes.
+/// One part of the probe that [`Contract::run`](crate::Contract::run) runs.
 ///
-/// Some scenarios need something of the layer, such as a queue. Without it they have no occasion and
-/// pass; [`Contract::require`](crate::Contract::require) makes that a failure.
+/// Some scenarios need a property of the layer, such as a queue. Without it they have no occasion and pass;
+/// [`Contract::require`](crate::Contract::require) makes that a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scenario {
-    /// Calls one after another, through clones and at once, over inner services that are ready at
-    /// once, slowly, or whose clones are not ready when the original is.
+    /// Sequential calls, through clones and concurrently, over inner services that are ready at once, slowly,
+    /// or whose clones are not ready when the original is.
     ReadyInstances,
-    /// The readiness of the inner service fails, at once or after a wait; the instance that failed is
-    /// not used again, and others are.
+    /// The readiness of the inner service fails, at once or after a wait; the failed instance is not used
+    /// again, and others are.
     FailedReadiness,
     /// The inner service fails, hangs and recovers; readiness never fails.
     PassingCauses,
-    /// A call is cancelled at every poll; all that it held below is given back.
+    /// A call is cancelled at every poll; everything that it held below is released.
     CancelledCallsGiveBack,
-    /// A call is cancelled at every poll while the inner service has one reservation to give;
-    /// the next call gets through.
+    /// A call is cancelled at every poll while the inner service has one reservation; the next call gets
+    /// through.
     CancelledCallsDoNotWedge,
     /// A ready service is dropped uncalled; others get its reservation.
     UncalledServicesGiveBack,
-    /// Clones are made ready, then the layer rejects their calls; they are kept, and hold nothing
-    /// below. Needs a service that can be cloned and that rejects within 200 calls that succeed, or
-    /// 200 that fail.
+    /// Clones are made ready, then the layer rejects their calls; they are kept, and hold nothing below. Needs
+    /// a service that is `Clone` and that rejects within 200 calls that succeed, or 200 that fail.
     RejectedClones,
-    /// A call that can go on is woken, also when it is polled by another task than before, and when
-    /// another who waited is dropped.
+    /// A call that can continue is woken, also if another task polls it than before, and if another waiting
+    /// call is dropped.
     WakeUps,
-    /// While calls are queued, an attempt joins with an older arrival time; none is stranded. Needs
-    /// [`Exchange::returning`](crate::Exchange::returning), and a service that queues a second call
-    /// while the first is in flight.
+    /// While calls are queued, an attempt with an older arrival joins; none is stranded. Needs
+    /// [`Exchange::returning`](crate::Exchange::returning), and a service that queues a second call while
+    /// the first is in flight.
     ReturningArrivals,
-    /// Capacity comes free and goes to a queued call that is not polled; the next gets it within a
-    /// minute. Needs a service that queues a second call while the first is in flight.
+    /// Freed capacity goes to a queued call that is not polled; the next one gets it within a minute. Needs a
+    /// service that queues a second call while the first is in flight.
     UnpolledGrants,
-    /// Two services share a gate; what a call of one gives back reaches a call that waits at the
-    /// other. Needs [`Contract::shared`](crate::Contract::shared).
+    /// Two services share a gate; what a call of one releases reaches a call that waits at the other. Needs
+    /// [`Contract::shared`](crate::Contract::shared).
     SharedGates,
-    /// No call is polled again and again while the inner service does nothing.
+    /// No call is polled repeatedly while the inner service does nothing.
     IdleWaits,
-    /// The inner service uses up the cooperative budget of the task at each poll; a timeout fires all
-    /// the same. Needs a service that ends a call that hangs below.
+    /// The inner service exhausts the cooperative budget of the task at each poll; a timeout still fires.
+    /// Needs a service that ends a call that hangs below.
     BusyFutures,
-    /// A success and a failure reach the caller as they are.
-    AnswersPassThrough,
+    /// A success and a failure reach the caller unchanged.
+    ResponsesPassThrough,
     /// A future is polled after it completed: with a success, a failure, a timeout and, if the layer
     /// rejects within 200 calls, a rejection.
     FinishedFutures,
-    /// A service goes on in a second runtime after the first one ended, with calls left behind that
-    /// are dropped outside of a runtime, dropped later, or kept unpolled.
+    /// A service continues in a second runtime after the first one ended, with calls left behind that are
+    /// dropped outside a runtime, dropped later, or kept unpolled.
     DeadRuntimes,
-    /// A call that began in a runtime that ended completes in a second one. A layer whose calls keep
-    /// a timer of tokio panics here, as tokio's own `timeout` does.
+    /// A call that started in a runtime that ended completes in a second one. A layer whose calls hold a tokio
+    /// timer panics here, as tokio's own `timeout` does.
     MovedCalls,
 }
 
-/// What came of a scenario that broke no rule.
+/// The result of a scenario that broke no rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Played {
     Seen,
-    /// The layer lacks what the scenario is about, for this reason.
+    /// The layer lacks the property that the scenario is about.
     NoOccasion(&'static str),
 }
 
 impl Played {
-    /// What came of a scenario whose parts had an occasion or not.
+    /// The result of a scenario whose parts had an occasion or not.
     pub(super) fn if_any(seen: bool, otherwise: &'static str) -> Self {
         if seen { Self::Seen } else { Self::NoOccasion(otherwise) }
     }
@@ -95,7 +94,7 @@ impl Scenario {
         Self::SharedGates,
         Self::IdleWaits,
         Self::BusyFutures,
-        Self::AnswersPassThrough,
+        Self::ResponsesPassThrough,
         Self::FinishedFutures,
         Self::DeadRuntimes,
         Self::MovedCalls,
@@ -118,14 +117,14 @@ impl Scenario {
             Self::SharedGates => "shared-gates",
             Self::IdleWaits => "idle-waits",
             Self::BusyFutures => "busy-futures",
-            Self::AnswersPassThrough => "answers-pass-through",
+            Self::ResponsesPassThrough => "responses-pass-through",
             Self::FinishedFutures => "finished-futures",
             Self::DeadRuntimes => "dead-runtimes",
             Self::MovedCalls => "moved-calls",
         }
     }
 
-    /// Plays it in a runtime of its own; those about runtimes make two.
+    /// Runs it in a runtime of its own; those about runtimes create two.
     pub(super) fn play<Req, Res, S>(
         self,
         probe: &Probe<'_, Req, Res, S>,
@@ -152,7 +151,7 @@ impl Scenario {
             Self::SharedGates => on_a_paused_clock(probe.shared_gates()),
             Self::IdleWaits => always(scenarios::idle_waits(probe)),
             Self::BusyFutures => on_a_paused_clock(probe.busy_futures()),
-            Self::AnswersPassThrough => always(scenarios::answers_pass_through(probe)),
+            Self::ResponsesPassThrough => always(scenarios::responses_pass_through(probe)),
             Self::FinishedFutures => always(probe.finished_futures()),
             Self::DeadRuntimes => probe.dead_runtimes().map(|()| Played::Seen),
             Self::MovedCalls => probe.moved_calls().map(|()| Played::Seen),
@@ -160,7 +159,7 @@ impl Scenario {
     }
 }
 
-/// Plays what every layer gives occasion for.
+/// Runs the scenarios that apply to every layer.
 fn always(play: impl Future<Output = Result<(), Violation>>) -> Result<Played, Violation> {
     on_a_paused_clock(play).map(|()| Played::Seen)
 }

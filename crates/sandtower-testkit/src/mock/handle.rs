@@ -1,4 +1,4 @@
-//! The test's side of a mock: it steers, counts and tells of violations.
+//! The test's side of a mock: controls it, and reads its counts and violations.
 
 use std::{fmt, sync::Arc};
 
@@ -6,14 +6,14 @@ use super::{
     Shared,
     counts::Counts,
     ledger::Ledger,
-    script::{Answer, Instance, Readiness},
+    script::{Instance, Readiness, Reply},
 };
 use crate::Violation;
 
-/// Steers and reads a [`Mock`](crate::Mock).
+/// Controls and reads a [`Mock`](crate::Mock).
 ///
-/// When the last clone of a handle is dropped and the mock has recorded a violation that nobody
-/// has looked at, it panics: a violation in a spawned task must not pass unseen.
+/// If the last clone of a handle is dropped and the mock has recorded a violation that was not read, it
+/// panics: a violation in a spawned task must not go unnoticed.
 ///
 /// ```
 /// use sandtower_testkit::{Mock, Readiness};
@@ -37,7 +37,7 @@ impl<Req, Res> Handle<Req, Res> {
         Self { shared, last_look }
     }
 
-    /// What the mock has seen so far.
+    /// The counts so far.
     pub fn counts(&self) -> Counts {
         self.last_look.ledger.counts()
     }
@@ -47,25 +47,31 @@ impl<Req, Res> Handle<Req, Res> {
         self.last_look.ledger.holders()
     }
 
-    /// The rules that callers have broken so far. Who calls this takes over to judge them: they
-    /// do not panic again when the handle is dropped.
+    /// The rules that callers have broken so far. A caller of this method takes responsibility for them: the
+    /// drop of the handle does not panic for them any more.
     pub fn violations(&self) -> Vec<Violation> {
         self.last_look.ledger.violations()
     }
 
-    /// Replaces the script of answers, for the calls that follow. A script cannot replace itself.
-    pub fn set_answers(&self, script: impl FnMut(Req, u64) -> Answer<Res> + Send + 'static) {
-        *self.shared.answers() = Box::new(script);
+    /// Replaces the script of replies, for the following calls. A script cannot replace itself.
+    pub fn set_replies(&self, script: impl FnMut(Req, u64) -> Reply<Res> + Send + 'static) {
+        *self.shared.replies() = Box::new(script);
     }
 
-    /// Replaces the script of readiness. It is asked once for each readiness of each instance.
-    /// Instances that wait are woken and ask it anew; those that are ready remain so.
+    /// The former name of [`set_replies`](Self::set_replies).
+    #[doc(hidden)]
+    pub fn set_answers(&self, script: impl FnMut(Req, u64) -> Reply<Res> + Send + 'static) {
+        self.set_replies(script);
+    }
+
+    /// Replaces the script of readiness. It is called once for each readiness of each instance. Waiting
+    /// instances are woken and call it again; those that are ready stay ready.
     ///
     /// ```
     /// # use sandtower_testkit::{Mock, Readiness};
     /// # let (_mock, handle) = Mock::<u64, u64>::always(7);
     /// handle.set_readiness(|_| Readiness::Pending);
-    /// // ... and later, to let all through:
+    /// // ... and later, to let all calls through:
     /// handle.set_readiness(|_| Readiness::Ready);
     /// ```
     pub fn set_readiness(&self, script: impl FnMut(Instance) -> Readiness + Send + 'static) {
@@ -73,9 +79,9 @@ impl<Req, Res> Handle<Req, Res> {
         self.last_look.ledger.new_edition();
     }
 
-    /// From now on at most `limit` reservations exist, as with a semaphore: an instance takes one
-    /// to become ready, its call keeps it until it is answered or dropped. Others wait in line
-    /// and are woken first come, first served. A reservation that leaks wedges the service.
+    /// From now on at most `limit` reservations exist, as with a semaphore: an instance takes one to become
+    /// ready, and its call keeps it until it completes or is dropped. Others queue and are woken first come,
+    /// first served. A reservation that leaks blocks the service.
     pub fn limit_reservations(&self, limit: usize) {
         self.last_look.ledger.limit(Some(limit));
     }

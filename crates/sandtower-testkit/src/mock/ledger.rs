@@ -1,4 +1,4 @@
-//! The books of a mock: every instance's standing, the reservations, the counts, the violations.
+//! The ledger of a mock: the state of every instance, reservations, counts, violations.
 //!
 //! Nothing here knows requests or responses, and no lock is held while a waker runs.
 
@@ -11,18 +11,18 @@ use std::{
 use super::{counts::Counts, script::Instance};
 use crate::{Rule, Violation};
 
-/// What an instance may do next.
+/// The state of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum QueuePosition {
     /// It has to be polled ready before it may be called.
     Unready,
-    /// It waits in line for a reservation.
+    /// It is queued for a reservation.
     InLine,
-    /// It was given a reservation and woken, but was not polled since.
+    /// It was granted a reservation and woken, but not polled since.
     Granted,
     /// It may be called once.
     Ready,
-    /// Its readiness failed: it is to be dropped.
+    /// Its readiness failed: it has to be dropped.
     Failed,
 }
 
@@ -39,11 +39,11 @@ struct Book {
     counts: Counts,
     entries: BTreeMap<u64, Entry>,
     instances_made: u64,
-    /// Reservations taken: by instances granted or ready, and by calls in flight.
+    /// Reservations in use: by instances that are granted or ready, and by calls in flight.
     taken: usize,
     limit: Option<usize>,
     line: VecDeque<u64>,
-    /// Grows when the script of readiness is replaced, so that waiters ask again.
+    /// Incremented when the script of readiness is replaced, so that waiting instances call it again.
     edition: u64,
     violations: Vec<Violation>,
     violations_shown: usize,
@@ -80,8 +80,8 @@ impl Ledger {
         });
     }
 
-    /// Notes a poll of readiness, and whom to wake when the scripts change. Says whether the
-    /// instance is ready already, and the edition of the script that holds now.
+    /// Records a poll of readiness, and the waker for a change of scripts. Returns whether the instance is
+    /// ready already, and the current edition of the script.
     pub(crate) fn polled(
         &self,
         instance: Instance,
@@ -108,7 +108,7 @@ impl Ledger {
         Ok((standing == QueuePosition::Ready, edition))
     }
 
-    /// Notes that an instance failed to become ready: from here on it may only be dropped.
+    /// Records that an instance failed to become ready: from here on it may only be dropped.
     pub(crate) fn fail(&self, instance: Instance) {
         if let Some(entry) = self.lock().entries.get_mut(&instance.number) {
             entry.standing = QueuePosition::Failed;
@@ -116,7 +116,7 @@ impl Ledger {
         }
     }
 
-    /// Makes an instance ready, if there is a reservation for it and nobody before it in line.
+    /// Makes an instance ready, if there is a reservation for it and no other instance before it.
     pub(crate) fn reserve(&self, instance: Instance) -> Poll<()> {
         let mut book = self.lock();
         let Book { entries, line, taken, limit, .. } = &mut *book;
@@ -138,7 +138,7 @@ impl Ledger {
         Poll::Ready(())
     }
 
-    /// Turns an instance's readiness into a call; says how many calls came before it.
+    /// Turns an instance's readiness into a call; returns how many calls came before it.
     pub(crate) fn call(self: &Arc<Self>, instance: Instance) -> Result<(u64, InFlight), Violation> {
         let mut book = self.lock();
         let number = book.counts.calls;
@@ -161,14 +161,14 @@ impl Ledger {
         counts.in_flight_max = counts.in_flight_max.max(counts.in_flight);
         counts.futures_live += 1;
         drop(book);
-        Ok((number, InFlight { ledger: Arc::clone(self), answered: false }))
+        Ok((number, InFlight { ledger: Arc::clone(self), completed: false }))
     }
 
     pub(crate) fn limit(&self, limit: Option<usize>) {
         self.update(|book| book.limit = limit);
     }
 
-    /// The script of readiness was replaced: whoever waits asks again.
+    /// The script of readiness was replaced: waiting instances call it again.
     pub(crate) fn new_edition(&self) {
         let wakers: Vec<_> = {
             let mut book = self.lock();
@@ -206,13 +206,13 @@ impl Ledger {
         book.violations.clone()
     }
 
-    /// The first violation that nobody has looked at.
+    /// The first violation that was not read.
     pub(crate) fn unseen_violation(&self) -> Option<Violation> {
         let book = self.lock();
         book.violations.get(book.violations_shown).cloned()
     }
 
-    /// Changes the book, then hands out what has become free to those in line.
+    /// Changes the ledger, then passes freed reservations to queued instances.
     fn update(&self, change: impl FnOnce(&mut Book)) {
         let wakers = {
             let mut book = self.lock();
@@ -222,14 +222,14 @@ impl Ledger {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    // A panic elsewhere leaves the books in order: no caller's code runs under the lock.
+    // A panic elsewhere leaves the ledger consistent: no caller's code runs under the lock.
     fn lock(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Book {
-    /// First in line, first served; a newcomer never sees what was freed for the line.
+    /// First come, first served; a newcomer never gets what was freed for the queue.
     fn grant(&mut self) -> Vec<Waker> {
         let mut wakers = Vec::new();
         while self.limit.is_none_or(|limit| self.taken < limit) {
@@ -268,16 +268,16 @@ fn not_ready(entry: &Entry, call: u64) -> Violation {
     }
 }
 
-/// A call that has not been answered, with the reservation that it took over.
+/// A call in flight, with the reservation that it took over.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     ledger: Arc<Ledger>,
-    answered: bool,
+    completed: bool,
 }
 
 impl InFlight {
-    pub(crate) fn answer(&mut self) {
-        self.answered = true;
+    pub(crate) fn complete(&mut self) {
+        self.completed = true;
         self.ledger.update(|book| {
             book.counts.responses += 1;
             book.counts.in_flight -= 1;
@@ -292,10 +292,10 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let answered = self.answered;
+        let completed = self.completed;
         self.ledger.update(|book| {
             book.counts.futures_live -= 1;
-            if !answered {
+            if !completed {
                 book.counts.dropped_early += 1;
                 book.counts.in_flight -= 1;
                 book.taken -= 1;

@@ -1,4 +1,4 @@
-//! The inner service that watches how it is used.
+//! The inner service, which checks its callers.
 
 mod counts;
 mod handle;
@@ -23,28 +23,28 @@ pub use self::{
     counts::Counts,
     handle::Handle,
     response::ResponseFuture,
-    script::{Answer, Instance, Readiness},
+    script::{Instance, Readiness, Reply},
 };
 use crate::BoxError;
 
-type AnswerScript<Req, Res> = Box<dyn FnMut(Req, u64) -> Answer<Res> + Send>;
+type ReplyScript<Req, Res> = Box<dyn FnMut(Req, u64) -> Reply<Res> + Send>;
 type ReadinessScript = Box<dyn FnMut(Instance) -> Readiness + Send>;
 
-/// An inner service with scripted answers and scripted readiness, which checks its callers.
+/// An inner service with scripted replies and scripted readiness, which checks its callers.
 ///
-/// Every instance has a readiness of its own. Calling an instance that was not itself polled
-/// ready, or twice on one readiness, or using one whose readiness failed, panics and is recorded in the [`Handle`], so that it also
-/// surfaces when the panic was swallowed by a task.
+/// Every instance has its own readiness. Calling an instance that was not itself polled ready, or twice for
+/// one readiness, or using one whose readiness failed, panics and is recorded in the [`Handle`], so that it
+/// also surfaces if a task swallowed the panic.
 ///
 /// ```
-/// use sandtower_testkit::{Answer, Mock};
+/// use sandtower_testkit::{Reply, Mock};
 /// use tower::ServiceExt;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), sandtower_testkit::BoxError> {
 /// let (mock, handle) = Mock::new(|request: &str, call| match call {
-///     0 => Answer::err("busy"),
-///     _ => Answer::ok(request.len()),
+///     0 => Reply::err("busy"),
+///     _ => Reply::ok(request.len()),
 /// });
 ///
 /// assert!(mock.clone().oneshot("hello").await.is_err());
@@ -59,9 +59,9 @@ pub struct Mock<Req = u64, Res = u64> {
     wait: Wait,
 }
 
-/// How far this instance is on its way to its next readiness.
+/// The progress of this instance to its next readiness.
 enum Wait {
-    /// The script has not been asked yet.
+    /// The script was not called yet.
     Unasked,
     /// The script, in this edition, said: after a while.
     Timed { edition: u64, sleep: Pin<Box<Sleep>> },
@@ -74,22 +74,21 @@ enum Wait {
 }
 
 struct Shared<Req, Res> {
-    answers: Mutex<AnswerScript<Req, Res>>,
+    replies: Mutex<ReplyScript<Req, Res>>,
     readiness: Mutex<ReadinessScript>,
     ledger: Arc<Ledger>,
 }
 
 impl<Req, Res> Mock<Req, Res> {
-    /// A service whose calls are answered by `script`, which is given the request and how many
-    /// calls came before it (over all instances). All instances are ready at once until
-    /// [`Handle::set_readiness`] says otherwise.
+    /// A service that replies by `script`, which gets the request and the number of calls before it (over all
+    /// instances). All instances are ready at once until [`Handle::set_readiness`] changes it.
     pub fn new(
-        script: impl FnMut(Req, u64) -> Answer<Res> + Send + 'static,
+        script: impl FnMut(Req, u64) -> Reply<Res> + Send + 'static,
     ) -> (Self, Handle<Req, Res>) {
         let ledger = Arc::new(Ledger::default());
         let instance = ledger.enter(None);
         let shared = Arc::new(Shared {
-            answers: Mutex::new(Box::new(script)),
+            replies: Mutex::new(Box::new(script)),
             readiness: Mutex::new(Box::new(|_| Readiness::Ready)),
             ledger,
         });
@@ -97,37 +96,37 @@ impl<Req, Res> Mock<Req, Res> {
         (mock, Handle::new(shared))
     }
 
-    /// A service that answers every call at once with a clone of `response`.
+    /// A service that responds to every call at once with a clone of `response`.
     pub fn always(response: Res) -> (Self, Handle<Req, Res>)
     where
         Res: Clone + Send + 'static,
     {
-        Self::new(move |_, _| Answer::ok(response.clone()))
+        Self::new(move |_, _| Reply::ok(response.clone()))
     }
 
-    /// A service that gives these answers in turn.
+    /// A service that gives these replies in turn.
     ///
     /// # Panics
     ///
-    /// When it is called once more than there are answers.
+    /// If it is called more often than there are replies.
     ///
     /// ```
-    /// use sandtower_testkit::{Answer, Mock};
+    /// use sandtower_testkit::{Reply, Mock};
     ///
-    /// let (_mock, _handle) = Mock::<u64, _>::in_turn([Answer::err("busy"), Answer::ok(7)]);
+    /// let (_mock, _handle) = Mock::<u64, _>::in_turn([Reply::err("busy"), Reply::ok(7)]);
     /// ```
-    pub fn in_turn(answers: impl IntoIterator<Item = Answer<Res>>) -> (Self, Handle<Req, Res>)
+    pub fn in_turn(replies: impl IntoIterator<Item = Reply<Res>>) -> (Self, Handle<Req, Res>)
     where
         Res: Send + 'static,
     {
-        let mut answers: VecDeque<_> = answers.into_iter().collect();
-        Self::new(move |_, call| match answers.pop_front() {
-            Some(answer) => answer,
+        let mut replies: VecDeque<_> = replies.into_iter().collect();
+        Self::new(move |_, call| match replies.pop_front() {
+            Some(reply) => reply,
             None => panic!("the script of the mock ends before call {call}"),
         })
     }
 
-    /// Which instance this is.
+    /// The number and origin of this instance.
     pub fn instance(&self) -> Instance {
         self.instance
     }
@@ -167,7 +166,7 @@ impl<Req, Res> Service<Req> for Mock<Req, Res> {
 
     /// # Panics
     ///
-    /// When it failed before: an instance whose readiness failed may only be dropped.
+    /// If it failed before: an instance whose readiness failed may only be dropped.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let (ready, edition) = match self.shared.ledger.polled(self.instance, cx.waker()) {
             Ok(polled) => polled,
@@ -185,20 +184,20 @@ impl<Req, Res> Service<Req> for Mock<Req, Res> {
 
     /// # Panics
     ///
-    /// When this instance was not polled ready since its last call.
+    /// If this instance was not polled ready since its last call.
     fn call(&mut self, request: Req) -> ResponseFuture<Res> {
         match self.shared.ledger.call(self.instance) {
             Ok((call, in_flight)) => {
                 self.wait = Wait::Unasked;
-                let answer = (self.shared.answers())(request, call);
-                ResponseFuture::new(answer, in_flight)
+                let reply = (self.shared.replies())(request, call);
+                ResponseFuture::new(reply, in_flight)
             }
             Err(violation) => panic!("{violation}"),
         }
     }
 }
 
-/// Uses up what the task may do before it has to yield to others, and asks to be polled again.
+/// Exhausts the cooperative budget of the task, and asks to be polled again.
 fn use_up_budget<T>(cx: &mut Context<'_>) -> Poll<T> {
     // Without a budget, as in `unconstrained`, this would never end.
     const MORE_THAN_ANY_BUDGET: usize = 1024;
@@ -213,7 +212,7 @@ fn use_up_budget<T>(cx: &mut Context<'_>) -> Poll<T> {
 }
 
 impl<Req, Res> Clone for Mock<Req, Res> {
-    /// Another instance, with a readiness of its own: it is not ready because this one is.
+    /// Another instance, with its own readiness: it is not ready because this one is.
     fn clone(&self) -> Self {
         let instance = self.shared.ledger.enter(Some(self.instance));
         Self { shared: Arc::clone(&self.shared), instance, wait: Wait::Unasked }
@@ -233,9 +232,9 @@ impl<Req, Res> fmt::Debug for Mock<Req, Res> {
 }
 
 impl<Req, Res> Shared<Req, Res> {
-    // A script that panicked may go on: what it did to itself is the test's own affair.
-    fn answers(&self) -> MutexGuard<'_, AnswerScript<Req, Res>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    // A script that panicked may be called again: its own state is up to the test.
+    fn replies(&self) -> MutexGuard<'_, ReplyScript<Req, Res>> {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn readiness(&self) -> MutexGuard<'_, ReadinessScript> {

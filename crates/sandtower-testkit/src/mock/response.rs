@@ -11,42 +11,42 @@ use tokio::time::Sleep;
 
 use super::{
     ledger::{InFlight, counted},
-    script::Answer,
+    script::Reply,
     use_up_budget,
 };
 use crate::BoxError;
 
-/// Answers one call to a [`Mock`](crate::Mock) as its script says.
+/// Replies to one call of a [`Mock`](crate::Mock) by its script.
 ///
 /// # Panics
 ///
-/// When it is polled again after it has answered.
+/// If polled after completion.
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<Res> {
-    answer: Option<Answer<Res>>,
+    reply: Option<Reply<Res>>,
     delay: Option<Pin<Box<Sleep>>>,
     in_flight: InFlight,
 }
 
 impl<Res> ResponseFuture<Res> {
-    pub(crate) fn new(answer: Answer<Res>, in_flight: InFlight) -> Self {
-        let mut future = Self { answer: Some(answer), delay: None, in_flight };
+    pub(crate) fn new(reply: Reply<Res>, in_flight: InFlight) -> Self {
+        let mut future = Self { reply: Some(reply), delay: None, in_flight };
         // A delay counts from the call, not from the first poll of its future.
         future.start_delay();
         future
     }
 
     fn start_delay(&mut self) {
-        if let Some(Answer::After(delay, then)) =
-            self.answer.take_if(|answer| matches!(answer, Answer::After(..)))
+        if let Some(Reply::After(delay, then)) =
+            self.reply.take_if(|reply| matches!(reply, Reply::After(..)))
         {
             self.delay = Some(Box::pin(tokio::time::sleep(delay)));
-            self.answer = Some(*then);
+            self.reply = Some(*then);
         }
     }
 }
 
-// The response is only ever moved out of its future, never pinned.
+// The response is only moved out of its future, never pinned.
 impl<Res> Unpin for ResponseFuture<Res> {}
 
 impl<Res> Future for ResponseFuture<Res> {
@@ -60,20 +60,20 @@ impl<Res> Future for ResponseFuture<Res> {
             this.delay = None;
             this.start_delay();
         }
-        let result = match this.answer.take() {
-            Some(Answer::Ok(response)) => Ok(response),
-            Some(Answer::Err(error)) => Err(error),
-            Some(Answer::Busy) => {
-                this.answer = Some(Answer::Busy);
+        let result = match this.reply.take() {
+            Some(Reply::Ok(response)) => Ok(response),
+            Some(Reply::Err(error)) => Err(error),
+            Some(Reply::Busy) => {
+                this.reply = Some(Reply::Busy);
                 return use_up_budget(cx);
             }
-            Some(hang @ (Answer::Hang | Answer::After(..))) => {
-                this.answer = Some(hang);
+            Some(hang @ (Reply::Hang | Reply::After(..))) => {
+                this.reply = Some(hang);
                 return Poll::Pending;
             }
-            None => panic!("the future of a call was polled again after it had answered"),
+            None => panic!("the future of a call was polled after completion"),
         };
-        this.in_flight.answer();
+        this.in_flight.complete();
         Poll::Ready(result)
     }
 }

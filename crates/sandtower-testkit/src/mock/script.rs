@@ -1,46 +1,46 @@
-//! What a mock is told to do: how a call is answered, when an instance is ready.
+//! The scripts of a mock: how it replies to a call, and when an instance is ready.
 
 use std::{fmt, time::Duration};
 
 use crate::BoxError;
 
-/// How a [`Mock`](crate::Mock) answers one call.
+/// How a [`Mock`](crate::Mock) replies to one call.
 ///
 /// ```
 /// use std::time::Duration;
-/// use sandtower_testkit::Answer;
+/// use sandtower_testkit::Reply;
 ///
-/// let _busy: Answer<u64> = Answer::err("busy");
-/// let _slow = Answer::ok(7).after(Duration::from_secs(2));
+/// let _busy: Reply<u64> = Reply::err("busy");
+/// let _slow = Reply::ok(7).after(Duration::from_secs(2));
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Answer<Res> {
+pub enum Reply<Res> {
     /// The call succeeds at once.
     Ok(Res),
     /// The call fails at once.
     Err(BoxError),
-    /// The call is answered when this much time has passed on the tokio clock.
-    After(Duration, Box<Answer<Res>>),
-    /// The call is never answered.
+    /// Replies after this time on the tokio clock.
+    After(Duration, Box<Reply<Res>>),
+    /// Never replies.
     Hang,
-    /// The call is never answered, and uses up tokio's cooperative budget of its task at each poll,
-    /// as a future does that always has something to do.
+    /// Never replies, and exhausts tokio's cooperative budget of its task at each poll, like a future that
+    /// always has work.
     Busy,
 }
 
-impl<Res> Answer<Res> {
+impl<Res> Reply<Res> {
     /// The call succeeds at once.
     pub fn ok(response: Res) -> Self {
         Self::Ok(response)
     }
 
-    /// The call fails at once; a `&str` will do for the error.
+    /// The call fails at once; a `&str` is accepted as the error.
     pub fn err(error: impl Into<BoxError>) -> Self {
         Self::Err(error.into())
     }
 
-    /// This answer, `delay` later.
+    /// This reply, `delay` later.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         Self::After(delay, Box::new(self))
@@ -49,7 +49,7 @@ impl<Res> Answer<Res> {
 
 /// When an instance of a [`Mock`](crate::Mock) is ready for its next call.
 ///
-/// Asked for once before each call, at the first poll; see
+/// Evaluated once before each call, at the first poll; see
 /// [`Handle::set_readiness`](crate::Handle::set_readiness).
 #[derive(Debug)]
 #[non_exhaustive]
@@ -60,20 +60,20 @@ pub enum Readiness {
     After(Duration),
     /// Not ready until the script of readiness is replaced.
     Pending,
-    /// Not ready until the script of readiness is replaced, and each poll uses up tokio's
-    /// cooperative budget of the task.
+    /// Not ready until the script of readiness is replaced, and each poll exhausts tokio's cooperative
+    /// budget of the task.
     Busy,
     /// `poll_ready` fails. The instance may then only be dropped.
     Err(BoxError),
 }
 
-/// One of the instances of a [`Mock`](crate::Mock): the first made, or one of its clones.
+/// One of the instances of a [`Mock`](crate::Mock): the first one, or one of its clones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Instance {
-    /// Its number, counted from 0 in the order of making.
+    /// Its number, from 0 in the order of creation.
     pub number: u64,
-    /// The instance that it was cloned from; the first was not.
+    /// The instance that it was cloned from; `None` for the first.
     pub made_from: Option<u64>,
 }
 
@@ -89,7 +89,7 @@ impl fmt::Display for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.made_from {
             None => write!(f, "original #{}", self.number),
-            Some(parent) => write!(f, "clone #{}, made from #{parent}", self.number),
+            Some(parent) => write!(f, "clone #{}, cloned from #{parent}", self.number),
         }
     }
 }

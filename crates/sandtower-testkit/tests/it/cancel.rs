@@ -1,8 +1,8 @@
-//! A future is cancelled wherever it can be.
+//! A future is cancelled at every point.
 
 use std::{cell::Cell, future::poll_fn, rc::Rc, task::Poll, time::Duration};
 
-use sandtower_testkit::{Answer, Mock, cancel_at_every_poll};
+use sandtower_testkit::{Mock, Reply, cancel_at_every_poll};
 use tokio::time::sleep;
 use tower::{Service, ServiceExt};
 
@@ -45,7 +45,7 @@ fn a_future_that_hangs_is_cancelled_while_it_hangs() {
     let mut cancellations = 0;
     let polls = cancel_at_every_poll(
         || {
-            let (mock, handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
+            let (mock, handle) = Mock::<u64, u64>::new(|_, _| Reply::Hang);
             (mock.oneshot(1), handle)
         },
         async |cancelled, handle| {
@@ -58,7 +58,7 @@ fn a_future_that_hangs_is_cancelled_while_it_hangs() {
 }
 
 #[test]
-fn what_is_left_is_judged_on_the_same_runtime() {
+fn what_is_left_is_checked_on_the_same_runtime() {
     cancel_at_every_poll(
         || {
             let (mock, handle) = Mock::<u64, u64>::always(7);
@@ -67,15 +67,15 @@ fn what_is_left_is_judged_on_the_same_runtime() {
         },
         async |cancelled, (mut mock, _handle)| {
             sleep(Duration::from_secs(1)).await;
-            let answer = mock.ready().await.map(|mock| mock.call(2));
-            assert_eq!(answer.expect("ready").await.expect("answered"), 7, "{cancelled}");
+            let response = mock.ready().await.map(|mock| mock.call(2));
+            assert_eq!(response.expect("ready").await.expect("responseed"), 7, "{cancelled}");
         },
     );
 }
 
 #[test]
 #[should_panic(expected = "the future spins")]
-fn a_future_that_spins_is_told_so() {
+fn a_spinning_future_panics() {
     let spin = || {
         poll_fn(|cx| {
             cx.waker().wake_by_ref();

@@ -1,4 +1,4 @@
-//! The mock answers as scripted, watches its callers, and counts.
+//! The mock replies as scripted, checks its callers, and counts.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -6,43 +6,42 @@ use std::{
     time::Duration,
 };
 
-use sandtower_testkit::{Answer, Counts, Handle, Mock, Readiness, Rule};
+use sandtower_testkit::{Counts, Handle, Mock, Readiness, Reply, Rule};
 use tokio::time::timeout;
 use tower::{Service, ServiceExt};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn numbers() -> (Mock<u64, u64>, Handle<u64, u64>) {
-    Mock::new(|request, _| Answer::ok(request))
+    Mock::new(|request, _| Reply::ok(request))
 }
 
 fn poll_ready(mock: &mut Mock<u64, u64>) -> Poll<Result<(), sandtower_testkit::BoxError>> {
     mock.poll_ready(&mut Context::from_waker(Waker::noop()))
 }
 
-mod answers {
+mod replies {
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn the_script_sees_the_request_and_how_many_calls_came_before() {
-        let (mock, _handle) = Mock::new(|request: u64, call| Answer::ok((request, call)));
-        assert_eq!(mock.clone().oneshot(5).await.expect("answered"), (5, 0));
-        assert_eq!(mock.clone().oneshot(6).await.expect("answered"), (6, 1));
+        let (mock, _handle) = Mock::new(|request: u64, call| Reply::ok((request, call)));
+        assert_eq!(mock.clone().oneshot(5).await.expect("a response"), (5, 0));
+        assert_eq!(mock.clone().oneshot(6).await.expect("a response"), (6, 1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn answers_in_turn_come_in_turn() {
-        let (mock, _handle) =
-            Mock::in_turn([Answer::err("busy"), Answer::ok(7), Answer::err("gone")]);
+    async fn replies_in_turn_come_in_turn() {
+        let (mock, _handle) = Mock::in_turn([Reply::err("busy"), Reply::ok(7), Reply::err("gone")]);
         let error = mock.clone().oneshot(()).await.expect_err("the first fails");
         assert_eq!(error.to_string(), "busy");
-        assert_eq!(mock.clone().oneshot(()).await.expect("answered"), 7);
+        assert_eq!(mock.clone().oneshot(()).await.expect("a response"), 7);
     }
 
     #[tokio::test(start_paused = true)]
     #[should_panic(expected = "the script of the mock ends before call 1")]
-    async fn a_call_past_the_last_answer_in_turn_panics() {
-        let (mock, _handle) = Mock::in_turn([Answer::ok(7)]);
+    async fn a_call_past_the_last_reply_in_turn_panics() {
+        let (mock, _handle) = Mock::in_turn([Reply::ok(7)]);
         let _ = mock.clone().oneshot(()).await;
         let _ = mock.clone().oneshot(()).await;
     }
@@ -50,17 +49,17 @@ mod answers {
     #[tokio::test(start_paused = true)]
     async fn a_delay_counts_from_the_call_and_delays_add_up() {
         let (mut mock, _handle) =
-            Mock::new(|_: u64, _| Answer::ok(7).after(2 * SECOND).after(3 * SECOND));
+            Mock::new(|_: u64, _| Reply::ok(7).after(2 * SECOND).after(3 * SECOND));
         let call = mock.ready().await.expect("ready").call(1);
         let started = tokio::time::sleep(5 * SECOND).deadline() - 5 * SECOND;
-        assert_eq!(call.await.expect("answered"), 7);
+        assert_eq!(call.await.expect("a response"), 7);
         let ended = tokio::time::sleep(Duration::ZERO).deadline();
         assert!((5 * SECOND..6 * SECOND).contains(&(ended - started)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hang_never_answers() {
-        let (mock, handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
+    async fn a_hang_never_completes() {
+        let (mock, handle) = Mock::<u64, u64>::new(|_, _| Reply::Hang);
         assert!(timeout(3600 * SECOND, mock.oneshot(1)).await.is_err());
         assert_eq!(handle.counts().dropped_early, 1);
     }
@@ -70,28 +69,28 @@ mod readiness {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn is_asked_for_once_before_each_call_of_each_instance() {
+    async fn is_evaluated_once_before_each_call_of_each_instance() {
         let (mut mock, handle) = numbers();
         let (info, log) = std::sync::mpsc::channel();
         handle.set_readiness(move |instance| {
             let _ = info.send(instance.to_string());
             Readiness::After(SECOND)
         });
-        mock.ready().await.expect("ready").call(1).await.expect("answered");
+        mock.ready().await.expect("ready").call(1).await.expect("a response");
         mock.ready().await.expect("ready");
         mock.ready().await.expect("still ready");
-        mock.clone().oneshot(1).await.expect("answered");
+        mock.clone().oneshot(1).await.expect("a response");
         let info: Vec<_> = log.try_iter().collect();
-        assert_eq!(info, ["original #0", "original #0", "clone #1, made from #0"]);
+        assert_eq!(info, ["original #0", "original #0", "clone #1, cloned from #0"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn can_fail_and_another_instance_is_asked_for_it() {
+    async fn can_fail_and_another_instance_takes_over() {
         let (mut mock, handle) = numbers();
         handle.set_readiness(|_| Readiness::Err("closed".into()));
         assert_eq!(mock.ready().await.expect_err("scripted").to_string(), "closed");
         handle.set_readiness(|_| Readiness::Ready);
-        assert_eq!(mock.clone().oneshot(1).await.expect("answered"), 1);
+        assert_eq!(mock.clone().oneshot(1).await.expect("a response"), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -117,14 +116,14 @@ mod readiness {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_is_woken_when_the_script_is_replaced() {
+    async fn waiting_instances_are_woken_when_the_script_is_replaced() {
         let (mock, handle) = numbers();
         handle.set_readiness(|_| Readiness::Pending);
         let waits = tokio::spawn(mock.oneshot(5));
         tokio::time::sleep(SECOND).await;
         assert!(!waits.is_finished());
         handle.set_readiness(|_| Readiness::Ready);
-        assert_eq!(waits.await.expect("no panic").expect("answered"), 5);
+        assert_eq!(waits.await.expect("no panic").expect("a response"), 5);
         assert_eq!(handle.counts().wakes, 1);
     }
 }
@@ -133,20 +132,20 @@ mod reservations {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn pass_from_readiness_to_call_and_come_back_with_the_answer() {
+    async fn pass_from_readiness_to_call_and_come_back_with_the_response() {
         let (mut mock, handle) =
-            Mock::<u64, u64>::new(|request, _| Answer::ok(request).after(SECOND));
+            Mock::<u64, u64>::new(|request, _| Reply::ok(request).after(SECOND));
         let mut other = mock.clone();
         handle.limit_reservations(1);
         let call = mock.ready().await.expect("ready").call(1);
         assert!(poll_ready(&mut other).is_pending(), "the call in flight holds it");
-        call.await.expect("answered");
+        call.await.expect("a response");
         assert!(poll_ready(&mut other).is_ready());
         assert_eq!(handle.holders(), [other.instance()]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn go_to_those_in_line_in_order_and_not_to_a_newcomer() {
+    async fn go_to_queued_instances_in_order_and_not_to_a_newcomer() {
         let (mut holder, handle) = numbers();
         let (mut first, mut second) = (holder.clone(), holder.clone());
         handle.limit_reservations(1);
@@ -164,7 +163,7 @@ mod reservations {
     }
 
     #[test]
-    fn that_were_granted_to_one_who_left_go_to_the_next() {
+    fn that_were_granted_to_a_dropped_instance_go_to_the_next() {
         let (mut holder, handle) = numbers();
         let (mut first, mut second) = (holder.clone(), holder.clone());
         handle.limit_reservations(1);
@@ -183,7 +182,7 @@ mod violations {
     #[test]
     #[should_panic(expected = "tower contract broken: rule `only-ready-instances-are-called`: an \
                                instance of the inner service was called that was not itself polled \
-                               ready (clone #1, made from #0, call 0)")]
+                               ready (clone #1, cloned from #0, call 0)")]
     fn a_clone_is_not_ready_because_its_original_is() {
         let (mut mock, _handle) = numbers();
         assert!(poll_ready(&mut mock).is_ready());
@@ -209,7 +208,7 @@ mod violations {
     }
 
     #[test]
-    fn that_were_looked_at_are_judged_by_who_looked() {
+    fn that_were_read_do_not_panic_again() {
         let (mut mock, handle) = numbers();
         let called = catch_unwind(AssertUnwindSafe(|| drop(mock.call(1))));
         assert!(called.is_err());
@@ -221,14 +220,14 @@ mod violations {
 #[tokio::test(start_paused = true)]
 async fn everything_is_counted() {
     let (mut mock, handle) = Mock::<u64, u64>::new(|request, call| match call {
-        0 => Answer::ok(request).after(SECOND),
-        1 => Answer::err("busy"),
-        _ => Answer::Hang,
+        0 => Reply::ok(request).after(SECOND),
+        1 => Reply::err("busy"),
+        _ => Reply::Hang,
     });
-    let answered = mock.ready().await.expect("ready").call(1);
+    let response = mock.ready().await.expect("ready").call(1);
     let failed = mock.ready().await.expect("ready").call(1);
     let cancelled = mock.ready().await.expect("ready").call(1);
-    answered.await.expect("answered");
+    response.await.expect("a response");
     failed.await.expect_err("scripted");
     drop(cancelled);
     let mut clone = mock.clone();

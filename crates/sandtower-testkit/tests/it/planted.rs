@@ -1,4 +1,4 @@
-//! Services that break the contract are found, and the rule that they break is named.
+//! Services that break the contract are detected, and the rule that they break is named.
 
 mod broken;
 mod once_ready;
@@ -17,7 +17,7 @@ use self::broken::{
     WedgesWhenCancelled,
 };
 
-/// What the probe says of a service that breaks the contract.
+/// What the probe reports about a service that breaks the contract.
 fn verdict<S>(build: impl Fn(Mock) -> S + 'static) -> String
 where
     S: Service<u64, Response = u64> + Clone + 'static,
@@ -50,16 +50,16 @@ fn a_service_that_calls_a_fresh_clone() {
         &verdict(CallsAFreshClone),
         &[
             "tower contract broken: rule `only-ready-instances-are-called`",
-            "not itself polled ready (clone #1, made from #0, call 0) (scenario `ready-instances`)",
+            "not itself polled ready (clone #1, cloned from #0, call 0) (scenario `ready-instances`)",
         ],
     );
 }
 
 #[tokio::test]
 async fn a_service_that_calls_a_fresh_clone_works_by_luck_over_a_lenient_inner_service() {
-    // Why a probe is needed: nothing is seen of it without one.
+    // Why a probe is needed: without one the bug stays invisible.
     let lenient = tower::service_fn(async |request: u64| Ok::<_, BoxError>(request));
-    assert_eq!(CallsAFreshClone(lenient).oneshot(7).await.expect("answered"), 7);
+    assert_eq!(CallsAFreshClone(lenient).oneshot(7).await.expect("a response"), 7);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_service_that_leaks_its_reservation_on_drop() {
     assert_says(
         &verdict(LeaksWhatWasReady::new),
         &[
-            "rule `reservations-come-back`: inner service ready and answering at once, a call \
+            "rule `reservations-come-back`: inner service ready and responding at once, a call \
              cancelled after",
             "a reservation is still held, ready but not called: clone #",
             "a call, after a ready service was dropped uncalled: it did not finish within 3600s",
@@ -124,7 +124,7 @@ fn a_service_that_never_recovers_from_a_cancelled_call() {
 fn a_service_that_loses_a_wake_up() {
     assert_says(
         &verdict(ForgetsWakers::new),
-        &["rule `no-lost-wake-ups`", "a poll nobody asked for moves it on"],
+        &["rule `no-lost-wake-ups`", "a spurious poll moves it on"],
     );
 }
 
@@ -137,7 +137,7 @@ fn a_service_that_wakes_only_the_task_that_polled_first() {
 }
 
 #[test]
-fn a_service_whose_wake_up_is_swallowed_by_one_who_was_dropped() {
+fn a_service_whose_wake_up_is_swallowed_by_a_dropped_call() {
     assert_says(
         &verdict(WakesTheDead::new),
         &["rule `no-lost-wake-ups`: a call that waits, after another that waited was dropped"],
@@ -156,7 +156,7 @@ fn a_service_that_spins() {
 fn a_service_that_hides_errors() {
     assert_says(
         &verdict(HidesErrors),
-        &["rule `answers-pass-through`", "error that the caller gets: sorry"],
+        &["rule `responses-pass-through`", "error that the caller gets: sorry"],
     );
 }
 
@@ -173,11 +173,11 @@ fn a_violation_in_a_spawned_task_that_swallows_the_panic() {
 }
 
 #[test]
-fn every_scenario_that_fails_is_told_and_those_skipped_with_their_reason() {
-    let contract = Contract::of(HidesErrors).skip(Scenario::WakeUps, "nobody sleeps here");
-    let told = message_of(&contract);
-    assert_eq!(told.matches("tower contract broken").count(), 1, "{told}");
-    assert_says(&told, &["\nskipped: scenario `wake-ups`: nobody sleeps here"]);
-    let contract = contract.skip(Scenario::AnswersPassThrough, "errors are hidden on purpose");
+fn every_failed_scenario_is_reported_and_the_skipped_with_their_reason() {
+    let contract = Contract::of(HidesErrors).skip(Scenario::WakeUps, "no call sleeps here");
+    let message = message_of(&contract);
+    assert_eq!(message.matches("tower contract broken").count(), 1, "{message}");
+    assert_says(&message, &["\nskipped: scenario `wake-ups`: no call sleeps here"]);
+    let contract = contract.skip(Scenario::ResponsesPassThrough, "errors are hidden on purpose");
     assert_eq!(message_of(&contract), "nothing is broken");
 }

@@ -12,7 +12,7 @@ use sandtower_core::{
     BoxError, ByResult, Effect, RequestInfo, SetDeadline, Tick, Verdict, classify_fn, find,
     verdict_of_error,
 };
-use sandtower_testkit::{Answer, Contract, Mock, cancel_at_every_poll};
+use sandtower_testkit::{Contract, Mock, Reply, cancel_at_every_poll, extreme_durations};
 use sandtower_timeout::{Bound, DeadlineLayer, Elapsed, Limits, TimeoutLayer};
 use tower::{Layer, Service, ServiceExt};
 
@@ -26,7 +26,7 @@ fn keep_the_tower_contract() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_takes_too_long_ends_and_may_have_had_an_effect() {
-    let (mock, handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
+    let (mock, handle) = Mock::<u64, u64>::new(|_, _| Reply::Hang);
     let start = Tick::now();
 
     let error = TimeoutLayer::new(Limits::all(LIMIT)).layer(mock).oneshot(1).await.unwrap_err();
@@ -40,7 +40,7 @@ async fn an_attempt_that_takes_too_long_ends_and_may_have_had_an_effect() {
 #[tokio::test(start_paused = true)]
 async fn the_timeout_of_an_open_ended_call_is_no_evidence_about_the_service() {
     for open_ended in [false, true] {
-        let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
+        let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Reply::Hang);
         let classify = ByResult::new(RequestInfo::default().open_ended(open_ended));
         let layer = TimeoutLayer::new(Limits::all(LIMIT)).classify(classify);
         let error = layer.layer(mock).oneshot(1).await.unwrap_err();
@@ -51,7 +51,7 @@ async fn the_timeout_of_an_open_ended_call_is_no_evidence_about_the_service() {
 
 #[tokio::test(start_paused = true)]
 async fn a_response_in_time_passes() {
-    let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Answer::ok(7).after(LIMIT / 2));
+    let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Reply::ok(7).after(LIMIT / 2));
     let service = TimeoutLayer::new(Limits::all(LIMIT)).layer(mock);
     assert_eq!(service.oneshot(1).await.unwrap(), 7);
 }
@@ -78,7 +78,7 @@ async fn seen_below(request: Call) -> Call {
         |_: Result<&Call, &BoxError>| Verdict::success(),
     );
     let layer = DeadlineLayer::new(Limits::all(LIMIT)).classify(classify).set_deadline(OnCall);
-    let (mock, _handle) = Mock::new(|call: Call, _| Answer::ok(call));
+    let (mock, _handle) = Mock::new(|call: Call, _| Reply::ok(call));
     layer.layer(mock).oneshot(request).await.unwrap()
 }
 
@@ -103,7 +103,7 @@ async fn the_earlier_of_two_deadlines_counts() {
 fn dropped_at_any_point_the_attempt_below_is_dropped_too() {
     cancel_at_every_poll(
         || {
-            let (mock, handle) = Mock::<u64, u64>::new(|_, _| Answer::ok(7).after(LIMIT / 2));
+            let (mock, handle) = Mock::<u64, u64>::new(|_, _| Reply::ok(7).after(LIMIT / 2));
             (TimeoutLayer::new(Limits::all(LIMIT)).layer(mock).oneshot(1), handle)
         },
         async |cancelled, handle| assert_eq!(handle.counts().in_flight, 0, "{cancelled}"),
@@ -168,7 +168,7 @@ async fn a_busy_future_cannot_defeat_a_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_timed_out_is_dropped_at_once_and_polling_on_panics() {
-    let (mock, handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
+    let (mock, handle) = Mock::<u64, u64>::new(|_, _| Reply::Hang);
     let mut service = TimeoutLayer::new(Limits::all(LIMIT)).layer(mock);
     service.ready().await.unwrap();
     let mut call = Box::pin(service.call(1));
@@ -191,25 +191,15 @@ fn an_error_names_the_limit_and_its_duration() {
         .start_paused(true)
         .build()
         .unwrap();
-    let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
+    let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Reply::Hang);
     let service = TimeoutLayer::new(Limits::all(LIMIT)).layer(mock);
     let error = runtime.block_on(service.oneshot(1)).unwrap_err();
     assert_eq!(error.to_string(), "the attempt timed out after 60s (operation `call`)");
 }
 
-fn extreme() -> impl Strategy<Value = Duration> {
-    prop_oneof![
-        Just(Duration::ZERO),
-        Just(Duration::from_nanos(1)),
-        Just(Duration::from_secs(u64::MAX)),
-        Just(Duration::MAX),
-        (any::<u64>(), 0..1_000_000_000_u32).prop_map(|(secs, nanos)| Duration::new(secs, nanos)),
-    ]
-}
-
 proptest! {
     #[test]
-    fn no_limit_panics(limit in extreme(), own in extreme(), deadline in any::<u64>()) {
+    fn no_limit_panics(limit in extreme_durations(), own in extreme_durations(), deadline in any::<u64>()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let limits = || {
             Limits::all(limit).operation(sandtower_core::Operation::new(7, "other"), Some(own))
@@ -259,7 +249,7 @@ async fn an_attempt_that_makes_progress_goes_on_and_one_that_stalls_times_out() 
     let second = std::time::Duration::from_secs(1);
     for (request, moves_for, ends_after) in [(1, 0, 3), (1, 10, 13), (2, 10, 3)] {
         let moving = Moving::default();
-        let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Answer::Hang);
+        let (mock, _handle) = Mock::<u64, u64>::new(|_, _| Reply::Hang);
         let layer = TimeoutLayer::new(Limits::all(3 * second)).moves(moving.clone());
         let start = Tick::now();
         let call = tokio::spawn(layer.layer(mock).oneshot(request));

@@ -16,7 +16,7 @@ use sandtower::fallback::{Failed, FallbackLayer};
 use sandtower::http::Explain;
 use sandtower::stack::{Component, Plan, Preset, Stack, StackConfig};
 use sandtower::{E2b, Message};
-use sandtower_testkit::{Answer, Exchange, Mock, Scenario};
+use sandtower_testkit::{Exchange, Mock, Reply, Scenario};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
 fn config() -> Config {
@@ -36,7 +36,7 @@ fn listing() -> Exchange<Request<Full<Bytes>>, Response<Full<Bytes>>> {
 fn keeps_the_contract(make: impl Fn() -> Stack + 'static) {
     listing()
         .contract(move |http| make().layer(http), |_| 0)
-        .skip(Scenario::AnswersPassThrough, "responses are classified by status alone here")
+        .skip(Scenario::ResponsesPassThrough, "responses are classified by status alone here")
         .run();
 }
 
@@ -142,7 +142,7 @@ async fn a_disabled_component_does_nothing() {
 async fn timeouts_default_to_those_of_the_client() {
     let given_up_after = async |builder: sandtower::stack::Builder| {
         let (slow, _handle) = Mock::new(|_: Request<Full<Bytes>>, _| {
-            Answer::ok(Response::new(Full::<Bytes>::default())).after(Duration::from_secs(60))
+            Reply::ok(Response::new(Full::<Bytes>::default())).after(Duration::from_secs(60))
         });
         let stack = builder.disable(Component::Retry).build().unwrap();
         let began = Tick::now();
@@ -171,7 +171,7 @@ fn rejecting(
         requests_seen.fetch_add(1, SeqCst);
         let response = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
         let response = response.body(Full::from(body)).expect("a response");
-        Answer::ok(response).after(Duration::from_millis(10))
+        Reply::ok(response).after(Duration::from_millis(10))
     };
     Mock::new(response).0
 }
@@ -301,7 +301,7 @@ async fn a_drained_client_rejects_calls() {
 #[tokio::test(start_paused = true)]
 async fn a_waiting_call_reports_its_progress() {
     let (slow, _handle) = Mock::new(|_: Request<Full<Bytes>>, _| {
-        Answer::ok(Response::new(Full::<Bytes>::default())).after(Duration::from_secs(2))
+        Reply::ok(Response::new(Full::<Bytes>::default())).after(Duration::from_secs(2))
     });
     let stack = Stack::builder(config()).admission(|room| room.concurrency(1)).build().unwrap();
     let e2b = E2b::new(&stack, slow);

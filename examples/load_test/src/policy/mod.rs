@@ -1,6 +1,6 @@
 //! The ways in which the application runs code.
 
-mod original;
+mod classic;
 mod protected;
 mod unprotected;
 
@@ -22,31 +22,31 @@ use tower_service::Service;
 
 use super::books::{Books, Counted};
 
-pub(crate) use self::original::Original;
+pub(crate) use self::classic::Classic;
 pub(crate) use self::protected::Protected;
 pub(crate) use self::unprotected::Unprotected;
 
 /// How the application runs code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// As it was: every failure is retried twice, whatever it was.
+    /// Every failure is retried twice, whatever it was.
     Unprotected,
-    /// With its own fixes, as it built them: one breaker around retries around the creation of a
-    /// sandbox, which is then validated, with a warning at most.
-    Original,
+    /// A widespread hand-written pattern: one breaker around retries around the creation of a sandbox, which
+    /// is then validated, with a warning at most.
+    Classic,
     /// Over the recommended stack.
     Sandtower,
 }
 
 impl Policy {
-    /// All of them, in the order of the story.
-    pub const ALL: [Self; 3] = [Self::Unprotected, Self::Original, Self::Sandtower];
+    /// All of them, in presentation order.
+    pub const ALL: [Self; 3] = [Self::Unprotected, Self::Classic, Self::Sandtower];
 
-    /// Its name.
+    /// The name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unprotected => "unprotected",
-            Self::Original => "original",
+            Self::Classic => "classic",
             Self::Sandtower => "sandtower",
         }
     }
@@ -62,16 +62,16 @@ impl FromStr for Policy {
     }
 }
 
-/// Runs one piece of code in a sandbox; how, is the policy.
+/// Runs one piece of code in a sandbox, by a policy.
 pub(crate) trait Execute: Send + Sync + 'static {
-    /// An error is what the agent gets to see.
+    /// An error is what the agent sees.
     fn execute(&self, job: &Job) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// What is to be seen of it now.
+    /// A snapshot for display.
     fn look(&self) -> Look;
 }
 
-/// What is to be executed, and where the books are.
+/// The code to execute, and the counters.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) command: Command,
@@ -80,7 +80,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// A heavy computation, which takes so long in a sandbox of its own.
+    /// A heavy computation, which takes this long in its own sandbox.
     pub(crate) fn new(computes: Duration, mark: Option<(&str, &str)>) -> Self {
         let new = NewSandbox::new("base").timeout(LIFETIME);
         Self {
@@ -94,7 +94,7 @@ impl Job {
     }
 }
 
-/// A sandbox that is left behind runs for so long.
+/// The lifetime of a sandbox that is left behind.
 const LIFETIME: Duration = Duration::from_secs(300);
 
 /// Why an execution failed.
@@ -102,7 +102,7 @@ const LIFETIME: Duration = Duration::from_secs(300);
 pub(crate) struct Failure {
     /// With all its causes.
     pub(crate) text: String,
-    /// The reason, if one of our own layers rejected.
+    /// The reason, if one of our own layers rejected it.
     pub(crate) rejected: Option<&'static str>,
 }
 
@@ -134,7 +134,7 @@ pub(crate) struct Look {
     pub(crate) waiting: u64,
 }
 
-/// What reaches E2B: the simulator itself, or a client over sockets.
+/// The transport to E2B: the simulator itself, or a client over sockets.
 pub(crate) trait Transport:
     Service<
         Request<Full<Bytes>>,
@@ -180,7 +180,7 @@ async fn run_once<S: Transport>(
 ) -> Result<(), Failure> {
     let (sandbox, held) = make(creates, job).await?;
     let done = compute(rest, &sandbox, job).await;
-    // What comes of it is of no matter to the query: the sandbox ends by itself in the end.
+    // The outcome does not matter to the query: the sandbox ends by itself eventually.
     let _ended = rest.kill(sandbox.id()).await;
     drop(held);
     done
@@ -190,7 +190,7 @@ async fn make<'a, S: Transport>(
     client: &Client<S>,
     job: &'a Job,
 ) -> Result<(Sandbox, Counted<'a>), Failure> {
-    spend(Part::InLine);
+    spend(Part::Queued);
     let sandbox = client.create(&job.new).await?;
     let held = job.books.holds(sandbox.id().as_str());
     Ok((sandbox, held))

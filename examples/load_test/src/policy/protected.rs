@@ -25,7 +25,7 @@ impl Execute for Protected {
         let (sandbox, held) = make(&self.client, job).await?;
         let sandbox = self.client.kill_on_drop(sandbox);
         let done = compute(&self.client, &sandbox, job).await;
-        // Who cannot be killed now is killed in the background.
+        // A sandbox that cannot be killed now is killed in the background.
         let _ended = sandbox.close().await;
         drop(held);
         done

@@ -1,4 +1,4 @@
-//! The application as it was.
+//! The application without protection.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(crate) struct Unprotected<S> {
 
 const BLIND_RETRIES: u32 = 2;
 const BLIND_PAUSE: Duration = Duration::from_secs(1);
-/// How long the official clients wait for an answer; for the code itself they wait as well.
+/// The timeout of the official clients, also for running code.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl<S> Unprotected<S> {
@@ -34,7 +34,7 @@ impl<S: Transport> Execute for Unprotected<S> {
             let error = match tokio::time::timeout(PATIENCE, once).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => error,
-                Err(_) => Failure::new(format!("no answer within {PATIENCE:?}")),
+                Err(_) => Failure::new(format!("no response within {PATIENCE:?}")),
             };
             if left == 0 {
                 return Err(error);

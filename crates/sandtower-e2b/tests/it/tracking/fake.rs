@@ -14,7 +14,7 @@ use sandtower_e2b::{
 };
 use sandtower_http::{Http, InterpretLayer, Interpreter};
 use sandtower_retry::{Retry, RetryLayer};
-use sandtower_testkit::{Answer, Mock};
+use sandtower_testkit::{Mock, Reply};
 use tower::Layer;
 
 pub(crate) type Req = Request<Full<Bytes>>;
@@ -76,7 +76,7 @@ impl Fake {
         Mock::new(move |request: Req, _| fake.respond_to(&request)).0
     }
 
-    fn respond_to(&self, request: &Req) -> Answer<Res> {
+    fn respond_to(&self, request: &Req) -> Reply<Res> {
         let path = request.uri().path();
         match (request.method(), path.rsplit('/').next()) {
             (&Method::POST, Some("sandboxes")) => self.create(request),
@@ -94,7 +94,7 @@ impl Fake {
         }
     }
 
-    fn create(&self, request: &Req) -> Answer<Res> {
+    fn create(&self, request: &Req) -> Reply<Res> {
         let call = request.extensions().get::<CallId>().unwrap().to_string();
         let (id, fate) = {
             let mut world = self.world();
@@ -122,24 +122,24 @@ impl Fake {
             }
             Fate::Lost => {
                 commit();
-                Answer::err(io::Error::from(io::ErrorKind::ConnectionReset))
+                Reply::err(io::Error::from(io::ErrorKind::ConnectionReset))
             }
             Fate::Late(after) => {
                 tokio::spawn(async move {
                     tokio::time::sleep(after).await;
                     commit();
                 });
-                Answer::err(io::Error::from(io::ErrorKind::ConnectionReset))
+                Reply::err(io::Error::from(io::ErrorKind::ConnectionReset))
             }
             Fate::Full => panic!("handled above"),
         }
     }
 
-    fn list(&self) -> Answer<Res> {
+    fn list(&self) -> Reply<Res> {
         let mut world = self.world();
         world.listed += 1;
         if world.is_blind {
-            return Answer::err(io::Error::from(io::ErrorKind::ConnectionReset));
+            return Reply::err(io::Error::from(io::ErrorKind::ConnectionReset));
         }
         let rows = world.alive.iter().map(|(id, call, attempt)| {
             format!(
@@ -149,7 +149,7 @@ impl Fake {
         reply(200, format!("[{}]", rows.collect::<Vec<_>>().join(",")))
     }
 
-    fn kill(&self, id: &str) -> Answer<Res> {
+    fn kill(&self, id: &str) -> Reply<Res> {
         let mut world = self.world();
         world.kills += 1;
         if world.kills_hang > 0 {
@@ -179,8 +179,8 @@ fn attempt(request: &Req) -> String {
     rest.split('"').next().unwrap().to_owned()
 }
 
-fn reply(status: u16, body: String) -> Answer<Res> {
-    Answer::ok(Response::builder().status(status).body(Full::from(body)).unwrap())
+fn reply(status: u16, body: String) -> Reply<Res> {
+    Reply::ok(Response::builder().status(status).body(Full::from(body)).unwrap())
 }
 
 pub(crate) fn created(id: &str) -> String {

@@ -1,4 +1,4 @@
-//! A timer fires beside a future that uses up the cooperative budget.
+//! A timer fires beside a future that exhausts the cooperative budget.
 
 use std::{future::poll_fn, task::Poll, time::Duration};
 
@@ -46,7 +46,7 @@ where
         (matches!(ended, Drive::Finished(_)) && !took.is_zero()).then_some(took)
     }
 
-    /// A busy future never lets the runtime idle, so the paused clock has to be moved by hand.
+    /// A busy future never lets the runtime idle, so the paused clock has to be advanced by hand.
     async fn ends_within(&self, course: Course, limit: Duration) -> bool {
         let world = self.world(course);
         let mut call = Driven::new(self.call(world.caller()));

@@ -85,7 +85,7 @@ where
     S::Error: Into<BoxError>,
 {
     let counts = world.handle.counts();
-    // A service that cannot be cloned is still there, and may still be ready.
+    // A service that is not `Clone` still exists, and may still be ready.
     let allowed = u64::from(!probe.clones());
     if counts.reservations_held > allowed {
         let seen = format!("{after}: {}", still_held(&world.handle));

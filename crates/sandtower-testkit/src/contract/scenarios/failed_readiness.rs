@@ -1,6 +1,6 @@
 //! An instance whose readiness failed is not used again.
 //!
-//! The mock itself checks that. Here remains that the service can be used afterwards.
+//! The mock itself checks that. Here it remains to check that the service is usable afterwards.
 
 use std::{rc::Rc, time::Duration};
 
@@ -59,7 +59,7 @@ where
                 fail_next(&world, failures);
             }
             let result = self.finish(&world, &mut call, Rule::CallsFinish, &what).await?;
-            // A service that fails to become ready is itself not to be used again.
+            // A service that fails to become ready must not be used again itself.
             if let Err(Fault::Readiness(_)) = result {
                 break;
             }

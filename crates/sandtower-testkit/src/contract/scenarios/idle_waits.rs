@@ -1,4 +1,4 @@
-//! While the inner service does nothing, nobody is polled again and again.
+//! While the inner service does nothing, no future is polled repeatedly.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
 
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Enough for timers of a layer's own, several a second; not for a loop.
+/// Enough for a layer's own timers, several per second; too little for a loop.
 const POLLS: u64 = 64;
 
 pub(in super::super) async fn idle_waits<Req, Res, S>(

@@ -1,6 +1,5 @@
 //! The scenarios, each independent of the others.
 
-mod answers;
 mod busy_futures;
 mod cancellation;
 mod failed_readiness;
@@ -10,17 +9,18 @@ mod passing_causes;
 mod queues;
 mod ready_instances;
 mod rejected_clones;
+mod replies;
 mod runtimes;
 mod shared_gates;
 mod uncalled;
 mod wake_ups;
 
 pub(super) use self::{
-    answers::answers_pass_through,
     cancellation::{cancelled_calls_do_not_wedge, cancelled_calls_give_back},
     idle_waits::idle_waits,
     passing_causes::passing_causes,
     ready_instances::ready_instances,
+    replies::responses_pass_through,
     uncalled::uncalled_services_give_back,
     wake_ups::wake_ups,
 };

@@ -16,7 +16,7 @@ use crate::{
 const FAILURES: u64 = 50;
 const HANGS: u64 = 20;
 
-/// How long a caller bears with a call that hangs.
+/// How long a caller waits for a call that hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(in super::super) async fn passing_causes<Req, Res, S>(
@@ -51,7 +51,7 @@ where
         let after = format!("after {call} failed calls");
         let mut driven = Driven::new(probe.call(world.caller()));
         let result = probe.finish(world, &mut driven, Rule::CallsFinish, &after).await?;
-        judge(result.err(), &after)?;
+        check(result.err(), &after)?;
     }
     Ok(())
 }
@@ -70,7 +70,7 @@ where
         let after = format!("after {call} calls that hung and were cancelled");
         let mut driven = Driven::new(probe.call(world.caller()));
         match driven.run(Until::Finished, PATIENCE).await {
-            Drive::Finished(result) => judge(result.err(), &after)?,
+            Drive::Finished(result) => check(result.err(), &after)?,
             Drive::Spinning => return Err(spins(&driven, &after)),
             Drive::Silent | Drive::Cut | Drive::CutWhenWoken => {}
         }
@@ -89,11 +89,11 @@ where
     S: Service<Req> + 'static,
     S::Error: Into<BoxError>,
 {
-    probe.set_answers(world, Course::SMOOTH);
+    probe.set_replies(world, Course::SMOOTH);
     probe.recovers(world, Rule::CancelledCallsDoNotWedge, after).await
 }
 
-fn judge(fault: Option<Fault>, after: &dyn fmt::Display) -> Result<(), Violation> {
+fn check(fault: Option<Fault>, after: &dyn fmt::Display) -> Result<(), Violation> {
     let Some(Fault::Readiness(error)) = fault else { return Ok(()) };
     let seen = format!(
         "{after}, `poll_ready` failed, though the inner service was ready all the time: {error}"

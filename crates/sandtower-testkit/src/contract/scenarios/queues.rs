@@ -1,4 +1,4 @@
-//! What a queue must not do to those in it.
+//! What a queue must not do to its calls.
 
 use std::time::Duration;
 
@@ -17,19 +17,19 @@ use crate::{
 /// Older than everything in the queue.
 const AGO: Duration = Duration::from_secs(60);
 
-/// The longest that capacity may lie with a caller that is not polled.
+/// The longest that capacity may stay with a caller that is not polled.
 const PASSED_ON_WITHIN: Duration = Duration::from_secs(60);
 
 /// When an attempt returns to the queue.
 #[derive(Clone, Copy, Debug)]
 enum Returns {
-    /// Before the capacity comes free.
+    /// Before capacity is freed.
     Before,
-    /// After the next in the queue was woken for it, and before that one was polled.
+    /// After the next call in the queue was woken for it, and before that one was polled.
     BetweenWakeAndPoll,
 }
 
-/// What becomes of the attempt that returned.
+/// What happens to the returning attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     Stays,
@@ -42,7 +42,7 @@ where
     S: Service<Req> + 'static,
     S::Error: Into<BoxError>,
 {
-    /// The next of the queue changes again and again, and is woken each time.
+    /// The next call in the queue changes repeatedly, and is woken each time.
     pub(in super::super) async fn returning_arrivals(&self) -> Result<Played, Violation> {
         for ending in Ending::ALL {
             for returns in [Returns::Before, Returns::BetweenWakeAndPoll] {
@@ -51,7 +51,7 @@ where
                         return Ok(Played::NoOccasion(NO_QUEUE));
                     };
                     if !self.returns(queue, ending, returns, then).await? {
-                        let lack = "the exchange makes no returning attempts";
+                        let lack = "the exchange has no returning attempts";
                         return Ok(Played::NoOccasion(lack));
                     }
                 }
@@ -100,7 +100,7 @@ where
         ended.map(|_results| true)
     }
 
-    /// The first of the queue is not polled again.
+    /// The first call in the queue is not polled again.
     pub(in super::super) async fn unpolled_grants(&self) -> Result<Played, Violation> {
         for ending in Ending::ALL {
             let Some(queue) = self.queue(ending.course()).await? else {
@@ -122,7 +122,7 @@ where
             let what = "a queued call that was polled again after its capacity had been passed on";
             let _ = self.finish(&world, &mut unpolled, Rule::CallsFinish, &what).await?;
             drop((unpolled, next));
-            world.end(&"a queue served out of turn").await?;
+            world.end(&"a queue served out of order").await?;
         }
         Ok(Played::Seen)
     }

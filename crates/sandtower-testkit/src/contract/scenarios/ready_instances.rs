@@ -1,7 +1,7 @@
 //! Only the instance that was polled ready is called.
 //!
-//! The mock itself judges; here it is called in every way that tempts a layer to call another
-//! instance. Whether a call succeeds does not matter.
+//! The mock itself checks that; here it is called in every way that tempts a layer to call another instance.
+//! Whether a call succeeds does not matter.
 
 use std::rc::Rc;
 
@@ -56,7 +56,7 @@ where
     for call in 0..4 {
         let what = format!("call {call} of calls one after another, {course}");
         let mut driven = Driven::new(probe.call(Rc::clone(&world.service)));
-        // An answer, good or bad, is all that is asked for.
+        // Any response, good or bad, will do.
         let _ = probe.finish(world, &mut driven, Rule::CallsFinish, &what).await?;
     }
     Ok(())
@@ -83,7 +83,7 @@ where
     Ok(())
 }
 
-/// A clone is not ready because what it was cloned from is.
+/// A clone is not ready because the instance that it was cloned from is.
 async fn cloned_while_ready<Req, Res, S>(
     probe: &Probe<'_, Req, Res, S>,
     world: &World<Req, Res, S>,
@@ -124,5 +124,5 @@ where
     let what = format!("a call among calls at once, {course}");
     let mut calls: Vec<_> = (0..4).map(|_| Driven::new(probe.call(world.caller()))).collect();
     let outputs = probe.finish_all(world, &mut calls, Rule::CallsFinish, &what).await;
-    outputs.map(|_answers| ())
+    outputs.map(|_results| ())
 }

@@ -21,8 +21,8 @@ use crate::{
 
 const A_WHILE: Duration = Duration::from_secs(1);
 
-/// The clock of a second runtime begins where real time is, which may be before the virtual time of
-/// the first: this much later, time has not gone back for what the service remembers.
+/// The clock of a second runtime starts at real time, which may be before the virtual time of the first: this
+/// much later, time has not gone back for the service.
 const LATER: Duration = Duration::from_secs(3600);
 
 /// When what was left behind in the first runtime is dropped.
@@ -88,7 +88,7 @@ where
         })
     }
 
-    /// Two calls are under way when their runtime ends.
+    /// Two calls are in flight when their runtime ends.
     fn left_behind(&self, course: Course, dropped: Dropped) -> Result<(), Violation> {
         let (world, calls) = on_a_paused_clock(async {
             let world = self.world(course);
@@ -109,7 +109,7 @@ where
         })
     }
 
-    /// The call that was in flight is dropped, those queued behind it are not.
+    /// The call in flight is dropped, those queued behind it are not.
     fn left_in_the_queue(&self, dropped: Dropped) -> Result<(), Violation> {
         let Some(queue) = on_a_paused_clock(self.queue(Course::HANGING))? else { return Ok(()) };
         let Queue { world, first, waiting } = queue;
@@ -144,7 +144,7 @@ where
         self.recovers(world, Rule::RuntimesMayEnd, &after).await
     }
 
-    /// A call itself goes on in the second runtime.
+    /// A call itself continues in the second runtime.
     pub(in super::super) fn moved_calls(&self) -> Result<(), Violation> {
         self.moved_response()?;
         self.moved_in_flight();

@@ -1,4 +1,4 @@
-//! What a call of one service gives back reaches a call that waits at another.
+//! What a call of one service releases reaches a call that waits at another.
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ use crate::{
 
 const A_WHILE: Duration = Duration::from_secs(1);
 
-/// Far shorter than the lease of anything that gets lost.
+/// Far shorter than the lease of anything that is lost.
 const PROMPTLY: Duration = Duration::from_secs(10);
 
 /// Longer than a breaker is open before its first probe.
 const PASSES_WITHIN: Duration = Duration::from_secs(120);
 
-/// How the first service gives back what it holds of the gate.
+/// How the first service releases its permit of the gate.
 #[derive(Clone, Copy, Debug)]
 enum GivesBack {
     Ended(Ending),
-    /// The call is dropped while it waits for the inner service to be ready: it was never sent.
+    /// The call is dropped while it waits for the inner service to become ready: it was never sent.
     DroppedBeforeItWasSent,
     /// The inner service fails to become ready: the call was never sent.
     NotReady,
@@ -35,7 +35,7 @@ enum GivesBack {
 
 impl GivesBack {
     const ALL: [Self; 5] = [
-        Self::Ended(Ending::Answered),
+        Self::Ended(Ending::Completed),
         Self::Ended(Ending::Failed),
         Self::Ended(Ending::Dropped),
         Self::DroppedBeforeItWasSent,
@@ -49,7 +49,7 @@ impl GivesBack {
         }
     }
 
-    /// Whether the gate may close for what happened, and keep the others waiting.
+    /// Whether the gate may close because of it, and keep the others waiting.
     fn is_a_failure(self) -> bool {
         matches!(self, Self::Ended(Ending::Failed) | Self::NotReady)
     }
@@ -75,7 +75,7 @@ where
         let mut seen = false;
         for gives_back in GivesBack::ALL {
             let Some(worlds) = self.pair([gives_back.course(), Course::SMOOTH]) else {
-                return Ok(Played::NoOccasion("the contract makes no services that share a gate"));
+                return Ok(Played::NoOccasion("the contract has no services that share a gate"));
             };
             seen |= self.reaches(worlds, gives_back).await?;
         }
@@ -114,8 +114,7 @@ where
     }
 }
 
-/// Whether a call gets as far as the inner service, which a gate may allow only after a while, and
-/// stays there.
+/// Whether a call gets to the inner service, which a gate may allow only after a while, and stays there.
 async fn passes_the_gate<Req, Res, S, T>(world: &World<Req, Res, S>, call: &mut Call<T>) -> bool {
     for _ in 0..PASSES_WITHIN.as_secs() {
         if !matches!(call.run(Until::Finished, A_WHILE).await, Drive::Silent) {

@@ -1,4 +1,4 @@
-//! A service that was made ready and is dropped uncalled gives its reservation back.
+//! A service that was made ready and is dropped uncalled releases its reservation.
 
 use std::{rc::Rc, time::Duration};
 
@@ -57,7 +57,7 @@ where
     let early = waits.run(Until::Finished, Duration::from_secs(1)).await;
     drop(holder);
     if matches!(early, Drive::Finished(_)) {
-        // The service does not reserve in `poll_ready`, so nobody had to wait.
+        // The service does not reserve in `poll_ready`, so no call had to wait.
         return Ok(());
     }
     let what = format!(

@@ -1,4 +1,4 @@
-//! Who can go on is woken.
+//! A call that can continue is woken.
 
 use std::{future::Future, time::Duration};
 
@@ -80,7 +80,7 @@ where
     Ok(())
 }
 
-/// Two wait for the one reservation; the first in line goes away.
+/// Two calls wait for the one reservation; the first in the queue is dropped.
 async fn neighbour_dropped<Req, Res, S>(
     probe: &Probe<'_, Req, Res, S>,
     dropped_when_woken: bool,
@@ -121,7 +121,7 @@ where
     Driven::new(probe.call(world.caller()))
 }
 
-/// Whether a call ends though the inner service is not ready: rejected, say, or timed out.
+/// Whether a call ends though the inner service is not ready: rejected, for example, or timed out.
 async fn finishes_early<F: Future>(call: &mut Driven<F>) -> bool {
     matches!(call.run(Until::Finished, A_WHILE).await, Drive::Finished(_))
 }

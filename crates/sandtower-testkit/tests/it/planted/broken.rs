@@ -17,7 +17,7 @@ use tower::Service;
 
 type BoxFuture = Pin<Box<dyn Future<Output = Result<u64, BoxError>>>>;
 
-/// Calls a clone of what was made ready.
+/// Calls a clone of the instance that was made ready.
 #[derive(Clone)]
 pub(super) struct CallsAFreshClone<S>(pub(super) S);
 
@@ -55,7 +55,7 @@ macro_rules! service {
     };
 }
 
-/// Sends the request again without asking for readiness again.
+/// Sends the request again without polling readiness again.
 #[derive(Clone)]
 pub(super) struct CallsTwice(pub(super) Mock);
 
@@ -64,7 +64,7 @@ service!(CallsTwice, |service, request| {
     service.0.call(request)
 });
 
-/// Leaves the call to a task, which goes on when nobody waits for it any more.
+/// Leaves the call to a task, which continues when no caller waits for it any more.
 #[derive(Clone)]
 pub(super) struct KeepsCalls(pub(super) Mock);
 
@@ -73,7 +73,7 @@ service!(KeepsCalls, |service, request| {
     async { call.await? }
 });
 
-/// Polls itself until there is something.
+/// Polls itself until there is a result.
 #[derive(Clone)]
 pub(super) struct Spins(pub(super) Mock);
 
@@ -119,8 +119,8 @@ impl Service<u64> for LeaksWhatWasReady {
         poll
     }
 
-    // The ready instance waits in the future for the future's first poll; a future that is never
-    // polled again never lets it go.
+    // The ready instance waits in the future for the future's first poll; a future that is never polled
+    // never releases it.
     fn call(&mut self, request: u64) -> BoxFuture {
         self.ready = false;
         let fresh = self.inner.clone();
@@ -152,7 +152,7 @@ impl Drop for Leaky {
     }
 }
 
-/// Puts what was ready and not called aside where nobody takes it from.
+/// Stores an instance that was ready and not called where no call takes it.
 #[derive(Clone)]
 pub(super) struct KeepsWhatWasReady {
     inner: Mock,
@@ -232,7 +232,7 @@ impl Service<u64> for ErrsAfterFailures {
     }
 }
 
-/// Lets one probe through at a time, and waits for ever for the outcome of one that was dropped.
+/// Lets one probe through at a time, and waits forever for the outcome of one that was dropped.
 #[derive(Clone)]
 pub(super) struct WedgesWhenCancelled(Mock, Arc<AtomicBool>);
 
@@ -255,7 +255,7 @@ service!(WedgesWhenCancelled, |service, request| {
     }
 });
 
-/// Answers `Pending` without keeping the waker.
+/// Returns `Pending` without keeping the waker.
 #[derive(Clone)]
 pub(super) struct ForgetsWakers(Mock, bool);
 
@@ -283,7 +283,7 @@ impl Service<u64> for ForgetsWakers {
     }
 }
 
-/// Waits a moment before each call, and wakes only who polled first.
+/// Waits a moment before each call, and wakes only the first poller.
 #[derive(Clone)]
 pub(super) struct KeepsTheFirstWaker(pub(super) Mock);
 
@@ -296,7 +296,7 @@ service!(KeepsTheFirstWaker, |service, request| {
     })
 });
 
-/// Who waits stands in a line, and a wake-up goes to the first; also when the first has left.
+/// Waiting calls are queued, and a wake-up goes to the first, even if that was dropped.
 #[derive(Clone)]
 pub(super) struct WakesTheDead {
     inner: Mock,

@@ -1,4 +1,4 @@
-//! What can go wrong with an instance that was ready, or that failed to become so.
+//! Bugs with an instance that was ready, or that failed to become ready.
 
 use std::{
     future::{Future, poll_fn, ready},
@@ -66,12 +66,15 @@ fn a_rejection_that_gives_up_its_readiness_keeps_the_contract() {
 
 #[test]
 fn a_rejected_clone_that_stays_ready_below_is_found() {
-    let told = message_of(&rejects(false));
-    assert_says(&told, &["rule `reservations-come-back`: inner service failing, calls rejected"]);
-    assert_says(&told, &["(scenario `rejected-clones`)"]);
+    let message = message_of(&rejects(false));
+    assert_says(
+        &message,
+        &["rule `reservations-come-back`: inner service failing, calls rejected"],
+    );
+    assert_says(&message, &["(scenario `rejected-clones`)"]);
 }
 
-/// Waits in its future, always with the same instance, whatever became of it.
+/// Waits in its future, always with the same instance, whatever its state.
 #[derive(Clone)]
 struct KeepsWhatFailed(Arc<Mutex<Mock>>);
 

@@ -1,4 +1,4 @@
-//! What a queue can do wrong.
+//! Bugs of queues.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn contract(fault: Fault) -> Contract<Request, u64, Queued> {
 }
 
 #[test]
-fn a_queue_that_tells_whoever_can_go_on_keeps_the_contract() {
+fn a_queue_that_wakes_every_call_that_can_continue_keeps_the_contract() {
     contract(Fault::None)
         .require(Scenario::ReturningArrivals)
         .require(Scenario::UnpolledGrants)
@@ -33,7 +33,7 @@ fn a_returning_attempt_that_is_next_and_not_woken_strands_the_queue() {
     assert_says(
         &message_of(&contract(Fault::JoinsUnseen)),
         &[
-            "rule `no-lost-wake-ups`: a queued call, after the call in flight ended (Answered) and \
+            "rule `no-lost-wake-ups`: a queued call, after the call in flight ended (Completed) and \
              an attempt with an older arrival time joined (BetweenWakeAndPoll, Stays)",
             "(scenario `returning-arrivals`)",
         ],
@@ -56,10 +56,10 @@ fn a_grant_that_waits_for_a_call_that_is_not_polled_is_found() {
 }
 
 #[test]
-fn what_is_given_back_by_a_call_that_was_not_sent_has_to_reach_the_other_service() {
-    let told = message_of(&contract(Fault::FreesUnseen));
-    assert_says(&told, &["gave back what it held (DroppedBeforeItWasSent)"]);
-    assert_says(&told, &["rule `no-lost-wake-ups`", "(scenario `shared-gates`)"]);
+fn a_permit_of_a_call_that_was_not_sent_has_to_reach_the_other_service() {
+    let message = message_of(&contract(Fault::FreesUnseen));
+    assert_says(&message, &["gave back what it held (DroppedBeforeItWasSent)"]);
+    assert_says(&message, &["rule `no-lost-wake-ups`", "(scenario `shared-gates`)"]);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_required_scenario_without_an_occasion_is_a_failure() {
         &message_of(&contract),
         &[
             "scenario `returning-arrivals` has no occasion: the layer queues no call while another",
-            "scenario `shared-gates` has no occasion: the contract makes no services that share",
+            "scenario `shared-gates` has no occasion: the contract has no services that share",
             "\nno occasion: scenario `unpolled-grants`: the layer queues no call",
         ],
     );

@@ -1,4 +1,4 @@
-//! A service that lets one call through at a time and queues the others, with or without a fault.
+//! A service that admits one call at a time and queues the others, with or without a bug.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use std::{
 use sandtower_testkit::{BoxError, Mock};
 use tower::{Service, ServiceExt};
 
-/// A request that says how long ago its call arrived.
+/// A request with the age of its call.
 pub(super) type Request = Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +22,13 @@ pub(super) enum Fault {
     JoinsUnseen,
     /// When the call that was woken leaves, the next is not woken.
     LeavesUnseen,
-    /// The next in the queue is waited for, polled or not.
+    /// The next call in the queue is awaited, polled or not.
     GrantsForEver,
-    /// A call that was never sent gives its capacity back and wakes no waiter.
+    /// A call that was never sent releases its capacity and wakes no waiter.
     FreesUnseen,
 }
 
-/// What several services can share.
+/// The state that several services can share.
 #[derive(Clone)]
 pub(super) struct Room {
     fault: Fault,
@@ -39,7 +39,7 @@ pub(super) struct Room {
 struct State {
     taken: bool,
     tickets: u64,
-    /// By arrival, oldest first; the arrival is given by the age against a time of long ago.
+    /// By arrival, oldest first; the arrival is computed from the age and a time long ago.
     queue: BTreeMap<(Duration, u64), Waker>,
 }
 
@@ -149,7 +149,7 @@ impl Drop for Turn {
     }
 }
 
-/// The one that may go on.
+/// The call that may continue.
 struct Slot {
     room: Room,
     sent: bool,

@@ -1,4 +1,4 @@
-//! What can go wrong with timers, with runtimes that end, and with futures that completed.
+//! Bugs with timers, with runtimes that end, and with futures that completed.
 
 use std::{
     future::{Future, poll_fn},
@@ -18,7 +18,7 @@ type BoxFuture = Pin<Box<dyn Future<Output = Result<u64, BoxError>>>>;
 
 const LIMIT: Duration = Duration::from_millis(100);
 
-/// A service whose futures are made by a function from the inner service's.
+/// A service whose futures are created by a function from the inner service's.
 #[derive(Clone)]
 struct Around(Mock, fn(Call) -> BoxFuture);
 
@@ -46,10 +46,10 @@ fn a_timer_that_is_polled_outside_of_the_budget_keeps_the_contract() {
 
 #[test]
 fn a_timer_that_a_busy_future_defeats_is_found() {
-    // tower's own, of all.
+    // tower's own, of all things.
     assert_says(
         &verdict(|inner| TimeoutLayer::new(LIMIT).layer(inner)),
-        &["rule `timers-fire`: inner service never answering, using up", "ends after 100ms"],
+        &["rule `timers-fire`: inner service never responding, using up", "ends after 100ms"],
     );
 }
 
@@ -69,7 +69,7 @@ fn a_worker_that_ends_with_its_runtime_is_found() {
     );
 }
 
-/// Cleans up in a task that it starts when it is dropped.
+/// Cleans up in a task that it spawns on drop.
 struct CleansUp;
 
 impl Drop for CleansUp {
@@ -109,7 +109,7 @@ fn a_future_that_is_pending_after_it_completed_is_found() {
     assert_says(
         &verdict(move |inner| Around(inner, pends)),
         &[
-            "rule `finished-futures-are-not-pending`: inner service ready and answering at once",
+            "rule `finished-futures-are-not-pending`: inner service ready and responding at once",
             "(scenario `finished-futures`)",
         ],
     );

@@ -1,4 +1,4 @@
-//! A success and a failure below reach the caller as they are.
+//! A success and a failure below reach the caller unchanged.
 
 use tower_service::Service;
 
@@ -8,7 +8,7 @@ use super::super::{
 };
 use crate::{BoxError, Rule, Violation, drive::Driven};
 
-pub(in super::super) async fn answers_pass_through<Req, Res, S>(
+pub(in super::super) async fn responses_pass_through<Req, Res, S>(
     probe: &Probe<'_, Req, Res, S>,
 ) -> Result<(), Violation>
 where
@@ -17,18 +17,18 @@ where
     S: Service<Req> + 'static,
     S::Error: Into<BoxError>,
 {
-    let result = answer(probe, Course::SMOOTH).await?;
+    let result = reply(probe, Course::SMOOTH).await?;
     match result.map(|response| probe.read(response)) {
-        // The first answer of the inner service has the number 0.
+        // The first response of the inner service has the number 0.
         Ok(0) => {}
-        Ok(number) => return broken(format!("answer 0 of the inner service became {number}")),
+        Ok(number) => return broken(format!("response 0 of the inner service became {number}")),
         Err(fault) => {
             return broken(format!("the inner service succeeded, yet the call failed: {fault}"));
         }
     }
-    match answer(probe, Course::FAILING).await? {
+    match reply(probe, Course::FAILING).await? {
         Ok(_) => broken("the inner service failed, yet the call succeeded".to_owned()),
-        Err(error) if PlantedFailure::is_told_by(&*error) => Ok(()),
+        Err(error) if PlantedFailure::is_found_in(&*error) => Ok(()),
         Err(error) => broken(format!(
             "the error of the inner service is neither in the text nor among the sources of the \
              error that the caller gets: {error}"
@@ -36,7 +36,7 @@ where
     }
 }
 
-async fn answer<Req, Res, S>(
+async fn reply<Req, Res, S>(
     probe: &Probe<'_, Req, Res, S>,
     course: Course,
 ) -> Result<Result<S::Response, BoxError>, Violation>
@@ -54,5 +54,5 @@ where
 }
 
 fn broken(seen: String) -> Result<(), Violation> {
-    Err(Violation::new(Rule::AnswersPassThrough, seen))
+    Err(Violation::new(Rule::ResponsesPassThrough, seen))
 }

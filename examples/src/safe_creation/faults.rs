@@ -1,10 +1,10 @@
-//! What goes wrong: every way in which the result of a creation can be unknown.
+//! The faults: every way in which the result of a creation can be unknown.
 
 use std::time::Duration;
 
 use sandtower_sim::{Fault, FaultKind, FaultResponse};
 
-/// Of a fifth of all creations nobody hears what became of them.
+/// The result of a fifth of all creations is unknown.
 pub(super) fn unknown_results() -> Vec<Fault> {
     let create = |name: &str, kind, rate| Fault {
         on: vec![String::from("sandbox_create")],
@@ -16,20 +16,20 @@ pub(super) fn unknown_results() -> Vec<Fault> {
         after_work,
         ..create(name, FaultKind::Stall, 0.02)
     };
-    let answer = |name: &str, answer, rate| Fault {
-        response: Some(answer),
+    let respond = |name: &str, response, rate| Fault {
+        response: Some(response),
         after_work: true,
         ..create(name, FaultKind::Respond, rate)
     };
     vec![
         create("reset before the work", FaultKind::Reset, 0.035),
-        create("answer lost after it", FaultKind::Lose, 0.045),
-        create("answer cut off", FaultKind::Cut, 0.02),
+        create("response lost after it", FaultKind::Lose, 0.045),
+        create("response cut off", FaultKind::Cut, 0.02),
         stall("silence without work", false),
         stall("silence after it", true),
-        answer("500 after it", FaultResponse::Internal500, 0.03),
-        answer("502 after it", FaultResponse::Balancer502, 0.02),
-        answer("504 after it", FaultResponse::Balancer504, 0.02),
+        respond("500 after it", FaultResponse::Internal500, 0.03),
+        respond("502 after it", FaultResponse::Balancer502, 0.02),
+        respond("504 after it", FaultResponse::Balancer504, 0.02),
         // 90 s after the send: as late as E2B can be.
         Fault {
             rate: 0.02,
@@ -39,7 +39,7 @@ pub(super) fn unknown_results() -> Vec<Fault> {
     ]
 }
 
-/// What finds out about them fails as well.
+/// Requests that look for the result fail as well.
 pub(super) fn troubled_calls() -> Vec<Fault> {
     let on = |name: &str, requests: &[&str], kind, rate| Fault {
         on: requests.iter().map(ToString::to_string).collect(),
@@ -52,7 +52,7 @@ pub(super) fn troubled_calls() -> Vec<Fault> {
         on("kills lost", &["sandbox_kill"], FaultKind::Lose, 0.05),
         after_work(Fault {
             response: Some(FaultResponse::Internal500),
-            ..on("kills answered 500", &["sandbox_kill"], FaultKind::Respond, 0.05)
+            ..on("kills with 500", &["sandbox_kill"], FaultKind::Respond, 0.05)
         }),
         on("probes reset", &["envd_process"], FaultKind::Reset, 0.02),
         on("dead sandboxes", &[], FaultKind::Zombie, 0.01),
@@ -61,7 +61,7 @@ pub(super) fn troubled_calls() -> Vec<Fault> {
 
 /// New sandboxes are missing from the listing, for up to 20 s.
 pub(super) fn lagging_listing() -> Vec<Fault> {
-    // Of those that hold, the last one counts.
+    // Of several delays, the last one counts.
     [(3, 0.6), (10, 0.3), (20, 0.3)]
         .map(|(seconds, rate)| Fault {
             rate,
@@ -71,7 +71,7 @@ pub(super) fn lagging_listing() -> Vec<Fault> {
         .into()
 }
 
-/// Of 500s that come by chance, nothing having happened.
+/// Random 500s without an effect.
 pub(super) fn random_500s(rate: f64) -> Vec<Fault> {
     vec![Fault {
         rate,

@@ -1,4 +1,4 @@
-//! The application with its own fixes, as it built them.
+//! The application with a hand-written pattern that is widespread.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use tower_layer::Layer;
 
 use super::{Erased, Execute, Failure, Job, Look, Transport, erased, run_once};
 
-/// From the outside in: one breaker, retries, the creation and then a validation that warns at most.
-/// What is done in a sandbox goes past all of it, as it did there.
+/// From the outside in: one breaker, retries, the creation and then a validation that warns at most. Calls
+/// into a sandbox bypass all of it.
 ///
 /// The layers are ours with their presets `original`. Where those are more careful than the
 /// application was, its own ways are restored: a creation whose answer was lost is made again, and no
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The first, and three retries.
 const ATTEMPTS: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
-/// Takes every request for one that may be sent again.
+/// Treats every request as safe to replay.
 #[derive(Clone, Copy, Debug)]
 struct Blind;
 
@@ -63,7 +63,7 @@ impl Original<Erased> {
     }
 }
 
-impl<S: Transport> Execute for Original<S> {
+impl<S: Transport> Execute for Classic<S> {
     async fn execute(&self, job: &Job) -> Result<(), Failure> {
         run_once(&self.creates, &self.rest, job).await
     }
