@@ -26,7 +26,7 @@ type Responding<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> 
 pub(crate) struct Erased<Q, B>(Arc<dyn Send_<Q, B>>);
 
 trait Send_<Q, B>: Send + Sync {
-    fn send(&self, request: Request<Q>) -> Answering<B>;
+    fn send(&self, request: Request<Q>) -> Responding<B>;
 }
 
 struct Via<S>(S);
@@ -38,7 +38,7 @@ where
     S::Future: Send,
     Q: Send + 'static,
 {
-    fn send(&self, request: Request<Q>) -> Answering<B> {
+    fn send(&self, request: Request<Q>) -> Responding<B> {
         let mut http = self.0.clone();
         Box::pin(async move {
             let ready = http.ready().await.map_err(|error| not_sent(error.into()))?;
@@ -70,7 +70,7 @@ pub trait SendBody: ResendBody + From<Full<Bytes>> + Send + 'static {}
 
 impl<Q: ResendBody + From<Full<Bytes>> + Send + 'static> SendBody for Q {}
 
-/// What the stack sends requests by: a [`Transport`] answers with one body, whatever the client.
+/// What the stack sends requests by: a [`Transport`] has one body, whatever the client.
 pub(crate) type Transport<Q> = Erased<Q, Body>;
 
 pub(super) fn transport<S, Q, B>(http: S) -> Transport<Q>

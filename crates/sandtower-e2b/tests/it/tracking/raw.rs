@@ -57,7 +57,7 @@ async fn a_lost_response_is_found_and_adopted() {
     assert_eq!(response.status(), StatusCode::CREATED);
     response.extensions().get::<Unclaimed>().unwrap().claim();
     tracker.drain_within(LONG).await.unwrap();
-    assert_eq!((fake.alive(), fake.world().made), (vec!["i1".to_owned()], 1));
+    assert_eq!((fake.alive(), fake.world().created), (vec!["i1".to_owned()], 1));
     assert_eq!(tracker.snapshot().adopted, 1);
 }
 
