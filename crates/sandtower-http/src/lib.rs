@@ -21,7 +21,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `retry` (default) | `retry_layer`, a `RetryLayer` for HTTP, and [`Http`] as its hook for failed responses |
-//! | `hyper` | the errors of hyper, hyper-util and h2 are told apart: was the request sent? |
+//! | `hyper` | whether the request was sent, from the errors of hyper, hyper-util and h2 |
 //! | `reqwest` | `Reqwest`: a reqwest client as a service |
 //! | `tower-http` | `TowerClassify`: the classifiers of `tower_http::classify` as ours |
 //! | `tonic` | rejections as gRPC responses; the errors of Tonic's channel |

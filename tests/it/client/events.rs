@@ -99,7 +99,7 @@ async fn an_outage_does_not_fill_the_log_and_the_counts_have_all_of_it() {
         let left_out = of_kind[1].split_once("left_out=").unwrap().1;
         assert!(left_out.trim().parse::<u32>().unwrap() > 20, "{left_out}");
     }
-    let counts = events.snapshot();
+    let counts = reported.snapshot();
     assert_eq!((counts.started, counts.failed, counts.failed_attempts), (200, 200, 200));
     assert!(counts.left_out > 380, "{counts:?}");
 }

@@ -118,7 +118,7 @@ impl Events {
         drop(before);
     }
 
-    /// What was told up to now, and what was left out.
+    /// The counts so far.
     pub fn snapshot(&self) -> EventsSnapshot {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let Shared { started, succeeded, failed_attempts, failed, left_out, .. } = &*self.shared;

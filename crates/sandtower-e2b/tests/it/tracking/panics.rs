@@ -85,7 +85,7 @@ async fn the_closure_for_the_state_of_the_breaker_may_call_anything() {
     let (events, asked) = (client.config().creation_events().clone(), tracker.clone());
     let inner = events.clone();
     events.circuit_breaker_state(move || {
-        // No lock is held here, or this would wait for ever.
+        // No lock is held here, or this would deadlock.
         let _ = (asked.snapshot(), inner.snapshot());
         inner.circuit_breaker_state(|| "open");
         "closed"
