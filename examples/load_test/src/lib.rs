@@ -89,7 +89,7 @@ const LOOKED_FOR: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 ///
-/// The load or the world makes no sense, or no socket can be had.
+/// The load or the world is invalid, or no socket can be had.
 pub fn over_sockets<'a>(
     setup: &'a Setup,
     policy: Policy,

@@ -114,7 +114,7 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// The load makes no sense.
+    /// The load is invalid.
     pub fn run<'a>(
         &'a mut self,
         setup: &'a Setup,
@@ -148,14 +148,14 @@ impl Target {
         Box::pin(async move {
             let client = Client::new(self.transport.clone(), self.config.clone());
             let which = ListSandboxes::default().metadata(MARK, &self.mark).limit(100);
-            let settles = if self.meter.alive() == 0 { Duration::ZERO } else { SETTLES };
+            let wait = if self.meter.alive() == 0 { Duration::ZERO } else { COMMIT_WITHIN };
             let (began, mut killed) = (Tick::now(), 0);
             loop {
                 let looked = self.kill_all(&client, &which, &mut killed).await;
                 let waited = Tick::now().since(began);
                 match looked {
-                    Ok(0) if waited >= settles => return Ok(killed),
-                    Err(error) if waited >= SETTLES => {
+                    Ok(0) if waited >= wait => return Ok(killed),
+                    Err(error) if waited >= COMMIT_WITHIN => {
                         let mark = &self.mark;
                         return Err(format!(
                             "sandboxes may be left, find them by their metadata {MARK}={mark}: {error}"

@@ -61,5 +61,5 @@ async fn each_failed_check_is_one_event_that_says_whether_the_response_was_retur
              returned={returned}"
         )
     };
-    assert_eq!(EVENTS.take(), [told(true), told(false)]);
+    assert_eq!(EVENTS.take(), [event(true), event(false)]);
 }

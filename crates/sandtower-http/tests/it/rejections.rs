@@ -56,11 +56,11 @@ fn retry_after_is_rounded_up() {
         let rejection = rejection(Reason::Probing).come_back_in(wait);
         rejection_response(&rejection).headers()[header::RETRY_AFTER].to_str().unwrap().to_owned()
     };
-    assert_eq!(told(Duration::ZERO), "1");
-    assert_eq!(told(Duration::from_millis(999)), "1");
-    assert_eq!(told(Duration::from_secs(45)), "45");
-    assert_eq!(told(Duration::new(45, 1)), "46");
-    assert_eq!(told(Duration::MAX), u64::MAX.to_string());
+    assert_eq!(retry_after(Duration::ZERO), "1");
+    assert_eq!(retry_after(Duration::from_millis(999)), "1");
+    assert_eq!(retry_after(Duration::from_secs(45)), "45");
+    assert_eq!(retry_after(Duration::new(45, 1)), "46");
+    assert_eq!(retry_after(Duration::MAX), u64::MAX.to_string());
     let guessed = |reason| rejection_response(&rejection(reason)).headers()["retry-after"].clone();
     assert_eq!(guessed(Reason::QueueFull { waiting: 9 }), "1");
     assert_eq!(guessed(Reason::Draining), "5");

@@ -216,7 +216,7 @@ proptest! {
             let attempt = TimeoutLayer::new(limits()).classify(classify.clone()).layer(mock);
             let call = DeadlineLayer::new(limits()).classify(classify.clone()).layer(attempt);
             prop_assert_eq!(runtime.block_on(call.oneshot(request)).unwrap(), 7);
-            let hang = Mock::<u64, u64>::new(|_, _| Answer::Hang).0;
+            let hang = Mock::<u64, u64>::new(|_, _| Reply::Hang).0;
             let mut call = TimeoutLayer::new(limits()).classify(classify.clone()).layer(hang);
             let _guard = runtime.enter();
             let cx = &mut Context::from_waker(Waker::noop());

@@ -26,7 +26,7 @@ fn status_error(verdict: Verdict) -> Error {
 fn a_rejection_is_found_with_its_retry_after() {
     let after = Duration::from_secs(4);
     let rejection = Rejection::new("admission", "E2B", Reason::Draining).come_back_in(after);
-    let error = unanswered(op::SANDBOX_CREATE, rejection);
+    let error = no_response(op::SANDBOX_CREATE, rejection);
     assert!(error.is_rejected() && !error.is_timeout());
     assert_eq!(error.hint(), Hint::Again { after: Some(after) });
     assert!(error.source().is_some());
