@@ -135,8 +135,8 @@ impl Ledger {
         self.counts.adopted += 1;
     }
 
-    /// It is known what `attempt` made.
-    pub(super) fn settle(&mut self, attempt: &Marks) {
+    /// The result of `attempt` is known.
+    pub(super) fn resolve(&mut self, attempt: &Marks) {
         self.close(attempt);
     }
 

@@ -160,7 +160,7 @@ impl Builder {
         self
     }
 
-    /// Finds out by this whether a new sandbox is alive: by a [command](Probe::Command) unless told.
+    /// How a new sandbox is checked. Default: a [command](Probe::Command).
     pub fn probe_by(mut self, probe: Probe) -> Self {
         self.probe = probe;
         self
