@@ -56,17 +56,17 @@ fn a_rejection_reads_its_cause_and_what_comes_next() {
         (
             Reason::Full { limit: 64 },
             None,
-            "64 calls are running already, the most at a time; try again later",
+            "64 calls are running already, the most at a time. Try again later.",
         ),
         (
             Reason::QueueFull { waiting: 1_024 },
             None,
-            "Too many calls are waiting already (1024); try again later",
+            "Too many calls are waiting already (1024). Try again later.",
         ),
         (
             Reason::QueueFull { waiting: 1 },
             None,
-            "Another call is waiting already; try again later",
+            "Another call is waiting already. Try again later.",
         ),
         (
             Reason::TooLate { waited: seconds(120) },
