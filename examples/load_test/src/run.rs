@@ -14,9 +14,9 @@ use tokio::sync::Semaphore;
 
 use super::app::App;
 use super::load::Shape;
-use super::outcome::{Answer, Outcome};
+use super::outcome::{Outcome, QueryResult};
 use super::policy::{
-    Execute, Job, Look, Original, Policy, Protected, Transport, Unprotected, erased,
+    Classic, Execute, Job, Look, Policy, Protected, Transport, Unprotected, erased,
 };
 use super::scenario::Setup;
 use super::status::{Status, Watch};

@@ -18,17 +18,16 @@ use super::{Erased, Execute, Failure, Job, Look, Transport, erased, run_once};
 /// From the outside in: one breaker, retries, the creation and then a validation that warns at most. Calls
 /// into a sandbox bypass all of it.
 ///
-/// The layers are ours with their presets `original`. Where those are more careful than the
-/// application was, its own ways are restored: a creation whose answer was lost is made again, and no
-/// budget limits the retries.
-pub(crate) struct Original<S> {
+/// It uses our layers with their presets `classic`. Where those are more careful than the pattern, its
+/// behaviour is restored: a creation whose response was lost is repeated, and no budget limits the retries.
+pub(crate) struct Classic<S> {
     creates: Client<S>,
     rest: Client<S>,
     retry: retry::Handle,
     breaker: CircuitBreaker,
 }
 
-/// How long the official clients wait for an answer.
+/// The timeout of the official clients.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The first, and three retries.
 const ATTEMPTS: NonZeroU32 = NonZeroU32::new(4).unwrap();
@@ -45,7 +44,7 @@ impl<B> Classify<Request<B>> for Blind {
     }
 }
 
-impl Original<Erased> {
+impl Classic<Erased> {
     pub(crate) fn new(transport: Erased, config: Config, seed: u64) -> Result<Self, BoxError> {
         let seed = Seed::fixed(seed);
         let timeout = TimeoutLayer::new(Limits::all(PATIENCE)).classify(E2bClassify);
