@@ -172,7 +172,7 @@ pub(crate) fn erased(transport: impl Transport) -> Erased {
     BoxCloneSyncService::new(transport)
 }
 
-/// Makes a sandbox by way of `creates`, and by way of `rest` runs the code in it and ends it.
+/// Creates a sandbox through `creates`, and runs the code in it and kills it through `rest`.
 async fn run_once<S: Transport>(
     creates: &Client<S>,
     rest: &Client<S>,
