@@ -1,7 +1,7 @@
 //! The application, step by step: `docs/migration.md` explains each of them.
 
 use sandtower::circuit_breaker::{self, CircuitBreakerLayer};
-use sandtower::core::BoxError;
+use sandtower::core::{BoxError, Priority};
 use sandtower::e2b::{Client, Config, E2bClassify, E2bInterpret, SandboxCheck};
 use sandtower::health_check::{self, HealthCheckLayer};
 use sandtower::http::{Http as Resend, InterpretLayer};
@@ -76,7 +76,7 @@ pub(crate) async fn step_4(http: Http, config: Config) -> Result<Seen, BoxError>
 /// Callers wait through an outage instead of being rejected.
 pub(crate) async fn step_5(http: Http, config: Config) -> Result<Seen, BoxError> {
     let stack = Stack::builder(config)
-        .admission(|admission| admission.hold_through_outage(true))
+        .admission(|admission| admission.hold_through_outage(Priority::ALL))
         .build()?;
     let client = stack.client(http.clone());
     users_who_hold(&http, client).await

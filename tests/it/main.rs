@@ -6,6 +6,7 @@ mod documents;
 mod endings;
 mod explain;
 mod facts;
+mod fairness;
 mod js_sdk;
 mod load_report;
 mod load_test;

@@ -16,7 +16,7 @@ use http_body::{Body, Frame};
 use http_body_util::Full;
 use sandtower::E2b;
 use sandtower::circuit_breaker::{CircuitBreaker, State};
-use sandtower::core::{BoxError, Seed, Tick};
+use sandtower::core::{BoxError, Priority, Seed, Tick};
 use sandtower::e2b::{Command, Config, NewSandbox, Sandbox};
 use sandtower::rate_limit;
 use sandtower::stack::{Builder, Component, Plan, Stack};
@@ -166,7 +166,7 @@ async fn calls_with_half_a_minute_left_are_all_served_while_the_breaker_ramps_up
 #[tokio::test(start_paused = true)]
 async fn callers_wait_through_an_outage_if_so_configured() {
     let well = Arc::new(AtomicU32::new(0));
-    let stack = builder().admission(|admission| admission.hold_through_outage(true));
+    let stack = builder().admission(|admission| admission.hold_through_outage(Priority::ALL));
     let e2b = E2b::new(&stack.build().unwrap(), recovering(Arc::clone(&well)));
     let breaker = e2b.handles().control_plane_breaker.clone();
     opened(&e2b, &breaker).await;

@@ -1,13 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandtower_core::Operation;
 use sandtower_core::settings::{Time, duration};
+use sandtower_core::{Operation, Priority, Tenants};
 use serde::{Deserialize, Serialize};
 
 use crate::limiter::Limit;
 use crate::queue::Order;
+use crate::rate::Rate;
 
 /// How admission control is configured.
 ///
@@ -36,7 +38,17 @@ pub struct Config {
     longest_wait: Duration,
     admit_during_shutdown: BTreeSet<String>,
     pub(crate) slots_to_the_end: bool,
-    pub(crate) hold_through_outage: bool,
+    hold_through_outage: Vec<Priority>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) concurrency_total: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) concurrency_per_tenant: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rates: Vec<Rate>,
+    weight_for: BTreeMap<String, NonZeroU32>,
+    pub(crate) shadow: bool,
+    #[serde(skip)]
+    pub(crate) tenants: Option<Tenants>,
 }
 
 impl Config {
@@ -53,7 +65,13 @@ impl Config {
             longest_wait: Duration::from_secs(120),
             admit_during_shutdown: BTreeSet::new(),
             slots_to_the_end: false,
-            hold_through_outage: false,
+            hold_through_outage: vec![Priority::Batch, Priority::Background],
+            concurrency_total: None,
+            concurrency_per_tenant: None,
+            rates: Vec::new(),
+            weight_for: BTreeMap::new(),
+            shadow: false,
+            tenants: None,
         }
     }
 
@@ -122,24 +140,78 @@ impl Config {
         self
     }
 
-    /// Whether calls wait while a gate is closed and says until when, as an open circuit breaker does,
-    /// instead of being rejected at once: off by default. A call waits until the gate may open, if its
-    /// deadline allows it; no attempt is spent meanwhile. A gate that does not know when it opens, since
-    /// an operator closed it, rejects calls either way.
+    /// The classes whose calls wait while a gate is closed and says until when, as an open circuit breaker
+    /// does: batch and background by default. The others are rejected at once, with when to come back. A
+    /// call waits until the gate may open, if its deadline allows it; no attempt is spent meanwhile. A
+    /// gate that does not know when it opens, since an operator closed it, rejects calls either way.
+    /// A request may [choose for itself](sandtower_core::Patience).
     #[must_use]
-    pub fn hold_through_outage(mut self, hold: bool) -> Self {
-        self.hold_through_outage = hold;
+    pub fn hold_through_outage(mut self, classes: impl IntoIterator<Item = Priority>) -> Self {
+        self.hold_through_outage = classes.into_iter().collect();
         self
     }
 
-    /// Takes the name from `base`: a file does not set it.
+    /// Calls in flight at once, of all operations together, by their [weights](Self::weight_for): any
+    /// number by default.
+    #[must_use]
+    pub fn concurrency_total(mut self, limit: u32) -> Self {
+        self.concurrency_total = Some(limit);
+        self
+    }
+
+    /// Calls in flight at once of each tenant, of all operations together, by their weights: any number
+    /// by default.
+    #[must_use]
+    pub fn concurrency_per_tenant(mut self, limit: u32) -> Self {
+        self.concurrency_per_tenant = Some(limit);
+        self
+    }
+
+    /// A limit on how many calls are admitted in a time, in addition to those set before.
+    #[must_use]
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.rates.push(rate);
+        self
+    }
+
+    /// How much a call of `operation` counts, towards the limits in total, per tenant and in a time, and
+    /// as the share of its tenant: 1 by default. A call that weighs more than a limit goes alone. The
+    /// concurrency of an operation counts calls, whatever they weigh.
+    #[must_use]
+    pub fn weight_for(mut self, operation: Operation, weight: NonZeroU32) -> Self {
+        self.weight_for.insert(operation.name().to_owned(), weight);
+        self
+    }
+
+    /// Whether its own limits are in shadow mode: no by default. What they would have kept waiting, or
+    /// rejected, is [counted](crate::QueueSnapshot::beyond_limit) and let through; gates still decide. To
+    /// try limits before they are enforced. [`set_shadow`](crate::AdmissionControl::set_shadow) changes
+    /// it at run time.
+    #[must_use]
+    pub fn shadow(mut self, shadow: bool) -> Self {
+        self.shadow = shadow;
+        self
+    }
+
+    /// Where names and weights of tenants come from. Without it all tenants weigh the same, and
+    /// rejections name them by their ids.
+    #[must_use]
+    pub fn tenants(mut self, tenants: Tenants) -> Self {
+        self.tenants = Some(tenants);
+        self
+    }
+
+    /// Takes the name and the tenants from `base`: a file does not set them.
     #[must_use]
     pub fn inherit(self, base: &Self) -> Self {
-        Self { name: Arc::clone(&base.name), ..self }
+        Self { name: Arc::clone(&base.name), tenants: base.tenants.clone(), ..self }
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.concurrency.check("every operation")?;
+        ConfigError::unless_positive("all operations", self.concurrency_total)?;
+        ConfigError::unless_positive("each tenant", self.concurrency_per_tenant)?;
+        self.rates.iter().try_for_each(Rate::check)?;
         self.concurrency_for.iter().try_for_each(|(operation, limit)| limit.check(operation))
     }
 
@@ -153,6 +225,15 @@ impl Config {
             newest_first_after: own.map_or(self.newest_first_after, |Time(time)| *time),
             longest_wait: self.longest_wait,
         }
+    }
+
+    pub(crate) fn weight_of(&self, operation: Operation) -> u32 {
+        self.weight_for.get(operation.name()).map_or(1, |weight| weight.get())
+    }
+
+    /// Whether calls of this class wait while a gate is closed.
+    pub(crate) fn holds(&self, priority: Priority) -> bool {
+        self.hold_through_outage.contains(&priority)
     }
 
     /// Whether calls of the operation of this name are admitted during shutdown.
@@ -183,61 +264,30 @@ pub enum ConfigError {
         /// What it was.
         tolerance: f64,
     },
+    /// A rate that allows nothing.
+    #[error(
+        "the rate `{name}` allows nothing; its count, window and burst must be greater than zero"
+    )]
+    Rate {
+        /// Its name.
+        name: String,
+    },
+    /// A rate that is to be changed, and was not set.
+    #[error("there is no rate `{name}`; only rates of the configuration can be changed")]
+    UnknownRate {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl ConfigError {
+    pub(crate) fn unless_positive(of: &str, limit: Option<u32>) -> Result<(), Self> {
+        match limit {
+            Some(0) => Err(Self::NoConcurrency { operation: of.to_owned() }),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Adaptive, Stepwise};
-
-    const READ: Operation = Operation::new(7, "read");
-    const WRITE: Operation = Operation::new(8, "write");
-
-    #[test]
-    fn what_is_written_is_read_again_as_it_was_and_what_no_file_has_is_inherited() {
-        for config in [
-            Config::new("any"),
-            Config::new("any")
-                .concurrency(Adaptive::recommended().initial(3).ceiling(9).tolerance(1.7))
-                .concurrency_for(READ, Stepwise::recommended().initial(2).ceiling(4))
-                .concurrency_for(WRITE, 5)
-                .newest_first_after(Duration::MAX)
-                .newest_first_after_for(READ, Duration::from_nanos(1))
-                .longest_wait(Duration::ZERO)
-                .admit_during_shutdown(WRITE)
-                .slots_to_the_end(true),
-        ] {
-            let text = serde_json::to_string(&config).unwrap();
-            let again: Config = serde_json::from_str(&text).unwrap();
-            let again = again.inherit(&config);
-            assert_eq!(format!("{again:?}"), format!("{config:?}"), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_set_for_an_operation_is_found_by_its_name_and_the_last_call_wins() {
-        let config = Config::new("any").concurrency(1).concurrency_for(READ, 2);
-        let config = config.concurrency_for(READ, 3).newest_first_after_for(READ, Duration::MAX);
-        let renumbered = Operation::new(200, "read");
-        assert_eq!(config.limit_of(renumbered), Limit::Fixed(3));
-        assert_eq!(config.order(renumbered).newest_first_after, Duration::MAX);
-        assert_eq!(config.limit_of(WRITE), Limit::Fixed(1));
-        assert_eq!(config.order(WRITE).newest_first_after, Duration::from_secs(1));
-    }
-
-    #[test]
-    fn a_limit_is_a_number_or_says_how_it_is_found() {
-        for (text, limit) in [
-            ("5", Limit::Fixed(5)),
-            (r#"{"adaptive": {}}"#, Adaptive::recommended().into()),
-            (r#"{"stepwise": {"ceiling": 4}}"#, Stepwise::recommended().ceiling(4).into()),
-        ] {
-            assert_eq!(serde_json::from_str::<Limit>(text).unwrap(), limit);
-        }
-        for text in ["-1", r#""many""#, r#"{"fixed": 5}"#, r#"{"adaptive": {"floor": 2}}"#, "null"]
-        {
-            let told = serde_json::from_str::<Limit>(text).unwrap_err().to_string();
-            assert!(told.contains("expected a number, `{ adaptive = {..} }`"), "{text}: {told}");
-        }
-    }
-}
+mod tests;

@@ -1,20 +1,25 @@
+mod enter;
 mod gate;
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use sandtower_core::{
-    Change, Deferred, Gate, No, Now, Operation, Reason, Rejection, RequestInfo, Subscriber,
+    Change, Deferred, Gate, Now, Operation, Reason, Rejection, RequestInfo, Subscriber,
     Subscribers, Tick,
 };
+
+pub(crate) use self::enter::{Held, Waits};
 
 use crate::config::{Config, ConfigError};
 use crate::drain::{Drain, Drainers};
 use crate::limiter::Limit;
 use crate::progress::{QueuePosition, Queues};
-use crate::queue::{OperationQueue, Place};
-use crate::slot::{Slot, SlotPlace, Taken};
+use crate::queue::{Place, Seat};
+use crate::rate::Rate;
+use crate::slot::Taken;
 use crate::snapshot::AdmissionSnapshot;
+use crate::state::State;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, PoisonError};
 
 /// Admission control: the handle of an [`AdmissionLayer`](crate::AdmissionLayer). Cheap to clone.
@@ -29,8 +34,8 @@ pub struct AdmissionControl<G = ()> {
 struct Inner<G> {
     config: Config,
     gates: G,
-    /// By the operation's index. The lock of a queue comes before that of a gate, never after.
-    queues: Box<[OnceLock<Mutex<OperationQueue>>]>,
+    /// Its lock comes before that of a gate, never after.
+    state: Mutex<State>,
     draining: AtomicBool,
     shutting_down: AtomicBool,
     drainers: Drainers,
@@ -58,12 +63,12 @@ impl<G: Gate> AdmissionControl<G> {
     /// A limit is invalid, such as 0.
     pub fn with_gates(config: Config, gates: G) -> Result<Self, ConfigError> {
         config.check()?;
-        let queues = (0..=u8::MAX).map(|_| OnceLock::new()).collect();
+        let state = Mutex::new(State::new(&config));
         let inner = Arc::new_cyclic(|weak: &Weak<Inner<G>>| {
             let itself: Weak<dyn Queues> = weak.clone();
             let (draining, shutting_down) = (AtomicBool::new(false), AtomicBool::new(false));
             let (drainers, subscribers) = (Drainers::default(), Arc::default());
-            Inner { config, gates, queues, draining, shutting_down, drainers, subscribers, itself }
+            Inner { config, gates, state, draining, shutting_down, drainers, subscribers, itself }
         });
         let weak: Weak<Inner<G>> = Arc::downgrade(&inner);
         inner.gates.subscribe(weak);
@@ -96,16 +101,80 @@ impl<G> AdmissionControl<G> {
         let limit = limit.into();
         limit.check(operation.name())?;
         let mut later = Deferred::new();
-        let mut queue = self.queue(operation);
-        queue.set_limit(limit);
-        queue.advance(Tick::now(), &mut later);
+        let mut state = self.lock();
+        state.queue(operation, &self.inner.config).set_limit(limit);
+        state.advance(operation, Tick::now(), &mut later);
         Ok(())
+    }
+
+    /// Changes how many calls of all operations may be in flight, by their weights, from now on; `None`:
+    /// any number. Calls that wait keep their places.
+    ///
+    /// # Errors
+    ///
+    /// The limit is 0.
+    pub fn set_concurrency_total(&self, limit: Option<u32>) -> Result<(), ConfigError> {
+        ConfigError::unless_positive("all operations", limit)?;
+        self.change(|state| state.limits.set_total(limit));
+        Ok(())
+    }
+
+    /// Changes how many calls of each tenant may be in flight, by their weights, from now on; `None`:
+    /// any number. Calls that wait keep their places. Where tenants were not distinguished before, those
+    /// in flight or waiting are not counted.
+    ///
+    /// # Errors
+    ///
+    /// The limit is 0.
+    pub fn set_concurrency_per_tenant(&self, limit: Option<u32>) -> Result<(), ConfigError> {
+        ConfigError::unless_positive("each tenant", limit)?;
+        self.change(|state| state.limits.set_per_tenant(limit));
+        Ok(())
+    }
+
+    /// Changes how much the rate of this name allows, from now on; which operations it is about, and
+    /// whether each tenant has so much, stays. What was used stays used, and calls that wait keep their
+    /// places.
+    ///
+    /// # Errors
+    ///
+    /// It allows nothing, or there is none of that name.
+    pub fn set_rate(&self, rate: &Rate) -> Result<(), ConfigError> {
+        rate.check()?;
+        let mut is_known = false;
+        self.change(|state| is_known = state.limits.set_rate(rate));
+        let name = || ConfigError::UnknownRate { name: rate.name.clone() };
+        if is_known { Ok(()) } else { Err(name()) }
+    }
+
+    /// Sets whether limits are in [shadow mode](Config::shadow), from now on. Calls that wait when it
+    /// begins are admitted.
+    pub fn set_shadow(&self, shadow: bool) {
+        self.change(|state| state.set_shadow(shadow));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut later = Deferred::new();
+        let mut state = self.lock();
+        change(&mut state);
+        state.limits_changed(Tick::now(), &mut later);
     }
 
     /// All queues at one moment.
     pub fn snapshot(&self) -> AdmissionSnapshot {
-        let queues = self.inner.seen().map(|queue| lock(queue).snapshot()).collect();
-        AdmissionSnapshot { name: self.name().to_owned(), draining: self.is_closing(), queues }
+        let (name, draining) = (self.name().to_owned(), self.is_closing());
+        let state = self.lock();
+        let (tenants, tenants_overflowed) = state.limits.tenants_seen();
+        AdmissionSnapshot {
+            name,
+            draining,
+            queues: state.queues().map(|queue| queue.snapshot()).collect(),
+            in_flight: state.limits.in_flight(),
+            concurrency_total: state.limits.total(),
+            shadow: state.is_shadow(),
+            tenants,
+            tenants_overflowed,
+        }
     }
 
     /// Closes for good, at once: newcomers and calls that wait are rejected, calls in flight finish.
@@ -126,6 +195,15 @@ impl<G> AdmissionControl<G> {
         Drain::new(self.clone())
     }
 
+    /// Whether a call of `info` would be held at this moment until a gate that is closed opens.
+    pub fn holds_through_outage(&self, info: &RequestInfo) -> bool
+    where
+        G: Gate,
+    {
+        let held = self.check_gates(info, &Now::new());
+        self.config().queue > 0 && held.is_some_and(|held| held.why == Waits::Outage)
+    }
+
     /// Whether it is closed, or closing, to calls of `operation`.
     pub(crate) fn is_closed_to(&self, operation: Operation) -> bool {
         let inner = &self.inner;
@@ -143,7 +221,7 @@ impl<G> AdmissionControl<G> {
     pub(crate) fn is_empty(&self) -> bool {
         let inner = &self.inner;
         let draining = inner.draining.load(Ordering::Acquire);
-        inner.seen().map(lock).all(|queue| {
+        self.lock().queues().all(|queue| {
             queue.in_flight() == 0 || !draining && inner.config.cleans_up(queue.operation())
         })
     }
@@ -157,122 +235,62 @@ impl<G> AdmissionControl<G> {
     }
 
     #[inline]
-    pub(crate) fn queue(&self, operation: Operation) -> MutexGuard<'_, OperationQueue> {
-        self.inner.queue(operation)
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.inner.lock()
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.inner.config
     }
 
     pub(crate) fn longest_queue(&self) -> u32 {
         self.inner.config.queue
     }
 
+    pub(crate) fn waits_for(
+        &self,
+        state: &mut State,
+        operation: Operation,
+        place: Place,
+    ) -> Option<Rejection> {
+        self.inner.waits_for(state, operation, place)
+    }
+
     pub(crate) fn rejection(&self, operation: Operation, reason: Reason) -> Rejection {
         self.inner.rejection(operation, reason)
-    }
-
-    /// Counts and makes the rejection of a call that was not in the queue.
-    pub(crate) fn reject(
-        &self,
-        queue: &mut OperationQueue,
-        operation: Operation,
-        reason: Reason,
-    ) -> Rejection {
-        queue.rejected(&reason);
-        let rejection = self.rejection(operation, reason);
-        match reason {
-            Reason::NoTime { wait } => rejection.come_back_in(wait),
-            _ => rejection,
-        }
-    }
-}
-
-impl<G: Gate> AdmissionControl<G> {
-    /// What the gates say of `info`; see [`Inner::or_hold`].
-    pub(crate) fn check_gates(&self, info: &RequestInfo, now: &Now) -> Option<No> {
-        self.inner.gates.check(Some(info), now).map(|no| self.inner.or_hold(no))
-    }
-
-    /// Acquires what the gates give for `info`; see [`Inner::or_hold`].
-    #[expect(
-        clippy::result_large_err,
-        reason = "a queue asks a closed gate often: no box each time"
-    )]
-    pub(crate) fn acquire(
-        &self,
-        info: &RequestInfo,
-        now: &Now,
-        later: &mut Deferred,
-    ) -> Result<G::Permit, No> {
-        self.inner.gates.try_acquire(info, now, later).map_err(|no| self.inner.or_hold(no))
-    }
-
-    /// Admits a newcomer at once, or rejects it at once; `None`: it has to join the queue.
-    pub(crate) fn enter(
-        &self,
-        info: &RequestInfo,
-        now: &Now,
-        later: &mut Deferred,
-    ) -> Option<Result<Slot<G::Permit>, Rejection>> {
-        let operation = info.operation;
-        let mut queue = self.queue(operation);
-        if let Some(reason) = self.hopeless(&queue, info, now.tick()) {
-            return Some(Err(self.reject(&mut queue, operation, reason)));
-        }
-        if !queue.is_open() {
-            return None;
-        }
-        match self.acquire(info, now, later) {
-            Ok(permit) => {
-                let taken = queue.admit(now.tick());
-                Some(Ok(Slot { gates: Some(permit), place: SlotPlace::Taken(taken) }))
-            }
-            Err(no) if self.longest_queue() > 0 && !no.is_hopeless(info.deadline) => None,
-            Err(no) => {
-                let rejection = no.into_rejection();
-                queue.rejected(&rejection.reason());
-                Some(Err(rejection))
-            }
-        }
-    }
-
-    /// Why a newcomer need not even try.
-    fn hopeless(&self, queue: &OperationQueue, info: &RequestInfo, now: Tick) -> Option<Reason> {
-        if self.is_closed_to(info.operation) {
-            return Some(Reason::Draining);
-        }
-        let arrived = info.arrived.unwrap_or(now);
-        if info.deadline.is_some_and(|deadline| now >= deadline) {
-            return Some(Reason::TooLate { waited: now.since(arrived) });
-        }
-        if queue.is_open() {
-            return None;
-        }
-        if queue.waiting() >= self.longest_queue() {
-            return Some(Reason::QueueFull { waiting: queue.waiting() });
-        }
-        let wait = queue.too_long(arrived, info.deadline?, now)?;
-        Some(Reason::NoTime { wait })
     }
 }
 
 impl<G> Inner<G> {
+    /// Its data is consistent between any two statements that can panic: a poisoned lock is used on.
     #[inline]
-    fn queue(&self, operation: Operation) -> MutexGuard<'_, OperationQueue> {
-        let queue = self.queues[operation.index()].get_or_init(|| {
-            let (limit, order) = (self.config.limit_of(operation), self.config.order(operation));
-            Mutex::new(OperationQueue::new(operation, limit, order))
-        });
-        lock(queue)
-    }
-
-    fn seen(&self) -> impl Iterator<Item = &Mutex<OperationQueue>> {
-        self.queues.iter().filter_map(OnceLock::get)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All have to look: it closes.
     fn wake_all(&self) {
         let mut later = Deferred::new();
-        for queue in self.seen() {
-            lock(queue).wake_those(|_| true, &mut later);
+        self.lock().queues_mut().for_each(|queue| queue.wake_those(|_| true, &mut later));
+    }
+
+    /// What the call at `place` waits for, beside those that go before it.
+    fn waits_for(
+        &self,
+        state: &mut State,
+        operation: Operation,
+        place: Place,
+    ) -> Option<Rejection> {
+        let queue = state.existing(operation)?;
+        let full = (!queue.has_slot()).then(|| Reason::Full { limit: queue.limit() });
+        match (queue.held_by(place).cloned(), full) {
+            (Some(rejection), _) => Some(rejection),
+            (None, Some(full)) => Some(self.rejection(operation, full)),
+            (None, None) if state.limits.is_full() => {
+                let limit = state.limits.total().unwrap_or_default();
+                Some(self.rejection(operation, Reason::Full { limit }).by_limit("in total", None))
+            }
+            (None, None) => None,
         }
     }
 
@@ -282,32 +300,19 @@ impl<G> Inner<G> {
 }
 
 impl<G: Gate> Inner<G> {
-    /// A gate that is closed for some time is waited for, where calls are to be held.
-    fn or_hold(&self, no: No) -> No {
-        match no {
-            No::Closed { until: Some(until), why } if self.config.hold_through_outage => {
-                No::Wait { earliest: until, look_again: until, why }
-            }
-            no => no,
-        }
-    }
-
     /// A slot is free again.
     #[inline]
     fn release(
         &self,
         operation: Operation,
-        taken: Taken,
+        (taken, seat): (Taken, Seat),
         done: &sandtower_core::Completion,
         later: &mut Deferred,
     ) {
         let frees_for_others = {
-            let mut queue = self.queue(operation);
-            queue.release(taken, done);
-            if queue.waiting() > 0 {
-                queue.advance(done.now(), later);
-            }
-            queue.frees_for_others()
+            let mut state = self.lock();
+            state.release(operation, taken, seat, done, later);
+            state.existing(operation).is_some_and(|queue| queue.frees_for_others())
         };
         if frees_for_others {
             later.notify(&self.subscribers, Change::Opened);
@@ -318,29 +323,22 @@ impl<G: Gate> Inner<G> {
     }
 }
 
-/// A queue's data is consistent between any two statements that can panic: a poisoned lock is used
-/// on.
-#[inline]
-fn lock(queue: &Mutex<OperationQueue>) -> MutexGuard<'_, OperationQueue> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// What the gates say has changed.
 impl<G: Gate> Subscriber for Inner<G> {
     fn changed(&self, change: Change) {
         let (now, mut later) = (Now::new(), Deferred::new());
-        for queue in self.seen() {
-            let mut queue = lock(queue);
+        {
+            let mut state = self.lock();
             if change == Change::Closed {
-                // Calls that can only be rejected do not wait for their turn to be told so.
+                // Calls that can only be rejected do not wait for their turn for that.
                 let is_rejected = |info: &RequestInfo| {
-                    let no = self.gates.check(Some(info), &now).map(|no| self.or_hold(no));
-                    no.is_some_and(|no| no.is_hopeless(info.deadline))
+                    let no = self.gates.check(Some(info), &now);
+                    no.is_some_and(|no| self.or_hold(info, no).no.is_hopeless(info.deadline))
                 };
-                queue.wake_those(is_rejected, &mut later);
+                state.queues_mut().for_each(|queue| queue.wake_those(is_rejected, &mut later));
             }
             // Either way, what a gate said before may not hold any more.
-            queue.gate_changed(now.tick(), &mut later);
+            state.gates_changed(now.tick(), &mut later);
         }
         later.notify(&self.subscribers, change);
     }
@@ -348,15 +346,13 @@ impl<G: Gate> Subscriber for Inner<G> {
 
 impl<G: Gate> Queues for Inner<G> {
     fn position(&self, operation: Operation, place: Place) -> Option<QueuePosition> {
-        let queue = self.queue(operation);
+        let mut state = self.lock();
+        let queue = state.existing(operation)?;
         let ahead = queue.ahead(place)?;
-        let held_by = match queue.held_by() {
-            Some(rejection) => Some(rejection.clone()),
-            None if queue.has_slot() => None,
-            None => Some(self.rejection(operation, Reason::Full { limit: queue.limit() })),
-        };
-        let waiting = queue.waiting() as usize;
-        Some(QueuePosition::new(ahead, waiting, queue.wait(ahead), held_by))
+        let (wait, waiting) = (queue.wait(ahead.calls), queue.waiting() as usize);
+        let held_by = self.waits_for(&mut state, operation, place);
+        let position = QueuePosition::new(ahead.calls, waiting, wait, held_by);
+        Some(if ahead.about { position.about() } else { position })
     }
 }
 

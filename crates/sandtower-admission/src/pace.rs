@@ -19,8 +19,7 @@ pub(crate) struct Pace {
 /// How much a new sample counts.
 const WEIGHT: f64 = 0.2;
 
-/// How often it is asked how long a call takes, at most: more answers tell nothing new, and each costs
-/// a reading of the clock.
+/// How often a call is timed, at most: more samples add nothing, and each costs a reading of the clock.
 const SAMPLED_EVERY: Duration = Duration::from_millis(10);
 
 impl Pace {
@@ -43,6 +42,11 @@ impl Pace {
 
     pub(crate) fn succeeded(&mut self, took: Duration) {
         mix(&mut self.took, took);
+    }
+
+    /// Calls are held through an outage: how long that takes says nothing about the queue.
+    pub(crate) fn stands_still(&mut self) {
+        self.last = None;
     }
 
     /// No call waits any more: what was known is old when calls wait again.
@@ -73,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_call_is_sampled_unless_they_come_faster_than_they_tell_anything() {
+    fn calls_are_sampled_a_hundred_times_a_second_at_most() {
         let samples = |every: Duration| {
             let mut pace = Pace::default();
             let mut now = Tick::ZERO + Duration::from_secs(1);

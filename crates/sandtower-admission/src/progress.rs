@@ -47,6 +47,9 @@ pub enum CallState {
 pub struct QueuePosition {
     /// How many calls are ahead, as the order is now.
     pub ahead: usize,
+    /// Whether `ahead` is an estimate: calls of other tenants or classes wait as well, and how many of
+    /// those go first depends on what comes.
+    pub about: bool,
     /// How many calls wait, this one included.
     pub waiting: usize,
     /// The expected time until its turn, if known.
@@ -63,7 +66,14 @@ impl QueuePosition {
         wait: Option<Duration>,
         held_by: Option<Rejection>,
     ) -> Self {
-        Self { ahead, waiting, wait, held_by }
+        Self { ahead, about: false, waiting, wait, held_by }
+    }
+
+    /// Its number of calls ahead is an estimate.
+    #[must_use]
+    pub fn about(mut self) -> Self {
+        self.about = true;
+        self
     }
 }
 
@@ -72,6 +82,7 @@ impl std::fmt::Display for QueuePosition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.ahead {
             0 => f.write_str("next in the queue")?,
+            ahead if self.about => write!(f, "about {ahead} ahead of you")?,
             ahead => write!(f, "{ahead} ahead of you")?,
         }
         if let Some(wait) = self.wait {

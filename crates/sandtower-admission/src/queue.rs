@@ -5,12 +5,15 @@ mod waiters;
 use std::task::Waker;
 use std::time::Duration;
 
-use sandtower_core::{Completion, Deferred, Operation, Reason, Rejection, RequestInfo, Tick};
+use sandtower_core::{
+    Completion, Deferred, Operation, Reason, Rejection, RequestInfo, Tenant, Tick,
+};
 
-pub(crate) use self::waiters::{Order, Place};
+pub(crate) use self::waiters::{Ahead, Order, Place, Seat, Turns, UNIT, Why};
 
 use self::waiters::Waiters;
 use crate::limiter::{Limit, Limiter};
+use crate::limits::Demand;
 use crate::pace::Pace;
 use crate::slot::Taken;
 use crate::snapshot::QueueSnapshot;
@@ -24,7 +27,11 @@ use crate::snapshot::QueueSnapshot;
 #[derive(Debug)]
 pub(crate) struct OperationQueue {
     limiter: Limiter,
+    /// Whether calls beyond the limit are counted and let through.
+    shadow: bool,
     in_flight: u32,
+    /// What of the shared limits is about the operation.
+    pub(crate) demand: Demand,
     waiters: Waiters,
     pace: Pace,
     /// A call was rejected for want of a slot since one was last free.
@@ -38,16 +45,26 @@ pub(crate) enum Leaving {
     Admitted,
     Late,
     ByGate,
+    ByLimit,
+    Shed,
     ShuttingDown,
     Dropped,
 }
 
 impl OperationQueue {
-    pub(crate) fn new(operation: Operation, limit: Limit, order: Order) -> Self {
+    pub(crate) fn new(
+        operation: Operation,
+        limit: Limit,
+        order: Order,
+        demand: Demand,
+        shadow: bool,
+    ) -> Self {
         let counters = QueueSnapshot { operation: operation.name(), ..QueueSnapshot::default() };
         Self {
             limiter: Limiter::new(limit),
+            shadow,
             in_flight: 0,
+            demand,
             waiters: Waiters::new(order),
             pace: Pace::default(),
             turned_away: false,
@@ -76,7 +93,7 @@ impl OperationQueue {
 
     #[inline]
     pub(crate) fn has_slot(&self) -> bool {
-        self.in_flight < self.limit()
+        self.in_flight < self.limit() || self.shadow
     }
 
     /// Whether a newcomer may be admitted at once: no call waits, and a slot is free.
@@ -85,18 +102,45 @@ impl OperationQueue {
         self.waiters.is_empty() && self.has_slot()
     }
 
-    /// Whether it is the turn of the call at `place`. Skips those that were woken and did not come.
-    pub(crate) fn is_turn_of(&mut self, place: Place, now: Tick) -> bool {
-        self.has_slot() && self.waiters.next(now) == Some(place)
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
     }
 
-    /// What the calls that go before `place`, or that the whole queue, wait for.
-    pub(crate) fn held_by(&self) -> Option<&Rejection> {
-        self.waiters.held_by()
+    /// The call that is next. Skips those that are held, and those that were woken and did not come.
+    pub(crate) fn next(&mut self, now: Tick) -> Option<Place> {
+        if self.has_slot() { self.waiters.next(now) } else { None }
+    }
+
+    pub(crate) fn contains(&self, place: Place) -> bool {
+        self.waiters.contains(place)
+    }
+
+    pub(crate) fn seat(&self, place: Place) -> Option<Seat> {
+        self.waiters.seat(place)
+    }
+
+    /// How many wait, by class.
+    pub(crate) fn waiting_by_priority(&self) -> [u32; 3] {
+        self.waiters.waiting()
+    }
+
+    /// The class of the call at `place`: an index of `Priority::ALL`.
+    pub(crate) fn class(&self, place: Place) -> Option<usize> {
+        self.waiters.class(place)
+    }
+
+    /// When the call at `place` joined.
+    pub(crate) fn joined(&self, place: Place) -> Option<Tick> {
+        self.waiters.joined(place)
+    }
+
+    /// What the call at `place` waits for.
+    pub(crate) fn held_by(&self, place: Place) -> Option<&Rejection> {
+        self.waiters.held_by(place)
     }
 
     /// How many go before `place`, as the order is now.
-    pub(crate) fn ahead(&self, place: Place) -> Option<usize> {
+    pub(crate) fn ahead(&self, place: Place) -> Option<Ahead> {
         self.waiters.ahead(place)
     }
 
@@ -105,16 +149,41 @@ impl OperationQueue {
         self.pace.wait(ahead)
     }
 
-    /// The expected wait of a call that arrived at `arrived`, if its deadline comes before its turn
-    /// and its response.
-    pub(crate) fn too_long(&self, arrived: Tick, deadline: Tick, now: Tick) -> Option<Duration> {
-        let wait = self.wait(self.waiters.would_be_ahead(arrived))?;
-        (now + wait + self.pace.took() > deadline).then_some(wait)
+    /// The expected wait of a call of `info`, of a tenant of this weight, that arrived at `arrived`.
+    pub(crate) fn wait_of(
+        &self,
+        info: &RequestInfo,
+        weight: u32,
+        arrived: Tick,
+    ) -> Option<Duration> {
+        self.pace.wait(self.waiters.would_be_ahead(info, weight, arrived))
     }
 
-    /// A call joins. It looks at once whether it is next.
-    pub(crate) fn join(&mut self, info: &RequestInfo, arrived: Tick, now: Tick) -> Place {
-        self.waiters.join(info, arrived, now)
+    /// How long a call takes once it is sent, as far as is known.
+    pub(crate) fn took(&self) -> Duration {
+        self.pace.took()
+    }
+
+    /// A call joins, of a tenant of this weight. It looks at once whether it is next.
+    pub(crate) fn join(
+        &mut self,
+        info: &RequestInfo,
+        seat: Seat,
+        weight: u32,
+        arrived: Tick,
+        now: Tick,
+    ) -> Place {
+        self.waiters.join(info, seat, weight, arrived, now)
+    }
+
+    /// The call that leaves so that a call of `info` can join the full queue, if one is to.
+    pub(crate) fn sheds(&self, info: &RequestInfo, weight: u32) -> Option<Place> {
+        self.waiters.sheds(info.priority.index(), info.tenant, weight)
+    }
+
+    /// Whether interactive callers have waited for too long.
+    pub(crate) fn stands(&self, now: Tick) -> bool {
+        self.waiters.stands(now)
     }
 
     /// The call at `place` looks: whatever it was woken for, it is here now.
@@ -124,11 +193,11 @@ impl OperationQueue {
 
     /// The latest instant at which the call at `place` is still wanted by the queue, apart from its
     /// own deadline.
-    pub(crate) fn leaves_at(&self, place: Place) -> Tick {
-        self.waiters.leaves_at(place)
+    pub(crate) fn leaves_at(&self, place: Place, now: Tick) -> Tick {
+        self.waiters.leaves_at(place, now)
     }
 
-    /// The call at `place` waits on. Answers when it has to look again, if it is not woken before.
+    /// The call at `place` waits on. Returns when it has to look again, if it is not woken before.
     pub(crate) fn wait_on(
         &mut self,
         place: Place,
@@ -139,17 +208,23 @@ impl OperationQueue {
         self.waiters.sleep(place, waker, now, later)
     }
 
-    /// A gate says no to the call at `place`, and to all like it, until `until`. The call itself
-    /// looks again then; calls that the gate tells apart from it are not held.
-    pub(crate) fn hold(&mut self, place: Place, until: Tick, why: Rejection) {
-        self.waiters.hold(place, until, why);
+    /// The call at `place` is held, and all like it, until `until`: those of its tenant, or of all if
+    /// `wide`. The call itself looks again then.
+    pub(crate) fn hold(&mut self, place: Place, until: Tick, why: Why, wide: bool) {
+        if matches!(why, Why::Outage(_)) {
+            self.pace.stands_still();
+        }
+        self.waiters.hold(place, until, why, wide);
     }
 
-    /// What a gate said before may not hold any more: the next call asks it again.
-    pub(crate) fn gate_changed(&mut self, now: Tick, later: &mut Deferred) {
-        if self.waiters.release_holds() {
-            self.advance(now, later);
-        }
+    /// What a gate said before may not hold any more: the next call asks it again. Whether any did.
+    pub(crate) fn release_gates(&mut self, now: Tick) -> bool {
+        self.waiters.release_gates(now)
+    }
+
+    /// The same for limits that operations share: those of one tenant, or all.
+    pub(crate) fn release_limits(&mut self, tenant: Option<Tenant>) {
+        self.waiters.release_limits(tenant);
     }
 
     /// Wakes all calls of which `is_rejected` says so: they look, and leave.
@@ -164,10 +239,11 @@ impl OperationQueue {
     /// Takes a slot, for a newcomer or for a call from the queue.
     #[inline]
     pub(crate) fn admit(&mut self, now: Tick) -> Taken {
+        self.counters.beyond_limit += u64::from(self.in_flight >= self.limit());
         let trial = self.limiter.is_trial(self.in_flight + 1);
         self.in_flight += 1;
         self.counters.admitted += 1;
-        if !self.has_slot() {
+        if self.in_flight >= self.limit() {
             self.limiter.used_up(now);
         }
         match (trial, self.limiter.learns() || self.pace.wants_sample(now)) {
@@ -178,8 +254,13 @@ impl OperationQueue {
     }
 
     /// Leaves the queue. The waker that comes back is to be dropped after unlocking.
-    pub(crate) fn leave(&mut self, place: Place, why: Leaving, now: Tick) -> Option<Waker> {
-        let waker = self.waiters.leave(place)?;
+    pub(crate) fn leave(
+        &mut self,
+        place: Place,
+        why: Leaving,
+        now: Tick,
+    ) -> Option<(Seat, Option<Waker>)> {
+        let left = self.waiters.leave(place, why == Leaving::Admitted)?;
         match why {
             Leaving::Admitted => {
                 self.counters.admitted_after_wait += 1;
@@ -187,13 +268,18 @@ impl OperationQueue {
             }
             Leaving::Late => self.counters.rejected_late += 1,
             Leaving::ByGate => self.counters.rejected_by_gate += 1,
+            Leaving::ByLimit => self.counters.rejected_by_limit += 1,
+            Leaving::Shed => {
+                self.counters.rejected_full += 1;
+                self.counters.shed += 1;
+            }
             Leaving::ShuttingDown => self.counters.rejected_draining += 1,
             Leaving::Dropped => self.counters.left += 1,
         }
         if self.waiters.is_empty() {
             self.pace.queue_is_empty();
         }
-        waker
+        Some(left)
     }
 
     /// A slot is free again.
@@ -214,9 +300,17 @@ impl OperationQueue {
 
     /// Restores the invariant: see [`OperationQueue`]. Idempotent.
     pub(crate) fn advance(&mut self, now: Tick, later: &mut Deferred) {
+        self.wake_next(now, later);
+        self.appoint_sentinel(now, later);
+    }
+
+    pub(crate) fn wake_next(&mut self, now: Tick, later: &mut Deferred) {
         if self.has_slot() {
             self.waiters.wake_next(now, later);
         }
+    }
+
+    pub(crate) fn appoint_sentinel(&mut self, now: Tick, later: &mut Deferred) {
         self.waiters.appoint_sentinel(now, later);
     }
 
@@ -226,9 +320,23 @@ impl OperationQueue {
         self.waiters.is_empty() && self.has_slot() && std::mem::take(&mut self.turned_away)
     }
 
+    pub(crate) fn set_shadow(&mut self, shadow: bool) {
+        self.shadow = shadow;
+    }
+
     /// The limit changes; what was learned is forgotten.
     pub(crate) fn set_limit(&mut self, limit: Limit) {
         self.limiter = Limiter::new(limit);
+    }
+
+    /// Counts a call that a gate rejected without its having been in the queue.
+    pub(crate) fn rejected_by_gate(&mut self) {
+        self.counters.rejected_by_gate += 1;
+    }
+
+    /// Counts a call that a limit would have kept waiting, outside shadow mode.
+    pub(crate) fn let_through(&mut self) {
+        self.counters.beyond_limit += 1;
     }
 
     /// Counts a call that was rejected without having been in the queue.
@@ -236,6 +344,7 @@ impl OperationQueue {
         let counters = &mut self.counters;
         *match reason {
             Reason::QueueFull { .. } => &mut counters.rejected_full,
+            Reason::OverLimit { .. } => &mut counters.rejected_by_limit,
             Reason::Full { .. } => {
                 self.turned_away = true;
                 &mut counters.rejected_full
@@ -253,6 +362,7 @@ impl OperationQueue {
             baseline_ms: baseline.and_then(|time| u64::try_from(time.as_millis()).ok()),
             in_flight: self.in_flight,
             waiting: self.waiting(),
+            waiting_by_priority: self.waiters.waiting(),
             newest_first: self.waiters.is_newest_first(),
             ..self.counters
         }

@@ -1,3 +1,5 @@
+use crate::queue::Seat;
+
 /// What [admission control](crate::AdmissionControl) gives for one attempt: a slot among those in
 /// flight, and the permits of its gates.
 #[derive(Debug)]
@@ -11,7 +13,7 @@ pub struct Slot<P> {
 /// Whether an attempt counts among those in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotPlace {
-    Taken(Taken),
+    Taken(Taken, Seat),
     /// The head of its response has come; only the gates wait for the end of the stream.
     Free,
 }

@@ -4,13 +4,15 @@ use std::task::Waker;
 use std::time::Duration;
 
 use sandtower_core::{
-    Deferred, Gate, No, Now, Operation, Reason, Rejection, RequestInfo, Tick, recording,
+    Deferred, Gate, No, Now, Reason, Rejection, RequestInfo, Tick, recording,
 };
 
-use crate::control::AdmissionControl;
+use crate::control::{AdmissionControl, Held, Waits};
+use crate::limits::Reached;
 use crate::progress::{Admitted, Progress};
-use crate::queue::{Leaving, OperationQueue, Place};
+use crate::queue::{Leaving, Place, Why};
 use crate::slot::{Slot, SlotPlace};
+use crate::state::State;
 
 /// Leaves the queue when dropped, and sees to it that the next call is woken.
 pub(crate) struct Ticket<G: Gate> {
@@ -33,6 +35,10 @@ pub(crate) enum Look<P> {
 /// The shortest hold. Without it, a gate whose `look_again` is not in the future would be checked
 /// without end.
 const SHORTEST_HOLD: Duration = Duration::from_millis(1);
+
+/// How long a call waits for a probe that is in flight if it is not to be held through an outage. A
+/// service that recovered responds in this time or not much later; one that hangs does not.
+const LONGEST_PROBE: Duration = Duration::from_millis(50);
 
 impl<G: Gate> Ticket<G> {
     /// Will join the queue at its call's time of arrival, which may be long before `now`.
@@ -60,108 +66,175 @@ impl<G: Gate> Ticket<G> {
         let mut later = Deferred::new();
         let _gone: Option<Waker>;
         let Self { control, info, arrived, place, progress } = self;
-        let mut queue = control.queue(info.operation);
+        let mut state = control.lock();
+        let queue = state.queue(info.operation, control.config());
         let here = match *place {
-            Some(here) => here,
-            None if queue.waiting() >= control.longest_queue() => {
-                let reason = Reason::QueueFull { waiting: queue.waiting() };
-                return Look::Rejected(control.reject(&mut queue, info.operation, reason));
+            Some(here) if queue.contains(here) => here,
+            // It made room for another call.
+            Some(_) => {
+                *place = None;
+                progress.iter().for_each(Progress::left);
+                return Look::Rejected(control.full(&mut state, info, now.tick()));
             }
-            None => {
-                let here = *place.insert(queue.join(info, *arrived, now.tick()));
-                if let Some(progress) = progress {
-                    progress.joined(control.as_queues(), info.operation, here);
+            None => match control.join(&mut state, info, *arrived, now, &mut later) {
+                Ok(here) => {
+                    if let Some(progress) = progress {
+                        progress.joined(control.as_queues(), info.operation, here);
+                    }
+                    *place.insert(here)
                 }
-                here
-            }
+                Err(rejection) => return Look::Rejected(rejection),
+            },
         };
-        let (look, leaving) = decide(control, info, *arrived, &mut queue, here, now, &mut later);
+        let mut call = Call { control, info, arrived: *arrived, here, state: &mut state };
+        let (look, leaving) = call.decide(now, &mut later);
         let look = match leaving {
             None => {
                 let Look::Wait(until) = look else {
                     unreachable!("a call that is admitted or rejected leaves the queue")
                 };
                 if recording::is_on() {
-                    report_wait(control, info.operation, &queue, now.tick());
+                    recording::joined_queue(now.tick());
+                    let held_by = control.waits_for(&mut state, info.operation, here);
+                    held_by.iter().for_each(recording::held_by);
                 }
+                let queue = state.queue(info.operation, control.config());
                 Look::Wait(until.min(queue.wait_on(here, waker, now.tick(), &mut later)))
             }
             Some(leaving) => {
                 *place = None;
                 recording::left_queue(now.tick());
-                _gone = queue.leave(here, leaving, now.tick());
-                if let Some(progress) = progress {
-                    progress.left();
-                }
+                _gone = state.leave(info.operation, here, leaving, now.tick());
+                progress.iter().for_each(Progress::left);
                 look
             }
         };
-        queue.advance(now.tick(), &mut later);
+        state.advance(info.operation, now.tick(), &mut later);
         look
     }
 }
 
-/// Reports what the call waits for.
-fn report_wait<G: Gate>(
-    control: &AdmissionControl<G>,
-    operation: Operation,
-    queue: &OperationQueue,
-    now: Tick,
-) {
-    recording::joined_queue(now);
-    match queue.held_by() {
-        Some(why) => recording::held_by(why),
-        None if queue.has_slot() => {}
-        None => {
-            let limit = queue.limit();
-            recording::held_by(&control.rejection(operation, Reason::Full { limit }));
-        }
-    }
+/// A call that waits, under the lock.
+struct Call<'a, G: Gate> {
+    control: &'a AdmissionControl<G>,
+    info: &'a RequestInfo,
+    arrived: Tick,
+    here: Place,
+    state: &'a mut State,
 }
 
-/// What comes next for the call that waits at `here`; and if it leaves the queue, why.
-fn decide<G: Gate>(
-    control: &AdmissionControl<G>,
-    info: &RequestInfo,
-    arrived: Tick,
-    queue: &mut OperationQueue,
-    here: Place,
-    now: &Now,
-    later: &mut Deferred,
-) -> (Look<G::Permit>, Option<Leaving>) {
-    let reject = |reason, leaving| {
-        (Look::Rejected(control.rejection(info.operation, reason)), Some(leaving))
-    };
-    let by_gate = |why| (Look::Rejected(why), Some(Leaving::ByGate));
-    if control.is_closed_to(info.operation) {
-        return reject(Reason::Draining, Leaving::ShuttingDown);
-    }
-    let deadline = info.deadline.unwrap_or(Tick::MAX).min(queue.leaves_at(here));
-    if now.tick() >= deadline {
-        let waited = now.tick().since(arrived);
-        return reject(Reason::TooLate { waited }, Leaving::Late);
-    }
-    queue.looks(here, now.tick());
-    if !queue.is_turn_of(here, now.tick()) {
-        return match control.check_gates(info, now) {
-            Some(no) if no.is_hopeless(Some(deadline)) => by_gate(no.into_rejection()),
-            _ => (Look::Wait(deadline), None),
+type Decision<P> = (Look<P>, Option<Leaving>);
+
+impl<G: Gate> Call<'_, G> {
+    /// What comes next; and if the call leaves the queue, why.
+    fn decide(&mut self, now: &Now, later: &mut Deferred) -> Decision<G::Permit> {
+        let (control, info, here) = (self.control, self.info, self.here);
+        let reject = |reason, leaving| {
+            (Look::Rejected(control.rejection(info.operation, reason)), Some(leaving))
         };
-    }
-    match control.acquire(info, now, later) {
-        Ok(permit) => {
-            let taken = queue.admit(now.tick());
-            let slot = Slot { gates: Some(permit), place: SlotPlace::Taken(taken) };
-            (Look::Admitted(slot), Some(Leaving::Admitted))
+        if control.is_closed_to(info.operation) {
+            return reject(Reason::Draining, Leaving::ShuttingDown);
         }
-        Err(no) if no.is_hopeless(Some(deadline)) => by_gate(no.into_rejection()),
-        Err(No::Closed { why, .. }) => by_gate(why),
-        Err(No::Wait { look_again, why, .. }) => {
-            let until = look_again.max(now.tick() + SHORTEST_HOLD);
-            queue.hold(here, until, why);
+        let queue = self.state.queue(info.operation, control.config());
+        let leaves_at = queue.leaves_at(here, now.tick());
+        let deadline = info.deadline.unwrap_or(Tick::MAX).min(leaves_at);
+        if now.tick() >= deadline {
+            let waited = now.tick().since(self.arrived);
+            return reject(Reason::TooLate { waited }, Leaving::Late);
+        }
+        queue.looks(here, now.tick());
+        if !self.state.is_turn_of(info.operation, here, now.tick()) {
+            return match control.check_gates(info, now) {
+                Some(Held { no, .. }) if no.is_hopeless(Some(deadline)) => {
+                    by_gate(no.into_rejection())
+                }
+                Some(Held { no, why: Waits::Probe }) => self.waits_for_probe(no, deadline, now),
+                _ => (Look::Wait(deadline), None),
+            };
+        }
+        let Some(seat) = self.state.queue(info.operation, control.config()).seat(here) else {
+            return (Look::Wait(deadline), None);
+        };
+        if let Some(reached) = self.state.reached(info.operation, seat, now.tick()) {
+            return self.limited(reached, deadline, now);
+        }
+        match control.acquire(info, now, later) {
+            Ok(permit) => {
+                self.state.served(info, seat);
+                let taken = self.state.admit(info.operation, seat, now.tick());
+                let slot = Slot { gates: Some(permit), place: SlotPlace::Taken(taken, seat) };
+                (Look::Admitted(slot), Some(Leaving::Admitted))
+            }
+            Err(held) => self.held(held, deadline, now),
+        }
+    }
+
+    /// A gate says no.
+    fn held(&mut self, held: Held, deadline: Tick, now: &Now) -> Decision<G::Permit> {
+        let Held { no, why: waits } = held;
+        let rejects_all = self.control.rejects_any_tenant(self.info, now);
+        match no {
+            no if no.is_hopeless(Some(deadline)) => by_gate(no.into_rejection()),
+            No::Closed { why, .. } => by_gate(why),
+            No::Wait { look_again, why, .. } => {
+                let until = look_again.max(now.tick() + SHORTEST_HOLD);
+                let boxed = Box::new(why.clone());
+                let held = match waits {
+                    Waits::Outage => Why::Outage(boxed),
+                    Waits::Gate | Waits::Probe => Why::Gate(boxed),
+                };
+                self.queue_hold(until, held, rejects_all);
+                if waits == Waits::Probe {
+                    let no = No::Wait { earliest: until, look_again: until, why };
+                    return self.waits_for_probe(no, until.min(deadline), now);
+                }
+                (Look::Wait(until.min(deadline)), None)
+            }
+        }
+    }
+
+    /// A probe is in flight, and the call is not to be held through an outage: it is rejected soon, unless
+    /// the probe succeeds.
+    fn waits_for_probe(&mut self, no: No, deadline: Tick, now: &Now) -> Decision<G::Permit> {
+        let queue = self.state.queue(self.info.operation, self.control.config());
+        let until = queue.joined(self.here).unwrap_or(Tick::ZERO) + LONGEST_PROBE;
+        if now.tick() >= until {
+            by_gate(no.into_rejection())
+        } else {
             (Look::Wait(until.min(deadline)), None)
         }
     }
+
+    /// A limit that operations share is reached.
+    fn limited(&mut self, reached: Reached, deadline: Tick, now: &Now) -> Decision<G::Permit> {
+        let (control, info) = (self.control, self.info);
+        let queue = self.state.queue(info.operation, control.config());
+        let Some(seat) = queue.seat(self.here) else { return (Look::Wait(deadline), None) };
+        // It stays the next one of all, and is woken when there is room.
+        if reached == Reached::Total {
+            return (Look::Wait(deadline), None);
+        }
+        let why = control.limit_rejection(self.state, info, seat, reached, now.tick());
+        if control.is_too_late(reached, Some(deadline)) {
+            return (Look::Rejected(why), Some(Leaving::ByLimit));
+        }
+        let until = reached.until().unwrap_or(Tick::MAX);
+        if reached == Reached::Tenant {
+            self.state.limits.park(seat, info.operation);
+        }
+        let wide = self.state.limits.is_wide(reached);
+        self.queue_hold(until, Why::Limit(Box::new(why)), wide);
+        (Look::Wait(until.min(deadline)), None)
+    }
+
+    fn queue_hold(&mut self, until: Tick, why: Why, wide: bool) {
+        let queue = self.state.queue(self.info.operation, self.control.config());
+        queue.hold(self.here, until, why, wide);
+    }
+}
+
+fn by_gate<P>(why: Rejection) -> Decision<P> {
+    (Look::Rejected(why), Some(Leaving::ByGate))
 }
 
 impl<G: Gate> Drop for Ticket<G> {
@@ -171,9 +244,9 @@ impl<G: Gate> Drop for Ticket<G> {
         let _gone: Option<Waker>;
         let now = Tick::now();
         {
-            let mut queue = self.control.queue(self.info.operation);
-            _gone = queue.leave(here, Leaving::Dropped, now);
-            queue.advance(now, &mut later);
+            let mut state = self.control.lock();
+            _gone = state.leave(self.info.operation, here, Leaving::Dropped, now);
+            state.advance(self.info.operation, now, &mut later);
         }
         if let Some(progress) = &self.progress {
             progress.left();

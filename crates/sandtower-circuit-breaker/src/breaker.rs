@@ -216,7 +216,7 @@ impl CircuitBreaker {
         };
         match denied {
             Denied::Open { until, .. } => No::Closed { until, why },
-            Denied::Full { expected, expires } => {
+            Denied::Full { expected, expires, .. } => {
                 No::Wait { earliest: expected, look_again: expires, why }
             }
         }

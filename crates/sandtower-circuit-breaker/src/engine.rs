@@ -76,6 +76,8 @@ pub(crate) enum Denied {
         expected: Tick,
         /// When its lease expires.
         expires: Tick,
+        /// The breaker is closed again, and ramping.
+        recovering: bool,
     },
 }
 

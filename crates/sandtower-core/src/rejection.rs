@@ -18,6 +18,8 @@ pub enum Reason {
     ForcedOpen,
     /// A circuit breaker is testing the recovery, and its probes are out.
     Probing,
+    /// A circuit breaker is closed again, and lets calls through one after the other.
+    Recovering,
     /// A limit on the rate is used up.
     OverLimit {
         /// What was counted in the window.
@@ -69,6 +71,7 @@ impl Reason {
             Self::Open { .. } => "open",
             Self::ForcedOpen => "forced_open",
             Self::Probing => "probing",
+            Self::Recovering => "recovering",
             Self::OverLimit { .. } => "over_limit",
             Self::Throttled => "throttled",
             Self::Full { .. } => "full",
@@ -94,6 +97,7 @@ impl std::fmt::Display for Reason {
             }
             Self::ForcedOpen => f.write_str("is open: an operator forced it"),
             Self::Probing => f.write_str("is testing whether the service recovered"),
+            Self::Recovering => f.write_str("lets calls through step by step after an outage"),
             Self::OverLimit { count, limit } => {
                 write!(f, "is over its limit: {count} of {limit} used")
             }
@@ -142,14 +146,53 @@ pub struct Rejection {
     name: Arc<str>,
     operation: Option<Operation>,
     reason: Reason,
-    retry_after: Option<Duration>,
+    retry_after: RetryAfter,
+    limited: Option<Arc<Limited>>,
+}
+
+/// An optional duration in nanoseconds: half the size of one, since rejections are errors of small
+/// functions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct RetryAfter(u64);
+
+impl RetryAfter {
+    const UNKNOWN: Self = Self(u64::MAX);
+    const NEVER: Self = Self(u64::MAX - 1);
+
+    fn get(self) -> Option<Duration> {
+        match self {
+            Self::UNKNOWN => None,
+            Self::NEVER => Some(Duration::MAX),
+            Self(nanos) => Some(Duration::from_nanos(nanos)),
+        }
+    }
+}
+
+impl From<Duration> for RetryAfter {
+    fn from(after: Duration) -> Self {
+        let nanos = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+        Self(nanos.min(Self::NEVER.0))
+    }
+}
+
+impl std::fmt::Debug for RetryAfter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Limited {
+    limit: Box<str>,
+    tenant: Option<Arc<str>>,
 }
 
 impl Rejection {
     /// A rejection by the `layer` that its user named `name`. Handing in an `Arc<str>` allocates
     /// nothing.
     pub fn new(layer: &'static str, name: impl Into<Arc<str>>, reason: Reason) -> Self {
-        Self { layer, name: name.into(), operation: None, reason, retry_after: None }
+        let (operation, retry_after, limited) = (None, RetryAfter::UNKNOWN, None);
+        Self { layer, name: name.into(), operation, reason, retry_after, limited }
     }
 
     /// Sets the operation that it is about, if it is not about all.
@@ -162,7 +205,15 @@ impl Rejection {
     /// Sets when to come back.
     #[must_use]
     pub fn come_back_in(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after);
+        self.retry_after = RetryAfter::from(after);
+        self
+    }
+
+    /// Sets which of several limits it was, such as `in total`, and the tenant whose it is, by its name
+    /// for operators; `None`: the limit is not one tenant's.
+    #[must_use]
+    pub fn by_limit(mut self, limit: &str, tenant: Option<Arc<str>>) -> Self {
+        self.limited = Some(Arc::new(Limited { limit: limit.into(), tenant }));
         self
     }
 
@@ -186,9 +237,19 @@ impl Rejection {
         self.reason
     }
 
+    /// Which of several limits it was; `None`: there is one only.
+    pub fn limit(&self) -> Option<&str> {
+        self.limited.as_ref().map(|limited| &*limited.limit)
+    }
+
+    /// The tenant whose limit it was, by its name for operators; `None`: it is not one tenant's.
+    pub fn tenant(&self) -> Option<&str> {
+        self.limited.as_ref()?.tenant.as_deref()
+    }
+
     /// How long to wait before coming back; `None`: unknown.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.retry_after.get()
     }
 }
 
@@ -199,7 +260,12 @@ impl std::fmt::Display for Rejection {
             write!(f, " for {operation}")?;
         }
         write!(f, " {}", self.reason)?;
-        match self.retry_after {
+        match (self.limit(), self.tenant()) {
+            (Some(limit), Some(tenant)) => write!(f, " (limit `{limit}`, tenant `{tenant}`)")?,
+            (Some(limit), None) => write!(f, " (limit `{limit}`)")?,
+            (None, _) => {}
+        }
+        match self.retry_after() {
             Some(after) => write!(f, "; retry in {}", Seconds(after)),
             None => Ok(()),
         }
@@ -248,6 +314,28 @@ mod tests {
             about.to_string(),
             "admission `E2B` for sandbox_create is full: 256 calls are waiting",
         );
+    }
+
+    #[test]
+    fn it_says_which_limit_and_whose() {
+        let rejection = Rejection::new("admission", "E2B", Reason::Full { limit: 4 });
+        assert_eq!((rejection.limit(), rejection.tenant()), (None, None));
+        let rejection = rejection.by_limit("per tenant", Some("acme".into()));
+        assert_eq!((rejection.limit(), rejection.tenant()), (Some("per tenant"), Some("acme")));
+        assert_eq!(
+            rejection.come_back_in(Duration::from_secs(2)).to_string(),
+            "admission `E2B` is full: all 4 slots are in use (limit `per tenant`, tenant `acme`); \
+             retry in 2 s",
+        );
+    }
+
+    #[test]
+    fn when_to_come_back_is_kept_and_beyond_centuries_it_is_never() {
+        let after = |after| Rejection::new("any", "any", Reason::Draining).come_back_in(after);
+        for kept in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+            assert_eq!(after(kept).retry_after(), Some(kept));
+        }
+        assert_eq!(after(Duration::from_secs(u64::MAX)).retry_after(), Some(Duration::MAX));
     }
 
     #[test]

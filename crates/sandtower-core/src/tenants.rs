@@ -76,7 +76,7 @@ impl TenantProfile {
 }
 
 /// How [`Tenants`] are configured.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TenantsConfig {
     limit: NonZeroU32,
@@ -86,7 +86,7 @@ pub struct TenantsConfig {
 }
 
 /// A tenant that a file knows, by its key.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Known {
     name: Option<String>,
@@ -94,7 +94,7 @@ struct Known {
     highest: Priority,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct HashKey([u64; 2]);
 
 impl std::fmt::Debug for HashKey {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandtower_core::settings::duration;
-use sandtower_core::{Backoff, Operation};
+use sandtower_core::{Backoff, Operation, RequestInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
@@ -58,6 +58,8 @@ pub struct Config {
     pub(crate) when_throttled: WhenThrottled,
     #[serde(skip)]
     pub(crate) held_below: HeldBelow,
+    #[serde(skip)]
+    pub(crate) outage: HeldThroughOutage,
     pub(crate) budget: Option<Budget>,
     operations: BTreeMap<String, Overrides>,
 }
@@ -77,6 +79,7 @@ impl Config {
             longest_retry_after: Duration::from_secs(60),
             when_throttled: WhenThrottled::Sleep,
             held_below: HeldBelow::default(),
+            outage: HeldThroughOutage::default(),
             budget: Some(Budget::recommended()),
             operations: BTreeMap::new(),
         }
@@ -170,6 +173,19 @@ impl Config {
         self
     }
 
+    /// Sends a call that failed back to its place in the queue below, instead of having it sleep, while
+    /// `held` returns `true` for it: while a circuit breaker below is open and the queue holds the call
+    /// until it closes. It counts as no attempt and costs no budget, since nothing is sent meanwhile. What
+    /// may be repeated, and until when, stays. By default no call is held.
+    #[must_use]
+    pub fn requeue_through_outage(
+        mut self,
+        held: impl Fn(&RequestInfo) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.outage = HeldThroughOutage(Some(Arc::new(held)));
+        self
+    }
+
     /// What differs for `operation`.
     pub(crate) fn of(&self, operation: Operation) -> Overrides {
         self.operations.get(operation.name()).copied().unwrap_or_default()
@@ -193,6 +209,22 @@ impl HeldBelow {
 impl fmt::Debug for HeldBelow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HeldBelow").finish_non_exhaustive()
+    }
+}
+
+/// Whether a queue below holds a call that failed until the service recovers.
+#[derive(Clone, Default)]
+pub(crate) struct HeldThroughOutage(Option<Arc<dyn Fn(&RequestInfo) -> bool + Send + Sync>>);
+
+impl HeldThroughOutage {
+    pub(crate) fn is_held(&self, info: &RequestInfo) -> bool {
+        self.0.as_ref().is_some_and(|held| held(info))
+    }
+}
+
+impl fmt::Debug for HeldThroughOutage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldThroughOutage").finish_non_exhaustive()
     }
 }
 

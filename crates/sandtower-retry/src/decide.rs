@@ -112,6 +112,13 @@ impl Progress {
             Outcome::Throttled => config.held_below.is_held(),
             outcome => outcome == Outcome::Exhausted,
         };
+        let is_failure = matches!(verdict.outcome, Outcome::Transient | Outcome::Unknown);
+        if is_failure && config.outage.is_held(info) {
+            return match info.deadline.is_some_and(|deadline| now >= deadline) {
+                true => Decision::Stop(Stop::OutOfTime),
+                false => self.requeue(Outcome::Exhausted, now, can_resend),
+            };
+        }
         let own = config.of(info.operation);
         let last = last_instant(info, config.longest(&own));
         if held && config.when_throttled == WhenThrottled::Requeue {

@@ -7,7 +7,7 @@ use http_body_util::Full;
 use tower_service::Service;
 
 use crate::admission::Progress;
-use crate::core::BoxError;
+use crate::core::{BoxError, Patience, Priority, Tenant};
 use crate::e2b::{self, Client};
 use crate::stack::{Handles, Snapshot, Stack, StackService, Undrained};
 
@@ -110,7 +110,43 @@ impl E2b {
     /// ```
     #[must_use]
     pub fn watched(&self, progress: Progress) -> Self {
-        let service = self.client.service().clone().watched(progress);
+        self.with(self.client.service().clone().watched(progress))
+    }
+
+    /// The same client, whose calls are sent on behalf of `tenant`: they count towards its limits, and
+    /// have its share of the queue.
+    ///
+    /// ```no_run
+    /// use sandtower::core::Priority;
+    /// use sandtower::e2b::NewSandbox;
+    ///
+    /// # async fn example(e2b: sandtower::E2b) -> Result<(), sandtower::core::BoxError> {
+    /// let acme = e2b.handles().tenants.seen("key-of-acme", "acme");
+    /// let nightly = e2b.tenant(acme).priority(Priority::Batch);
+    /// let sandbox = nightly.create(&NewSandbox::new("base")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn tenant(&self, tenant: Tenant) -> Self {
+        self.with(self.client.service().clone().tenant(tenant))
+    }
+
+    /// The same client, whose calls have this priority: interactive by default. It is not checked against
+    /// the highest one of the tenant; [`Tenants::cap`](crate::core::Tenants::cap) does that.
+    #[must_use]
+    pub fn priority(&self, priority: Priority) -> Self {
+        self.with(self.client.service().clone().priority(priority))
+    }
+
+    /// The same client, whose calls are held while E2B is down, or rejected at once: by default that
+    /// depends on their priority.
+    #[must_use]
+    pub fn patience(&self, patience: Patience) -> Self {
+        self.with(self.client.service().clone().patience(patience))
+    }
+
+    fn with(&self, service: StackService) -> Self {
         let client = Client::new(service, self.config.clone());
         let client = client.tracker(self.handles.tracker.clone());
         Self { client, ..self.clone() }

@@ -19,7 +19,7 @@ impl<G: Gate> Gate for AdmissionControl<G> {
                 Some(No::Closed { until: None, why })
             }
             Some(info) => {
-                let full = self.full(info, now);
+                let full = self.no_slot(info, now);
                 let gates = self.inner.gates.check(request, now);
                 match (full, gates) {
                     (None, gates) => gates,
@@ -39,19 +39,42 @@ impl<G: Gate> Gate for AdmissionControl<G> {
         now: &Now,
         later: &mut Deferred,
     ) -> Result<Self::Permit, No> {
-        let mut queue = self.queue(info.operation);
-        if self.is_closed_to(info.operation) {
-            let why = self.reject(&mut queue, info.operation, Reason::Draining);
-            return Err(No::Closed { until: None, why });
+        let (operation, mut state) = (info.operation, self.lock());
+        let queue = state.queue(operation, self.config());
+        if self.is_closed_to(operation) {
+            queue.rejected(&Reason::Draining);
+            return Err(No::Closed {
+                until: None,
+                why: self.rejection(operation, Reason::Draining),
+            });
         }
-        if !queue.is_open() {
-            let limit = queue.limit();
-            let why = self.reject(&mut queue, info.operation, Reason::Full { limit });
+        if !state.is_open(operation, now.tick()) {
+            let queue = state.queue(operation, self.config());
+            let reason = Reason::Full { limit: queue.limit() };
+            queue.rejected(&reason);
+            let why = self.rejection(operation, reason);
             return Err(No::Wait { earliest: now.tick(), look_again: Tick::MAX, why });
         }
-        let permit = self.inner.gates.try_acquire(info, now, later)?;
-        let taken = queue.admit(now.tick());
-        Ok(Slot { gates: Some(permit), place: SlotPlace::Taken(taken) })
+        let seat = state.seat_for(info, now.tick(), later);
+        let no = match state.reached(operation, seat, now.tick()) {
+            None => match self.inner.gates.try_acquire(info, now, later) {
+                Ok(permit) => {
+                    let taken = state.admit(operation, seat, now.tick());
+                    let place = SlotPlace::Taken(taken, seat);
+                    return Ok(Slot { gates: Some(permit), place });
+                }
+                Err(no) => no,
+            },
+            Some(reached) => {
+                let why = self.limit_rejection(&mut state, info, seat, reached, now.tick());
+                // A caller without a place in the queue is notified when one is free.
+                state.queue(operation, self.config()).rejected(&why.reason());
+                let earliest = reached.until().unwrap_or_else(|| now.tick());
+                No::Wait { earliest, look_again: reached.until().unwrap_or(Tick::MAX), why }
+            }
+        };
+        state.limits.leave(seat, now.tick());
+        Err(no)
     }
 
     /// The gates come first, so that a call that is woken for the slot finds them as they are now.
@@ -69,11 +92,11 @@ impl<G: Gate> Gate for AdmissionControl<G> {
         let Slot { gates, mut place } = slot;
         let gates = gates.and_then(|permit| self.inner.gates.record(info, permit, done, later));
         let at_head = done.stage == Stage::Head;
-        if let SlotPlace::Taken(taken) = place
+        if let SlotPlace::Taken(taken, seat) = place
             && !(at_head && self.inner.config.slots_to_the_end)
         {
             place = SlotPlace::Free;
-            self.inner.release(info.operation, taken, done, later);
+            self.inner.release(info.operation, (taken, seat), done, later);
         }
         let kept = at_head && (gates.is_some() || place != SlotPlace::Free);
         kept.then_some(Slot { gates, place })
@@ -89,12 +112,13 @@ impl<G: Gate> Gate for AdmissionControl<G> {
 }
 
 impl<G> AdmissionControl<G> {
-    fn full(&self, info: &RequestInfo, now: &Now) -> Option<No> {
-        let limit = {
-            let queue = self.queue(info.operation);
-            (!queue.is_open()).then(|| queue.limit())?
-        };
-        let why = self.rejection(info.operation, Reason::Full { limit });
+    fn no_slot(&self, info: &RequestInfo, now: &Now) -> Option<No> {
+        let (mut state, operation) = (self.lock(), info.operation);
+        let limit = state.queue(operation, self.config()).limit();
+        if state.is_open(operation, now.tick()) {
+            return None;
+        }
+        let why = self.rejection(operation, Reason::Full { limit });
         Some(No::Wait { earliest: now.tick(), look_again: Tick::MAX, why })
     }
 }

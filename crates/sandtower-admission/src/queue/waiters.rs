@@ -1,15 +1,29 @@
 //! Calls that wait for a slot, and which of them is next.
 
-mod wait_list;
+mod class;
+mod flow;
+mod hold;
+mod lists;
+mod position;
+mod wake;
 
+use std::collections::{BTreeSet, HashMap};
 use std::task::Waker;
 use std::time::Duration;
 
-use sandtower_core::{Deferred, Rejection, RequestInfo, Scope, Tenant, Tick};
+use sandtower_core::{Priority, RequestInfo, Scope, Tenant, Tick};
 
-pub(crate) use self::wait_list::Place;
+pub(crate) use self::class::{Turns, UNIT};
+pub(crate) use self::hold::Why;
+pub(crate) use self::lists::Place;
+pub(crate) use self::position::Ahead;
 
-use self::wait_list::WaitList;
+use self::class::{Class, length};
+use self::flow::Flow;
+use self::hold::Hold;
+use self::lists::Lists;
+use self::wake::{Sentinel, Turn};
+use crate::limits::RowId;
 
 /// In which order calls leave a queue.
 #[derive(Clone, Copy, Debug)]
@@ -21,31 +35,36 @@ pub(crate) struct Order {
     pub(crate) longest_wait: Duration,
 }
 
-/// How long a call that was woken has time to look. Then the next one goes: its future may be held by
-/// a task that does not poll it.
-const TIME_TO_LOOK: Duration = Duration::from_secs(1);
-
-/// A sentinel that was not seen for so long is not polled either.
-const TIME_TO_BEAT: Duration = Duration::from_secs(2);
-
+/// The calls of one operation that wait: by class, in a class by tenant, of a tenant by arrival.
+///
+/// | of several | the next one |
+/// |---|---|
+/// | classes | the highest; a lower one that waits gets a twentieth ([`Turns`]) |
+/// | tenants of a class | the one that got least so far, by its weight ([`Class`]) |
+/// | calls of a tenant | the oldest; the newest, once calls have waited for too long |
+///
+/// Those that are held, or do not look when they are called, are passed over.
 #[derive(Debug)]
 pub(super) struct Waiters {
     order: Order,
-    list: WaitList<Waiter>,
-    holds: Vec<Hold>,
-    /// Since when calls wait.
-    since: Option<Tick>,
-    newest_first: bool,
-    /// The call that is next, if that is known: finding it may mean to walk past all that are held.
-    next: Option<Option<Place>>,
+    lists: Lists<Waiter>,
+    flows: Vec<Flow>,
+    /// Of `flows`, those in use.
+    index: HashMap<(Tenant, usize), u32>,
+    unused: Vec<u32>,
+    classes: [Class; Priority::ALL.len()],
+    turns: Turns,
+    /// Holds of calls of every tenant.
+    wide: Vec<Hold>,
+    /// When which tenant is no longer held.
+    expiries: BTreeSet<(Tick, u32)>,
+    /// The scope of the calls, and whether there are others too.
+    scope: Scope,
+    has_scopes: bool,
+    /// When calls were last held through an outage: that time does not count as a wait.
+    resumed: Tick,
+    newest_first: u32,
     sentinel: Option<Sentinel>,
-}
-
-/// The call that looks once a second whether the others come when it is their turn.
-#[derive(Clone, Copy, Debug)]
-struct Sentinel {
-    place: Place,
-    seen: Tick,
 }
 
 #[derive(Debug)]
@@ -55,245 +74,282 @@ struct Waiter {
     /// `None`: it was woken, and has not looked since.
     waker: Option<Waker>,
     turn: Turn,
+    flow: u32,
+    seat: Seat,
 }
 
+/// What a call is to the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    NotYet,
-    /// It was woken then, since it is next.
-    Called(Tick),
-    /// It was called and did not look in time: others go before it until it does.
-    Absent,
-}
-
-/// A gate says no to all calls of this scope and tenant.
-#[derive(Debug)]
-struct Hold {
-    scope: Scope,
-    tenant: Tenant,
-    /// The call that looks again then.
-    by: Place,
-    until: Tick,
-    why: Rejection,
-}
-
-impl Hold {
-    fn covers(&self, info: &RequestInfo) -> bool {
-        self.scope == info.scope && self.tenant == info.tenant
-    }
+pub(crate) struct Seat {
+    pub(crate) row: RowId,
+    pub(crate) weight: u32,
 }
 
 impl Waiters {
     pub(super) fn new(order: Order) -> Self {
         Self {
             order,
-            list: WaitList::new(),
-            holds: Vec::new(),
-            since: None,
-            newest_first: false,
-            next: None,
+            lists: Lists::new(),
+            flows: Vec::new(),
+            index: HashMap::new(),
+            unused: Vec::new(),
+            classes: Default::default(),
+            turns: Turns::default(),
+            wide: Vec::new(),
+            expiries: BTreeSet::new(),
+            scope: Scope::ALL,
+            has_scopes: false,
+            resumed: Tick::ZERO,
+            newest_first: 0,
             sentinel: None,
         }
     }
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.list.len()
+        self.lists.len()
     }
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.lists.is_empty()
+    }
+
+    pub(super) fn waiting(&self) -> [u32; Priority::ALL.len()] {
+        [0, 1, 2].map(|class| self.classes[class].waiting)
     }
 
     pub(super) fn is_newest_first(&self) -> bool {
-        self.newest_first
+        self.newest_first > 0
     }
 
-    pub(super) fn held_by(&self) -> Option<&Rejection> {
-        self.holds.first().map(|hold| &hold.why)
+    pub(super) fn contains(&self, place: Place) -> bool {
+        self.lists.get(place).is_some()
     }
 
-    pub(super) fn join(&mut self, info: &RequestInfo, arrived: Tick, now: Tick) -> Place {
-        self.since.get_or_insert(now);
-        self.next = None;
-        let waiter = Waiter { info: *info, joined: now, waker: None, turn: Turn::NotYet };
-        let place = self.list.join(arrived, waiter);
-        // The call that was seen last is the likeliest to be polled.
-        self.sentinel = Some(Sentinel { place, seen: now });
+    pub(super) fn seat(&self, place: Place) -> Option<Seat> {
+        self.lists.get(place).map(|waiter| waiter.seat)
+    }
+
+    pub(super) fn joined(&self, place: Place) -> Option<Tick> {
+        self.lists.get(place).map(|waiter| waiter.joined)
+    }
+
+    pub(super) fn class(&self, place: Place) -> Option<usize> {
+        self.lists.get(place).map(|waiter| waiter.info.priority.index())
+    }
+
+    /// `weight` is that of the tenant.
+    pub(super) fn join(
+        &mut self,
+        info: &RequestInfo,
+        seat: Seat,
+        weight: u32,
+        arrived: Tick,
+        now: Tick,
+    ) -> Place {
+        if self.is_empty() {
+            (self.scope, self.has_scopes) = (info.scope, false);
+        }
+        self.has_scopes |= self.scope != info.scope;
+        let flow = self.flow_of(info, weight, now);
+        let waiter =
+            Waiter { info: *info, joined: now, waker: None, turn: Turn::NotYet, flow, seat };
+        let Self { lists, flows, classes, .. } = self;
+        let its = &mut flows[flow as usize];
+        its.has_scopes |= its.scope != info.scope;
+        let place = lists.join(&mut its.list, arrived, waiter);
+        let class = &mut classes[its.class];
+        class.waiting += 1;
+        class.since.get_or_insert(now);
+        class.resize(flow, its.weight, its.list.len() - 1, its.list.len());
+        self.refresh(flow);
+        self.seen(place, now);
         place
     }
 
-    pub(super) fn leave(&mut self, place: Place) -> Option<Option<Waker>> {
-        let waiter = self.list.leave(place)?;
-        self.next = None;
-        self.holds.retain(|hold| hold.by != place);
+    fn flow_of(&mut self, info: &RequestInfo, weight: u32, now: Tick) -> u32 {
+        let class = info.priority.index();
+        if let Some(&flow) = self.index.get(&(info.tenant, class)) {
+            return flow;
+        }
+        let mut flow = Flow::new(info.tenant, class, weight.max(1), info.scope, now);
+        flow.clock = self.classes[class].clock(flow.weight);
+        self.classes[class].weights += u64::from(flow.weight);
+        let at = match self.unused.pop() {
+            Some(at) => {
+                self.flows[at as usize] = flow;
+                at
+            }
+            None => {
+                self.flows.push(flow);
+                // There are not more tenants than waiters.
+                u32::try_from(self.flows.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        self.index.insert((info.tenant, class), at);
+        at
+    }
+
+    /// The call at `place` leaves; `served`: it was admitted.
+    pub(super) fn leave(&mut self, place: Place, served: bool) -> Option<(Seat, Option<Waker>)> {
+        let at = self.lists.get(place)?.flow;
+        let ready = self.ready();
+        let Self { lists, flows, classes, turns, .. } = self;
+        let flow = &mut flows[at as usize];
+        let waiter = lists.leave(&mut flow.list, place)?;
+        flow.absent -= u32::from(waiter.turn == Turn::Absent);
+        let class = &mut classes[flow.class];
+        class.waiting -= 1;
+        class.resize(at, flow.weight, flow.list.len() + 1, flow.list.len());
+        if class.waiting == 0 {
+            class.since = None;
+        }
+        if served {
+            if std::mem::take(&mut flow.is_ready) {
+                class.unset_ready(at, flow.clock);
+            }
+            flow.clock = class.served(flow.clock, waiter.seat.weight, flow.weight);
+            turns.served(flow.class, waiter.seat.weight, ready);
+        }
+        self.drop_holds_by(place, at);
+        self.refresh(at);
+        if self.flows[at as usize].list.is_empty() {
+            self.retire(at);
+        }
         if self.sentinel.is_some_and(|sentinel| sentinel.place == place) {
             self.sentinel = None;
         }
-        if self.list.is_empty() {
-            (self.since, self.newest_first) = (None, false);
+        Some((waiter.seat, waiter.waker))
+    }
+
+    /// No call of it waits any more.
+    fn retire(&mut self, at: u32) {
+        let flow = &mut self.flows[at as usize];
+        self.newest_first -= u32::from(flow.newest_first);
+        self.classes[flow.class].weights -= u64::from(flow.weight);
+        for hold in std::mem::take(&mut flow.holds) {
+            self.expiries.remove(&(hold.until, at));
         }
-        Some(waiter.waker)
+        self.index.remove(&(flow.tenant, flow.class));
+        self.unused.push(at);
     }
 
-    pub(super) fn ahead(&self, place: Place) -> Option<usize> {
-        let before = self.list.ahead(place)?;
-        Some(if self.newest_first { self.list.len() - 1 - before } else { before })
-    }
-
-    /// How many go before a call that arrived at `arrived`.
-    pub(super) fn would_be_ahead(&self, arrived: Tick) -> usize {
-        let before = self.list.arrived_by(arrived);
-        if self.newest_first { self.list.len() - before } else { before }
-    }
-
-    pub(super) fn leaves_at(&self, place: Place) -> Tick {
-        match self.list.get(place) {
-            Some(waiter) if self.may_turn() => waiter.joined + self.order.longest_wait,
-            _ => Tick::MAX,
+    /// Finds the next call of a tenant, after a change.
+    fn refresh(&mut self, at: u32) {
+        let Self { lists, flows, classes, .. } = self;
+        let flow = &mut flows[at as usize];
+        let mut places = lists.places(flow.list, flow.newest_first);
+        flow.next = if flow.holds.is_empty() && flow.absent == 0 {
+            places.next()
+        } else if !flow.has_scopes && flow.covers(flow.scope) {
+            None
+        } else {
+            places.find(|&place| {
+                lists.get(place).is_some_and(|waiter| {
+                    waiter.turn != Turn::Absent && !flow.covers(waiter.info.scope)
+                })
+            })
+        };
+        let class = &mut classes[flow.class];
+        match (flow.is_ready, flow.next.is_some()) {
+            (false, true) => {
+                flow.clock = class.caught_up(flow.clock);
+                class.set_ready(at, flow.clock);
+            }
+            (true, false) => class.unset_ready(at, flow.clock),
+            _ => {}
         }
+        flow.is_ready = flow.next.is_some();
     }
 
-    fn may_turn(&self) -> bool {
-        self.order.newest_first_after < Duration::MAX
+    /// Which classes have calls that may go.
+    fn ready(&self) -> [bool; Priority::ALL.len()] {
+        [0, 1, 2].map(|class| self.classes[class].is_ready())
     }
 
-    /// The call at `place` is here: what it was called for, or held, is decided anew.
-    pub(super) fn looks(&mut self, place: Place, now: Tick) {
-        if let Some(waiter) = self.list.get_mut(place)
-            && waiter.turn != Turn::NotYet
-        {
-            waiter.turn = Turn::NotYet;
-            self.next = None;
-        }
-        self.drop_holds(|hold| hold.by == place);
-        self.turn_order(now);
-    }
-
-    /// The next call, past those that a gate holds and those that were called and do not look.
+    /// The next call, past those that are held and those that were called and do not look.
     pub(super) fn next(&mut self, now: Tick) -> Option<Place> {
+        self.expire_holds(now);
         loop {
-            let next = self.next.unwrap_or_else(|| self.candidates().next());
-            self.next = Some(next);
-            let next = next?;
-            let waiter = self.list.get_mut(next)?;
-            match waiter.turn {
-                Turn::Called(at) if now >= at + TIME_TO_LOOK => waiter.turn = Turn::Absent,
-                _ => return Some(next),
+            let (at, place) = self.candidate()?;
+            if self.should_turn(at, now) {
+                self.turn(at);
+                continue;
             }
-            self.next = None;
-        }
-    }
-
-    /// The waker is kept; what it replaces is dropped after unlocking. Answers when the call has to
-    /// look again, if it is not woken before.
-    pub(super) fn sleep(
-        &mut self,
-        place: Place,
-        waker: &Waker,
-        now: Tick,
-        later: &mut Deferred,
-    ) -> Tick {
-        let Some(waiter) = self.list.get_mut(place) else { return Tick::MAX };
-        if !waiter.waker.as_ref().is_some_and(|known| known.will_wake(waker))
-            && let Some(old) = waiter.waker.replace(waker.clone())
-        {
-            later.run(move || drop(old));
-        }
-        match self.sentinel {
-            Some(Sentinel { place: other, seen })
-                if other != place && now < seen + TIME_TO_BEAT =>
-            {
-                Tick::MAX
+            let waiter = self.lists.get_mut(place)?;
+            if !waiter.turn.is_overdue(now) {
+                return Some(place);
             }
-            _ => {
-                self.sentinel = Some(Sentinel { place, seen: now });
-                now + TIME_TO_LOOK
-            }
+            waiter.turn = Turn::Absent;
+            self.flows[at as usize].absent += 1;
+            self.refresh(at);
         }
     }
 
-    pub(super) fn hold(&mut self, place: Place, until: Tick, why: Rejection) {
-        let Some(waiter) = self.list.get(place) else { return };
-        let RequestInfo { scope, tenant, .. } = waiter.info;
-        self.holds.retain(|hold| !(hold.scope == scope && hold.tenant == tenant));
-        self.holds.push(Hold { scope, tenant, by: place, until, why });
-        self.next = None;
-    }
-
-    /// Whether there was any.
-    pub(super) fn release_holds(&mut self) -> bool {
-        let held = !self.holds.is_empty();
-        self.drop_holds(|_| true);
-        held
-    }
-
-    fn drop_holds(&mut self, mut which: impl FnMut(&Hold) -> bool) {
-        let before = self.holds.len();
-        self.holds.retain(|hold| !which(hold));
-        if self.holds.len() < before {
-            self.next = None;
+    fn candidate(&self) -> Option<(u32, Place)> {
+        if self.wide.is_empty() {
+            let class = self.turns.next(self.ready())?;
+            let at = self.classes[class].ready().next()?;
+            return self.flows[at as usize].next.map(|place| (at, place));
         }
+        if !self.has_scopes && self.is_held(self.scope) {
+            return None;
+        }
+        let first = |class: &Class| class.ready().find_map(|at| Some((at, self.free_of(at)?)));
+        let firsts = [0, 1, 2].map(|class| first(&self.classes[class]));
+        firsts[self.turns.next(firsts.map(|first| first.is_some()))?]
     }
 
-    /// Wakes the next call, if it does not know of its turn yet.
-    pub(super) fn wake_next(&mut self, now: Tick, later: &mut Deferred) {
-        self.turn_order(now);
-        self.drop_holds(|hold| now >= hold.until);
-        let Some(next) = self.next(now) else { return };
-        let Some(waiter) = self.list.get_mut(next) else { return };
-        if waiter.turn == Turn::NotYet {
-            waiter.turn = Turn::Called(now);
-            if let Some(waker) = waiter.waker.take() {
-                later.wake(waker);
-            }
+    /// The next call of a tenant that no hold of all tenants covers.
+    fn free_of(&self, at: u32) -> Option<Place> {
+        let flow = &self.flows[at as usize];
+        if !flow.has_scopes {
+            return flow.next.filter(|_| !self.is_held(flow.scope));
         }
-    }
-
-    /// Appoints the call that will wait longest as the sentinel, if there is none.
-    pub(super) fn appoint_sentinel(&mut self, now: Tick, later: &mut Deferred) {
-        if self.sentinel.is_some() {
-            return;
-        }
-        let last = self.list.places(!self.newest_first).next();
-        self.sentinel = last.map(|place| Sentinel { place, seen: now });
-        if let Some(waker) = last.and_then(|place| self.list.get_mut(place)?.waker.take()) {
-            later.wake(waker);
-        }
-    }
-
-    pub(super) fn wake_those(
-        &mut self,
-        mut wanted: impl FnMut(&RequestInfo) -> bool,
-        later: &mut Deferred,
-    ) {
-        let places: Vec<_> = self.list.places(false).collect();
-        for place in places {
-            if let Some(waiter) = self.list.get_mut(place)
-                && waiter.waker.is_some()
-                && wanted(&waiter.info)
-                && let Some(waker) = waiter.waker.take()
-            {
-                later.wake(waker);
-            }
-        }
-    }
-
-    fn candidates(&self) -> impl Iterator<Item = Place> {
-        self.list.places(self.newest_first).filter(|place| {
-            self.list.get(*place).is_some_and(|waiter| {
-                waiter.turn != Turn::Absent
-                    && !self.holds.iter().any(|hold| hold.covers(&waiter.info))
+        self.lists.places(flow.list, flow.newest_first).find(|&place| {
+            self.lists.get(place).is_some_and(|waiter| {
+                let scope = waiter.info.scope;
+                waiter.turn != Turn::Absent && !flow.covers(scope) && !self.is_held(scope)
             })
         })
     }
 
-    /// Once calls have waited for too long, the newest goes first until the queue is empty.
-    fn turn_order(&mut self, now: Tick) {
-        let stands = |since| now.since(since) >= self.order.newest_first_after;
-        if !self.newest_first && self.since.is_some_and(stands) {
-            (self.newest_first, self.next) = (true, None);
-        }
+    /// Whether the calls of a tenant have waited for so long that the newest should go first. The time
+    /// in which they were held through an outage does not count.
+    fn should_turn(&self, at: u32, now: Tick) -> bool {
+        let flow = &self.flows[at as usize];
+        let since = flow.since.max(self.resumed);
+        !flow.newest_first
+            && now.since(since) >= self.order.newest_first_after
+            && !flow.holds.iter().chain(&self.wide).any(|hold| hold.why.is_outage())
+    }
+
+    fn turn(&mut self, at: u32) {
+        self.flows[at as usize].newest_first = true;
+        self.newest_first += 1;
+        self.refresh(at);
+    }
+
+    /// The call that makes room for one of `class` and `tenant`, if any is to: of the lowest class below
+    /// it, or of a tenant of its class for which more waits; the one that would be served last.
+    pub(super) fn sheds(&self, class: usize, tenant: Tenant, weight: u32) -> Option<Place> {
+        let lower = (class + 1..self.classes.len()).rev();
+        let lower = lower.filter_map(|lower| self.classes[lower].longest()).next();
+        let of_class = || {
+            let own = self.index.get(&(tenant, class)).map(|&at| &self.flows[at as usize]);
+            let own = own.map_or(0, |flow| flow.list.len());
+            self.classes[class].longest().filter(|&(longest, _)| longest > length(own + 1, weight))
+        };
+        let (_, at) = lower.or_else(of_class)?;
+        let flow = &self.flows[at as usize];
+        self.lists.places(flow.list, !flow.newest_first).next()
+    }
+
+    /// Whether interactive callers have waited for too long, and not for a gate.
+    pub(super) fn stands(&self, now: Tick) -> bool {
+        let since = self.classes[Priority::Interactive.index()].since;
+        self.wide.is_empty()
+            && since.is_some_and(|since| now.since(since) >= self.order.newest_first_after)
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sandtower_admission::{Admission, AdmissionControl, AdmissionLayer, Config, Progress, Watch};
 use sandtower_core::{
-    Change, Completion, Deferred, Gate, No, Now, Reason, Rejection, RequestInfo, Scope, Subscriber,
-    Subscribers, Tick, Verdict, find,
+    Change, Completion, Deferred, Gate, No, Now, Priority, Reason, Rejection, RequestInfo, Scope,
+    Subscriber, Subscribers, Tick, Verdict, find,
 };
 use sandtower_testkit::{Answer, Mock};
 use tokio::task::yield_now;
@@ -374,7 +374,7 @@ async fn calls_wait_out_an_outage_if_they_are_to_and_are_rejected_at_once_if_not
         let until = start + 20 * SECOND;
         let pace = Pace::new(SECOND / 10);
         let gate = Arc::new(Outage { until, pace, acquired: std::sync::Mutex::default() });
-        let config = Config::new("test").hold_through_outage(hold);
+        let config = Config::new("test").hold_through_outage(hold.then_some(Priority::Interactive));
         let (mut service, _control) = admission(config, Arc::clone(&gate));
         let deadline = |seconds| RequestInfo::default().deadline(Some(start + seconds * SECOND));
         let patient: Vec<_> = (0..30).map(|_| tokio::spawn(service.call(deadline(60)))).collect();

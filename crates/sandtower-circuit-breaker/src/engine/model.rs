@@ -66,7 +66,7 @@ fn promised(denied: Denied) -> (Tick, Tick) {
             let until = until.expect("no operator forced it");
             (until, until)
         }
-        Denied::Full { expected, expires } => (expected, expires),
+        Denied::Full { expected, expires, .. } => (expected, expires),
     }
 }
 

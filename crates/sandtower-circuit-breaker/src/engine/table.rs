@@ -246,7 +246,7 @@ fn outcome(mut case: Case, event: &Event) -> Option<String> {
                 Err(Denied::Open { until: Some(until), .. }) => {
                     format!("closed for {:?}", until.since(now))
                 }
-                Err(Denied::Full { expected, expires }) => {
+                Err(Denied::Full { expected, expires, .. }) => {
                     format!("wait {:?}, at most {:?}", expected.since(now), expires.since(now))
                 }
             };

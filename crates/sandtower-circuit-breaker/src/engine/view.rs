@@ -30,7 +30,8 @@ impl Engine {
                 let (now, expires) = (now.tick(), since + self.leases.term());
                 // A response that is overdue may come at any moment; no lease is an estimate of it.
                 let expected = (since + self.answered_in).max(now).min(expires);
-                (now < expires).then_some(Denied::Full { expected, expires })
+                let recovering = matches!(self.phase, Phase::Ramp { .. });
+                (now < expires).then_some(Denied::Full { expected, expires, recovering })
             }
         }
     }
@@ -111,6 +112,7 @@ impl Denied {
     pub(crate) fn reason(&self) -> Reason {
         match *self {
             Self::Open { reason, .. } => reason,
+            Self::Full { recovering: true, .. } => Reason::Recovering,
             Self::Full { .. } => Reason::Probing,
         }
     }

@@ -138,7 +138,7 @@ async fn while_ramping_a_call_waits_for_a_response_and_not_for_a_lease() {
     let now = Tick::now();
     let Err(No::Wait { earliest, look_again, why }) = acquire(&breaker) else { panic!("wait") };
     assert_eq!((earliest, look_again), (now, now + 20 * SECOND));
-    assert_eq!((why.reason(), why.retry_after()), (Reason::Probing, None));
+    assert_eq!((why.reason(), why.retry_after()), (Reason::Recovering, None));
     assert!(breaker.check(None, &Now::new()).is_some());
 
     // Whatever became of those two, the next may go then.
@@ -156,7 +156,7 @@ async fn a_layer_rejects_while_ramping_and_says_how_long_responses_take() {
     let out = [(); 2].map(|()| tokio::spawn(service.clone().oneshot(1)));
     run_tasks().await;
     let rejected = rejection(call(&service).await);
-    assert_eq!((rejected.reason(), rejected.retry_after()), (Reason::Probing, Some(3 * SECOND)));
+    assert_eq!((rejected.reason(), rejected.retry_after()), (Reason::Recovering, Some(3 * SECOND)));
     for sent in out {
         sent.await.unwrap().unwrap();
     }

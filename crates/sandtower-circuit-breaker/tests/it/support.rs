@@ -52,7 +52,7 @@ pub(crate) fn rejection(result: Result<u64, BoxError>) -> Rejection {
 }
 
 pub(crate) fn is_probing(result: Result<u64, BoxError>) -> bool {
-    rejection(result).reason() == Reason::Probing
+    matches!(rejection(result).reason(), Reason::Probing | Reason::Recovering)
 }
 
 /// Polls once, and drops what is not ready.

@@ -1,6 +1,7 @@
 use http::Request;
 use sandtower_core::{
-    Attempt, Classify, Outcome, RequestInfo, Resource, SetDeadline, Tenant, Tick,
+    Attempt, Classify, Outcome, Patience, Priority, RequestInfo, Resource, SetDeadline, Tenant,
+    Tick,
 };
 use sandtower_http::{HttpClassifier, request_info};
 
@@ -11,10 +12,10 @@ use crate::operation as op;
 /// deadline.
 ///
 /// The control plane is one [scope](op::scope), what runs in sandboxes another; of the latter, each
-/// request names its sandbox as [`Resource`]. The tenant is the extension [`Tenant`] of the request, if
-/// there is one. The deadline and the call's arrival are part of the info, or come from the request's
-/// extensions, as for [`HttpClassify`](sandtower_http::HttpClassify). A response means the
-/// [`Verdict`](sandtower_core::Verdict) that an [`E2bInterpret`](crate::E2bInterpret) below found,
+/// request names its sandbox as [`Resource`]. Tenant, priority and what the call does in an outage are
+/// the extensions [`Tenant`], [`Priority`] and [`Patience`] of the request, if there are any. The
+/// deadline and the call's arrival are part of the info, or come from the request's extensions, as for
+/// [`HttpClassify`](sandtower_http::HttpClassify). A response means the [`Verdict`](sandtower_core::Verdict) that an [`E2bInterpret`](crate::E2bInterpret) below found,
 /// else what its status says.
 ///
 /// A request is classified once: the [client](crate::Client) puts the [`RequestInfo`] on it as an
@@ -43,10 +44,21 @@ use crate::operation as op;
 pub struct E2bClassify;
 
 impl E2bClassify {
-    /// Classifies `request` again and replaces its info. Deadline and arrival are kept.
+    /// Classifies `request` again and replaces its info. Deadline, arrival, tenant and class are kept.
     pub fn put_info<B>(request: &mut Request<B>) -> RequestInfo {
-        let before = request.extensions().get::<RequestInfo>().copied().unwrap_or_default();
-        let info = inspect(request).deadline(before.deadline).arrived(before.arrived);
+        let known = request.extensions().get::<RequestInfo>().copied();
+        let mut info = inspect(request);
+        if let Some(before) = known {
+            let extensions = request.extensions();
+            if extensions.get::<Tenant>().is_none() {
+                info = info.tenant(before.tenant);
+            }
+            if extensions.get::<Priority>().is_none() {
+                info = info.priority(before.priority);
+            }
+            info = info.patience(info.patience.or(before.patience)).weight(before.weight);
+            info = info.deadline(before.deadline).arrived(before.arrived);
+        }
         request.extensions_mut().insert(info);
         info
     }
@@ -56,11 +68,15 @@ impl E2bClassify {
 fn inspect<B>(request: &Request<B>) -> RequestInfo {
     let (operation, replay) = recognise(request);
     let scope = op::scope(operation);
-    let tenant = request.extensions().get::<Tenant>().copied().unwrap_or_default();
+    let extensions = request.extensions();
+    let tenant = extensions.get::<Tenant>().copied().unwrap_or_default();
+    let priority = extensions.get::<Priority>().copied().unwrap_or_default();
     let sandbox = if scope == op::SANDBOXES { sandbox_of(request) } else { None };
     RequestInfo::new(operation)
         .scope(scope)
         .tenant(tenant)
+        .priority(priority)
+        .patience(extensions.get::<Patience>().copied())
         .resource(sandbox.map(Resource::of))
         .replay(replay)
         .open_ended(op::is_open_ended(operation))

@@ -137,6 +137,22 @@ fn while_no_queue_below_holds_it_a_throttled_call_sleeps_and_one_without_a_slot_
     assert_eq!(after(Verdict::throttled()), Decision::Again);
 }
 
+#[test]
+fn a_call_that_is_held_through_an_outage_goes_back_to_the_queue_if_it_may_be_repeated() {
+    let config = Config::recommended().budget(None);
+    let held = config.clone().requeue_through_outage(|info| info.operation == Operation::CALL);
+    let safe = RequestInfo::default().replay(Replay::Safe);
+    let failed = Verdict::transient(Effect::Maybe);
+    assert_eq!(decide(&held, safe, failed), Decision::Again);
+    assert!(matches!(decide(&config, safe, failed), Decision::After(_)));
+    let other = RequestInfo { operation: Operation::new(9, "other"), ..safe };
+    assert!(matches!(decide(&held, other, failed), Decision::After(_)));
+    let stop = decide(&held, RequestInfo::default(), failed);
+    assert_eq!(stop, Decision::Stop(Stop::UnsafeToReplay));
+    let late = safe.deadline(Some(NOW));
+    assert_eq!(decide(&held, late, failed), Decision::Stop(Stop::OutOfTime));
+}
+
 /// How many requests a call sends in an hour if after each `pause` all slots are in use.
 fn returns_in_an_hour(pause: Duration) -> u32 {
     let config = Config::recommended().when_throttled(WhenThrottled::Requeue);

@@ -55,7 +55,9 @@ fn position(others: usize, wait: Option<Duration>) -> String {
 
 fn next(reason: &Reason, after: Option<Duration>) -> String {
     let what = match reason {
-        Reason::Open { .. } | Reason::Unhealthy | Reason::Probing => "Next attempt",
+        Reason::Open { .. } | Reason::Unhealthy | Reason::Probing | Reason::Recovering => {
+            "Next attempt"
+        }
         _ => "Continues",
     };
     match after {

@@ -25,6 +25,7 @@ pub(super) fn cause(rejection: &Rejection) -> Option<String> {
         Reason::Open { .. } => format!("{name} is not responding"),
         Reason::Unhealthy => format!("{name} is unhealthy"),
         Reason::Probing => format!("{name} may have recovered and is being tested"),
+        Reason::Recovering => format!("{name} has recovered and accepts calls step by step"),
         Reason::ForcedOpen => format!("calls to {name} are stopped by an operator"),
         Reason::Throttled => format!("{name} accepts no more requests at the moment"),
         Reason::OverLimit { count, limit } => {

@@ -10,7 +10,7 @@ use super::uploads::Uploads;
 use super::{BuildError, Component, Handles};
 use crate::admission::{self, AdmissionLayer, Quota};
 use crate::circuit_breaker;
-use crate::core::{BoxError, Operation, Seed};
+use crate::core::{BoxError, Operation, Seed, Tenants};
 use crate::e2b::{
     DefaultTemplate, E2bClassify, E2bInterpret, E2bReconcile, SandboxCheck, SandboxTracker,
     Timeouts, TrackingLayer, operation as op,
@@ -32,7 +32,9 @@ impl Builder {
         let timeouts = self.e2b.operation_timeouts().clone();
         let mut configs = self.preset.configs(self.plan, timeouts);
         self.files.iter().try_for_each(|file| file.lay_over(&mut configs))?;
-        let configs = self.changes.apply(configs);
+        let mut configs = self.changes.apply(configs);
+        let tenants = Tenants::new(self.tenants.unwrap_or_default());
+        configs.admission = configs.admission.tenants(tenants.clone());
         let disabled = Disabled(&self.disabled);
         let (e2b, seed) = match self.seed {
             Some(seed) => (self.e2b.seed(seed.clone()), seed),
@@ -52,6 +54,8 @@ impl Builder {
             .map_err(|error| BuildError::of(Component::Admission, error))?
             .classify(E2bClassify)
             .watch(WatchExtension);
+        let held = admission.control().clone();
+        let retries = retries.requeue_through_outage(move |info| held.holds_through_outage(info));
         let tracker = SandboxTracker::new(&e2b);
         let retry = RetryLayer::new(retries, E2bClassify)
             .resend(Http)
@@ -75,6 +79,7 @@ impl Builder {
             events: e2b.creation_events().clone(),
             health_check: health_check.handle().clone(),
             admission: admission.control().clone(),
+            tenants,
             quota: gates.quota,
             rate_limit: gates.rate_limit,
             control_plane_breaker: gates.breakers.control_plane,

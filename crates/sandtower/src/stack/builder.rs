@@ -11,7 +11,7 @@ use super::fallback::{BelowFallback, StackFallback};
 use super::preset::{Configs, NAME};
 use super::{Component, Plan, Preset, StackConfig, build};
 use crate::admission::QuotaConfig;
-use crate::core::{BoxError, ObserveCalls, Seed};
+use crate::core::{BoxError, ObserveCalls, Seed, TenantsConfig};
 use crate::e2b::{self, Probe, Timeouts};
 use crate::health_check::MonitorConfig;
 use crate::http::{Explain, Traces};
@@ -54,6 +54,7 @@ pub struct Builder {
     pub(super) explain: Explain,
     pub(super) observers: Vec<Arc<dyn ObserveCalls>>,
     pub(super) traces: Option<Traces>,
+    pub(super) tenants: Option<TenantsConfig>,
 }
 
 #[derive(Default)]
@@ -85,6 +86,7 @@ impl Builder {
             explain: Explain::off(),
             observers: Vec::new(),
             traces: None,
+            tenants: None,
         }
     }
 
@@ -110,6 +112,13 @@ impl Builder {
     /// Creates sandboxes from `template`, by id or alias, if the requested template does not exist.
     pub fn default_template(mut self, template: impl Into<Arc<str>>) -> Self {
         self.default_template = Some(template.into());
+        self
+    }
+
+    /// The table of tenants: how many it holds, and those that an operator knows, with their weights and
+    /// the highest priority that their calls may have. By default it holds 10,000 and knows none.
+    pub fn tenants(mut self, config: TenantsConfig) -> Self {
+        self.tenants = Some(config);
         self
     }
 

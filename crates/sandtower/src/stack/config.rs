@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::{BuildError, Builder, Component, Plan, Preset};
+use crate::core::TenantsConfig;
 use crate::core::settings::duration;
 use crate::e2b::Timeouts;
 
@@ -65,6 +66,9 @@ pub struct StackConfig {
     /// The template for those that do not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_template: Option<String>,
+    /// The table of tenants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<TenantsConfig>,
     /// The components to disable.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disable: Vec<Component>,
@@ -157,6 +161,7 @@ impl Builder {
         self.probe = config.probe()?.unwrap_or(self.probe);
         self.default_template =
             config.default_template.take().map(Into::into).or(self.default_template);
+        self.tenants = config.tenants.clone().or(self.tenants);
         let mut builder = config.disable.iter().copied().fold(self, Self::disable);
         builder.files.push(config);
         Ok(builder)

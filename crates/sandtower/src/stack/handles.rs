@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Component, Gates};
 use crate::admission::{AdmissionControl, AdmissionSnapshot, Quota, QuotaSnapshot};
 use crate::circuit_breaker::CircuitBreaker;
-use crate::core::{Sleep, Tick};
+use crate::core::{Sleep, Tenants, TenantsSnapshot, Tick};
 use crate::e2b::{Events, EventsSnapshot, SandboxTracker, TrackerSnapshot};
 use crate::health_check::{Monitor, MonitorSnapshot};
 use crate::rate_limit::RateLimit;
@@ -30,6 +30,8 @@ pub struct Handles {
     pub health_check: health_check::Handle,
     /// Calls in flight and in the queues.
     pub admission: AdmissionControl<Gates>,
+    /// The tenants of requests: name those that appear in them, change those that are known.
+    pub tenants: Tenants,
     /// The sandboxes in use; report to it sandboxes whose end was seen elsewhere.
     pub quota: Quota,
     /// Counts by operation.
@@ -57,6 +59,7 @@ impl Handles {
             events: self.events.snapshot(),
             health_check: self.health_check.snapshot(),
             admission: self.admission.snapshot(),
+            tenants: self.tenants.snapshot(),
             quota: self.quota.snapshot(),
             rate_limit: self.rate_limit.snapshot(),
             control_plane_breaker: self.control_plane_breaker.snapshot(),
@@ -173,6 +176,8 @@ pub struct Snapshot {
     pub health_check: health_check::Snapshot,
     /// Of admission control.
     pub admission: AdmissionSnapshot,
+    /// The table of tenants.
+    pub tenants: TenantsSnapshot,
     /// The quota of sandboxes.
     pub quota: QuotaSnapshot,
     /// Of the rate limit.

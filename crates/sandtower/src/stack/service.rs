@@ -11,7 +11,7 @@ use tower_service::Service;
 use super::SendBody;
 use super::assembly::{Layers, LayersBody};
 use crate::admission::{Progress, Watch};
-use crate::core::BoxError;
+use crate::core::{BoxError, Patience, Priority, RequestInfo, Tenant};
 
 /// Finds the [`Progress`] of a call in the extensions of its requests.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,11 +30,47 @@ impl<B> Watch<Request<B>> for WatchExtension {
 pub struct StackService<Q: SendBody = Full<Bytes>> {
     layers: Layers<Q>,
     progress: Option<Progress>,
+    caller: Caller,
+}
+
+/// On whose behalf calls are sent, as far as the service was told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Caller {
+    tenant: Option<Tenant>,
+    priority: Option<Priority>,
+    patience: Option<Patience>,
+}
+
+impl Caller {
+    /// Writes it on a request, and into its request info if it was classified before.
+    fn put<B>(self, request: &mut Request<B>) {
+        let extensions = request.extensions_mut();
+        let info = extensions.get::<RequestInfo>().copied();
+        if let Some(mut info) = info {
+            info.tenant = self.tenant.unwrap_or(info.tenant);
+            info.priority = self.priority.unwrap_or(info.priority);
+            info.patience = self.patience.or(info.patience);
+            extensions.insert(info);
+        }
+        if let Some(tenant) = self.tenant {
+            extensions.insert(tenant);
+        }
+        if let Some(priority) = self.priority {
+            extensions.insert(priority);
+        }
+        if let Some(patience) = self.patience {
+            extensions.insert(patience);
+        }
+    }
+
+    fn is_set(self) -> bool {
+        self.tenant.is_some() || self.priority.is_some() || self.patience.is_some()
+    }
 }
 
 impl<Q: SendBody> StackService<Q> {
     pub(super) fn new(layers: Layers<Q>) -> Self {
-        Self { layers, progress: None }
+        Self { layers, progress: None, caller: Caller::default() }
     }
 
     /// The same service, whose calls report their waiting to `progress`.
@@ -43,11 +79,33 @@ impl<Q: SendBody> StackService<Q> {
         self.progress = Some(progress);
         self
     }
+
+    /// The same service, whose calls are sent on behalf of `tenant`.
+    #[must_use]
+    pub fn tenant(mut self, tenant: Tenant) -> Self {
+        self.caller.tenant = Some(tenant);
+        self
+    }
+
+    /// The same service, whose calls have this priority.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.caller.priority = Some(priority);
+        self
+    }
+
+    /// The same service, whose calls do this while E2B is down.
+    #[must_use]
+    pub fn patience(mut self, patience: Patience) -> Self {
+        self.caller.patience = Some(patience);
+        self
+    }
 }
 
 impl<Q: SendBody> Clone for StackService<Q> {
     fn clone(&self) -> Self {
-        Self { layers: self.layers.clone(), progress: self.progress.clone() }
+        let (progress, caller) = (self.progress.clone(), self.caller);
+        Self { layers: self.layers.clone(), progress, caller }
     }
 }
 
@@ -69,6 +127,9 @@ impl<Q: SendBody> Service<Request<Q>> for StackService<Q> {
     fn call(&mut self, mut request: Request<Q>) -> StackFuture<Q> {
         if let Some(progress) = &self.progress {
             request.extensions_mut().insert(progress.clone());
+        }
+        if self.caller.is_set() {
+            self.caller.put(&mut request);
         }
         StackFuture { inner: self.layers.call(request) }
     }

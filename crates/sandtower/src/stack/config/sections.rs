@@ -18,7 +18,7 @@ use crate::stack::{BuildError, Component};
 use crate::{circuit_breaker, health_check, rate_limit};
 
 /// Settings by operation: they are added to those of other operations.
-const BY_OPERATION: [&str; 7] = [
+const BY_OPERATION: [&str; 8] = [
     "admit_during_shutdown",
     "concurrency_for",
     "exempt",
@@ -26,6 +26,7 @@ const BY_OPERATION: [&str; 7] = [
     "newest_first_after_for",
     "operations",
     "paces",
+    "weight_for",
 ];
 
 impl StackConfig {
@@ -96,6 +97,13 @@ fn lay<T: Serialize + DeserializeOwned>(
             let listed = value.as_array().into_iter().flatten().filter_map(Value::as_str);
             for operation in names.chain(listed) {
                 named(&format!("{name}.{key}"), operation)?;
+            }
+        }
+        if key == "rates" {
+            let rates = value.as_array().into_iter().flatten();
+            let operations = rates.filter_map(|rate| rate.get("operations")?.as_array()).flatten();
+            for operation in operations.filter_map(Value::as_str) {
+                named(&format!("{name}.{key}.operations"), operation)?;
             }
         }
         match (&mut all[key], value) {

@@ -1,22 +1,28 @@
-//! Calls in the order in which they arrived: pure data, in one allocation that is reused.
+//! Queues of calls in the order in which they arrived: pure data, in one allocation that is reused.
 
 #[cfg(test)]
 mod tests;
 
 use sandtower_core::Tick;
 
-/// A queue in order of arrival. An attempt that returns, such as one that was throttled, gets its old
-/// place back. Leaving takes constant time, from wherever.
+/// The memory of any number of [lists](List). Leaving takes constant time, from wherever.
 #[derive(Debug)]
-pub(crate) struct WaitList<T> {
+pub(crate) struct Lists<T> {
     slots: Vec<Slot<T>>,
     free: Option<u32>,
-    front: Option<u32>,
-    back: Option<u32>,
     len: usize,
 }
 
-/// A place in a [`WaitList`]. Void once its call left, even if the memory is used again.
+/// A queue in order of arrival. An attempt that returns, such as one that was throttled, gets its old
+/// place back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct List {
+    front: Option<u32>,
+    back: Option<u32>,
+    len: u32,
+}
+
+/// A place in a [`List`]. Void once its call left, even if the memory is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     slot: u32,
@@ -34,11 +40,22 @@ struct Slot<T> {
     value: Option<T>,
 }
 
-impl<T> WaitList<T> {
-    pub(crate) const fn new() -> Self {
-        Self { slots: Vec::new(), free: None, front: None, back: None, len: 0 }
+impl List {
+    pub(crate) fn len(self) -> u32 {
+        self.len
     }
 
+    pub(crate) fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+impl<T> Lists<T> {
+    pub(crate) const fn new() -> Self {
+        Self { slots: Vec::new(), free: None, len: 0 }
+    }
+
+    /// How many wait in all lists.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -47,10 +64,10 @@ impl<T> WaitList<T> {
         self.len == 0
     }
 
-    /// Joins behind all that arrived no later. A newcomer joins in constant time; an attempt that
-    /// returns passes those that arrived after it.
-    pub(crate) fn join(&mut self, arrived: Tick, value: T) -> Place {
-        let mut before = self.back;
+    /// Joins `list` behind all that arrived no later. A newcomer joins in constant time; an attempt
+    /// that returns passes those that arrived after it.
+    pub(crate) fn join(&mut self, list: &mut List, arrived: Tick, value: T) -> Place {
+        let mut before = list.back;
         while let Some(slot) = before {
             if self.at(slot).arrived <= arrived {
                 break;
@@ -59,22 +76,24 @@ impl<T> WaitList<T> {
         }
         let behind = match before {
             Some(slot) => self.at(slot).behind,
-            None => self.front,
+            None => list.front,
         };
         let slot = self.fill(Slot { generation: 0, arrived, before, behind, value: Some(value) });
         match before {
             Some(before) => self.at_mut(before).behind = Some(slot),
-            None => self.front = Some(slot),
+            None => list.front = Some(slot),
         }
         match behind {
             Some(behind) => self.at_mut(behind).before = Some(slot),
-            None => self.back = Some(slot),
+            None => list.back = Some(slot),
         }
+        list.len += 1;
         self.len += 1;
         self.place(slot)
     }
 
-    pub(crate) fn leave(&mut self, place: Place) -> Option<T> {
+    /// Leaves `list`, which must be the one that it joined.
+    pub(crate) fn leave(&mut self, list: &mut List, place: Place) -> Option<T> {
         let slot = self.slots.get_mut(place.slot as usize)?;
         if slot.generation != place.generation {
             return None;
@@ -85,26 +104,27 @@ impl<T> WaitList<T> {
         slot.behind = self.free.replace(place.slot);
         match before {
             Some(before) => self.at_mut(before).behind = behind,
-            None => self.front = behind,
+            None => list.front = behind,
         }
         match behind {
             Some(behind) => self.at_mut(behind).before = before,
-            None => self.back = before,
+            None => list.back = before,
         }
+        list.len -= 1;
         self.len -= 1;
         Some(value)
     }
 
-    /// How many are ahead of `place`; `None` if it is void. Takes time in proportion.
-    pub(crate) fn ahead(&self, place: Place) -> Option<usize> {
-        self.places(false).position(|other| other == place)
+    /// How many are ahead of `place` in `list`; `None` if it is void. Takes time in proportion.
+    pub(crate) fn ahead(&self, list: List, place: Place) -> Option<usize> {
+        self.places(list, false).position(|other| other == place)
     }
 
     /// How many arrived no later than `arrived`. Takes time in proportion to the others.
-    pub(crate) fn arrived_by(&self, arrived: Tick) -> usize {
-        let later = std::iter::successors(self.back, |&slot| self.at(slot).before)
+    pub(crate) fn arrived_by(&self, list: List, arrived: Tick) -> usize {
+        let later = std::iter::successors(list.back, |&slot| self.at(slot).before)
             .take_while(|&slot| self.at(slot).arrived > arrived);
-        self.len - later.count()
+        list.len as usize - later.count()
     }
 
     pub(crate) fn get(&self, place: Place) -> Option<&T> {
@@ -117,14 +137,19 @@ impl<T> WaitList<T> {
         if slot.generation == place.generation { slot.value.as_mut() } else { None }
     }
 
-    /// All places, from the front; from the back, if `newest_first`.
-    pub(crate) fn places(&self, newest_first: bool) -> impl Iterator<Item = Place> {
-        let first = if newest_first { self.back } else { self.front };
+    /// All places of `list`, from the front; from the back, if `newest_first`.
+    pub(crate) fn places(&self, list: List, newest_first: bool) -> impl Iterator<Item = Place> {
+        let first = if newest_first { list.back } else { list.front };
         std::iter::successors(first, move |&slot| {
             let slot = self.at(slot);
             if newest_first { slot.before } else { slot.behind }
         })
         .map(|slot| self.place(slot))
+    }
+
+    /// All that wait, in any list and in no order.
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|slot| slot.value.as_mut())
     }
 
     fn place(&self, slot: u32) -> Place {

@@ -1,0 +1,99 @@
+//! How many calls go before another, and how long it may wait.
+
+use std::time::Duration;
+
+use sandtower_core::{Rejection, RequestInfo, Tenant, Tick};
+
+use super::{Place, Waiters};
+
+/// How many calls go before another, as the order is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ahead {
+    pub(crate) calls: usize,
+    /// Other tenants or classes wait as well: what they get until then is an estimate.
+    pub(crate) about: bool,
+}
+
+impl Waiters {
+    /// What the call at `place`, or the whole queue, waits for.
+    pub(in crate::queue) fn held_by(&self, place: Place) -> Option<&Rejection> {
+        let waiter = self.lists.get(place)?;
+        let own = &self.flows[waiter.flow as usize].holds;
+        let own = own.iter().find(|hold| hold.covers(waiter.info.scope));
+        own.or_else(|| self.wide.first()).map(|hold| hold.why.rejection())
+    }
+
+    pub(in crate::queue) fn ahead(&self, place: Place) -> Option<Ahead> {
+        let flow = &self.flows[self.lists.get(place)?.flow as usize];
+        let before = self.lists.ahead(flow.list, place)?;
+        let last = flow.list.len() as usize - 1;
+        let own = if flow.newest_first { last - before } else { before };
+        let about = self.index.len() > 1;
+        if !about {
+            return Some(Ahead { calls: own, about });
+        }
+        let above = self.above(flow.class);
+        // While its tenant gets to this call, each other one gets as much, by its weight.
+        let rounds = own as u64 + 1;
+        let others = self.index.values().map(|&at| &self.flows[at as usize]);
+        let others =
+            others.filter(|other| other.class == flow.class && other.tenant != flow.tenant);
+        let others: u64 = others
+            .map(|other| {
+                let gets = rounds * u64::from(other.weight) / u64::from(flow.weight);
+                gets.min(u64::from(other.list.len()))
+            })
+            .sum();
+        let others = usize::try_from(others).unwrap_or(usize::MAX);
+        Some(Ahead { calls: above + own + others, about })
+    }
+
+    /// How many would go before a call of `info`, of a tenant of this weight, that arrived at
+    /// `arrived`; at most so many. Constant time, but for its own tenant's calls that arrived later.
+    pub(in crate::queue) fn would_be_ahead(
+        &self,
+        info: &RequestInfo,
+        weight: u32,
+        arrived: Tick,
+    ) -> usize {
+        let class = info.priority.index();
+        let (own, own_len) = self.own_ahead(info.tenant, class, arrived);
+        let waiting = &self.classes[class];
+        let others_waiting = waiting.waiting as usize - own_len;
+        let weights = if own_len > 0 {
+            waiting.weights.saturating_sub(u64::from(weight))
+        } else {
+            waiting.weights
+        };
+        let rounds = (own as u64 + 1).saturating_mul(weights) / u64::from(weight.max(1));
+        let others = usize::try_from(rounds).unwrap_or(usize::MAX).min(others_waiting);
+        self.above(class) + own + others
+    }
+
+    /// Of its own tenant: how many are ahead, and how many wait.
+    fn own_ahead(&self, tenant: Tenant, class: usize, arrived: Tick) -> (usize, usize) {
+        let Some(&at) = self.index.get(&(tenant, class)) else { return (0, 0) };
+        let flow = &self.flows[at as usize];
+        let len = flow.list.len() as usize;
+        let before = self.lists.arrived_by(flow.list, arrived);
+        (if flow.newest_first { len - before } else { before }, len)
+    }
+
+    fn above(&self, class: usize) -> usize {
+        self.classes[..class].iter().map(|class| class.waiting as usize).sum()
+    }
+
+    /// The latest instant at which the call at `place` is still wanted, apart from its own deadline.
+    /// While it is held through an outage: when to look again.
+    pub(in crate::queue) fn leaves_at(&self, place: Place, now: Tick) -> Tick {
+        let Some(waiter) = self.lists.get(place) else { return Tick::MAX };
+        if self.order.newest_first_after == Duration::MAX {
+            return Tick::MAX;
+        }
+        let flow = &self.flows[waiter.flow as usize];
+        let mut holds = flow.holds.iter().chain(&self.wide);
+        let held = holds.any(|hold| hold.why.is_outage() && hold.covers(waiter.info.scope));
+        let since = if held { now } else { waiter.joined.max(self.resumed) };
+        since + self.order.longest_wait
+    }
+}
