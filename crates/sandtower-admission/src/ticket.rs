@@ -3,9 +3,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use sandtower_core::{
-    Deferred, Gate, No, Now, Reason, Rejection, RequestInfo, Tick, recording,
-};
+use sandtower_core::{Deferred, Gate, No, Now, Reason, Rejection, RequestInfo, Tick, recording};
 
 use crate::control::{AdmissionControl, Held, Waits};
 use crate::limits::Reached;

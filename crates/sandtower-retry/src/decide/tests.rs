@@ -2,7 +2,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use sandtower_core::Seed;
+use sandtower_core::{Operation, Seed};
 
 use super::*;
 use crate::budget::Budget;
@@ -145,7 +145,7 @@ fn a_call_that_is_held_through_an_outage_goes_back_to_the_queue_if_it_may_be_rep
     let failed = Verdict::transient(Effect::Maybe);
     assert_eq!(decide(&held, safe, failed), Decision::Again);
     assert!(matches!(decide(&config, safe, failed), Decision::After(_)));
-    let other = RequestInfo { operation: Operation::new(9, "other"), ..safe };
+    let other = RequestInfo::new(Operation::new(9, "other")).replay(Replay::Safe);
     assert!(matches!(decide(&held, other, failed), Decision::After(_)));
     let stop = decide(&held, RequestInfo::default(), failed);
     assert_eq!(stop, Decision::Stop(Stop::UnsafeToReplay));
