@@ -219,7 +219,8 @@ async fn a_rate_limit_in_shadow_mode_holds_no_creation_and_has_throttled_ones_sl
 
 #[tokio::test(start_paused = true)]
 async fn breakers_in_shadow_mode_reject_and_hold_no_call_of_an_outage() {
-    let file = "[circuit_breaker]\nshadow = true\n[admission]\nhold_through_outage = ["interactive"]";
+    let file =
+        "[circuit_breaker]\nshadow = true\n[admission]\nhold_through_outage = ['interactive']";
     let file = StackConfig::read(toml::Deserializer::parse(file).unwrap()).unwrap();
     let builder = Stack::builder(config()).configure(file).unwrap().disable(Component::Retry);
     let stack = builder.build().unwrap();
