@@ -20,7 +20,9 @@ pub struct RetryEvent {
 
 /// What is called before each retry.
 #[derive(Clone, Default)]
-pub(crate) struct OnRetry(Option<Arc<dyn Fn(&RetryEvent) + Send + Sync>>);
+pub(crate) struct OnRetry(Option<Arc<Hook>>);
+
+type Hook = dyn Fn(&RetryEvent) + Send + Sync;
 
 impl OnRetry {
     pub(crate) fn new(hook: impl Fn(&RetryEvent) + Send + Sync + 'static) -> Self {

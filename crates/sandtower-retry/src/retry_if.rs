@@ -11,9 +11,11 @@ use sandtower_core::{
 /// not shown to the predicate: a rejection of a layer below is never retried, a timeout always is.
 pub struct RetryIf<Res> {
     // Not generic over the closure, so that calls can be spawned: see `classify_fn`.
-    retry: Arc<dyn Fn(Result<&Res, &BoxError>) -> bool + Send + Sync>,
+    retry: Arc<Predicate<Res>>,
     info: RequestInfo,
 }
+
+type Predicate<Res> = dyn Fn(Result<&Res, &BoxError>) -> bool + Send + Sync;
 
 impl<Res> RetryIf<Res> {
     /// Retries if `retry` returns `true`.
