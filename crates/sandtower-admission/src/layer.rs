@@ -137,13 +137,14 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         // The user's code comes first: a panic of it finds nothing acquired.
         let classifier = self.classify.classify(&request);
+        let operation = classifier.info().operation;
         let progress = self.watch.progress(&request);
         let (now, mut later) = (Now::new(), Deferred::new());
         match self.control.enter(classifier.info(), &now, &mut later) {
             Some(Ok(slot)) => {
+                let admitted = Admitted::new(progress, operation);
                 let mut guard = Guard::new(self.control.clone(), classifier, slot);
                 drop(later);
-                let admitted = Admitted::new(progress);
                 let call = WhenReady::start(&mut self.inner, request);
                 if call.is_sent() {
                     guard.sent(now.tick());

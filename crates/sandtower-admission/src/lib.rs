@@ -74,7 +74,7 @@ pub use drain::Drain;
 pub use future::ResponseFuture;
 pub use layer::{Admission, AdmissionLayer};
 pub use limiter::Limit;
-pub use progress::{CallState, Progress, QueuePosition, Watch};
+pub use progress::{CallState, Progress, QueuePosition, Watch, WeakProgress};
 pub use quota::{Quota, QuotaConfig, QuotaConfigError, QuotaPermit, QuotaSnapshot};
 pub use rate::Rate;
 pub use slot::Slot;

@@ -26,7 +26,9 @@ enum Spot {
     #[default]
     Idle,
     Queued(Weak<dyn Queues>, Operation, Place),
-    Admitted,
+    Admitted(Operation),
+    Checking,
+    Running,
 }
 
 /// What a call does at the moment.
@@ -37,8 +39,13 @@ pub enum CallState {
     Idle,
     /// In the queue.
     Queued(QueuePosition),
-    /// Admitted: it has its slot.
-    Admitted,
+    /// Admitted: it has its slot, and its request for this operation is in flight.
+    Admitted(Operation),
+    /// What its response created is being checked: see [`Progress::checking`].
+    Checking,
+    /// Its response has begun and goes on, such as the output of a user's code: see
+    /// [`Progress::running`].
+    Running,
 }
 
 /// A position in a queue.
@@ -130,7 +137,9 @@ impl Progress {
         let spot = self.lock().clone();
         match spot {
             Spot::Idle => CallState::Idle,
-            Spot::Admitted => CallState::Admitted,
+            Spot::Admitted(operation) => CallState::Admitted(operation),
+            Spot::Checking => CallState::Checking,
+            Spot::Running => CallState::Running,
             Spot::Queued(queues, operation, place) => {
                 match queues.upgrade().and_then(|queues| queues.position(operation, place)) {
                     Some(position) => CallState::Queued(position),
@@ -138,6 +147,32 @@ impl Progress {
                 }
             }
         }
+    }
+
+    /// Shows that what the call created is being checked, until [`checked`](Self::checked): for layers
+    /// above admission control, which does not know of it.
+    pub fn checking(&self) {
+        *self.lock() = Spot::Checking;
+    }
+
+    /// Shows that the check is over, if one was shown.
+    pub fn checked(&self) {
+        let mut spot = self.lock();
+        if matches!(*spot, Spot::Checking) {
+            *spot = Spot::Idle;
+        }
+    }
+
+    /// Shows that the response has begun and goes on. It shows so until the next call, since the end of
+    /// a body is not seen.
+    pub fn running(&self) {
+        *self.lock() = Spot::Running;
+    }
+
+    /// A handle that does not keep it alive: a reader of it learns when the call, and all else that held
+    /// it, is gone.
+    pub fn downgrade(&self) -> WeakProgress {
+        WeakProgress { spot: Arc::downgrade(&self.spot) }
     }
 
     pub(crate) fn joined(&self, queues: Weak<dyn Queues>, operation: Operation, place: Place) {
@@ -157,11 +192,30 @@ impl Progress {
 #[derive(Debug, Default)]
 pub(crate) struct Admitted(Option<Progress>);
 
+/// A [`Progress`] that does not keep it alive.
+#[derive(Clone)]
+pub struct WeakProgress {
+    spot: Weak<Mutex<Spot>>,
+}
+
+impl WeakProgress {
+    /// The progress; `None`: nothing holds it any more.
+    pub fn upgrade(&self) -> Option<Progress> {
+        self.spot.upgrade().map(|spot| Progress { spot })
+    }
+}
+
+impl std::fmt::Debug for WeakProgress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("WeakProgress").field(&self.upgrade()).finish()
+    }
+}
+
 impl Admitted {
     #[inline]
-    pub(crate) fn new(progress: Option<Progress>) -> Self {
+    pub(crate) fn new(progress: Option<Progress>, operation: Operation) -> Self {
         if let Some(progress) = &progress {
-            *progress.lock() = Spot::Admitted;
+            *progress.lock() = Spot::Admitted(operation);
         }
         Self(progress)
     }

@@ -56,7 +56,7 @@ impl<G: Gate> Ticket<G> {
 
     /// The call is admitted: its progress goes on from here.
     pub(crate) fn admitted(&mut self) -> Admitted {
-        Admitted::new(self.progress.take())
+        Admitted::new(self.progress.take(), self.info.operation)
     }
 
     pub(crate) fn look(&mut self, waker: &Waker, now: &Now) -> Look<G::Permit> {

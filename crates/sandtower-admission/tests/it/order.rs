@@ -126,7 +126,7 @@ async fn a_caller_can_watch_its_own_place() {
     let (third, waits) = enter();
     tokio::task::yield_now().await;
 
-    assert!(matches!(inside.snapshot(), CallState::Admitted));
+    assert!(matches!(inside.snapshot(), CallState::Admitted(_)));
     let CallState::Queued(standing) = waits.snapshot() else { panic!("{waits:?}") };
     assert_eq!((standing.ahead, standing.waiting), (1, 2));
     assert_eq!(
