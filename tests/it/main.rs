@@ -13,6 +13,7 @@ mod load_test;
 mod metastability;
 mod museum;
 mod packages;
+mod progress;
 mod promises;
 mod python_sdk;
 mod quota;

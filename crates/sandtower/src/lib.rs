@@ -45,6 +45,7 @@
 //! | [`http`](mod@http) | `http` | classifies HTTP and gRPC; with `hyper`, `tonic` or `tower-http`, the errors of these libraries |
 //! | [`e2b`](mod@e2b) | `e2b` | classifies E2B's API; the typed client |
 //! | [`stack`] | `e2b` | the recommended stack |
+//! | `axum` | `axum` | progress as server-sent events, errors as responses |
 //!
 //! The default feature `transport` is `e2b` with an HTTP client. One layer alone, with
 //! `default-features = false`, has neither HTTP nor TLS. [`Message`] is the text for a
@@ -65,9 +66,13 @@
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+#[cfg(feature = "axum")]
+pub mod axum;
 #[cfg(feature = "e2b")]
 mod client;
 mod message;
+#[cfg(feature = "admission")]
+mod progress;
 #[cfg(all(feature = "admission", feature = "rate-limit"))]
 mod queue;
 #[cfg(feature = "e2b")]
@@ -78,6 +83,8 @@ mod start;
 #[cfg(feature = "e2b")]
 pub use client::E2b;
 pub use message::Message;
+#[cfg(feature = "admission")]
+pub use progress::{ProgressStream, ProgressUpdate};
 #[cfg(all(feature = "admission", feature = "rate-limit"))]
 pub use queue::rate_limit_queue;
 #[cfg(feature = "transport")]

@@ -45,6 +45,7 @@ mod metrics;
 mod plan;
 mod preset;
 mod service;
+mod shown;
 mod transport;
 mod uploads;
 

@@ -9,6 +9,7 @@ use tower_service::Service;
 use super::fallback::{BelowFallback, StackFallback};
 use super::gates::Gates;
 use super::service::{StackService, WatchExtension};
+use super::shown::Shown;
 use super::transport::{Body, Erased, SendBody, Transport, transport};
 use super::uploads::Uploads;
 use super::{Builder, Handles, Plan};
@@ -32,7 +33,7 @@ pub(crate) type Attempt<Q> = AttemptSpans<
     Timeout<Interpreter<Transport<Q>, E2bInterpret>, E2bClassify, Uploads>,
     E2bClassify,
 >;
-type Admitted<Q> = Admission<Attempt<Q>, Gates, E2bClassify, WatchExtension>;
+type Admitted<Q> = Shown<Admission<Attempt<Q>, Gates, E2bClassify, WatchExtension>>;
 type Checked<Q> = Either<HealthCheck<Admitted<Q>, SandboxCheck<Q>, E2bClassify>, Admitted<Q>>;
 type Tracked<Q> = Tracking<Checked<Q>>;
 type Retried<Q> = Either<Retry<Tracked<Q>, E2bClassify, Http, Http, E2bReconcile>, Tracked<Q>>;
@@ -222,7 +223,7 @@ impl Stack {
 
     fn below_fallback<Q: SendBody>(&self, transport: Transport<Q>) -> Templated<Q> {
         let parts = &self.parts;
-        let admitted = parts.admission.layer(self.attempt(transport));
+        let admitted = Shown(parts.admission.layer(self.attempt(transport)));
         let health_check = parts.health_check.clone();
         let health_check = health_check.map(|layer| layer.map_check(SandboxCheck::with_body));
         let checked = option_layer(health_check).layer(admitted);

@@ -1,6 +1,6 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use ::http::{Request, Response};
 use bytes::Bytes;
@@ -131,7 +131,8 @@ impl<Q: SendBody> Service<Request<Q>> for StackService<Q> {
         if self.caller.is_set() {
             self.caller.put(&mut request);
         }
-        StackFuture { inner: self.layers.call(request) }
+        let shown = ShownCheck(request.extensions().get::<Progress>().cloned());
+        StackFuture { inner: self.layers.call(request), shown }
     }
 }
 
@@ -141,6 +142,18 @@ pin_project! {
     pub struct StackFuture<Q: SendBody = Full<Bytes>> {
         #[pin]
         inner: <Layers<Q> as Service<Request<Q>>>::Future,
+        shown: ShownCheck,
+    }
+}
+
+/// A check that may be shown in a call's progress: over with the call.
+struct ShownCheck(Option<Progress>);
+
+impl Drop for ShownCheck {
+    fn drop(&mut self) {
+        if let Some(progress) = &self.0 {
+            progress.checked();
+        }
     }
 }
 
@@ -148,7 +161,11 @@ impl<Q: SendBody> Future for StackFuture<Q> {
     type Output = Result<Response<LayersBody>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().inner.poll(cx)
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx));
+        // Before the caller sees the response: it may look at once.
+        drop(ShownCheck(this.shown.0.take()));
+        Poll::Ready(result)
     }
 }
 

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "e2b")]
 mod allocations;
+#[cfg(feature = "axum")]
+mod axum;
 #[cfg(feature = "e2b")]
 mod config;
 #[cfg(feature = "e2b")]
