@@ -4,17 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use sandtower::admission::{CallState, Progress};
+use sandtower::admission::Progress;
+use sandtower::axum::ErrorResponse;
 use sandtower::core::BoxError;
-use sandtower::e2b::{Code, Error, NewSandbox};
-use sandtower::http::rejection_response;
-use sandtower::{E2b, Message};
+use sandtower::e2b::{Code, NewSandbox};
+use sandtower::{E2b, ProgressUpdate};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
@@ -65,8 +63,12 @@ struct Ran {
     error: Option<String>,
 }
 
-async fn run(State(app): State<Arc<App>>, Json(run): Json<Run>) -> Result<Json<Ran>, Failed> {
-    let entry = app.runs.enter(run.id).ok_or(Failed::Twice)?;
+async fn run(
+    State(app): State<Arc<App>>,
+    Json(run): Json<Run>,
+) -> Result<Json<Ran>, ErrorResponse> {
+    let twice = || ErrorResponse::new(StatusCode::CONFLICT, "this run has already started");
+    let entry = app.runs.enter(run.id).ok_or_else(twice)?;
     let e2b = app.e2b.watched(entry.progress.clone());
     let sandbox = e2b.create(&NewSandbox::new("code-interpreter-v1")).await?;
     // From here on it is killed in any case, even if the user goes away.
@@ -78,66 +80,19 @@ async fn run(State(app): State<Arc<App>>, Json(run): Json<Run>) -> Result<Json<R
     Ok(Json(Ran { stdout: ran.stdout, error }))
 }
 
-/// What a waiting user reads.
-#[derive(Serialize)]
-struct Shown {
-    message: String,
-    ahead: Option<usize>,
-    wait_s: Option<u64>,
-}
-
-async fn progress(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let Some(progress) = app.runs.of(&id) else {
-        return (StatusCode::NOT_FOUND, "unknown run").into_response();
-    };
-    let shown = match progress.snapshot() {
-        CallState::Queued(standing) => {
-            let message = Message::from(&standing);
-            let wait_s = message.retry_after().map(|wait| wait.as_secs_f64().ceil() as u64);
-            Shown { message: message.to_string(), ahead: Some(standing.ahead), wait_s }
-        }
-        _ => Shown { message: String::from("Your code is being run"), ahead: None, wait_s: None },
-    };
-    Json(shown).into_response()
+/// What a waiting user reads. As server-sent events it would be `sandtower::axum::progress_sse`.
+async fn progress(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Json<ProgressUpdate>, ErrorResponse> {
+    let no_such_run = || ErrorResponse::new(StatusCode::NOT_FOUND, "unknown run");
+    let progress = app.runs.of(&id).ok_or_else(no_such_run)?;
+    Ok(Json(ProgressUpdate::from(&progress.snapshot())))
 }
 
 /// A snapshot of all layers, for operators.
 async fn snapshot(State(app): State<Arc<App>>) -> Json<sandtower::stack::Snapshot> {
     Json(app.e2b.snapshot())
-}
-
-/// The ways in which a run can fail.
-enum Failed {
-    Twice,
-    E2b(Box<Error>),
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self::E2b(Box::new(error))
-    }
-}
-
-impl IntoResponse for Failed {
-    fn into_response(self) -> Response {
-        let error = match self {
-            Self::Twice => {
-                return (StatusCode::CONFLICT, "this run has already started").into_response();
-            }
-            Self::E2b(error) => error,
-        };
-        let message = Message::from(&*error);
-        let mut response = match error.rejection() {
-            // 429 or 503, by the reason, and `Retry-After` if it is known.
-            Some(rejection) => {
-                rejection_response(rejection).map(|_| Body::from(message.to_string()))
-            }
-            None => (StatusCode::BAD_GATEWAY, message.to_string()).into_response(),
-        };
-        let text = header::HeaderValue::from_static("text/plain; charset=utf-8");
-        response.headers_mut().insert(header::CONTENT_TYPE, text);
-        response
-    }
 }
 
 /// The runs in progress: never more than there are requests.

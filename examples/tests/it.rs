@@ -104,10 +104,10 @@ fn a_service_over_the_stack_shows_the_queue_rejects_clearly_and_shuts_down_in_or
         &[
             "a waiting user reads: All sandboxes are in use (2 of 2). Waiting for one to end; ",
             r#": 200 OK {"stdout":"hello, user "#,
-            "user 1: 503 Service Unavailable E2B is not responding. Next attempt in ",
+            r#"user 1: 503 Service Unavailable {"error":"E2B is not responding. Next attempt in "#,
             "[Retry-After: ",
             r#"the snapshot says: "open""#,
-            "503 Service Unavailable This service is shutting down. Try again later.",
+            r#"503 Service Unavailable {"error":"This service is shutting down. Try again later.""#,
             r#": 200 OK {"stdout":"hello, user "#,
             "shut down; sandboxes left behind: 0",
         ],
