@@ -31,6 +31,7 @@ const TIERS: &[&[&str]] = &[
 
 /// The crates for development. They may use anything; only tests use them.
 const DEV: &[&str] = &[
+    "compile-fail",
     "examples",
     "load_test",
     "otlp_traces",

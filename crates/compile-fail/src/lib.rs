@@ -1,0 +1,1 @@
+//! The commonest mistakes with layers, and what the compiler says about them: see `tests/ui`.
