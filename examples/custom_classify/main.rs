@@ -87,7 +87,7 @@ async fn main() -> Result<(), BoxError> {
         ("no order, lost track of", None, &["lost track", "ticket 9"]),
     ] {
         let sent = Arc::new(AtomicUsize::new(0));
-        let breaker = CircuitBreaker::classic("the ticket office");
+        let breaker = CircuitBreaker::recommended("the ticket office");
         let quick = Backoff::constant(Duration::from_millis(1));
         let retry = RetryLayer::new(Config::recommended().transient(quick), Tickets);
         let service = ServiceBuilder::new()

@@ -10,9 +10,10 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use sandtower::Message;
-use sandtower::circuit_breaker::{CircuitBreaker, CircuitBreakerLayer};
+use sandtower::circuit_breaker::{CircuitBreakerLayer, State};
 use sandtower::core::{BoxError, Rejection, find};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
@@ -31,19 +32,21 @@ async fn main() -> Result<(), BoxError> {
         }
     });
 
-    // Opens after 5 failures in a row, for a minute. Clones of the handle are the same breaker.
-    let breaker = CircuitBreaker::classic("the forecast service");
-    let mut service = ServiceBuilder::new()
-        .layer(CircuitBreakerLayer::from_breaker(breaker.clone()))
-        .service(forecast);
+    // The recommended numbers: it opens once the evidence of an outage is strong, after about seven failed
+    // calls and at least a second; then it sends a probe each second, later each ten.
+    let layer = CircuitBreakerLayer::new("the forecast service");
+    let breaker = layer.breaker().clone();
+    let mut service = ServiceBuilder::new().layer(layer).service(forecast);
 
-    for _ in 0..6 {
+    while breaker.snapshot().state == State::Closed {
         ask(&mut service, "Prague").await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
     }
+    ask(&mut service, "Prague").await;
     let snapshot = breaker.snapshot();
     say(&format!("the breaker is {}, {} failed", snapshot.state, snapshot.counters.failed));
 
-    say("\nThe service is repaired, and its operator does not want to wait for a minute:");
+    say("\nThe service is repaired, and its operator does not want to wait for the probe:");
     is_down.store(false, Ordering::Relaxed);
     breaker.reset();
     ask(&mut service, "Prague").await;

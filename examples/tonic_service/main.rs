@@ -12,7 +12,7 @@ mod server;
 use std::time::Duration;
 
 use http::{Request, Response};
-use sandtower::circuit_breaker::{CircuitBreaker, CircuitBreakerLayer};
+use sandtower::circuit_breaker::{self, CircuitBreaker, CircuitBreakerLayer, Trip};
 use sandtower::core::{Backoff, BoxError, Operation, Replay};
 use sandtower::http::{
     GrpcClassify, GrpcInterpret, GrpcMethod, Http, InterpretLayer, RejectionResponseLayer,
@@ -57,7 +57,9 @@ async fn main() -> Result<(), BoxError> {
     }
     work.info();
 
-    let breaker = CircuitBreaker::classic("the health service");
+    // Failures in a row, so that this program is short. By default it weighs evidence.
+    let breaker = circuit_breaker::Config::recommended("the health service");
+    let breaker = breaker.trip(Trip::ConsecutiveFailures(5)).build()?;
     let client = layered(channel, &breaker);
     say("\nThe client has layers. The server has two transient failures:");
     work.fail(2);
