@@ -15,5 +15,6 @@ async fn send(_: Request<Body>) -> Result<Response<Empty<Bytes>>, BoxError> {
 
 fn main() {
     let service = sandtower::http::retry_layer(Config::recommended()).layer(service_fn(send));
-    let _ = service.oneshot(Request::new(Body::default()));
+    let request = Request::new(Body::default());
+    let _ = ServiceExt::<Request<Body>>::oneshot(service, request);
 }

@@ -6,5 +6,5 @@ use tower::{Layer, ServiceExt, service_fn};
 fn main() {
     let layer = CircuitBreakerLayer::new("search").failure_if(|status: &u16| *status >= 500);
     let service = layer.layer(service_fn(async |_: ()| Ok::<u32, std::io::Error>(200)));
-    let _ = service.oneshot(());
+    let _ = ServiceExt::<()>::oneshot(service, ());
 }

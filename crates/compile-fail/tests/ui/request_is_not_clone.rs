@@ -9,5 +9,5 @@ struct Upload;
 fn main() {
     let layer = RetryLayer::new(Config::recommended(), ByResult::default());
     let service = layer.layer(service_fn(async |_: Upload| Ok::<u16, std::io::Error>(200)));
-    let _ = service.oneshot(Upload);
+    let _ = ServiceExt::<Upload>::oneshot(service, Upload);
 }
