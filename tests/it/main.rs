@@ -20,4 +20,5 @@ mod quota;
 mod safe_creation;
 mod stress;
 mod structure;
+mod telemetry;
 mod words;

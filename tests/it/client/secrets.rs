@@ -13,10 +13,11 @@ use sandtower::E2b;
 use sandtower::core::BoxError;
 use sandtower::e2b::{
     Client, Code, Command, Config, Creation, Error, HttpTransport, ListSandboxes, NewSandbox,
-    Sandbox, Secret, recognise,
+    Sandbox, Secret, operation, recognise,
 };
 use sandtower::http::{Explain, server_timing};
 use sandtower::stack::{Plan, Stack};
+use sandtower_telemetry::{Durations, Format, Registry, Watch, Webhook};
 use tower::{Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use super::log::Log;
@@ -145,17 +146,60 @@ async fn no_error_no_debug_and_no_event_shows_a_secret() {
         assert_hidden(&bare, &format!("status {status}"));
         // Every call is slow: all explanations are logged.
         let explain = Explain::new().slow_after(Some(Duration::ZERO));
+        let durations = Durations::new(operation::GROUPS, operation::group);
         let stack = Stack::builder(config()).plan(Plan::Hobby).explain(explain);
+        let stack = stack.observe_calls(Arc::new(durations.clone()));
         let stack = stack.traces(|traces| traces).build().unwrap();
         let stacked = all_calls(&stack.client(echo(status))).await;
         assert_hidden(&stacked, &format!("status {status} through the stack"));
         assert_hidden(&format!("{stack:?} {:?}", stack.handles()), "the stack");
+        let exported = exported(&stack, durations).await;
+        assert_hidden(&exported, &format!("metrics and alerts after status {status}"));
     }
     let logged = log.text();
-    for looks in ["sandtower::", "call{", "attempt{", "url.template", "slow call", "attempt 1 "] {
+    for looks in [
+        "sandtower::",
+        "call{",
+        "attempt{",
+        "url.template",
+        "slow call",
+        "attempt 1 ",
+        "webhook failed",
+    ] {
         assert!(logged.contains(looks), "`{looks}` was not logged: {logged}");
     }
     assert_hidden(&logged, "the log");
+}
+
+/// Metrics, alerts and history of a stack, and what a webhook gets whose failure repeats its address.
+async fn exported(stack: &Stack, durations: Durations) -> String {
+    let registry = Registry::new();
+    registry.add("e2b", stack.handles().clone()).unwrap();
+    registry.add("e2b", durations).unwrap();
+    stack.handles().control_plane_breaker.force_open();
+    let sent = Arc::new(Mutex::new(String::new()));
+    let seen = Arc::clone(&sent);
+    let service = service_fn(move |request: Request<Full<Bytes>>| {
+        let seen = Arc::clone(&seen);
+        async move {
+            let uri = request.uri().to_string();
+            let body = request.into_body().collect().await?.to_bytes();
+            seen.lock().unwrap().push_str(&String::from_utf8_lossy(&body));
+            Err::<Response<()>, BoxError>(format!("cannot reach {uri}").into())
+        }
+    });
+    let uri = format!("https://hooks.test/planted_access?key={KEY}").parse().unwrap();
+    let webhook = Webhook::new(service, uri);
+    let mut all = format!("{webhook:?} {registry:?}");
+    let watch = Watch::new(registry.clone());
+    // For longer than a breaker may be open.
+    let running = watch.clone().run_with(webhook);
+    assert!(tokio::time::timeout(Duration::from_secs(400), running).await.is_err());
+    let sent = sent.lock().unwrap();
+    assert!(sent.contains("SandtowerBreakerNotClosed"), "{sent}");
+    let history = serde_json::to_string(&watch.history("e2b")).unwrap();
+    write!(all, "{sent} {history} {:?} {watch:?}", watch.alerts()).unwrap();
+    all + &registry.encode(Format::OpenMetrics) + &registry.encode(Format::Text)
 }
 
 /// Values that are returned by successful calls: processes, code, files, and the extensions of a creation.
