@@ -10,9 +10,10 @@ use bytes::Bytes;
 use http::{Method, Response};
 use http_body_util::Full;
 use sandtower::core::{CallEnd, ObserveCalls};
-use sandtower::e2b::Config;
+use sandtower::e2b::{Config, operation};
 use sandtower::http::Explain;
 use sandtower::stack::{Builder, Plan, Stack, StackService};
+use sandtower_telemetry::Durations;
 use tower::{Layer, Service};
 
 use crate::bare;
@@ -38,6 +39,12 @@ pub(super) fn get() -> Case {
 /// The same, with each call observed.
 pub(super) fn observed() -> Case {
     built("sandtower/e2b-observed", |stack| stack.observe_calls(Arc::new(Ignore)))
+}
+
+/// The same, with histograms of durations.
+pub(super) fn durations() -> Case {
+    let durations = Durations::new(operation::GROUPS, operation::group);
+    built("sandtower/e2b-durations", |stack| stack.observe_calls(Arc::new(durations)))
 }
 
 /// The same, with an explanation on each response.

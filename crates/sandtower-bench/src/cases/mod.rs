@@ -86,6 +86,7 @@ pub fn all() -> Vec<Group> {
                 e2b::request(),
                 e2b::get(),
                 e2b::observed(),
+                e2b::durations(),
                 e2b::explained(),
                 e2b::traced(),
                 e2b::envd(),
