@@ -12,6 +12,7 @@ mod service;
 mod users;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use examples::simulated;
@@ -20,6 +21,7 @@ use sandtower::core::BoxError;
 use sandtower::e2b::operation as op;
 use sandtower::stack::{Plan, Stack};
 use sandtower_sim::{Fault, FaultKind, FaultResponse, Limits};
+use sandtower_telemetry::{Durations, Registry};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -33,6 +35,11 @@ async fn main() -> Result<(), BoxError> {
     let sim = sandtower_sim::Config::new().limits(limits).build()?;
     let config = simulated::config(&simulated::serve(sim.clone()).await?)?;
 
+    // How long calls take, for `/metrics`.
+    let durations = Durations::new(op::GROUPS, op::group);
+    let registry = Registry::new();
+    registry.add("e2b", durations.clone())?;
+
     let create_every = Duration::from_millis(200);
     let e2b = Stack::builder(config)
         .plan(Plan::Custom { create_every, sandboxes: TWO, concurrent_creates: TWO })
@@ -43,6 +50,9 @@ async fn main() -> Result<(), BoxError> {
         })
         // During shutdown, a user with a sandbox may still run code in it.
         .admission(|room| room.admit_during_shutdown(op::CODE_EXECUTE))
+        .observe_calls(Arc::new(durations))
+        // Spans of calls and attempts, which go where the service's own spans go.
+        .traces(|traces| traces)
         .build()?
         .connect()?;
     let breaker = e2b.handles().control_plane_breaker.clone();
@@ -52,7 +62,7 @@ async fn main() -> Result<(), BoxError> {
     // In a service of yours this is `tokio::signal::ctrl_c()`, or a SIGTERM.
     let (shut_down, shutdown) = oneshot::channel();
     let shutdown = async { shutdown.await.unwrap_or_default() };
-    let service = tokio::spawn(service::serve(listener, e2b, shutdown));
+    let service = tokio::spawn(service::serve(listener, e2b, registry, shutdown));
 
     say("Five users, and two sandboxes:");
     let runs = users.run(5);
@@ -66,6 +76,9 @@ async fn main() -> Result<(), BoxError> {
     say(&format!("the snapshot says: {}", snapshot["control_plane_breaker"]["state"]));
     sim.set_faults(Vec::new())?;
     breaker.reset();
+
+    let failed = users.metric("sandtower_creations_failed_total").await?;
+    say(&format!("its metrics say: {failed}"));
 
     say("\nThe service is shut down while users wait:");
     let runs = users.run(4);

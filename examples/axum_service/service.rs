@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use sandtower::admission::Progress;
@@ -13,6 +14,7 @@ use sandtower::axum::ErrorResponse;
 use sandtower::core::BoxError;
 use sandtower::e2b::{Code, NewSandbox};
 use sandtower::{E2b, ProgressUpdate};
+use sandtower_telemetry::{Registry, Watch};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
@@ -21,6 +23,7 @@ use tokio::net::TcpListener;
 pub(crate) async fn serve(
     listener: TcpListener,
     e2b: E2b,
+    registry: Registry,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), BoxError> {
     let room = e2b.handles().admission.clone();
@@ -29,10 +32,14 @@ pub(crate) async fn serve(
         // Rejects from now on. The end of the running requests is awaited below.
         drop(room.begin_shutdown());
     };
-    let app = Arc::new(App { e2b: e2b.clone(), runs: Runs::default() });
+    registry.add("e2b", e2b.handles().clone())?;
+    // Alerts as events, without a Prometheus.
+    let watching = tokio::spawn(Watch::new(registry.clone()).run());
+    let app = Arc::new(App { e2b: e2b.clone(), registry, runs: Runs::default() });
     axum::serve(listener, routes(app)).with_graceful_shutdown(ends).await?;
     // No more requests; orphaned sandboxes are killed.
     e2b.drain().await?;
+    watching.abort();
     Ok(())
 }
 
@@ -41,11 +48,13 @@ fn routes(app: Arc<App>) -> Router {
         .route("/run", post(run))
         .route("/runs/{id}", get(progress))
         .route("/snapshot", get(snapshot))
+        .route("/metrics", get(metrics))
         .with_state(app)
 }
 
 struct App {
     e2b: E2b,
+    registry: Registry,
     runs: Runs,
 }
 
@@ -93,6 +102,11 @@ async fn progress(
 /// A snapshot of all layers, for operators.
 async fn snapshot(State(app): State<Arc<App>>) -> Json<sandtower::stack::Snapshot> {
     Json(app.e2b.snapshot())
+}
+
+/// What Prometheus scrapes.
+async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> impl IntoResponse {
+    app.registry.scrape(&headers)
 }
 
 /// The runs in progress: never more than there are requests.

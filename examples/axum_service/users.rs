@@ -67,10 +67,21 @@ impl Users {
     }
 
     pub(crate) async fn look(&self, path: &str) -> Result<(StatusCode, Value), BoxError> {
+        let (status, body) = self.get(path).await?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+    }
+
+    /// The first series of this metric, as Prometheus reads it.
+    pub(crate) async fn metric(&self, name: &str) -> Result<String, BoxError> {
+        let (_, body) = self.get("/metrics").await?;
+        let text = String::from_utf8_lossy(&body);
+        let series = text.lines().find(|line| line.starts_with(name));
+        Ok(series.unwrap_or("no such metric").to_owned())
+    }
+
+    async fn get(&self, path: &str) -> Result<(StatusCode, Bytes), BoxError> {
         let request = Request::get(format!("http://{}{path}", self.service));
         let response = self.client.request(request.body(Full::default())?).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+        Ok((response.status(), response.into_body().collect().await?.to_bytes()))
     }
 }

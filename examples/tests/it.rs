@@ -107,6 +107,7 @@ fn a_service_over_the_stack_shows_the_queue_rejects_clearly_and_shuts_down_in_or
             r#"user 1: 503 Service Unavailable {"error":"E2B is not responding. Next attempt in "#,
             "[Retry-After: ",
             r#"the snapshot says: "open""#,
+            "its metrics say: sandtower_creations_failed_total{source=\"e2b\"} 1\n",
             r#"503 Service Unavailable {"error":"This service is shutting down. Try again later.""#,
             r#": 200 OK {"stdout":"hello, user "#,
             "shut down; sandboxes left behind: 0",
