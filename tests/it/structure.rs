@@ -27,6 +27,7 @@ const TIERS: &[&[&str]] = &[
     &["sandtower-e2b"],
     &["sandtower"],
     &["sandtower-sim", "sandtower-telemetry"],
+    &["sandtower-gateway"],
 ];
 
 /// The crates for development. They may use anything; only tests use them.

@@ -1,0 +1,83 @@
+//! What one configuration makes: replaced as a whole by a reload.
+
+use std::sync::Arc;
+
+use sandtower::core::BoxError;
+use sandtower::e2b::{HttpTransport, Owner};
+
+use crate::config::{Config, ConfigError, Upstream};
+use crate::keys::{KeyStack, Keys, MakeStack};
+use crate::place::Place;
+
+/// What one configuration makes.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    pub(crate) config: Config,
+    pub(crate) place: Place,
+    pub(crate) keys: Arc<Keys>,
+    /// The stack for requests into sandboxes, which carry no key.
+    pub(crate) data: Arc<KeyStack>,
+    /// The connections of each worker to the service.
+    pub(crate) transports: Arc<[HttpTransport]>,
+}
+
+impl Generation {
+    pub(crate) fn new(config: Config) -> Result<Self, BoxError> {
+        config.check()?;
+        let workers = config.worker_count();
+        let place = config.place()?;
+        let owner: Owner = config.owner.parse()?;
+        let stack = config.stack_config()?;
+        let make = MakeStack { place: place.clone(), owner, stack, workers };
+        let data = make.data_plane().map_err(|error| ConfigError::new("stack", error))?;
+        let transports =
+            (0..workers).map(|_| transport(&config.upstream)).collect::<Result<_, _>>()?;
+        let keys = Arc::new(Keys::new(make, config.limits.keys.get()));
+        Ok(Self { config, place, keys, data: Arc::new(data), transports })
+    }
+
+    /// The generation after `before`: what has the same settings is the same.
+    pub(crate) fn after(before: &Self, config: Config) -> Result<Self, BoxError> {
+        let next = Self::new(config)?;
+        let (old, new) = (&before.config, &next.config);
+        let is_same = old.upstream == new.upstream
+            && old.stack == new.stack
+            && old.owner == new.owner
+            && old.limits.keys == new.limits.keys;
+        if !is_same {
+            return Ok(next);
+        }
+        Ok(Self {
+            keys: Arc::clone(&before.keys),
+            data: Arc::clone(&before.data),
+            transports: Arc::clone(&before.transports),
+            ..next
+        })
+    }
+
+    /// The domain under which the gateway is reached, without a port.
+    pub(crate) fn domain_name(&self) -> Option<&str> {
+        let domain = self.config.domain.as_deref()?;
+        Some(domain.split_once(':').map_or(domain, |(name, _)| name))
+    }
+}
+
+fn transport(upstream: &Upstream) -> Result<HttpTransport, ConfigError> {
+    let mut builder = HttpTransport::builder().idle_per_host(upstream.idle_connections);
+    if let Some(file) = &upstream.root_certificates {
+        let pem = std::fs::read(file).map_err(|error| {
+            let why = format!("{} cannot be read: {error}", file.display());
+            ConfigError::new("upstream.root_certificates", why)
+        })?;
+        builder = builder.root_certificates(pem);
+    }
+    if upstream.only_own_roots {
+        builder = builder.only_own_roots();
+    }
+    builder = match upstream.proxy.as_deref() {
+        None => builder,
+        Some("none") => builder.no_proxy(),
+        Some(proxy) => builder.proxy(proxy, &upstream.no_proxy),
+    };
+    builder.build().map_err(|error| ConfigError::new("upstream", error))
+}

@@ -1,0 +1,263 @@
+//! A stack for each API key, since the service's limits are per team.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use sandtower::core::{BoxError, Tick};
+use sandtower::e2b::{self, HttpTransport, Owner};
+use sandtower::http::RequestBody;
+use sandtower::stack::{Handles, Stack, StackConfig, StackService};
+use sha2::{Digest as _, Sha256};
+
+use crate::place::Place;
+
+/// Which key a request came with, without the key: the first 8 bytes of its SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TenantId(u64);
+
+impl TenantId {
+    pub(crate) fn of(key: &[u8]) -> Self {
+        let digest = Sha256::digest(key);
+        let mut first = [0; 8];
+        first.copy_from_slice(&digest[..8]);
+        Self(u64::from_be_bytes(first))
+    }
+}
+
+impl std::fmt::Display for TenantId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl std::fmt::Debug for TenantId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TenantId({self})")
+    }
+}
+
+/// A stack, and the services that it makes: one for each worker, over the connections of that worker.
+#[derive(Debug)]
+pub(crate) struct KeyStack {
+    stack: Stack,
+    /// The service has accepted the key: one that a stranger made up goes first.
+    is_proven: AtomicBool,
+    services: Box<[OnceLock<StackService<RequestBody>>]>,
+}
+
+impl KeyStack {
+    pub(crate) fn new(stack: Stack, workers: usize) -> Self {
+        let is_proven = AtomicBool::new(false);
+        Self { stack, is_proven, services: (0..workers).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// The service of a worker, whose connections are those of `http`.
+    pub(crate) fn service(&self, worker: usize, http: &HttpTransport) -> StackService<RequestBody> {
+        self.services[worker].get_or_init(|| self.stack.service(http.clone())).clone()
+    }
+
+    /// How the service is reached with this key.
+    pub(crate) fn config(&self) -> &e2b::Config {
+        self.stack.config()
+    }
+
+    pub(crate) fn handles(&self) -> &Handles {
+        self.stack.handles()
+    }
+
+    /// The service has accepted the key.
+    pub(crate) fn accepted(&self) {
+        if !self.is_proven.load(Ordering::Relaxed) {
+            self.is_proven.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it protects nothing and cleans up nothing at this moment.
+    fn is_idle(&self) -> bool {
+        let handles = self.handles();
+        let tracker = handles.tracker.snapshot();
+        let queues = handles.admission.snapshot().queues;
+        tracker.open == 0
+            && tracker.killing == 0
+            && queues.iter().all(|queue| queue.in_flight == 0 && queue.waiting == 0)
+            && handles.control_plane_breaker.snapshot().state.label() == "closed"
+    }
+}
+
+/// How stacks are built.
+#[derive(Clone, Debug)]
+pub(crate) struct MakeStack {
+    pub(crate) place: Place,
+    pub(crate) owner: Owner,
+    pub(crate) stack: StackConfig,
+    pub(crate) workers: usize,
+}
+
+/// What a gateway sets differently from the recommended stack, before the user's own settings: its slots
+/// are held by the calls of many, and a caller that waits is better off than one that has to come back.
+const BASE: &str = r#"
+[admission]
+concurrency = 1024
+queue = 4096
+longest_wait = "55s"
+hold_through_outage = true
+
+[timeout]
+file_read = "30s"
+process_input = "none"
+"#;
+
+impl MakeStack {
+    pub(crate) fn make(&self, key: &str) -> Result<KeyStack, BoxError> {
+        let config = self.place.config(key)?.owner(self.owner.clone());
+        Ok(KeyStack::new(self.build(config)?, self.workers))
+    }
+
+    fn build(&self, config: e2b::Config) -> Result<Stack, BoxError> {
+        let base = StackConfig::read(toml::Deserializer::parse(BASE)?)?;
+        Ok(Stack::builder(config).configure(base)?.configure(self.stack.clone())?.build()?)
+    }
+
+    /// The stack for what goes into sandboxes: those requests carry no key.
+    pub(crate) fn data_plane(&self) -> Result<KeyStack, BoxError> {
+        self.make("data-plane")
+    }
+}
+
+/// The stacks of all keys, of which as many are kept as the limit says: one that protects something is
+/// never dropped.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    make: MakeStack,
+    limit: usize,
+    table: Mutex<HashMap<TenantId, Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    stack: Arc<KeyStack>,
+    used: Tick,
+}
+
+/// No stack for a key.
+#[derive(Debug)]
+pub(crate) enum NoStack {
+    /// The key cannot be one.
+    Key,
+    /// All stacks that may be kept are in use.
+    Full,
+}
+
+/// An unused stack is dropped after so long when another one is needed.
+const IDLE: Duration = Duration::from_secs(600);
+
+impl Keys {
+    pub(crate) fn new(make: MakeStack, limit: usize) -> Self {
+        Self { make, limit: limit.max(1), table: Mutex::default() }
+    }
+
+    /// The stack for `key`.
+    pub(crate) fn get(&self, key: &str) -> Result<(TenantId, Arc<KeyStack>), NoStack> {
+        let tenant = TenantId::of(key.as_bytes());
+        if let Some(kept) = self.lock().get_mut(&tenant) {
+            kept.used = Tick::now();
+            return Ok((tenant, Arc::clone(&kept.stack)));
+        }
+        let stack = Arc::new(self.make.make(key).map_err(|_| NoStack::Key)?);
+        let mut table = self.lock();
+        let dropped = make_room(&mut table, self.limit).ok_or(NoStack::Full)?;
+        let new = || Kept { stack, used: Tick::now() };
+        let stack = Arc::clone(&table.entry(tenant).or_insert_with(new).stack);
+        drop(table);
+        drop(dropped);
+        Ok((tenant, stack))
+    }
+
+    /// All stacks, the one used last first.
+    pub(crate) fn all(&self) -> Vec<(TenantId, Arc<KeyStack>)> {
+        let table = self.lock();
+        let mut all: Vec<_> =
+            table.iter().map(|(id, kept)| (kept.used, *id, Arc::clone(&kept.stack))).collect();
+        drop(table);
+        all.sort_unstable_by_key(|(used, ..)| std::cmp::Reverse(*used));
+        all.into_iter().map(|(_, id, stack)| (id, stack)).collect()
+    }
+
+    /// Whether no stack protects anything or cleans up.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.all().iter().all(|(_, stack)| stack.is_idle())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Kept>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes out what has to go for one more; `None`: nothing may.
+fn make_room(table: &mut HashMap<TenantId, Kept>, limit: usize) -> Option<Vec<Kept>> {
+    if table.len() < limit {
+        return Some(Vec::new());
+    }
+    let now = Tick::now();
+    let is_old = |kept: &Kept| now.since(kept.used) > IDLE;
+    let mut idle: Vec<_> = table
+        .iter()
+        .filter(|(_, kept)| Arc::strong_count(&kept.stack) == 1 && kept.stack.is_idle())
+        .map(|(id, kept)| {
+            let is_proven = kept.stack.is_proven.load(Ordering::Relaxed);
+            (is_proven, kept.used, *id, is_old(kept))
+        })
+        .collect();
+    idle.sort_unstable();
+    let first = idle.first().map(|(.., id, _)| *id)?;
+    let old = idle.iter().filter(|(.., is_old)| *is_old).map(|(.., id, _)| *id);
+    Some(std::iter::once(first).chain(old).filter_map(|id| table.remove(&id)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(limit: usize) -> Keys {
+        let place = Place::new("http://127.0.0.1:1", "http://127.0.0.1:1").unwrap();
+        let owner = "gateway".parse().unwrap();
+        Keys::new(MakeStack { place, owner, stack: StackConfig::default(), workers: 1 }, limit)
+    }
+
+    #[test]
+    fn a_key_has_one_stack() {
+        let keys = keys(2);
+        let (one, stack) = keys.get("e2b_1").unwrap();
+        let (same, again) = keys.get("e2b_1").unwrap();
+        assert_eq!(one, same);
+        assert!(Arc::ptr_eq(&stack, &again));
+        assert_ne!(keys.get("e2b_2").unwrap().0, one);
+        assert!(matches!(keys.get("a b"), Err(NoStack::Key)));
+    }
+
+    #[test]
+    fn made_up_keys_make_room_before_proven_ones_and_what_is_in_use_stays() {
+        let keys = keys(3);
+        let (proven, stack) = keys.get("e2b_proven").unwrap();
+        stack.accepted();
+        drop(stack);
+        let (used, in_use) = keys.get("e2b_used").unwrap();
+        for made_up in 0..20 {
+            keys.get(&format!("e2b_{made_up}")).unwrap();
+            let all: Vec<_> = keys.all().into_iter().map(|(id, _)| id).collect();
+            assert!(all.len() <= 3 && all.contains(&proven) && all.contains(&used), "{all:?}");
+        }
+        drop(in_use);
+    }
+
+    #[test]
+    fn with_all_in_use_one_more_key_has_no_stack() {
+        let keys = keys(1);
+        let in_use = keys.get("e2b_1").unwrap();
+        assert!(matches!(keys.get("e2b_2"), Err(NoStack::Full)));
+        drop(in_use);
+        assert!(keys.get("e2b_2").is_ok());
+    }
+}

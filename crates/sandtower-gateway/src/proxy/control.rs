@@ -1,0 +1,203 @@
+//! Requests to the control plane.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Version, header, request};
+use http_body::Body;
+use sandtower::core::{BoxError, Operation};
+use sandtower::e2b::{RawCreation, SANDBOX_ID, SANDBOX_PORT, Sandbox, SandboxId, Unclaimed};
+use sandtower::e2b::{operation as op, recognise};
+use sandtower::http::RequestBody;
+
+use super::body::{Collected, UpstreamBody, collect};
+use super::failure::Failure;
+use super::headers::{self, API_KEY};
+use super::{Exchange, Outcome, listing, pass, replace};
+use crate::keys::{KeyStack, NoStack, TenantId};
+
+/// The longest response that is rewritten: a page of 100 sandboxes is below 1 MiB.
+const LONGEST_RESPONSE: usize = 16 * 1_024 * 1_024;
+
+impl Exchange<'_> {
+    pub(super) async fn control<B>(&mut self, mut head: request::Parts, body: B) -> Outcome
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let (tenant, stack) = self.stack_of(&head)?;
+        self.record.tenant = Some(tenant);
+        let id = headers::prepare(&mut head.headers, self.connection.client);
+        self.record.request_id = Some(id);
+        // Only requests into sandboxes have them.
+        head.headers.remove(SANDBOX_ID);
+        head.headers.remove(SANDBOX_PORT);
+        // What is compressed cannot be read on the way.
+        head.headers.remove(header::ACCEPT_ENCODING);
+        let target = self.generation.place.control(head.uri.path_and_query());
+        head.uri = target.ok_or_else(|| {
+            Failure::of_request(StatusCode::BAD_REQUEST, "the target of the request is invalid")
+        })?;
+        (head.version, head.extensions) = (Version::HTTP_11, http::Extensions::new());
+        let request = Request::from_parts(head, self.whole_body(body).await?);
+        let (operation, _) = recognise(&request);
+        let subject = subject(request.uri().path());
+        if let Some(id) = &subject {
+            self.record.sandbox = Some(id.to_string());
+        }
+        if operation == op::SANDBOX_CREATE {
+            return self.create(tenant, &stack, request).await;
+        }
+        let response = self.send_control(&stack, request.map(RequestBody::whole)).await?;
+        if !response.status().is_client_error() {
+            stack.accepted();
+        }
+        let sandboxes = &self.proxy.shared.sandboxes;
+        if let Some(sandbox) = response.extensions().get::<Sandbox>().cloned() {
+            sandboxes.returned(&sandbox, tenant);
+            return self.rewritten(response, operation, tenant).await;
+        }
+        let is_gone = response.status().is_success() || response.status() == StatusCode::NOT_FOUND;
+        if operation == op::SANDBOX_KILL
+            && is_gone
+            && let Some(id) = &subject
+        {
+            sandboxes.gone(id);
+        }
+        let is_listing = [op::SANDBOX_LIST, op::SANDBOX_INFO].contains(&operation);
+        match is_listing && response.status().is_success() {
+            true => self.rewritten(response, operation, tenant).await,
+            false => Ok(pass(response, None)),
+        }
+    }
+
+    fn stack_of(&self, head: &request::Parts) -> Result<(TenantId, Arc<KeyStack>), Failure> {
+        // Builds of templates are authorised by a token of another kind.
+        let key = head.headers.get(API_KEY).or_else(|| head.headers.get(header::AUTHORIZATION));
+        let key = key.map_or("anonymous", |key| key.to_str().unwrap_or_default());
+        self.generation.keys.get(&key.replace(' ', "-")).map_err(|error| match error {
+            NoStack::Key => {
+                Failure::of_request(StatusCode::UNAUTHORIZED, "the API key is not valid")
+            }
+            NoStack::Full => Failure::unavailable(
+                "the gateway serves too many API keys at once; try again in a moment",
+                "too_many_keys",
+            ),
+        })
+    }
+
+    /// The body of a request, as a whole.
+    async fn whole_body<B>(&self, body: B) -> Result<Bytes, Failure>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let limits = &self.generation.config.limits;
+        let longest = limits.control_body;
+        if body.is_end_stream() {
+            return Ok(Bytes::new());
+        }
+        collected_in_time(body, longest.0, limits.request_timeout).await?.ok_or_else(|| {
+            let message = format!("the body of the request is longer than {longest}");
+            Failure::of_request(StatusCode::PAYLOAD_TOO_LARGE, message)
+        })
+    }
+
+    async fn send_control(
+        &mut self,
+        stack: &KeyStack,
+        request: Request<RequestBody>,
+    ) -> Result<Response<UpstreamBody>, Failure> {
+        let http = &self.generation.transports[self.proxy.worker];
+        let service = stack.service(self.proxy.worker, http);
+        let patience = self.patience();
+        let sent = self.send(service, request, Some(patience)).await;
+        sent.map_err(|error| Failure::of(&error))
+    }
+
+    /// A creation: tracked, and its sandbox the caller's once the connection has taken the response.
+    async fn create(
+        &mut self,
+        tenant: TenantId,
+        stack: &KeyStack,
+        request: Request<Bytes>,
+    ) -> Outcome {
+        let (creation, request) = RawCreation::begin(stack.config(), request);
+        let http = &self.generation.transports[self.proxy.worker];
+        let service = stack.service(self.proxy.worker, http);
+        let patience = self.patience();
+        let result = self.send(service, request, Some(patience)).await;
+        if let Some(creation) = creation {
+            creation.end(&result);
+        }
+        let response = result.map_err(|error| Failure::of(&error))?;
+        if !response.status().is_client_error() {
+            stack.accepted();
+        }
+        if let Some(sandbox) = response.extensions().get::<Sandbox>() {
+            self.record.sandbox = Some(sandbox.id().to_string());
+            self.proxy.shared.sandboxes.returned(sandbox, tenant);
+        }
+        let unclaimed = response.extensions().get::<Unclaimed>().cloned();
+        let response = self.rewritten(response, op::SANDBOX_CREATE, tenant).await?;
+        self.hold.claim = unclaimed.map(|it| (it, Arc::clone(&self.connection.state)));
+        Ok(response)
+    }
+
+    /// The response without what the gateway has written on sandboxes, and with its own domain.
+    async fn rewritten(
+        &mut self,
+        response: Response<UpstreamBody>,
+        operation: Operation,
+        tenant: TenantId,
+    ) -> Outcome {
+        let (head, body) = response.into_parts();
+        match collect(body, LONGEST_RESPONSE).await {
+            Collected::Whole(body) => {
+                let config = &self.generation.config;
+                let (shown, ids) = listing::rewrite(&body, &config.owner, config.domain.as_deref());
+                if operation == op::SANDBOX_LIST || operation == op::SANDBOX_INFO {
+                    for id in &ids {
+                        self.proxy.shared.sandboxes.listed(id, tenant);
+                    }
+                }
+                let body = shown.unwrap_or(body);
+                Ok(replace(Response::from_parts(head, ()), body))
+            }
+            Collected::Longer(first, body) => {
+                Ok(pass(Response::from_parts(head, body), Some(first)))
+            }
+            Collected::Failed(error) => Err(Failure::of(&error)),
+        }
+    }
+}
+
+/// `None`: it is longer.
+pub(super) async fn collected_in_time<B>(
+    body: B,
+    longest: usize,
+    limit: Duration,
+) -> Result<Option<Bytes>, Failure>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    match tokio::time::timeout(limit, collect(body, longest)).await {
+        Ok(Collected::Whole(body)) => Ok(Some(body)),
+        Ok(Collected::Longer(..)) => Ok(None),
+        Ok(Collected::Failed(_)) => {
+            Err(Failure::of_request(StatusCode::BAD_REQUEST, "the body of the request broke off"))
+        }
+        Err(_) => Err(Failure::of_request(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body of the request did not come within {limit:?}"),
+        )),
+    }
+}
+
+/// The sandbox that a path of the control plane names.
+fn subject(path: &str) -> Option<SandboxId> {
+    let (_, rest) = path.split_once("/sandboxes/")?;
+    rest.split('/').next()?.parse().ok()
+}

@@ -1,0 +1,140 @@
+//! Requests into sandboxes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header, request};
+use http_body::Body;
+use hyper::upgrade::OnUpgrade;
+use sandtower::core::BoxError;
+use sandtower::e2b::{SANDBOX_ID, SANDBOX_PORT, SandboxId, operation as op};
+use sandtower::e2b::{operation, recognise};
+use sandtower::http::RequestBody;
+
+use super::body::{Collected, UpstreamBody, collect};
+use super::control::collected_in_time;
+use super::failure::Failure;
+use super::headers::{self, ACCESS_TOKEN, API_KEY, CONNECT_TIMEOUT};
+use super::{Exchange, Outcome, pass, upgrade};
+
+/// A body that is no longer is held as a whole, so that what is safe to repeat can be sent again.
+const SHORT: u64 = 64 * 1_024;
+/// What the way into a sandbox says of one that is gone.
+const NOT_FOUND: &[u8] = b"The sandbox was not found";
+
+impl Exchange<'_> {
+    pub(super) async fn data<B>(
+        &mut self,
+        id: SandboxId,
+        port: u16,
+        mut head: request::Parts,
+        body: B,
+    ) -> Outcome
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.record.sandbox = Some(id.to_string());
+        let sandboxes = &self.proxy.shared.sandboxes;
+        self.record.tenant = sandboxes.tenant_of(&id);
+        let (upgrades, switch) =
+            (headers::upgrade(&head.headers), head.extensions.remove::<OnUpgrade>());
+        let request_id = headers::prepare(&mut head.headers, self.connection.client);
+        self.record.request_id = Some(request_id);
+        address(&mut head, &id, port);
+        let target = self.generation.place.sandbox(&id, port, head.uri.path_and_query());
+        head.uri = target.ok_or_else(|| {
+            Failure::of_request(StatusCode::BAD_REQUEST, "the target of the request is invalid")
+        })?;
+        (head.version, head.extensions) = (Version::HTTP_11, http::Extensions::new());
+        if let Some(protocol) = &upgrades {
+            head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            head.headers.insert(header::UPGRADE, protocol.clone());
+        }
+        let token = head.headers.get(ACCESS_TOKEN).cloned();
+        let body = self.body(body).await?;
+        let deadline = self.deadline(&head, &body);
+        let http = &self.generation.transports[self.proxy.worker];
+        let service = self.generation.data.service(self.proxy.worker, http);
+        let sent = self.send(service, Request::from_parts(head, body), deadline).await;
+        let mut response = sent.map_err(|error| Failure::of(&error))?;
+        if response.status() == StatusCode::BAD_GATEWAY {
+            return self.bad_gateway(&id, response).await;
+        }
+        if response.status().is_success() {
+            let token = token.as_ref().and_then(|token| token.to_str().ok());
+            self.proxy.shared.sandboxes.took(&id, token);
+        }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let (Some(protocol), Some(switch)) = (upgrades, switch)
+        {
+            let in_flight = self.proxy.shared.in_flight.enter();
+            upgrade::join(switch, hyper::upgrade::on(&mut response), in_flight);
+            let mut response = pass(response, None);
+            let headers = response.headers_mut();
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(header::UPGRADE, protocol);
+            return Ok(response);
+        }
+        Ok(pass(response, None))
+    }
+
+    /// A short body as a whole, any other as it comes.
+    async fn body<B>(&self, body: B) -> Result<RequestBody, Failure>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if body.is_end_stream() {
+            return Ok(RequestBody::default());
+        }
+        if body.size_hint().exact().is_none_or(|length| length > SHORT) {
+            return Ok(RequestBody::stream(body));
+        }
+        let limit = self.generation.config.limits.request_timeout;
+        let whole = collected_in_time(body, SHORT as usize, limit).await?;
+        Ok(RequestBody::whole(whole.unwrap_or_default()))
+    }
+
+    /// How long until there has to be a response: endless for what has no end of its own, and for what is
+    /// still being sent. A stream has to begin before its own time is over.
+    fn deadline(&self, head: &request::Parts, body: &RequestBody) -> Option<Duration> {
+        let (operation, _) = recognise(&Request::from_parts(head.clone(), ()));
+        let own =
+            head.headers.get(CONNECT_TIMEOUT).and_then(|time| time.to_str().ok()?.parse().ok());
+        let own = own.map(Duration::from_millis);
+        let begins_at_once = [op::PROCESS_START, op::PROCESS_CONNECT, op::FILE_WATCH];
+        match operation::is_open_ended(operation) && !begins_at_once.contains(&operation) {
+            _ if body.is_stream() && !begins_at_once.contains(&operation) => None,
+            true => None,
+            false => Some(own.map_or(self.patience(), |own| own.min(self.patience()))),
+        }
+    }
+
+    /// A sandbox that is gone is forgotten; the words of the response are those that the SDKs know.
+    async fn bad_gateway(&self, id: &SandboxId, response: Response<UpstreamBody>) -> Outcome {
+        let (head, body) = response.into_parts();
+        match collect(body, SHORT as usize).await {
+            Collected::Whole(body) => {
+                if body.windows(NOT_FOUND.len()).any(|words| words == NOT_FOUND) {
+                    self.proxy.shared.sandboxes.gone(id);
+                }
+                Ok(super::replace(Response::from_parts(head, ()), body))
+            }
+            Collected::Longer(first, body) => {
+                Ok(pass(Response::from_parts(head, body), Some(first)))
+            }
+            Collected::Failed(error) => Err(Failure::of(&error)),
+        }
+    }
+}
+
+/// Writes on a request which sandbox it is for, and takes away what opens more than that.
+fn address(head: &mut request::Parts, id: &SandboxId, port: u16) {
+    // Whatever runs in the sandbox could read the key.
+    head.headers.remove(API_KEY);
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+        head.headers.insert(SANDBOX_ID, id);
+    }
+    head.headers.insert(SANDBOX_PORT, HeaderValue::from(port));
+}

@@ -1,0 +1,65 @@
+//! What operators see and do.
+
+use std::sync::Arc;
+
+use sandtower_gateway::Gateway;
+use sandtower_gateway::admin;
+use sandtower_gateway::config::{Config, Source};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+fn config(settings: &[&str]) -> Config {
+    let basis = [
+        "upstream.api_url=http://127.0.0.1:1",
+        "upstream.sandbox_url=http://127.0.0.1:1",
+        "listen=127.0.0.1:0",
+        "admin.listen=127.0.0.1:0",
+        "workers=1",
+    ];
+    let all = basis.iter().chain(settings);
+    all.into_iter().try_fold(Source::new(), |source, it| source.set(it)).unwrap().read().unwrap()
+}
+
+async fn ask(admin: &admin::Admin, method: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(admin.address().unwrap()).await.unwrap();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test]
+async fn probes_tell_life_from_readiness() {
+    let gateway = Arc::new(Gateway::start_logging(config(&[]), std::io::sink()).unwrap());
+    let admin = admin::start(&gateway, config(&[]).admin, || Ok(config(&[]))).await.unwrap();
+    assert!(ask(&admin, "GET", "/livez").await.starts_with("HTTP/1.1 200"));
+    assert!(ask(&admin, "GET", "/readyz").await.starts_with("HTTP/1.1 200"));
+    let snapshot = ask(&admin, "GET", "/api/v1/snapshot").await;
+    assert!(
+        snapshot.contains("\"data_plane\"") && snapshot.contains("\"in_flight\":0"),
+        "{snapshot}"
+    );
+    assert!(gateway.drain().await);
+    assert!(ask(&admin, "GET", "/livez").await.starts_with("HTTP/1.1 200"));
+    assert!(ask(&admin, "GET", "/readyz").await.starts_with("HTTP/1.1 503"));
+}
+
+#[tokio::test]
+async fn a_reload_replaces_all_or_nothing() {
+    let gateway = Arc::new(Gateway::start_logging(config(&[]), std::io::sink()).unwrap());
+    let reloaded =
+        gateway.reload(config(&["limits.control_body=1KiB", "listen=127.0.0.1:9"])).unwrap();
+    assert_eq!(reloaded.needs_restart, ["listen"]);
+    let bad = config(&["upstream.root_certificates=/nowhere.pem"]);
+    assert!(gateway.reload(bad).is_err());
+    let admin = admin::start(&gateway, config(&[]).admin, || {
+        Source::new().set("client_timeout=1s").unwrap().read()
+    })
+    .await
+    .unwrap();
+    let refused = ask(&admin, "POST", "/api/v1/reload").await;
+    assert!(refused.starts_with("HTTP/1.1 422") && refused.contains("client_timeout"), "{refused}");
+}

@@ -1,0 +1,88 @@
+//! Configurations with each kind of mistake: the line, what is wrong, and what would be right.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use sandtower_gateway::config::Source;
+
+/// A file in the folder for temporary files, gone with this.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let path =
+            std::env::temp_dir().join(format!("sandtower-{}-{name}.toml", std::process::id()));
+        std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+#[test]
+fn a_mistake_is_named_with_its_line_and_what_would_be_right() {
+    let tries: &[(&str, &str, usize, &str, &str)] = &[
+        ("syntax", "listen = \n", 1, "it is not TOML", ""),
+        ("unknown", "\nlisten = \"127.0.0.1:0\"\nlisen = 1\n", 3, "lisen", "expected one of"),
+        ("section", "[limits]\nkeyz = 1\n", 2, "keyz", "expected one of"),
+        ("address", "listen = \"localhost\"\n", 1, "listen", "socket address"),
+        ("type", "[limits]\n\nkeys = \"many\"\n", 3, "limits.keys", "nonzero"),
+        ("time", "client_timeout = \"soon\"\n", 1, "client_timeout", "30s"),
+        ("range", "client_timeout = \"1s\"\n", 1, "client_timeout", "at least 5s"),
+        ("size", "[limits]\ncontrol_body = \"big\"\n", 2, "limits.control_body", "4MiB"),
+        ("owner", "owner = \"A B\"\n", 1, "owner", "`a` to `z`"),
+        ("domain", "domain = \"https://gw\"\n", 1, "domain", "gw.example.com"),
+        ("half", "[upstream]\napi_url = \"http://a\"\n", 1, "upstream.sandbox_url", "must be set"),
+        (
+            "url",
+            "[upstream]\napi_url = \"a/b\"\nsandbox_url = \"c\"\n",
+            1,
+            "upstream",
+            "https://api.e2b.app",
+        ),
+        ("stack", "[stack.retry]\nattemps = 3\n", 2, "stack.retry.attemps", "expected one of"),
+        (
+            "value",
+            "[stack.circuit_breaker]\nopen_for = \"x\"\n",
+            2,
+            "stack.circuit_breaker.open_for",
+            "30s",
+        ),
+    ];
+    for (name, text, line, setting, right) in tries {
+        let file = File::new(name, text);
+        let error = Source::new().file(&file.0).read().unwrap_err();
+        let shown = error.to_string();
+        assert_eq!(error.line(), Some(*line), "{name}: {shown}");
+        assert!(shown.contains(setting) && shown.contains(right), "{name}: {shown}");
+        assert!(shown.contains(&format!(".toml:{line}: ")), "{name}: {shown}");
+    }
+}
+
+#[test]
+fn the_last_one_of_file_environment_and_setting_wins() {
+    let file = File::new("order", "owner = \"file\"\n[limits]\nkeys = 1\nsandboxes = 1\n");
+    let environment =
+        [("SANDTOWER__OWNER", "env"), ("SANDTOWER__LIMITS__KEYS", "2"), ("SANDTOWER_X", "y")];
+    let environment = environment.map(|(name, value)| (name.into(), value.into()));
+    let source = Source::new().file(&file.0).environment(environment).set("limits.keys=3").unwrap();
+    let config = source.read().unwrap();
+    assert_eq!(
+        (&*config.owner, config.limits.keys.get(), config.limits.sandboxes.get()),
+        ("env", 3, 1)
+    );
+}
+
+#[test]
+fn what_is_not_in_the_file_is_not_blamed_on_it() {
+    let file = File::new("blame", "owner = \"a\"\n");
+    let error = Source::new().file(&file.0).set("limits.keys=none").unwrap().read().unwrap_err();
+    assert_eq!((error.setting(), error.line()), ("limits.keys", None));
+    let missing = Source::new().file("/nowhere.toml").read().unwrap_err().to_string();
+    assert!(missing.starts_with("/nowhere.toml: "), "{missing}");
+    assert!(Source::new().set("limits.keys").is_err());
+}

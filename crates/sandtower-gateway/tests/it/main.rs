@@ -1,0 +1,11 @@
+//! The gateway over the simulator, on real sockets.
+
+#![cfg(test)]
+
+mod admin;
+mod attacks;
+mod config;
+mod creations;
+mod shutdown;
+mod support;
+mod traffic;
