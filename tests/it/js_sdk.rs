@@ -8,14 +8,16 @@ use crate::python_sdk::{leave_out, passes};
 /// too.
 const NODE_MODULES: &str = "SANDTOWER_NODE_MODULES";
 
+/// What `js_sdk/tour.mjs` prints.
+pub(crate) const TOUR: &str = "life\ncommands\nfiles\nwatching\nsecured\npause\nfilters\nmetadata\nsnapshots\n\
+     boots\nnetwork\ntemplates\nrefuses\natOnce\n";
+
 #[test]
 fn the_js_sdk_works_as_against_e2b() {
     if !is_set_up() {
         return;
     }
-    let parts = "life\ncommands\nfiles\nwatching\nsecured\npause\nfilters\nmetadata\nsnapshots\n\
-                 boots\nnetwork\ntemplates\nrefuses\natOnce\n";
-    let ledger = passes(OsStr::new("node"), "js_sdk/tour.mjs", parts).ledger();
+    let ledger = passes(OsStr::new("node"), "js_sdk/tour.mjs", TOUR).ledger();
     assert_eq!((ledger.active, ledger.paused), (0, 0), "{ledger:?}");
 }
 
@@ -34,7 +36,7 @@ fn the_js_sdk_runs_code_in_contexts() {
 }
 
 /// Whether the packages are installed; without them the tests are left out, but never in CI.
-fn is_set_up() -> bool {
+pub(crate) fn is_set_up() -> bool {
     let is_set = env::var_os(NODE_MODULES).is_some_and(|folder| !folder.is_empty());
     if !is_set {
         assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{NODE_MODULES} is not set");

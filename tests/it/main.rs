@@ -7,6 +7,7 @@ mod endings;
 mod explain;
 mod facts;
 mod fairness;
+mod gateway;
 mod js_sdk;
 mod load_report;
 mod load_test;

@@ -18,6 +18,10 @@ use tokio::{process::Command, runtime::Runtime, time};
 /// The interpreter of an environment with the packages of `python_sdk/requirements.txt`.
 const PYTHON: &str = "SANDTOWER_PYTHON";
 
+/// What `python_sdk/tour.py` prints.
+pub(crate) const TOUR: &str = "life\ncommands\nfiles\nwatching\nsecured\npause\nfilters\nmetadata\nsnapshots\n\
+     boots\nnetwork\ntemplates\nrefuses\nat_once\n";
+
 /// How long a script may take; the longest takes six seconds on an idle machine.
 const TIMEOUT: Duration = Duration::from_secs(180);
 
@@ -35,9 +39,7 @@ fn the_python_sdk_creates_runs_and_kills() {
 #[test]
 fn the_python_sdk_works_as_against_e2b() {
     let Some(python) = python() else { return };
-    let parts = "life\ncommands\nfiles\nwatching\nsecured\npause\nfilters\nmetadata\nsnapshots\n\
-                 boots\nnetwork\ntemplates\nrefuses\nat_once\n";
-    let ledger = passes(&python, "python_sdk/tour.py", parts).ledger();
+    let ledger = passes(&python, "python_sdk/tour.py", TOUR).ledger();
     assert_eq!((ledger.active, ledger.paused), (0, 0), "{ledger:?}");
 }
 
@@ -62,7 +64,7 @@ fn the_python_sdk_runs_code_in_contexts() {
 }
 
 /// The interpreter to use; without one the test is left out, but never in CI.
-fn python() -> Option<OsString> {
+pub(crate) fn python() -> Option<OsString> {
     if let Some(python) = env::var_os(PYTHON).filter(|python| !python.is_empty()) {
         return Some(python);
     }
@@ -92,17 +94,23 @@ async fn run(program: &OsStr, script: &str) -> (Sim, Output) {
     let sim = Config::new().plan(Plan::Pro).template_with_envd("old", "0.0.9");
     let sim = sim.epoch(today()).build().unwrap();
     let server = sim.listen("127.0.0.1:0").await.unwrap();
-    let output = execute(program, script, server.address()).await;
+    let output = execute(program, script, &[], server.address()).await;
     server.shutdown().await.unwrap();
     (sim, output)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the SDKs compare dates with their own calendar")]
-fn today() -> SystemTime {
+pub(crate) fn today() -> SystemTime {
     SystemTime::now()
 }
 
-async fn execute(program: &OsStr, script: &str, address: SocketAddr) -> Output {
+/// Runs a script whose E2B is at this address.
+pub(crate) async fn execute(
+    program: &OsStr,
+    script: &str,
+    arguments: &[&str],
+    address: SocketAddr,
+) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("it").join(script);
     let url = format!("http://{address}");
     let mut command = Command::new(program);
@@ -115,6 +123,7 @@ async fn execute(program: &OsStr, script: &str, address: SocketAddr) -> Output {
     }
     let child = command
         .arg(script)
+        .args(arguments)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("E2B_API_URL", &url)
         .env("E2B_SANDBOX_URL", &url)

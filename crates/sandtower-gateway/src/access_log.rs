@@ -4,10 +4,10 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
 
-use sandtower::core::Tick;
+use sandtower::core::{Explanation, Tick};
 use serde::Serialize;
 
 use crate::config::{self, Logged};
@@ -50,10 +50,7 @@ fn write_all(lines: &Receiver<Vec<u8>>, mut output: impl Write) {
         while let Some(line) = next {
             // Without an output there is no one to read it.
             drop(output.write_all(&line));
-            next = match lines.try_recv() {
-                Ok(line) => Some(line),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-            };
+            next = lines.try_recv().ok();
         }
         drop(output.flush());
     }
@@ -80,7 +77,7 @@ pub(crate) struct Record {
     pub(crate) tenant: Option<TenantId>,
     pub(crate) sandbox: Option<String>,
     pub(crate) status: u16,
-    pub(crate) attempts: u32,
+    pub(crate) explanation: Option<Explanation>,
     pub(crate) reason: Option<&'static str>,
     pub(crate) bytes: u64,
     pub(crate) head: Option<Tick>,
@@ -102,7 +99,7 @@ impl Record {
             tenant: None,
             sandbox: None,
             status: 0,
-            attempts: 1,
+            explanation: None,
             reason: None,
             bytes: 0,
             head: None,
@@ -110,12 +107,16 @@ impl Record {
         }
     }
 
+    fn attempts(&self) -> u32 {
+        self.explanation.as_ref().map_or(1, Explanation::attempts)
+    }
+
     fn is_notable(&self) -> bool {
         let waited = self.head.unwrap_or_else(Tick::now).since(self.began);
         self.status == 0
             || self.status >= 500
             || self.status == 429
-            || self.attempts > 1
+            || self.attempts() > 1
             || self.reason.is_some()
             || waited >= self.slow
     }
@@ -124,6 +125,8 @@ impl Record {
         let ms = |until: Tick| until.since(self.began).as_secs_f64() * 1_000.0;
         let now = Tick::now();
         let tenant = self.tenant.map(|tenant| tenant.to_string());
+        let explanation = self.explanation.as_ref().filter(|_| self.is_notable());
+        let explanation = explanation.map(|explanation| explanation.to_string());
         let line = Line {
             time: unix_time(),
             client: self.client,
@@ -134,7 +137,8 @@ impl Record {
             key: tenant.as_deref(),
             sandbox: self.sandbox.as_deref(),
             status: self.status,
-            attempts: self.attempts,
+            attempts: self.attempts(),
+            explanation: explanation.as_deref(),
             reason: self.reason,
             bytes: self.bytes,
             head_ms: self.head.map(ms),
@@ -166,6 +170,9 @@ struct Line<'a> {
     /// 0: the client went away before there was a response.
     status: u16,
     attempts: u32,
+    /// Where the time of a notable request went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     bytes: u64,

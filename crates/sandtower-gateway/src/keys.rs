@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sandtower::core::{BoxError, Tick};
 use sandtower::e2b::{self, HttpTransport, Owner};
-use sandtower::http::RequestBody;
+use sandtower::http::{Explain, RequestBody};
 use sandtower::stack::{Handles, Stack, StackConfig, StackService};
 use sha2::{Digest as _, Sha256};
 
@@ -117,7 +117,10 @@ impl MakeStack {
 
     fn build(&self, config: e2b::Config) -> Result<Stack, BoxError> {
         let base = StackConfig::read(toml::Deserializer::parse(BASE)?)?;
-        Ok(Stack::builder(config).configure(base)?.configure(self.stack.clone())?.build()?)
+        // Slow calls are in the access log.
+        let explain = Explain::new().slow_after(None);
+        let builder = Stack::builder(config).explain(explain).configure(base)?;
+        Ok(builder.configure(self.stack.clone())?.build()?)
     }
 
     /// The stack for what goes into sandboxes: those requests carry no key.

@@ -10,6 +10,12 @@
 //! `sandtower serve --demo` runs it over a simulated E2B. [`config::Config`] is how it is configured,
 //! [`Gateway`] is one that runs.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod access_log;
 pub mod admin;
 pub mod cli;

@@ -13,7 +13,7 @@ pub(crate) struct Place {
 
 #[derive(Clone, Debug)]
 enum Sandboxes {
-    /// All at one address, told apart by header fields.
+    /// All at one address, distinguished by header fields.
     At(Uri),
     /// Each at `<port>-<id>.<domain>`.
     Under(String),

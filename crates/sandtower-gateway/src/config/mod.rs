@@ -274,9 +274,9 @@ impl Config {
             let right = "it must have 1 to 64 of the characters `a` to `z`, `0` to `9` and `-`";
             return Err(ConfigError::new("owner", right));
         }
-        let least = Duration::from_secs(5);
+        let least = Duration::from_secs(1);
         if self.client_timeout < least || self.client_timeout == Duration::MAX {
-            let right = "it must be at least 5s: the official SDKs wait for 60s";
+            let right = "it must be at least 1s: the official SDKs wait for 60s";
             return Err(ConfigError::new("client_timeout", right));
         }
         for (name, time) in [

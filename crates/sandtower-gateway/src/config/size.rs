@@ -17,7 +17,8 @@ impl Size {
 
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (unit, each) = UNITS.iter().find(|(_, each)| self.0 % each == 0).unwrap_or(&("B", 1));
+        let fits = |(_, each): &&(&str, usize)| self.0.is_multiple_of(*each);
+        let (unit, each) = UNITS.iter().find(fits).unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / each)
     }
 }

@@ -196,7 +196,7 @@ mod tests {
     fn no_error_becomes_a_502() {
         let errors: [BoxError; 4] = [
             "connection reset".into(),
-            ClassifiedError::new(Verdict::transient(Effect::None), "refused").into(),
+            ClassifiedError::new(Verdict::transient(Effect::None), "no route").into(),
             Rejection::new("admission", "E2B", Reason::Draining).into(),
             std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into(),
         ];

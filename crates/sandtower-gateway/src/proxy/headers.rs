@@ -11,7 +11,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(crate) const CONNECT_TIMEOUT: HeaderName = HeaderName::from_static("connect-timeout-ms");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Those that are about one connection, besides those that `Connection` names.
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -78,17 +78,6 @@ pub(crate) fn prepare(headers: &mut HeaderMap, client: IpAddr) -> HeaderValue {
     let id = id.unwrap_or_else(|_| HeaderValue::from_static("0"));
     headers.insert(REQUEST_ID, id.clone());
     id
-}
-
-/// Adds how long the request took here, with what was waited for.
-pub(crate) fn add_timing(headers: &mut HeaderMap, milliseconds: f64, attempts: u32) {
-    let text = match attempts {
-        0 | 1 => format!("sandtower;dur={milliseconds:.1}"),
-        attempts => format!("sandtower;dur={milliseconds:.1};desc=\"attempts={attempts}\""),
-    };
-    if let Ok(value) = HeaderValue::try_from(text) {
-        headers.append(SERVER_TIMING, value);
-    }
 }
 
 #[cfg(test)]

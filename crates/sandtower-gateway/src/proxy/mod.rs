@@ -17,9 +17,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header, request};
 use http_body::Body;
-use sandtower::core::{Attempt, BoxError, Tick};
+use sandtower::core::{BoxError, ExplainedError, Explanation, Tick, find};
 use sandtower::e2b::{E2bClassify, ENVD_PORT, SandboxId};
-use sandtower::http::{Deadline, RequestBody};
+use sandtower::http::{Deadline, RequestBody, server_timing};
 use sandtower::stack::StackService;
 use tower_service::Service;
 
@@ -153,11 +153,10 @@ impl Exchange<'_> {
         }
         std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
         let result = service.call(request).await;
-        if let Ok(response) = &result
-            && let Some(attempt) = response.extensions().get::<Attempt>()
-        {
-            self.record.attempts = attempt.number;
-        }
+        self.record.explanation = match &result {
+            Ok(response) => response.extensions().get::<Explanation>().cloned(),
+            Err(error) => find::<ExplainedError>(&**error).map(|it| it.explanation().clone()),
+        };
         result
     }
 
@@ -178,8 +177,10 @@ impl Exchange<'_> {
         if let Some(id) = &self.record.request_id {
             response.headers_mut().insert(headers::REQUEST_ID, id.clone());
         }
-        let milliseconds = now.since(self.arrived).as_secs_f64() * 1_000.0;
-        headers::add_timing(response.headers_mut(), milliseconds, self.record.attempts);
+        if let Some(explanation) = &self.record.explanation {
+            let timing = server_timing(explanation);
+            response.headers_mut().append(headers::SERVER_TIMING, timing);
+        }
         let hold = Hold { record: Some(self.record), ..self.hold };
         response.map(|body| body.holding(hold))
     }

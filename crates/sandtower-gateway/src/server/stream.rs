@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use sandtower::core::{Sleep, Tick};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::state::ConnectionState;
 
@@ -45,7 +45,7 @@ enum Waits {
 impl<S> Stream<S> {
     pub(super) fn new(stream: S, state: Arc<ConnectionState>, times: Times, is_h2: bool) -> Self {
         // Of a new connection the first request is due.
-        let read = Box::pin(sleep_until(Instant::now() + times.head));
+        let read = Box::pin(Sleep::until(Tick::now() + times.head));
         let (watches_reads, waits_for) = (!is_h2, Waits::Head);
         Self { stream, state, times, watches_reads, waits_for, begun: 0, read, write: None }
     }
@@ -60,7 +60,7 @@ impl<S> Stream<S> {
             Waits::Request => self.times.idle,
             Waits::Head => self.times.head,
         };
-        self.read.as_mut().reset(Instant::now() + limit);
+        self.read.as_mut().reset(Tick::now() + limit);
     }
 
     /// Whether what is read next is late.
@@ -101,8 +101,7 @@ impl<S: Unpin> Stream<S> {
             return written;
         }
         let limit = self.times.write;
-        let stalled =
-            self.write.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
+        let stalled = self.write.get_or_insert_with(|| Box::pin(Sleep::until(Tick::now() + limit)));
         match stalled.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,

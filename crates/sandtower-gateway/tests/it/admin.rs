@@ -56,10 +56,13 @@ async fn a_reload_replaces_all_or_nothing() {
     let bad = config(&["upstream.root_certificates=/nowhere.pem"]);
     assert!(gateway.reload(bad).is_err());
     let admin = admin::start(&gateway, config(&[]).admin, || {
-        Source::new().set("client_timeout=1s").unwrap().read()
+        Source::new().set("client_timeout=900ms").unwrap().read()
     })
     .await
     .unwrap();
-    let refused = ask(&admin, "POST", "/api/v1/reload").await;
-    assert!(refused.starts_with("HTTP/1.1 422") && refused.contains("client_timeout"), "{refused}");
+    let rejected = ask(&admin, "POST", "/api/v1/reload").await;
+    assert!(
+        rejected.starts_with("HTTP/1.1 422") && rejected.contains("client_timeout"),
+        "{rejected}"
+    );
 }

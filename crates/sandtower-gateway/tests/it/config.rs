@@ -32,7 +32,7 @@ fn a_mistake_is_named_with_its_line_and_what_would_be_right() {
         ("address", "listen = \"localhost\"\n", 1, "listen", "socket address"),
         ("type", "[limits]\n\nkeys = \"many\"\n", 3, "limits.keys", "nonzero"),
         ("time", "client_timeout = \"soon\"\n", 1, "client_timeout", "30s"),
-        ("range", "client_timeout = \"1s\"\n", 1, "client_timeout", "at least 5s"),
+        ("range", "client_timeout = \"900ms\"\n", 1, "client_timeout", "at least 1s"),
         ("size", "[limits]\ncontrol_body = \"big\"\n", 2, "limits.control_body", "4MiB"),
         ("owner", "owner = \"A B\"\n", 1, "owner", "`a` to `z`"),
         ("domain", "domain = \"https://gw\"\n", 1, "domain", "gw.example.com"),
@@ -50,7 +50,7 @@ fn a_mistake_is_named_with_its_line_and_what_would_be_right() {
             "[stack.circuit_breaker]\nopen_for = \"x\"\n",
             2,
             "stack.circuit_breaker.open_for",
-            "30s",
+            "60s",
         ),
     ];
     for (name, text, line, setting, right) in tries {
