@@ -1,7 +1,7 @@
 use http::{Request, Response};
 use sandtower_core::{
-    Attempt, BoxError, Classify, ClassifyResponse, Effect, EndOfStream, HasInfo, Operation, Replay,
-    RequestInfo, Scope, Verdict,
+    Attempt, BoxError, Classify, ClassifyResponse, Effect, EndOfStream, HasInfo, Operation,
+    Patience, Replay, RequestInfo, Scope, Verdict,
 };
 
 use crate::idempotency_key::ServedOnce;
@@ -11,7 +11,9 @@ use crate::{Deadline, is_idempotent, verdict_of_status, verdict_of_transport};
 ///
 /// All requests are one operation in one scope. Those of an idempotent method may be replayed, and those
 /// that an [`IdempotencyKeyLayer`](crate::IdempotencyKeyLayer) above has given a key. The
-/// deadline and the call's arrival come from the request's extensions [`Deadline`] and [`Attempt`].
+/// deadline and the call's arrival come from the request's extensions [`Deadline`] and [`Attempt`]; for
+/// whom it is sent, and how urgent it is, from those of [`request_info`], or by
+/// [`Callers`](crate::Callers) from header fields.
 ///
 /// A response with a [`Verdict`] in its extensions has that verdict: an
 /// [interpreter](crate::Interpret) has read its body. Any other is classified by
@@ -56,13 +58,18 @@ impl<B> Classify<Request<B>> for HttpClassify {
 }
 
 /// The info of `request` as far as its extensions give it: the `operation` in [`Scope::ALL`], with the
-/// call's deadline and arrival. Classifiers for particular services build on it and decide whether
-/// the request may be replayed.
+/// call's deadline and arrival, its tenant and how urgent it is, by the extensions
+/// [`Tenant`](sandtower_core::Tenant), [`Priority`](sandtower_core::Priority) and
+/// [`Patience`](sandtower_core::Patience). Classifiers for particular services build on it and decide
+/// whether the request may be replayed.
 pub fn request_info<B>(operation: Operation, request: &Request<B>) -> RequestInfo {
     let extensions = request.extensions();
     RequestInfo::new(operation)
         .deadline(extensions.get::<Deadline>().map(|deadline| deadline.0))
         .arrived(extensions.get::<Attempt>().map(|attempt| attempt.arrived))
+        .tenant(extensions.get().copied().unwrap_or_default())
+        .priority(extensions.get().copied().unwrap_or_default())
+        .patience(extensions.get::<Patience>().copied())
 }
 
 /// Whether `request` may be sent again after an attempt that may have had an effect, as far as HTTP says:

@@ -7,6 +7,7 @@
 //!   [`GrpcClassify`] does so for gRPC, with [`verdict_of_grpc`];
 //! - [`IdempotencyKeyLayer`] makes requests safe to replay for services that honour `Idempotency-Key`;
 //! - [`IdleBodyLayer`] limits how long the body of a response may stand still;
+//! - [`Callers`] finds out for whom a request is sent, and how urgent it is, by header fields;
 //! - [`CallerBody`] marks the errors of a request body as the caller's own; [`RequestBody`] is either whole
 //!   or a stream of the caller's;
 //! - [`headers`] parses the fields that servers use to say "not now";
@@ -47,6 +48,7 @@
 mod readme {}
 
 mod caller_body;
+mod callers;
 mod classify;
 #[cfg(feature = "retry")]
 mod discard;
@@ -81,6 +83,7 @@ pub use rejection::rejection_grpc;
 pub use tower_http::{Failure, TowerClassifier, TowerClassify};
 
 pub use caller_body::CallerBody;
+pub use callers::{ByCaller, CallerClassifier, Callers};
 pub use classify::{HttpClassifier, HttpClassify, replay_of, request_info};
 pub use ended::ReadEnd;
 pub use explain::{
