@@ -56,18 +56,18 @@ impl Default for E2bInterpret {
 }
 
 impl Interpret for E2bInterpret {
-    type Memo = Operation;
+    type Memo = Memo;
 
-    fn remember<B>(&self, request: &Request<B>) -> Operation {
-        let known = request.extensions().get::<RequestInfo>();
-        let operation = known.map_or_else(|| recognise(request).0, |info| info.operation);
+    fn remember<B>(&self, request: &Request<B>) -> Memo {
+        let info = request.extensions().get::<RequestInfo>().copied();
+        let operation = info.map_or_else(|| recognise(request).0, |info| info.operation);
         if operation == op::SANDBOX_CREATE {
             Sent::mark(request.extensions());
         }
-        operation
+        Memo { operation, info }
     }
 
-    fn reads(&self, operation: &Operation, head: &Parts) -> bool {
+    fn reads(&self, Memo { operation, .. }: &Memo, head: &Parts) -> bool {
         let wanted = match head.status.as_u16() {
             200..=299 => hands_out_a_sandbox(*operation) || is_collected(*operation),
             status => status >= 400,
@@ -76,12 +76,13 @@ impl Interpret for E2bInterpret {
     }
 
     /// Streams of envd report success in the status and the outcome in the last envelope.
-    fn end(&self, _operation: &Operation, head: &Parts) -> Option<Box<dyn ReadEnd>> {
+    fn end(&self, _memo: &Memo, head: &Parts) -> Option<Box<dyn ReadEnd>> {
         let kind = head.headers.get(header::CONTENT_TYPE)?;
         (kind == "application/connect+json").then(|| Box::new(StreamEnd::default()) as _)
     }
 
-    fn read(&self, operation: &Operation, head: &mut Parts, body: Excerpt<'_>) {
+    fn read(&self, memo: &Memo, head: &mut Parts, body: Excerpt<'_>) {
+        let Memo { operation, info } = memo;
         if head.status.is_success() && is_collected(*operation) {
             // Longer bodies are not read ahead.
             if !body.complete && body.bytes.len() < DEFAULT_CAP {
@@ -89,7 +90,11 @@ impl Interpret for E2bInterpret {
             }
         } else if head.status.is_success() {
             match serde_json::from_slice::<Sandbox>(body.bytes) {
-                Ok(sandbox) => drop(head.extensions.insert(sandbox)),
+                Ok(sandbox) => {
+                    head.extensions.insert(sandbox);
+                    // For whom its probes are.
+                    info.map(|info| head.extensions.insert(info));
+                }
                 Err(_) => drop(head.extensions.insert(Verdict::unknown())),
             }
         } else {
@@ -105,6 +110,14 @@ impl Interpret for E2bInterpret {
             }
         }
     }
+}
+
+/// What a response is to.
+#[derive(Clone, Copy, Debug)]
+pub struct Memo {
+    operation: Operation,
+    /// If the request was classified before.
+    info: Option<RequestInfo>,
 }
 
 fn hands_out_a_sandbox(operation: Operation) -> bool {

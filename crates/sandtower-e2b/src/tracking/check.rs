@@ -93,7 +93,8 @@ where
 
     fn probe(&self, inner: S, response: &Response<B>) -> Option<Self::Probe> {
         let sandbox = response.extensions().get::<Sandbox>()?.clone();
-        let requests = Requests::<S, Q>::new(inner, Arc::clone(&self.config));
+        let requests = Requests::<S, Q>::new(inner, Arc::clone(&self.config))
+            .on_behalf_of(response.extensions().get());
         Some(match self.by {
             Probe::Command => Box::pin(async move { requests.probe(&sandbox).await }),
             Probe::Health => Box::pin(async move { requests.health(&sandbox).await }),

@@ -55,7 +55,8 @@ where
     fn look(&self, inner: S, request: &Request<Q>, _: &Attempt) -> Option<Self::Look> {
         let creation = request.extensions().get::<Creation>()?.clone();
         let (tracker, config) = (self.tracker.clone(), &self.tracker.shared.config);
-        let requests = Requests::<S, Q>::new(inner, Arc::clone(config));
+        let requests = Requests::<S, Q>::new(inner, Arc::clone(config))
+            .on_behalf_of(request.extensions().get());
         let looks = Looks {
             by: CleanUp::here(Arc::new(requests.clone())),
             requests,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::{BoxError, Effect, TraceParent, Verdict};
+use sandtower_core::{BoxError, Effect, RequestInfo, TraceParent, Verdict};
 use tower_service::Service;
 
 use super::ledger::Listed;
@@ -52,18 +52,26 @@ pub(crate) trait Below: Send + Sync {
 pub(crate) struct Requests<S, Q = Full<Bytes>> {
     service: S,
     config: Arc<Config>,
+    caller: RequestInfo,
     body: PhantomData<fn() -> Q>,
 }
 
 impl<S, Q> Requests<S, Q> {
     pub(crate) fn new(service: S, config: Arc<Config>) -> Self {
-        Self { service, config, body: PhantomData }
+        Self { service, config, caller: RequestInfo::default(), body: PhantomData }
+    }
+
+    /// Sends them for the caller of this request: with its tenant, its priority and its patience.
+    pub(crate) fn on_behalf_of(mut self, request: Option<&RequestInfo>) -> Self {
+        self.caller = request.copied().unwrap_or_default();
+        self
     }
 }
 
 impl<S: Clone, Q> Clone for Requests<S, Q> {
     fn clone(&self) -> Self {
-        Self::new(self.service.clone(), Arc::clone(&self.config))
+        let (service, config) = (self.service.clone(), Arc::clone(&self.config));
+        Self { service, config, caller: self.caller, body: PhantomData }
     }
 }
 
@@ -91,7 +99,11 @@ where
         call: &Call,
         request: Result<Request<Full<Bytes>>, BoxError>,
     ) -> Result<Response<B>, Error> {
-        let request = request.map_err(|error| request::failed(call, error))?.map(Q::from);
+        let mut request = request.map_err(|error| request::failed(call, error))?.map(Q::from);
+        let RequestInfo { tenant, priority, patience, .. } = self.caller;
+        request.extensions_mut().insert(tenant);
+        request.extensions_mut().insert(priority);
+        patience.map(|patience| request.extensions_mut().insert(patience));
         let hidden = Hidden::of(&request);
         send(self.service.clone(), call, request, &hidden, self.patience(call)).await
     }
