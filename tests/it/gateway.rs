@@ -15,10 +15,8 @@ use crate::js_sdk;
 use crate::python_sdk::{self, execute, python, today};
 
 /// The tests of exceptions wait for a second, and one failure must not be the next one's.
-const IMPATIENT: &[&str] = &[
-    "client_timeout=1s",
-    r#"stack.disable=["retry", "rate_limit", "quota", "circuit_breaker"]"#,
-];
+const IMPATIENT: &[&str] =
+    &["client_timeout=1s", r#"stack.disable=["retry", "rate_limit", "quota", "circuit_breaker"]"#];
 
 #[test]
 fn the_python_sdk_cannot_tell_the_gateway_from_e2b() {
