@@ -1,6 +1,6 @@
 use sandtower_core::MetricSource;
 
-use crate::{RateLimit, Snapshot};
+use crate::{RateLimit, RateLimits, Snapshot, TenantSnapshot};
 
 impl MetricSource for RateLimit {
     type Snapshot = Snapshot;
@@ -8,5 +8,14 @@ impl MetricSource for RateLimit {
 
     fn read(&self) -> Self::Snapshot {
         self.snapshot()
+    }
+}
+
+impl MetricSource for RateLimits {
+    type Snapshot = Vec<TenantSnapshot>;
+    const KIND: &'static str = "rate_limits";
+
+    fn read(&self) -> Self::Snapshot {
+        self.snapshots()
     }
 }

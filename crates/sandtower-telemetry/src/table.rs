@@ -13,6 +13,9 @@ const OPERATIONS: Each = Each {
     most: None,
 };
 
+const TENANTS: Each =
+    Each { path: "", labels: &[("tenant", "name")], operations: false, most: Some((20, "total")) };
+
 const PLACES: Each =
     Each { path: "places", labels: &[("place", "name")], operations: false, most: None };
 
@@ -144,6 +147,10 @@ pub const TABLE: &[Metric] = &[
         "Attempts let through in shadow mode, rejected else.").each(&OPERATIONS),
     gauge("rate_limit", "sandtower_rate_limit_store_available", Field("store_available"),
         "1 if the last exchange with the store worked; absent without a store.").missing(),
+
+    gauge("rate_limits", "sandtower_tenant_attempts", Field("total"),
+        "Attempts of a tenant within the window: of the 20 with the most, and of the others.")
+        .each(&TENANTS),
 
     // Retry and its budget.
     counter("retry", "sandtower_retry_retries_total", Field("retries"),

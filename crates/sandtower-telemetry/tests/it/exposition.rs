@@ -1,13 +1,18 @@
 //! What a scrape gets.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use sandtower::circuit_breaker::{CircuitBreaker, CircuitBreakers, Config, Scopes};
-use sandtower::core::{CallEnd, ObserveCalls, RequestInfo, Scope, Tick, TraceParent, recording};
+use sandtower::core::{
+    CallEnd, Completion, Deferred, Gate, Now, ObserveCalls, RequestInfo, Scope, Tenant, Tick,
+    TraceParent, Verdict, recording,
+};
 use sandtower::e2b::{self, operation};
+use sandtower::rate_limit::{self, ByTenant, RateLimits};
 use sandtower::stack::Stack;
 use sandtower_telemetry::{AddError, Durations, Format, Kind, Origin, Registry, TABLE};
 
@@ -151,6 +156,30 @@ async fn of_many_breakers_the_20_that_matter_have_series() {
     };
     assert_eq!(value("x/41", "open"), 1.0);
     assert_eq!(value("other", "closed"), 30.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_tenants_the_20_with_the_most_attempts_have_series() {
+    let by_tenant = ByTenant::new(NonZeroUsize::new(10_000).unwrap());
+    let by_tenant = by_tenant.named(|tenant| tenant.id().to_string());
+    let limits = RateLimits::new(rate_limit::Config::classic(), by_tenant).unwrap();
+    for tenant in (1..=500_u64).map(Tenant::new) {
+        let info = RequestInfo::new(operation::SANDBOX_CREATE).tenant(tenant);
+        for _ in 0..if tenant == Tenant::new(250) { 3 } else { 1 } {
+            let mut later = Deferred::new();
+            let permit = limits.try_acquire(&info, &Now::new(), &mut later).unwrap();
+            let done = Completion::new(Verdict::success(), Tick::now(), Now::new());
+            assert!(limits.record(&info, permit, &done, &mut later).is_none());
+        }
+    }
+    let registry = Registry::new();
+    registry.add("e2b", limits).unwrap();
+    let text = registry.encode(Format::Text);
+    let all = series(&text);
+    assert_eq!(all.len(), 21);
+    let name = all.keys().find(|name| name.contains("250")).unwrap();
+    assert_eq!(all[name], 3.0);
+    assert_eq!(all[r#"sandtower_tenant_attempts{source="e2b",tenant="other"}"#], 480.0);
 }
 
 #[tokio::test(start_paused = true)]

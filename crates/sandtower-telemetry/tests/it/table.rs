@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use sandtower::circuit_breaker::{CircuitBreaker, CircuitBreakers, Config, Scopes};
-use sandtower::core::{MetricSource, Operation, Scope};
+use sandtower::core::{MetricSource, Operation, Scope, Tenant};
 use sandtower::e2b;
 use sandtower::fallback::{Failover, FailoverConfig};
+use sandtower::rate_limit::{self, ByTenant, RateLimits};
 use sandtower::retry::Budget;
 use sandtower::stack::{Component, Stack};
 use sandtower_telemetry::{Kind, Origin, TABLE, metric};
@@ -29,6 +30,10 @@ const NOT_EXPORTED: &[(&str, &str, &str)] = &[
     ("quota", "next_probe_in_ms", "for callers"),
     ("rate_limit", "by_operation.enforced", "the limit as a whole has it"),
     ("rate_limit", "total", "the sum of the operations"),
+    ("rate_limits", "by_operation", "tenants by operations would be too many series"),
+    ("rate_limits", "enforced", "one rate limit has it"),
+    ("rate_limits", "store_available", "tenants have no store"),
+    ("rate_limits", "window_ms", "one rate limit has it"),
     ("tracker", "last_abandoned", "names of sandboxes are no labels"),
 ];
 
@@ -68,6 +73,9 @@ fn snapshots() -> Vec<(&'static str, Value)> {
     handles.rate_limit.set_limit(create, Some(10)).unwrap();
     let breakers = CircuitBreakers::new(Config::recommended("search"), Scopes::default()).unwrap();
     drop(breakers.of(Scope::new(1)));
+    let tenants = ByTenant::new(std::num::NonZeroUsize::MIN);
+    let tenants = RateLimits::new(rate_limit::Config::classic(), tenants).unwrap();
+    drop(tenants.of(Tenant::new(1)));
     let failover = Failover::new(FailoverConfig::new("e2b"), [("eu", ()), ("us", ())], ());
     let stacked = serde_json::json!({"disabled": handles.snapshot().disabled});
     vec![
@@ -84,6 +92,7 @@ fn snapshots() -> Vec<(&'static str, Value)> {
         read(handles.monitor.as_ref().unwrap()),
         read(&Budget::default()),
         read(failover.unwrap().handle()),
+        ("rate_limits", read(&tenants).1[0].clone()),
         ("circuit_breaker", read(&breakers).1[0].clone()),
     ]
 }
