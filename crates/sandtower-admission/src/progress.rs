@@ -225,7 +225,11 @@ impl Drop for Admitted {
     #[inline]
     fn drop(&mut self) {
         if let Some(progress) = &self.0 {
-            progress.left();
+            let mut spot = progress.lock();
+            // A layer above may show by now what comes next.
+            if matches!(*spot, Spot::Admitted(_)) {
+                *spot = Spot::Idle;
+            }
         }
     }
 }
