@@ -20,7 +20,7 @@ use sandtower_core::{
 /// `background` is ignored; the first one is reported by a `WARN` event of the target
 /// `sandtower::http`, `priority header ignored: its value is invalid`, with the field `header`.
 ///
-/// Name headers only that callers cannot set at will, or that it does no harm if they do: who may name
+/// Use only headers that callers cannot set at will, or where that does no harm: a caller that may name
 /// any tenant uses the limits of any tenant. The table of tenants keeps a hash of the header's value
 /// and no value, and the name of a tenant is its id until it is [set](Tenants::set).
 ///

@@ -91,7 +91,7 @@ fn the_file_in_the_document_with_a_conflicting_setting_is_rejected_by_both_names
             "concurrency_for = { sandbox_create = 2 }",
             "admission.concurrency_for.sandbox_create",
         ),
-        ("# custom_plan", "custom_plan", "plan: `custom_plan`"),
+        ("# custom_plan", "custom_plan", "plan: conflicts with `custom_plan`"),
     ] {
         assert!(file.contains(from), "{from}");
         let twice = file.replace(from, to);

@@ -53,7 +53,9 @@ fn data(name: &str, value: &impl Serialize) -> Event {
     match serde_json::to_string(value) {
         // JSON has no line breaks outside of strings, and none inside that are not escaped.
         Ok(json) => event.data(json),
-        Err(_) => Event::default().event("error").data(r#"{"error":"the result is no JSON"}"#),
+        Err(_) => {
+            Event::default().event("error").data(r#"{"error":"the result cannot be serialised"}"#)
+        }
     }
 }
 

@@ -122,7 +122,7 @@ impl StackConfig {
             (Some(_), None) => "plan",
             (None, Some(_)) => "custom_plan",
             (Some(_), Some(_)) => {
-                let why = "conflicts with `custom_plan`; remove one of them";
+                let why = "conflicts with `custom_plan`; remove `plan` or `custom_plan`";
                 return Err(BuildError::of("plan", why));
             }
         };

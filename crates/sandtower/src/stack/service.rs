@@ -33,7 +33,7 @@ pub struct StackService<Q: SendBody = Full<Bytes>> {
     caller: Caller,
 }
 
-/// On whose behalf calls are sent, as far as the service was told.
+/// The caller on whose behalf calls are sent, if it was set.
 #[derive(Clone, Copy, Debug, Default)]
 struct Caller {
     tenant: Option<Tenant>,

@@ -170,7 +170,7 @@ fn conflicting_settings_are_rejected_by_both_names() {
         from_json(&format!("{{{set}, {of_others}}}")).unwrap();
     }
     let error = from_json(&format!(r#"{{"plan": "pro", {custom}}}"#)).unwrap_err();
-    assert_eq!(error, "plan: conflicts with `custom_plan`; remove one of them");
+    assert_eq!(error, "plan: conflicts with `custom_plan`; remove `plan` or `custom_plan`");
 
     let twice = [
         (r#"{"plan": "pro", "plan": "hobby"}"#, "the file: duplicate field `plan`"),
