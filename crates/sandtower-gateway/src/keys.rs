@@ -102,7 +102,7 @@ const BASE: &str = r#"
 concurrency = 1024
 queue = 4096
 longest_wait = "55s"
-hold_through_outage = true
+hold_through_outage = ["interactive", "batch", "background"]
 
 [timeout]
 file_read = "30s"

@@ -3,10 +3,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State as Extract;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use sandtower::stack::Snapshot;
+use sandtower_telemetry::Registry;
 use serde::Serialize;
 use serde_json::json;
 
@@ -16,6 +17,7 @@ pub(super) fn all(state: Arc<State>) -> Router {
     Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .route("/api/v1/snapshot", get(snapshot))
         .route("/api/v1/reload", post(reload))
         .with_state(state)
@@ -28,6 +30,20 @@ async fn ready(Extract(state): Extract<Arc<State>>) -> (StatusCode, &'static str
         false => (StatusCode::OK, "ready\n"),
         true => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
     }
+}
+
+/// The metrics of all stacks: `source` is `data_plane`, or names an API key without showing it.
+async fn metrics(Extract(state): Extract<Arc<State>>, headers: HeaderMap) -> Response {
+    let generation = state.gateway.shared.generation.load_full();
+    let keys = generation.keys.all().into_iter();
+    let keys = keys.map(|(id, stack)| (format!("key_{id}"), stack));
+    let data_plane = ("data_plane".to_owned(), Arc::clone(&generation.data));
+    let registry = Registry::new();
+    for (name, stack) in std::iter::once(data_plane).chain(keys) {
+        // Each name is there once.
+        drop(registry.add(name, stack.handles().clone()));
+    }
+    registry.scrape(&headers).map(axum::body::Body::from).into_response()
 }
 
 /// The whole gateway at one moment.

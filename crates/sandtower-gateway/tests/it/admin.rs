@@ -42,6 +42,8 @@ async fn probes_tell_life_from_readiness() {
         snapshot.contains("\"data_plane\"") && snapshot.contains("\"in_flight\":0"),
         "{snapshot}"
     );
+    let metrics = ask(&admin, "GET", "/metrics").await;
+    assert!(metrics.contains("source=\"data_plane\""), "{metrics}");
     assert!(gateway.drain().await);
     assert!(ask(&admin, "GET", "/livez").await.starts_with("HTTP/1.1 200"));
     assert!(ask(&admin, "GET", "/readyz").await.starts_with("HTTP/1.1 503"));

@@ -6,6 +6,8 @@ mod admin;
 mod attacks;
 mod config;
 mod creations;
+mod domain;
+mod fuzz;
 mod shutdown;
 mod support;
 mod traffic;
