@@ -44,7 +44,7 @@ impl Kind {
 }
 
 /// Where in a snapshot, or in a row of its [list](Each), the values of a metric are. Paths are names of
-/// fields with dots between them.
+/// fields, or positions in a list, with dots between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
@@ -67,7 +67,8 @@ pub enum Origin {
 pub struct Each {
     /// The path of the list; empty: the snapshot is the list.
     pub path: &'static str,
-    /// The labels of a row, with the fields that their values are in.
+    /// The labels of a row, with the fields that their values are in. None: the values of all rows are
+    /// added up.
     pub labels: &'static [(&'static str, &'static str)],
     /// Whether its rows are operations: those that are known beforehand have rows from the start.
     pub operations: bool,

@@ -135,6 +135,10 @@ impl<'a> Collected<'a> {
             let of_row = each.labels.iter().zip(values).map(|((label, _), value)| (*label, *value));
             self.add_row(metric, labels.iter().copied().chain(of_row).collect(), row);
         }
+        if each.labels.is_empty() {
+            // The sum of no row is 0, too.
+            self.add_row(metric, labels.clone(), &Value::Null);
+        }
         if each.operations && metric.absent == Absent::Zero {
             let seen: Vec<&str> = rows.iter().flat_map(|(_, values)| values).copied().collect();
             let unseen = reading.operations.iter().map(|operation| operation.name());
@@ -218,7 +222,10 @@ fn with<'a>(labels: &Labels<'a>, label: &'static str, value: &'a str) -> Labels<
 }
 
 fn path_in<'a>(value: &'a Value, path: &str) -> &'a Value {
-    path.split('.').fold(value, |value, field| &value[field])
+    path.split('.').fold(value, |value, field| match (value, field.parse::<usize>()) {
+        (Value::Array(_), Ok(at)) => &value[at],
+        _ => &value[field],
+    })
 }
 
 fn text<'a>(value: &'a Value, path: &str) -> &'a str {

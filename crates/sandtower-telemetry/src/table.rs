@@ -6,6 +6,12 @@ use crate::metric::{Each, Kind, Metric, counter, gauge, histogram};
 const QUEUES: Each =
     Each { path: "queues", labels: &[("operation", "operation")], operations: true, most: None };
 
+/// All queues together: a series for each operation is for what is looked at by operation.
+const ALL_QUEUES: Each = Each { path: "queues", labels: &[], operations: false, most: None };
+
+const ALL_OPERATIONS: Each =
+    Each { path: "by_operation", labels: &[], operations: false, most: None };
+
 const OPERATIONS: Each = Each {
     path: "by_operation",
     labels: &[("operation", "operation")],
@@ -92,6 +98,16 @@ pub const TABLE: &[Metric] = &[
     // Admission control.
     gauge("admission", "sandtower_admission_draining", Field("draining"),
         "1 while admission control shuts down."),
+    gauge("admission", "sandtower_admission_shadow", Field("shadow"),
+        "1 if the limits are in shadow mode."),
+    gauge("admission", "sandtower_admission_total_in_flight", Field("in_flight"),
+        "Weight of all calls in flight; counted where a limit needs it."),
+    gauge("admission", "sandtower_admission_total_limit", Field("concurrency_total"),
+        "The most that it may be, if limited.").missing(),
+    gauge("admission", "sandtower_admission_tenants", Field("tenants"),
+        "Tenants with calls that wait or are in flight."),
+    counter("admission", "sandtower_admission_tenants_overflowed_total",
+        Field("tenants_overflowed"), "Calls of tenants beyond the most, which share limits."),
     gauge("admission", "sandtower_admission_limit", Field("limit"),
         "How many calls may be in flight.").each(&QUEUES).missing(),
     gauge("admission", "sandtower_admission_baseline_seconds", Field("baseline_ms"),
@@ -99,8 +115,10 @@ pub const TABLE: &[Metric] = &[
         .each(&QUEUES).millis().missing(),
     gauge("admission", "sandtower_admission_in_flight", Field("in_flight"),
         "Calls in flight.").each(&QUEUES),
-    gauge("admission", "sandtower_admission_waiting", Field("waiting"),
-        "Calls in the queue.").each(&QUEUES),
+    gauge("admission", "sandtower_admission_waiting", Fields("priority", &[
+        ("interactive", "waiting_by_priority.0"), ("batch", "waiting_by_priority.1"),
+        ("background", "waiting_by_priority.2"),
+    ]), "Calls in the queue, by priority.").each(&QUEUES),
     gauge("admission", "sandtower_admission_queue_standing", Field("newest_first"),
         "1 while the queue does not drain, so that the newest call goes first.").each(&QUEUES),
     counter("admission", "sandtower_admission_admitted_total", Field("admitted"),
@@ -109,8 +127,13 @@ pub const TABLE: &[Metric] = &[
         Field("admitted_after_wait"), "Calls admitted that had to wait.").each(&QUEUES),
     counter("admission", "sandtower_admission_rejected_total", Fields("reason", &[
         ("full", "rejected_full"), ("late", "rejected_late"), ("gate", "rejected_by_gate"),
-        ("draining", "rejected_draining"),
+        ("limit", "rejected_by_limit"), ("draining", "rejected_draining"),
     ]), "Calls rejected, by reason.").each(&QUEUES),
+    counter("admission", "sandtower_admission_shed_total", Field("shed"),
+        "Calls that made room in a full queue for others; rejected with reason `full`.")
+        .each(&ALL_QUEUES),
+    counter("admission", "sandtower_admission_beyond_limit_total", Field("beyond_limit"),
+        "Calls let through in shadow mode, held by a limit else.").each(&ALL_QUEUES),
     counter("admission", "sandtower_admission_left_total", Field("left"),
         "Calls whose caller left the queue.").each(&QUEUES),
 
@@ -144,7 +167,7 @@ pub const TABLE: &[Metric] = &[
     counter("rate_limit", "sandtower_rate_limit_over_total", Field("over"),
         "Attempts beyond the limit, rejected or not.").each(&OPERATIONS),
     counter("rate_limit", "sandtower_rate_limit_would_reject_total", Field("would_reject"),
-        "Attempts let through in shadow mode, rejected else.").each(&OPERATIONS),
+        "Attempts let through in shadow mode, rejected else.").each(&ALL_OPERATIONS),
     gauge("rate_limit", "sandtower_rate_limit_store_available", Field("store_available"),
         "1 if the last exchange with the store worked; absent without a store.").missing(),
 

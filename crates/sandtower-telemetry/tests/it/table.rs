@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sandtower::circuit_breaker::{CircuitBreaker, CircuitBreakers, Config, Scopes};
-use sandtower::core::{MetricSource, Operation, Scope, Tenant};
+use sandtower::core::{MetricSource, Operation, Priority, Scope, Tenant};
 use sandtower::e2b;
 use sandtower::fallback::{Failover, FailoverConfig};
 use sandtower::rate_limit::{self, ByTenant, RateLimits};
@@ -15,6 +15,7 @@ use serde_json::Value;
 /// Fields of snapshots that are no metric, and why.
 const NOT_EXPORTED: &[(&str, &str, &str)] = &[
     ("admission", "name", "the source has a name"),
+    ("admission", "queues.waiting", "the sum over its classes"),
     ("circuit_breaker", "at_once", "null while there is no limit"),
     ("circuit_breaker", "last_cause", "a text for people"),
     ("circuit_breaker", "name", "the label `breaker`"),
@@ -47,11 +48,10 @@ async fn every_field_of_a_snapshot_is_a_metric_or_has_a_reason_not_to_be() {
         TABLE.iter().filter(|metric| metric.kind != Kind::Histogram).flat_map(|metric| {
             let at = metric.each.map_or("", |each| each.path);
             let labels = metric.each.iter().flat_map(|each| each.labels).map(|(_, field)| *field);
-            metric
-                .fields()
-                .into_iter()
-                .chain(labels)
-                .map(move |field| (metric.layer, path(at, field)))
+            // A position in a list belongs to the field that is the list.
+            let field = |field: &'static str| field.trim_end_matches(['.', '0', '1', '2']);
+            let fields = metric.fields().into_iter().map(field).chain(labels);
+            fields.map(move |field| (metric.layer, path(at, field)))
         });
     let exported: BTreeSet<_> = exported.filter(|(layer, _)| *layer != "durations").collect();
     let left_out: BTreeSet<_> =
@@ -125,6 +125,13 @@ fn every_state_of_a_layer_is_in_the_table() {
     };
     let components: Vec<_> = Component::ALL.iter().map(|component| component.name()).collect();
     assert_eq!(states("sandtower_component_disabled"), components);
+    let Origin::Fields(_, classes) = metric("sandtower_admission_waiting").unwrap().from else {
+        panic!("one series for each priority");
+    };
+    for (priority, (label, field)) in Priority::ALL.into_iter().zip(classes) {
+        assert_eq!(priority.label(), *label);
+        assert_eq!(format!("waiting_by_priority.{}", priority.index()), *field);
+    }
     use sandtower::circuit_breaker::State::{Closed, HalfOpen, Open};
     let breaker = [Closed, Open, HalfOpen].map(|state| state.label());
     assert_eq!(states("sandtower_circuit_breaker_state"), breaker);
