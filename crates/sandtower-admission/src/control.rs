@@ -142,7 +142,7 @@ impl<G> AdmissionControl<G> {
     pub fn set_rate(&self, rate: &Rate) -> Result<(), ConfigError> {
         rate.check()?;
         let mut is_known = false;
-        self.change(|state| is_known = state.limits.set_rate(rate));
+        self.change(|state| is_known = state.limits.set_rate(rate, Tick::now()));
         let name = || ConfigError::UnknownRate { name: rate.name.clone() };
         if is_known { Ok(()) } else { Err(name()) }
     }

@@ -113,11 +113,15 @@ impl Limits {
     }
 
     /// Changes what a rate allows; what was used stays used. Whether there is one of that name.
-    pub(crate) fn set_rate(&mut self, changed: &Rate) -> bool {
+    pub(crate) fn set_rate(&mut self, changed: &Rate, now: Tick) -> bool {
         let Some(shared) = self.rates.iter_mut().find(|it| it.rate.name == changed.name) else {
             return false;
         };
-        shared.terms = changed.terms();
+        let (from, to) = (std::mem::replace(&mut shared.terms, changed.terms()), changed.terms());
+        match shared.of_tenant {
+            Some(at) => self.rows.buckets_mut(at).for_each(|bucket| bucket.change(from, to, now)),
+            None => shared.bucket.change(from, to, now),
+        }
         true
     }
 

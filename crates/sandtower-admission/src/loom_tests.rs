@@ -218,3 +218,59 @@ fn an_attempt_that_returns_to_the_front_while_a_slot_frees_strands_nothing() {
         assert_eq!(run(vec![waits, back]), 1);
     });
 }
+
+/// One call in flight of all operations.
+fn control_with_a_total() -> AdmissionControl {
+    AdmissionControl::new(Config::new("test").concurrency_total(1)).unwrap()
+}
+
+#[test]
+fn a_slot_of_the_total_that_frees_while_a_call_joins_another_queue_is_not_lost() {
+    loom::model(|| {
+        let control = control_with_a_total();
+        let slot = enter(&control, CREATE);
+        let mut joins = Caller::new(&control, RESUME);
+        let thread = thread::spawn(move || {
+            joins.look();
+            joins
+        });
+        record(&control, CREATE, slot, Verdict::success());
+        let joined = thread.join().unwrap();
+        assert_eq!(run(vec![joined]), 1);
+    });
+}
+
+#[test]
+fn a_slot_of_a_tenant_that_frees_while_its_next_call_leaves_wakes_the_one_behind() {
+    loom::model(|| {
+        let config = Config::new("test").concurrency_per_tenant(1);
+        let control = AdmissionControl::new(config).unwrap();
+        let slot = enter(&control, CREATE);
+        let [mut leaves, mut stays] = [(); 2].map(|()| Caller::new(&control, RESUME));
+        leaves.look();
+        stays.look();
+        let thread = thread::spawn(move || drop(leaves));
+        record(&control, CREATE, slot, Verdict::success());
+        thread.join().unwrap();
+        assert_eq!(run(vec![stays]), 1);
+    });
+}
+
+#[test]
+fn a_call_that_makes_room_while_a_slot_frees_strands_nothing() {
+    loom::model(|| {
+        let control = AdmissionControl::new(Config::new("test").concurrency(1).queue(1)).unwrap();
+        let slot = enter(&control, CREATE);
+        let low = RequestInfo::new(CREATE).priority(sandtower_core::Priority::Background);
+        let mut low = Caller::of(&control, low);
+        low.look();
+        let mut high = Caller::new(&control, CREATE);
+        let thread = thread::spawn(move || {
+            high.look();
+            high
+        });
+        record(&control, CREATE, slot, Verdict::success());
+        let high = thread.join().unwrap();
+        assert!(run(vec![low, high]) >= 1);
+    });
+}

@@ -125,6 +125,14 @@ impl Bucket {
         self.0 = Tick::from_nanos(self.0.as_nanos().saturating_sub(used));
     }
 
+    /// Other terms apply from `now` on: what was used of the burst stays used.
+    pub(crate) fn change(&mut self, from: Terms, to: Terms, now: Tick) {
+        let left = u128::from(self.0.as_nanos().saturating_sub(now.as_nanos()));
+        let left = left * u128::from(to.each) / u128::from(from.each);
+        let left = u64::try_from(left).unwrap_or(u64::MAX).min(to.of(to.burst));
+        self.0 = now + Duration::from_nanos(left);
+    }
+
     pub(crate) fn is_full(self, now: Tick) -> bool {
         self.0 <= now
     }
@@ -191,6 +199,17 @@ mod tests {
         bucket.give_back(terms, 1);
         assert_eq!(bucket.earliest(terms, 1, at(0)), at(0));
         assert!(bucket.is_full(at(0)));
+    }
+
+    #[test]
+    fn what_was_used_stays_used_when_the_rate_changes() {
+        let (slow, fast) = (Rate::pace("any", 10 * SECOND), Rate::new("any", 4, SECOND).burst(2));
+        let mut bucket = Bucket::default();
+        bucket.take(slow.terms(), 1, at(0));
+        bucket.change(slow.terms(), fast.terms(), at(5_000));
+        assert_eq!(bucket.earliest(fast.terms(), 2, at(5_000)), at(5_125), "half a call is left");
+        bucket.change(fast.terms(), slow.terms(), at(5_000));
+        assert_eq!(bucket.earliest(slow.terms(), 1, at(5_000)), at(10_000));
     }
 
     #[test]

@@ -183,6 +183,11 @@ impl Rows {
         self.rows.get_mut(row.0 as usize)?.buckets.get_mut(at)
     }
 
+    /// One of the buckets of every tenant.
+    pub(super) fn buckets_mut(&mut self, at: usize) -> impl Iterator<Item = &mut Bucket> {
+        self.rows.iter_mut().filter_map(move |row| row.buckets.get_mut(at))
+    }
+
     pub(super) fn take(&mut self, seat: Seat) {
         if let Some(row) = self.rows.get_mut(seat.row.0 as usize) {
             row.in_flight = row.in_flight.saturating_add(seat.weight);

@@ -12,6 +12,7 @@ mod order;
 mod quota;
 mod standing;
 mod support;
+mod tenants;
 mod turns;
 
 use std::future::ready;
