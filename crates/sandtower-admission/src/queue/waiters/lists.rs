@@ -40,6 +40,12 @@ struct Slot<T> {
     value: Option<T>,
 }
 
+/// What a place takes of memory.
+#[cfg(test)]
+pub(super) fn slot_size<T>() -> usize {
+    size_of::<Slot<T>>()
+}
+
 impl List {
     pub(crate) fn len(self) -> u32 {
         self.len

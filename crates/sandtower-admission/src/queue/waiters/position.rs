@@ -97,3 +97,26 @@ impl Waiters {
         since + self.order.longest_wait
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    use super::super::flow::Flow;
+    use super::super::lists;
+    use super::super::{Place, Waiter};
+
+    /// What a map or a set takes for an entry, at the least that it is filled.
+    const SPARE: usize = 2;
+
+    #[test]
+    fn a_call_that_waits_takes_300_bytes_and_a_tenant_500() {
+        let call = lists::slot_size::<Waiter>();
+        let index = size_of::<((u64, usize), u32)>() + 1;
+        let ready = size_of::<(u64, u64, u32)>();
+        let length = size_of::<(u64, u32)>();
+        let tenant = size_of::<Flow>() + SPARE * (index + ready + length) + size_of::<Place>();
+        println!("{call} bytes for a call, {tenant} for a tenant that waits");
+        assert!(call <= 300 && tenant <= 500, "{call}, {tenant}");
+    }
+}
