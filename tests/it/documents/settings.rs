@@ -97,7 +97,7 @@ fn the_file_in_the_document_with_a_conflicting_setting_is_rejected_by_both_names
         let twice = file.replace(from, to);
         let error = StackConfig::read(toml::Deserializer::parse(&twice).unwrap()).unwrap_err();
         let error = error.to_string();
-        assert!(error.contains(name) && error.contains("`plan`"), "{error}");
+        assert!(error.contains(name) && error.contains("plan`"), "{error}");
     }
 }
 
