@@ -24,6 +24,11 @@ use crate::Operation;
 /// }
 /// assert_eq!(Ping.read().0, 3);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no metrics to read",
+    label = "not a `MetricSource`",
+    note = "the handles of layers are sources of metrics: give the handle, not the layer"
+)]
 pub trait MetricSource: Send + Sync + 'static {
     /// All that is known at one moment.
     type Snapshot: Serialize;

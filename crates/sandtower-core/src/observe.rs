@@ -17,6 +17,10 @@ use crate::{Explanation, Outcome, RequestInfo, TraceParent};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not observe calls",
+    label = "not an `ObserveCalls`"
+)]
 pub trait ObserveCalls: Send + Sync + 'static {
     /// `call` has ended, or its caller dropped it.
     fn call_ended(&self, call: &CallEnd<'_>);
