@@ -76,7 +76,7 @@ async fn run(
     State(app): State<Arc<App>>,
     Json(run): Json<Run>,
 ) -> Result<Json<Ran>, ErrorResponse> {
-    let twice = || ErrorResponse::new(StatusCode::CONFLICT, "this run has already started");
+    let twice = || ErrorResponse::new(StatusCode::CONFLICT, "This run has already started.");
     let entry = app.runs.enter(run.id).ok_or_else(twice)?;
     let e2b = app.e2b.watched(entry.progress.clone());
     let sandbox = e2b.create(&NewSandbox::new("code-interpreter-v1")).await?;
@@ -94,7 +94,7 @@ async fn progress(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
 ) -> Result<Json<ProgressUpdate>, ErrorResponse> {
-    let no_such_run = || ErrorResponse::new(StatusCode::NOT_FOUND, "unknown run");
+    let no_such_run = || ErrorResponse::new(StatusCode::NOT_FOUND, "Unknown run.");
     let progress = app.runs.of(&id).ok_or_else(no_such_run)?;
     Ok(Json(ProgressUpdate::from(&progress.snapshot())))
 }

@@ -19,7 +19,7 @@ use crate::core::{Operation, Sleep, Tick};
 /// let position = QueuePosition::new(2, 5, None, None);
 /// let update = ProgressUpdate::from(&CallState::Queued(position));
 /// assert_eq!(update.state, "queued");
-/// assert_eq!(update.message, "You are 3rd in the queue");
+/// assert_eq!(update.message, "You are 3rd in the queue.");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -43,7 +43,7 @@ impl ProgressUpdate {
     }
 
     fn done() -> Self {
-        Self::new("done", "Done")
+        Self::new("done", "Done.")
     }
 }
 
@@ -58,15 +58,15 @@ impl From<&CallState> for ProgressUpdate {
                 Self { state: "queued", message: message.to_string(), ahead, wait_s }
             }
             CallState::Admitted(operation) => sent(*operation),
-            CallState::Checking => Self::new("checking", "Your sandbox is being checked"),
+            CallState::Checking => Self::new("checking", "Your sandbox is being checked."),
             CallState::Running => running(),
-            _ => Self::new("waiting", "Your request is being prepared"),
+            _ => Self::new("waiting", "Your request is being prepared."),
         }
     }
 }
 
 fn running() -> ProgressUpdate {
-    ProgressUpdate::new("running", "Your code is running")
+    ProgressUpdate::new("running", "Your code is running.")
 }
 
 #[cfg(feature = "e2b")]
@@ -74,7 +74,7 @@ fn sent(operation: Operation) -> ProgressUpdate {
     use crate::e2b::operation as op;
 
     match operation {
-        op::SANDBOX_CREATE => ProgressUpdate::new("creating", "Your sandbox is being created"),
+        op::SANDBOX_CREATE => ProgressUpdate::new("creating", "Your sandbox is being created."),
         op::PROCESS_START | op::CODE_EXECUTE => running(),
         _ => working(),
     }
@@ -86,7 +86,7 @@ fn sent(_operation: Operation) -> ProgressUpdate {
 }
 
 fn working() -> ProgressUpdate {
-    ProgressUpdate::new("working", "Your request is in progress")
+    ProgressUpdate::new("working", "Your request is in progress.")
 }
 
 /// The progress of a call as a stream: each update that differs from the one before, the first at once.

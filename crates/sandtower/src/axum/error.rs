@@ -93,9 +93,9 @@ impl From<BoxError> for ErrorResponse {
             Err(error) => match find::<Rejection>(&*error) {
                 Some(rejection) => Self::from(rejection),
                 None if is_timeout(&*error) => {
-                    Self::new(StatusCode::GATEWAY_TIMEOUT, "This took too long; try again")
+                    Self::new(StatusCode::GATEWAY_TIMEOUT, "This took too long. Try again.")
                 }
-                None => Self::new(StatusCode::BAD_GATEWAY, "This failed; try again later"),
+                None => Self::new(StatusCode::BAD_GATEWAY, "This failed. Try again later."),
             },
         }
     }
