@@ -143,9 +143,11 @@ where
 {
     fn set_deadline(&self, request: &mut Request<B>, arrived: Tick, deadline: Tick) {
         self.inner.set_deadline(request, arrived, deadline);
-        if let Some(info) = request.extensions().get::<RequestInfo>().copied() {
-            let info = self.callers.info(request, info);
-            request.extensions_mut().insert(info);
+        let known = request.extensions().get::<RequestInfo>().copied();
+        let found = known.map(|info| self.callers.info(request, info));
+        // In its place: to insert it again would allocate.
+        if let (Some(found), Some(info)) = (found, request.extensions_mut().get_mut()) {
+            *info = found;
         }
     }
 }

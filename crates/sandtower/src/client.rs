@@ -132,8 +132,8 @@ impl E2b {
         self.with(self.client.service().clone().tenant(tenant))
     }
 
-    /// The same client, whose calls have this priority: interactive by default. It is not checked against
-    /// the highest one of the tenant; [`Tenants::cap`](crate::core::Tenants::cap) does that.
+    /// The same client, whose calls have this priority, or the highest that their tenant may have, if that
+    /// is lower: interactive by default.
     #[must_use]
     pub fn priority(&self, priority: Priority) -> Self {
         self.with(self.client.service().clone().priority(priority))

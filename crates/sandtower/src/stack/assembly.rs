@@ -22,7 +22,7 @@ use crate::e2b::{
 use crate::fallback::{Fallback, FallbackLayer, RewriteAlternative, Rewritten};
 use crate::health_check::{HealthCheck, HealthCheckLayer};
 use crate::http::{
-    AttemptSpanLayer, AttemptSpans, ExplainLayer, ExplainService, Http, InterpretLayer,
+    AttemptSpanLayer, AttemptSpans, ByCaller, ExplainLayer, ExplainService, Http, InterpretLayer,
     Interpreted, Interpreter,
 };
 use crate::retry::{Retry, RetryLayer};
@@ -43,7 +43,7 @@ pub(super) type Templated<Q> = Either<
 >;
 type WithFallback<Q> = Either<Erased<Q, LayersBody>, BelowFallback<Q>>;
 pub(super) type Layers<Q> =
-    ExplainService<Deadline<WithFallback<Q>, E2bClassify, E2bClassify>, E2bClassify>;
+    ExplainService<Deadline<WithFallback<Q>, E2bClassify, ByCaller<E2bClassify>>, E2bClassify>;
 pub(super) type LayersBody = Interpreted<Body>;
 
 /// The recommended stack: a layer for HTTP services that reach E2B, and the handles of all its layers. All
@@ -89,7 +89,7 @@ pub struct Parts {
     /// What explains calls. Without [`Builder::explain`] and its kind it does nothing.
     pub explain: ExplainLayer<E2bClassify>,
     /// The deadline of calls, written on requests.
-    pub deadline: DeadlineLayer<E2bClassify, E2bClassify>,
+    pub deadline: DeadlineLayer<E2bClassify, ByCaller<E2bClassify>>,
     /// The [fallback](Builder::fallback), if there is one.
     pub fallback: Option<StackFallback>,
     /// A default template for one that does not exist, if configured.

@@ -16,7 +16,9 @@ use crate::e2b::{
     Timeouts, TrackingLayer, operation as op,
 };
 use crate::health_check::{HealthCheckLayer, Monitor, MonitorConfig};
-use crate::http::{AttemptSpanLayer, Explain, ExplainLayer, Http, InterpretLayer, Traces};
+use crate::http::{
+    AttemptSpanLayer, ByCaller, Callers, Explain, ExplainLayer, Http, InterpretLayer, Traces,
+};
 use crate::rate_limit::RateLimit;
 use crate::retry::{self, RetryLayer, WhenThrottled};
 use crate::timeout::{DeadlineLayer, Limits, TimeoutLayer, is_timeout};
@@ -35,6 +37,9 @@ impl Builder {
         let mut configs = self.changes.apply(configs);
         let tenants = Tenants::new(self.tenants.unwrap_or_default());
         configs.admission = configs.admission.tenants(tenants.clone());
+        let callers = Callers::new(tenants.clone());
+        let callers = self.tenant_header.into_iter().fold(callers, Callers::tenant_header);
+        let callers = self.priority_header.into_iter().fold(callers, Callers::priority_header);
         let disabled = Disabled(&self.disabled);
         let (e2b, seed) = match self.seed {
             Some(seed) => (self.e2b.seed(seed.clone()), seed),
@@ -95,7 +100,7 @@ impl Builder {
         let parts = Parts {
             explain: ExplainLayer::new(explain, E2bClassify),
             attempt_spans: AttemptSpanLayer::new(self.traces, E2bClassify),
-            deadline: deadline(disabled.unless(Component::Deadline, &configs.timeouts)),
+            deadline: deadline(disabled.unless(Component::Deadline, &configs.timeouts), callers),
             fallback: self.fallback,
             default_template,
             retry: disabled.unless(Component::Retry, retry),
@@ -125,9 +130,13 @@ fn open_room() -> admission::Config {
     ADMIT_DURING_SHUTDOWN.into_iter().fold(open, admission::Config::admit_during_shutdown)
 }
 
-fn deadline(timeouts: Option<&Timeouts>) -> DeadlineLayer<E2bClassify, E2bClassify> {
+/// It is the first to see a request: what it finds out of its caller, all layers below read.
+fn deadline(
+    timeouts: Option<&Timeouts>,
+    callers: Callers,
+) -> DeadlineLayer<E2bClassify, ByCaller<E2bClassify>> {
     let layer = DeadlineLayer::new(limits(timeouts, Timeouts::call_of));
-    layer.classify(E2bClassify).set_deadline(E2bClassify)
+    layer.classify(E2bClassify).set_deadline(callers.classify(E2bClassify))
 }
 
 fn timeout(timeouts: Option<&Timeouts>) -> TimeoutLayer<E2bClassify, Uploads> {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use ::http::{Request, Response};
+use ::http::{HeaderName, Request, Response};
 use bytes::Bytes;
 use http_body_util::Full;
 use tower_layer::Layer;
@@ -55,6 +55,8 @@ pub struct Builder {
     pub(super) observers: Vec<Arc<dyn ObserveCalls>>,
     pub(super) traces: Option<Traces>,
     pub(super) tenants: Option<TenantsConfig>,
+    pub(super) tenant_header: Option<HeaderName>,
+    pub(super) priority_header: Option<HeaderName>,
 }
 
 #[derive(Default)]
@@ -87,6 +89,8 @@ impl Builder {
             observers: Vec::new(),
             traces: None,
             tenants: None,
+            tenant_header: None,
+            priority_header: None,
         }
     }
 
@@ -119,6 +123,22 @@ impl Builder {
     /// the highest priority that their calls may have. By default it holds 10,000 and knows none.
     pub fn tenants(mut self, config: TenantsConfig) -> Self {
         self.tenants = Some(config);
+        self
+    }
+
+    /// The header whose value is the key of the tenant, for requests without the extension
+    /// [`Tenant`](crate::core::Tenant): see [`Callers`](crate::http::Callers). Not set by default. It is
+    /// sent on to E2B.
+    pub fn tenant_header(mut self, name: HeaderName) -> Self {
+        self.tenant_header = Some(name);
+        self
+    }
+
+    /// The header whose value is the priority, `interactive`, `batch` or `background`, for requests
+    /// without the extension [`Priority`](crate::core::Priority). Not set by default. It is sent on to
+    /// E2B.
+    pub fn priority_header(mut self, name: HeaderName) -> Self {
+        self.priority_header = Some(name);
         self
     }
 

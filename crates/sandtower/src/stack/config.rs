@@ -5,6 +5,7 @@ mod sections;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use ::http::HeaderName;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
@@ -69,6 +70,12 @@ pub struct StackConfig {
     /// The table of tenants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenants: Option<TenantsConfig>,
+    /// The header whose value is the key of the tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_header: Option<String>,
+    /// The header whose value is the priority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority_header: Option<String>,
     /// The components to disable.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disable: Vec<Component>,
@@ -111,8 +118,21 @@ impl StackConfig {
 
     fn check(&self) -> Result<(), BuildError> {
         self.check_plan()?;
+        self.headers()?;
         let preset = self.preset.unwrap_or_default();
         self.lay_over(&mut preset.configs(Plan::default(), Timeouts::default()))
+    }
+
+    /// Those of the tenant and of the priority.
+    fn headers(&self) -> Result<[Option<HeaderName>; 2], BuildError> {
+        let read = |setting, name: &Option<String>| {
+            let name = name.as_deref().map(str::parse::<HeaderName>).transpose();
+            name.map_err(|_| BuildError::of(setting, "it must be the name of a header field"))
+        };
+        Ok([
+            read("tenant_header", &self.tenant_header)?,
+            read("priority_header", &self.priority_header)?,
+        ])
     }
 
     /// One of two conflicting settings would silently win.
@@ -162,6 +182,9 @@ impl Builder {
         self.default_template =
             config.default_template.take().map(Into::into).or(self.default_template);
         self.tenants = config.tenants.clone().or(self.tenants);
+        let [tenant, priority] = config.headers()?;
+        self.tenant_header = tenant.or(self.tenant_header);
+        self.priority_header = priority.or(self.priority_header);
         let mut builder = config.disable.iter().copied().fold(self, Self::disable);
         builder.files.push(config);
         Ok(builder)

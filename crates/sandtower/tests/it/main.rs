@@ -5,6 +5,8 @@ mod allocations;
 #[cfg(feature = "axum")]
 mod axum;
 #[cfg(feature = "e2b")]
+mod callers;
+#[cfg(feature = "e2b")]
 mod config;
 #[cfg(feature = "e2b")]
 mod config_layers;
