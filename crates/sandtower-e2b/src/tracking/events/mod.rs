@@ -37,7 +37,7 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 /// of the latest attempt. A call whose caller goes away has no final event.
 ///
 /// In an outage not every failure is logged: of one kind (the outcome and the status) one is logged
-/// per 10 s, and `left_out` is the number of those suppressed. The [counts](Self::counts) include all.
+/// per 10 s, and `left_out` is the number of those suppressed. The [counts](Self::snapshot) include all.
 ///
 /// Single attempts are reported by [`Tracking`](crate::Tracking); for a client without it below, a call
 /// is one attempt.
