@@ -212,9 +212,11 @@ impl fmt::Debug for HeldBelow {
     }
 }
 
+type IsHeld = dyn Fn(&RequestInfo) -> bool + Send + Sync;
+
 /// Whether a queue below holds a call that failed until the service recovers.
 #[derive(Clone, Default)]
-pub(crate) struct HeldThroughOutage(Option<Arc<dyn Fn(&RequestInfo) -> bool + Send + Sync>>);
+pub(crate) struct HeldThroughOutage(Option<Arc<IsHeld>>);
 
 impl HeldThroughOutage {
     pub(crate) fn is_held(&self, info: &RequestInfo) -> bool {

@@ -1,6 +1,5 @@
 //! E2B as a model, the stack in front of it, and callers at random.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
@@ -99,16 +98,15 @@ pub(super) fn callers(e2b: E2b, a_second: f64, time: Duration, seed: u64) -> Cal
     Callers { arrivals: tokio::spawn(arrivals), calls }
 }
 
-fn one(e2b: E2b, seen: Arc<Mutex<Vec<Call>>>) -> impl Future<Output = ()> {
-    async move {
-        let arrived = Tick::now();
-        let result = e2b.list(&Default::default()).await;
-        let rejected = result.as_ref().err().is_some_and(|error| {
-            sandtower::core::find::<sandtower::core::Rejection>(error).is_some()
-        });
-        let call = Call { arrived, done: Tick::now(), served: result.is_ok(), rejected };
-        seen.lock().unwrap_or_else(PoisonError::into_inner).push(call);
-    }
+async fn one(e2b: E2b, seen: Arc<Mutex<Vec<Call>>>) {
+    let arrived = Tick::now();
+    let result = e2b.list(&Default::default()).await;
+    let rejected = result
+        .as_ref()
+        .err()
+        .is_some_and(|error| sandtower::core::find::<sandtower::core::Rejection>(error).is_some());
+    let call = Call { arrived, done: Tick::now(), served: result.is_ok(), rejected };
+    seen.lock().unwrap_or_else(PoisonError::into_inner).push(call);
 }
 
 pub(super) struct Callers {

@@ -1,5 +1,7 @@
 //! The simulator, in process and behind a socket.
 
+#![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
+
 mod common;
 mod control;
 mod envd;

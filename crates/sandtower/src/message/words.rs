@@ -31,9 +31,7 @@ pub(super) fn cause(rejection: &Rejection) -> Option<String> {
         Reason::OverLimit { count, limit } => {
             format!("the limit is reached ({count} of {limit} calls)")
         }
-        Reason::Exhausted { limit: 0, .. } => {
-            format!("all sandboxes are in use")
-        }
+        Reason::Exhausted { limit: 0, .. } => String::from("all sandboxes are in use"),
         Reason::Exhausted { in_use, limit, .. } => {
             format!("all sandboxes are in use ({in_use} of {limit})")
         }

@@ -1,5 +1,10 @@
 //! The recommended stack, its settings and its messages.
 
+#![cfg_attr(
+    feature = "axum",
+    expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")
+)]
+
 #[cfg(feature = "e2b")]
 mod allocations;
 #[cfg(feature = "axum")]
