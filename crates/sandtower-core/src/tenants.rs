@@ -76,7 +76,10 @@ impl TenantProfile {
 }
 
 /// How [`Tenants`] are configured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// The keys of tenants may be secrets, such as API keys: `Debug` shows how many there are, and a tenant
+/// without a name is called by its id.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TenantsConfig {
     limit: NonZeroU32,
@@ -100,6 +103,15 @@ struct HashKey([u64; 2]);
 impl std::fmt::Debug for HashKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("HashKey(..)")
+    }
+}
+
+impl std::fmt::Debug for TenantsConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TenantsConfig")
+            .field("limit", &self.limit)
+            .field("known", &self.known.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -181,7 +193,8 @@ impl Tenants {
         let key = config.key.map(|HashKey(key)| key);
         let tenants = Self { inner: Arc::new(Inner { key, table }) };
         for (key, known) in config.known {
-            let mut profile = TenantProfile::new(known.name.unwrap_or_else(|| key.clone()));
+            let name = known.name.unwrap_or_else(|| tenants.id(&key).to_string());
+            let mut profile = TenantProfile::new(name);
             profile.weight = known.weight.unwrap_or(NonZeroU32::MIN);
             profile.highest = known.highest;
             if let Err(full) = tenants.set(&key, profile) {
@@ -352,10 +365,13 @@ mod tests {
 
     #[test]
     fn neither_keys_nor_the_key_of_the_hash_are_shown() {
-        let config = TenantsConfig::default().hash_key(*b"0123456789abcdef");
+        let mut config = TenantsConfig::default().hash_key(*b"0123456789abcdef");
+        config.known.insert(String::from("secret of jobs"), Known::default());
         let tenants = Tenants::new(config.clone());
+        let [jobs, acme, other] = ["secret of jobs", "secret key", "other"].map(|k| tenants.id(k));
         tenants.seen("secret key", "acme");
-        let shown = format!("{config:?} {tenants:?} {:?}", tenants.profile(tenants.id("other")));
+        let profiles = [jobs, acme, other].map(|tenant| tenants.profile(tenant));
+        let shown = format!("{config:?} {tenants:?} {profiles:?}");
         assert!(!shown.contains("secret") && !shown.contains("3736"), "{shown}");
     }
 }
