@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program prints its output")]
 
+mod metrics;
 mod progress;
 
 use std::path::Path;
@@ -18,6 +19,7 @@ use load_test::{
 };
 use sandtower::core::BoxError;
 use sandtower_load::{PolicyReport, Report, Slo};
+use sandtower_telemetry::Registry;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::progress::Progress;
@@ -46,7 +48,13 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<ExitCode, BoxError> {
     let seeds = options.seeds.clone().count();
     let runs = options.setups.len() * options.policies.len() * seeds;
-    let mut progress = Progress::new(runs);
+    let registry = Registry::new();
+    let mut progress = Progress::new(runs, registry.clone());
+    if let Some(address) = options.metrics {
+        let address = metrics::serve(address, registry)
+            .map_err(|error| format!("--metrics: {address}: {error}"))?;
+        eprintln!("metrics: http://{address}/metrics");
+    }
     let mut ground = Ground::new(options)?;
     writable(&options.report)?;
     let mut reports = Vec::new();

@@ -4,6 +4,8 @@ use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
 use load_test::{Status, Watch};
+use sandtower::stack::Handles;
+use sandtower_telemetry::Registry;
 
 /// A bar with the time left and the status line on a terminal; plain lines elsewhere.
 #[derive(Debug)]
@@ -14,6 +16,7 @@ pub(crate) struct Progress {
     shown: Option<Instant>,
     terminal: bool,
     drawn: bool,
+    registry: Registry,
 }
 
 /// How often a bar is drawn, and how often a plain line is written during a run.
@@ -22,11 +25,14 @@ const WRITES: Duration = Duration::from_secs(5);
 /// The number of runs up to which each one's end gets a plain line.
 const FEW: usize = 30;
 const CELLS: usize = 24;
+/// The name of the stack in metrics.
+const STACK: &str = "load_test";
 
 impl Progress {
-    pub(crate) fn new(runs: usize) -> Self {
+    /// The stack of each run is in `registry` until the next.
+    pub(crate) fn new(runs: usize, registry: Registry) -> Self {
         let terminal = stderr().is_terminal();
-        Self { runs, over: 0, began: now(), shown: None, terminal, drawn: false }
+        Self { runs, over: 0, began: now(), shown: None, terminal, drawn: false, registry }
     }
 
     /// Clears the bar for what is printed next.
@@ -90,6 +96,12 @@ impl Progress {
 }
 
 impl Watch for Progress {
+    fn stack(&mut self, handles: &Handles) {
+        self.registry.remove(STACK);
+        // Its name is free.
+        let _ = self.registry.add(STACK, handles.clone());
+    }
+
     fn look(&mut self, status: &Status) {
         if self.terminal && self.is_time(DRAWS) {
             self.draw(status);

@@ -51,7 +51,9 @@ pub(crate) async fn run(
         Policy::Unprotected => measure(test, Unprotected::new(wire, config), watch).await,
         Policy::Classic => measure(test, Classic::new(wire, config, test.seed)?, watch).await,
         Policy::Sandtower => {
-            measure(test, Protected::new(wire, config, plan, test.seed), watch).await
+            let protected = Protected::new(wire, config, plan, test.seed);
+            watch.stack(protected.handles());
+            measure(test, protected, watch).await
         }
     }
 }

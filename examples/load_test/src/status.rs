@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use sandtower::stack::Handles;
+
 use super::Policy;
 use super::books::Counts;
 use super::load::Shape;
@@ -92,6 +94,9 @@ pub trait Watch {
 
     /// The run has ended like this.
     fn over(&mut self, status: &Status);
+
+    /// The run is over the stack that has these handles.
+    fn stack(&mut self, _handles: &Handles) {}
 }
 
 /// No observer.

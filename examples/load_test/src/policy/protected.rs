@@ -20,6 +20,12 @@ impl Protected {
     }
 }
 
+impl Protected {
+    pub(crate) fn handles(&self) -> &Handles {
+        &self.handles
+    }
+}
+
 impl Execute for Protected {
     async fn execute(&self, job: &Job) -> Result<(), Failure> {
         let (sandbox, held) = make(&self.client, job).await?;
