@@ -16,6 +16,8 @@ fn a_box_is_counted() {
 
 /// What a whole E2B call may allocate, request and response included.
 const WHOLE_CALL: u64 = 13;
+/// What its explanation adds: the recording, its stages, and the extensions of a response that had none.
+const EXPLANATION: u64 = 3;
 
 #[test]
 fn ours_allocate_nothing_but_the_error_of_a_rejection_and_requests() {
@@ -26,7 +28,8 @@ fn ours_allocate_nothing_but_the_error_of_a_rejection_and_requests() {
             }
             let bound = match case.name() {
                 "sandtower/circuit-breaker-open" => 1,
-                "sandtower/e2b" | "sandtower/e2b-envd" => WHOLE_CALL,
+                "sandtower/e2b-explained" => WHOLE_CALL + EXPLANATION,
+                name if name.starts_with("sandtower/e2b") => WHOLE_CALL,
                 _ => 0,
             };
             let mut runner = case.start();
