@@ -1,4 +1,4 @@
-//! How many calls a service bears at once, learned from how long they take: pure.
+//! Adaptive concurrency limit: learns from latency how many calls a service can take. Pure.
 
 #[cfg(test)]
 mod tests;
@@ -8,28 +8,29 @@ use std::time::Duration;
 use sandtower_core::{About, Completion, Effect, Outcome, Tick};
 use serde::{Deserialize, Serialize};
 
-/// A concurrency limit that follows the service.
+/// A concurrency limit that adapts to the service.
 ///
-/// After each round (about as many answers as the limit) the mean latency of the round is compared
-/// with the latency that the service has without a queue:
+/// After each round (about as many responses as the limit) the mean latency of the round is compared
+/// with the baseline, the latency of the service without a queue:
 ///
 /// ```text
 /// gradient  = min(1, tolerance x baseline / mean)            at least 1/2
-/// new limit = limit x gradient + sqrt(limit)                 if no more than a tenth failed
-/// new limit = limit x (1 - failed / 2)                       if more did
+/// new limit = limit x gradient + sqrt(limit)                 if at most 10 % failed
+/// new limit = limit x (1 - failed / 2)                       if more than 10 % failed
 /// ```
 ///
-/// The square root is the headroom in which a queue may show at all (Netflix, "Performance under
-/// load", 2018). What keeps it from going wrong:
+/// The square root is the headroom that lets a queue form and be noticed (Netflix, "Performance under
+/// load", 2018). Safeguards:
 ///
-/// - The limit grows only if it was really used, and from its floor of 1 it always can.
-/// - Successes alone move the baseline: time-outs lower the limit and never look normal.
-/// - The baseline falls fast and rises only when the queue cannot be the reason: when the limit
-///   was not used up, or when latency did not fall although the limit did.
-/// - What was sent under a higher limit says nothing about a lower one: a whole queue that times out
+/// - The limit grows only if all of it was in use, and can always grow from its floor of 1.
+/// - Only successes move the baseline. Timeouts lower the limit and never become the baseline.
+/// - The baseline falls fast. It rises only when a queue cannot be the cause: when the limit was not
+///   used up, or when latency did not fall although the limit did.
+/// - Attempts sent under a higher limit do not count against a lower one: a whole queue that times out
 ///   lowers the limit once.
-/// - Failures that come at once are left to a circuit breaker: they are no sign of overload.
-/// - Far below the limit that failed last it doubles from round to round; at that limit it waits.
+/// - Fast failures do not lower the limit: they are not a sign of overload, and a circuit breaker
+///   handles them.
+/// - Far below the limit that failed last, the limit doubles each round. At that limit it pauses.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Adaptive {
@@ -41,26 +42,26 @@ pub struct Adaptive {
 }
 
 impl Adaptive {
-    /// Starts with 2 and stays between 1 and 1,000; a third slower than the baseline is normal.
+    /// Starts at 2, stays between 1 and 1,000, and tolerates latency a third above the baseline.
     pub const fn recommended() -> Self {
         Self { initial: 2, floor: 1, ceiling: 1_000, tolerance: 1.3 }
     }
 
-    /// What to begin with.
+    /// The initial limit.
     #[must_use]
     pub const fn initial(mut self, limit: u32) -> Self {
         self.initial = limit;
         self
     }
 
-    /// The most that it may grow to.
+    /// The highest limit.
     #[must_use]
     pub const fn ceiling(mut self, limit: u32) -> Self {
         self.ceiling = limit;
         self
     }
 
-    /// How many times slower than the baseline is still normal; more than 1.
+    /// The ratio of latency to the baseline that is still normal. Greater than 1.
     #[must_use]
     pub const fn tolerance(mut self, times: f64) -> Self {
         self.tolerance = times;
@@ -74,14 +75,14 @@ impl Default for Adaptive {
     }
 }
 
-/// The least number of answers in a round: fewer say nothing.
+/// The minimum number of responses in a round: fewer are not significant.
 const SHORTEST_ROUND: u32 = 3;
-/// Of a round, that may fail without being a sign of overload.
+/// The share of a round that may fail without being a sign of overload.
 const TOLERATED: f64 = 0.1;
-/// Rounds until a limit that failed is tried again; doubles each time about the same limit fails.
+/// Rounds until a limit that failed is tried again. Doubles each time about the same limit fails.
 const FIRST_TRUCE: u32 = 2;
 const LONGEST_TRUCE: u32 = 16;
-/// Limits this close, as a ratio, are about the same.
+/// Limits within this ratio are about the same.
 const ABOUT_THE_SAME: f64 = 1.3;
 
 #[derive(Debug)]
@@ -94,9 +95,9 @@ pub(crate) struct Learner {
     last: Option<Last>,
     /// Until latency first rises, the limit doubles from round to round.
     slow_start: bool,
-    /// Attempts sent before this are of an older, higher limit.
+    /// Attempts sent before this belong to an older, higher limit.
     cut: Tick,
-    /// The limit at which a round failed last, and how many rounds to stay below it.
+    /// The limit at which the last round failed, and how many rounds to stay below it.
     failed_at: Option<f64>,
     truce: u32,
     truce_left: u32,
@@ -109,11 +110,11 @@ struct Round {
     successes: u32,
     success_seconds: f64,
     failed: u32,
-    /// Whether all slots were in use at some time.
+    /// Whether all slots were in use at any time.
     used: bool,
 }
 
-/// What the round before was like.
+/// The previous round.
 #[derive(Clone, Copy, Debug)]
 struct Last {
     limit: f64,
@@ -138,16 +139,16 @@ impl Learner {
 
     /// At least 1.
     pub(crate) fn limit(&self) -> u32 {
-        // Within the bounds of the terms, which are u32.
+        // Cannot overflow: the limit is within the bounds of the terms, which are u32.
         self.limit as u32
     }
 
-    /// All slots are in use.
+    /// Records that all slots are in use.
     pub(crate) fn used_up(&mut self) {
         self.round.used = true;
     }
 
-    /// Learns from an attempt, of `in_flight` at its end.
+    /// Records an attempt that ended while `in_flight` were in flight.
     pub(crate) fn learn(&mut self, done: &Completion, in_flight: u32) {
         if done.sent < self.cut {
             return;
@@ -159,23 +160,23 @@ impl Learner {
                 self.round.successes += 1;
                 self.round.success_seconds += seconds;
             }
-            // A service that is dead fails at once: that is the breaker's business, and says nothing
-            // about how many calls a living one bears.
+            // A dead service fails fast. The breaker handles that; it is no measure of how many calls
+            // a healthy service can take.
             Outcome::Transient | Outcome::Unknown
                 if self.is_quick(seconds) || !verdict.is_failure() =>
             {
                 return;
             }
             Outcome::Transient | Outcome::Unknown => self.round.failed += 1,
-            // As many as were granted are in flight beside this one.
+            // The service granted all attempts in flight except this one.
             Outcome::Exhausted => {
                 return self.granted(in_flight.saturating_sub(1), done.now());
             }
-            // A caller that went says something only if it had waited longer than is normal.
+            // A cancelled call is a sign of overload only if it had taken longer than normal.
             Outcome::Cancelled if self.is_slow(seconds) && verdict.about != About::Caller => {
                 self.round.failed += 1;
             }
-            // A rejection of the service takes no time, and says nothing about how long its work does.
+            // The service rejects without doing the work, so the latency is not a sample.
             _ => return,
         }
         self.round.answers += 1;
@@ -219,9 +220,9 @@ impl Learner {
         self.last = Some(Last { limit: before, mean });
     }
 
-    /// A service whose capacity falls fails at one limit after the other, and may be well again at
-    /// any time: only one that fails at the same limit again is left alone for longer. What fails
-    /// at the floor does not fail for the limit.
+    /// A service whose capacity falls fails at one limit after another and may recover at any time.
+    /// The pause grows only if about the same limit fails again. A failure at the floor is not due
+    /// to the limit.
     fn remember_failure(&mut self, limit: f64) {
         let again = self.failed_at.is_some_and(|failed| {
             limit < failed * ABOUT_THE_SAME && failed < limit * ABOUT_THE_SAME
@@ -247,7 +248,7 @@ impl Learner {
         }
     }
 
-    /// Grows, but for a while not to a limit that failed.
+    /// Raises the limit, but not yet to one that failed recently.
     fn grow(&mut self, to: f64) {
         match self.failed_at {
             Some(failed) if to >= failed && self.truce_left > 0 => {
@@ -267,10 +268,10 @@ impl Learner {
             self.baseline = Some(success);
             return;
         };
-        // A queue that is the reason for the latency would have become shorter with the limit.
+        // If a queue caused the latency, the lower limit would have shortened it.
         let no_queue =
             self.last.is_some_and(|last| self.limit < 0.9 * last.limit && mean > 0.95 * last.mean);
-        // A round of few answers is far from the mean by chance.
+        // The mean of few responses deviates by chance.
         let trust = (f64::from(round.successes) / 20.0).min(1.0);
         let weight = match success < baseline {
             true => 0.5 * trust,
@@ -284,7 +285,7 @@ impl Learner {
         self.limit = limit.clamp(f64::from(self.terms.floor), f64::from(self.terms.ceiling));
     }
 
-    /// The latency that is normal.
+    /// The baseline latency.
     pub(crate) fn baseline(&self) -> Option<Duration> {
         self.baseline.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
     }

@@ -11,9 +11,9 @@ use crate::limiter::Limit;
 use crate::queue::Order;
 use crate::rate::Rate;
 
-/// How admission control is configured.
+/// The configuration of admission control.
 ///
-/// What is set for one operation is kept by its [name](Operation::name).
+/// Settings for one operation are stored under its [name](Operation::name).
 ///
 /// ```
 /// use sandtower_admission::Config;
@@ -75,7 +75,7 @@ impl Config {
         }
     }
 
-    /// Calls in flight at once, per operation: a number, [`Adaptive`](crate::Adaptive) or
+    /// Maximum calls in flight, per operation: a number, [`Adaptive`](crate::Adaptive) or
     /// [`Stepwise`](crate::Stepwise).
     #[must_use]
     pub fn concurrency(mut self, limit: impl Into<Limit>) -> Self {
@@ -83,47 +83,49 @@ impl Config {
         self
     }
 
-    /// Calls in flight at once for one operation.
+    /// Maximum calls in flight for one operation.
     #[must_use]
     pub fn concurrency_for(mut self, operation: Operation, limit: impl Into<Limit>) -> Self {
         self.concurrency_for.insert(operation.name().to_owned(), limit.into());
         self
     }
 
-    /// Calls that may wait, per operation; those beyond are rejected at once. 0: no call waits.
+    /// Maximum calls in the queue, per operation. Calls beyond it are rejected immediately. 0: no queue.
     #[must_use]
     pub fn queue(mut self, limit: u32) -> Self {
         self.queue = limit;
         self
     }
 
-    /// How long calls may have been waiting before the newest goes first, until the queue is empty:
-    /// 1 s by default. The calls at the front of a standing queue have waited for so long that their
-    /// callers may have gone; served first, they would make all others wait as long.
-    /// [`Duration::MAX`]: never.
+    /// The waiting time beyond which a queue serves its newest call first, until it is empty: 1 s by
+    /// default, [`Duration::MAX`] for never. The oldest calls of a standing queue have waited so long
+    /// that their callers may be gone; serving them first would make every other call wait as long.
     #[must_use]
     pub fn newest_first_after(mut self, time: Duration) -> Self {
         self.newest_first_after = time;
         self
     }
 
-    /// The same for one operation: where callers wait for minutes, a queue of a second is short.
+    /// Sets [`newest_first_after`](Self::newest_first_after) for one operation. Where callers expect to
+    /// wait for minutes, 1 s is too short.
     #[must_use]
     pub fn newest_first_after_for(mut self, operation: Operation, time: Duration) -> Self {
         self.newest_first_after_for.insert(operation.name().to_owned(), Time(time));
         self
     }
 
-    /// How long a call may wait where the [newest may go first](Self::newest_first_after): 2 min
-    /// by default. Without this the oldest calls would wait for as long as the queue lasts.
+    /// The longest time a call may wait in a queue that serves the
+    /// [newest first](Self::newest_first_after): 2 min by default. Without it the oldest calls would
+    /// wait until the queue is empty.
     #[must_use]
     pub fn longest_wait(mut self, time: Duration) -> Self {
         self.longest_wait = time;
         self
     }
 
-    /// Calls of `operation` clean up after others: they are admitted while admission control
-    /// [shuts down](crate::AdmissionControl::begin_shutdown), which does not wait for them.
+    /// Admits calls of `operation` while admission control
+    /// [shuts down](crate::AdmissionControl::begin_shutdown), which does not wait for them. For operations
+    /// that clean up after others.
     #[must_use]
     pub fn admit_during_shutdown(mut self, operation: Operation) -> Self {
         self.admit_during_shutdown.insert(operation.name().to_owned());
@@ -132,76 +134,75 @@ impl Config {
 
     /// Whether a call whose response is a stream with an
     /// [end of its own](sandtower_core::ClassifyResponse::end_of_stream) keeps its slot until then. By
-    /// default its slot is free once the head of the response has come. The gates are told how it
-    /// ended either way, and a [drain](crate::AdmissionControl::drain) waits for the slots alone.
+    /// default the slot is free once the head of the response has arrived. Either way the gates record how
+    /// the stream ended, and a [drain](crate::AdmissionControl::drain) waits for the slots only.
     #[must_use]
     pub fn slots_to_the_end(mut self, kept: bool) -> Self {
         self.slots_to_the_end = kept;
         self
     }
 
-    /// The classes whose calls wait while a gate is closed and says until when, as an open circuit breaker
-    /// does: batch and background by default. The others are rejected at once, with when to come back. A
-    /// call waits until the gate may open, if its deadline allows it; no attempt is spent meanwhile. A
-    /// gate that does not know when it opens, since an operator closed it, rejects calls either way.
-    /// A request may [choose for itself](sandtower_core::Patience).
+    /// The classes whose calls wait while a gate is closed until a known instant, such as an open circuit
+    /// breaker: batch and background by default. Calls of other classes are rejected immediately, with a
+    /// time to retry after. A call waits until the gate may open, if its deadline allows, and uses no
+    /// attempt meanwhile. A gate without such an instant, such as a breaker that an operator forced open,
+    /// rejects calls of all classes. A request can [override this](sandtower_core::Patience).
     #[must_use]
     pub fn hold_through_outage(mut self, classes: impl IntoIterator<Item = Priority>) -> Self {
         self.hold_through_outage = classes.into_iter().collect();
         self
     }
 
-    /// Calls in flight at once, of all operations together, by their [weights](Self::weight_for): any
-    /// number by default.
+    /// Maximum calls in flight, of all operations together, by [weight](Self::weight_for). Unlimited by
+    /// default.
     #[must_use]
     pub fn concurrency_total(mut self, limit: u32) -> Self {
         self.concurrency_total = Some(limit);
         self
     }
 
-    /// Calls in flight at once of each tenant, of all operations together, by their weights: any number
-    /// by default.
+    /// Maximum calls in flight per tenant, of all operations together, by weight. Unlimited by default.
     #[must_use]
     pub fn concurrency_per_tenant(mut self, limit: u32) -> Self {
         self.concurrency_per_tenant = Some(limit);
         self
     }
 
-    /// A limit on how many calls are admitted in a time, in addition to those set before.
+    /// Adds a limit on the rate at which calls are admitted.
     #[must_use]
     pub fn rate(mut self, rate: Rate) -> Self {
         self.rates.push(rate);
         self
     }
 
-    /// How much a call of `operation` counts, towards the limits in total, per tenant and in a time, and
-    /// as the share of its tenant: 1 by default. A call that weighs more than a limit goes alone. The
-    /// concurrency of an operation counts calls, whatever they weigh.
+    /// The weight of a call of `operation`: how much it counts towards the total limit, the limit per
+    /// tenant, rates and its tenant's fair share. 1 by default. A call heavier than a limit is admitted
+    /// alone. The concurrency per operation counts calls regardless of weight.
     #[must_use]
     pub fn weight_for(mut self, operation: Operation, weight: NonZeroU32) -> Self {
         self.weight_for.insert(operation.name().to_owned(), weight);
         self
     }
 
-    /// Whether its own limits are in shadow mode: no by default. What they would have kept waiting, or
-    /// rejected, is [counted](crate::QueueSnapshot::beyond_limit) and let through; gates still decide. To
-    /// try limits before they are enforced. [`set_shadow`](crate::AdmissionControl::set_shadow) changes
-    /// it at run time.
+    /// Whether the limits are in shadow mode: `false` by default. In shadow mode calls that a limit would
+    /// have queued or rejected are [counted](crate::QueueSnapshot::beyond_limit) and admitted; gates are
+    /// still enforced. Use it to try limits before enforcing them.
+    /// [`set_shadow`](crate::AdmissionControl::set_shadow) changes it at run time.
     #[must_use]
     pub fn shadow(mut self, shadow: bool) -> Self {
         self.shadow = shadow;
         self
     }
 
-    /// Where names and weights of tenants come from. Without it all tenants weigh the same, and
-    /// rejections name them by their ids.
+    /// The table of tenant names and weights. Without it all tenants have the same weight, and rejections
+    /// show their ids.
     #[must_use]
     pub fn tenants(mut self, tenants: Tenants) -> Self {
         self.tenants = Some(tenants);
         self
     }
 
-    /// Takes the name and the tenants from `base`: a file does not set them.
+    /// Takes the name and the tenants from `base`: a configuration file does not set them.
     #[must_use]
     pub fn inherit(self, base: &Self) -> Self {
         Self { name: Arc::clone(&base.name), tenants: base.tenants.clone(), ..self }
@@ -242,40 +243,40 @@ impl Config {
     }
 }
 
-/// A [`Config`] that cannot work.
+/// An invalid [`Config`].
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A limit of 0 calls in flight: nothing would ever be sent.
+    /// A limit of 0 calls in flight: no call could be sent.
     #[error(
-        "the concurrency for {operation} is 0, so that nothing could ever be sent; it must be at least 1"
+        "the concurrency for {operation} is 0, so no call could be sent; it must be at least 1"
     )]
     NoConcurrency {
-        /// The operation it was given for.
+        /// The operation.
         operation: String,
     },
-    /// A tolerance under which every latency is too long.
+    /// A tolerance that is not a number greater than 1: every latency would be too high.
     #[error(
-        "the tolerance for {operation} is {tolerance}; it must be a number above 1, such as 1.5"
+        "the tolerance for {operation} is {tolerance}; it must be a number greater than 1, such as 1.5"
     )]
     Tolerance {
-        /// The operation it was given for.
+        /// The operation.
         operation: String,
-        /// What it was.
+        /// The invalid tolerance.
         tolerance: f64,
     },
-    /// A rate that allows nothing.
+    /// A rate that admits no calls.
     #[error(
-        "the rate `{name}` allows nothing; its count, window and burst must be greater than zero"
+        "the rate `{name}` admits no calls; its count, window and burst must be greater than zero"
     )]
     Rate {
-        /// Its name.
+        /// The name of the rate.
         name: String,
     },
-    /// A rate that is to be changed, and was not set.
+    /// A change to a rate that the configuration does not contain.
     #[error("there is no rate `{name}`; only rates of the configuration can be changed")]
     UnknownRate {
-        /// Its name.
+        /// The name of the rate.
         name: String,
     },
 }

@@ -24,8 +24,8 @@ use crate::sync::{AtomicBool, Mutex, MutexGuard, PoisonError};
 
 /// Admission control: the handle of an [`AdmissionLayer`](crate::AdmissionLayer). Cheap to clone.
 ///
-/// As a [`Gate`] of its own it is the same limits without the queue: a call that finds no slot is
-/// rejected by a layer that does not wait.
+/// Used as a [`Gate`] it applies the same limits without the queue: a layer that does not wait rejects
+/// calls that find no free slot.
 #[derive(Debug)]
 pub struct AdmissionControl<G = ()> {
     inner: Arc<Inner<G>>,
@@ -34,18 +34,18 @@ pub struct AdmissionControl<G = ()> {
 struct Inner<G> {
     config: Config,
     gates: G,
-    /// Its lock comes before that of a gate, never after.
+    /// Lock order: this lock is taken before that of a gate, never after.
     state: Mutex<State>,
     draining: AtomicBool,
     shutting_down: AtomicBool,
     drainers: Drainers,
     subscribers: Arc<Subscribers>,
-    /// Itself, for those who look at it without knowing its gates.
+    /// A handle to itself, for readers that do not know the type of the gates.
     itself: Weak<dyn Queues>,
 }
 
 impl AdmissionControl {
-    /// Admission control with nothing but its own limits.
+    /// Admission control with its own limits and no gates.
     ///
     /// # Errors
     ///
@@ -56,7 +56,8 @@ impl AdmissionControl {
 }
 
 impl<G: Gate> AdmissionControl<G> {
-    /// Admission control whose calls also need a permit of `gates`, all of them or none.
+    /// Admission control whose calls also need a permit from each of `gates`. A call acquires all
+    /// permits or none.
     ///
     /// # Errors
     ///
@@ -77,18 +78,18 @@ impl<G: Gate> AdmissionControl<G> {
 }
 
 impl<G> AdmissionControl<G> {
-    /// The name for rejections and logs.
+    /// The name in rejections and logs.
     pub fn name(&self) -> &str {
         &self.inner.config.name
     }
 
-    /// The gates that decide along with the limits.
+    /// The gates of this admission control.
     pub fn gates(&self) -> &G {
         &self.inner.gates
     }
 
-    /// Changes how many calls of `operation` may be in flight, from now on. Calls already in flight
-    /// are left alone; what an adaptive limit has learned is forgotten.
+    /// Sets the maximum calls in flight of `operation`. Calls already in flight are not affected. An
+    /// adaptive limit starts over.
     ///
     /// # Errors
     ///
@@ -107,8 +108,8 @@ impl<G> AdmissionControl<G> {
         Ok(())
     }
 
-    /// Changes how many calls of all operations may be in flight, by their weights, from now on; `None`:
-    /// any number. Calls that wait keep their places.
+    /// Sets the maximum calls in flight of all operations together, by weight; `None` for unlimited.
+    /// Queued calls keep their positions.
     ///
     /// # Errors
     ///
@@ -119,9 +120,9 @@ impl<G> AdmissionControl<G> {
         Ok(())
     }
 
-    /// Changes how many calls of each tenant may be in flight, by their weights, from now on; `None`:
-    /// any number. Calls that wait keep their places. Where tenants were not distinguished before, those
-    /// in flight or waiting are not counted.
+    /// Sets the maximum calls in flight per tenant, by weight; `None` for unlimited. Queued calls keep
+    /// their positions. If tenants were not distinguished before, calls already queued or in flight are
+    /// not counted.
     ///
     /// # Errors
     ///
@@ -132,13 +133,13 @@ impl<G> AdmissionControl<G> {
         Ok(())
     }
 
-    /// Changes how much the rate of this name allows, from now on; which operations it is about, and
-    /// whether each tenant has so much, stays. What was used stays used, and calls that wait keep their
-    /// places.
+    /// Changes the count, window and burst of the rate with this name. Its operations, and whether it
+    /// applies per tenant, do not change. Usage so far still counts, and queued calls keep their
+    /// positions.
     ///
     /// # Errors
     ///
-    /// It allows nothing, or there is none of that name.
+    /// The rate admits no calls, or the configuration has no rate with this name.
     pub fn set_rate(&self, rate: &Rate) -> Result<(), ConfigError> {
         rate.check()?;
         let mut is_known = false;
@@ -147,8 +148,8 @@ impl<G> AdmissionControl<G> {
         if is_known { Ok(()) } else { Err(name()) }
     }
 
-    /// Sets whether limits are in [shadow mode](Config::shadow), from now on. Calls that wait when it
-    /// begins are admitted.
+    /// Turns [shadow mode](Config::shadow) on or off. Calls that are queued when it is turned on are
+    /// admitted.
     pub fn set_shadow(&self, shadow: bool) {
         self.change(|state| state.set_shadow(shadow));
     }
@@ -160,7 +161,7 @@ impl<G> AdmissionControl<G> {
         state.limits_changed(Tick::now(), &mut later);
     }
 
-    /// All queues at one moment.
+    /// A snapshot of all queues.
     pub fn snapshot(&self) -> AdmissionSnapshot {
         let (name, draining) = (self.name().to_owned(), self.is_closing());
         let state = self.lock();
@@ -177,25 +178,25 @@ impl<G> AdmissionControl<G> {
         }
     }
 
-    /// Closes for good, at once: newcomers and calls that wait are rejected, calls in flight finish.
-    /// The future is done when none is in flight any more.
+    /// Shuts down permanently, as soon as it is called: rejects new and queued calls and lets calls in
+    /// flight finish. The future resolves once no call is in flight.
     pub fn drain(&self) -> Drain<G> {
         self.inner.draining.store(true, Ordering::Release);
         self.inner.wake_all();
         Drain::new(self.clone())
     }
 
-    /// Closes for good but for operations that are
-    /// [admitted during shutdown](Config::admit_during_shutdown): what has to be cleaned up still can
-    /// be. Newcomers and calls that wait are rejected, calls in flight finish. The future is done when
-    /// none is in flight any more but those. [Drain](Self::drain) it then.
+    /// Begins a permanent shutdown that still admits operations
+    /// [admitted during shutdown](Config::admit_during_shutdown), so that cleanup can run. Rejects all
+    /// other new and queued calls, as soon as it is called, and lets calls in flight finish. The future
+    /// resolves once no call of any other operation is in flight. [Drain](Self::drain) next.
     pub fn begin_shutdown(&self) -> Drain<G> {
         self.inner.shutting_down.store(true, Ordering::Release);
         self.inner.wake_all();
         Drain::new(self.clone())
     }
 
-    /// Whether a call of `info` would be held at this moment until a gate that is closed opens.
+    /// Whether a call of `info` would now be held until a closed gate opens.
     pub fn holds_through_outage(&self, info: &RequestInfo) -> bool
     where
         G: Gate,
@@ -262,19 +263,19 @@ impl<G> AdmissionControl<G> {
 }
 
 impl<G> Inner<G> {
-    /// Its data is consistent between any two statements that can panic: a poisoned lock is used on.
+    /// The data is consistent between any two statements that can panic, so poisoning is ignored.
     #[inline]
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All have to look: it closes.
+    /// Wakes all queued calls so that they see the shutdown.
     fn wake_all(&self) {
         let mut later = Deferred::new();
         self.lock().queues_mut().for_each(|queue| queue.wake_those(|_| true, &mut later));
     }
 
-    /// What the call at `place` waits for, beside those that go before it.
+    /// What the call at `place` waits for, other than the calls ahead of it.
     fn waits_for(
         &self,
         state: &mut State,
@@ -323,21 +324,21 @@ impl<G: Gate> Inner<G> {
     }
 }
 
-/// What the gates say has changed.
+/// Wakes queued calls when a gate changes.
 impl<G: Gate> Subscriber for Inner<G> {
     fn changed(&self, change: Change) {
         let (now, mut later) = (Now::new(), Deferred::new());
         {
             let mut state = self.lock();
             if change == Change::Closed {
-                // Calls that can only be rejected do not wait for their turn for that.
+                // Calls that can only be rejected are rejected before they reach the front.
                 let is_rejected = |info: &RequestInfo| {
                     let no = self.gates.check(Some(info), &now);
                     no.is_some_and(|no| self.or_hold(info, no).no.is_hopeless(info.deadline))
                 };
                 state.queues_mut().for_each(|queue| queue.wake_those(is_rejected, &mut later));
             }
-            // Either way, what a gate said before may not hold any more.
+            // In both cases an earlier decision of the gate may be out of date.
             state.gates_changed(now.tick(), &mut later);
         }
         later.notify(&self.subscribers, change);

@@ -7,10 +7,10 @@ use sandtower_core::Deferred;
 
 use crate::control::AdmissionControl;
 
-/// Done when no call is in flight any more: see [`AdmissionControl::drain`]. Dropping it opens nothing
-/// again.
+/// Resolves once no call is in flight: see [`AdmissionControl::drain`]. Dropping it does not cancel the
+/// shutdown.
 #[derive(Debug)]
-#[must_use = "it closes anyway, but the calls in flight are not waited for"]
+#[must_use = "shutdown proceeds anyway, but calls in flight are not awaited"]
 pub struct Drain<G> {
     control: AdmissionControl<G>,
 }
@@ -25,7 +25,7 @@ impl<G> Future for Drain<G> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // First the waker, then the look: a call that ends in between wakes it.
+        // Registers the waker before checking, so that a call that ends in between wakes it.
         self.control.drainers().add(cx.waker());
         if self.control.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }

@@ -13,20 +13,20 @@ use crate::progress::Admitted;
 use crate::ticket::{Look, Ticket};
 
 pin_project! {
-    /// Waits for its turn, sends the request, and waits for the response.
+    /// Waits in the queue, sends the request, and waits for the response.
     ///
-    /// Dropped while it waits, it leaves the queue; dropped later, it frees its slot, and the gates
-    /// are told that the attempt was cancelled.
+    /// Dropping it while queued leaves the queue. Dropping it later frees the slot, and the gates record
+    /// the attempt as cancelled.
     ///
     /// # Panics
     ///
-    /// When it is polled after it is done.
+    /// When it is polled after completion.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, Req, G: Gate, C: HasInfo>
     where
         S: Service<Req>,
     {
-        // Boxed: it is large, and a call that need not wait is moved around without it.
+        // Boxed because it is large, and only queued calls need it.
         queued: Option<Pin<Box<Queued<S, Req, G, C>>>>,
         rejection: Option<BoxError>,
         // From its turn on. Flat: a state of several parts is put together first, and then copied
@@ -38,7 +38,7 @@ pin_project! {
     }
 }
 
-/// A call whose turn it is.
+/// An admitted call.
 struct Turn<S: Service<Req>, Req, G: Gate, C: HasInfo> {
     guard: Guard<AdmissionControl<G>, C>,
     call: WhenReady<S, Req>,
@@ -48,7 +48,7 @@ struct Turn<S: Service<Req>, Req, G: Gate, C: HasInfo> {
 pin_project! {
     struct Queued<S, Req, G: Gate, C> {
         ticket: Ticket<G>,
-        // What is sent, by which instance, and what classifies the response.
+        // The request, the service instance, and the response classifier.
         call: Option<(S, Req, C)>,
         #[pin]
         sleep: Sleep,

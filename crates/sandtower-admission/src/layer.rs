@@ -16,7 +16,7 @@ use crate::ticket::Ticket;
 
 /// Puts services behind admission control: see the [crate](crate).
 ///
-/// All services made by one layer, and by its clones, share it.
+/// All services created by one layer and its clones share one admission control.
 ///
 /// ```
 /// use sandtower_admission::AdmissionLayer;
@@ -35,8 +35,8 @@ pub struct AdmissionLayer<G = (), C = ByResult, W = ()> {
 
 impl AdmissionLayer {
     /// A layer with the numbers of [`Config::new`]: 64 calls in flight, 1,024 in the queue. `name`
-    /// appears in rejections and logs. All requests are in one queue, until
-    /// [`classify`](Self::classify) tells their operations apart.
+    /// appears in rejections and logs. All requests share one queue unless
+    /// [`classify`](Self::classify) distinguishes operations.
     #[expect(
         clippy::expect_used,
         clippy::missing_panics_doc,
@@ -46,8 +46,8 @@ impl AdmissionLayer {
         Self::new(Config::new(name)).expect("the limits of the default are above 0")
     }
 
-    /// A layer with admission control of its own. All requests are in one queue, until
-    /// [`classify`](Self::classify) tells their operations apart.
+    /// A layer with admission control of its own. All requests share one queue unless
+    /// [`classify`](Self::classify) distinguishes operations.
     ///
     /// # Errors
     ///
@@ -58,8 +58,8 @@ impl AdmissionLayer {
 }
 
 impl<G: Gate> AdmissionLayer<G> {
-    /// A layer whose calls also need a permit of `gates`: a breaker, a rate limit, or a pair of
-    /// gates. They must not be in the stack a second time as layers of their own.
+    /// A layer whose calls also need a permit from each of `gates`: a breaker, a rate limit, or a pair
+    /// of gates. Do not add the same gates to the stack as layers of their own.
     ///
     /// # Errors
     ///
@@ -70,26 +70,26 @@ impl<G: Gate> AdmissionLayer<G> {
 }
 
 impl<G> AdmissionLayer<G> {
-    /// A layer over admission control that exists.
+    /// A layer that uses existing admission control.
     pub fn with_control(control: AdmissionControl<G>) -> Self {
         Self { control, classify: ByResult::default(), watch: () }
     }
 }
 
 impl<G, C, W> AdmissionLayer<G, C, W> {
-    /// Tells with `classify` which queue a request belongs to, when its caller stops caring, and what
-    /// its response tells the gates.
+    /// Classifies requests and responses with `classify`: the operation whose queue a request joins, its
+    /// deadline, and the verdict that the gates record.
     pub fn classify<D>(self, classify: D) -> AdmissionLayer<G, D, W> {
         AdmissionLayer { control: self.control, classify, watch: self.watch }
     }
 
-    /// Lets callers watch their position by the [`Progress`](crate::Progress) that `watch` finds with
-    /// their request.
+    /// Reports the position of a call through the [`Progress`](crate::Progress) that `watch` finds in its
+    /// request.
     pub fn watch<V>(self, watch: V) -> AdmissionLayer<G, C, V> {
         AdmissionLayer { control: self.control, classify: self.classify, watch }
     }
 
-    /// The handle, to read and to steer.
+    /// The handle to this admission control.
     pub fn control(&self) -> &AdmissionControl<G> {
         &self.control
     }
@@ -106,9 +106,9 @@ impl<S: Clone, G, C: Clone, W: Clone> Layer<S> for AdmissionLayer<G, C, W> {
 
 /// A service behind admission control.
 ///
-/// Always ready: backpressure is the bounded queue and its rejections. The service below is made ready
-/// only for a call whose turn it is; a call that cannot be sent at once waits in its future with an
-/// instance of its own, for which `S` has to be [`Clone`].
+/// Always ready: backpressure is the bounded queue and its rejections. The inner service is polled for
+/// readiness only for an admitted call. A call that cannot be sent immediately waits in its future with
+/// a clone of the inner service, so `S` must be [`Clone`].
 #[derive(Clone, Debug)]
 pub struct Admission<S: Clone, G = (), C = ByResult, W = ()> {
     inner: Spare<S>,
@@ -135,7 +135,7 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        // The user's code comes first: a panic of it finds nothing acquired.
+        // Runs the user's code before anything is acquired, in case it panics.
         let classifier = self.classify.classify(&request);
         let operation = classifier.info().operation;
         let progress = self.watch.progress(&request);

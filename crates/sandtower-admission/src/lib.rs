@@ -1,14 +1,14 @@
-//! Admission control: not everything hits the service at once.
+//! Admission control: limits concurrent calls to a service and queues the rest.
 //!
-//! [`AdmissionLayer`] puts a limit on the calls in flight, with a bounded queue in front of it, one for
-//! each operation. It is the one place in a stack where calls wait: a breaker or a rate limit put inside
-//! it as a [gate](AdmissionLayer::with_gates) decides together with it when the next call goes, and each
-//! call has one position in one queue. A call that a gate holds is passed by those that it does not hold.
+//! [`AdmissionLayer`] limits the calls in flight, with a bounded queue in front of the limit, one per
+//! operation. It is the only place in a stack where calls wait: a breaker or a rate limit inside it as a
+//! [gate](AdmissionLayer::with_gates) takes part in each admission decision, and each call has one
+//! position in one queue. Calls that a gate does not hold overtake those that it holds.
 //!
-//! A [`Quota`] is such a gate: it turns a service's "out of slots" into waiting for one.
+//! A [`Quota`] is such a gate: calls wait while the service is out of slots.
 //!
-//! A waiting call holds nothing below: only when it is its turn is an instance of the inner service made
-//! ready. Dropping a call at any point gives up its position, its slot and its permits.
+//! A queued call holds no resources of the inner service, which is polled for readiness only once the
+//! call is admitted. Dropping a call at any point releases its position, slot and permits.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -28,15 +28,15 @@
 //! # }
 //! ```
 //!
-//! # Whose turn it is
+//! # Order
 //!
-//! In order of arrival, where an attempt that returns keeps the arrival of its call. Once calls have
-//! waited for [a second](Config::newest_first_after), the newest goes first until the queue is empty, and
-//! a call waits [two minutes](Config::longest_wait) at most. A free slot belongs to the call that is next
-//! and is not handed over: a call whose task does not poll it within a second is passed by the next one.
+//! Calls are admitted in order of arrival; a retried attempt keeps the arrival time of its call. Once
+//! calls have waited for [a second](Config::newest_first_after), the newest goes first until the queue is
+//! empty, and no call waits longer than [two minutes](Config::longest_wait). A free slot belongs to the
+//! next call. If its task does not poll it within a second, the call after it goes first.
 //!
-//! A call whose deadline comes before its turn and its response is rejected at once, with the wait that
-//! it would have had.
+//! A call that cannot be served before its deadline is rejected immediately, with the wait it would have
+//! had.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

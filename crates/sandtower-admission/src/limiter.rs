@@ -1,4 +1,4 @@
-//! One lane's limit: fixed, or learned.
+//! The concurrency limit of one operation: fixed, adaptive or stepwise.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::adaptive::{Adaptive, Learner};
 use crate::config::ConfigError;
 use crate::stepwise::{Stepper, Stepwise};
 
-/// How many calls of one operation may be in flight.
+/// The maximum calls in flight of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(
     rename_all = "snake_case",
@@ -17,11 +17,11 @@ use crate::stepwise::{Stepper, Stepwise};
 )]
 #[non_exhaustive]
 pub enum Limit {
-    /// As many as the service bears, found out by rounds of answers.
+    /// Adapts to the latency of the service, round by round.
     Adaptive(Adaptive),
-    /// As many as the service bears, found out one at a time.
+    /// Finds the capacity of the service one trial at a time.
     Stepwise(Stepwise),
-    /// Always so many.
+    /// A fixed number.
     #[serde(untagged)]
     Fixed(u32),
 }
@@ -94,7 +94,7 @@ impl Limiter {
         }
     }
 
-    /// Whether it learns from how long attempts take.
+    /// Whether the limit depends on the latency of attempts.
     #[inline]
     pub(crate) fn learns(&self) -> bool {
         matches!(self, Self::Learned(_) | Self::Stepped(_))
@@ -109,7 +109,7 @@ impl Limiter {
         }
     }
 
-    /// Whether the last of so many in flight is a trial.
+    /// Whether the last of `in_flight` attempts is a trial.
     #[inline]
     pub(crate) fn is_trial(&self, in_flight: u32) -> bool {
         matches!(self, Self::Stepped(stepper) if stepper.is_trial(in_flight))

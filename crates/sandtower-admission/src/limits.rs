@@ -25,7 +25,7 @@ pub(crate) struct Limits {
     tenants: Option<Tenants>,
     rows: Rows,
     in_flight: u32,
-    /// Between the classes of different operations, where the total is short.
+    /// Order among classes across operations, used when the total limit is reached.
     pub(crate) turns: Turns,
 }
 
@@ -33,13 +33,13 @@ pub(crate) struct Limits {
 struct SharedRate {
     rate: Rate,
     terms: Terms,
-    /// Of all callers.
+    /// Shared by all callers.
     bucket: Bucket,
-    /// Of each tenant: its index there.
+    /// Per tenant: the index of its bucket.
     of_tenant: Option<usize>,
 }
 
-/// What of the limits is about an operation.
+/// The limits that apply to an operation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Demand {
     pub(crate) weight: u32,
@@ -57,12 +57,12 @@ impl Demand {
 pub(crate) enum Reached {
     Total,
     Tenant,
-    /// Of a rate, which has room then.
+    /// A rate, which admits the call at this instant.
     Rate(usize, Tick),
 }
 
 impl Reached {
-    /// When there is room again; `None`: when a call in flight ends.
+    /// When the limit allows a call again; `None`: when a call in flight ends.
     pub(crate) fn until(self) -> Option<Tick> {
         match self {
             Self::Rate(_, until) => Some(until),
@@ -93,7 +93,7 @@ impl Limits {
         }
     }
 
-    /// What is about `operation`.
+    /// The limits that apply to `operation`.
     pub(crate) fn demand(&self, operation: Operation, weight: u32) -> Demand {
         let rates = self.rates.iter().enumerate();
         let rates = rates.filter(|(_, shared)| shared.rate.is_about(operation.name()));
@@ -112,7 +112,7 @@ impl Limits {
         self.per_tenant = limit;
     }
 
-    /// Changes what a rate allows; what was used stays used. Whether there is one of that name.
+    /// Changes a rate; usage so far still counts. Returns whether the rate exists.
     pub(crate) fn set_rate(&mut self, changed: &Rate, now: Tick) -> bool {
         let Some(shared) = self.rates.iter_mut().find(|it| it.rate.name == changed.name) else {
             return false;
@@ -131,13 +131,13 @@ impl Limits {
         seat.row != RowId::NONE
     }
 
-    /// Whether there is something to count for each tenant.
+    /// Whether any limit counts per tenant.
     #[inline]
     fn needs_rows(&self) -> bool {
         self.per_tenant.is_some() || self.total.is_some() || self.rows.has_buckets()
     }
 
-    /// A call of `info` is here, to wait or to be admitted; it [leaves](Self::leave) later.
+    /// Registers a call of `info`, queued or to be admitted, until it [leaves](Self::leave).
     #[inline]
     pub(crate) fn enter(
         &mut self,
@@ -157,7 +157,7 @@ impl Limits {
         Seat { row, weight }
     }
 
-    /// A call is gone. Its tenant may be forgotten once nothing of it is here.
+    /// Removes a call. Its tenant may be evicted once it has no calls left.
     #[inline]
     pub(crate) fn leave(&mut self, seat: Seat, now: Tick) {
         if let Some(tenant) = self.rows.leave(seat.row, now)
@@ -178,7 +178,7 @@ impl Limits {
         {
             return Some(Reached::Tenant);
         }
-        // The one that has room last: until then, asking again is in vain.
+        // The rate that allows the call last: checking again before then is pointless.
         let waits = demand.rates.iter().map(|&at| {
             let shared = &self.rates[at];
             let bucket = match shared.of_tenant {
@@ -191,13 +191,13 @@ impl Limits {
         (earliest > now).then_some(Reached::Rate(at, earliest))
     }
 
-    /// Whether a call fits into the total.
+    /// Whether a call fits into the total limit.
     #[inline]
     pub(crate) fn fits(&self, seat: Seat) -> bool {
         self.total.is_none_or(|total| has_room(self.in_flight, total, seat.weight))
     }
 
-    /// Takes what [`check`](Self::check) had nothing against.
+    /// Counts a call that [`check`](Self::check) allowed.
     #[inline]
     pub(crate) fn take(&mut self, seat: Seat, demand: &Demand, now: Tick) {
         self.in_flight = self.in_flight.saturating_add(seat.weight);
@@ -214,7 +214,7 @@ impl Limits {
         }
     }
 
-    /// An attempt is over; one that was not `sent` used nothing of a rate.
+    /// Records the end of an attempt. One that was not `sent` does not count towards rates.
     #[inline]
     pub(crate) fn give_back(&mut self, seat: Seat, demand: &Demand, sent: bool) {
         self.in_flight = self.in_flight.saturating_sub(seat.weight);
@@ -234,18 +234,18 @@ impl Limits {
         }
     }
 
-    /// The calls of the tenant are held by its limit in the queue of this operation.
+    /// Marks the tenant's calls in the queue of this operation as held by the tenant's limit.
     pub(crate) fn park(&mut self, seat: Seat, operation: Operation) {
         self.rows.park(seat.row, operation);
     }
 
-    /// The operations in whose queues a tenant's calls are held, and the tenant (`None`: several): now
-    /// they may go.
+    /// The operations in whose queues a tenant's calls were held and may go now, and the tenant (`None`:
+    /// several).
     pub(crate) fn unpark(&mut self, seat: Seat) -> Option<(Option<Tenant>, Vec<Operation>)> {
         self.rows.unpark(seat.row)
     }
 
-    /// Whether a rate of all callers, and not of each tenant, is meant.
+    /// Whether the limit is a rate shared by all callers.
     pub(crate) fn is_wide(&self, reached: Reached) -> bool {
         match reached {
             Reached::Total => true,
@@ -254,12 +254,12 @@ impl Limits {
         }
     }
 
-    /// How far ahead the tenant is of others, where the total is short.
+    /// How far ahead the tenant is of others, when the total limit is reached.
     pub(crate) fn virtual_time(&self, seat: Seat) -> u64 {
         self.rows.virtual_time(seat.row)
     }
 
-    /// A call of a tenant was admitted from a queue, where the total is short.
+    /// Records that a call of a tenant was admitted from a queue while the total limit was reached.
     pub(crate) fn served(&mut self, seat: Seat, weight_of_tenant: u32) {
         self.rows.served(seat, weight_of_tenant);
     }
@@ -271,7 +271,7 @@ impl Limits {
         }
     }
 
-    /// Why, the limit's name, and whose it is.
+    /// The reason, the name of the limit, and its tenant.
     pub(crate) fn reason(
         &self,
         reached: Reached,
@@ -307,7 +307,7 @@ impl Limits {
         self.in_flight
     }
 
-    /// Whether no call fits into the total.
+    /// Whether the total limit is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.total.is_some_and(|total| self.in_flight >= total)
     }
@@ -316,13 +316,13 @@ impl Limits {
         self.total
     }
 
-    /// Tenants that are distinguished at the moment, and how often one was not.
+    /// The number of tenants that have rows, and how often a tenant got none.
     pub(crate) fn tenants_seen(&self) -> (u32, u64) {
         (self.rows.len(), self.rows.overflowed())
     }
 }
 
-/// Whether a call of this weight fits. One that weighs more than the limit goes alone.
+/// Whether a call of this weight fits. A call heavier than the limit is admitted alone.
 fn has_room(in_flight: u32, limit: u32, weight: u32) -> bool {
     in_flight == 0 || in_flight.saturating_add(weight) <= limit
 }

@@ -1,4 +1,4 @@
-//! Every order in which threads may meet in a control.
+//! All interleavings of threads that share an admission control.
 
 use std::sync::Arc;
 use std::task::{Wake, Waker};
@@ -18,7 +18,7 @@ const RESUME: Operation = Operation::new(2, "resume");
 const KILL: Operation = Operation::new(3, "kill");
 const NOW: Tick = Tick::from_nanos(1_000_000_000);
 
-/// Whether it was woken.
+/// Whether the task was woken.
 struct Flag(AtomicBool);
 
 impl Wake for Flag {
@@ -27,7 +27,7 @@ impl Wake for Flag {
     }
 }
 
-/// A call in line, with its task.
+/// A queued call and its task.
 struct Caller<G: Gate> {
     ticket: Ticket<G>,
     woken: Arc<Flag>,
@@ -48,7 +48,7 @@ impl<G: Gate> Caller<G> {
         Self { ticket, woken: Arc::new(Flag(AtomicBool::new(false))), admitted: false }
     }
 
-    /// Joins the line, or looks whether it is next.
+    /// Joins the queue, or checks whether it is next.
     fn look(&mut self) {
         self.woken.0.store(false, Ordering::SeqCst);
         let waker = Waker::from(Arc::clone(&self.woken));
@@ -61,7 +61,7 @@ impl<G: Gate> Caller<G> {
     }
 }
 
-/// Lets everyone look who was woken, until nobody is any more; answers how many are admitted.
+/// Polls woken callers until none is woken. Returns how many were admitted.
 fn run<G: Gate>(mut callers: Vec<Caller<G>>) -> usize {
     while let Some(caller) = callers.iter_mut().find(|caller| caller.is_woken()) {
         caller.look();
@@ -102,7 +102,7 @@ fn full_control() -> AdmissionControl<Quota> {
 }
 
 #[test]
-fn a_slot_that_frees_while_the_next_in_line_goes_away_wakes_the_one_behind() {
+fn a_slot_that_is_freed_while_the_next_call_leaves_wakes_the_call_behind_it() {
     loom::model(|| {
         let control = control_of_one();
         let slot = enter(&control, CREATE);
@@ -117,7 +117,7 @@ fn a_slot_that_frees_while_the_next_in_line_goes_away_wakes_the_one_behind() {
 }
 
 #[test]
-fn a_newcomer_never_takes_the_slot_of_who_waits() {
+fn a_new_call_never_takes_the_slot_of_a_queued_call() {
     loom::model(|| {
         let control = control_of_one();
         let slot = enter(&control, CREATE);
@@ -129,13 +129,13 @@ fn a_newcomer_never_takes_the_slot_of_who_waits() {
             other.enter(&RequestInfo::new(CREATE), &Now::at(NOW), &mut later).is_none()
         });
         record(&control, CREATE, slot, Verdict::success());
-        assert!(thread.join().unwrap(), "a newcomer was let through");
+        assert!(thread.join().unwrap(), "a new call was admitted");
         assert_eq!(run(vec![waits]), 1);
     });
 }
 
 #[test]
-fn who_joins_while_a_slot_frees_is_not_left_asleep() {
+fn a_call_that_joins_while_a_slot_is_freed_is_woken() {
     loom::model(|| {
         let control = control_of_one();
         let slot = enter(&control, CREATE);
@@ -151,7 +151,7 @@ fn who_joins_while_a_slot_frees_is_not_left_asleep() {
 }
 
 #[test]
-fn a_release_that_a_gate_tells_of_while_somebody_joins_is_not_lost() {
+fn a_release_that_a_gate_reports_while_a_call_joins_is_not_lost() {
     loom::model(|| {
         let control = full_control();
         let mut joins = Caller::new(&control, CREATE);
@@ -166,7 +166,7 @@ fn a_release_that_a_gate_tells_of_while_somebody_joins_is_not_lost() {
 }
 
 #[test]
-fn a_kill_lets_one_go_of_those_who_wait_and_join_in_two_lanes() {
+fn a_kill_admits_one_of_a_queued_call_and_a_call_that_joins_another_queue() {
     loom::model(|| {
         let control = full_control();
         let kill = enter(&control, KILL);
@@ -184,7 +184,7 @@ fn a_kill_lets_one_go_of_those_who_wait_and_join_in_two_lanes() {
 }
 
 #[test]
-fn a_slot_that_is_given_back_while_somebody_joins_in_another_lane_is_not_lost() {
+fn a_slot_that_is_released_while_a_call_joins_another_queue_is_not_lost() {
     loom::model(|| {
         let control = full_control();
         control.gates().release(1);
@@ -202,7 +202,7 @@ fn a_slot_that_is_given_back_while_somebody_joins_in_another_lane_is_not_lost() 
 }
 
 #[test]
-fn an_attempt_that_returns_to_the_front_while_a_slot_frees_strands_nothing() {
+fn an_attempt_that_returns_to_the_front_while_a_slot_is_freed_strands_no_call() {
     loom::model(|| {
         let control = control_of_one();
         let slot = enter(&control, CREATE);

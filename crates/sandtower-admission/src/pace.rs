@@ -1,4 +1,4 @@
-//! How fast a queue moves, and how long calls take: what an expected wait is made of.
+//! How fast a queue moves and how long calls take: the basis of the expected wait.
 
 use std::time::Duration;
 
@@ -6,31 +6,31 @@ use sandtower_core::Tick;
 
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// When the last call was admitted from a queue that is not empty yet.
+    /// When a call was last admitted, while the queue is not empty.
     last: Option<Tick>,
-    /// Seconds from one admission to the next while calls wait.
+    /// Seconds between admissions while calls are queued.
     turn: Option<f64>,
-    /// Seconds that a successful call takes once it is sent.
+    /// Seconds that a successful call takes after it is sent.
     took: Option<f64>,
-    /// Until then no call need be timed.
+    /// No call needs to be timed before this.
     sampled_until: Tick,
 }
 
-/// How much a new sample counts.
+/// Weight of a new sample.
 const WEIGHT: f64 = 0.2;
 
-/// How often a call is timed, at most: more samples add nothing, and each costs a reading of the clock.
+/// The minimum time between samples: more add nothing, and each reads the clock.
 const SAMPLED_EVERY: Duration = Duration::from_millis(10);
 
 impl Pace {
-    /// A call was admitted while others waited.
+    /// Records that a call was admitted while others were queued.
     pub(crate) fn admitted(&mut self, now: Tick) {
         if let Some(last) = self.last.replace(now) {
             mix(&mut self.turn, now.since(last));
         }
     }
 
-    /// Whether to find out how long a call takes that is sent about `now`.
+    /// Whether to time a call that is sent about `now`.
     #[inline]
     pub(crate) fn wants_sample(&mut self, now: Tick) -> bool {
         let wants = now >= self.sampled_until;
@@ -44,23 +44,23 @@ impl Pace {
         mix(&mut self.took, took);
     }
 
-    /// Calls are held through an outage: how long that takes says nothing about the queue.
+    /// Records that calls are held through an outage: that time is not a measure of the queue.
     pub(crate) fn stands_still(&mut self) {
         self.last = None;
     }
 
-    /// No call waits any more: what was known is old when calls wait again.
+    /// Records that the queue is empty: the samples are out of date once it fills again.
     pub(crate) fn queue_is_empty(&mut self) {
         (self.last, self.turn) = (None, None);
     }
 
-    /// How long a call waits that has so many ahead; `None`: not known.
+    /// The expected wait behind `ahead` calls; `None` if unknown.
     pub(crate) fn wait(&self, ahead: usize) -> Option<Duration> {
         let seconds = self.turn? * (ahead as f64 + 1.0);
         Duration::try_from_secs_f64(seconds).ok()
     }
 
-    /// How long a call takes once it is sent, as far as is known.
+    /// The expected time of a call after it is sent, if known.
     pub(crate) fn took(&self) -> Duration {
         let seconds = self.took.unwrap_or_default();
         Duration::try_from_secs_f64(seconds).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What callers see of the queue.
+//! Progress of a call, for its caller.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -7,8 +7,8 @@ use sandtower_core::{Operation, Rejection};
 
 use crate::queue::Place;
 
-/// Watches the position of one call: hand a clone to the layer with the request, by a [`Watch`], and
-/// look at it while the call waits.
+/// Reports the progress of one call, such as its queue position. Attach a clone to the request, where a
+/// [`Watch`] finds it, and read this one while the call waits.
 ///
 /// ```
 /// use sandtower_admission::{Progress, CallState};
@@ -31,19 +31,19 @@ enum Spot {
     Running,
 }
 
-/// What a call does at the moment.
+/// The current state of a call.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CallState {
-    /// Not there yet, backing off, or done.
+    /// Not started, backing off, or done.
     Idle,
     /// In the queue.
     Queued(QueuePosition),
-    /// Admitted: it has its slot, and its request for this operation is in flight.
+    /// Admitted: the call has a slot, and its request for this operation is in flight.
     Admitted(Operation),
-    /// What its response created is being checked: see [`Progress::checking`].
+    /// What the call created is being health-checked: see [`Progress::checking`].
     Checking,
-    /// Its response has begun and goes on, such as the output of a user's code: see
+    /// The response has begun and is still streaming, such as the output of a user's code: see
     /// [`Progress::running`].
     Running,
 }
@@ -52,16 +52,16 @@ pub enum CallState {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct QueuePosition {
-    /// How many calls are ahead, as the order is now.
+    /// Number of calls ahead in the current order.
     pub ahead: usize,
-    /// Whether `ahead` is an estimate: calls of other tenants or classes wait as well, and how many of
-    /// those go first depends on what comes.
+    /// Whether `ahead` is an estimate: calls of other tenants or classes are queued too, and how many of
+    /// them go first depends on calls still to come.
     pub about: bool,
-    /// How many calls wait, this one included.
+    /// Number of queued calls, including this one.
     pub waiting: usize,
-    /// The expected time until its turn, if known.
+    /// Expected time until the call is admitted, if known.
     pub wait: Option<Duration>,
-    /// What the queue waits for: a gate's reason, or that all slots are in use.
+    /// What the queue waits for: the reason of a gate, or that all slots are in use.
     pub held_by: Option<Rejection>,
 }
 
@@ -76,7 +76,7 @@ impl QueuePosition {
         Self { ahead, about: false, waiting, wait, held_by }
     }
 
-    /// Its number of calls ahead is an estimate.
+    /// Marks `ahead` as an estimate.
     #[must_use]
     pub fn about(mut self) -> Self {
         self.about = true;
@@ -84,7 +84,7 @@ impl QueuePosition {
     }
 }
 
-/// What a message to the user says.
+/// The text for a message to the user.
 impl std::fmt::Display for QueuePosition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.ahead {
@@ -102,9 +102,9 @@ impl std::fmt::Display for QueuePosition {
     }
 }
 
-/// Finds the [`Progress`] that a request brought along.
+/// Finds the [`Progress`] of a request.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` finds no `Progress` with a `{Req}`",
+    message = "`{Self}` does not find the `Progress` of a `{Req}`",
     label = "not a `Watch<{Req}>`",
     note = "`()` watches no call; `sandtower::stack::WatchExtension` reads the extensions of HTTP requests"
 )]
@@ -126,14 +126,14 @@ pub(crate) trait Queues: Send + Sync {
 }
 
 impl Progress {
-    /// A call that is not there yet.
+    /// The progress of a call that has not started.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Where the call is now. Takes time in proportion to the queue.
+    /// The current state of the call. Takes time proportional to the length of the queue.
     pub fn snapshot(&self) -> CallState {
-        // No lock of ours is held: admission control calls us under its own.
+        // Must not hold the lock of this progress: admission control calls it under its own lock.
         let spot = self.lock().clone();
         match spot {
             Spot::Idle => CallState::Idle,
@@ -149,13 +149,13 @@ impl Progress {
         }
     }
 
-    /// Shows that what the call created is being checked, until [`checked`](Self::checked): for layers
-    /// above admission control, which does not know of it.
+    /// Reports that what the call created is being health-checked, until [`checked`](Self::checked). For
+    /// layers above admission control.
     pub fn checking(&self) {
         *self.lock() = Spot::Checking;
     }
 
-    /// Shows that the check is over, if one was shown.
+    /// Reports that the health check is over, if one was reported.
     pub fn checked(&self) {
         let mut spot = self.lock();
         if matches!(*spot, Spot::Checking) {
@@ -163,14 +163,13 @@ impl Progress {
         }
     }
 
-    /// Shows that the response has begun and goes on. It shows so until the next call, since the end of
-    /// a body is not seen.
+    /// Reports that the response is streaming. The state stays until the next call, since the end of a
+    /// body is not observed.
     pub fn running(&self) {
         *self.lock() = Spot::Running;
     }
 
-    /// A handle that does not keep it alive: a reader of it learns when the call, and all else that held
-    /// it, is gone.
+    /// A weak handle. Its reader learns when the call and all other holders are gone.
     pub fn downgrade(&self) -> WeakProgress {
         WeakProgress { spot: Arc::downgrade(&self.spot) }
     }
@@ -188,18 +187,18 @@ impl Progress {
     }
 }
 
-/// A call that has its slot; drop it when the call is done.
+/// Marks a call as admitted until dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Admitted(Option<Progress>);
 
-/// A [`Progress`] that does not keep it alive.
+/// A weak handle to a [`Progress`].
 #[derive(Clone)]
 pub struct WeakProgress {
     spot: Weak<Mutex<Spot>>,
 }
 
 impl WeakProgress {
-    /// The progress; `None`: nothing holds it any more.
+    /// The progress; `None` once no holder is left.
     pub fn upgrade(&self) -> Option<Progress> {
         self.spot.upgrade().map(|spot| Progress { spot })
     }
@@ -226,7 +225,7 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         if let Some(progress) = &self.0 {
             let mut spot = progress.lock();
-            // A layer above may show by now what comes next.
+            // A layer above may have reported the next state already.
             if matches!(*spot, Spot::Admitted(_)) {
                 *spot = Spot::Idle;
             }

@@ -1,4 +1,4 @@
-//! One operation's slots and its queue: pure data behind the lock of admission control.
+//! The slots and the queue of one operation: pure data behind the lock of admission control.
 
 mod waiters;
 
@@ -18,23 +18,22 @@ use crate::pace::Pace;
 use crate::slot::Taken;
 use crate::snapshot::QueueSnapshot;
 
-/// Slots are not handed from one call to the next: a free slot belongs to the call that is next in the
-/// queue. Newcomers see a queue and join it, so none of them barges.
+/// Slots are not passed from call to call: a free slot belongs to the next call in the queue. New calls
+/// join a queue that is not empty, so none of them barges.
 ///
-/// After each change, [`advance`](Self::advance) restores the one invariant: **while a slot is free and
-/// calls wait, the next of them has been woken and has not looked since, or it looked and a gate holds
-/// it.**
+/// After each change, [`advance`](Self::advance) restores the invariant: **while a slot is free and
+/// calls are queued, the next of them has been woken and not been polled since, or a gate holds it.**
 #[derive(Debug)]
 pub(crate) struct OperationQueue {
     limiter: Limiter,
-    /// Whether calls beyond the limit are counted and let through.
+    /// Whether calls beyond the limit are counted and admitted.
     shadow: bool,
     in_flight: u32,
-    /// What of the shared limits is about the operation.
+    /// The shared limits that apply to the operation.
     pub(crate) demand: Demand,
     waiters: Waiters,
     pace: Pace,
-    /// A call was rejected for want of a slot since one was last free.
+    /// Whether a call was rejected for lack of a slot since one was last free.
     turned_away: bool,
     counters: QueueSnapshot,
 }
@@ -96,7 +95,7 @@ impl OperationQueue {
         self.in_flight < self.limit() || self.shadow
     }
 
-    /// Whether a newcomer may be admitted at once: no call waits, and a slot is free.
+    /// Whether a new call may be admitted immediately: the queue is empty and a slot is free.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.waiters.is_empty() && self.has_slot()
@@ -106,7 +105,7 @@ impl OperationQueue {
         self.waiters.is_empty()
     }
 
-    /// The call that is next. Skips those that are held, and those that were woken and did not come.
+    /// The next call. Skips calls that are held, and calls that were woken and not polled in time.
     pub(crate) fn next(&mut self, now: Tick) -> Option<Place> {
         if self.has_slot() { self.waiters.next(now) } else { None }
     }
@@ -119,7 +118,7 @@ impl OperationQueue {
         self.waiters.seat(place)
     }
 
-    /// How many wait, by class.
+    /// Number of queued calls, by class.
     pub(crate) fn waiting_by_priority(&self) -> [u32; 3] {
         self.waiters.waiting()
     }
@@ -139,12 +138,12 @@ impl OperationQueue {
         self.waiters.held_by(place)
     }
 
-    /// How many go before `place`, as the order is now.
+    /// Number of calls ahead of `place` in the current order.
     pub(crate) fn ahead(&self, place: Place) -> Option<Ahead> {
         self.waiters.ahead(place)
     }
 
-    /// The expected wait of a call that has so many ahead; `None`: not known.
+    /// The expected wait behind `ahead` calls; `None` if unknown.
     pub(crate) fn wait(&self, ahead: usize) -> Option<Duration> {
         self.pace.wait(ahead)
     }
@@ -159,12 +158,12 @@ impl OperationQueue {
         self.pace.wait(self.waiters.would_be_ahead(info, weight, arrived))
     }
 
-    /// How long a call takes once it is sent, as far as is known.
+    /// The expected time of a call after it is sent, if known.
     pub(crate) fn took(&self) -> Duration {
         self.pace.took()
     }
 
-    /// A call joins, of a tenant of this weight. It looks at once whether it is next.
+    /// Adds a call of a tenant of this weight. The call then checks whether it is next.
     pub(crate) fn join(
         &mut self,
         info: &RequestInfo,
@@ -176,28 +175,27 @@ impl OperationQueue {
         self.waiters.join(info, seat, weight, arrived, now)
     }
 
-    /// The call that leaves so that a call of `info` can join the full queue, if one is to.
+    /// The call, if any, that a call of `info` displaces from the full queue.
     pub(crate) fn sheds(&self, info: &RequestInfo, weight: u32) -> Option<Place> {
         self.waiters.sheds(info.priority.index(), info.tenant, weight)
     }
 
-    /// Whether interactive callers have waited for too long.
+    /// Whether interactive calls have waited too long.
     pub(crate) fn stands(&self, now: Tick) -> bool {
         self.waiters.stands(now)
     }
 
-    /// The call at `place` looks: whatever it was woken for, it is here now.
+    /// Records that the call at `place` was polled.
     pub(crate) fn looks(&mut self, place: Place, now: Tick) {
         self.waiters.looks(place, now);
     }
 
-    /// The latest instant at which the call at `place` is still wanted by the queue, apart from its
-    /// own deadline.
+    /// The instant at which the queue drops the call at `place`, regardless of its own deadline.
     pub(crate) fn leaves_at(&self, place: Place, now: Tick) -> Tick {
         self.waiters.leaves_at(place, now)
     }
 
-    /// The call at `place` waits on. Returns when it has to look again, if it is not woken before.
+    /// Keeps the call at `place` queued. Returns when to poll it again unless it is woken earlier.
     pub(crate) fn wait_on(
         &mut self,
         place: Place,
@@ -208,8 +206,8 @@ impl OperationQueue {
         self.waiters.sleep(place, waker, now, later)
     }
 
-    /// The call at `place` is held, and all like it, until `until`: those of its tenant, or of all if
-    /// `wide`. The call itself looks again then.
+    /// Holds the call at `place` and similar calls until `until`: those of its tenant, or of all tenants
+    /// if `wide`. The call itself checks again then.
     pub(crate) fn hold(&mut self, place: Place, until: Tick, why: Why, wide: bool) {
         if matches!(why, Why::Outage(_)) {
             self.pace.stands_still();
@@ -217,17 +215,17 @@ impl OperationQueue {
         self.waiters.hold(place, until, why, wide);
     }
 
-    /// What a gate said before may not hold any more: the next call asks it again. Whether any did.
+    /// Drops the holds by gates, so that the next call checks again. Returns whether there were any.
     pub(crate) fn release_gates(&mut self, now: Tick) -> bool {
         self.waiters.release_gates(now)
     }
 
-    /// The same for limits that operations share: those of one tenant, or all.
+    /// Drops the holds by shared limits: those of one tenant, or all.
     pub(crate) fn release_limits(&mut self, tenant: Option<Tenant>) {
         self.waiters.release_limits(tenant);
     }
 
-    /// Wakes all calls of which `is_rejected` says so: they look, and leave.
+    /// Wakes all calls for which `is_rejected` returns `true`, so that they leave.
     pub(crate) fn wake_those(
         &mut self,
         is_rejected: impl FnMut(&RequestInfo) -> bool,
@@ -236,7 +234,7 @@ impl OperationQueue {
         self.waiters.wake_those(is_rejected, later);
     }
 
-    /// Takes a slot, for a newcomer or for a call from the queue.
+    /// Takes a slot, for a new or a queued call.
     #[inline]
     pub(crate) fn admit(&mut self, now: Tick) -> Taken {
         self.counters.beyond_limit += u64::from(self.in_flight >= self.limit());
@@ -253,7 +251,7 @@ impl OperationQueue {
         }
     }
 
-    /// Leaves the queue. The waker that comes back is to be dropped after unlocking.
+    /// Removes a call. The caller must drop the returned waker after unlocking.
     pub(crate) fn leave(
         &mut self,
         place: Place,
@@ -282,7 +280,7 @@ impl OperationQueue {
         Some(left)
     }
 
-    /// A slot is free again.
+    /// Releases a slot.
     #[inline]
     pub(crate) fn release(&mut self, taken: Taken, done: &Completion) {
         match (done.was_sent(), taken) {
@@ -314,7 +312,7 @@ impl OperationQueue {
         self.waiters.appoint_sentinel(now, later);
     }
 
-    /// Whether a caller without a place in the queue should be told of a free slot; forgets it.
+    /// Whether callers outside the queue should be notified of a free slot. Resets the flag.
     #[inline]
     pub(crate) fn frees_for_others(&mut self) -> bool {
         self.waiters.is_empty() && self.has_slot() && std::mem::take(&mut self.turned_away)
@@ -324,22 +322,22 @@ impl OperationQueue {
         self.shadow = shadow;
     }
 
-    /// The limit changes; what was learned is forgotten.
+    /// Changes the limit. An adaptive limit starts over.
     pub(crate) fn set_limit(&mut self, limit: Limit) {
         self.limiter = Limiter::new(limit);
     }
 
-    /// Counts a call that a gate rejected without its having been in the queue.
+    /// Counts a call that a gate rejected before it was queued.
     pub(crate) fn rejected_by_gate(&mut self) {
         self.counters.rejected_by_gate += 1;
     }
 
-    /// Counts a call that a limit would have kept waiting, outside shadow mode.
+    /// Counts a call that a limit would have queued outside shadow mode.
     pub(crate) fn let_through(&mut self) {
         self.counters.beyond_limit += 1;
     }
 
-    /// Counts a call that was rejected without having been in the queue.
+    /// Counts a call that was rejected before it was queued.
     pub(crate) fn rejected(&mut self, reason: &Reason) {
         let counters = &mut self.counters;
         *match reason {

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigError;
 
-/// A limit on how many calls are admitted in a time: a rate with a burst, or a pace. Of one operation,
-/// of several that share it, or of all; of all callers together, or of each tenant. A call counts by
-/// its [weight](crate::Config::weight_for), and one that weighs more than the burst as much as that.
+/// A limit on the rate at which calls are admitted: a rate with a burst, or a pace. It applies to one
+/// operation, to several that share it, or to all; to all callers together, or per tenant. A call counts
+/// by its [weight](crate::Config::weight_for), at most by the burst.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::config::ConfigError;
 ///     .burst(10)
 ///     .operation(CREATE)
 ///     .per_tenant(true);
-/// // One call every 200 ms, whatever it is.
+/// // One call of any kind every 200 ms.
 /// let pace = Rate::pace("calls", Duration::from_millis(200));
 /// # let _ = (creations, pace);
 /// ```
@@ -42,33 +42,33 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// `count` calls in each `window`, all at once if nothing was used before. `name` appears in
-    /// rejections.
+    /// `count` calls per `window`, with a burst of `count`. `name` appears in rejections.
     pub fn new(name: impl Into<String>, count: u32, window: Duration) -> Self {
         let operations = BTreeSet::new();
         Self { name: name.into(), count, window, burst: None, operations, per_tenant: false }
     }
 
-    /// One call in each `interval`.
+    /// One call per `interval`.
     pub fn pace(name: impl Into<String>, interval: Duration) -> Self {
         Self::new(name, 1, interval)
     }
 
-    /// How many may go at once, if nothing was used before: as many as in a window, by default.
+    /// The burst: how many calls may go at the same time after a pause. The count of a window by default.
     #[must_use]
     pub fn burst(mut self, calls: u32) -> Self {
         self.burst = Some(calls);
         self
     }
 
-    /// It is about this operation, and those named before; by default it is about all.
+    /// Applies the rate to this operation, in addition to those added before. By default it applies to
+    /// all.
     #[must_use]
     pub fn operation(mut self, operation: Operation) -> Self {
         self.operations.insert(operation.name().to_owned());
         self
     }
 
-    /// Whether each tenant has so much, or all together.
+    /// Whether the rate applies per tenant instead of to all tenants together.
     #[must_use]
     pub fn per_tenant(mut self, each: bool) -> Self {
         self.per_tenant = each;
@@ -86,7 +86,7 @@ impl Rate {
         Ok(())
     }
 
-    /// How it is counted; see [`Bucket`].
+    /// The terms of its [`Bucket`].
     pub(crate) fn terms(&self) -> Terms {
         let each = self.window.as_nanos() / u128::from(self.count.max(1));
         let each = u64::try_from(each).unwrap_or(u64::MAX).max(1);
@@ -96,13 +96,13 @@ impl Rate {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
-    /// Nanoseconds for one call.
+    /// Nanoseconds per call.
     each: u64,
     pub(crate) burst: u32,
 }
 
-/// What was used of a rate: the instant at which all of it is free again (the "theoretical arrival
-/// time" of the generic cell rate algorithm, ITU-T I.371).
+/// The usage of a rate: the instant at which the full burst is available again (the "theoretical
+/// arrival time" of the generic cell rate algorithm, ITU-T I.371).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bucket(Tick);
 
@@ -119,13 +119,13 @@ impl Bucket {
         self.0 = Tick::from_nanos(self.0.max(now).as_nanos().saturating_add(used));
     }
 
-    /// What was taken was not used.
+    /// Returns what a call took and did not use.
     pub(crate) fn give_back(&mut self, terms: Terms, weight: u32) {
         let used = terms.of(weight.min(terms.burst));
         self.0 = Tick::from_nanos(self.0.as_nanos().saturating_sub(used));
     }
 
-    /// Other terms apply from `now` on: what was used of the burst stays used.
+    /// Changes the terms from `now` on. Usage of the burst still counts.
     pub(crate) fn change(&mut self, from: Terms, to: Terms, now: Tick) {
         let left = u128::from(self.0.as_nanos().saturating_sub(now.as_nanos()));
         let left = left * u128::from(to.each) / u128::from(from.each);

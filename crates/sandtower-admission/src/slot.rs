@@ -1,29 +1,29 @@
 use crate::queue::Seat;
 
-/// What [admission control](crate::AdmissionControl) gives for one attempt: a slot among those in
-/// flight, and the permits of its gates.
+/// The permit of [admission control](crate::AdmissionControl) for one attempt: a slot, and the permits of
+/// its gates.
 #[derive(Debug)]
-#[must_use = "a slot is given back by recording what became of the attempt"]
+#[must_use = "recording the outcome of the attempt releases the slot"]
 pub struct Slot<P> {
     /// `None` once the gates have recorded it, at the head of a stream.
     pub(crate) gates: Option<P>,
     pub(crate) place: SlotPlace,
 }
 
-/// Whether an attempt counts among those in flight.
+/// Whether an attempt counts as in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotPlace {
     Taken(Taken, Seat),
-    /// The head of its response has come; only the gates wait for the end of the stream.
+    /// The head of the response has arrived. Only the gates wait for the end of the stream.
     Free,
 }
 
-/// How the place of an attempt was taken.
+/// How an attempt took its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// How long the attempt takes is of no interest.
+    /// The attempt is not timed.
     Untimed,
     Timed,
-    /// Beyond the limit, to find out whether the service bears more. Timed, too.
+    /// A trial beyond the limit, to find out whether the service can take more. Timed too.
     Trial,
 }

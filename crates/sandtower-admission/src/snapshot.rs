@@ -1,64 +1,65 @@
 use serde::Serialize;
 
-/// Admission control at one moment.
+/// A snapshot of admission control.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct AdmissionSnapshot {
-    /// The name that its user gave it.
+    /// The name given in the configuration.
     pub name: String,
-    /// Whether it is being closed.
+    /// Whether it is shutting down.
     pub draining: bool,
     /// A queue for each operation seen so far.
     pub queues: Vec<QueueSnapshot>,
-    /// The weights of the calls in flight, of all operations. Only counted where a limit needs it.
+    /// Total weight of the calls in flight, of all operations. Counted only if a limit needs it.
     pub in_flight: u32,
-    /// The most that they may be.
+    /// The limit on that weight.
     pub concurrency_total: Option<u32>,
     /// Whether limits are in shadow mode.
     pub shadow: bool,
-    /// Tenants that have calls waiting or in flight, or used something of a rate of their own.
+    /// Number of tenants with calls queued or in flight, or with usage of a rate per tenant.
     pub tenants: u32,
-    /// How often a call came of a tenant for which there was no room: it shared the limits of others.
+    /// Number of calls whose tenant found the tenant table full and shared its limits with others.
     pub tenants_overflowed: u64,
 }
 
-/// One operation's queue and what became of its calls. Counters begin when admission control is made.
+/// The queue of one operation and the outcomes of its calls. Counters start when admission control is
+/// created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct QueueSnapshot {
     /// The operation.
     pub operation: &'static str,
-    /// How many calls may be in flight.
+    /// Maximum calls in flight.
     pub limit: u32,
-    /// What an adaptive limit takes for the time of a call without a queue below, in milliseconds.
+    /// Baseline latency of an adaptive or stepwise limit, in milliseconds.
     pub baseline_ms: Option<u64>,
-    /// How many are in flight.
+    /// Calls in flight.
     pub in_flight: u32,
-    /// How many wait.
+    /// Queued calls.
     pub waiting: u32,
-    /// How many wait, by class: interactive, batch, background.
+    /// Queued calls by class: interactive, batch, background.
     pub waiting_by_priority: [u32; 3],
-    /// Whether calls of a tenant have waited for too long, so that its newest go first.
+    /// Whether calls of a tenant have waited so long that its newest go first.
     pub newest_first: bool,
-    /// Calls that were let through.
+    /// Admitted calls.
     pub admitted: u64,
-    /// Of those, the ones that had to wait.
+    /// Admitted calls that were queued first.
     pub admitted_after_wait: u64,
-    /// Rejected since the queue was full.
+    /// Calls rejected because the queue was full.
     pub rejected_full: u64,
-    /// Of those, calls that waited and made room for one of a higher class, or of a tenant with fewer
-    /// calls in the queue.
+    /// Those of them that were queued and displaced by a call of a higher class, or of a tenant with fewer
+    /// queued calls.
     pub shed: u64,
-    /// Rejected since their deadline came, or would have come, before their turn.
+    /// Calls rejected because their deadline passed, or would have passed, in the queue.
     pub rejected_late: u64,
-    /// Rejected by a gate.
+    /// Calls rejected by a gate.
     pub rejected_by_gate: u64,
-    /// Rejected by a rate that has no room before their deadline.
+    /// Calls rejected because a rate would not admit them before their deadline.
     pub rejected_by_limit: u64,
-    /// Rejected since admission control shuts down.
+    /// Calls rejected because admission control was shutting down.
     pub rejected_draining: u64,
-    /// Left the queue since their futures were dropped.
+    /// Calls that left the queue because their futures were dropped.
     pub left: u64,
-    /// Let through in [shadow mode](crate::Config::shadow), where a limit would have kept them waiting.
+    /// Calls admitted in [shadow mode](crate::Config::shadow) that a limit would have queued.
     pub beyond_limit: u64,
 }

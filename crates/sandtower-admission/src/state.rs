@@ -9,16 +9,16 @@ use crate::limits::{Limits, Reached};
 use crate::queue::{Leaving, OperationQueue, Place, Seat};
 use crate::slot::Taken;
 
-/// One decision covers all limits, so there is one lock. Where there is a limit in total, one call of
-/// all queues is next; else one of each queue.
+/// Each decision covers all limits, so there is one lock. With a total limit, one call of all queues is
+/// next; otherwise one call of each queue.
 #[derive(Debug)]
 pub(crate) struct State {
-    /// By the operation's index.
+    /// By index of the operation.
     queues: Box<[Option<Box<OperationQueue>>]>,
     /// The operations that have a queue.
     operations: Vec<Operation>,
     pub(crate) limits: Limits,
-    /// Whether limits count what they would have kept waiting, and let it through.
+    /// Shadow mode: whether calls beyond a limit are counted and admitted.
     shadow: bool,
 }
 
@@ -40,7 +40,7 @@ impl State {
         })
     }
 
-    /// A queue that exists.
+    /// The queue of `operation`, if it exists.
     #[inline]
     pub(crate) fn existing(&mut self, operation: Operation) -> Option<&mut OperationQueue> {
         self.queues[operation.index()].as_deref_mut()
@@ -54,15 +54,14 @@ impl State {
         self.queues.iter_mut().filter_map(|queue| queue.as_deref_mut())
     }
 
-    /// Whether a newcomer may be admitted at once: no call waits that it would overtake, and a slot is
-    /// free.
+    /// Whether a new call may be admitted immediately: it overtakes no queued call, and a slot is free.
     #[inline]
     pub(crate) fn is_open(&mut self, operation: Operation, now: Tick) -> bool {
         let is_open = self.existing(operation).is_some_and(|queue| queue.is_open());
         is_open && (!self.limits.has_total() || self.next_of_all(now).is_none())
     }
 
-    /// Whether it is the turn of the call at `place`.
+    /// Whether the call at `place` is next.
     pub(crate) fn is_turn_of(&mut self, operation: Operation, place: Place, now: Tick) -> bool {
         let next = self.existing(operation).and_then(|queue| queue.next(now));
         next == Some(place)
@@ -70,8 +69,8 @@ impl State {
                 || self.next_of_all(now).is_some_and(|(of, _)| of.index() == operation.index()))
     }
 
-    /// The call that is next where the total is short, of the queues in which one may go: by class, then
-    /// by what its tenant got.
+    /// The next call of all queues in which one may go, when the total limit is reached: by class, then by
+    /// what its tenant got.
     fn next_of_all(&mut self, now: Tick) -> Option<(Operation, Place)> {
         let Self { queues, operations, limits, .. } = self;
         let mut best = [None; 3];
@@ -94,7 +93,7 @@ impl State {
         best[class].map(|(_, operation, place)| (operation, place))
     }
 
-    /// A call of `info` is here, to wait or to be admitted.
+    /// Registers a call of `info`, to be queued or admitted.
     #[inline]
     pub(crate) fn seat_for(&mut self, info: &RequestInfo, now: Tick, later: &mut Deferred) -> Seat {
         let Self { queues, limits, .. } = self;
@@ -102,7 +101,7 @@ impl State {
         limits.enter(info, queue.map_or(1, |queue| queue.demand.weight), now, later)
     }
 
-    /// The limit that keeps a call of this seat from being admitted, if it is to.
+    /// The limit that holds a call of this seat, if any.
     #[inline]
     pub(crate) fn reached(
         &mut self,
@@ -120,7 +119,7 @@ impl State {
         None
     }
 
-    /// Takes a slot and what the shared limits give.
+    /// Takes a slot and counts towards the shared limits.
     #[inline]
     pub(crate) fn admit(&mut self, operation: Operation, seat: Seat, now: Tick) -> Taken {
         let Self { queues, limits, .. } = self;
@@ -129,7 +128,7 @@ impl State {
         queue.admit(now)
     }
 
-    /// The call of `info` at `place` is admitted from its queue, while others may wait in others.
+    /// Admits the call of `info` at `place` from its queue.
     pub(crate) fn served(&mut self, info: &RequestInfo, seat: Seat) {
         if self.limits.has_total() {
             let mut waiting = [false; 3];
@@ -143,7 +142,7 @@ impl State {
         }
     }
 
-    /// The call at `place` leaves its queue. The waker is to be dropped after unlocking.
+    /// Removes the call at `place` from its queue. The caller must drop the waker after unlocking.
     pub(crate) fn leave(
         &mut self,
         operation: Operation,
@@ -158,7 +157,7 @@ impl State {
         waker
     }
 
-    /// A slot is free again, and what the shared limits gave.
+    /// Releases a slot, and its share of the shared limits.
     #[inline]
     pub(crate) fn release(
         &mut self,
@@ -221,7 +220,7 @@ impl State {
         }
     }
 
-    /// The same for all queues, after a change that concerns all.
+    /// Restores the invariant of all queues.
     pub(crate) fn advance_all(&mut self, now: Tick, later: &mut Deferred) {
         for at in 0..self.operations.len() {
             self.advance(self.operations[at], now, later);
@@ -237,13 +236,13 @@ impl State {
         self.queues_mut().for_each(|queue| queue.set_shadow(shadow));
     }
 
-    /// A limit was changed: what was said by the old one does not hold any more.
+    /// Drops the holds by limits after a limit changed.
     pub(crate) fn limits_changed(&mut self, now: Tick, later: &mut Deferred) {
         self.queues_mut().for_each(|queue| queue.release_limits(None));
         self.advance_all(now, later);
     }
 
-    /// What a gate said before may not hold any more.
+    /// Drops the holds by gates.
     pub(crate) fn gates_changed(&mut self, now: Tick, later: &mut Deferred) {
         for at in 0..self.operations.len() {
             let operation = self.operations[at];

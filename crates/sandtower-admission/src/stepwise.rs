@@ -1,4 +1,4 @@
-//! How many calls a service bears at once, found out one at a time: pure.
+//! Stepwise concurrency limit: finds the capacity of a service one trial at a time. Pure.
 
 #[cfg(test)]
 mod tests;
@@ -8,21 +8,22 @@ use std::time::Duration;
 use sandtower_core::{About, Completion, Outcome, Tick};
 use serde::{Deserialize, Serialize};
 
-/// A concurrency limit for calls that are few, slow and dear, such as creations of sandboxes.
+/// A concurrency limit for calls that are few, slow and expensive, such as sandbox creation.
 ///
-/// [`Adaptive`](crate::Adaptive) compares rounds of answers, and loses some of them whenever it tries
-/// too much. Where a call takes seconds and each one matters, this one risks a single attempt:
+/// [`Adaptive`](crate::Adaptive) compares rounds of calls and loses several of them whenever its limit
+/// is too high. Where a call takes seconds and each one matters, this limit risks a single call:
 ///
-/// - It starts with 1. After 5 good answers, if all slots were used, one attempt more goes as a
-///   trial; until it ended, its slot is nobody else's.
-/// - A trial that ends well, and not slowly, raises the limit by one. After one that fails or is slow,
-///   the next takes 4 times as many good answers, up to 320, until a limit above has proved itself.
-/// - When two answers, and more than a tenth, fail or are slow, the limit falls: by one at least, and
-///   to as large a share as was good. At 1 trials go on, so that it can always grow again.
-/// - Slow is more than 2.6 times the mean of the good answers. Above a limit of 1, slow answers never
-///   look normal: they may be slow since too many are in flight.
-/// - Failures that come at once are left to a circuit breaker, and "out of slots" to a
-///   [`Quota`](crate::Quota): neither says how many calls may be in flight.
+/// - It starts at 1. After 5 good responses, if all slots were in use, one additional attempt is sent
+///   as a trial. No other attempt takes the trial's slot until the trial ends.
+/// - A trial that succeeds and is not slow raises the limit by one. After a trial that fails or is slow,
+///   the next one needs 4 times as many good responses, up to 320, until a higher limit proves stable.
+/// - When at least two responses, and more than 10 %, fail or are slow, the limit drops: by at least
+///   one, and in proportion to the good responses. At a limit of 1 trials continue, so that the limit
+///   can always grow again.
+/// - A response is slow above 2.6 times the mean of the good ones. Above a limit of 1, slow responses
+///   do not enter the mean: too many calls in flight may be what makes them slow.
+/// - Fast failures are left to a circuit breaker, and "out of slots" to a [`Quota`](crate::Quota):
+///   neither is a measure of how many calls may be in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Stepwise {
@@ -31,19 +32,19 @@ pub struct Stepwise {
 }
 
 impl Stepwise {
-    /// Starts with 1 and stays below or at 10.
+    /// Starts at 1 and grows to at most 10.
     pub const fn recommended() -> Self {
         Self { initial: 1, ceiling: 10 }
     }
 
-    /// What to begin with.
+    /// The initial limit.
     #[must_use]
     pub const fn initial(mut self, limit: u32) -> Self {
         self.initial = limit;
         self
     }
 
-    /// The most that it may grow to.
+    /// The highest limit.
     #[must_use]
     pub const fn ceiling(mut self, limit: u32) -> Self {
         self.ceiling = limit;
@@ -57,60 +58,60 @@ impl Default for Stepwise {
     }
 }
 
-/// Good answers before the first trial, and before the one after a trial that ended well.
+/// Good samples before the first trial, and before the one after a successful trial.
 const FIRST_PATIENCE: u32 = 5;
-/// How many times longer it takes until the next trial when one failed.
+/// Factor on the number of good samples before the next trial, after one failed.
 const MORE_PATIENCE: u32 = 4;
 const LONGEST_PATIENCE: u32 = FIRST_PATIENCE * 64;
-/// Good answers after which a limit that a trial found is a new place to begin from.
+/// Good samples after which a limit found by a trial is stable.
 const PROOF: u32 = 20;
-/// One of so many answers may be bad.
+/// One in this many samples may be bad.
 const TOLERATED: u32 = 10;
-/// One that failed may have failed by chance.
+/// Bad samples from which the limit drops: a single one may be chance.
 const NO_CHANCE: u32 = 2;
-/// Answers that are remembered, about: older ones count half.
+/// Samples after which the counts are halved, so that older ones count less.
 const REMEMBERED: u32 = 40;
-/// So many times longer than the mean is slow: as far out as `Adaptive` has it.
+/// The ratio to the mean above which a sample is slow: as far out as that of `Adaptive`.
 const SLOW: f64 = 2.6;
-/// How much a new answer counts in the mean.
+/// Weight of a new sample in the mean.
 const WEIGHT: f64 = 0.2;
 
 #[derive(Debug)]
 pub(crate) struct Stepper {
     ceiling: u32,
     limit: u32,
-    /// Seconds that a good answer takes; `None` before the first.
+    /// Mean seconds of good samples; `None` before the first.
     mean: Option<f64>,
     trial: Trial,
-    /// Good answers that the next trial takes.
+    /// Good samples needed before the next trial.
     patience: u32,
-    /// Whether a trial found this limit, and it has yet to prove itself.
+    /// Whether a trial found this limit and it has not proved stable yet.
     climbed: bool,
-    /// Good answers since the last trial, or since the limit fell.
+    /// Good samples since the last trial, or since the limit fell.
     waited: u32,
     /// Whether all slots were in use since then.
     used: bool,
-    /// Answers at this limit.
+    /// Samples at this limit.
     good: u32,
     bad: u32,
-    /// Attempts sent before this are of a higher limit.
+    /// Attempts sent before this belong to a higher limit.
     cut: Tick,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trial {
     No,
-    /// The next attempt that finds all slots in use is one.
+    /// The next attempt that finds all slots in use is a trial.
     Due,
-    /// It went then, and its slot is nobody else's.
+    /// The trial was sent at this instant. No other attempt takes its slot.
     Out(Tick),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+enum Sample {
     Good,
     Bad,
-    /// Says nothing about how many may be in flight.
+    /// Not a measure of how many may be in flight.
     Neither,
 }
 
@@ -136,7 +137,7 @@ impl Stepper {
         self.limit + u32::from(self.trial == Trial::Due)
     }
 
-    /// All slots are in use.
+    /// Records that all slots are in use.
     pub(crate) fn used_up(&mut self, now: Tick) {
         self.used = true;
         if self.trial == Trial::Due {
@@ -144,64 +145,64 @@ impl Stepper {
         }
     }
 
-    /// Whether the last of so many in flight is a trial.
+    /// Whether the last of `in_flight` attempts is a trial.
     pub(crate) fn is_trial(&self, in_flight: u32) -> bool {
         self.trial == Trial::Due && in_flight > self.limit
     }
 
-    /// Another one has to be.
+    /// Makes the next attempt the trial instead.
     pub(crate) fn trial_was_not_sent(&mut self) {
         if let Trial::Out(_) = self.trial {
             self.trial = Trial::Due;
         }
     }
 
-    /// Learns from an attempt.
+    /// Records an attempt that ended.
     pub(crate) fn learn(&mut self, done: &Completion, is_trial: bool) {
         let seconds = done.took().as_secs_f64();
-        let answer = self.judge(done, seconds);
+        let sample = self.classify(done, seconds);
         if let Trial::Out(since) = self.trial {
-            // One that was given up on may come back when the next is out.
+            // A trial that timed out here may end after the next one was sent.
             let is_trial = is_trial && done.sent >= since;
             let overdue = self.is_slow(done.now().since(since).as_secs_f64());
-            match answer {
-                Answer::Bad => return self.trial_failed(),
-                Answer::Good if is_trial => self.trial_succeeded(),
+            match sample {
+                Sample::Bad => return self.trial_failed(),
+                Sample::Good if is_trial => self.trial_succeeded(),
                 _ if overdue => {
                     self.cut = done.now();
                     self.trial_failed();
                 }
-                Answer::Neither if is_trial => self.trial = Trial::No,
-                Answer::Good | Answer::Neither => {}
+                Sample::Neither if is_trial => self.trial = Trial::No,
+                Sample::Good | Sample::Neither => {}
             }
         }
-        // A trial that was given up on meanwhile is of a higher limit than there is.
-        if done.sent < self.cut || answer == Answer::Neither {
+        // A trial that timed out here belongs to a higher limit than the current one.
+        if done.sent < self.cut || sample == Sample::Neither {
             return;
         }
-        self.count(answer, seconds, done.now());
+        self.count(sample, seconds, done.now());
     }
 
-    /// The time that is normal.
+    /// The mean time of a good sample.
     pub(crate) fn mean(&self) -> Option<Duration> {
         self.mean.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
     }
 
-    fn judge(&self, done: &Completion, seconds: f64) -> Answer {
+    fn classify(&self, done: &Completion, seconds: f64) -> Sample {
         match done.verdict.outcome {
-            Outcome::Success if self.is_slow(seconds) && self.limit_in_use() > 1 => Answer::Bad,
-            Outcome::Success => Answer::Good,
-            Outcome::Transient | Outcome::Unknown if self.is_quick(seconds) => Answer::Neither,
-            Outcome::Transient | Outcome::Unknown if done.verdict.is_failure() => Answer::Bad,
-            // A caller that went says something only if it had waited longer than is normal.
+            Outcome::Success if self.is_slow(seconds) && self.limit_in_use() > 1 => Sample::Bad,
+            Outcome::Success => Sample::Good,
+            Outcome::Transient | Outcome::Unknown if self.is_quick(seconds) => Sample::Neither,
+            Outcome::Transient | Outcome::Unknown if done.verdict.is_failure() => Sample::Bad,
+            // A cancelled call is a sign of overload only if it had taken longer than normal.
             Outcome::Cancelled if self.is_slow(seconds) && done.verdict.about != About::Caller => {
-                Answer::Bad
+                Sample::Bad
             }
-            _ => Answer::Neither,
+            _ => Sample::Neither,
         }
     }
 
-    /// How many may really be in flight now.
+    /// The limit including a trial that is in flight.
     fn limit_in_use(&self) -> u32 {
         self.limit + u32::from(matches!(self.trial, Trial::Out(_)))
     }
@@ -230,9 +231,9 @@ impl Stepper {
         (self.waited, self.used, self.climbed) = (0, false, false);
     }
 
-    fn count(&mut self, answer: Answer, seconds: f64, now: Tick) {
-        match answer {
-            Answer::Good => {
+    fn count(&mut self, sample: Sample, seconds: f64, now: Tick) {
+        match sample {
+            Sample::Good => {
                 self.good += 1;
                 self.waited += 1;
                 self.mean =
@@ -240,10 +241,10 @@ impl Stepper {
             }
             _ => self.bad += 1,
         }
-        let answers = self.good + self.bad;
-        if self.bad >= NO_CHANCE && self.bad * TOLERATED > answers && self.limit > 1 {
-            // By one at least; to 1 if none was good.
-            self.limit = (self.limit * self.good / answers).clamp(1, self.limit - 1);
+        let samples = self.good + self.bad;
+        if self.bad >= NO_CHANCE && self.bad * TOLERATED > samples && self.limit > 1 {
+            // Down by at least one; to 1 if no sample was good.
+            self.limit = (self.limit * self.good / samples).clamp(1, self.limit - 1);
             self.cut = now;
             (self.good, self.bad, self.trial) = (0, 0, Trial::No);
             return self.be_patient();
@@ -251,7 +252,7 @@ impl Stepper {
         if self.climbed && self.good >= PROOF {
             (self.climbed, self.patience) = (false, FIRST_PATIENCE);
         }
-        if answers >= REMEMBERED {
+        if samples >= REMEMBERED {
             (self.good, self.bad) = (self.good / 2, self.bad / 2);
         }
         let may_try = self.used && self.limit < self.ceiling && self.trial == Trial::No;

@@ -1,4 +1,4 @@
-//! What loom replaces to try every order of events.
+//! Synchronization types, replaced by those of loom in its tests.
 
 pub(crate) use std::sync::PoisonError;
 

@@ -1,4 +1,4 @@
-//! A call's place in the queue, in the hands of its future.
+//! The place of a call in the queue, owned by its future.
 
 use std::task::Waker;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::queue::{Leaving, Place, Why};
 use crate::slot::{Slot, SlotPlace};
 use crate::state::State;
 
-/// Leaves the queue when dropped, and sees to it that the next call is woken.
+/// Leaves the queue when dropped, which wakes the next call.
 pub(crate) struct Ticket<G: Gate> {
     control: AdmissionControl<G>,
     info: RequestInfo,
@@ -22,24 +22,24 @@ pub(crate) struct Ticket<G: Gate> {
     progress: Option<Progress>,
 }
 
-/// What a look at the queue says.
+/// The result of checking the queue.
 pub(crate) enum Look<P> {
     Admitted(Slot<P>),
     Rejected(Rejection),
-    /// Look again at this instant, or when woken.
+    /// Check again at this instant, or when woken.
     Wait(Tick),
 }
 
-/// The shortest hold. Without it, a gate whose `look_again` is not in the future would be checked
-/// without end.
+/// The shortest hold. Without it, a gate whose `look_again` is not in the future would be checked in a
+/// busy loop.
 const SHORTEST_HOLD: Duration = Duration::from_millis(1);
 
-/// How long a call waits for a probe that is in flight if it is not to be held through an outage. A
-/// service that recovered responds in this time or not much later; one that hangs does not.
+/// How long a call that is not held through an outage waits for a probe in flight. A service that has
+/// recovered usually responds within this time; one that hangs does not.
 const LONGEST_PROBE: Duration = Duration::from_millis(50);
 
 impl<G: Gate> Ticket<G> {
-    /// Will join the queue at its call's time of arrival, which may be long before `now`.
+    /// A ticket that joins the queue at the arrival time of its call, which may be long before `now`.
     pub(crate) fn new(
         control: AdmissionControl<G>,
         info: RequestInfo,
@@ -60,7 +60,7 @@ impl<G: Gate> Ticket<G> {
     }
 
     pub(crate) fn look(&mut self, waker: &Waker, now: &Now) -> Look<G::Permit> {
-        // Before the lock, so that they go after it.
+        // Declared before the lock, so that they are dropped after it.
         let mut later = Deferred::new();
         let _gone: Option<Waker>;
         let Self { control, info, arrived, place, progress } = self;
@@ -68,7 +68,7 @@ impl<G: Gate> Ticket<G> {
         let queue = state.queue(info.operation, control.config());
         let here = match *place {
             Some(here) if queue.contains(here) => here,
-            // It made room for another call.
+            // Another call displaced it.
             Some(_) => {
                 *place = None;
                 progress.iter().for_each(Progress::left);
@@ -124,7 +124,7 @@ struct Call<'a, G: Gate> {
 type Decision<P> = (Look<P>, Option<Leaving>);
 
 impl<G: Gate> Call<'_, G> {
-    /// What comes next; and if the call leaves the queue, why.
+    /// The result, and why the call leaves the queue, if it does.
     fn decide(&mut self, now: &Now, later: &mut Deferred) -> Decision<G::Permit> {
         let (control, info, here) = (self.control, self.info, self.here);
         let reject = |reason, leaving| {
@@ -167,7 +167,7 @@ impl<G: Gate> Call<'_, G> {
         }
     }
 
-    /// A gate says no.
+    /// Handles a call that a gate does not admit.
     fn held(&mut self, held: Held, deadline: Tick, now: &Now) -> Decision<G::Permit> {
         let Held { no, why: waits } = held;
         let rejects_all = self.control.rejects_any_tenant(self.info, now);
@@ -191,8 +191,8 @@ impl<G: Gate> Call<'_, G> {
         }
     }
 
-    /// A probe is in flight, and the call is not to be held through an outage: it is rejected soon, unless
-    /// the probe succeeds.
+    /// Handles a call that is not held through an outage while a probe is in flight: it is rejected soon
+    /// unless the probe succeeds.
     fn waits_for_probe(&mut self, no: No, deadline: Tick, now: &Now) -> Decision<G::Permit> {
         let queue = self.state.queue(self.info.operation, self.control.config());
         let until = queue.joined(self.here).unwrap_or(Tick::ZERO) + LONGEST_PROBE;
@@ -203,12 +203,12 @@ impl<G: Gate> Call<'_, G> {
         }
     }
 
-    /// A limit that operations share is reached.
+    /// Handles a call that a shared limit holds.
     fn limited(&mut self, reached: Reached, deadline: Tick, now: &Now) -> Decision<G::Permit> {
         let (control, info) = (self.control, self.info);
         let queue = self.state.queue(info.operation, control.config());
         let Some(seat) = queue.seat(self.here) else { return (Look::Wait(deadline), None) };
-        // It stays the next one of all, and is woken when there is room.
+        // It stays the next call of all queues, and is woken when the limit allows.
         if reached == Reached::Total {
             return (Look::Wait(deadline), None);
         }

@@ -5,7 +5,7 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A service that answers round after round, at a time of its own.
+/// A simulated service that completes one round after another, on its own clock.
 struct Service {
     learner: Learner,
     now: Tick,
@@ -20,7 +20,7 @@ impl Service {
         self.learner.limit()
     }
 
-    /// A whole limit's worth of attempts, sent now, that all take so long and end so.
+    /// Sends as many attempts as the limit allows; all take `took` and end with `verdict`.
     fn round(&mut self, took: Duration, verdict: Verdict) {
         let (sent, in_flight) = (self.now, self.limit());
         self.now += took;
@@ -36,7 +36,7 @@ impl Service {
 }
 
 #[test]
-fn it_starts_slowly_and_doubles_while_latency_stays() {
+fn the_limit_starts_low_and_doubles_while_latency_is_stable() {
     let mut service = Service::new(Adaptive::recommended());
     let mut limits = vec![service.limit()];
     for _ in 0..4 {
@@ -47,7 +47,7 @@ fn it_starts_slowly_and_doubles_while_latency_stays() {
 }
 
 #[test]
-fn it_does_not_grow_unless_the_limit_was_used() {
+fn the_limit_grows_only_if_it_was_in_use() {
     let mut service = Service::new(Adaptive::recommended());
     for _ in 0..100 {
         let done = Completion::new(Verdict::success(), service.now, service.now + SECOND);
@@ -57,7 +57,7 @@ fn it_does_not_grow_unless_the_limit_was_used() {
 }
 
 #[test]
-fn latency_that_rises_with_the_queue_lowers_it_to_what_the_service_bears() {
+fn latency_that_rises_with_the_queue_lowers_the_limit_to_the_capacity() {
     let mut service = Service::new(Adaptive::recommended());
     // Ten at a time take a second; more of them wait for each other.
     for _ in 0..200 {
@@ -68,7 +68,7 @@ fn latency_that_rises_with_the_queue_lowers_it_to_what_the_service_bears() {
 }
 
 #[test]
-fn a_whole_queue_that_times_out_lowers_it_once() {
+fn a_whole_queue_that_times_out_lowers_the_limit_once() {
     let mut service = Service::new(Adaptive::recommended().initial(40));
     service.round(SECOND, Verdict::success());
     let before = service.limit();
@@ -81,7 +81,7 @@ fn a_whole_queue_that_times_out_lowers_it_once() {
 }
 
 #[test]
-fn time_outs_never_look_normal() {
+fn timeouts_never_move_the_baseline() {
     let mut service = Service::new(Adaptive::recommended());
     service.rounds(5, SECOND, Verdict::success());
     let baseline = service.learner.baseline().unwrap();
@@ -91,7 +91,7 @@ fn time_outs_never_look_normal() {
 }
 
 #[test]
-fn a_service_that_became_slower_for_good_is_not_starved() {
+fn a_service_that_is_permanently_slower_is_not_starved() {
     let mut service = Service::new(Adaptive::recommended().initial(8));
     service.rounds(3, SECOND, Verdict::success());
     // However few are sent, each takes three seconds now: that is no queue.
@@ -100,7 +100,7 @@ fn a_service_that_became_slower_for_good_is_not_starved() {
 }
 
 #[test]
-fn an_exhausted_service_sets_it_to_what_was_granted() {
+fn an_exhausted_service_sets_the_limit_to_what_was_granted() {
     let mut service = Service::new(Adaptive::recommended().initial(30));
     let exhausted = Completion::new(Verdict::exhausted(), service.now, service.now);
     service.learner.learn(&exhausted, 21);
@@ -108,7 +108,7 @@ fn an_exhausted_service_sets_it_to_what_was_granted() {
 }
 
 #[test]
-fn from_its_floor_it_can_always_grow() {
+fn the_limit_can_always_grow_from_its_floor() {
     for failures in [5, 10, 1_000] {
         let mut service = Service::new(Adaptive::recommended());
         service.round(SECOND, Verdict::success());
@@ -124,7 +124,7 @@ fn from_its_floor_it_can_always_grow() {
 }
 
 #[test]
-fn a_dead_service_that_fails_at_once_does_not_lower_it() {
+fn a_dead_service_that_fails_fast_does_not_lower_the_limit() {
     let mut service = Service::new(Adaptive::recommended());
     service.rounds(3, SECOND, Verdict::success());
     let before = service.limit();
@@ -133,7 +133,7 @@ fn a_dead_service_that_fails_at_once_does_not_lower_it() {
 }
 
 #[test]
-fn a_limit_that_keeps_failing_is_tried_less_and_less_often() {
+fn a_limit_that_keeps_failing_is_tried_less_often() {
     let mut service = Service::new(Adaptive::recommended());
     let tried = (0..200)
         .filter(|_| {
@@ -149,7 +149,7 @@ fn a_limit_that_keeps_failing_is_tried_less_and_less_often() {
 
 proptest! {
     #[test]
-    fn whatever_happens_it_stays_within_its_bounds(
+    fn the_limit_always_stays_within_its_bounds(
         events in prop::collection::vec((0..8_u8, 0..20_000_u64, 1..100_u32, any::<bool>()), 0..500),
         ceiling in 1..50_u32,
     ) {

@@ -37,7 +37,7 @@ fn what_is_set_for_an_operation_is_found_by_its_name_and_the_last_call_wins() {
 }
 
 #[test]
-fn a_limit_is_a_number_or_says_how_it_is_found() {
+fn a_limit_is_a_number_or_names_its_algorithm() {
     for (text, limit) in [
         ("5", Limit::Fixed(5)),
         (r#"{"adaptive": {}}"#, Adaptive::recommended().into()),
@@ -46,7 +46,7 @@ fn a_limit_is_a_number_or_says_how_it_is_found() {
         assert_eq!(serde_json::from_str::<Limit>(text).unwrap(), limit);
     }
     for text in ["-1", r#""many""#, r#"{"fixed": 5}"#, r#"{"adaptive": {"floor": 2}}"#, "null"] {
-        let told = serde_json::from_str::<Limit>(text).unwrap_err().to_string();
-        assert!(told.contains("expected a number, `{ adaptive = {..} }`"), "{text}: {told}");
+        let error = serde_json::from_str::<Limit>(text).unwrap_err().to_string();
+        assert!(error.contains("expected a number, `{ adaptive = {..} }`"), "{text}: {error}");
     }
 }

@@ -1,4 +1,4 @@
-//! How a call gets in: at once, by the queue, or not at all.
+//! Admits a call immediately, queues it, or rejects it.
 
 use sandtower_core::{
     Deferred, Gate, No, Now, Patience, Priority, Reason, Rejection, RequestInfo, Tenant, Tick,
@@ -10,40 +10,40 @@ use crate::queue::{Leaving, Place, Seat};
 use crate::slot::{Slot, SlotPlace};
 use crate::state::State;
 
-/// A tenant that does not exist: what a gate says of it, it says of every tenant.
+/// A tenant that does not exist: a gate that rejects it rejects every tenant.
 const ANY_TENANT: Tenant = Tenant::new(0x7d3a_91c6_58f2_e04b);
 
-/// What the gates say of a call that they do not admit.
+/// The decision of the gates on a call that they do not admit.
 pub(crate) struct Held {
     pub(crate) no: No,
     pub(crate) why: Waits,
 }
 
-/// What such a call waits for, if it does.
+/// What such a call waits for, if it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waits {
     /// Its turn at a gate that is open.
     Gate,
-    /// That a gate opens which is closed: it is held through an outage.
+    /// A closed gate to open: the call is held through an outage.
     Outage,
-    /// A probe of such a gate that is in flight. It is not held through an outage, so not for long.
+    /// A probe in flight of a closed gate. The call is not held through an outage, so the wait is short.
     Probe,
 }
 
 impl<G: Gate> AdmissionControl<G> {
-    /// What the gates say of `info`; see [`Inner::or_hold`].
+    /// The decision of the gates on `info`; see [`Inner::or_hold`].
     pub(crate) fn check_gates(&self, info: &RequestInfo, now: &Now) -> Option<Held> {
         let no = self.inner.gates.check(Some(info), now)?;
         Some(self.inner.or_hold(info, no))
     }
 
-    /// Whether the gates say no to every tenant.
+    /// Whether the gates reject every tenant.
     pub(crate) fn rejects_any_tenant(&self, info: &RequestInfo, now: &Now) -> bool {
         let any = info.tenant(ANY_TENANT);
         self.inner.gates.check(Some(&any), now).is_some()
     }
 
-    /// Acquires what the gates give for `info`; see [`Inner::or_hold`].
+    /// Acquires the permits of the gates for `info`; see [`Inner::or_hold`].
     #[expect(
         clippy::result_large_err,
         reason = "a queue asks a closed gate often: no box each time"
@@ -58,7 +58,7 @@ impl<G: Gate> AdmissionControl<G> {
         acquired.map_err(|no| self.inner.or_hold(info, no))
     }
 
-    /// Admits a newcomer at once, or rejects it at once; `None`: it has to join the queue.
+    /// Admits or rejects a new call immediately; `None`: it has to join the queue.
     pub(crate) fn enter(
         &self,
         info: &RequestInfo,
@@ -112,7 +112,7 @@ impl<G: Gate> AdmissionControl<G> {
         }
     }
 
-    /// A call joins the queue of its operation, in place of another if it is full.
+    /// Adds a call to the queue of its operation, in place of another if the queue is full.
     pub(crate) fn join(
         &self,
         state: &mut State,
@@ -137,7 +137,7 @@ impl<G: Gate> AdmissionControl<G> {
 }
 
 impl<G> AdmissionControl<G> {
-    /// Rejects a newcomer that need not even try, and counts it.
+    /// Rejects, and counts, a new call that cannot be admitted.
     fn hopeless(&self, state: &mut State, info: &RequestInfo, now: Tick) -> Option<Rejection> {
         let operation = info.operation;
         let reject = |state: &mut State, reason| {
@@ -169,14 +169,14 @@ impl<G> AdmissionControl<G> {
         reject(state, Reason::NoTime { wait }).map(|rejection| rejection.come_back_in(wait))
     }
 
-    /// Counts and makes the rejection of a call for which the queue has no room.
+    /// Counts and creates the rejection of a call that finds the queue full.
     pub(crate) fn queue_full(&self, state: &mut State, info: &RequestInfo, now: Tick) -> Rejection {
         let reason = self.full(state, info, now);
         state.queue(info.operation, &self.inner.config).rejected(&reason.reason());
         reason
     }
 
-    /// The same for one that made room for another: it was counted then.
+    /// The rejection of a queued call that was displaced by another: already counted.
     pub(crate) fn full(&self, state: &mut State, info: &RequestInfo, now: Tick) -> Rejection {
         let weight = state.limits.weight_of(info.tenant);
         let queue = state.queue(info.operation, &self.inner.config);
@@ -197,12 +197,12 @@ impl<G> AdmissionControl<G> {
         }
     }
 
-    /// Whether a rate has room only after the deadline.
+    /// Whether a rate admits the call only after its deadline.
     pub(crate) fn is_too_late(&self, reached: Reached, deadline: Option<Tick>) -> bool {
         matches!((reached, deadline), (Reached::Rate(_, until), Some(deadline)) if until > deadline)
     }
 
-    /// Which limit, whose it is, and when to come back.
+    /// Adds the limit, its tenant, and when to retry.
     pub(crate) fn limit_rejection(
         &self,
         state: &mut State,
@@ -217,7 +217,7 @@ impl<G> AdmissionControl<G> {
         let queue = state.queue(info.operation, &self.inner.config);
         let after = match reached {
             Reached::Rate(_, until) => Some(until.since(now)),
-            // One of those in flight ends then, if calls take as long as before.
+            // A call in flight is expected to end by then, if latency does not change.
             Reached::Total | Reached::Tenant => {
                 queue.wait(0).or_else(|| Some(queue.took()).filter(|took| !took.is_zero()))
             }
@@ -227,7 +227,7 @@ impl<G> AdmissionControl<G> {
 }
 
 impl<G: Gate> Inner<G> {
-    /// Whether a call waits until a closed gate may open is its own choice, or that of its class.
+    /// Whether a call waits for a closed gate: set by the request, or else by its class.
     pub(super) fn or_hold(&self, info: &RequestInfo, no: No) -> Held {
         let holds = match info.patience {
             Some(Patience::Hold) => true,

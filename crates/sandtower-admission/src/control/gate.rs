@@ -1,4 +1,4 @@
-//! Admission control as a gate: a slot and what its own gates give, all or none.
+//! Admission control as a gate: a slot and the permits of its own gates, all or none.
 
 use std::sync::Weak;
 
@@ -24,7 +24,7 @@ impl<G: Gate> Gate for AdmissionControl<G> {
                 match (full, gates) {
                     (None, gates) => gates,
                     (full, None) => full,
-                    // A gate that is closed is more to the point than a slot that may be free soon.
+                    // A closed gate says more than a slot that may be free soon.
                     (_, Some(closed @ No::Closed { .. })) => Some(closed),
                     (full, _) => full,
                 }
@@ -67,7 +67,7 @@ impl<G: Gate> Gate for AdmissionControl<G> {
             },
             Some(reached) => {
                 let why = self.limit_rejection(&mut state, info, seat, reached, now.tick());
-                // A caller without a place in the queue is notified when one is free.
+                // A caller that is not in the queue is notified when a slot is free.
                 state.queue(operation, self.config()).rejected(&why.reason());
                 let earliest = reached.until().unwrap_or_else(|| now.tick());
                 No::Wait { earliest, look_again: reached.until().unwrap_or(Tick::MAX), why }
@@ -77,10 +77,10 @@ impl<G: Gate> Gate for AdmissionControl<G> {
         Err(no)
     }
 
-    /// The gates come first, so that a call that is woken for the slot finds them as they are now.
+    /// The gates record first, so that a call woken for the slot sees their current state.
     ///
     /// At the head of a stream the slot is free, unless it is [kept](crate::Config::slots_to_the_end);
-    /// what the gates gave stays out for as long as they say.
+    /// the gates keep their permits for as long as they choose.
     #[inline]
     fn record(
         &self,

@@ -1,4 +1,4 @@
-//! What is kept for each tenant that has calls here, or used something of a rate: bounded.
+//! A bounded table with a row for each tenant that has calls or rate usage.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,13 @@ use sandtower_core::{Deferred, Operation, Tenant, Tick};
 use crate::queue::{Seat, UNIT};
 use crate::rate::Bucket;
 
-/// Rows where no table of tenants sets another number.
+/// The number of rows unless a table of tenants sets another.
 pub(super) const LIMIT: u32 = 10_000;
 
-/// Rows that a search for one to forget looks at: a full table must not make a newcomer slow.
+/// Rows checked per eviction: a full table must not slow down new calls.
 const LOOKED_AT: usize = 64;
 
-/// Where a tenant's numbers are.
+/// The row of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RowId(u32);
 
@@ -30,7 +30,7 @@ pub(super) struct Rows {
     rows: Vec<Row>,
     index: HashMap<Tenant, u32>,
     unused: Vec<u32>,
-    /// The row that the search for one to forget looks at next.
+    /// The row that the next eviction checks first.
     hand: usize,
     overflowed: u64,
     overflowing: bool,
@@ -41,9 +41,9 @@ pub(super) struct Rows {
 #[derive(Debug)]
 struct Row {
     tenant: Tenant,
-    /// Calls of it that wait or are in flight: while there are any, it stays.
+    /// Calls queued or in flight. The row stays while there are any.
     calls: u32,
-    /// The sum of the weights of those in flight.
+    /// Total weight of the calls in flight.
     in_flight: u32,
     virtual_time: u64,
     buckets: Box<[Bucket]>,
@@ -78,7 +78,7 @@ impl Rows {
         self.overflowed
     }
 
-    /// The row for one more call of `tenant`; and whose it is, if that is the first one there.
+    /// The row for one more call of `tenant`; and the tenant, if the call is the first in the row.
     pub(super) fn enter(
         &mut self,
         tenant: Tenant,
@@ -87,7 +87,7 @@ impl Rows {
     ) -> (RowId, Option<Tenant>) {
         let at = match self.index.get(&tenant).copied() {
             Some(at) => at,
-            // The row of the others is beside the limit.
+            // The row shared by other tenants does not count towards the limit.
             None if self.index.len() < self.limit || tenant == Tenant::OTHERS => self.add(tenant),
             None if self.forget_one(now) => self.add(tenant),
             None => {
@@ -112,7 +112,7 @@ impl Rows {
     fn add(&mut self, tenant: Tenant) -> u32 {
         self.overflowing &= tenant == Tenant::OTHERS;
         let buckets = vec![Bucket::default(); self.buckets].into();
-        // As if one of its calls was just served: it gains nothing by leaving and coming again.
+        // As if a call of it was just served, so that leaving and returning gains nothing.
         let virtual_time = self.served.saturating_add(UNIT);
         let row = Row { tenant, calls: 0, in_flight: 0, virtual_time, buckets, parked: Vec::new() };
         let at = match self.unused.pop() {
@@ -129,7 +129,7 @@ impl Rows {
         at
     }
 
-    /// The tenant, if no call of it is here any more.
+    /// The tenant, if it has no calls left.
     pub(super) fn leave(&mut self, row: RowId, now: Tick) -> Option<Tenant> {
         let at = row.0 as usize;
         let row = self.rows.get_mut(at)?;

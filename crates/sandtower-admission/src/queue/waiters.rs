@@ -1,4 +1,4 @@
-//! Calls that wait for a slot, and which of them is next.
+//! Queued calls, and which of them is next.
 
 mod class;
 mod flow;
@@ -25,25 +25,25 @@ use self::lists::Lists;
 use self::wake::{Sentinel, Turn};
 use crate::limits::RowId;
 
-/// In which order calls leave a queue.
+/// The order in which calls leave a queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order {
-    /// How long calls may have waited before the newest goes first, until the queue is empty.
+    /// The waiting time beyond which the newest call goes first, until the queue is empty.
     pub(crate) newest_first_after: Duration,
-    /// How long a call may wait where the newest may go first: without it, the oldest could wait for
-    /// as long as the queue lasts.
+    /// The longest time a call may wait where the newest may go first. Without it, the oldest could
+    /// wait until the queue is empty.
     pub(crate) longest_wait: Duration,
 }
 
-/// The calls of one operation that wait: by class, in a class by tenant, of a tenant by arrival.
+/// The queued calls of one operation: by class, then tenant, then arrival.
 ///
 /// | of several | the next one |
 /// |---|---|
-/// | classes | the highest; a lower one that waits gets a twentieth ([`Turns`]) |
-/// | tenants of a class | the one that got least so far, by its weight ([`Class`]) |
-/// | calls of a tenant | the oldest; the newest, once calls have waited for too long |
+/// | classes | the highest; a lower class that waits gets a twentieth ([`Turns`]) |
+/// | tenants of a class | the one that got least so far, relative to its weight ([`Class`]) |
+/// | calls of a tenant | the oldest; the newest once calls have waited too long |
 ///
-/// Those that are held, or do not look when they are called, are passed over.
+/// Calls that are held, or not polled when woken, are skipped.
 #[derive(Debug)]
 pub(super) struct Waiters {
     order: Order,
@@ -61,7 +61,7 @@ pub(super) struct Waiters {
     /// The scope of the calls, and whether there are others too.
     scope: Scope,
     has_scopes: bool,
-    /// When calls were last held through an outage: that time does not count as a wait.
+    /// When calls were last held through an outage. That time does not count as waiting.
     resumed: Tick,
     newest_first: u32,
     sentinel: Option<Sentinel>,
@@ -71,7 +71,7 @@ pub(super) struct Waiters {
 struct Waiter {
     info: RequestInfo,
     joined: Tick,
-    /// `None`: it was woken, and has not looked since.
+    /// `None`: woken, and not polled since.
     waker: Option<Waker>,
     turn: Turn,
     flow: u32,
@@ -139,7 +139,7 @@ impl Waiters {
         self.lists.get(place).map(|waiter| waiter.info.priority.index())
     }
 
-    /// `weight` is that of the tenant.
+    /// `weight` is the weight of the tenant.
     pub(super) fn join(
         &mut self,
         info: &RequestInfo,
@@ -183,7 +183,7 @@ impl Waiters {
             }
             None => {
                 self.flows.push(flow);
-                // There are not more tenants than waiters.
+                // There are no more tenants than waiters.
                 u32::try_from(self.flows.len() - 1).unwrap_or(u32::MAX)
             }
         };
@@ -191,7 +191,7 @@ impl Waiters {
         at
     }
 
-    /// The call at `place` leaves; `served`: it was admitted.
+    /// Removes the call at `place`; `served` if it was admitted.
     pub(super) fn leave(&mut self, place: Place, served: bool) -> Option<(Seat, Option<Waker>)> {
         let at = self.lists.get(place)?.flow;
         let ready = self.ready();
@@ -223,7 +223,7 @@ impl Waiters {
         Some((waiter.seat, waiter.waker))
     }
 
-    /// No call of it waits any more.
+    /// Removes a tenant that has no queued calls left.
     fn retire(&mut self, at: u32) {
         let flow = &mut self.flows[at as usize];
         self.newest_first -= u32::from(flow.newest_first);
@@ -235,7 +235,7 @@ impl Waiters {
         self.unused.push(at);
     }
 
-    /// Finds the next call of a tenant, after a change.
+    /// Finds the next call of a tenant after a change.
     fn refresh(&mut self, at: u32) {
         let Self { lists, flows, classes, .. } = self;
         let flow = &mut flows[at as usize];
@@ -268,7 +268,7 @@ impl Waiters {
         [0, 1, 2].map(|class| self.classes[class].is_ready())
     }
 
-    /// The next call, past those that are held and those that were called and do not look.
+    /// The next call, skipping calls that are held and calls that were woken and not polled.
     pub(super) fn next(&mut self, now: Tick) -> Option<Place> {
         self.expire_holds(now);
         loop {
@@ -315,8 +315,8 @@ impl Waiters {
         })
     }
 
-    /// Whether the calls of a tenant have waited for so long that the newest should go first. The time
-    /// in which they were held through an outage does not count.
+    /// Whether the calls of a tenant have waited so long that the newest should go first. Time held
+    /// through an outage does not count.
     fn should_turn(&self, at: u32, now: Tick) -> bool {
         let flow = &self.flows[at as usize];
         let since = flow.since.max(self.resumed);
@@ -331,8 +331,8 @@ impl Waiters {
         self.refresh(at);
     }
 
-    /// The call that makes room for one of `class` and `tenant`, if any is to: of the lowest class below
-    /// it, or of a tenant of its class for which more waits; the one that would be served last.
+    /// The call, if any, that one of `class` and `tenant` displaces: the one that would be served last, of
+    /// the lowest class below it or of a tenant of its class with more queued work.
     pub(super) fn sheds(&self, class: usize, tenant: Tenant, weight: u32) -> Option<Place> {
         let lower = (class + 1..self.classes.len()).rev();
         let lower = lower.filter_map(|lower| self.classes[lower].longest()).next();
@@ -346,7 +346,7 @@ impl Waiters {
         self.lists.places(flow.list, !flow.newest_first).next()
     }
 
-    /// Whether interactive callers have waited for too long, and not for a gate.
+    /// Whether interactive calls have waited too long, and not for a gate.
     pub(super) fn stands(&self, now: Tick) -> bool {
         let since = self.classes[Priority::Interactive.index()].since;
         self.wide.is_empty()

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::engine::Terms;
 use super::operations::Operations;
 
-/// What a [`Quota`](crate::Quota) counts, and how it probes for what it cannot count.
+/// The configuration of a [`Quota`](crate::Quota): what it counts, and how it probes.
 ///
 /// | setting | default |
 /// |---|---|
 /// | [`takes`](QuotaConfig::takes), [`releases`](QuotaConfig::releases) | no operation |
-/// | [`limit`](QuotaConfig::limit) | what is in use when the service says that it is out of slots |
+/// | [`limit`](QuotaConfig::limit) | the number in use when the service reports that it is out of slots |
 /// | [`probe`](QuotaConfig::probe) | after 5 s, doubling to 60 s |
 /// | [`lease`](QuotaConfig::lease) | 61 s |
 ///
@@ -44,7 +44,7 @@ pub struct QuotaConfig {
     pub(crate) seed: Seed,
 }
 
-/// Between probes.
+/// The pauses between probes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Pauses {
@@ -55,7 +55,7 @@ struct Pauses {
 }
 
 impl QuotaConfig {
-    /// Counts nothing until [`takes`](Self::takes) says what takes a slot. `name` appears in
+    /// A quota that counts nothing until [`takes`](Self::takes) names an operation. `name` appears in
     /// rejections and logs.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
@@ -64,54 +64,54 @@ impl QuotaConfig {
             releases: Operations::default(),
             limit: None,
             probe: Pauses { first: Duration::from_secs(5), most: Duration::from_secs(60) },
-            // The longest that one attempt at a creation takes in the recommended stack, and 1 s.
+            // The longest attempt to create a sandbox in the recommended stack, plus 1 s.
             lease: Duration::from_secs(61),
             seed: Seed::random(),
         }
     }
 
-    /// A success of `operation` takes a slot.
+    /// Adds an operation whose success takes a slot.
     pub fn takes(mut self, operation: Operation) -> Self {
         self.takes.insert(operation);
         self
     }
 
-    /// A success of `operation` frees one.
+    /// Adds an operation whose success frees a slot.
     pub fn releases(mut self, operation: Operation) -> Self {
         self.releases.insert(operation);
         self
     }
 
-    /// How many slots there are, as far as is known beforehand; at least 1. Beyond it one call goes at
-    /// a time, and the word of the service decides.
+    /// The known number of slots; at least 1. Beyond it calls are sent one at a time, and the service
+    /// decides.
     pub fn limit(mut self, slots: u32) -> Self {
         self.limit = Some(slots);
         self
     }
 
-    /// How long after the service said that it is out of slots a probe goes, if no slot is seen to
-    /// become free: `first`, then double each time a probe finds none, at most `most`. `first` is
-    /// greater than zero and at most `most`. Up to half of a pause is left out at random.
+    /// The pause before a probe while the service is out of slots and no slot is seen to become free:
+    /// `first`, doubled after each probe that finds none, up to `most`. `first` must be greater than
+    /// zero and at most `most`. Jitter shortens each pause by up to half.
     pub fn probe(mut self, first: Duration, most: Duration) -> Self {
         self.probe = Pauses { first, most };
         self
     }
 
-    /// How long a probe may take before another goes in its place: a little longer than one attempt.
-    /// Greater than zero.
+    /// How long a probe may take before another replaces it: slightly longer than one attempt. Greater
+    /// than zero.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// Where the randomness of pauses comes from; [`Seed::random`] by default.
+    /// The seed of the jitter; [`Seed::random`] by default.
     pub fn seed(mut self, seed: Seed) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Takes the name, the operations that take and release a slot, and the seed from `base`: a file
-    /// does not set them.
+    /// Takes the name, the operations that take and release a slot, and the seed from `base`: a
+    /// configuration file does not set them.
     pub fn inherit(self, base: &Self) -> Self {
         Self { limit: self.limit, probe: self.probe, lease: self.lease, ..base.clone() }
     }
@@ -144,20 +144,20 @@ pub enum QuotaConfigError {
     /// A limit of 0 slots.
     #[error("the `limit` of a quota must be at least 1; leave it out if unknown")]
     NoSlots,
-    /// An operation that takes a slot and frees one.
+    /// An operation that both takes and frees a slot.
     #[error("operation {operation} is in both `takes` and `releases`; it must be in one at most")]
     Both {
         /// The name of the operation.
         operation: &'static str,
     },
-    /// Pauses between probes that are zero, or shrink.
+    /// Pauses between probes that start at zero or decrease.
     #[error(
         "the pauses of `probe` are {first:?} to {most:?}; the first must be greater than zero and at most the longest"
     )]
     Probe {
         /// The first pause.
         first: Duration,
-        /// The longest.
+        /// The longest pause.
         most: Duration,
     },
     /// A lease of zero.

@@ -1,9 +1,9 @@
 //! How many slots are in use, and which calls may try for one: no lock, no clock, and randomness only
 //! from its seed.
 //!
-//! What is counted is what was granted, less the ends that were seen. It is never the truth: things
-//! end unseen, and others may use slots of the same quota. So our count only says when to be careful,
-//! the word of the service decides, and a probe finds out what neither tells.
+//! The count is what was granted, less the ends that were seen. It is never exact: things end unseen,
+//! and other processes may use slots of the same quota. So the count only says when to be careful, the
+//! response of the service decides, and a probe finds what neither shows.
 //!
 //! ```text
 //!   Unlimited             Counting
@@ -40,7 +40,7 @@ use sandtower_core::{Backoff, Rng, Tick};
 
 use self::regime::{Probe, Regime, STEPS};
 
-/// What the engine is told by its configuration. Already checked.
+/// The validated settings of the engine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     pub(crate) limit: Option<u32>,
@@ -52,40 +52,40 @@ pub(crate) struct Terms {
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone, Copy))]
 pub(crate) struct Attempt {
-    /// No two have the same, and later ones have greater ones.
+    /// Unique, and increasing with time.
     number: u64,
-    /// What was in use when it went.
+    /// The number in use when it was sent.
     in_use: u32,
     is_probe: bool,
 }
 
-/// What became of an attempt.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Granted,
     Exhausted,
-    /// It failed for another reason, or how it ended is not known.
+    /// It failed for another reason, or its outcome is unknown.
     Other,
     NotSent,
 }
 
-/// What the outcome of an attempt is good for.
+/// What the outcome of an attempt is evidence of.
 #[derive(Clone, Copy)]
 enum Role {
-    /// It is the probe that is out.
+    /// It is the probe in flight.
     Probe,
-    /// It went in this regime, and is no probe.
+    /// It was sent in this regime and is not a probe.
     Current,
-    /// It went before this regime, or another went in its place.
+    /// It was sent before this regime, or another replaced it.
     Stale,
 }
 
 /// A call may not go now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
-    /// When the next probe may go.
+    /// When the next probe may be sent.
     pub(crate) look_again: Tick,
-    /// Whether that is only when the lease of a probe expires that is under way.
+    /// Whether that is when the lease of a probe in flight expires.
     pub(crate) is_expiry: bool,
 }
 
@@ -110,8 +110,8 @@ pub(crate) struct Engine {
     latest: u64,
     in_use: u32,
     under_way: u32,
-    /// The latest instant at which a call that was turned away is to look again.
-    told: Tick,
+    /// The latest instant announced to a rejected call as the one to check again.
+    announced: Tick,
     counts: Counts,
 }
 
@@ -126,22 +126,22 @@ impl Engine {
             latest: 0,
             in_use: 0,
             under_way: 0,
-            told: Tick::ZERO,
+            announced: Tick::ZERO,
             counts: Counts::default(),
         }
     }
 
-    /// Whether a call is held now. It counts as told when to look again.
+    /// Whether a call is held now. If so, remembers the announced instant.
     pub(crate) fn check(&mut self, now: Tick) -> Result<(), Held> {
         let look_again = self.opens_at();
         if look_again <= now {
-            if self.told <= now {
-                // They look again by themselves.
-                self.told = Tick::ZERO;
+            if self.announced <= now {
+                // Those callers check again without a notification.
+                self.announced = Tick::ZERO;
             }
             return Ok(());
         }
-        self.told = self.told.max(look_again);
+        self.announced = self.announced.max(look_again);
         Err(Held { look_again, is_expiry: matches!(self.probe, Probe::Out { .. }) })
     }
 
@@ -159,8 +159,7 @@ impl Engine {
         Ok(Attempt { number: self.latest, in_use: self.in_use, is_probe })
     }
 
-    /// Takes back an attempt. Answers whether calls that were turned away may go earlier than they
-    /// were told.
+    /// Records the outcome of an attempt. Returns whether held calls may go earlier than announced.
     #[must_use]
     pub(crate) fn record(&mut self, attempt: Attempt, outcome: Outcome, now: Tick) -> bool {
         self.under_way = self.under_way.saturating_sub(1);
@@ -180,22 +179,22 @@ impl Engine {
         self.opened()
     }
 
-    /// So many slots were seen to become free. Answers as [`record`](Self::record) does.
+    /// Records that slots became free. Returns the same as [`record`](Self::record).
     #[must_use]
     pub(crate) fn release(&mut self, slots: u32) -> bool {
         self.counts.released = self.counts.released.saturating_add(u64::from(slots));
         let counted = slots.min(self.in_use);
         self.in_use -= counted;
         if let Regime::Exhausted { limit, free, .. } = &mut self.regime {
-            // Granted before we counted, or to others: then there are more slots than we knew of.
+            // Granted before counting began, or to others: there are more slots than counted.
             *limit = limit.saturating_add(slots - counted);
             *free = free.saturating_add(slots);
         }
         self.opened()
     }
 
-    /// Forgets all but what is under way; from now on `limit` is what is known. Answers as
-    /// [`record`](Self::record) does.
+    /// Forgets everything except attempts in flight, and sets the known `limit`. Returns the same as
+    /// [`record`](Self::record).
     #[must_use]
     pub(crate) fn reset(&mut self, limit: Option<u32>) -> bool {
         (self.regime, self.probe) = (Regime::with(limit), Probe::Due(Tick::ZERO));
@@ -226,7 +225,7 @@ impl Engine {
         }
     }
 
-    /// When the next call may go if nothing else happens; not in the future: now.
+    /// When the next call may go if nothing else happens. An instant that has passed means now.
     pub(crate) fn opens_at(&self) -> Tick {
         match self.probe {
             _ if self.has_room() => Tick::ZERO,
@@ -240,30 +239,30 @@ impl Engine {
         self.regime.has_room(self.in_use, self.under_way)
     }
 
-    /// Whether the attempt of that number is the probe that is out. One whose lease expired still
-    /// is, as long as no other went in its place.
+    /// Whether the attempt with this number is the probe in flight. One whose lease expired still is,
+    /// until another replaces it.
     fn is_probed_by(&self, attempt: u64) -> bool {
         matches!(self.probe, Probe::Out { number, .. } if number == attempt)
     }
 
-    /// Whether calls that were turned away may go earlier than they were told.
+    /// Whether held calls may go earlier than announced.
     fn opened(&mut self) -> bool {
-        let is_earlier = self.opens_at() < self.told;
+        let is_earlier = self.opens_at() < self.announced;
         if is_earlier {
-            self.told = Tick::ZERO;
+            self.announced = Tick::ZERO;
         }
         is_earlier
     }
 
-    /// When the next probe is due: after half of what the schedule says to all of it, so that many
-    /// processes do not probe together. Never at once.
+    /// When the next probe is due: jitter takes up to half off the scheduled pause, so that many
+    /// processes do not probe together. Never immediately.
     fn due(&mut self, now: Tick) -> Probe {
         let most = self.terms.probe.bound(self.regime.failures());
         let less = Backoff::constant(most / 2).full_jitter().delay(0, &mut self.rng);
         Probe::Due(now + (most - less))
     }
 
-    /// Puts the next probe off, unless it is out.
+    /// Postpones the next probe, unless it is in flight.
     fn put_off(&mut self, now: Tick) {
         if matches!(self.probe, Probe::Due(_)) {
             self.probe = self.due(now);
@@ -279,7 +278,7 @@ impl Engine {
         let in_use = &mut self.in_use;
         match (role, &mut self.regime) {
             (Role::Probe, &mut (Counting { limit } | Exhausted { limit, .. })) => {
-                // One of those in use must have ended, so others may have too.
+                // One in use must have ended, so others may have ended too.
                 self.found(limit, self.in_use, 0, now);
             }
             (Role::Probe, &mut Recovering { limit, unseen, responses }) => {
@@ -288,13 +287,13 @@ impl Engine {
             (_, Unlimited) => *in_use = in_use.saturating_add(1),
             (_, Counting { limit }) => count(in_use, limit, &mut 0),
             (Role::Stale, Exhausted { limit, .. }) => {
-                // Granted before the service was out of slots, although we hear of it later.
+                // Granted before the service was out of slots, and recorded later.
                 *in_use = in_use.saturating_add(1);
                 *limit = limit.saturating_add(1);
             }
             (Role::Current, Exhausted { limit, .. }) => {
-                // As long as slots are seen to become free there is nothing to probe for. But only a
-                // probe that finds one shows that some are not seen, and makes pauses short again.
+                // While ends are seen, no probe is needed. But only a probe that finds a slot shows that
+                // some ends are unseen, and shortens the pauses again.
                 count(in_use, limit, &mut 0);
                 self.put_off(now);
             }
@@ -306,8 +305,8 @@ impl Engine {
         }
     }
 
-    /// A probe found a slot. If all that may have ended unseen were tried before, there are more
-    /// slots than we knew of, and `limit` grows.
+    /// Records that a probe found a slot. If all that may have ended unseen were tried before, there
+    /// are more slots than known, and `limit` grows.
     fn found(&mut self, mut limit: u32, mut unseen: u32, responses: u32, now: Tick) {
         self.counts.probes_found += 1;
         self.began = self.latest;
@@ -326,11 +325,11 @@ impl Engine {
                 *failures = failures.saturating_add(1);
                 self.probe = self.due(now);
             }
-            // The slot that was seen to become free went to another process.
+            // Another process took the slot that was seen to become free.
             (Role::Current, Exhausted { limit, .. }) => *limit = limit.saturating_sub(1),
             (_, Unlimited | Counting { .. } | Recovering { .. }) => {
                 self.began = self.latest;
-                // What ended while it was under way may have come too late for it, and is free now.
+                // Slots freed while it was in flight may have come too late for it, and are free now.
                 let free = in_use_before.saturating_sub(self.in_use);
                 let limit = self.in_use + free;
                 self.regime = Exhausted { since: now, limit, free, failures: 0 };
@@ -339,11 +338,11 @@ impl Engine {
         }
     }
 
-    /// The attempt told nothing about slots.
+    /// Records an attempt that shows nothing about slots.
     fn unknown(&mut self, role: Role, outcome: Outcome, now: Tick) {
         match (role, &mut self.regime) {
             (Role::Probe, _) if outcome == Outcome::NotSent => self.probe = Probe::Due(Tick::ZERO),
-            // The next probe is not about to do better.
+            // Sending the next probe immediately would not do better.
             (Role::Probe, _) => self.probe = self.due(now),
             (Role::Current, Regime::Exhausted { free, .. }) => *free = free.saturating_add(1),
             _ => {}
@@ -351,7 +350,7 @@ impl Engine {
     }
 }
 
-/// Counts a slot: one that is new, or one in place of another that ended unseen.
+/// Counts a slot: a new one, or one that replaces another that ended unseen.
 fn count(in_use: &mut u32, limit: &mut u32, unseen: &mut u32) {
     if *in_use >= *limit && *unseen > 0 {
         *unseen -= 1;

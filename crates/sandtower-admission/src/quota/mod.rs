@@ -1,4 +1,4 @@
-//! How many of something may exist at once: a gate that turns "out of slots" into waiting for one.
+//! A quota on how many of something may exist: a gate that holds calls while there is no free slot.
 
 mod config;
 mod engine;
@@ -24,21 +24,20 @@ use self::config::check_limit;
 use self::engine::{Attempt, Engine, Held, Outcome};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Keeps calls from asking for a slot while there is none: a [`Gate`], and the handle that reads and
-/// steers it. Cheap to clone; all clones share one state.
+/// A [`Gate`] that holds calls while the service is out of slots, and its handle. Cheap to clone; all
+/// clones share one state.
 ///
-/// Once the service has said that it is [out of slots](sandtower_core::Outcome::Exhausted), no call
-/// asks again before a slot was seen to become free — a call that [releases](QuotaConfig::releases)
-/// one succeeded, or [`release`](Self::release) was called — and each end that is seen lets exactly
-/// one call go. For what ends unseen, one leased probe goes now and then; when it finds a slot, calls
-/// follow step by step.
+/// Once the service reports that it is [out of slots](sandtower_core::Outcome::Exhausted), no call is
+/// sent until a slot is seen to become free: a call that [releases](QuotaConfig::releases) one succeeds,
+/// or [`release`](Self::release) is called. Each such end admits exactly one call. For slots that become
+/// free unseen, a leased probe is sent from time to time; when it finds a slot, calls follow step by
+/// step.
 ///
-/// The quota counts what was granted, less the ends that were seen, so that a rejection can say
-/// "20 of 20 are in use". Operations that neither take nor free a slot pass untouched: they cost no
-/// lock, no reading of the clock and no allocation.
+/// The quota counts slots granted less ends seen, so that a rejection can say "20 of 20 are in use".
+/// Operations that neither take nor free a slot pass without a lock, a clock reading or an allocation.
 ///
-/// The gate never rejects for good: a slot may become free at any time, so its
-/// [earliest](No::Wait::earliest) instant is always now, and the next probe only says when to
+/// The gate never closes: a slot may become free at any time, so its [earliest](No::Wait::earliest)
+/// instant is always now, and the next probe only determines when to
 /// [look again](No::Wait::look_again). A caller waits as long as its deadline allows.
 ///
 /// ```
@@ -61,7 +60,7 @@ use crate::sync::{Mutex, MutexGuard, PoisonError};
 /// # Events
 ///
 /// With the target `sandtower::quota` and the fields `name`, `in_use` and `limit`: `out of slots`
-/// (`WARN`) when the service says so, and `slots are available again` (`INFO`) when a probe found one
+/// (`WARN`) when the service reports it, and `slots are available again` (`INFO`) when a probe finds one
 /// or after a [`reset`](Self::reset).
 #[derive(Clone)]
 pub struct Quota {
@@ -85,7 +84,7 @@ pub struct QuotaPermit(
 );
 
 impl Quota {
-    /// A quota of which nothing is in use yet.
+    /// A quota with no slots in use.
     ///
     /// # Errors
     ///
@@ -102,13 +101,13 @@ impl Quota {
         &self.shared.name
     }
 
-    /// So many slots became free, as was seen elsewhere. Each of them lets one call go.
+    /// Reports that slots became free, as observed elsewhere. Each admits one call.
     pub fn release(&self, slots: u32) {
         self.change(&mut Deferred::new(), |engine| engine.release(slots));
     }
 
-    /// Forgets what was counted and what the service said; from now on `limit` is what is known.
-    /// Attempts under way are left alone.
+    /// Forgets the count and what the service reported, and sets the known `limit`. Attempts in flight
+    /// are not affected.
     ///
     /// # Errors
     ///
@@ -119,14 +118,14 @@ impl Quota {
         Ok(())
     }
 
-    /// What the quota knows now.
+    /// A snapshot of the quota.
     pub fn snapshot(&self) -> QuotaSnapshot {
         let now = Tick::now();
         QuotaSnapshot::of(self.name(), &self.lock(), now)
     }
 
-    /// Changes the engine by `act`, which answers whether calls that were turned away may go earlier
-    /// than they were told. What follows from the change is done `later`.
+    /// Changes the engine by `act`, which returns whether held calls may go earlier than announced.
+    /// Events and notifications are deferred to `later`.
     fn change(&self, later: &mut Deferred, act: impl FnOnce(&mut Engine) -> bool) {
         let (before, opened, now, in_use, limit) = {
             let mut engine = self.lock();
@@ -144,7 +143,7 @@ impl Quota {
         }
     }
 
-    /// A panic leaves the engine in order: no user's code runs under the lock.
+    /// Poisoning is ignored: no user's code runs under the lock, so the engine is consistent.
     fn lock(&self) -> MutexGuard<'_, Engine> {
         self.shared.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }

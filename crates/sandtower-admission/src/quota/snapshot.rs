@@ -5,32 +5,32 @@ use serde::Serialize;
 
 use super::engine::Engine;
 
-/// What a [`Quota`](crate::Quota) knows at one moment. Counters count since it was created.
+/// A snapshot of a [`Quota`](crate::Quota). Counters start when it is created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct QuotaSnapshot {
     /// The name given in the configuration.
     pub name: String,
-    /// Slots in use: granted, and not seen to end.
+    /// Slots in use: granted and not seen to end.
     pub in_use: u32,
-    /// How many there are, as far as is known; `None`: the service has not said yet.
+    /// The known number of slots; `None` until it is configured or the service reports exhaustion.
     pub limit: Option<u32>,
-    /// Attempts under way that may take one.
+    /// Attempts in flight that may take a slot.
     pub under_way: u32,
-    /// For how long the service has been out of slots; `None`: it is not.
+    /// How long the service has been out of slots; `None` if it is not.
     pub out_of_slots_ms: Option<u64>,
-    /// When the next probe may go, if no slot is seen to become free before; while one is under way,
-    /// when its lease expires. `None`: the service is not out of slots.
+    /// When the next probe may be sent, unless a slot is seen to become free first; while a probe is in
+    /// flight, when its lease expires. `None` if the service is not out of slots.
     pub next_probe_in_ms: Option<u64>,
     /// Attempts that got a slot.
     pub granted: u64,
     /// Slots that were seen to become free.
     pub released: u64,
-    /// Attempts to which the service responded that it is out of slots.
+    /// Attempts that failed because the service was out of slots.
     pub exhausted: u64,
-    /// Probes that were sent and have ended.
+    /// Probes that were sent and have completed.
     pub probes: u64,
-    /// Of those, the ones that found a slot.
+    /// Completed probes that found a slot.
     pub probes_found: u64,
 }
 

@@ -51,10 +51,10 @@ fn probe_at(quota: &Quota) -> Tick {
     }
 }
 
-/// Counts how often it is told that the gate opened; asks the gate each time.
-struct Told(Quota, AtomicU32);
+/// Counts notifications that the gate opened, and takes a snapshot of the gate each time.
+struct Notified(Quota, AtomicU32);
 
-impl Subscriber for Told {
+impl Subscriber for Notified {
     fn changed(&self, change: Change) {
         assert_eq!(change, Change::Opened);
         let _ = self.0.snapshot();
@@ -62,11 +62,11 @@ impl Subscriber for Told {
     }
 }
 
-fn told(quota: &Quota) -> Arc<Told> {
-    let told = Arc::new(Told(quota.clone(), AtomicU32::new(0)));
-    let weak = Arc::downgrade(&told);
+fn notified(quota: &Quota) -> Arc<Notified> {
+    let notified = Arc::new(Notified(quota.clone(), AtomicU32::new(0)));
+    let weak = Arc::downgrade(&notified);
     quota.subscribe(weak);
-    told
+    notified
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_call_may_get_a_slot_at_any_time_and_looks_again_when_the_next_probe_may_go(
     let reason = Reason::Exhausted { in_use: 2, limit: 2, lasting: Duration::ZERO };
     assert_eq!((why.reason(), why.operation()), (reason, Some(CREATE)));
 
-    // While a probe is under way its lease says when to look again, and no caller is told so.
+    // While a probe is in flight callers check again when its lease expires, and see no retry time.
     let probe = acquire(&quota, CREATE, look_again).unwrap();
     let No::Wait { earliest, look_again: next, why } = no(look_again) else { panic!("closed") };
     assert_eq!((earliest, next), (look_again, look_again + 61 * SECOND));
@@ -141,7 +141,7 @@ fn a_kill_that_failed_frees_no_slot() {
     assert!(acquire(&quota, CREATE, START).is_err());
 }
 
-/// A way in which a slot becomes free: what is under way before, and what happens.
+/// A way in which a slot becomes free: what is in flight before, and what happens.
 type Way = (&'static str, fn() -> (Quota, Option<QuotaPermit>), fn(&Quota, Option<QuotaPermit>));
 
 fn ends(quota: &Quota, permit: Option<QuotaPermit>, done: Completion) {
@@ -152,7 +152,7 @@ fn ends_in(quota: &Quota, permit: Option<QuotaPermit>, verdict: Verdict) {
     ends(quota, permit, Completion::new(verdict, START, START));
 }
 
-/// An end that was seen let a call go.
+/// A seen end admitted a call.
 fn one_went() -> (Quota, Option<QuotaPermit>) {
     let quota = full();
     quota.release(1);
@@ -202,16 +202,16 @@ const WAYS: [Way; 12] = [
 ];
 
 #[test]
-fn whatever_frees_a_slot_tells_callers_that_were_turned_away_meanwhile_and_no_others() {
+fn whatever_frees_a_slot_notifies_callers_that_were_held_meanwhile_and_no_others() {
     for (name, before, happens) in WAYS {
         for turned_away in [false, true] {
             let (quota, permit) = before();
-            let told = told(&quota);
+            let notified = notified(&quota);
             if turned_away {
                 assert!(acquire(&quota, CREATE, START).is_err(), "{name}");
             }
             happens(&quota, permit);
-            assert_eq!(told.1.load(SeqCst), u32::from(turned_away), "{name}");
+            assert_eq!(notified.1.load(SeqCst), u32::from(turned_away), "{name}");
         }
     }
 }
@@ -228,18 +228,18 @@ fn a_probe_that_was_not_sent_is_left_to_the_next_caller() {
 }
 
 #[test]
-fn a_caller_that_only_checked_is_told_too() {
+fn a_caller_that_only_checked_is_notified_too() {
     let quota = full();
-    let told = told(&quota);
+    let notified = notified(&quota);
     assert!(quota.check(Some(&RequestInfo::new(CREATE)), &Now::at(START)).is_some());
     quota.release(1);
-    assert_eq!(told.1.load(SeqCst), 1);
+    assert_eq!(notified.1.load(SeqCst), 1);
 }
 
-/// A `tracing` subscriber that asks the quota, as one that writes metrics does.
-struct Asks(Quota, mpsc::Sender<String>);
+/// A `tracing` subscriber that reads the quota, as one that exports metrics does.
+struct SnapshotOnEvent(Quota, mpsc::Sender<String>);
 
-impl tracing::Subscriber for Asks {
+impl tracing::Subscriber for SnapshotOnEvent {
     fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
         true
     }
@@ -264,44 +264,47 @@ impl tracing::Subscriber for Asks {
 }
 
 #[test]
-fn a_tracing_subscriber_may_ask_for_a_snapshot() {
+fn a_tracing_subscriber_may_take_a_snapshot() {
     let (events, seen) = mpsc::channel();
-    // In a thread of its own, so that a deadlock is a failure and not a test without an end.
+    // In a thread of its own, so that a deadlock fails the test instead of hanging it.
     let _running = std::thread::spawn(move || {
         let quota = Quota::new(config()).unwrap();
-        let asks = Asks(quota.clone(), events.clone());
-        tracing::subscriber::with_default(asks, || {
-            let told = told(&quota);
+        let reader = SnapshotOnEvent(quota.clone(), events.clone());
+        tracing::subscriber::with_default(reader, || {
+            let notified = notified(&quota);
             call(&quota, CREATE, Verdict::exhausted());
             let probe = acquire(&quota, CREATE, probe_at(&quota)).unwrap();
             record(&quota, CREATE, probe, &Completion::new(Verdict::success(), START, START));
             call(&quota, CREATE, Verdict::exhausted());
             assert!(acquire(&quota, CREATE, START).is_err());
             quota.reset(None).unwrap();
-            events.send(format!("told {}", told.1.load(SeqCst))).unwrap();
+            events.send(format!("notified {}", notified.1.load(SeqCst))).unwrap();
         });
     });
     let next = || seen.recv_timeout(30 * SECOND).unwrap();
     let events = [(); 5].map(|()| next());
-    assert_eq!(events, ["WARN after 1", "INFO after 1", "WARN after 2", "INFO after 2", "told 1"]);
+    assert_eq!(
+        events,
+        ["WARN after 1", "INFO after 1", "WARN after 2", "INFO after 2", "notified 1"]
+    );
 }
 
 #[test]
-fn what_follows_from_a_change_is_done_later() {
+fn notifications_of_a_change_are_deferred() {
     let quota = full();
-    let told = told(&quota);
+    let notified = notified(&quota);
     assert!(acquire(&quota, CREATE, START).is_err());
     let mut later = Deferred::new();
     let (kill, now) = (RequestInfo::new(KILL), Now::at(START));
     let permit = quota.try_acquire(&kill, &now, &mut later).unwrap();
     quota.record(&kill, permit, &Completion::new(Verdict::success(), START, START), &mut later);
-    assert_eq!(told.1.load(SeqCst), 0);
+    assert_eq!(notified.1.load(SeqCst), 0);
     drop(later);
-    assert_eq!(told.1.load(SeqCst), 1);
+    assert_eq!(notified.1.load(SeqCst), 1);
 }
 
 #[test]
-fn what_is_invalid_is_rejected_and_the_error_says_what_would_be_right() {
+fn an_invalid_setting_is_rejected_and_the_error_says_what_would_be_valid() {
     let error = |config: QuotaConfig| Quota::new(config).unwrap_err().to_string();
     assert!(error(config().limit(0)).contains("must be at least 1"));
     assert!(error(config().releases(CREATE)).contains("sandbox_create is in both"));

@@ -6,7 +6,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 const FAILED: Verdict = Verdict::transient(Effect::None);
 
-/// A service that bears so many at once: beyond that, calls fail after four times as long.
+/// A service with a capacity of concurrent calls: beyond it, calls fail after four times as long.
 struct Service {
     stepper: Stepper,
     now: Tick,
@@ -35,7 +35,7 @@ impl Service {
         }
     }
 
-    /// As many as may go do, whenever one has ended.
+    /// Sends as many as the limit allows, whenever a call has ended.
     fn serve(&mut self, calls: u32) {
         for _ in 0..calls {
             while (self.in_flight.len() as u32) < self.stepper.limit() {
@@ -52,7 +52,7 @@ impl Service {
 }
 
 #[test]
-fn it_finds_what_the_service_bears() {
+fn the_limit_finds_the_capacity_of_the_service() {
     for bears in 1..=10 {
         let mut service = Service::new(bears);
         service.serve(600);
@@ -62,17 +62,17 @@ fn it_finds_what_the_service_bears() {
 }
 
 #[test]
-fn to_ten_at_once_it_takes_some_ninety_answers() {
-    let (mut service, mut answers) = (Service::new(10), 0);
+fn a_limit_of_ten_takes_some_ninety_responses() {
+    let (mut service, mut responses) = (Service::new(10), 0);
     while service.stepper.limit < 10 {
         service.serve(1);
-        answers += 1;
+        responses += 1;
     }
-    assert!((80..=100).contains(&answers), "{answers}");
+    assert!((80..=100).contains(&responses), "{responses}");
 }
 
 #[test]
-fn a_service_that_bears_one_at_a_time_is_troubled_more_and_more_rarely() {
+fn trials_become_rare_where_the_service_takes_one_call_at_a_time() {
     let mut service = Service::new(1);
     let mut failed_after = Vec::new();
     while service.sent < 1_000 {
@@ -87,17 +87,17 @@ fn a_service_that_bears_one_at_a_time_is_troubled_more_and_more_rarely() {
 }
 
 #[test]
-fn while_a_trial_is_out_nobody_takes_its_slot() {
+fn while_a_trial_is_in_flight_no_other_attempt_takes_its_slot() {
     let mut service = Service::new(10);
     service.serve(FIRST_PATIENCE);
     assert_eq!(service.stepper.limit(), 2, "a trial is due");
     service.send();
     service.send();
-    assert_eq!(service.stepper.limit(), 1, "it is out");
+    assert_eq!(service.stepper.limit(), 1, "the trial is in flight");
 }
 
 #[test]
-fn a_service_that_bears_less_than_before_gets_less_and_more_again_when_it_is_well() {
+fn the_limit_drops_with_the_capacity_and_grows_again_once_the_service_recovers() {
     let mut service = Service::new(4);
     service.serve(200);
     assert_eq!(service.stepper.limit, 4);
@@ -110,7 +110,7 @@ fn a_service_that_bears_less_than_before_gets_less_and_more_again_when_it_is_wel
 }
 
 #[test]
-fn it_does_not_grow_unless_the_limit_was_used() {
+fn the_limit_grows_only_if_it_was_in_use() {
     let mut stepper = Stepper::new(Stepwise::recommended().initial(2));
     for second in 0..100 {
         let sent = Tick::ZERO + second * SECOND;
@@ -120,7 +120,7 @@ fn it_does_not_grow_unless_the_limit_was_used() {
 }
 
 #[test]
-fn a_trial_that_was_never_sent_is_made_by_another() {
+fn the_next_attempt_replaces_a_trial_that_was_never_sent() {
     let mut service = Service::new(10);
     service.serve(FIRST_PATIENCE);
     service.send();
@@ -130,7 +130,7 @@ fn a_trial_that_was_never_sent_is_made_by_another() {
 }
 
 #[test]
-fn a_trial_that_hangs_is_a_failed_one() {
+fn a_trial_that_hangs_has_failed() {
     let mut service = Service::new(10);
     service.serve(FIRST_PATIENCE);
     service.send();
@@ -142,7 +142,7 @@ fn a_trial_that_hangs_is_a_failed_one() {
 }
 
 #[test]
-fn failures_that_come_at_once_and_answers_that_say_no_leave_it_alone() {
+fn fast_failures_and_rejections_of_the_service_do_not_change_the_limit() {
     let mut service = Service::new(10);
     service.serve(200);
     let (limit, sent) = (service.stepper.limit, service.now);
@@ -155,7 +155,7 @@ fn failures_that_come_at_once_and_answers_that_say_no_leave_it_alone() {
 }
 
 #[test]
-fn at_one_at_a_time_a_slower_service_becomes_the_normal_one() {
+fn at_a_limit_of_one_the_mean_follows_a_slower_service() {
     let mut stepper = Stepper::new(Stepwise::recommended().ceiling(1));
     let mut now = Tick::ZERO + SECOND;
     for seconds in [1, 10] {
@@ -171,7 +171,7 @@ fn at_one_at_a_time_a_slower_service_becomes_the_normal_one() {
 
 proptest! {
     #[test]
-    fn whatever_comes_it_stays_in_its_bounds_and_can_grow_again(
+    fn the_limit_always_stays_within_its_bounds_and_can_grow_again(
         seed in any::<u64>(), ceiling in 2_u32..12,
     ) {
         let mut rng = Rng::with_seed(seed);
@@ -194,7 +194,7 @@ proptest! {
             prop_assert!((1..=ceiling).contains(&stepper.limit), "{stepper:?}");
             prop_assert!(stepper.limit() <= ceiling, "{stepper:?}");
         }
-        // From wherever it got to: a service that is well, and is used.
+        // From any state: a healthy service under load.
         let before = stepper.limit;
         for _ in 0..2 * LONGEST_PATIENCE {
             stepper.used_up(now);

@@ -1,4 +1,4 @@
-//! The control and the gates inside it.
+//! Admission control with gates.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,8 +26,7 @@ fn paced(config: Config) -> (Paced, AdmissionControl<Arc<Pace>>, Handle<RequestI
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_hundred_callers_through_a_gate_of_five_a_second_need_forty_seconds_and_three_wakes_each()
- {
+async fn two_hundred_callers_at_five_a_second_take_forty_seconds_and_three_wakes_each() {
     let (mut service, control, _handle) = paced(Config::new("test"));
     let start = Tick::now();
     let calls: Vec<_> = (0..200)
@@ -52,7 +51,7 @@ async fn two_hundred_callers_through_a_gate_of_five_a_second_need_forty_seconds_
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_of_them_dropped_at_random_leave_nobody_behind() {
+async fn dropping_half_of_the_calls_at_random_strands_no_other() {
     let seed = 0x5eed;
     println!("seed {seed}");
     let mut rng = Rng::with_seed(seed);
@@ -76,11 +75,11 @@ async fn half_of_them_dropped_at_random_leave_nobody_behind() {
     assert_eq!((queue.in_flight, queue.waiting), (0, 0));
     assert_eq!(queue.admitted + queue.left, 200);
     let (taken, given_back, settled) = control.gates().counts();
-    assert_eq!(taken, given_back + settled, "a token was lost");
+    assert_eq!(taken, given_back + settled, "a permit was lost");
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_are_rejected_one_after_the_other_when_the_gate_shuts() {
+async fn queued_calls_are_rejected_one_after_the_other_when_the_gate_closes() {
     let (mut service, control, handle) = paced(Config::new("test"));
     let calls: Vec<_> =
         (0..10).map(|_| tokio::spawn(service.call(RequestInfo::default()))).collect();
@@ -99,7 +98,7 @@ async fn those_who_wait_are_rejected_one_after_the_other_when_the_gate_shuts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_without_a_slot_are_rejected_too_when_the_gate_shuts() {
+async fn calls_without_a_slot_are_rejected_too_when_the_gate_closes() {
     let (mut service, control, handle) = paced(Config::new("test").concurrency(1));
     handle.set_answers(|_, _| Answer::Hang);
     let mut inside = spawn(service.call(RequestInfo::default()));
@@ -111,11 +110,11 @@ async fn those_without_a_slot_are_rejected_too_when_the_gate_shuts() {
 
     assert!(waits.is_woken());
     assert!(waits.await.is_err());
-    assert!(!inside.is_woken(), "an attempt that was sent is left alone");
+    assert!(!inside.is_woken(), "an attempt in flight was woken");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gate_that_opens_after_the_deadline_rejects_at_once_in_its_own_words() {
+async fn a_gate_that_opens_after_the_deadline_rejects_immediately_with_its_own_reason() {
     let (mut service, control, _handle) = paced(Config::new("test"));
     service.call(RequestInfo::default()).await.unwrap();
     let start = Tick::now();
@@ -129,14 +128,14 @@ async fn a_gate_that_opens_after_the_deadline_rejects_at_once_in_its_own_words()
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_queue_a_gate_that_says_not_yet_is_a_rejection() {
+async fn without_a_queue_a_call_that_a_gate_holds_is_rejected() {
     let (mut service, ..) = paced(Config::new("test").queue(0));
     service.call(RequestInfo::default()).await.unwrap();
     assert!(service.call(RequestInfo::default()).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_whose_call_is_dropped_before_it_is_sent_goes_back_and_serves_another_lane() {
+async fn the_permit_of_a_call_dropped_before_it_is_sent_goes_to_another_operation() {
     let (mut service, control, handle) = paced(Config::new("test"));
     handle.set_readiness(|_| Readiness::Pending);
     let mut admitted = spawn(service.call(RequestInfo::default()));
@@ -149,12 +148,12 @@ async fn a_token_whose_call_is_dropped_before_it_is_sent_goes_back_and_serves_an
     drop(admitted);
 
     assert!(waits.is_woken());
-    assert!(waits.poll().is_pending(), "it is being made ready");
+    assert!(waits.poll().is_pending(), "the inner service is not ready yet");
     assert_eq!(control.gates().counts(), (2, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_service_below_failing_to_become_ready_gives_everything_back() {
+async fn an_inner_service_that_fails_readiness_releases_slot_and_permit() {
     let (mut service, control, handle) = paced(Config::new("test"));
     handle.set_readiness(|_| Readiness::Err("gone".into()));
 

@@ -97,12 +97,12 @@ async fn museum_23_one_layer_before_three_services_admits_its_limit_and_not_thre
 }
 
 #[tokio::test(start_paused = true)]
-async fn museum_23_a_limit_at_its_floor_grows_again_once_the_service_is_well() {
+async fn museum_23_a_limit_at_its_floor_grows_again_once_the_service_recovers() {
     let well = Arc::new(AtomicBool::new(false));
     let (mock, _handle) = Mock::<u64, u64>::new({
         let well = Arc::clone(&well);
         move |_, call| {
-            // Some answers are good, so that it is known how long they take.
+            // Some responses are good, so that there is a baseline latency.
             if well.load(Ordering::Relaxed) || call % 3 == 0 {
                 Answer::ok(7).after(SECOND)
             } else {

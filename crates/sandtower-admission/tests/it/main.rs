@@ -1,9 +1,9 @@
-//! The waiting control, on a paused clock.
+//! Admission control, on a paused clock.
 
 #![expect(
     clippy::expect_used,
     clippy::unwrap_used,
-    reason = "what helps a test fails it by a panic"
+    reason = "test helpers fail the test by a panic"
 )]
 
 mod gates;
@@ -51,13 +51,13 @@ fn a_call_that_finds_a_slot_allocates_nothing() {
             assert!(future.as_mut().poll(&mut task).is_ready());
         })
     };
-    // The queue of an operation is made at its first call.
+    // The queue of an operation is created at its first call.
     call();
     assert_eq!(call(), 0);
 }
 
 #[test]
-fn a_limit_of_nothing_is_rejected_and_says_what_would_be_right() {
+fn a_limit_of_zero_is_rejected_and_the_error_says_what_would_be_valid() {
     let nothing = AdmissionControl::new(Config::new("test").concurrency(0)).unwrap_err();
     assert!(nothing.to_string().contains("must be at least 1"), "{nothing}");
     let create = Operation::new(1, "sandbox_create");
@@ -66,7 +66,7 @@ fn a_limit_of_nothing_is_rejected_and_says_what_would_be_right() {
 }
 
 #[test]
-fn dropped_at_any_point_a_call_gives_up_its_place_and_its_slot() {
+fn a_call_dropped_at_any_point_releases_its_place_and_its_slot() {
     use sandtower_testkit::Answer;
     use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A line that stands, deadlines that cannot be met, what callers see, and the end.
+//! Standing queues, deadlines that cannot be met, progress, and shutdown.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 type OneAtATime = Admission<Mock<RequestInfo, u64>, (), Literal>;
 
-/// Every call takes a second, and one goes at a time.
+/// Every call takes a second, one at a time.
 fn admission() -> (OneAtATime, AdmissionControl, Handle<RequestInfo, u64>) {
     let (mock, handle) = Mock::new(|_, call| Answer::ok(call).after(SECOND));
     let layer = AdmissionLayer::new(Config::new("test").concurrency(1)).unwrap().classify(Literal);
@@ -29,7 +29,7 @@ fn reason(error: &BoxError) -> Reason {
 }
 
 #[tokio::test(start_paused = true)]
-async fn once_the_line_stands_the_newest_goes_first() {
+async fn in_a_standing_queue_the_newest_goes_first() {
     let (mut service, control, _handle) = admission();
     let mut inside = spawn(service.call(RequestInfo::default()));
     let mut old = spawn(service.call(RequestInfo::default()));
@@ -48,15 +48,15 @@ async fn once_the_line_stands_the_newest_goes_first() {
 
     assert!(newest.is_woken());
     assert!(middle.poll().is_pending() && old.poll().is_pending());
-    assert_eq!(control.snapshot().queues[0].in_flight, 0, "it is not their turn");
+    assert_eq!(control.snapshot().queues[0].in_flight, 0, "a call was admitted out of order");
     assert!(newest.poll().is_pending());
     assert_eq!(control.snapshot().queues[0].in_flight, 1);
     drop(newest);
-    assert!(middle.is_woken(), "the turn was not passed on");
+    assert!(middle.is_woken(), "the next call was not woken");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_that_changes_while_a_slot_is_free_leaves_nobody_asleep() {
+async fn an_order_that_changes_while_a_slot_is_free_strands_no_call() {
     let (mut service, control, _handle) = admission();
     let mut inside = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
@@ -64,19 +64,19 @@ async fn an_order_that_changes_while_a_slot_is_free_leaves_nobody_asleep() {
     waits.iter_mut().for_each(|call| assert!(call.poll().is_pending()));
     drop(inside);
     assert!(waits[0].is_woken());
-    // The first was woken and is not polled; then the line begins to stand, and somebody leaves.
+    // The first was woken and is not polled. Then the queue becomes a standing queue, and a call leaves.
     tokio::time::advance(2 * SECOND).await;
     let middle = waits.remove(1);
     drop(middle);
-    assert!(waits[1].is_woken(), "the newest does not know that it is next");
+    assert!(waits[1].is_woken(), "the newest call was not woken although it is next");
     assert!(waits[1].poll().is_pending());
     assert_eq!(control.snapshot().queues[0].in_flight, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_that_cannot_be_met_is_rejected_at_once_with_the_wait_it_would_have_been() {
+async fn a_deadline_that_cannot_be_met_is_rejected_immediately_with_the_expected_wait() {
     let (mut service, control, _handle) = admission();
-    // Four calls teach the control that a turn takes a second, while a fifth keeps the line standing.
+    // Four calls establish that a call takes a second, while a fifth keeps the queue from emptying.
     let calls: Vec<_> =
         (0..5).map(|_| tokio::spawn(service.call(RequestInfo::default()))).collect();
     tokio::time::sleep(3 * SECOND + SECOND / 2).await;
@@ -99,7 +99,7 @@ async fn a_deadline_that_cannot_be_met_is_rejected_at_once_with_the_wait_it_woul
     }
 }
 
-/// A request that brings its progress along.
+/// A request with its progress.
 #[derive(Clone)]
 struct Watched(Progress);
 
@@ -113,7 +113,7 @@ impl Watch<Watched> for Brought {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_can_watch_its_own_place() {
+async fn a_caller_can_watch_its_own_position() {
     let (mock, _handle) = Mock::<Watched, u64>::new(|_, call| Answer::ok(call).after(SECOND));
     let layer = AdmissionLayer::new(Config::new("test").concurrency(1)).unwrap().watch(Brought);
     let mut service = layer.layer(mock);
@@ -141,7 +141,7 @@ async fn a_caller_can_watch_its_own_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_that_is_drained_lets_those_inside_finish_and_nobody_else_in() {
+async fn a_drain_lets_calls_in_flight_finish_and_rejects_new_ones() {
     let (mut service, control, handle) = admission();
     let inside = tokio::spawn(service.call(RequestInfo::default()));
     let waits = tokio::spawn(service.call(RequestInfo::default()));
@@ -160,7 +160,7 @@ async fn a_room_that_is_drained_lets_those_inside_finish_and_nobody_else_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_that_winds_down_still_lets_in_what_puts_away_and_waits_for_the_others_only() {
+async fn shutdown_still_admits_cleanup_and_waits_for_the_other_calls_only() {
     const KILL: Operation = Operation::new(5, "sandbox_kill");
     let (mock, _handle) = Mock::<RequestInfo, u64>::new(|info, _| {
         Answer::ok(1).after(if info.operation == KILL { 10 * SECOND } else { SECOND })

@@ -1,4 +1,4 @@
-//! The gate that turns "out of slots" into waiting for one, in admission control.
+//! A quota as a gate of admission control.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -81,7 +81,7 @@ fn operations_that_neither_take_nor_free_a_slot_allocate_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_waits_is_told_how_many_are_in_use_and_what_comes_next() {
+async fn a_queued_caller_sees_how_many_are_in_use_and_when_the_next_probe_is() {
     let (mut service, _control, _handle, progress) = waiting(full());
     tokio::time::advance(2 * SECOND).await;
     let mut create = spawn(service.call(RequestInfo::new(CREATE)));
@@ -117,14 +117,14 @@ async fn a_kill_lets_one_call_that_waits_go_at_once() {
 
     let polls: u32 = calls.iter().map(|(_, polls)| polls.load(Ordering::Relaxed)).sum();
     assert_eq!(handle.counts().calls, 2, "the kill, and one creation");
-    // One to look, one to go or to find itself next, and the sentinel's after a second.
+    // One to join, one to go or to become next, and one of the sentinel after a second.
     assert!(polls <= 5, "{polls} polls");
     for (call, _) in calls {
         call.await.unwrap().unwrap();
     }
     let seen = control.gates().snapshot();
     assert_eq!((seen.in_use, seen.probes, seen.probes_found), (2, 1, 1), "{seen:?}");
-    assert!(Tick::now().since(start) > 3 * SECOND, "the second one went by a probe");
+    assert!(Tick::now().since(start) > 3 * SECOND, "the second one was sent without a probe");
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +165,7 @@ async fn no_caller_is_rejected_because_a_probe_comes_after_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slot_that_is_won_and_not_used_goes_to_the_next() {
+async fn a_slot_that_is_acquired_and_not_used_goes_to_the_next_call() {
     let (mut service, control, handle, _) = waiting(full());
     handle.set_readiness(|_| sandtower_testkit::Readiness::Pending);
     let mut first = spawn(service.call(RequestInfo::new(CREATE)));
@@ -173,12 +173,12 @@ async fn a_slot_that_is_won_and_not_used_goes_to_the_next() {
     assert!(first.poll().is_pending() && second.poll().is_pending());
     control.gates().release(1);
     assert!(first.is_woken());
-    assert!(first.poll().is_pending(), "it is being made ready");
+    assert!(first.poll().is_pending(), "the inner service is not ready yet");
     assert!(second.poll().is_pending());
 
     drop(first);
 
     assert!(second.is_woken());
-    assert!(second.poll().is_pending(), "now this one is");
+    assert!(second.poll().is_pending(), "the second call did not get the slot");
     assert_eq!(control.gates().snapshot().under_way, 1);
 }

@@ -1,4 +1,4 @@
-//! Who goes when.
+//! The order in which calls are admitted.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -37,7 +37,7 @@ fn reason(error: &sandtower_core::BoxError) -> Reason {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_calls_are_in_flight_than_the_limit_says() {
+async fn no_more_calls_are_in_flight_than_the_limit() {
     let (service, control, handle) = admission(Config::new("test").concurrency(3));
     let start = Tick::now();
     let calls: Vec<_> =
@@ -52,7 +52,7 @@ async fn no_more_calls_are_in_flight_than_the_limit_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_go_in_the_order_in_which_they_came_while_the_line_is_short() {
+async fn calls_are_admitted_in_order_of_arrival_while_the_queue_is_short() {
     let (service, _room, handle) = admission(one_at_a_time());
     handle.set_answers(|_, call| Answer::ok(call).after(SECOND / 20));
     let order = Arc::new(Mutex::new(Vec::new()));
@@ -72,7 +72,7 @@ async fn calls_go_in_the_order_in_which_they_came_while_the_line_is_short() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_newcomer_never_overtakes_who_waits_even_when_a_slot_is_free() {
+async fn a_new_call_never_overtakes_a_queued_one_even_when_a_slot_is_free() {
     let (mut service, control, _handle) = admission(one_at_a_time());
     let mut first = spawn(service.call(RequestInfo::default()));
     let mut waits = spawn(service.call(RequestInfo::default()));
@@ -88,7 +88,7 @@ async fn a_newcomer_never_overtakes_who_waits_even_when_a_slot_is_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_comes_back_keeps_the_place_it_had() {
+async fn a_call_that_returns_keeps_its_position() {
     let (mut service, ..) = admission(one_at_a_time());
     let arrived = Tick::now();
     let mut inside = spawn(service.call(RequestInfo::default()));
@@ -106,7 +106,7 @@ async fn a_call_that_comes_back_keeps_the_place_it_had() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_lane_does_not_hold_up_another() {
+async fn an_operation_at_its_limit_does_not_block_another() {
     let (service, _room, _handle) = admission(one_at_a_time());
     let create = tokio::spawn(service.clone().oneshot(RequestInfo::new(CREATE)));
     yield_now().await;
@@ -117,7 +117,7 @@ async fn a_full_lane_does_not_hold_up_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_holds_nothing_below() {
+async fn a_queued_call_holds_nothing_of_the_inner_service() {
     let (mut service, _room, handle) = admission(one_at_a_time());
     let mut first = spawn(service.call(RequestInfo::default()));
     assert!(first.poll().is_pending());
@@ -131,7 +131,7 @@ async fn who_waits_holds_nothing_below() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_that_is_full_rejects_at_once() {
+async fn a_full_queue_rejects_immediately() {
     let (mut service, control, _handle) = admission(one_at_a_time().queue(1));
     let mut inside = spawn(service.call(RequestInfo::default()));
     let mut waits = spawn(service.call(RequestInfo::default()));
@@ -160,7 +160,7 @@ async fn a_call_whose_deadline_comes_while_it_waits_is_rejected_then() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_nobody_polls_does_not_block_the_line() {
+async fn a_call_that_is_not_polled_does_not_block_the_queue() {
     let (mut service, ..) = admission(one_at_a_time());
     let mut inside = spawn(service.call(RequestInfo::default()));
     assert!(inside.poll().is_pending());
@@ -170,12 +170,12 @@ async fn a_call_that_nobody_polls_does_not_block_the_line() {
 
     drop(inside);
     assert!(waits.is_woken());
-    assert!(waits.poll().is_pending(), "it takes a second below");
+    assert!(waits.poll().is_pending(), "the call takes a second");
     waits.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_is_raised_lets_the_line_move() {
+async fn raising_a_limit_admits_queued_calls() {
     let (mut service, control, _handle) = admission(one_at_a_time());
     let mut calls: Vec<_> = (0..3).map(|_| spawn(service.call(RequestInfo::default()))).collect();
     for call in &mut calls {

@@ -1,4 +1,4 @@
-//! A request that says what it asks, a gate that lets one through at a time, and polls counted.
+//! A request that is its own request info, a paced gate, and a counter of polls.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use sandtower_core::{
     Reason, Rejection, RequestInfo, Subscriber, Subscribers, Tick, Verdict, verdict_of_error,
 };
 
-/// What a request asks is the request.
+/// The request is its own request info.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Literal;
 
@@ -41,7 +41,7 @@ impl<Res> ClassifyResponse<Res> for InfoClassifier {
     }
 }
 
-/// Lets one attempt through each interval; shuts and opens when the test says so.
+/// A gate that admits one attempt per interval, and opens and closes as the test demands.
 #[derive(Debug)]
 pub(crate) struct Pace {
     interval: Duration,

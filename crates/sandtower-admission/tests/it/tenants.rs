@@ -89,7 +89,7 @@ async fn operations_share_the_limit_in_total_and_a_free_slot_goes_to_either() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_at_its_limit_is_passed_by_the_others() {
+async fn other_tenants_overtake_one_at_its_limit() {
     let config = Config::new("test").concurrency(8).concurrency_per_tenant(2);
     let (mut service, _control, handle) = limited(config);
     let start = Tick::now();
@@ -99,7 +99,7 @@ async fn a_tenant_at_its_limit_is_passed_by_the_others() {
     for call in others {
         call.await.unwrap().unwrap();
     }
-    assert_eq!(Tick::now().since(start), SECOND, "they waited for the greedy one");
+    assert_eq!(Tick::now().since(start), SECOND, "other tenants waited for the greedy one");
     for call in greedy {
         call.await.unwrap().unwrap();
     }
@@ -108,7 +108,7 @@ async fn a_tenant_at_its_limit_is_passed_by_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_limit_of_a_tenant_holds_across_operations() {
+async fn the_limit_of_a_tenant_applies_across_operations() {
     let (mut service, _control, handle) = limited(Config::new("test").concurrency_per_tenant(1));
     let start = Tick::now();
     let calls = [CREATE, READ, CREATE, READ].map(|operation| {
@@ -121,7 +121,7 @@ async fn the_limit_of_a_tenant_holds_across_operations() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn operations_share_a_rate_and_one_that_it_is_not_about_does_not_wait() {
+async fn operations_share_a_rate_and_others_do_not_wait_for_it() {
     let rate = Rate::pace("writes", SECOND).operation(CREATE);
     let (mut service, ..) = limited(Config::new("test").rate(rate));
     let start = Tick::now();
@@ -136,7 +136,7 @@ async fn operations_share_a_rate_and_one_that_it_is_not_about_does_not_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_says_which_limit_whose_and_when_to_come_back() {
+async fn a_rejection_names_the_limit_the_tenant_and_when_to_retry() {
     let tenants = Tenants::default();
     let acme = tenants.set("key", TenantProfile::new("ACME")).unwrap();
     let rate = Rate::new("creations", 2, 60 * SECOND).per_tenant(true);
@@ -157,7 +157,7 @@ async fn a_rejection_says_which_limit_whose_and_when_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_heavy_call_takes_more_of_the_total_and_one_beyond_it_goes_alone() {
+async fn a_heavy_call_takes_more_of_the_total_and_one_beyond_it_is_admitted_alone() {
     let heavy = NonZeroU32::new(3).unwrap();
     let config = Config::new("test").concurrency_total(4).weight_for(CREATE, heavy);
     let (mut service, _control, handle) = limited(config);
@@ -198,7 +198,7 @@ async fn a_higher_class_goes_first_and_tenants_take_turns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_makes_room_for_a_higher_class_and_for_a_tenant_with_less_in_it() {
+async fn a_call_of_a_higher_class_or_of_a_tenant_with_less_queued_displaces_one_of_a_full_queue() {
     let (mut service, control, _handle) = limited(Config::new("test").concurrency(1).queue(2));
     let mut inside = spawn(service.call(of(1)));
     assert!(inside.poll().is_pending());
@@ -207,7 +207,7 @@ async fn a_full_queue_makes_room_for_a_higher_class_and_for_a_tenant_with_less_i
 
     let mut other = spawn(service.call(of(2).priority(Priority::Batch)));
     assert!(other.poll().is_pending());
-    assert!(greedy[1].is_woken(), "the newest call of the greedy tenant makes room");
+    assert!(greedy[1].is_woken(), "the newest call of the greedy tenant was not displaced");
     let [first, second] = greedy;
     let error = second.await.unwrap_err();
     assert!(matches!(rejection(&error).reason(), Reason::QueueFull { waiting: 2 }), "{error}");
@@ -224,7 +224,7 @@ async fn a_full_queue_makes_room_for_a_higher_class_and_for_a_tenant_with_less_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_position_behind_other_tenants_is_said_to_be_about_right() {
+async fn a_position_behind_other_tenants_is_marked_as_an_estimate() {
     use sandtower_admission::{CallState, Progress, Watch};
     #[derive(Clone)]
     struct First(Progress);
@@ -266,7 +266,7 @@ async fn limits_change_while_calls_wait_and_none_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_shadow_mode_limits_count_and_let_through() {
+async fn in_shadow_mode_limits_count_and_admit() {
     let config = Config::new("test").concurrency(1).concurrency_total(2).shadow(true);
     let (mut service, control, handle) = limited(config.rate(Rate::pace("all", 10 * SECOND)));
     let start = Tick::now();
@@ -286,7 +286,7 @@ async fn in_shadow_mode_limits_count_and_let_through() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_comes_and_goes_all_that_stay_are_served_and_nothing_is_left() {
+async fn in_any_order_of_arrivals_and_departures_all_that_stay_are_served_and_nothing_leaks() {
     for seed in 0..60 {
         println!("seed {seed}");
         let mut rng = Rng::with_seed(seed);

@@ -1,4 +1,4 @@
-//! Whose turn it is: no call sleeps while it could go, whatever changed and whoever is not polled.
+//! No call sleeps while it could be admitted, regardless of changes and of calls that are not polled.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -78,7 +78,7 @@ async fn an_attempt_that_returns_to_a_paced_queue_strands_neither_itself_nor_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn whichever_order_calls_come_return_and_leave_in_all_are_served() {
+async fn in_any_order_of_arrivals_returns_and_departures_all_calls_are_served() {
     for seed in 0..100 {
         let mut rng = sandtower_core::Rng::with_seed(seed);
         let pace = Pace::new(SECOND / 20);
@@ -109,7 +109,7 @@ async fn whichever_order_calls_come_return_and_leave_in_all_are_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_free_slot_passes_by_calls_that_are_not_polled() {
+async fn a_free_slot_skips_calls_that_are_not_polled() {
     for absent in [1, 2, 3] {
         let (mut service, control) = admission(Config::new("test").concurrency(4), ());
         let mut inside: Vec<_> =
@@ -124,7 +124,7 @@ async fn a_free_slot_passes_by_calls_that_are_not_polled() {
         yield_now().await;
         drop(inside);
         let start = Tick::now();
-        // Two neighbours that both sleep are passed by at the next event in the queue.
+        // Two adjacent calls that are not polled are skipped at the next event in the queue.
         let newcomer = async {
             tokio::time::sleep(3 * SECOND).await;
             service.call(RequestInfo::default()).await
@@ -136,7 +136,7 @@ async fn a_free_slot_passes_by_calls_that_are_not_polled() {
         assert!(Tick::now().since(start) <= 10 * SECOND);
         let queue = control.snapshot().queues[0];
         assert_eq!((queue.in_flight, queue.waiting), (0, absent.len() as u32));
-        // The one that was passed by is served when it comes.
+        // The skipped call is served once it is polled.
         for call in absent {
             call.into_inner().await.unwrap();
         }
@@ -162,7 +162,7 @@ async fn one_call_that_is_not_polled_holds_the_others_up_for_two_seconds_at_most
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_is_estimated_by_the_position_that_the_call_gets() {
+async fn the_expected_wait_follows_from_the_position_of_the_call() {
     let config = Config::new("test").concurrency(1).newest_first_after(Duration::MAX);
     let (mut service, _control) = admission(config, ());
     let start = Tick::now();
@@ -182,14 +182,14 @@ async fn a_wait_is_estimated_by_the_position_that_the_call_gets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_the_newest_goes_first_the_oldest_do_not_wait_without_end() {
+async fn where_the_newest_goes_first_the_oldest_do_not_wait_forever() {
     for (longest, expected) in [(None, 120), (Some(10), 10)] {
         let mut config = Config::new("test").concurrency(1);
         if let Some(longest) = longest {
             config = config.longest_wait(longest * SECOND);
         }
         let (mut service, control) = admission(config, ());
-        // One and a tenth of what can be served, and no deadlines.
+        // 110 % of the capacity, and no deadlines.
         let mut calls = Vec::new();
         for _ in 0..600 {
             let call = service.call(RequestInfo::default());
@@ -221,7 +221,7 @@ impl Watch<RequestInfo> for Panics {
 }
 
 #[tokio::test(start_paused = true)]
-async fn user_code_that_panics_takes_no_slot_along() {
+async fn user_code_that_panics_leaks_no_slot() {
     let (mock, _handle) = Mock::<RequestInfo, u64>::new(|_, call| Answer::ok(call));
     let layer = AdmissionLayer::new(Config::new("test").concurrency(1)).unwrap();
     let layer = layer.classify(Literal).watch(Panics);
@@ -278,7 +278,7 @@ fn scoped(scope: u64) -> RequestInfo {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_a_gate_holds_is_passed_by_those_that_it_does_not() {
+async fn calls_that_a_gate_does_not_hold_overtake_those_that_it_holds() {
     let gate = Arc::new(Holding::default());
     let (mut service, _control) = admission(Config::new("test"), Arc::clone(&gate));
     let start = Tick::now();
@@ -289,7 +289,7 @@ async fn a_call_that_a_gate_holds_is_passed_by_those_that_it_does_not() {
     for call in others {
         call.await.unwrap().unwrap();
     }
-    assert_eq!(Tick::now().since(start), SECOND, "others waited for what holds scope 1");
+    assert_eq!(Tick::now().since(start), SECOND, "other scopes waited for scope 1");
     for call in held {
         call.await.unwrap().unwrap();
     }
@@ -297,7 +297,7 @@ async fn a_call_that_a_gate_holds_is_passed_by_those_that_it_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_calls_that_a_gate_holds_one_asks_it_again_and_not_all() {
+async fn one_of_the_calls_that_a_gate_holds_checks_it_again_and_not_all() {
     let gate = Arc::new(Holding::default());
     let (mut service, _control) = admission(Config::new("test"), Arc::clone(&gate));
     *gate.held.lock().unwrap() = Some((Scope::new(1), Tick::now() + 60 * SECOND));
@@ -313,13 +313,13 @@ async fn of_calls_that_a_gate_holds_one_asks_it_again_and_not_all() {
         tokio::time::sleep(SECOND / 10).await;
     }
     let total: u32 = polls.iter().map(|polls| polls.load(Ordering::Relaxed)).sum();
-    // Each when it came and a second later, as it was seen last then; the first at each change; and
-    // one of them each second.
+    // Each on arrival and a second later, as it was polled last then; the first at each change; and one
+    // of them each second.
     assert!(total <= 2 * 100 + 20 + 55, "{total} polls");
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_controls_that_share_a_gate_pass_on_what_either_gives_back() {
+async fn a_permit_that_one_control_returns_to_a_shared_gate_wakes_the_other() {
     let pace = Pace::new(100 * SECOND);
     let (mock, handle) = Mock::<RequestInfo, u64>::new(|_, call| Answer::ok(call));
     handle.set_readiness(|_| sandtower_testkit::Readiness::Pending);
@@ -336,7 +336,7 @@ async fn two_controls_that_share_a_gate_pass_on_what_either_gives_back() {
     assert!(waits.is_woken(), "the other control was not notified of the permit that came back");
 }
 
-/// Closed until an instant; then it lets one through each tenth of a second.
+/// A gate that is closed until an instant, and then admits one call per 100 ms.
 struct Outage {
     until: Tick,
     pace: Arc<Pace>,
@@ -379,7 +379,7 @@ async fn calls_wait_out_an_outage_if_they_are_to_and_are_rejected_at_once_if_not
         let deadline = |seconds| RequestInfo::default().deadline(Some(start + seconds * SECOND));
         let patient: Vec<_> = (0..30).map(|_| tokio::spawn(service.call(deadline(60)))).collect();
         let hasty = service.call(deadline(10)).await;
-        assert!(hasty.is_err(), "it cannot wait so long");
+        assert!(hasty.is_err(), "it waited through the outage");
         assert_eq!(Tick::now(), start);
         let mut served = 0;
         for call in patient {

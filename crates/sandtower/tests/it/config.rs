@@ -311,7 +311,7 @@ fn an_invalid_setting_is_rejected_by_its_name_with_what_would_be_valid() {
         ),
         (
             r#"{"admission": {"concurrency_for": {"file_read": {"adaptive": {"tolerance": 1}}}}}"#,
-            "admission: the tolerance for file_read is 1; it must be a number above 1",
+            "admission: the tolerance for file_read is 1; it must be a number greater than 1",
         ),
         (
             r#"{"custom_plan": {"create_every": "0s", "sandboxes": 1, "concurrent_creates": 1}}"#,

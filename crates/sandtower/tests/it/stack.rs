@@ -100,7 +100,7 @@ fn an_invalid_setting_is_rejected_by_its_component_with_what_would_be_valid() {
     );
     assert_eq!(
         rejected(builder().admission(|room| room.concurrency_for(op::SANDBOX_CREATE, 0))),
-        "admission: the concurrency for sandbox_create is 0, so that nothing could ever be sent; \
+        "admission: the concurrency for sandbox_create is 0, so no call could be sent; \
          it must be at least 1"
     );
 }

@@ -1,4 +1,4 @@
-//! One class of a queue: which tenant is next, which waits with the most calls.
+//! One class of a queue: which tenant is next, and which has the most queued work.
 
 use std::collections::BTreeSet;
 
@@ -9,23 +9,22 @@ pub(crate) const UNIT: u64 = 1 << 20;
 
 /// The tenants of one class that have calls waiting.
 ///
-/// Fair queueing by virtual time (Goyal, Vin, Cheng: "Start-time fair queueing", 1996): each call that
-/// is admitted moves the clock of its tenant on by its weight, divided by the weight of the tenant; the
+/// Fair queueing by virtual time (Goyal, Vin, Cheng: "Start-time fair queueing", 1996): each admitted
+/// call advances the clock of its tenant by the weight of the call divided by that of the tenant. The
 /// tenant whose clock is furthest behind is next.
 #[derive(Debug, Default)]
 pub(super) struct Class {
-    /// Tenants whose next call may go, by their clocks; the second number is the order in which they
-    /// came to it.
+    /// Tenants whose next call may go, by clock. The second number breaks ties in order of arrival.
     ready: BTreeSet<(u64, u64, u32)>,
-    /// All tenants, by what waits for them, each divided by its weight.
+    /// All tenants, by queued work divided by weight.
     by_length: BTreeSet<(u64, u32)>,
     /// The clock of the tenant that was served last.
     now: u64,
     count: u64,
     pub(super) waiting: u32,
-    /// The sum of the weights of the tenants in it.
+    /// Total weight of its tenants.
     pub(super) weights: u64,
-    /// Since when calls wait in it.
+    /// Since when it has had queued calls.
     pub(super) since: Option<Tick>,
 }
 
@@ -37,18 +36,18 @@ pub(super) struct Clock {
 }
 
 impl Class {
-    /// The clock of a tenant that had no call waiting: as if one of its calls was just served, so that
-    /// it gains nothing by leaving and joining again.
+    /// The clock of a tenant that had no queued calls: as if a call of it was just served, so that leaving
+    /// and joining again gains nothing.
     pub(super) fn clock(&mut self, weight: u32) -> Clock {
         self.at(self.now.saturating_add(UNIT / u64::from(weight)))
     }
 
-    /// A clock that stood still while its tenant was held: what others got meanwhile is not made up.
+    /// The clock of a tenant after a hold: it does not catch up on what others got meanwhile.
     pub(super) fn caught_up(&mut self, clock: Clock) -> Clock {
         self.at(clock.time.max(self.now))
     }
 
-    /// A call of so much work is admitted.
+    /// Advances the clock for an admitted call of this much work.
     pub(super) fn served(&mut self, clock: Clock, work: u32, weight: u32) -> Clock {
         self.now = self.now.max(clock.time);
         let work = u64::from(work).saturating_mul(UNIT) / u64::from(weight);
@@ -77,7 +76,7 @@ impl Class {
         self.ready.remove(&(clock.time, clock.order, flow));
     }
 
-    /// The number of calls of a tenant that wait changes from `before` to `after`.
+    /// Changes the number of queued calls of a tenant from `before` to `after`.
     pub(super) fn resize(&mut self, flow: u32, weight: u32, before: u32, after: u32) {
         if before > 0 {
             self.by_length.remove(&(length(before, weight), flow));
@@ -87,26 +86,26 @@ impl Class {
         }
     }
 
-    /// The tenant for which most waits, by its weight, and how much.
+    /// The tenant with the most queued work relative to its weight, and how much.
     pub(super) fn longest(&self) -> Option<(u64, u32)> {
         self.by_length.last().copied()
     }
 }
 
-/// How much so many calls are, for a tenant of this weight.
+/// The queued work of this many calls for a tenant of this weight.
 pub(super) fn length(calls: u32, weight: u32) -> u64 {
     u64::from(calls).saturating_mul(UNIT) / u64::from(weight)
 }
 
-/// Which class is next: the highest, but a lower one that waits gets a twentieth.
+/// Chooses the next class: the highest, but a lower class that waits gets a twentieth.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Turns {
-    /// By class: how much work of higher ones was admitted while it could have been.
+    /// By class: work of higher classes that was admitted while this class was ready.
     passed: [u64; Priority::ALL.len()],
 }
 
-/// So much work passes a class that waits before it is due: with both lower classes waiting, each gets
-/// one of 18 + 2.
+/// Work of higher classes after which a waiting class is due. With both lower classes waiting, each gets
+/// one in 18 + 2.
 const PASSES: u64 = 18;
 
 impl Turns {
@@ -119,12 +118,12 @@ impl Turns {
         Some(due.unwrap_or(highest))
     }
 
-    /// A call of `class` and of so much work was admitted while those that are `ready` were waiting.
+    /// Records that a call of `class` and this much work was admitted while the `ready` classes waited.
     pub(crate) fn served(&mut self, class: usize, work: u32, ready: [bool; Priority::ALL.len()]) {
         let work = u64::from(work);
         self.passed[class] = self.passed[class].saturating_sub(PASSES * work);
         for (lower, &is_ready) in ready.iter().enumerate().skip(class + 1) {
-            // What nothing waits for is owed nothing, and no more than one call at a time is.
+            // A class without ready calls accrues nothing, and no class accrues more than one call.
             let passed = (self.passed[lower] + work).min(PASSES + work);
             self.passed[lower] = if is_ready { passed } else { 0 };
         }
@@ -167,7 +166,7 @@ mod tests {
             let at = flow as usize;
             class.unset_ready(flow, clocks[at]);
             let after = class.served(clocks[at], 1, 1);
-            // The first one never has more than one call waiting.
+            // The first tenant never has more than one queued call.
             clocks[at] = if flow == 0 { class.clock(1) } else { after };
             class.set_ready(flow, clocks[at]);
             served[at] += 1;

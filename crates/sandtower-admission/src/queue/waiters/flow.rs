@@ -1,4 +1,4 @@
-//! The calls of one tenant in one class that wait.
+//! The queued calls of one tenant in one class.
 
 use sandtower_core::{Scope, Tenant, Tick};
 
@@ -13,17 +13,17 @@ pub(super) struct Flow {
     pub(super) weight: u32,
     pub(super) list: List,
     pub(super) clock: Clock,
-    /// Whether it is among those of its class that are ready.
+    /// Whether it is among the ready tenants of its class.
     pub(super) is_ready: bool,
-    /// Its call that is next; `None`: all are held, or do not look.
+    /// Its next call; `None` if all are held or not polled.
     pub(super) next: Option<Place>,
     pub(super) holds: Vec<Hold>,
-    /// How many of its calls were woken and did not look in time.
+    /// How many of its calls were woken and not polled in time.
     pub(super) absent: u32,
     /// The scope of its calls, and whether there are others too.
     pub(super) scope: Scope,
     pub(super) has_scopes: bool,
-    /// Since when calls wait in it.
+    /// Since when it has had queued calls.
     pub(super) since: Tick,
     pub(super) newest_first: bool,
 }

@@ -1,4 +1,4 @@
-//! Why calls that wait may not go although there is a slot.
+//! Holds: why queued calls may not go although a slot is free.
 
 use sandtower_core::{Rejection, Scope, Tenant, Tick};
 
@@ -8,9 +8,9 @@ use super::lists::Place;
 /// Calls that are held until an instant, or until something changes.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    /// Calls of this scope; `None`: of any.
+    /// Applies to calls of this scope; `None` for any.
     pub(super) scope: Option<Scope>,
-    /// The call that looks again then.
+    /// The call that checks again then.
     pub(super) by: Place,
     pub(super) until: Tick,
     pub(super) why: Why,
@@ -18,11 +18,11 @@ pub(crate) struct Hold {
 
 #[derive(Debug)]
 pub(crate) enum Why {
-    /// A gate said so.
+    /// A gate holds the calls.
     Gate(Box<Rejection>),
     /// A gate is closed, and the calls wait for it to open.
     Outage(Box<Rejection>),
-    /// A limit of admission control itself.
+    /// A limit of admission control holds the calls.
     Limit(Box<Rejection>),
 }
 
@@ -49,7 +49,7 @@ impl Hold {
 }
 
 impl Waiters {
-    /// The call at `place` and those like it are held until `until`; those of all tenants, if `wide`.
+    /// Holds the call at `place` and similar calls until `until`; those of all tenants if `wide`.
     pub(in crate::queue) fn hold(&mut self, place: Place, until: Tick, why: Why, wide: bool) {
         let Some(waiter) = self.lists.get(place) else { return };
         let (at, scope) = (waiter.flow, waiter.info.scope);
@@ -66,7 +66,7 @@ impl Waiters {
         self.refresh(at);
     }
 
-    /// Drops what gates said; whether there was any.
+    /// Drops the holds by gates. Returns whether there were any.
     pub(in crate::queue) fn release_gates(&mut self, now: Tick) -> bool {
         let flows: Vec<u32> = self.expiries.iter().map(|&(_, at)| at).collect();
         let mut outage = false;
@@ -86,7 +86,7 @@ impl Waiters {
         dropped
     }
 
-    /// Drops the holds by limits of `tenant`; `None`: of all.
+    /// Drops the holds by limits, of `tenant` or of all.
     pub(in crate::queue) fn release_limits(&mut self, tenant: Option<Tenant>) {
         match tenant {
             Some(tenant) => {
@@ -122,7 +122,7 @@ impl Waiters {
             }
             !drops
         });
-        // Two holds of one tenant may have ended at one instant.
+        // Two holds of one tenant may end at the same instant.
         expiries.extend(flow.holds.iter().map(|hold| (hold.until, at)));
         let dropped = flow.holds.len() < before;
         if dropped {
@@ -145,7 +145,7 @@ impl Waiters {
         }
     }
 
-    /// Whether calls of this scope are held, whatever their tenant.
+    /// Whether calls of this scope are held regardless of tenant.
     pub(super) fn is_held(&self, scope: Scope) -> bool {
         self.wide.iter().any(|hold| hold.covers(scope))
     }

@@ -5,7 +5,7 @@ mod tests;
 
 use sandtower_core::Tick;
 
-/// The memory of any number of [lists](List). Leaving takes constant time, from wherever.
+/// The memory of any number of [lists](List). Removal takes constant time at any position.
 #[derive(Debug)]
 pub(crate) struct Lists<T> {
     slots: Vec<Slot<T>>,
@@ -13,8 +13,8 @@ pub(crate) struct Lists<T> {
     len: usize,
 }
 
-/// A queue in order of arrival. An attempt that returns, such as one that was throttled, gets its old
-/// place back.
+/// A queue in order of arrival. An attempt that returns, such as one that was throttled, is inserted at
+/// its old position.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct List {
     front: Option<u32>,
@@ -22,7 +22,7 @@ pub(crate) struct List {
     len: u32,
 }
 
-/// A place in a [`List`]. Void once its call left, even if the memory is used again.
+/// A place in a [`List`]. Invalid once its call left, even if the memory is reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     slot: u32,
@@ -61,7 +61,7 @@ impl<T> Lists<T> {
         Self { slots: Vec::new(), free: None, len: 0 }
     }
 
-    /// How many wait in all lists.
+    /// Number of calls in all lists.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -70,8 +70,8 @@ impl<T> Lists<T> {
         self.len == 0
     }
 
-    /// Joins `list` behind all that arrived no later. A newcomer joins in constant time; an attempt
-    /// that returns passes those that arrived after it.
+    /// Joins `list` behind all that arrived no later. Constant time for a new call; an attempt that
+    /// returns skips those that arrived after it.
     pub(crate) fn join(&mut self, list: &mut List, arrived: Tick, value: T) -> Place {
         let mut before = list.back;
         while let Some(slot) = before {
@@ -98,7 +98,7 @@ impl<T> Lists<T> {
         self.place(slot)
     }
 
-    /// Leaves `list`, which must be the one that it joined.
+    /// Leaves `list`, which must be the list it joined.
     pub(crate) fn leave(&mut self, list: &mut List, place: Place) -> Option<T> {
         let slot = self.slots.get_mut(place.slot as usize)?;
         if slot.generation != place.generation {
@@ -121,12 +121,12 @@ impl<T> Lists<T> {
         Some(value)
     }
 
-    /// How many are ahead of `place` in `list`; `None` if it is void. Takes time in proportion.
+    /// Number of calls ahead of `place` in `list`; `None` if the place is invalid. Linear time.
     pub(crate) fn ahead(&self, list: List, place: Place) -> Option<usize> {
         self.places(list, false).position(|other| other == place)
     }
 
-    /// How many arrived no later than `arrived`. Takes time in proportion to the others.
+    /// Number of calls that arrived no later than `arrived`. Linear in the number of later ones.
     pub(crate) fn arrived_by(&self, list: List, arrived: Tick) -> usize {
         let later = std::iter::successors(list.back, |&slot| self.at(slot).before)
             .take_while(|&slot| self.at(slot).arrived > arrived);
@@ -143,7 +143,7 @@ impl<T> Lists<T> {
         if slot.generation == place.generation { slot.value.as_mut() } else { None }
     }
 
-    /// All places of `list`, from the front; from the back, if `newest_first`.
+    /// All places of `list`, from the front, or from the back if `newest_first`.
     pub(crate) fn places(&self, list: List, newest_first: bool) -> impl Iterator<Item = Place> {
         let first = if newest_first { list.back } else { list.front };
         std::iter::successors(first, move |&slot| {
@@ -153,7 +153,7 @@ impl<T> Lists<T> {
         .map(|slot| self.place(slot))
     }
 
-    /// All that wait, in any list and in no order.
+    /// All calls of all lists, in no particular order.
     pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.slots.iter_mut().filter_map(|slot| slot.value.as_mut())
     }

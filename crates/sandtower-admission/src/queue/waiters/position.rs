@@ -1,4 +1,4 @@
-//! How many calls go before another, and how long it may wait.
+//! The position of a call, and how long it may wait.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use sandtower_core::{Rejection, RequestInfo, Tenant, Tick};
 
 use super::{Place, Waiters};
 
-/// How many calls go before another, as the order is now.
+/// Number of calls ahead of another in the current order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ahead {
     pub(crate) calls: usize,
-    /// Other tenants or classes wait as well: what they get until then is an estimate.
+    /// Other tenants or classes have queued calls too: what they get until then is an estimate.
     pub(crate) about: bool,
 }
 
@@ -33,7 +33,7 @@ impl Waiters {
             return Some(Ahead { calls: own, about });
         }
         let above = self.above(flow.class);
-        // While its tenant gets to this call, each other one gets as much, by its weight.
+        // Until its tenant reaches this call, each other tenant gets as much, by weight.
         let rounds = own as u64 + 1;
         let others = self.index.values().map(|&at| &self.flows[at as usize]);
         let others =
@@ -48,8 +48,8 @@ impl Waiters {
         Some(Ahead { calls: above + own + others, about })
     }
 
-    /// How many would go before a call of `info`, of a tenant of this weight, that arrived at
-    /// `arrived`; at most so many. Constant time, but for its own tenant's calls that arrived later.
+    /// An upper bound on the calls ahead of a call of `info`, of a tenant of this weight, that arrived at
+    /// `arrived`. Constant time, except for calls of its own tenant that arrived later.
     pub(in crate::queue) fn would_be_ahead(
         &self,
         info: &RequestInfo,
@@ -70,7 +70,7 @@ impl Waiters {
         self.above(class) + own + others
     }
 
-    /// Of its own tenant: how many are ahead, and how many wait.
+    /// Of its own tenant: how many calls are ahead, and how many are queued.
     fn own_ahead(&self, tenant: Tenant, class: usize, arrived: Tick) -> (usize, usize) {
         let Some(&at) = self.index.get(&(tenant, class)) else { return (0, 0) };
         let flow = &self.flows[at as usize];
@@ -83,8 +83,8 @@ impl Waiters {
         self.classes[..class].iter().map(|class| class.waiting as usize).sum()
     }
 
-    /// The latest instant at which the call at `place` is still wanted, apart from its own deadline.
-    /// While it is held through an outage: when to look again.
+    /// The instant at which the call at `place` is dropped, regardless of its own deadline. While it is
+    /// held through an outage: when to check again.
     pub(in crate::queue) fn leaves_at(&self, place: Place, now: Tick) -> Tick {
         let Some(waiter) = self.lists.get(place) else { return Tick::MAX };
         if self.order.newest_first_after == Duration::MAX {

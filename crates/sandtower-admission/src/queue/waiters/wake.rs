@@ -1,4 +1,4 @@
-//! Who is woken, and what becomes of those that do not look.
+//! Wakes calls, and skips those that are not polled in time.
 
 use std::task::Waker;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use sandtower_core::{Deferred, RequestInfo, Tick};
 
 use super::{Place, Waiters};
 
-/// How long a call that was woken has time to look. Then the next one goes: its future may be held by
+/// How long a woken call may take to be polled. After that the next one goes: its future may belong to
 /// a task that does not poll it.
 const TIME_TO_LOOK: Duration = Duration::from_secs(1);
 
-/// A sentinel that was not seen for so long is not polled either.
+/// A sentinel that was not polled for this long is replaced.
 const TIME_TO_BEAT: Duration = Duration::from_secs(2);
 
-/// The call that looks once a second whether the others come when it is their turn.
+/// The call that checks once a second whether woken calls are polled.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sentinel {
     pub(super) place: Place,
@@ -24,9 +24,9 @@ pub(super) struct Sentinel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     NotYet,
-    /// It was woken then, since it is next.
+    /// Woken at this instant, as it is next.
     Called(Tick),
-    /// It was called and did not look in time: others go before it until it does.
+    /// Woken and not polled in time: others go first until it is polled.
     Absent,
 }
 
@@ -37,12 +37,12 @@ impl Turn {
 }
 
 impl Waiters {
-    /// The call that was seen last is the likeliest to be polled.
+    /// The call polled last is the most likely to be polled again.
     pub(super) fn seen(&mut self, place: Place, now: Tick) {
         self.sentinel = Some(Sentinel { place, seen: now });
     }
 
-    /// The call at `place` is here: what it was called for, or held, is decided anew.
+    /// Records that the call at `place` was polled: whether it is next or held is decided again.
     pub(in crate::queue) fn looks(&mut self, place: Place, now: Tick) {
         let Some(waiter) = self.lists.get_mut(place) else { return };
         let at = waiter.flow;
@@ -60,8 +60,8 @@ impl Waiters {
         }
     }
 
-    /// The waker is kept; what it replaces is dropped after unlocking. Returns when the call has to
-    /// look again, if it is not woken before.
+    /// Stores the waker; the one it replaces is dropped after unlocking. Returns when to poll the call
+    /// again unless it is woken earlier.
     pub(in crate::queue) fn sleep(
         &mut self,
         place: Place,
@@ -88,7 +88,7 @@ impl Waiters {
         }
     }
 
-    /// Wakes the next call, if it does not know of its turn yet.
+    /// Wakes the next call unless it was woken already.
     pub(in crate::queue) fn wake_next(&mut self, now: Tick, later: &mut Deferred) {
         let Some(next) = self.next(now) else { return };
         let Some(waiter) = self.lists.get_mut(next) else { return };
@@ -100,7 +100,7 @@ impl Waiters {
         }
     }
 
-    /// Appoints a call that will wait for long as the sentinel, if there is none.
+    /// Makes a call that will wait for long the sentinel, if there is none.
     pub(in crate::queue) fn appoint_sentinel(&mut self, now: Tick, later: &mut Deferred) {
         if self.sentinel.is_some() {
             return;

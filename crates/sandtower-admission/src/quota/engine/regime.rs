@@ -1,15 +1,15 @@
 use sandtower_core::Tick;
 
-/// What is known of the service's slots, and so which calls may go.
+/// What is known about the slots of the service, which decides which calls may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Regime {
-    /// The limit is not known: every call goes.
+    /// The limit is unknown: every call goes.
     Unlimited,
-    /// The limit is known beforehand: calls go below it. At it only our count speaks against a call,
-    /// so one goes at a time, at once.
+    /// The limit is configured: calls go below it. At it only the count is against a call, so one goes
+    /// at a time, immediately.
     Counting { limit: u32 },
-    /// The service said that it is out of slots: one call goes for each end that is seen, and a
-    /// probe now and then.
+    /// The service reported that it is out of slots: one call goes for each end that is seen, and a probe
+    /// from time to time.
     Exhausted {
         since: Tick,
         limit: u32,
@@ -28,16 +28,16 @@ pub(super) enum Regime {
     },
 }
 
-/// The one probe: a call that goes although there is no room for it.
+/// The probe: a call that is sent although no slot is known to be free. At most one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Probe {
-    /// It may go from this instant on; at once where only our count speaks against it.
+    /// It may be sent from this instant on; immediately if only the count is against it.
     Due(Tick),
-    /// The attempt of that number is under way. When its lease has expired, another may go.
+    /// The attempt with this number is in flight. Once its lease expires, another may be sent.
     Out { number: u64, expires: Tick },
 }
 
-/// So many responses after a probe found a slot, steps are no longer counted.
+/// Responses after a probe found a slot until steps are no longer counted.
 pub(super) const STEPS: u32 = 64;
 
 impl Regime {
@@ -54,7 +54,7 @@ impl Regime {
         }
     }
 
-    /// Whether a call may go that is no probe.
+    /// Whether a call that is not a probe may go.
     pub(super) fn has_room(&self, in_use: u32, under_way: u32) -> bool {
         let taken = u64::from(in_use) + u64::from(under_way);
         match *self {
@@ -67,7 +67,7 @@ impl Regime {
         }
     }
 
-    /// Whether more than our count speaks against a call for which there is no room.
+    /// Whether more than the count is against a call beyond the limit.
     pub(super) fn is_careful(&self, under_way: u32) -> bool {
         matches!(self, Self::Exhausted { .. }) || !self.may_step(under_way)
     }

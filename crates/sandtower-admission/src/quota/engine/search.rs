@@ -1,16 +1,16 @@
-//! All histories of a few steps, one by one: not a sample of them.
+//! Exhaustive search of all short histories.
 
 use std::collections::HashSet;
 
 use super::*;
 
-/// An engine, the attempts under way, and the callers that wait.
+/// An engine, the attempts in flight, and the callers that wait.
 #[derive(Clone, Debug)]
 struct World {
     engine: Engine,
     now: Tick,
     out: Vec<(Attempt, Tick)>,
-    /// When callers that were turned away, and told nothing since, look again.
+    /// When callers that are held, and were not notified since, check again.
     waiting: Vec<Tick>,
     /// While the service is out of slots: ends that were seen and have let no call go.
     ends: Option<u32>,
@@ -130,18 +130,18 @@ impl World {
         let probes = |(attempt, sent): &&(Attempt, Tick)| {
             attempt.is_probe && attempt.number > engine.began && *now < *sent + LEASE
         };
-        assert!(self.out.iter().filter(probes).count() <= 1, "two probes are out");
+        assert!(self.out.iter().filter(probes).count() <= 1, "two probes are in flight");
         if let (Regime::Exhausted { free, .. }, Some(ends)) = (engine.regime, self.ends) {
             assert_eq!(free, ends, "each end that is seen lets exactly one call go");
         }
         let mut next = engine.clone();
         if let Err(held) = next.try_acquire(*now) {
             let at = held.look_again;
-            assert!(at > *now, "{held:?} tells an instant to come");
+            assert!(at > *now, "{held:?} must name a future instant");
             assert!(at <= *now + LEASE, "{held:?} is longer than any pause and any lease");
             assert!(next.try_acquire(at).is_ok(), "{held:?} is wrong though nothing else happens");
         }
-        // A caller that waits was told the right instant, or was told again.
+        // A waiting caller has the right instant, or was notified.
         for at in &self.waiting {
             assert!(engine.opens_at() >= *at, "a caller waits too long");
         }
@@ -149,7 +149,7 @@ impl World {
 
     /// Everything that decides what can happen next; times count from now.
     fn essence(&self) -> String {
-        let Engine { regime, probe, began, in_use, under_way, told, .. } = self.engine;
+        let Engine { regime, probe, began, in_use, under_way, announced, .. } = self.engine;
         let to_go = |tick: Tick| tick.since(self.now).as_millis();
         let probe = match probe {
             Probe::Due(at) => (to_go(at), None),
@@ -170,12 +170,12 @@ impl World {
         });
         let out: Vec<_> = out.collect();
         let waiting: Vec<_> = self.waiting.iter().map(|at| to_go(*at)).collect();
-        format!("{regime} {probe:?} {in_use} {under_way} {} {out:?} {waiting:?}", to_go(told))
+        format!("{regime} {probe:?} {in_use} {under_way} {} {out:?} {waiting:?}", to_go(announced))
     }
 }
 
 #[test]
-fn in_all_short_histories_each_end_lets_one_call_go_and_no_caller_waits_longer_than_told() {
+fn in_all_short_histories_each_end_lets_one_call_go_and_no_caller_waits_longer_than_announced() {
     let depth = if cfg!(debug_assertions) { 8 } else { 10 };
     let mut visited = 0;
     for limit in [None, Some(1), Some(2)] {
