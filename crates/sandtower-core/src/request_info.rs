@@ -9,7 +9,7 @@ use crate::Tick;
 /// The kind of call: a dense small number with a name, such as `sandbox_create`.
 ///
 /// Layers keep state per operation in arrays, so number them from 0 without gaps. The number is a
-/// `u8`: whatever a peer sends, there are never more than 256 lanes, windows or counters.
+/// `u8`, so a peer can never cause more than 256 queues, windows or counters.
 ///
 /// ```
 /// use sandtower_core::Operation;
@@ -24,10 +24,10 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// The operation of a request that was not told apart from others.
+    /// The operation of a request that was not classified.
     pub const CALL: Self = Self::new(0, "call");
 
-    /// An operation. Two operations with one index share their lane, window and counters.
+    /// An operation. Operations with the same index share one queue, window and set of counters.
     pub const fn new(index: u8, name: &'static str) -> Self {
         Self { index, name }
     }
@@ -60,7 +60,7 @@ impl std::fmt::Display for Operation {
 pub struct Scope(u64);
 
 impl Scope {
-    /// The one scope of a service that was not divided.
+    /// The only scope of a service with a single failure domain.
     pub const ALL: Self = Self(0);
 
     /// The scope numbered `id`.
@@ -91,7 +91,7 @@ impl Tenant {
     /// The one tenant of a service that does not distinguish them.
     pub const ALL: Self = Self(0);
 
-    /// All tenants for which a bounded table has no room.
+    /// Stands for all tenants that do not fit into a bounded table.
     pub const OTHERS: Self = Self(u64::MAX);
 
     /// The tenant numbered `id`.
@@ -114,7 +114,7 @@ impl Tenant {
         Self::hashed(hasher.finish())
     }
 
-    /// Never one of the two ids that mean something.
+    /// Avoids the two reserved ids.
     fn hashed(hash: u64) -> Self {
         Self(hash.clamp(1, u64::MAX - 1))
     }
@@ -139,12 +139,12 @@ impl std::fmt::Display for Tenant {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
-    /// A person waits for it.
+    /// A person is waiting.
     #[default]
     Interactive,
-    /// A program waits for it.
+    /// A program is waiting.
     Batch,
-    /// Nothing waits for it.
+    /// No caller is waiting.
     Background,
 }
 
@@ -184,18 +184,18 @@ impl std::fmt::Display for Priority {
     }
 }
 
-/// What a call does while a gate such as a circuit breaker is closed: an extension of requests, for
-/// calls that differ from what their [`Priority`] does by default.
+/// Whether a call waits while a gate such as a circuit breaker is closed. A request extension that
+/// overrides the default of its [`Priority`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Patience {
-    /// It is rejected at once, with when to come back.
+    /// Reject the call immediately, with a time to retry after.
     Reject,
-    /// It is held until the gate may open, if its deadline allows that.
+    /// Hold the call until the gate may open, if its deadline allows.
     Hold,
 }
 
-/// One thing within a service that a request is about, such as a sandbox. What fails for one resource
-/// alone is evidence against that resource, not against the service.
+/// A resource of a service that a request addresses, such as a sandbox. Failures of one resource alone
+/// are evidence against that resource, not against the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Resource(u64);
 
@@ -217,20 +217,20 @@ impl Resource {
     }
 }
 
-/// Whether a request may be sent again after an attempt that may have had an effect: whether it is
-/// idempotent.
+/// Whether a request is idempotent: whether it may be sent again after an attempt that may have had an
+/// effect.
 #[doc(alias = "idempotent")]
 #[doc(alias = "idempotency")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Replay {
-    /// Sending it twice is as good as once.
+    /// Sending it twice has the same effect as once.
     Safe,
-    /// A second attempt could do the work twice. The default: nobody said otherwise.
+    /// A second attempt could do the work twice. The default.
     #[default]
     Unsafe,
 }
 
-/// What a request tells before it is sent. Plain data: layers copy it.
+/// What layers know about a request before it is sent. Plain data that layers copy.
 ///
 /// ```
 /// use sandtower_core::{RequestInfo, Operation, Replay};
@@ -249,27 +249,27 @@ pub struct RequestInfo {
     pub tenant: Tenant,
     /// How urgent it is.
     pub priority: Priority,
-    /// What it does while a gate is closed; `None`: what its priority does by default.
+    /// What it does while a gate is closed; `None` for the default of its priority.
     pub patience: Option<Patience>,
-    /// How much it counts towards the limits of admission control; `None`: as much as its operation
-    /// does there, 1 by default.
+    /// Its weight in the limits of admission control; `None` for the weight of its operation there, 1 by
+    /// default.
     pub weight: Option<NonZeroU32>,
-    /// The one thing it is about; `None`: the service as a whole.
+    /// The resource it addresses; `None` for the service as a whole.
     pub resource: Option<Resource>,
-    /// When the caller stops caring; `None`: never.
+    /// The deadline of the caller; `None` for no deadline.
     pub deadline: Option<Tick>,
-    /// When the call, not this attempt, arrived; `None`: now. An attempt that is sent back to the
-    /// waiting room keeps its place by it.
+    /// When the call, not this attempt, arrived; `None` for now. A retried attempt keeps its position in
+    /// the queue by it.
     pub arrived: Option<Tick>,
-    /// Whether it may be sent again when an attempt may have had an effect.
+    /// Whether it may be sent again after an attempt that may have had an effect.
     pub replay: Replay,
-    /// Whether the call has no end of its own: it runs a user's code, or watches something. That its
-    /// caller ends it, or that it runs into its time limit, says nothing about the service.
+    /// Whether the call is open-ended, such as one that runs a user's code or watches a directory. If its
+    /// caller cancels it, or its time limit ends it, that is not evidence against the service.
     pub open_ended: bool,
 }
 
 impl RequestInfo {
-    /// A request for `operation`, with nothing else known.
+    /// Request info for `operation`, with defaults otherwise.
     pub fn new(operation: Operation) -> Self {
         Self { operation, ..Self::default() }
     }
@@ -309,21 +309,21 @@ impl RequestInfo {
         self
     }
 
-    /// Sets the one thing it is about.
+    /// Sets the resource it addresses.
     #[must_use]
     pub fn resource(mut self, resource: Option<Resource>) -> Self {
         self.resource = resource;
         self
     }
 
-    /// Says that the call has no end of its own.
+    /// Marks the call as open-ended.
     #[must_use]
     pub fn open_ended(mut self, open_ended: bool) -> Self {
         self.open_ended = open_ended;
         self
     }
 
-    /// Sets the instant at which the caller stops caring.
+    /// Sets the deadline of the caller.
     #[must_use]
     pub fn deadline(mut self, deadline: Option<Tick>) -> Self {
         self.deadline = deadline;
@@ -346,7 +346,7 @@ impl RequestInfo {
     }
 }
 
-/// Knows the info of a request: every [`ClassifyResponse`](crate::ClassifyResponse) does.
+/// Provides the info of a request: every [`ClassifyResponse`](crate::ClassifyResponse) does.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not know the info of its request",
     label = "not a `HasInfo`",
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_replayed_unless_somebody_said_so() {
+    fn no_request_is_replayed_by_default() {
         assert_eq!(RequestInfo::default().replay, Replay::Unsafe);
     }
 }
