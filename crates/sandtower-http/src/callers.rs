@@ -15,8 +15,7 @@ use sandtower_core::{
 /// | priority | the extension [`Priority`]; the [header](Self::priority_header); what the classifier says |
 /// | patience | the extension [`Patience`]; what the classifier says |
 ///
-/// Whatever says so, no call gets a higher priority than its tenant may have: see
-/// [`Tenants::cap`]. A value of the header for priorities other than `interactive`, `batch` and
+/// The priority of a call is capped at that of its tenant, whatever its source: see [`Tenants::cap`]. A value of the header for priorities other than `interactive`, `batch` and
 /// `background` is ignored; the first one is reported by a `WARN` event of the target
 /// `sandtower::http`, `priority header ignored: its value is invalid`, with the field `header`.
 ///
@@ -114,10 +113,10 @@ impl Callers {
     }
 }
 
-/// A classifier that also says for whom a request is sent, and how urgent it is: see [`Callers`].
+/// A classifier that adds the tenant and the priority of a request: see [`Callers`].
 ///
 /// As the [`SetDeadline`] of a layer that writes the [`RequestInfo`] on requests, it writes that too,
-/// so that the layers below need not find it out again.
+/// so that the layers below do not determine it again.
 #[derive(Clone, Debug)]
 pub struct ByCaller<C> {
     inner: C,

@@ -10,14 +10,14 @@ use sandtower_core::{BoxError, Sleep, Tick};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Limits how long the body of a response may stand still.
+/// Limits how long the body of a response may stall.
 ///
-/// The timeout of an attempt ends with the head of its response. With this layer, a body of which no
-/// frame comes for `limit` while its reader waits fails with a [`BodyIdle`]. A body that moves may be as
-/// long as it likes, and the time that its reader takes does not count.
+/// The timeout of an attempt ends with the head of its response. With this layer, a body fails with a
+/// [`BodyIdle`] if its reader waits longer than `limit` for a frame. The total length and duration of the
+/// body are not limited, and the time that the reader takes between frames does not count.
 ///
-/// Place it innermost, below an [interpreter](crate::InterpretLayer), whose layers above then learn
-/// that the body broke off. Requests and heads pass unchanged.
+/// Place it innermost, below an [interpreter](crate::InterpretLayer), which reports the failed body to
+/// the layers above. Requests and heads pass unchanged.
 ///
 /// ```
 /// use std::time::Duration;
@@ -69,7 +69,7 @@ impl<S> Layer<S> for IdleBodyLayer {
     }
 }
 
-/// A service whose response bodies may stand still for so long only: see [`IdleBodyLayer`].
+/// A service that limits how long response bodies may stall: see [`IdleBodyLayer`].
 #[derive(Clone, Copy, Debug)]
 pub struct IdleBody<S> {
     inner: S,
@@ -178,8 +178,8 @@ where
     }
 }
 
-/// The body of a response stood still for too long. It comes within an [`io::Error`] of the kind
-/// [`TimedOut`](io::ErrorKind::TimedOut); [`find`](sandtower_core::find) finds it there.
+/// The body of a response stalled for too long. It is wrapped in an [`io::Error`] of the kind
+/// [`TimedOut`](io::ErrorKind::TimedOut), where [`find`](sandtower_core::find) finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyIdle {
     after: Duration,

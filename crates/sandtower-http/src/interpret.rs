@@ -2,11 +2,11 @@ use http::{Request, response::Parts};
 
 use crate::ReadEnd;
 
-/// Interprets responses whose meaning is in their body.
+/// Interprets responses whose outcome is in their body.
 ///
 /// The hook of [`InterpretLayer`](crate::InterpretLayer). It sees a request before it is sent, then the
-/// head of its response, and as much of the body as it wants read; it puts what it finds into the
-/// response's extensions. A [`Verdict`](sandtower_core::Verdict) there is used by
+/// head of its response, and as much of the body as it requests. It puts the result into the extensions of
+/// the response. A [`Verdict`](sandtower_core::Verdict) there is used by
 /// [`HttpClassifier`](crate::HttpClassifier), and so by every layer above.
 ///
 /// ```

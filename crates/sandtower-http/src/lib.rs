@@ -1,21 +1,20 @@
 //! HTTP and gRPC for the layers of sandtower.
 //!
-//! - [`Http`] is how requests are sent again and carry their call's deadline, and what becomes of
-//!   failed responses; [`ReplayLayer`] lets streaming bodies be sent again too, with [`Replayed`];
-//! - [`HttpClassify`] reads the info of a request, and what its response means, off method, status and
-//!   header fields; [`verdict_of_status`] and [`verdict_of_transport`] are its two tables.
+//! - [`Http`] clones requests for retries, sets the deadline of their call, and discards failed
+//!   responses; [`ReplayLayer`] makes streaming bodies replayable, with [`Replayed`];
+//! - [`HttpClassify`] classifies requests and responses by method, status and header fields; [`verdict_of_status`] and [`verdict_of_transport`] are its two tables.
 //!   [`GrpcClassify`] does so for gRPC, with [`verdict_of_grpc`];
 //! - [`IdempotencyKeyLayer`] makes requests safe to replay for services that honour `Idempotency-Key`;
-//! - [`IdleBodyLayer`] limits how long the body of a response may stand still;
-//! - [`Callers`] finds out for whom a request is sent, and how urgent it is, by header fields;
+//! - [`IdleBodyLayer`] limits how long the body of a response may stall;
+//! - [`Callers`] reads the tenant and the priority of a request from header fields;
 //! - [`CallerBody`] marks the errors of a request body as the caller's own; [`RequestBody`] is either whole
 //!   or a stream of the caller's;
 //! - [`headers`] parses the fields that servers use to say "not now";
-//! - [`InterpretLayer`] is the innermost layer and the one place that reads bodies: what they mean
-//!   is a hook, [`Interpret`], whose [`Verdict`](sandtower_core::Verdict) all layers above believe;
-//! - [`ExplainLayer`] says where the time of a call went, in extensions, errors, events and spans, and
-//!   [`AttemptSpanLayer`] makes a span for each attempt; [`server_timing`] is the header field;
-//! - [`RejectionResponseLayer`] turns rejections into responses, for services that stand on our layers.
+//! - [`InterpretLayer`] is the innermost layer and the only one that reads bodies: its hook, [`Interpret`],
+//!   gives the [`Verdict`](sandtower_core::Verdict) that all layers above use;
+//! - [`ExplainLayer`] reports where the time of a call went, in extensions, errors, events and spans, and
+//!   [`AttemptSpanLayer`] creates a span for each attempt; [`server_timing`] is the header field;
+//! - [`RejectionResponseLayer`] turns rejections into responses, for servers built on these layers.
 //!
 //! Nothing here is specific to one service.
 //!

@@ -65,8 +65,8 @@ pub fn rejection_head(rejection: &Rejection) -> Response<()> {
     response
 }
 
-/// When to come back if that is not known: a place in a queue is free within a moment, a service that
-/// is down or shuts down is not.
+/// When to retry if that is not known: a full queue has room within a moment, a service that is down or
+/// shutting down does not.
 fn guess(reason: &Reason) -> Duration {
     match reason {
         Reason::Full { .. } | Reason::QueueFull { .. } | Reason::Probing => Duration::from_secs(1),
@@ -92,7 +92,7 @@ fn status(reason: &Reason) -> StatusCode {
     }
 }
 
-/// Rounded up, so that a client that obeys it does not come too early.
+/// Rounded up, so that a client that honours it does not retry too early.
 fn millis(wait: Duration) -> u64 {
     u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

@@ -19,8 +19,7 @@ use crate::{
 /// [`verdict_of_transport`]: those classifiers see only its text. A [`Verdict`] in a response's extensions
 /// takes precedence, and the data of the headers is added, as everywhere.
 ///
-/// A response that its classifier would classify at the end of its body is a success as far as its head
-/// shows.
+/// A response whose classifier waits for the end of the body counts as a success at its head.
 ///
 /// ```
 /// use http::{Request, Response, StatusCode};

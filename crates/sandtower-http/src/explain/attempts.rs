@@ -24,7 +24,7 @@ pub struct AttemptSpanLayer<C> {
 }
 
 impl<C> AttemptSpanLayer<C> {
-    /// Makes spans as `traces` says; `None`: makes none.
+    /// Creates spans as configured by `traces`; `None` for no spans.
     pub fn new(traces: Option<Traces>, classify: C) -> Self {
         Self { classify, traces: traces.map(Arc::new) }
     }
@@ -38,12 +38,12 @@ impl<S, C: Clone> Layer<S> for AttemptSpanLayer<C> {
     }
 }
 
-/// Makes a span for each attempt, with the names of OpenTelemetry for HTTP clients: made by an
+/// Creates a span for each attempt, with the names of OpenTelemetry for HTTP clients. Created by an
 /// [`AttemptSpanLayer`].
 ///
-/// Put it below all that makes attempts wait, and above the timeout of attempts: its time is that of one
-/// exchange. The span says, too, what held the attempt in the queue, and for how long, if an
-/// [`ExplainService`](super::ExplainService) is above. The trace is written on the request.
+/// Place it below all layers that make attempts wait, and above the timeout of attempts, so that the span
+/// covers one exchange. If an [`ExplainService`](super::ExplainService) is above, the span also records
+/// what held the attempt in the queue, and for how long. The trace context is written on the request.
 ///
 /// Ready when the service below is.
 #[derive(Clone, Debug)]

@@ -36,7 +36,7 @@ impl Counted {
 impl Events {
     pub(super) fn call_ended(&self, info: &RequestInfo, call: &Explanation, slow: Duration) {
         let is_rejected = call.outcome() == Outcome::Rejected;
-        // A call without an end of its own takes as long as the program that it runs.
+        // An open-ended call takes as long as the program that it runs.
         let is_slow = call.total() > slow && !info.open_ended;
         if !is_rejected && !is_slow {
             return;

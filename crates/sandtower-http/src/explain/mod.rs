@@ -135,7 +135,7 @@ impl<S, C: Clone> Layer<S> for ExplainLayer<C> {
     }
 }
 
-/// Records what each call does, and explains it at the head of its response: made by an
+/// Records what each call does, and explains it at the head of its response. Created by an
 /// [`ExplainLayer`].
 ///
 /// Keep it outermost. It sees what the layers below report on the same task: a layer such as tower's

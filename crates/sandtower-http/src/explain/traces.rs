@@ -16,7 +16,7 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 ///
 /// The example `otlp_traces` has one for `tracing-opentelemetry`.
 pub trait PropagateTrace: Send + Sync + 'static {
-    /// `span` is that of a call whose request came with `parent`.
+    /// Called when `span` begins, for a call whose request carried `parent`.
     fn begin(&self, _span: &Span, _parent: TraceParent) {}
 
     /// The trace and the id of `span`, for the requests that are sent within it; `None`: it is in no
@@ -24,7 +24,7 @@ pub trait PropagateTrace: Send + Sync + 'static {
     fn context(&self, span: &Span) -> Option<TraceParent>;
 }
 
-/// How spans are made, and named.
+/// How spans are created and named.
 ///
 /// A valid `traceparent` of a request is passed on, and an invalid one is removed. With
 /// [`propagate`](Self::propagate) each attempt names its own span there.
