@@ -22,7 +22,7 @@ pub struct DeadlineLayer<C = ByResult, D = ()> {
 
 impl DeadlineLayer {
     /// Limits calls to `limits`: a duration, or [`Limits`] by operation. All requests are one operation
-    /// until [`classify`](Self::classify) tells them apart.
+    /// unless [`classify`](Self::classify) distinguishes operations.
     pub fn new(limits: impl Into<Limits>) -> Self {
         Self { limits: Arc::new(limits.into()), classify: ByResult::default(), set: () }
     }

@@ -61,9 +61,9 @@ impl std::fmt::Display for Elapsed {
 
 impl std::error::Error for Elapsed {}
 
-/// Whether a call or an attempt failed because its time was over: there is an [`Elapsed`] in the chain of
-/// `error`, or an [`io::Error`](std::io::Error) of the kind
-/// [`TimedOut`](std::io::ErrorKind::TimedOut), as of a transport or of a body that stood still.
+/// Whether a call or an attempt timed out: the chain of `error` contains an [`Elapsed`], or an
+/// [`io::Error`](std::io::Error) of the kind [`TimedOut`](std::io::ErrorKind::TimedOut), as from a
+/// transport or a stalled body.
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};

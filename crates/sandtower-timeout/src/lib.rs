@@ -4,9 +4,9 @@
 //! on the request, so that layers below start nothing that cannot finish in time. [`TimeoutLayer`] is
 //! innermost: it limits one attempt, by operation, from the moment it is sent.
 //!
-//! Both fail with an [`Elapsed`], which says which limit passed; [`is_timeout`] finds it in any error. An attempt that timed out may have
-//! had an effect; of a call [without an end of its own](sandtower_core::RequestInfo::open_ended) that
-//! says nothing about the service.
+//! Both fail with an [`Elapsed`], which names the limit; [`is_timeout`] finds it in any error. An attempt
+//! that timed out may have had an effect. If the call is
+//! [open-ended](sandtower_core::RequestInfo::open_ended), its timeout is not evidence against the service.
 //!
 //! The timeout can restart whenever the request body [makes progress](TimeoutLayer::moves).
 //!

@@ -37,7 +37,7 @@ pub struct TimeoutLayer<C = ByResult, M = ()> {
 
 impl TimeoutLayer {
     /// Limits attempts to `limits`: a duration, or [`Limits`] by operation. All requests are one
-    /// operation until [`classify`](Self::classify) tells them apart.
+    /// operation unless [`classify`](Self::classify) distinguishes operations.
     pub fn new(limits: impl Into<Limits>) -> Self {
         Self { limits: Arc::new(limits.into()), classify: ByResult::default(), moves: () }
     }

@@ -119,8 +119,8 @@ impl Builder {
         self
     }
 
-    /// The table of tenants: how many it holds, and those that an operator knows, with their weights and
-    /// the highest priority that their calls may have. By default it holds 10,000 and knows none.
+    /// The table of tenants: its capacity, and the configured tenants with their weights and the highest
+    /// priority of their calls. By default it has room for 10,000 tenants and none is configured.
     pub fn tenants(mut self, config: TenantsConfig) -> Self {
         self.tenants = Some(config);
         self
@@ -176,14 +176,14 @@ impl Builder {
         self
     }
 
-    /// Calls `observer` for each call that has ended, with the time of its stages: for histograms.
+    /// Calls `observer` at the end of each call with the time of its stages, for histograms.
     pub fn observe_calls(mut self, observer: Arc<dyn ObserveCalls>) -> Self {
         self.observers.push(observer);
         self
     }
 
-    /// Makes spans for calls and attempts, with the names of OpenTelemetry. Given are those with E2B's
-    /// templates of paths; `change` adds how they are [propagated](Traces::propagate). Off by default.
+    /// Creates spans for calls and attempts, with the names of OpenTelemetry and the path templates of
+    /// E2B. `change` configures their [propagation](Traces::propagate). Off by default.
     pub fn traces(mut self, change: impl FnOnce(Traces) -> Traces) -> Self {
         self.traces = Some(change(self.traces.take().unwrap_or_else(build::traces)));
         self
@@ -247,8 +247,7 @@ impl Builder {
         self
     }
 
-    /// Changes when and for how long the circuit breakers open, that of the control plane and that of the
-    /// data plane.
+    /// Changes when and for how long the control-plane breaker and the data-plane breaker open.
     pub fn circuit_breaker(
         mut self,
         change: impl FnOnce(circuit_breaker::Config) -> circuit_breaker::Config + Send + 'static,
