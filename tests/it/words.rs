@@ -54,8 +54,6 @@ const RIGHT: &[&str] = &["shadow mode", "shadow true", "shadow false"];
 /// Right are those of `crates/sandtower-sim`, `docs`, `tests`, `examples`, `-http` and `-e2b`: watchers are an
 /// API of E2B, "connection refused" is the text of the system, and `refuse` a kind of fault.
 const ALLOWED: &[(&str, usize)] = &[
-    ("crates/sandtower-admission", 90),
-    ("crates/sandtower-core", 8),
     ("crates/sandtower-e2b", 1),
     ("crates/sandtower-http", 2),
     ("crates/sandtower-sim", 36),
