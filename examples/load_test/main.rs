@@ -120,7 +120,7 @@ fn writable(folder: &Path) -> Result<(), BoxError> {
 }
 
 /// More tables than this are too many to read one after the other.
-const SCENARIOS: usize = 9;
+const SCENARIOS: usize = 11;
 
 /// The exit code of shells for an interrupted program.
 const INTERRUPTED: u8 = 130;

@@ -48,6 +48,64 @@ fn in_an_outage_callers_are_rejected_at_once_and_the_service_recovers_soon_after
 }
 
 #[test]
+fn a_greedy_tenant_costs_the_others_nothing_and_gets_what_is_left() {
+    for seed in 1..=5 {
+        let of = |policy| run("noisy-neighbour", policy, seed).figures().figures;
+        let figures = of(Policy::Sandtower);
+        let tenants = figures.tenants.unwrap();
+        assert_eq!(figures.dropped, 0.0, "seed {seed}");
+        assert!(tenants.others_throughput_worst >= 0.99, "seed {seed}: {tenants:?}");
+        let ratio = tenants.others_wait_p99_ratio.unwrap();
+        assert!(ratio > 0.0 && ratio <= 4.0, "seed {seed}: {tenants:?}");
+        assert!(tenants.jain >= 0.98, "seed {seed}: {tenants:?}");
+        // What the others leave of five a second, while it offers 25.
+        assert!((0.05..0.2).contains(&tenants.greedy_throughput), "seed {seed}: {tenants:?}");
+        for policy in [Policy::Unprotected, Policy::Classic] {
+            let tenants = of(policy).tenants.unwrap();
+            assert!(tenants.others_throughput_worst < 0.5, "seed {seed}: {policy:?} {tenants:?}");
+        }
+    }
+}
+
+#[test]
+fn the_report_has_numbers_for_tenants_where_there_are_any() {
+    let json = |scenario| {
+        let outcomes = [1, 2].map(|seed| run(scenario, Policy::Sandtower, seed));
+        serde_json::to_value(report(&outcomes)).unwrap()
+    };
+    let noisy = json("noisy-neighbour");
+    for tenants in [&noisy["tenants"], &noisy["worst"]["tenants"], &noisy["runs"][1]["tenants"]] {
+        for figure in
+            ["others_throughput_worst", "others_wait_p99_ratio", "greedy_throughput", "jain"]
+        {
+            assert!(tenants[figure].is_number(), "{figure} in {tenants}");
+        }
+    }
+    assert!(json("outage-held")["tenants"].is_null());
+}
+
+#[test]
+fn batch_jobs_are_held_through_an_outage_and_served_after_it() {
+    for seed in 1..=20 {
+        let outcome = run("outage-held", Policy::Sandtower, seed);
+        let success = outcome.figures().figures.success();
+        assert!(success >= 0.98, "seed {seed}: {success}");
+        let ends = outcome.fault_ends.unwrap();
+        let is_held = |result: &&QueryResult| {
+            let call = result.call;
+            result.breaker == Some("open") && call.meant < ends && call.ended() > ends
+        };
+        let held: Vec<_> = outcome.results.iter().filter(is_held).collect();
+        assert!(held.len() >= 10, "seed {seed}: {} were held", held.len());
+        assert_eq!(outcome.left, 0, "seed {seed}");
+    }
+    for policy in [Policy::Unprotected, Policy::Classic] {
+        let success = success("outage-held", policy);
+        assert!(success < 0.8, "{policy:?}: {success}");
+    }
+}
+
+#[test]
 fn where_waiting_helps_more_queries_succeed_through_the_layers_than_with_either_other_policy() {
     for scenario in
         ["capacity-drop", "overload", "rate-limit", "quota", "zombies", "lost-responses"]

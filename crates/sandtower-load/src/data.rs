@@ -85,6 +85,22 @@ pub struct Figures {
     /// From the end of the fault until 95 % of the calls started in the next window succeed; `None` if no
     /// fault ended, or it never happened.
     pub recovery_ms: Option<f64>,
+    /// What a greedy tenant costs the others; `None` if the load has no tenants.
+    pub tenants: Option<Tenants>,
+}
+
+/// What a tenant that offers far more than its share costs the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tenants {
+    /// Of the others: the least that one was served, as a share of what it offered.
+    pub others_throughput_worst: f64,
+    /// The 99th percentile of the others' waits, over their calls that succeeded, divided by the median of
+    /// the rest of these calls' time; `None` if none succeeded.
+    pub others_wait_p99_ratio: Option<f64>,
+    /// What the greedy tenant was served, as a share of what it offered.
+    pub greedy_throughput: f64,
+    /// Jain's index of the others' throughputs: 1 if all are equal, `1/n` if one of `n` has everything.
+    pub jain: f64,
 }
 
 /// The figures of one seed.
@@ -219,7 +235,9 @@ mod tests {
 
     #[test]
     fn a_report_is_read_back_as_it_was_written() {
-        let figures = Figures { policy: "p".into(), recovery_ms: Some(0.5), ..Figures::default() };
+        let tenants = Some(Tenants { jain: 0.5, ..Tenants::default() });
+        let figures =
+            Figures { policy: "p".into(), recovery_ms: Some(0.5), tenants, ..Figures::default() };
         let policy = PolicyReport {
             median: figures.clone(),
             worst: SeedFigures { seed: 7, figures },
@@ -237,7 +255,9 @@ mod tests {
     #[test]
     fn figures_are_fields_of_their_policy() {
         let value = serde_json::to_value(PolicyReport::default()).unwrap();
-        for key in ["scenario", "policy", "calls", "p99_ms", "leaked_sandboxes", "recovery_ms"] {
+        for key in
+            ["scenario", "policy", "calls", "p99_ms", "leaked_sandboxes", "recovery_ms", "tenants"]
+        {
             assert!(value.get(key).is_some(), "{key}");
             assert!(value["worst"].get(key).is_some(), "worst.{key}");
         }

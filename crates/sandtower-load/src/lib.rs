@@ -30,9 +30,12 @@ mod series;
 mod service;
 mod slo;
 mod statistics;
+mod tenants;
 mod timeline;
 
-pub use data::{Figures, Part, PolicyReport, Query, Report, Row, SeedFigures, SlowCall, Spent};
+pub use data::{
+    Figures, Part, PolicyReport, Query, Report, Row, SeedFigures, SlowCall, Spent, Tenants,
+};
 pub use generate::{Arrival, Driven, Ended, drive};
 pub use load::{Arrivals, InvalidLoad, Load, Until};
 pub use report::Written;
@@ -40,4 +43,5 @@ pub use series::{Sample, series};
 pub use service::{CallFuture, calls};
 pub use slo::{InvalidSlo, Missed, Slo};
 pub use statistics::{Call, Ending, medians, ms, recovery, worst};
+pub use tenants::TenantCall;
 pub use timeline::{Timeline, spend};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::data::{Figures, SeedFigures};
+use crate::data::{Figures, SeedFigures, Tenants};
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,10 +82,10 @@ impl Figures {
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Latencies with a precision of a thousandth.
-struct Quantiles(Option<Histogram<u64>>);
+pub(crate) struct Quantiles(Option<Histogram<u64>>);
 
 impl Quantiles {
-    fn of(times: impl Iterator<Item = Duration>) -> Self {
+    pub(crate) fn of(times: impl Iterator<Item = Duration>) -> Self {
         let longest = u64::try_from(LONGEST.as_micros()).unwrap_or(u64::MAX);
         let mut histogram = Histogram::new_with_max(longest, 3).ok();
         for time in times {
@@ -98,7 +98,7 @@ impl Quantiles {
     }
 
     /// In milliseconds; `None`: there were no calls.
-    fn at(&self, quantile: f64) -> Option<f64> {
+    pub(crate) fn at(&self, quantile: f64) -> Option<f64> {
         let histogram = self.0.as_ref().filter(|histogram| !histogram.is_empty())?;
         Some(histogram.value_at_quantile(quantile) as f64 / 1e3)
     }
@@ -129,7 +129,9 @@ pub fn medians(runs: &[SeedFigures]) -> Figures {
     let Some(first) = runs.first() else { return Figures::default() };
     let Figures { scenario, policy, clock, .. } = first.figures.clone();
     let seeds = runs.len() as u64;
-    Figures { scenario, policy, clock, seeds, ..each_figure!(runs, median) }
+    let tenants: Vec<_> = runs.iter().filter_map(|run| run.figures.tenants).collect();
+    let tenants = Tenants::medians(&tenants);
+    Figures { scenario, policy, clock, seeds, tenants, ..each_figure!(runs, median) }
 }
 
 /// For comparison: a value that never came is longer than any that did.
@@ -141,7 +143,7 @@ fn finite(time: f64) -> Option<f64> {
     Some(time).filter(|time| time.is_finite())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let half = values.len() / 2;
     match values.len() {

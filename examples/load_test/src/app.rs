@@ -7,6 +7,7 @@ use sandtower::core::Rng;
 use sandtower_load::{Arrival, Ending, Part, spend};
 use tokio::sync::Semaphore;
 
+use super::load::{Caller, Load};
 use super::policy::{Execute, Failure, Job};
 
 /// Processes queries, the calls of the load.
@@ -17,6 +18,7 @@ pub(crate) struct App<E> {
     /// The most concurrent executions, and so sandboxes.
     pub(crate) places: Semaphore,
     pub(crate) agent: Agent,
+    pub(crate) load: Load,
     pub(crate) seed: u64,
 }
 
@@ -53,10 +55,11 @@ impl<E: Execute> App<E> {
     /// Processes one query.
     pub(crate) async fn process(self: Arc<Self>, arrival: Arrival) -> Processed {
         let breaker = self.execute.look().breaker;
+        let caller = self.load.caller(self.seed, arrival.number);
         let processed = match self.agent {
-            Agent::Thoughtful => self.think_and_run(arrival).await,
+            Agent::Thoughtful => self.think_and_run(arrival, caller).await,
             Agent::Plain => {
-                let outcome = self.run().await;
+                let outcome = self.run(caller).await;
                 let (done, failures) = if outcome.is_ok() { (1, 0) } else { (0, 1) };
                 Processed::new(done, failures, outcome.err(), 1)
             }
@@ -64,13 +67,13 @@ impl<E: Execute> App<E> {
         Processed { breaker, ..processed }
     }
 
-    async fn think_and_run(&self, arrival: Arrival) -> Processed {
+    async fn think_and_run(&self, arrival: Arrival, caller: Caller) -> Processed {
         let user = u64::from(arrival.user).wrapping_mul(0x9e37_79b9);
         let mut rng = Rng::with_seed(self.seed ^ user ^ (arrival.number << 40));
         let (mut done, mut failures, mut last) = (0, 0, None);
         think(THINKS, &mut rng).await;
         while done < RUNS && failures < GIVES_UP_AFTER {
-            match self.run().await {
+            match self.run(caller).await {
                 Ok(()) => {
                     done += 1;
                     think(THINKS, &mut rng).await;
@@ -85,7 +88,7 @@ impl<E: Execute> App<E> {
         Processed::new(done, failures, last, RUNS)
     }
 
-    async fn run(&self) -> Result<(), Failure> {
+    async fn run(&self, caller: Caller) -> Result<(), Failure> {
         let books = &self.job.books;
         let waits = books.waits();
         spend(Part::Queued);
@@ -93,7 +96,7 @@ impl<E: Execute> App<E> {
         let _kept = self.places.acquire().await;
         drop(waits);
         books.asks();
-        let outcome = self.execute.execute(&self.job).await;
+        let outcome = self.execute.execute(&self.job, caller).await;
         match &outcome {
             Ok(()) => books.done(),
             Err(failure) => books.failed(failure.rejected),

@@ -33,7 +33,7 @@ use sandtower_sim::{Sim, World};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
-pub use self::load::{Load, Shape};
+pub use self::load::{Callers, Load, Shape};
 pub use self::options::{Clock, Options, TargetOptions, USAGE};
 pub use self::outcome::{Outcome, QueryResult};
 pub use self::policy::Policy;

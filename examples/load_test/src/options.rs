@@ -8,7 +8,7 @@ use std::time::Duration;
 use sandtower_load::Slo;
 
 use super::load::MOST_USERS;
-use super::{Load, Policy, Setup, Shape};
+use super::{Policy, Setup, Shape};
 
 /// How to run the load test.
 #[derive(Debug)]
@@ -58,7 +58,8 @@ pub const USAGE: &str = "\
 usage: cargo run --release --example load_test [-- OPTIONS]
 
   --scenario NAME     stress (default), outage, capacity-drop, overload, errors, rate-limit,
-                      quota, zombies, lost-responses, or all; may be repeated
+                      quota, zombies, lost-responses, noisy-neighbour, outage-held,
+                      or all; may be repeated
   --variations        the stress scenario with each constant of its world halved and doubled
   --policy NAME       unprotected, classic or sandtower; may be repeated (default: all)
   --users N           a closed loop: so many users (stress: 6), each of whom
@@ -231,7 +232,7 @@ impl Given {
             .max_sandboxes
             .map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         let sandboxes = most.min(setup.load.sandboxes);
-        Ok(Setup { load: Load { shape, sandboxes, ..setup.load }, ..setup })
+        Ok(Setup { load: setup.load.with(shape, sandboxes)?, ..setup })
     }
 
     /// The scenario's own load, with the changes from the command line.

@@ -1,13 +1,16 @@
 //! The outcome of one run.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sandtower_load::{
-    Call, Ended, Ending, Figures, Query, Sample, SeedFigures, SlowCall, Spent, ms, recovery,
+    Call, Ended, Ending, Figures, Part, Query, Sample, SeedFigures, SlowCall, Spent, TenantCall,
+    Tenants, ms, recovery,
 };
 
 use super::Policy;
 use super::app::Processed;
+use super::load::{Caller, GREEDY};
 
 /// One query, from its start to its result.
 #[derive(Clone, Debug)]
@@ -16,6 +19,8 @@ pub struct QueryResult {
     pub user: u32,
     /// The number among the user's queries, from 1.
     pub number: u64,
+    /// Its tenant, from 1, if the load has tenants.
+    pub tenant: Option<u32>,
     /// When and how it ended.
     pub call: Call,
     /// Executions that succeeded.
@@ -47,6 +52,8 @@ pub struct Outcome {
     pub closed: bool,
     /// The run over time.
     pub samples: Vec<Sample>,
+    /// How many queries each tenant offered; empty if the load has no tenants.
+    pub offered: BTreeMap<u32, u64>,
     /// Arrivals that were dropped.
     pub dropped: u64,
     /// Attempts after a failed one, of any kind.
@@ -74,6 +81,7 @@ impl QueryResult {
     pub(crate) fn new(
         ended: &Ended<(Processed, Vec<Spent>)>,
         began: sandtower::core::Tick,
+        caller: Caller,
     ) -> Self {
         let (processed, spent) = &ended.output;
         let call = Call {
@@ -86,6 +94,7 @@ impl QueryResult {
         Self {
             user: ended.arrival.user,
             number: ended.arrival.number,
+            tenant: caller.tenant,
             call,
             done: processed.done,
             failures: processed.failures,
@@ -93,6 +102,12 @@ impl QueryResult {
             breaker: processed.breaker,
             spent: spent.clone(),
         }
+    }
+
+    /// In a queue, and before another attempt.
+    fn waited(&self) -> Duration {
+        let waits = self.spent.iter().filter(|it| matches!(it.what, Part::Queued | Part::Backoff));
+        Duration::from_secs_f64(waits.map(|spent| spent.ms / 1e3).sum())
     }
 
     fn outcome(&self) -> String {
@@ -159,9 +174,19 @@ impl Outcome {
             leaked_sandboxes: self.left as f64,
             zombies_handed_out: self.zombies as f64,
             recovery_ms: recovered.map(ms),
+            tenants: self.tenants(),
             ..Figures::of(&calls)
         };
         SeedFigures { seed: self.seed, figures }
+    }
+
+    fn tenants(&self) -> Option<Tenants> {
+        let call = |result: &QueryResult| {
+            let call = result.call;
+            Some(TenantCall { tenant: result.tenant?, call, waited: result.waited() })
+        };
+        let calls: Vec<_> = self.results.iter().filter_map(call).collect();
+        (!self.offered.is_empty()).then(|| Tenants::of(GREEDY, &self.offered, &calls))
     }
 
     pub(crate) fn queries(&self) -> Vec<Query> {

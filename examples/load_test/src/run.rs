@@ -69,6 +69,7 @@ async fn measure<E: Execute>(
         job: Job::new(load.computes, test.mark),
         places: Semaphore::new(load.places()),
         agent: load.agent(),
+        load: *load,
         seed: test.seed,
     });
     let call = |arrival| {
@@ -84,7 +85,7 @@ async fn measure<E: Execute>(
     let ended = Cell::new(0_u64);
     let over = |call: Ended<_>| {
         ended.set(ended.get() + 1);
-        results.push(QueryResult::new(&call, began));
+        results.push(QueryResult::new(&call, began, load.caller(test.seed, call.arrival.number)));
     };
     let generator = load.generator(test.seed)?;
     let driven = {
@@ -103,6 +104,7 @@ async fn measure<E: Execute>(
     let at = Tick::now().since(began);
     samples.push(sample(at, &look, meter));
     watch.over(&Status::new(test, at, ended.get(), &look, &books));
+    let offered = load.offered(test.seed, driven.started + driven.dropped);
     results.sort_by_key(|result| (result.user, result.number));
     let outcome = Outcome {
         scenario: test.setup.name.clone(),
@@ -112,6 +114,7 @@ async fn measure<E: Execute>(
         results,
         closed: matches!(load.shape, Shape::Users { .. }),
         samples,
+        offered,
         dropped: driven.dropped,
         retries: look.retries,
         requests: meter.requests(),

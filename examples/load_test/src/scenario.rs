@@ -5,7 +5,8 @@ use std::time::Duration;
 use sandtower::stack::Plan;
 use sandtower_sim::{Scenario, World};
 
-use super::{Load, Shape};
+use super::load::ALL_OFFER;
+use super::{Callers, Load, Shape};
 
 /// A scenario of the simulator with its default load.
 ///
@@ -38,7 +39,35 @@ const OPEN: &[Row] = &[
     ("quota", 0.9, 120, 30),
     ("zombies", 0.5, 300, 4),
     ("lost-responses", 0.5, 300, 4),
+    // Five creations a second are allowed, of which each of ten tenants has a tenth as its share.
+    (NOISY, 5.0 * ALL_OFFER, 120, 4),
+    // As `outage`, but of batch jobs, which may wait two minutes: longer than the outage.
+    (HELD, 0.5, 180, 4),
 ];
+
+const NOISY: &str = "noisy-neighbour";
+const HELD: &str = "outage-held";
+
+/// The service of a scenario: one of the simulator's.
+fn service(name: &str) -> Option<Scenario> {
+    match name {
+        NOISY => {
+            let mut service = Scenario::named("calm")?;
+            service.plan = Some(sandtower_sim::Plan::Pro);
+            Some(service)
+        }
+        HELD => Scenario::named("outage"),
+        name => Scenario::named(name),
+    }
+}
+
+fn callers(name: &str) -> Callers {
+    match name {
+        NOISY => Callers::Tenants,
+        HELD => Callers::Batch,
+        _ => Callers::People,
+    }
+}
 
 impl Setup {
     /// The names of all scenarios of the load test.
@@ -48,11 +77,12 @@ impl Setup {
 
     /// The scenario with this name.
     pub fn named(name: &str) -> Option<Self> {
-        let scenario = Scenario::named(name)?;
+        let scenario = service(name)?;
         let load = match OPEN.iter().find(|row| row.0 == name) {
             Some(&(_, rate, seconds, computes)) => Load {
                 shape: Shape::Rate { per_second: rate, lasting: Duration::from_secs(seconds) },
                 computes: Duration::from_secs(computes),
+                callers: callers(name),
                 ..Load::default()
             },
             None if name == "stress" => Load::default(),

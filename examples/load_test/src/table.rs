@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sandtower_load::{Figures, PolicyReport};
+use sandtower_load::{Figures, PolicyReport, Tenants};
 
 /// The policies of one scenario side by side.
 #[derive(Debug)]
@@ -54,6 +54,17 @@ const LINES: &[Line] = &[
     ("slowest success", |f| time(f.max_ms)),
 ];
 
+type TenantsLine = (&'static str, fn(&Tenants) -> String);
+
+const TENANTS: &[TenantsLine] = &[
+    ("least throughput of the others", |t| format!("{:.1} %", 100.0 * t.others_throughput_worst)),
+    ("their p99 wait, in service times", |t| {
+        t.others_wait_p99_ratio.map_or(NONE.to_owned(), |ratio| format!("{ratio:.2}"))
+    }),
+    ("throughput of the greedy tenant", |t| format!("{:.1} %", 100.0 * t.greedy_throughput)),
+    ("Jain's index of the others", |t| format!("{:.3}", t.jain)),
+];
+
 /// The most rows for queries.
 const QUERIES: usize = 30;
 
@@ -67,6 +78,12 @@ impl fmt::Display for Table<'_> {
         if policies.iter().any(|policy| policy.median.recovery_ms.is_some()) {
             let recovery = |f: &Figures| f.recovery_ms.map_or("never".to_owned(), seconds);
             rows.push(row("recovered after", policies, |policy| both(policy, recovery)));
+        }
+        if policies.iter().any(|policy| policy.median.tenants.is_some()) {
+            for (label, tell) in TENANTS {
+                let tell = |f: &Figures| f.tenants.as_ref().map_or(NONE.to_owned(), tell);
+                rows.push(row(label, policies, |policy| both(policy, tell)));
+            }
         }
         let queries = policies.first().map_or(0, |policy| policy.queries.len());
         if (1..=QUERIES).contains(&queries) {

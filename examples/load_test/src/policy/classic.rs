@@ -13,7 +13,7 @@ use sandtower::retry::{self, RetryLayer};
 use sandtower::timeout::{Limits, TimeoutLayer};
 use tower_layer::Layer;
 
-use super::{Erased, Execute, Failure, Job, Look, Transport, erased, run_once};
+use super::{Caller, Erased, Execute, Failure, Job, Look, Transport, erased, run_once};
 
 /// From the outside in: one breaker, retries, the creation and then a validation that warns at most. Calls
 /// into a sandbox bypass all of it.
@@ -63,7 +63,7 @@ impl Classic<Erased> {
 }
 
 impl<S: Transport> Execute for Classic<S> {
-    async fn execute(&self, job: &Job) -> Result<(), Failure> {
+    async fn execute(&self, job: &Job, _: Caller) -> Result<(), Failure> {
         run_once(&self.creates, &self.rest, job).await
     }
 

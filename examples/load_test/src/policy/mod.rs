@@ -21,6 +21,7 @@ use tower::util::BoxCloneSyncService;
 use tower_service::Service;
 
 use super::books::{Books, Counted};
+use super::load::Caller;
 
 pub(crate) use self::classic::Classic;
 pub(crate) use self::protected::Protected;
@@ -65,7 +66,11 @@ impl FromStr for Policy {
 /// Runs one piece of code in a sandbox, by a policy.
 pub(crate) trait Execute: Send + Sync + 'static {
     /// An error is what the agent sees.
-    fn execute(&self, job: &Job) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn execute(
+        &self,
+        job: &Job,
+        caller: Caller,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// A snapshot for display.
     fn look(&self) -> Look;

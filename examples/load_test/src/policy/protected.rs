@@ -1,22 +1,32 @@
 //! The application over the recommended stack.
 
-use sandtower::core::Seed;
-use sandtower::e2b::{Client, Config, operation as op};
-use sandtower::stack::{Handles, Plan, Stack, StackService};
+use sandtower::E2b;
+use sandtower::core::{Priority, Seed};
+use sandtower::e2b::{Config, operation as op};
+use sandtower::stack::{Plan, Stack};
 
-use super::{Execute, Failure, Job, Look, Transport, compute, make};
+use super::{Caller, Execute, Failure, Job, Look, Transport, compute, make};
 
 /// It retries nothing itself.
-#[derive(Debug)]
 pub(crate) struct Protected {
-    client: Client<StackService>,
-    handles: Handles,
+    e2b: E2b,
 }
 
 impl Protected {
     pub(crate) fn new(transport: impl Transport, config: Config, plan: Plan, seed: u64) -> Self {
         let stack = Stack::seeded(config, plan, Seed::fixed(seed));
-        Self { client: stack.client(transport), handles: stack.handles().clone() }
+        Self { e2b: E2b::new(&stack, transport) }
+    }
+
+    fn on_behalf_of(&self, caller: Caller) -> E2b {
+        let e2b = match caller.tenant {
+            None => self.e2b.clone(),
+            Some(tenant) => {
+                let name = format!("tenant {tenant}");
+                self.e2b.tenant(self.e2b.handles().tenants.seen(&name, &name))
+            }
+        };
+        if caller.is_batch { e2b.priority(Priority::Batch) } else { e2b }
     }
 }
 
@@ -27,10 +37,11 @@ impl Protected {
 }
 
 impl Execute for Protected {
-    async fn execute(&self, job: &Job) -> Result<(), Failure> {
-        let (sandbox, held) = make(&self.client, job).await?;
-        let sandbox = self.client.kill_on_drop(sandbox);
-        let done = compute(&self.client, &sandbox, job).await;
+    async fn execute(&self, job: &Job, caller: Caller) -> Result<(), Failure> {
+        let e2b = self.on_behalf_of(caller);
+        let (sandbox, held) = make(&e2b, job).await?;
+        let sandbox = e2b.kill_on_drop(sandbox);
+        let done = compute(&e2b, &sandbox, job).await;
         // A sandbox that cannot be killed now is killed in the background.
         let _ended = sandbox.close().await;
         drop(held);
@@ -38,12 +49,13 @@ impl Execute for Protected {
     }
 
     fn look(&self) -> Look {
-        let retry = self.handles.retry.snapshot();
-        let queues = self.handles.admission.snapshot().queues;
+        let handles = self.e2b.handles();
+        let retry = handles.retry.snapshot();
+        let queues = handles.admission.snapshot().queues;
         let creates = queues.iter().find(|queue| queue.operation == op::SANDBOX_CREATE.name());
         Look {
             retries: retry.retries + retry.returns,
-            breaker: Some(self.handles.control_plane_breaker.snapshot().state.label()),
+            breaker: Some(handles.control_plane_breaker.snapshot().state.label()),
             limit: creates.map(|queue| u64::from(queue.limit)),
             waiting: queues.iter().map(|queue| u64::from(queue.waiting)).sum(),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sandtower::e2b::{Client, Config};
 use sandtower_load::{Part, spend};
 
-use super::{Execute, Failure, Job, Look, Transport, run_once};
+use super::{Caller, Execute, Failure, Job, Look, Transport, run_once};
 
 /// Every failure is retried twice, whatever it was.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl<S> Unprotected<S> {
 }
 
 impl<S: Transport> Execute for Unprotected<S> {
-    async fn execute(&self, job: &Job) -> Result<(), Failure> {
+    async fn execute(&self, job: &Job, _: Caller) -> Result<(), Failure> {
         let mut left = BLIND_RETRIES;
         loop {
             let once = run_once(&self.client, &self.client, job);
