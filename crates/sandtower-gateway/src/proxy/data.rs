@@ -15,6 +15,7 @@ use super::body::{Collected, UpstreamBody, collect};
 use super::control::collected_in_time;
 use super::failure::Failure;
 use super::headers::{self, ACCESS_TOKEN, API_KEY, CONNECT_TIMEOUT};
+use super::linger::Lingering;
 use super::{Exchange, Outcome, pass, upgrade};
 
 /// A body that is no longer is held as a whole, so that what is safe to repeat can be sent again.
@@ -89,7 +90,7 @@ impl Exchange<'_> {
             return Ok(RequestBody::default());
         }
         if body.size_hint().exact().is_none_or(|length| length > SHORT) {
-            return Ok(RequestBody::stream(body));
+            return Ok(RequestBody::stream(Lingering::new(body)));
         }
         let limit = self.generation.config.limits.request_timeout;
         let whole = collected_in_time(body, SHORT as usize, limit).await?;

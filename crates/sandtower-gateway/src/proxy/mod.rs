@@ -5,6 +5,7 @@ mod control;
 mod data;
 mod failure;
 mod headers;
+mod linger;
 mod listing;
 mod route;
 mod signed;

@@ -3,7 +3,7 @@
 use sandtower::E2b;
 use sandtower::core::{Priority, Seed};
 use sandtower::e2b::{Config, operation as op};
-use sandtower::stack::{Plan, Stack};
+use sandtower::stack::{Handles, Plan, Stack};
 
 use super::{Caller, Execute, Failure, Job, Look, Transport, compute, make};
 
@@ -28,11 +28,9 @@ impl Protected {
         };
         if caller.is_batch { e2b.priority(Priority::Batch) } else { e2b }
     }
-}
 
-impl Protected {
     pub(crate) fn handles(&self) -> &Handles {
-        &self.handles
+        self.e2b.handles()
     }
 }
 
