@@ -17,11 +17,11 @@ pub struct Load {
     pub computes: Duration,
     /// The most concurrent sandboxes; further executions wait in the application.
     pub sandboxes: usize,
-    /// Who sends the queries.
+    /// The senders of the queries.
     pub callers: Callers,
 }
 
-/// Who sends the queries. Only the policy `sandtower` knows, and treats them accordingly.
+/// The senders of queries. Only the policy `sandtower` tells them apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Callers {
     /// People who wait for the result.
