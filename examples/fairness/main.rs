@@ -1,5 +1,5 @@
 //! What one tenant costs the others, and what becomes of calls in an outage: the tables of
-//! `docs/fairness.md`. `cargo run --release --example fairness [-- SEEDS]`.
+//! `docs/fairness.md`. `cargo run --release -p examples --example fairness [-- SEEDS]`.
 
 #![expect(clippy::print_stdout, reason = "a program: this is what it says")]
 

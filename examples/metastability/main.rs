@@ -1,7 +1,7 @@
 //! Metastable failures: does a service recover from an overload? Each scenario, with the whole stack and
 //! with a component disabled; the median and the worst of 20 seeds.
 //!
-//! `cargo run --release --example metastability [-- SEEDS [SCENARIO [WITHOUT]]]`: parts of the names of
+//! `cargo run --release -p examples --example metastability [-- SEEDS [SCENARIO [WITHOUT]]]`: parts of the names of
 //! the rows to run.
 
 #![expect(clippy::print_stdout, reason = "a program prints its output")]

@@ -1,5 +1,5 @@
 //! No lost response leaves a sandbox behind, or creates two. The long form is
-//! `cargo run --release --example safe_creation`.
+//! `cargo run --release -p examples --example safe_creation`.
 
 #![expect(clippy::unwrap_used, reason = "helpers fail a test by panicking")]
 #![expect(
