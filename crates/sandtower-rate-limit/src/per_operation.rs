@@ -61,7 +61,7 @@ pub(crate) struct Blocked {
     pub(crate) reason: Reason,
 }
 
-/// What is to be reported once it is unlocked.
+/// Events to log once the lock is released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct News {
     /// A part of the limit was reached.

@@ -1,4 +1,4 @@
-//! Each feature of each crate alone, by cargo-hack: what users get who ask for one.
+//! Checks each feature of each crate alone, with cargo-hack: users may enable any one of them.
 
 use std::process::Command;
 

@@ -181,7 +181,7 @@ impl Ledger {
         self.releases.get(sandbox)?.origin.clone()
     }
 
-    /// What is to be dropped after the lock is released: a subscriber hears of spans that end.
+    /// Values to drop after the lock is released: dropping a span runs code of the subscriber.
     pub(super) fn take_dropped(&mut self) -> Vec<Arc<Orphaned>> {
         std::mem::take(&mut self.dropped)
     }

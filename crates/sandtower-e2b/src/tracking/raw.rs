@@ -39,7 +39,7 @@ use crate::{CallId, Config, Creation, E2bClassify, ErrorBody, ErrorResponse, San
 /// # Ok::<(), BoxError>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "its end is to be reported"]
+#[must_use = "report how it ended"]
 pub struct RawCreation {
     creation: Creation,
     began: Tick,
