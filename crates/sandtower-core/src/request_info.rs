@@ -389,6 +389,13 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_is_shown_by_its_number_and_the_reserved_ones_by_name() {
+        assert_eq!(Tenant::ALL.to_string(), "all");
+        assert_eq!(Tenant::OTHERS.to_string(), "others");
+        assert_eq!(Tenant::hashed(0xAB).to_string(), "00000000000000ab");
+    }
+
+    #[test]
     fn no_request_is_replayed_by_default() {
         assert_eq!(RequestInfo::default().replay, Replay::Unsafe);
     }

@@ -33,6 +33,14 @@ fn a_call_of_one_attempt_is_one_stage() {
 }
 
 #[test]
+fn the_only_stage_has_the_outcome_and_the_status_of_the_call() {
+    let ended = Ended { outcome: Outcome::Transient, status: Some(503) };
+    let call = Recording::begin(BEGAN).end(ended, None, at(40)).unwrap();
+    let stage = &call.stages()[0];
+    assert_eq!((stage.outcome, stage.status), (Some(Outcome::Transient), Some(503)));
+}
+
+#[test]
 fn every_wait_and_every_attempt_is_listed_in_order() {
     let call = explanation(
         || {

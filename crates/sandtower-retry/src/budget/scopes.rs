@@ -181,6 +181,7 @@ mod tests {
         assert!(pays(&scopes, Scope::of("eu"), 1_000, 0));
         assert_eq!(scopes.len(), 1);
         scopes.deposit(Scope::of("eu"), &Now::at(at(0)));
+        assert_eq!(scopes.len(), 1, "half of what it paid is back");
         scopes.deposit(Scope::of("eu"), &Now::at(at(0)));
         assert_eq!(scopes.len(), 0);
     }

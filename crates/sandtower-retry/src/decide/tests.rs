@@ -82,7 +82,10 @@ fn retry_after_is_extended_by_up_to_a_second() {
         let Decision::After(wait) = classic(throttled) else { panic!("no wait") };
         assert!((5 * SECOND..=6 * SECOND).contains(&wait), "{wait:?}");
     }
-    let absurd = Verdict::throttled().retry_after(3_600 * SECOND);
+    let config = Config::classic();
+    let longest = Verdict::throttled().retry_after(config.longest_retry_after);
+    assert!(matches!(classic(longest), Decision::After(_)), "the longest wait is allowed");
+    let absurd = Verdict::throttled().retry_after(config.longest_retry_after + SECOND);
     assert_eq!(classic(absurd), Decision::Stop(Stop::OutOfTime));
 }
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandtower_core::{
-    Backoff, BoxError, Effect, Operation, Outcome, Reason, Rejection, RequestInfo, Tick, Verdict,
-    classify_fn,
+    Backoff, BoxError, Effect, MetricSource, Operation, Outcome, Reason, Rejection, RequestInfo,
+    Tick, Verdict, classify_fn,
 };
 use sandtower_retry::{Config, Overrides, RetryLayer};
 use sandtower_testkit::{Answer, Mock};
@@ -98,6 +98,37 @@ async fn one_operation_has_attempts_and_waits_of_its_own() {
     let [read, write] = tried(Config::recommended().operation(WRITE, write)).await;
     assert_eq!((read.0, write.0), (4, 2));
     assert!(read.1 < 8 * SECOND && write.1 >= 45 * SECOND, "{read:?} {write:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_operation_has_a_wait_of_its_own_for_each_class_of_failure() {
+    let own = Overrides::new()
+        .transient(Backoff::constant(100 * SECOND))
+        .throttled(Backoff::constant(200 * SECOND))
+        .unknown(Backoff::constant(300 * SECOND));
+    for (verdict, own_wait) in [
+        (Verdict::transient(Effect::None), 100),
+        (Verdict::throttled(), 200),
+        (Verdict::unknown().effect(Effect::None), 300),
+    ] {
+        let config = Config::classic().operation(WRITE, own.clone());
+        let classify = classify_fn(
+            |_: &u64| RequestInfo::new(WRITE),
+            move |_: Result<&u64, &BoxError>| verdict,
+        );
+        let waits = Arc::new(Mutex::new(Vec::new()));
+        let hook = Arc::clone(&waits);
+        let layer = RetryLayer::new(config, classify)
+            .on_retry(move |retry| hook.lock().unwrap().push(retry.wait));
+        let handle = layer.handle();
+        let (mock, _) = Mock::<u64, u64>::new(|_, _| Answer::err("reset"));
+        let _ = layer.layer(mock).oneshot(1).await;
+        let waits = waits.lock().unwrap();
+        assert_eq!(waits.len(), 3, "{verdict:?}");
+        let expected = Duration::from_secs(own_wait) / 2..=Duration::from_secs(own_wait);
+        assert!(waits.iter().all(|wait| expected.contains(wait)), "{verdict:?} {waits:?}");
+        assert_eq!(MetricSource::read(&*handle).retries, 3, "what metrics read");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -203,6 +203,17 @@ async fn the_service_and_the_caller_see_the_attempt_and_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_response_to_a_first_attempt_is_not_stamped() {
+    let classify = classify_fn(
+        |_: &u64| RequestInfo::default(),
+        |_: Result<&u64, &BoxError>| Verdict::permanent(),
+    );
+    let (mock, _handle) = Mock::<u64, u64>::in_turn([Reply::ok(7)]);
+    let layer = RetryLayer::new(Config::classic(), classify).response_hooks(Stamps);
+    assert_eq!(layer.layer(mock).oneshot(1).await.unwrap(), 7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_discard_that_is_not_done_when_the_next_attempt_is_due_is_dropped() {
     #[derive(Clone)]
     struct Slow(Arc<()>);
