@@ -218,6 +218,13 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_holds_in_a_span_whose_parts_are_no_whole_nanoseconds() {
+        let pace = Pace::within(100, Duration::from_nanos(150));
+        let in_a_span = u128::from(pace.most_at_once()) + 150 / pace.interval().as_nanos();
+        assert!(in_a_span <= 100, "{in_a_span}");
+    }
+
+    #[test]
     fn the_known_limits_hold_in_any_span() {
         for (pace, count, span) in
             [(Pace::MANAGEMENT, 20_000, 30), (Pace::SANDBOX_OPERATIONS, 40_000, 60)]
