@@ -176,6 +176,13 @@ impl Creation {
         self.keyed != Keyed::No
     }
 
+    /// Whether the key is the caller's: its sandbox is then never killed as an orphan. The service returns
+    /// the same sandbox for each call with the key, so one that failed here may belong to an earlier call,
+    /// and the caller of one that is gone gets it by repeating the call.
+    pub(crate) fn is_keyed_by_caller(&self) -> bool {
+        self.keyed == Keyed::ByCaller
+    }
+
     /// The number of the next attempt. Numbers never repeat, however the layers above repeat the call.
     pub(crate) fn begin(&self) -> u32 {
         self.begun.attempts.fetch_add(1, Ordering::Relaxed).saturating_add(1)

@@ -101,6 +101,9 @@ impl Attempt {
         match result {
             Ok(response) if verdict.is_success() => {
                 tracker.resolve(&self.marks);
+                if self.creation.is_keyed_by_caller() {
+                    return;
+                }
                 let unclaimed = match response.extensions().get::<Sandbox>() {
                     Some(sandbox) => Unclaimed::sandbox(sandbox.id().clone(), tracker, by),
                     None => Unclaimed::of(self.marks, self.sent_at(), tracker, by),
@@ -114,6 +117,7 @@ impl Attempt {
                     self.creation.left_nothing();
                 }
             }
+            _ if self.creation.is_keyed_by_caller() => self.creation.left_unknown(),
             _ => {
                 self.creation.left_unknown();
                 // Its own call looks for it first.
@@ -163,6 +167,9 @@ impl Drop for Attempt {
         let (Some((tracker, by)), Some(sent)) = (self.account.take(), self.sent.at()) else {
             return;
         };
+        if self.creation.is_keyed_by_caller() {
+            return;
+        }
         tracker.watch(self.marks, sent, self.not_before(Tick::ZERO), &by);
     }
 }

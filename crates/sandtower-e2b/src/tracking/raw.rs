@@ -14,10 +14,12 @@ use crate::{CallId, Config, Creation, E2bClassify, ErrorBody, ErrorResponse, San
 ///
 /// The call is marked in the metadata of the new sandbox, as is each attempt; every field that is not
 /// understood stays as it came. An `Idempotency-Key` of the caller stays, too; the mark of the call is then
-/// made of it, and attempts have none, so that a second call with the key has the same body.
+/// made of it, and attempts have none, so that a second call with the key has the same body. Such a sandbox
+/// is never killed as an orphan: it may belong to an earlier call with the key, and its caller gets it by
+/// repeating the call.
 ///
 /// What becomes of the call is reported as [events](crate::Events). The response carries an
-/// [`Unclaimed`](crate::Unclaimed): its sandbox is killed unless it is claimed.
+/// [`Unclaimed`](crate::Unclaimed), unless the caller has a key: its sandbox is killed unless it is claimed.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -71,6 +73,17 @@ impl RawCreation {
     /// The call.
     pub fn call(&self) -> CallId {
         self.creation.call()
+    }
+
+    /// Whether the caller has named the call by an `Idempotency-Key`: it gets the same sandbox again by
+    /// repeating the call.
+    pub fn is_keyed(&self) -> bool {
+        self.creation.is_keyed_by_caller()
+    }
+
+    /// The number of attempts so far: 0 if the call was rejected before the first one.
+    pub fn attempts(&self) -> u32 {
+        self.creation.attempts()
     }
 
     /// Reports how the call ended. A call whose caller went away has no end, as with the client.

@@ -104,3 +104,23 @@ async fn a_second_call_with_the_callers_key_is_the_same_creation() {
     assert_eq!(id().await, id().await);
     assert_eq!(world.sim.active(), 1);
 }
+
+#[tokio::test]
+async fn a_second_call_with_the_callers_key_that_is_aborted_kills_nothing() {
+    let world = World::new(&["workers=1", "client_timeout=2s"]).await;
+    let key = "idempotency-key: mine-1\r\n";
+    let first = world.raw(&creation(BASE, key)).await;
+    assert!(first.starts_with("HTTP/1.1 201"), "{first}");
+    world.faults(json!([
+        {"name": "stall", "kind": "stall", "on": ["sandbox_create"], "lasting": "5s", "after_work": true},
+    ]));
+    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    stream.write_all(&creation(BASE, key)).await.unwrap();
+    until("it is in flight", || world.sim.ledger().creates.received == 2).await;
+    drop(stream);
+    until("it has ended", || world.gateway.in_flight() == 0).await;
+    world.faults(json!([]));
+    // Longer than the deadline of the call, before which its sandbox could not be killed.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(world.sim.active(), 1);
+}

@@ -166,7 +166,7 @@ impl Fake {
     }
 }
 
-/// The number of the attempt, from the body.
+/// The number of the attempt, from the body; 0 if it has none.
 fn attempt(request: &Req) -> String {
     use http_body_util::BodyExt;
     let cx = &mut std::task::Context::from_waker(std::task::Waker::noop());
@@ -175,8 +175,9 @@ fn attempt(request: &Req) -> String {
         panic!("the body is complete")
     };
     let body = String::from_utf8(whole.to_bytes().to_vec()).unwrap();
-    let (_, rest) = body.split_once(r#""sandtower_attempt":""#).unwrap();
-    rest.split('"').next().unwrap().to_owned()
+    let number =
+        body.split_once(r#""sandtower_attempt":""#).and_then(|(_, rest)| rest.split('"').next());
+    number.unwrap_or("0").to_owned()
 }
 
 fn reply(status: u16, body: String) -> Reply<Res> {

@@ -25,7 +25,14 @@ fn keyed(key: &str) -> Request<Bytes> {
 }
 
 async fn sent(client: &Client<Retried>) -> http::Response<impl Sized + use<>> {
-    let (creation, request) = RawCreation::begin(client.config(), raw());
+    send(client, raw()).await
+}
+
+async fn send(
+    client: &Client<Retried>,
+    request: Request<Bytes>,
+) -> http::Response<impl Sized + use<>> {
+    let (creation, request) = RawCreation::begin(client.config(), request);
     let result = client.service().clone().oneshot(request).await;
     creation.unwrap().end(&result);
     result.unwrap()
@@ -108,4 +115,18 @@ async fn what_cannot_be_tracked_is_returned_as_it_was() {
         assert!(request.headers().contains_key("content-length"));
         assert_eq!(body_of(request).await, body);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sandbox_of_a_callers_key_is_never_an_orphan() {
+    let fake = Fake::with([Fate::Created(std::time::Duration::from_secs(1)); 2]);
+    let (client, tracker) = retried(&fake);
+    drop(send(&client, keyed("k-1")).await);
+    // Dropped when it is created and its response is not there yet.
+    let (_creation, request) = RawCreation::begin::<Full<Bytes>>(client.config(), keyed("k-2"));
+    let call = client.service().clone().oneshot(request);
+    let half = std::time::Duration::from_millis(500);
+    assert!(tokio::time::timeout(half, call).await.is_err());
+    tracker.drain_within(LONG).await.unwrap();
+    assert_eq!((fake.alive().len(), fake.world().listed), (2, 0));
 }
