@@ -133,6 +133,11 @@ fn run(with_demo: bool, settings: &Settings) -> Result<(), BoxError> {
             }
             Ok(config)
         };
+        if config.journal.is_none() && !with_demo {
+            tracing::warn!(
+                "no `journal` is set: what creations in flight leave behind at a crash lives until its timeout"
+            );
+        }
         let admin = admin::start(&gateway, config.admin.clone(), read).await?;
         greet(&config, &gateway, admin.address())?;
         signals.until_end(|| admin.reload()).await;

@@ -12,6 +12,7 @@ use sandtower::core::BoxError;
 use crate::access_log::AccessLog;
 use crate::config::Config;
 use crate::generation::Generation;
+use crate::journal::{Journal, Recovery};
 use crate::keys::Keys;
 use crate::sandboxes::Sandboxes;
 use crate::server::{Server, TlsSlot, Tracked};
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) in_flight: Tracked,
     pub(crate) access_log: AccessLog,
     pub(crate) tls: TlsSlot,
+    pub(crate) journal: Option<Arc<Journal>>,
+    pub(crate) recovery: Recovery,
     is_draining: AtomicBool,
     /// Stacks that a reload has replaced, as long as they clean up.
     retired: Mutex<Vec<Arc<Keys>>>,
@@ -92,12 +95,16 @@ impl Gateway {
     ) -> Result<Self, BoxError> {
         let tls = TlsSlot::new(config.tls.as_ref())?;
         let generation = Generation::new(config)?;
+        let opened = generation.config.journal.as_deref().map(Journal::open).transpose()?;
+        let (journal, left) = opened.unzip();
         let shared = Arc::new(Shared {
             sandboxes: Sandboxes::new(generation.config.limits.sandboxes.get()),
             generation: ArcSwap::from_pointee(generation),
             in_flight: Tracked::default(),
             access_log: AccessLog::new(log)?,
             tls,
+            journal: journal.map(Arc::new),
+            recovery: Recovery::new(left.unwrap_or_default()),
             is_draining: AtomicBool::new(false),
             retired: Mutex::default(),
         });
@@ -189,6 +196,7 @@ fn needs_restart(before: &Config, now: &Config) -> Vec<&'static str> {
     let all = [
         ("listen", before.listen != now.listen),
         ("workers", before.worker_count() != now.worker_count()),
+        ("journal", before.journal != now.journal),
         ("tls", before.tls.is_some() != now.tls.is_some()),
         ("admin.listen", before.admin.listen != now.admin.listen),
         ("limits.connections", old.connections != new.connections),

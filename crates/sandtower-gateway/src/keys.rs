@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sandtower::core::{BoxError, Tick};
-use sandtower::e2b::{self, HttpTransport, Owner};
+use sandtower::e2b::{self, Client, HttpTransport, Owner};
 use sandtower::http::{Explain, RequestBody};
 use sandtower::stack::{Handles, Stack, StackConfig, StackService};
 use sha2::{Digest as _, Sha256};
@@ -23,6 +23,11 @@ impl TenantId {
         let mut first = [0; 8];
         first.copy_from_slice(&digest[..8]);
         Self(u64::from_be_bytes(first))
+    }
+
+    /// The one that is written like this.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        u64::from_str_radix(text, 16).ok().map(Self)
     }
 }
 
@@ -56,6 +61,11 @@ impl KeyStack {
     /// The service of a worker, whose connections are those of `http`.
     pub(crate) fn service(&self, worker: usize, http: &HttpTransport) -> StackService<RequestBody> {
         self.services[worker].get_or_init(|| self.stack.service(http.clone())).clone()
+    }
+
+    /// A client of the gateway's own, over the connections of a worker.
+    pub(crate) fn client(&self, http: &HttpTransport) -> Client<StackService> {
+        self.stack.client(http.clone())
     }
 
     /// How the service is reached with this key.

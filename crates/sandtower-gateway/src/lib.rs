@@ -23,6 +23,7 @@ pub mod config;
 mod demo;
 mod gateway;
 mod generation;
+mod journal;
 mod keys;
 mod place;
 mod proxy;

@@ -6,7 +6,7 @@ mod source;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sandtower::core::settings::duration;
@@ -40,6 +40,9 @@ pub struct Config {
     pub domain: Option<String>,
     /// The certificate of the gateway: with it, it speaks TLS, with HTTP/1.1 and HTTP/2.
     pub tls: Option<Tls>,
+    /// A file of this gateway's own that records creations in flight, so that what they leave behind at a
+    /// crash is killed after it. Left out, it lives until its timeout.
+    pub journal: Option<PathBuf>,
     /// How long clients wait for a response: the gateway responds a little earlier.
     #[serde(with = "duration")]
     pub client_timeout: Duration,
@@ -222,6 +225,7 @@ impl Default for Config {
             upstream: Upstream::default(),
             domain: None,
             tls: None,
+            journal: None,
             client_timeout: Duration::from_secs(60),
             limits: Limits::default(),
             admin: Admin::default(),
@@ -273,6 +277,10 @@ impl Config {
         if self.owner.parse::<sandtower::e2b::Owner>().is_err() {
             let right = "it must have 1 to 64 of the characters `a` to `z`, `0` to `9` and `-`";
             return Err(ConfigError::new("owner", right));
+        }
+        let folder = self.journal.as_deref().and_then(Path::parent);
+        if folder.is_some_and(|folder| folder != Path::new("") && !folder.is_dir()) {
+            return Err(ConfigError::new("journal", "it must be a file in a folder that exists"));
         }
         let least = Duration::from_secs(1);
         if self.client_timeout < least || self.client_timeout == Duration::MAX {

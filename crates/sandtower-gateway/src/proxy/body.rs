@@ -7,13 +7,12 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use pin_project_lite::pin_project;
 use sandtower::core::BoxError;
-use sandtower::e2b::Unclaimed;
 use sandtower::http::Interpreted;
 use sandtower::stack;
 
 use super::failure::end_of_stream;
 use crate::access_log::Record;
-use crate::server::{Active, ConnectionState, InFlight};
+use crate::server::{Active, Claim, ConnectionState, InFlight};
 
 /// The body of a response of the service.
 pub(crate) type UpstreamBody = Interpreted<stack::Body>;
@@ -40,7 +39,7 @@ pin_project! {
 #[derive(Default)]
 pub(crate) struct Hold {
     /// The sandbox that it creates: its caller's once the connection has taken all of it.
-    pub(crate) claim: Option<(Unclaimed, Arc<ConnectionState>)>,
+    pub(crate) claim: Option<(Claim, Arc<ConnectionState>)>,
     #[expect(dead_code, reason = "it counts until it is dropped")]
     pub(crate) in_flight: Option<(InFlight, Active)>,
     pub(crate) record: Option<Box<Record>>,
@@ -75,8 +74,8 @@ impl Hold {
     }
 
     fn ended(&mut self) {
-        if let Some((unclaimed, connection)) = self.claim.take() {
-            connection.claim_when_flushed(unclaimed);
+        if let Some((claim, connection)) = self.claim.take() {
+            connection.claim_when_flushed(claim);
         }
         if let Some(record) = &mut self.record {
             record.is_whole = true;

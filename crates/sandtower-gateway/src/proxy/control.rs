@@ -15,7 +15,9 @@ use super::body::{Collected, UpstreamBody, collect};
 use super::failure::Failure;
 use super::headers::{self, API_KEY};
 use super::{Exchange, Outcome, listing, pass, replace};
+use crate::journal::Entry;
 use crate::keys::{KeyStack, NoStack, TenantId};
+use crate::server::Claim;
 
 /// The longest response that is rewritten: a page of 100 sandboxes is below 1 MiB.
 const LONGEST_RESPONSE: usize = 16 * 1_024 * 1_024;
@@ -28,6 +30,8 @@ impl Exchange<'_> {
     {
         let (tenant, stack) = self.stack_of(&head)?;
         self.record.tenant = Some(tenant);
+        let (shared, http) = (&self.proxy.shared, &self.generation.transports[self.proxy.worker]);
+        shared.recovery.seen(tenant, &stack, http, shared);
         let id = headers::prepare(&mut head.headers, self.connection.client);
         self.record.request_id = Some(id);
         // Only requests into sandboxes have them.
@@ -124,11 +128,15 @@ impl Exchange<'_> {
         request: Request<Bytes>,
     ) -> Outcome {
         let (creation, request) = RawCreation::begin(stack.config(), request);
+        let mut entry = self.record_creation(creation.as_ref(), tenant).await;
         let http = &self.generation.transports[self.proxy.worker];
         let service = stack.service(self.proxy.worker, http);
         let patience = self.patience();
         let result = self.send(service, request, Some(patience)).await;
         if let Some(creation) = creation {
+            if let (Some(entry), true) = (&mut entry, is_all_known(creation.attempts(), &result)) {
+                entry.has_left_nothing_else();
+            }
             creation.end(&result);
         }
         let response = result.map_err(|error| Failure::of(&error))?;
@@ -140,9 +148,28 @@ impl Exchange<'_> {
             self.proxy.shared.sandboxes.returned(sandbox, tenant);
         }
         let unclaimed = response.extensions().get::<Unclaimed>().cloned();
+        let sandbox = response.extensions().get::<Sandbox>().map(|sandbox| sandbox.id().clone());
         let response = self.rewritten(response, op::SANDBOX_CREATE, tenant).await?;
-        self.hold.claim = unclaimed.map(|it| (it, Arc::clone(&self.connection.state)));
+        if let Some(entry) = &mut entry
+            && response.status().is_success()
+            && !entry.offer(sandbox).await
+        {
+            let why = "the gateway cannot write its journal; its operator has to look at it";
+            return Err(Failure::unavailable(why, "journal"));
+        }
+        let claim = unclaimed.map(|unclaimed| Claim { unclaimed, entry });
+        self.hold.claim = claim.map(|claim| (claim, Arc::clone(&self.connection.state)));
         Ok(response)
+    }
+
+    /// The row of a creation in the journal, if there is one and it needs it.
+    async fn record_creation(
+        &self,
+        creation: Option<&RawCreation>,
+        tenant: TenantId,
+    ) -> Option<Entry> {
+        let creation = creation.filter(|creation| !creation.is_keyed())?;
+        self.proxy.shared.journal.as_ref()?.begin(creation.call(), tenant).await
     }
 
     /// The response without what the gateway has written on sandboxes, and with its own domain.
@@ -171,6 +198,13 @@ impl Exchange<'_> {
             Collected::Failed(error) => Err(Failure::of(&error)),
         }
     }
+}
+
+/// Whether what a creation of so many attempts has left is in its response.
+fn is_all_known<B>(attempts: u32, result: &Result<Response<B>, BoxError>) -> bool {
+    let response = result.as_ref().ok();
+    let is_known = response.is_some_and(|response| !response.status().is_server_error());
+    attempts == 0 || (attempts == 1 && is_known)
 }
 
 /// `None`: it is longer.

@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::gateway::Shared;
 use crate::proxy::Proxy;
 
-pub(crate) use state::{Active, ConnectionState};
+pub(crate) use state::{Active, Claim, ConnectionState};
 pub(crate) use tls::TlsSlot;
 pub(crate) use tracked::{InFlight, Tracked};
 

@@ -3,13 +3,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sandtower::e2b::Unclaimed;
 
+use crate::journal::Entry;
+
 /// What is known of the requests of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionState {
     begun: AtomicU64,
     active: AtomicUsize,
     has_unclaimed: AtomicBool,
-    unclaimed: Mutex<Vec<Unclaimed>>,
+    unclaimed: Mutex<Vec<Claim>>,
+}
+
+/// A sandbox that becomes its caller's. Dropped before that, it is killed.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) unclaimed: Unclaimed,
+    /// Dropped after the sandbox was given to the tracker.
+    pub(crate) entry: Option<Entry>,
+}
+
+impl Claim {
+    fn claim(self) {
+        self.unclaimed.claim();
+        if let Some(entry) = self.entry {
+            entry.taken();
+        }
+    }
 }
 
 /// A request of a connection, until its response has ended.
@@ -34,8 +53,8 @@ impl ConnectionState {
 
     /// The response to a creation was handed to the connection: once the socket has taken it, the sandbox
     /// is its caller's. If the connection breaks before that, the sandbox is killed.
-    pub(crate) fn claim_when_flushed(&self, unclaimed: Unclaimed) {
-        self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner).push(unclaimed);
+    pub(crate) fn claim_when_flushed(&self, claim: Claim) {
+        self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
         self.has_unclaimed.store(true, Ordering::Release);
     }
 
@@ -44,7 +63,7 @@ impl ConnectionState {
         if self.has_unclaimed.swap(false, Ordering::Acquire) {
             let all =
                 std::mem::take(&mut *self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner));
-            all.iter().for_each(Unclaimed::claim);
+            all.into_iter().for_each(Claim::claim);
         }
     }
 }

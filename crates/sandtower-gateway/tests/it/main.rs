@@ -5,6 +5,7 @@
 mod admin;
 mod attacks;
 mod config;
+mod crash;
 mod creations;
 mod domain;
 mod fuzz;

@@ -1,5 +1,6 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(crate) struct World {
     pub(crate) sim: Sim,
     pub(crate) gateway: Gateway,
     pub(crate) log: Log,
-    client: Client<HttpConnector, Full<Bytes>>,
+    caller: Caller,
     _simulator: Server,
 }
 
@@ -76,16 +77,60 @@ impl World {
         let simulator = sim.listen("127.0.0.1:0").await.unwrap();
         let log = Log::default();
         let gateway = Gateway::start_logging(config(&simulator, settings), log.clone()).unwrap();
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { sim, gateway, log, client, _simulator: simulator }
+        let caller = Caller::new(gateway.address(), KEY);
+        Self { sim, gateway, log, caller, _simulator: simulator }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.gateway.address()
     }
 
+    /// What goes wrong from now on.
+    pub(crate) fn faults(&self, faults: Value) {
+        self.sim.set_faults(serde_json::from_value(faults).unwrap()).unwrap();
+    }
+
+    /// Writes raw bytes, and reads until the gateway closes the connection or says nothing more.
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address()).await.unwrap();
+        // The gateway may close the connection before it has read all.
+        drop(stream.write_all(bytes).await);
+        let mut read = Vec::new();
+        let reading = async {
+            let mut buffer = [0; 4_096];
+            while let Ok(Ok(length @ 1..)) =
+                tokio::time::timeout(Duration::from_millis(700), stream.read(&mut buffer)).await
+            {
+                read.extend_from_slice(&buffer[..length]);
+            }
+        };
+        reading.await;
+        String::from_utf8_lossy(&read).into_owned()
+    }
+}
+
+impl Deref for World {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+/// One with an API key, who calls one address.
+pub(crate) struct Caller {
+    address: SocketAddr,
+    key: &'static str,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Caller {
+    pub(crate) fn new(address: SocketAddr, key: &'static str) -> Self {
+        Self { address, key, client: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
     pub(crate) fn uri(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address())
+        format!("http://{}{path}", self.address)
     }
 
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
@@ -104,7 +149,7 @@ impl World {
         let request = Request::builder()
             .method(method)
             .uri(self.uri(path))
-            .header("x-api-key", KEY)
+            .header("x-api-key", self.key)
             .header("content-type", "application/json");
         let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
         self.send(request.body(Full::new(body)).unwrap()).await
@@ -134,29 +179,6 @@ impl World {
             .header("e2b-sandbox-id", id)
             .header("e2b-sandbox-port", "49983")
             .header("x-access-token", token)
-    }
-
-    /// What goes wrong from now on.
-    pub(crate) fn faults(&self, faults: Value) {
-        self.sim.set_faults(serde_json::from_value(faults).unwrap()).unwrap();
-    }
-
-    /// Writes raw bytes, and reads until the gateway closes the connection or says nothing more.
-    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
-        let mut stream = TcpStream::connect(self.address()).await.unwrap();
-        // The gateway may close the connection before it has read all.
-        drop(stream.write_all(bytes).await);
-        let mut read = Vec::new();
-        let reading = async {
-            let mut buffer = [0; 4_096];
-            while let Ok(Ok(length @ 1..)) =
-                tokio::time::timeout(Duration::from_millis(700), stream.read(&mut buffer)).await
-            {
-                read.extend_from_slice(&buffer[..length]);
-            }
-        };
-        reading.await;
-        String::from_utf8_lossy(&read).into_owned()
     }
 }
 
