@@ -13,6 +13,7 @@ mod debian;
 mod features;
 mod js;
 mod mutants;
+mod names;
 mod process;
 mod prometheus;
 mod python;

@@ -10,6 +10,7 @@ use crate::browser;
 use crate::counts::{self, Counts};
 use crate::features;
 use crate::js;
+use crate::names;
 use crate::process::{self, Show};
 use crate::prometheus;
 use crate::python;
@@ -73,6 +74,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "prometheus",
         purpose: "set-up: the system's Prometheus, which scrapes a stack and evaluates its alerts",
         work: Work::Setup(prometheus::prepare),
+    },
+    Step {
+        name: "names",
+        purpose: "set-up: names under localhost resolve, by which SDKs reach a gateway",
+        work: Work::Setup(names::prepare),
     },
     Step {
         name: PROGRAMS,
@@ -247,7 +253,7 @@ mod tests {
     fn tests_bring_their_set_ups() {
         assert_eq!(
             wanted(&["tests"]),
-            ["python-sdk", "js-sdk", "browser", "prometheus", "programs", "tests"]
+            ["python-sdk", "js-sdk", "browser", "prometheus", "names", "programs", "tests"]
         );
         assert_eq!(wanted(&["python-sdk"]), ["python-sdk"]);
     }
