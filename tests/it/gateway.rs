@@ -2,17 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
 
+mod domain;
+
 use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandtower_gateway::Gateway;
 use sandtower_gateway::config::Source;
-use sandtower_sim::{Config, Ledger, Plan, Sim};
+use sandtower_sim::{Config, Ledger, Plan, Server, Sim};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::js_sdk;
-use crate::python_sdk::{self, execute, python, today};
+use crate::python_sdk::{self, execute, python, today, urls};
 
 /// The tests of exceptions wait for a second, and one failure must not be the next one's.
 const IMPATIENT: &[&str] =
@@ -96,6 +100,47 @@ fn run(
 ) -> (Ledger, String) {
     let runtime = Runtime::new().unwrap();
     runtime.block_on(async {
+        let world = World::new(settings).await;
+        world.sim.set_faults(serde_json::from_value(faults).unwrap()).unwrap();
+        let printed = world.run(program, script, arguments, &urls(world.gateway.address())).await;
+        (world.end().await, printed)
+    })
+}
+
+/// What a gateway logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// The lines with this in them.
+    fn count(&self, text: &str) -> usize {
+        let log = self.0.lock().unwrap();
+        String::from_utf8_lossy(&log).lines().filter(|line| line.contains(text)).count()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A gateway over a simulator.
+struct World {
+    sim: Sim,
+    gateway: Gateway,
+    log: Log,
+    source: Source,
+    _server: Server,
+}
+
+impl World {
+    async fn new(settings: &[&str]) -> Self {
         let sim = Config::new().plan(Plan::Pro).template_with_envd("old", "0.0.9");
         let sim: Sim = sim.epoch(today()).build().unwrap();
         let server = sim.listen("127.0.0.1:0").await.unwrap();
@@ -107,19 +152,35 @@ fn run(
             "listen=127.0.0.1:0".to_owned(),
             "workers=2".to_owned(),
             "stack.plan=pro".to_owned(),
-            "access_log.requests=none".to_owned(),
+            "access_log.requests=all".to_owned(),
         ];
         let all = own.iter().map(String::as_str).chain(settings.iter().copied());
         let source =
             all.into_iter().try_fold(Source::new(), |source, setting| source.set(setting)).unwrap();
-        let gateway = Gateway::start_logging(source.read().unwrap(), std::io::sink()).unwrap();
-        sim.set_faults(serde_json::from_value(faults).unwrap()).unwrap();
-        let output = execute(program, script, arguments, gateway.address()).await;
+        let log = Log::default();
+        let gateway = Gateway::start_logging(source.read().unwrap(), log.clone()).unwrap();
+        Self { sim, gateway, log, source, _server: server }
+    }
+
+    /// Runs a script, which has to succeed: what it prints.
+    async fn run(
+        &self,
+        program: &OsStr,
+        script: &str,
+        arguments: &[&str],
+        environment: &[(&'static str, String)],
+    ) -> String {
+        let output = execute(program, script, arguments, environment).await;
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{script}: {}:\n{stderr}", output.status);
-        sim.set_faults(Vec::new()).unwrap();
-        let is_clean = tokio::time::timeout(Duration::from_secs(200), gateway.shutdown()).await;
-        assert_eq!(is_clean, Ok(true), "{script}");
-        (sim.ledger(), String::from_utf8(output.stdout).unwrap())
-    })
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Shuts the gateway down: what the simulator knows then.
+    async fn end(self) -> Ledger {
+        self.sim.set_faults(Vec::new()).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(200), self.gateway.shutdown()).await;
+        assert_eq!(ended, Ok(true), "nothing is in flight, and no orphan is left");
+        self.sim.ledger()
+    }
 }

@@ -94,7 +94,7 @@ async fn run(program: &OsStr, script: &str) -> (Sim, Output) {
     let sim = Config::new().plan(Plan::Pro).template_with_envd("old", "0.0.9");
     let sim = sim.epoch(today()).build().unwrap();
     let server = sim.listen("127.0.0.1:0").await.unwrap();
-    let output = execute(program, script, &[], server.address()).await;
+    let output = execute(program, script, &[], &urls(server.address())).await;
     server.shutdown().await.unwrap();
     (sim, output)
 }
@@ -104,15 +104,20 @@ pub(crate) fn today() -> SystemTime {
     SystemTime::now()
 }
 
-/// Runs a script whose E2B is at this address.
+/// How the SDKs reach an E2B at this address.
+pub(crate) fn urls(address: SocketAddr) -> Vec<(&'static str, String)> {
+    let url = format!("http://{address}");
+    vec![("E2B_API_URL", url.clone()), ("E2B_SANDBOX_URL", url)]
+}
+
+/// Runs a script that reaches its E2B by this environment.
 pub(crate) async fn execute(
     program: &OsStr,
     script: &str,
     arguments: &[&str],
-    address: SocketAddr,
+    environment: &[(&'static str, String)],
 ) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("it").join(script);
-    let url = format!("http://{address}");
     let mut command = Command::new(program);
     // Without the developer's own E2B settings and proxies.
     for (name, _) in env::vars_os() {
@@ -125,8 +130,7 @@ pub(crate) async fn execute(
         .arg(script)
         .args(arguments)
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("E2B_API_URL", &url)
-        .env("E2B_SANDBOX_URL", &url)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .env("E2B_API_KEY", "e2b_0000000000000000000000000000000000000000")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

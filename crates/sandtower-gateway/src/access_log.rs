@@ -70,6 +70,7 @@ pub(crate) struct Record {
     began: Tick,
     pub(crate) client: IpAddr,
     pub(crate) method: http::Method,
+    pub(crate) version: http::Version,
     /// Without its query: that may hold a signature.
     pub(crate) path: String,
     pub(crate) request_id: Option<http::HeaderValue>,
@@ -93,6 +94,7 @@ impl Record {
             began: Tick::now(),
             client,
             method: http::Method::GET,
+            version: http::Version::HTTP_11,
             path: String::new(),
             request_id: None,
             operation: "",
@@ -131,6 +133,7 @@ impl Record {
             time: unix_time(),
             client: self.client,
             method: self.method.as_str(),
+            protocol: if self.version == http::Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" },
             path: &self.path,
             request_id: self.request_id.as_ref().and_then(|id| id.to_str().ok()),
             operation: self.operation,
@@ -158,6 +161,7 @@ struct Line<'a> {
     time: f64,
     client: IpAddr,
     method: &'a str,
+    protocol: &'static str,
     path: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,

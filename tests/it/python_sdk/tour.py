@@ -281,7 +281,7 @@ def boots():
 
 def network():
     private = Sandbox.create("code-interpreter-v1", network={"allow_public_traffic": False})
-    url = os.environ["E2B_SANDBOX_URL"] + "/health"
+    url = (os.environ.get("E2B_SANDBOX_URL") or "https://" + private.get_host(49999)) + "/health"
 
     def status(headers):
         route = {"E2b-Sandbox-Id": private.sandbox_id, "E2b-Sandbox-Port": "49999"}

@@ -76,6 +76,7 @@ impl Proxy {
         let log = &generation.config.access_log;
         let mut record = Box::new(Record::new(&self.shared.access_log, log, connection.client));
         record.method = head.method.clone();
+        record.version = head.version;
         head.uri.path().clone_into(&mut record.path);
         let mut exchange = Exchange {
             proxy: self,
