@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
 
 mod domain;
+mod stress;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -142,7 +143,11 @@ struct World {
 impl World {
     async fn new(settings: &[&str]) -> Self {
         let sim = Config::new().plan(Plan::Pro).template_with_envd("old", "0.0.9");
-        let sim: Sim = sim.epoch(today()).build().unwrap();
+        Self::over(sim.epoch(today()), settings).await
+    }
+
+    async fn over(sim: Config, settings: &[&str]) -> Self {
+        let sim: Sim = sim.build().unwrap();
         let server = sim.listen("127.0.0.1:0").await.unwrap();
         let url = server.url();
         let own = [
