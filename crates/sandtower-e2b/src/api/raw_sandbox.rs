@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use crate::api::marks::PREFIX;
+use crate::api::marks::{ATTEMPT_KEY, CALL_KEY, OWNER_KEY};
 
 /// The body of a raw request for a new sandbox. What is not understood stays as it came, to the byte.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ impl RawSandbox {
         };
         let template = serde_json::from_str(fields.get(TEMPLATE)?.get()).ok()?;
         let metadata = metadata.unwrap_or_default();
-        if metadata.keys().any(|key| key.starts_with(PREFIX)) {
+        if metadata.keys().any(|key| [CALL_KEY, ATTEMPT_KEY, OWNER_KEY].contains(&key.as_str())) {
             return None;
         }
         let variables = fields.get(VARIABLES).and_then(|all| serde_json::from_str(all.get()).ok());
