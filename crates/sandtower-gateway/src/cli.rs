@@ -11,6 +11,7 @@ use sandtower::core::BoxError;
 
 use crate::admin::{self, Signals};
 use crate::config::{Config, ConfigError, Source};
+use crate::generation::Generation;
 use crate::{Gateway, demo};
 
 /// A gateway to E2B for the official SDKs.
@@ -86,11 +87,12 @@ pub fn main() -> ExitCode {
 
 fn check(settings: &Settings) -> Result<(), BoxError> {
     let config = settings.source()?.read()?;
-    crate::generation::Generation::new(config.clone())?;
+    let generation = Generation::new(config.clone())?;
     crate::server::TlsSlot::new(config.tls.as_ref())?;
     let mut out = io::stdout();
     writeln!(out, "{}", toml::to_string_pretty(&config)?)?;
     writeln!(out, "# {}", summary(&config))?;
+    writeln!(out, "# {}", keys_summary(&generation))?;
     Ok(())
 }
 
@@ -109,6 +111,28 @@ fn summary(config: &Config) -> String {
         "SDKs at {scheme}://{}, {} threads, {admin}; E2B at {upstream}",
         config.listen,
         config.worker_count()
+    )
+}
+
+/// What it does with the keys of callers, in a line.
+fn keys_summary(generation: &Generation) -> String {
+    let keys = &generation.config.keys;
+    let own = match keys.pass_through {
+        true => "callers' own keys of E2B work",
+        false => "callers' own keys of E2B are rejected",
+    };
+    let upstreams: Vec<_> = generation.upstreams.names().collect();
+    if upstreams.is_empty() {
+        return format!("no virtual keys: `keys.upstream` names no key of E2B; {own}");
+    }
+    let kept = match &keys.store {
+        Some(store) => format!("kept in {}", store.display()),
+        None => String::from("kept in memory, and lost at a restart"),
+    };
+    let declared = generation.declared.len();
+    format!(
+        "virtual keys are sent on as {}; {declared} in the file; {kept}; {own}",
+        upstreams.join(", ")
     )
 }
 

@@ -16,6 +16,7 @@ use crate::journal::{Journal, Recovery};
 use crate::keys::Keys;
 use crate::sandboxes::Sandboxes;
 use crate::server::{Server, TlsSlot, Tracked};
+use crate::virtual_keys::VirtualKeys;
 
 /// How long the clean-up of one key may take at shutdown.
 const CLEAN_UP: Duration = Duration::from_secs(150);
@@ -25,6 +26,7 @@ const CLEAN_UP: Duration = Duration::from_secs(150);
 pub(crate) struct Shared {
     pub(crate) generation: ArcSwap<Generation>,
     pub(crate) sandboxes: Sandboxes,
+    pub(crate) virtual_keys: VirtualKeys,
     pub(crate) in_flight: Tracked,
     pub(crate) access_log: AccessLog,
     pub(crate) tls: TlsSlot,
@@ -39,6 +41,11 @@ impl Shared {
     /// Whether it takes no more traffic.
     pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether no stack that a reload has replaced cleans up.
+    pub(crate) fn retired_are_idle(&self) -> bool {
+        self.retired().iter().all(|keys| keys.is_idle())
     }
 
     fn retired(&self) -> MutexGuard<'_, Vec<Arc<Keys>>> {
@@ -97,8 +104,16 @@ impl Gateway {
         let generation = Generation::new(config)?;
         let opened = generation.config.journal.as_deref().map(Journal::open).transpose()?;
         let (journal, left) = opened.unzip();
+        let virtual_keys = VirtualKeys::open(generation.config.keys.store.as_deref())?;
+        if generation.config.keys.store.is_none() && !generation.upstreams.is_empty() {
+            tracing::warn!(
+                "virtual keys are kept in memory, and lost at a restart: set `keys.store`"
+            );
+        }
+        virtual_keys.configure(&generation.upstreams, &generation.declared);
         let shared = Arc::new(Shared {
             sandboxes: Sandboxes::new(generation.config.limits.sandboxes.get()),
+            virtual_keys,
             generation: ArcSwap::from_pointee(generation),
             in_flight: Tracked::default(),
             access_log: AccessLog::new(log)?,
@@ -110,6 +125,11 @@ impl Gateway {
         });
         let server = Server::start(&shared)?;
         Ok(Self { shared, server, reloading: Mutex::default() })
+    }
+
+    /// The virtual keys.
+    pub fn virtual_keys(&self) -> &VirtualKeys {
+        &self.shared.virtual_keys
     }
 
     /// Where it listens.
@@ -147,6 +167,7 @@ impl Gateway {
             retired.retain(|keys| !keys.is_idle());
             retired.push(Arc::clone(&before.keys));
         }
+        self.shared.virtual_keys.configure(&next.upstreams, &next.declared);
         self.shared.generation.store(Arc::new(next));
         Ok(Reloaded { needs_restart })
     }
@@ -199,6 +220,7 @@ fn needs_restart(before: &Config, now: &Config) -> Vec<&'static str> {
         ("journal", before.journal != now.journal),
         ("tls", before.tls.is_some() != now.tls.is_some()),
         ("admin.listen", before.admin.listen != now.admin.listen),
+        ("keys.store", before.keys.store != now.keys.store),
         ("limits.connections", old.connections != new.connections),
         ("limits.sandboxes", old.sandboxes != new.sandboxes),
     ];

@@ -8,12 +8,17 @@ use sandtower::e2b::{HttpTransport, Owner};
 use crate::config::{Config, ConfigError, Upstream};
 use crate::keys::{KeyStack, Keys, MakeStack};
 use crate::place::Place;
+use crate::virtual_keys::{Declared, Upstreams};
 
 /// What one configuration makes.
 #[derive(Debug)]
 pub(crate) struct Generation {
     pub(crate) config: Config,
     pub(crate) place: Place,
+    /// The keys of the service that virtual keys are sent on as.
+    pub(crate) upstreams: Upstreams,
+    /// The virtual keys in the file.
+    pub(crate) declared: Vec<Declared>,
     pub(crate) keys: Arc<Keys>,
     /// The stack for requests into sandboxes, which carry no key.
     pub(crate) data: Arc<KeyStack>,
@@ -26,6 +31,11 @@ impl Generation {
         config.check()?;
         let workers = config.worker_count();
         let place = config.place()?;
+        let upstreams = Upstreams::read(&config.keys.upstream)?;
+        let declared = match &config.keys.file {
+            Some(file) => Declared::read(file, &upstreams)?,
+            None => Vec::new(),
+        };
         let owner: Owner = config.owner.parse()?;
         let stack = config.stack_config()?;
         let make = MakeStack { place: place.clone(), owner, stack, workers };
@@ -33,7 +43,8 @@ impl Generation {
         let transports =
             (0..workers).map(|_| transport(&config.upstream)).collect::<Result<_, _>>()?;
         let keys = Arc::new(Keys::new(make, config.limits.keys.get()));
-        Ok(Self { config, place, keys, data: Arc::new(data), transports })
+        let data = Arc::new(data);
+        Ok(Self { config, place, upstreams, declared, keys, data, transports })
     }
 
     /// The generation after `before`: what has the same settings is the same.

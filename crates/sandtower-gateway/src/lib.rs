@@ -27,8 +27,10 @@ mod journal;
 mod keys;
 mod place;
 mod proxy;
+mod recount;
 mod sandboxes;
 mod server;
+pub mod virtual_keys;
 
 pub use gateway::{Gateway, Reloaded};
 pub use proxy::{Route, route};

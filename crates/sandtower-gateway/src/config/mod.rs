@@ -1,6 +1,7 @@
 //! How a gateway is configured.
 
 mod error;
+mod keys;
 mod size;
 mod source;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::place::Place;
 
 pub use error::ConfigError;
+pub use keys::{Keys, UpstreamKey};
 pub use size::Size;
 pub use source::Source;
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub client_timeout: Duration,
     /// What a client may use up.
     pub limits: Limits,
+    /// Virtual keys, and the keys of the service that they are sent on as.
+    pub keys: Keys,
     /// The listener for operators.
     pub admin: Admin,
     /// How the gateway ends.
@@ -228,6 +232,7 @@ impl Default for Config {
             journal: None,
             client_timeout: Duration::from_secs(60),
             limits: Limits::default(),
+            keys: Keys::default(),
             admin: Admin::default(),
             shutdown: Shutdown::default(),
             access_log: AccessLog::default(),

@@ -11,16 +11,17 @@ use sandtower::e2b::{RawCreation, SANDBOX_ID, SANDBOX_PORT, Sandbox, SandboxId, 
 use sandtower::e2b::{operation as op, recognise};
 use sandtower::http::RequestBody;
 
-use super::body::{Collected, UpstreamBody, collect};
+use super::body::{Collected, ResponseBody, UpstreamBody, collect};
 use super::failure::Failure;
 use super::headers::{self, API_KEY};
+use super::keyed::Caller;
 use super::{Exchange, Outcome, listing, pass, replace};
 use crate::journal::Entry;
 use crate::keys::{KeyStack, NoStack, TenantId};
 use crate::server::Claim;
 
 /// The longest response that is rewritten: a page of 100 sandboxes is below 1 MiB.
-const LONGEST_RESPONSE: usize = 16 * 1_024 * 1_024;
+pub(super) const LONGEST_RESPONSE: usize = 16 * 1_024 * 1_024;
 
 impl Exchange<'_> {
     pub(super) async fn control<B>(&mut self, mut head: request::Parts, body: B) -> Outcome
@@ -28,7 +29,9 @@ impl Exchange<'_> {
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
+        let key = self.virtual_key(&mut head)?;
         let (tenant, stack) = self.stack_of(&head)?;
+        let tenant = key.as_deref().map_or(tenant, TenantId::of_virtual);
         self.record.tenant = Some(tenant);
         let (shared, http) = (&self.proxy.shared, &self.generation.transports[self.proxy.worker]);
         shared.recovery.seen(tenant, &stack, http, shared);
@@ -49,6 +52,10 @@ impl Exchange<'_> {
         let subject = subject(request.uri().path());
         if let Some(id) = &subject {
             self.record.sandbox = Some(id.to_string());
+        }
+        if let Some(key) = key {
+            self.record.operation = operation.name();
+            return self.keyed(&Caller { key, tenant, stack }, request).await;
         }
         if operation == op::SANDBOX_CREATE {
             return self.create(tenant, &stack, request).await;
@@ -108,7 +115,7 @@ impl Exchange<'_> {
         })
     }
 
-    async fn send_control(
+    pub(super) async fn send_control(
         &mut self,
         stack: &KeyStack,
         request: Request<RequestBody>,
@@ -121,7 +128,7 @@ impl Exchange<'_> {
     }
 
     /// A creation: tracked, and its sandbox the caller's once the connection has taken the response.
-    async fn create(
+    pub(super) async fn create(
         &mut self,
         tenant: TenantId,
         stack: &KeyStack,
@@ -173,7 +180,7 @@ impl Exchange<'_> {
     }
 
     /// The response without what the gateway has written on sandboxes, and with its own domain.
-    async fn rewritten(
+    pub(super) async fn rewritten(
         &mut self,
         response: Response<UpstreamBody>,
         operation: Operation,
@@ -181,22 +188,30 @@ impl Exchange<'_> {
     ) -> Outcome {
         let (head, body) = response.into_parts();
         match collect(body, LONGEST_RESPONSE).await {
-            Collected::Whole(body) => {
-                let config = &self.generation.config;
-                let (shown, ids) = listing::rewrite(&body, &config.owner, config.domain.as_deref());
-                if operation == op::SANDBOX_LIST || operation == op::SANDBOX_INFO {
-                    for id in &ids {
-                        self.proxy.shared.sandboxes.listed(id, tenant);
-                    }
-                }
-                let body = shown.unwrap_or(body);
-                Ok(replace(Response::from_parts(head, ()), body))
-            }
+            Collected::Whole(body) => Ok(self.shown(head, body, operation, tenant)),
             Collected::Longer(first, body) => {
                 Ok(pass(Response::from_parts(head, body), Some(first)))
             }
             Collected::Failed(error) => Err(Failure::of(&error)),
         }
+    }
+
+    /// The same, of a body that is whole.
+    pub(super) fn shown(
+        &self,
+        head: http::response::Parts,
+        body: Bytes,
+        operation: Operation,
+        tenant: TenantId,
+    ) -> Response<ResponseBody> {
+        let config = &self.generation.config;
+        let (shown, ids) = listing::rewrite(&body, &config.owner, config.domain.as_deref());
+        if operation == op::SANDBOX_LIST || operation == op::SANDBOX_INFO {
+            for id in &ids {
+                self.proxy.shared.sandboxes.listed(id, tenant);
+            }
+        }
+        replace(Response::from_parts(head, ()), shown.unwrap_or(body))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Requests into sandboxes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,8 +16,11 @@ use super::body::{Collected, UpstreamBody, collect};
 use super::control::collected_in_time;
 use super::failure::Failure;
 use super::headers::{self, ACCESS_TOKEN, API_KEY, CONNECT_TIMEOUT};
+use super::keyed::revoked;
 use super::linger::Lingering;
 use super::{Exchange, Outcome, pass, upgrade};
+use crate::keys::TenantId;
+use crate::virtual_keys::Key;
 
 /// A body that is no longer is held as a whole, so that what is safe to repeat can be sent again.
 const SHORT: u64 = 64 * 1_024;
@@ -38,6 +42,7 @@ impl Exchange<'_> {
         self.record.sandbox = Some(id.to_string());
         let sandboxes = &self.proxy.shared.sandboxes;
         self.record.tenant = sandboxes.tenant_of(&id);
+        let key = self.key_of(&id)?;
         let (upgrades, switch) =
             (headers::upgrade(&head.headers), head.extensions.remove::<OnUpgrade>());
         let request_id = headers::prepare(&mut head.headers, self.connection.client);
@@ -48,6 +53,10 @@ impl Exchange<'_> {
             Failure::of_request(StatusCode::BAD_REQUEST, "the target of the request is invalid")
         })?;
         (head.version, head.extensions) = (Version::HTTP_11, http::Extensions::new());
+        if let Some(key) = key {
+            head.extensions.insert(key.tenant(&self.generation.data.handles().tenants));
+            head.extensions.insert(key.priority());
+        }
         if let Some(protocol) = &upgrades {
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             head.headers.insert(header::UPGRADE, protocol.clone());
@@ -78,6 +87,16 @@ impl Exchange<'_> {
             return Ok(response);
         }
         Ok(pass(response, None))
+    }
+
+    /// The virtual key of a sandbox, if it was created with one: requests into it carry no key.
+    fn key_of(&mut self, id: &SandboxId) -> Result<Option<Arc<Key>>, Failure> {
+        let Some(key) = self.proxy.shared.virtual_keys.owner_of(id) else { return Ok(None) };
+        self.record.tenant = Some(TenantId::of_virtual(&key));
+        match key.is_revoked() {
+            true => Err(revoked()),
+            false => Ok(Some(key)),
+        }
     }
 
     /// A short body as a whole, any other as it comes.

@@ -4,7 +4,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use sandtower::e2b::{ATTEMPT_KEY, CALL_KEY, OWNER_KEY, SandboxId};
+use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::virtual_keys::KeyId;
+
+/// The metadata key for the virtual key that a sandbox was created with: a
+/// [`KeyId`](crate::virtual_keys::KeyId).
+pub(crate) const KEY_MARK: &str = "sandtower_key";
 
 type Fields = BTreeMap<String, Box<RawValue>>;
 
@@ -54,17 +61,75 @@ fn rewrite_one(
     (is_marked || is_moved).then_some(())
 }
 
-/// `None`: it has no marks of this owner.
+/// `None`: it has no marks of this owner, nor that of a virtual key.
 fn without_marks(metadata: &RawValue, owner: &str) -> Option<Box<RawValue>> {
     let mut metadata: Fields = serde_json::from_str(metadata.get()).ok()?;
-    let theirs: String = serde_json::from_str(metadata.get(OWNER_KEY)?.get()).ok()?;
-    if theirs != owner {
-        return None;
+    let is_keyed = metadata.remove(KEY_MARK).is_some();
+    let theirs = metadata.get(OWNER_KEY).and_then(|owner| serde_json::from_str(owner.get()).ok());
+    let is_ours = theirs.is_some_and(|theirs: String| theirs == owner);
+    if is_ours {
+        for key in [OWNER_KEY, CALL_KEY, ATTEMPT_KEY] {
+            metadata.remove(key);
+        }
     }
-    for key in [OWNER_KEY, CALL_KEY, ATTEMPT_KEY] {
-        metadata.remove(key);
+    (is_keyed || is_ours).then(|| serde_json::value::to_raw_value(&metadata).ok())?
+}
+
+/// What is read of a sandbox to know whose it is.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Marked {
+    #[serde(rename = "sandboxID")]
+    pub(crate) id: SandboxId,
+    #[serde(default)]
+    state: Option<String>,
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, Box<RawValue>>>,
+}
+
+impl Marked {
+    /// The virtual key that it was created with.
+    pub(crate) fn key(&self) -> Option<KeyId> {
+        let mark = self.metadata.as_ref()?.get(KEY_MARK)?;
+        serde_json::from_str::<String>(mark.get()).ok()?.parse().ok()
     }
-    serde_json::value::to_raw_value(&metadata).ok()
+
+    /// The first version lists only those that run, and does not say so.
+    pub(crate) fn is_running(&self) -> bool {
+        self.state.as_deref().is_none_or(|state| state == "running")
+    }
+}
+
+/// A list of sandboxes with those of one virtual key alone. `None`: it is no such list.
+pub(super) fn only(body: &[u8], key: KeyId) -> Option<Bytes> {
+    let all: Vec<&RawValue> = serde_json::from_slice(body).ok()?;
+    let is_theirs = |one: &&RawValue| {
+        serde_json::from_str::<Marked>(one.get()).is_ok_and(|one| one.key() == Some(key))
+    };
+    let theirs: Vec<_> = all.into_iter().filter(is_theirs).collect();
+    serde_json::to_vec(&theirs).ok().map(Bytes::from)
+}
+
+/// The query of a listing that asks for the sandboxes of one virtual key alone.
+pub(super) fn query_of(key: KeyId, query: Option<&str>) -> String {
+    // Decoded by the service twice: `metadata` is a query in a query.
+    let pair = format!("{KEY_MARK}%3D{key}");
+    let mut parts: Vec<String> = Vec::new();
+    let mut is_there = false;
+    for part in query.into_iter().flat_map(|query| query.split('&')).filter(|part| !part.is_empty())
+    {
+        match part.strip_prefix("metadata=") {
+            Some("") => {}
+            Some(filter) => {
+                is_there = true;
+                parts.push(format!("metadata={filter}%26{pair}"));
+            }
+            None => parts.push(part.to_owned()),
+        }
+    }
+    if !is_there {
+        parts.push(format!("metadata={pair}"));
+    }
+    parts.join("&")
 }
 
 #[cfg(test)]
@@ -90,6 +155,38 @@ mod tests {
     fn marks_of_another_owner_are_theirs() {
         let theirs = r#"{"metadata":{"sandtower_owner":"worker-7"},"sandboxID":"i0"}"#;
         assert_eq!(shown(theirs, None), theirs);
+    }
+
+    #[test]
+    fn the_mark_of_a_virtual_key_is_hidden_from_all() {
+        let one = r#"{"metadata":{"a":"b","sandtower_key":"c"},"sandboxID":"i0"}"#;
+        assert_eq!(shown(one, None), r#"{"metadata":{"a":"b"},"sandboxID":"i0"}"#);
+    }
+
+    #[test]
+    fn a_listing_has_the_sandboxes_of_one_key_alone() {
+        let key: KeyId = "00000000000000ff".parse().unwrap();
+        let mine =
+            r#"{"sandboxID":"i0","metadata":{"sandtower_key":"00000000000000ff"},"new":1.0}"#;
+        let others = r#"{"sandboxID":"i1","metadata":{"sandtower_key":"00000000000000fe"}}"#;
+        let unmarked = r#"{"sandboxID":"i2"},{"sandboxID":"i3","metadata":null},{"odd":1},7"#;
+        let all = format!("[{others},{mine},{unmarked}]");
+        assert_eq!(&only(all.as_bytes(), key).unwrap()[..], format!("[{mine}]").as_bytes());
+        assert_eq!(only(b"{}", key), None);
+        assert_eq!(only(b"[", key), None);
+    }
+
+    #[test]
+    fn a_listing_asks_for_the_sandboxes_of_one_key_alone() {
+        let key: KeyId = "00000000000000ff".parse().unwrap();
+        let mark = "sandtower_key%3D00000000000000ff";
+        for (query, expected) in [
+            (None, format!("metadata={mark}")),
+            (Some("limit=5&metadata="), format!("limit=5&metadata={mark}")),
+            (Some("metadata=a%3Db&limit=5"), format!("metadata=a%3Db%26{mark}&limit=5")),
+        ] {
+            assert_eq!(query_of(key, query), expected);
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::gateway::Shared;
 use crate::proxy::Proxy;
+use crate::recount;
 
 pub(crate) use state::{Active, Claim, ConnectionState};
 pub(crate) use tls::TlsSlot;
@@ -138,6 +139,9 @@ fn listen(runtime: &Runtime, address: SocketAddr) -> io::Result<TcpListener> {
 async fn serve(listener: TcpListener, worker: usize, common: Common) {
     let mut phase = common.phase.clone();
     let proxy = Proxy { shared: Arc::clone(&common.shared), worker };
+    if worker == 0 {
+        tokio::spawn(recount::run(Arc::clone(&common.shared), worker));
+    }
     let accepting = async {
         loop {
             let Ok(slot) = Arc::clone(&common.slots).acquire_owned().await else { return };

@@ -1,0 +1,109 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use sha2::{Digest as _, Sha256};
+
+use super::body::Fields;
+use super::{Caller, rejection};
+use crate::proxy::body::ResponseBody;
+use crate::proxy::failure::Failure;
+use crate::proxy::{Exchange, Outcome};
+use crate::virtual_keys::{Key, Reservation};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+impl Exchange<'_> {
+    pub(super) async fn keyed_creation(
+        &mut self,
+        caller: &Caller,
+        request: Request<Bytes>,
+    ) -> Outcome {
+        let key = &caller.key;
+        let (mut head, body) = request.into_parts();
+        let mut new = Fields::read(&body)?;
+        if let Some(template) = new.template()
+            && !key.allows(&template)
+        {
+            return Err(rejection::template(key, &template));
+        }
+        let tracks_itself = new.mark(key.id())?;
+        let lifetime = new.seconds("timeout").unwrap_or_else(|| default_lifetime(head.uri.path()));
+        head.headers.remove(header::CONTENT_LENGTH);
+        scope_idempotency_key(&mut head.headers, key);
+        let request = Request::from_parts(head, new.into_bytes());
+        let mut reservation = self.reserve(caller, true).await?;
+        if tracks_itself {
+            reservation.untracked();
+        }
+        let outcome = self.create(caller.tenant, &caller.stack, request).await;
+        let sandbox = self.record.sandbox.as_deref().and_then(|id| id.parse().ok());
+        match (&outcome, sandbox) {
+            (Ok(response), Some(sandbox)) if response.status().is_success() => {
+                reservation.runs(&sandbox, Some(lifetime));
+            }
+            (Ok(response), _) if is_without_effect(response) && self.was_sent_once() => {
+                reservation.started_nothing();
+            }
+            _ => self.resolve(caller, reservation, tracks_itself),
+        }
+        outcome
+    }
+
+    /// Takes a place for a call that starts a sandbox, and waits until that is stored.
+    pub(super) async fn reserve(
+        &self,
+        caller: &Caller,
+        creates: bool,
+    ) -> Result<Reservation, Failure> {
+        let reservation = self
+            .virtual_keys()
+            .reserve(caller.key.id(), creates)
+            .map_err(|why| rejection::not_admitted(&caller.key, why))?;
+        reservation.stored().await;
+        Ok(reservation)
+    }
+
+    /// Whether the response is to the only attempt: none before it can have had an effect.
+    fn was_sent_once(&self) -> bool {
+        self.record.explanation.as_ref().is_some_and(|it| it.attempts() <= 1)
+    }
+
+    /// It is not known whether the call has started a sandbox. Nothing is left of it if the tracker, which
+    /// has heard of it before, looks for nothing.
+    fn resolve(&self, caller: &Caller, reservation: Reservation, tracks_itself: bool) {
+        let tracker = caller.stack.handles().tracker.snapshot();
+        if !tracks_itself && tracker.open == 0 && tracker.killing == 0 {
+            reservation.started_nothing();
+        }
+    }
+}
+
+/// The service's own, in the two versions of its API.
+fn default_lifetime(path: &str) -> Duration {
+    Duration::from_secs(if path.starts_with("/v2/") { 300 } else { 15 })
+}
+
+/// Two virtual keys may use the same `Idempotency-Key` for two sandboxes, though the service has one key for
+/// both.
+fn scope_idempotency_key(headers: &mut HeaderMap, key: &Key) {
+    let Some(theirs) = headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes) else { return };
+    let allowed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
+    if !(1..=255).contains(&theirs.len()) || !theirs.iter().all(allowed) {
+        // The service says what is wrong with it.
+        return;
+    }
+    let digest = Sha256::new().chain_update(key.id().to_string()).chain_update(theirs).finalize();
+    let scoped: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    if let Ok(scoped) = HeaderValue::try_from(scoped) {
+        headers.insert(IDEMPOTENCY_KEY, scoped);
+    }
+}
+
+/// A response that says that nothing was created. One about an `Idempotency-Key` does not: the sandbox of an
+/// earlier call may run. Nor does one that says that it took too long.
+fn is_without_effect(response: &Response<ResponseBody>) -> bool {
+    let status = response.status();
+    let may_have = [409, 422, 408, 499];
+    status.is_client_error() && !may_have.contains(&status.as_u16())
+}

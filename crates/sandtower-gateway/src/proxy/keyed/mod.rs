@@ -1,0 +1,237 @@
+//! Requests to the control plane with a virtual key.
+
+mod action;
+mod body;
+mod creation;
+mod rejection;
+mod sandbox;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
+use sandtower::e2b::{SandboxId, operation as op};
+use sandtower::http::RequestBody;
+
+use self::action::{Action, Verb};
+use super::body::{Collected, UpstreamBody, collect};
+use super::control::LONGEST_RESPONSE;
+use super::failure::Failure;
+use super::headers::API_KEY;
+use super::listing::{self, Marked};
+use super::{Exchange, Outcome, pass};
+use crate::keys::{KeyStack, TenantId};
+use crate::virtual_keys::{Key, VirtualKeys};
+
+pub(super) use rejection::revoked;
+
+/// A virtual key, and what its requests are sent through.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) key: Arc<Key>,
+    pub(super) tenant: TenantId,
+    pub(super) stack: Arc<KeyStack>,
+}
+
+impl TenantId {
+    pub(super) fn of_virtual(key: &Key) -> Self {
+        Self::numbered(key.id().number())
+    }
+}
+
+impl Exchange<'_> {
+    /// The virtual key of a request, if it has one: in its place there is then the key of the service.
+    pub(super) fn virtual_key(
+        &self,
+        head: &mut request::Parts,
+    ) -> Result<Option<Arc<Key>>, Failure> {
+        let presented = head.headers.get(API_KEY).map(HeaderValue::as_bytes);
+        let found = presented.and_then(|key| self.virtual_keys().find(key));
+        let Some(key) = found else {
+            let is_known = self.generation.config.keys.pass_through;
+            let message = "the API key is not valid: this gateway takes its own keys alone";
+            return match is_known {
+                true => Ok(None),
+                false => Err(Failure::of_request(StatusCode::UNAUTHORIZED, message)),
+            };
+        };
+        if key.is_revoked() {
+            return Err(revoked());
+        }
+        let upstream = self.generation.upstreams.get(key.upstream());
+        let value = upstream.and_then(|secret| HeaderValue::from_str(secret.expose()).ok());
+        let mut value = value.ok_or_else(|| {
+            let message = "the key of E2B for this API key is not configured; the operator of the gateway has to \
+                           look at it";
+            Failure { retry_after: None, ..Failure::unavailable(message, "no_upstream_key") }
+        })?;
+        value.set_sensitive(true);
+        head.headers.insert(API_KEY, value);
+        // It could open more than the virtual key may.
+        head.headers.remove(header::AUTHORIZATION);
+        Ok(Some(key))
+    }
+
+    /// Serves a request with a virtual key; its header fields are those of the one that is sent on.
+    pub(super) async fn keyed(&mut self, caller: &Caller, request: Request<Bytes>) -> Outcome {
+        let mut request = request;
+        let tenants = &caller.stack.handles().tenants;
+        request.extensions_mut().insert(caller.key.tenant(tenants));
+        request.extensions_mut().insert(caller.key.priority());
+        match Action::read(request.method(), request.uri().path())? {
+            Action::Create => self.keyed_creation(caller, request).await,
+            Action::List => self.keyed_listing(caller, request).await,
+            Action::Metrics => {
+                for id in ids_in(request.uri().query())? {
+                    self.check_owner(caller, &id).await?;
+                }
+                self.keyed_pass(caller, request).await
+            }
+            Action::Read => self.keyed_pass(caller, request).await,
+            Action::Of(id, Verb::Info) => self.keyed_info(caller, &id, request).await,
+            Action::Of(id, verb) => {
+                self.check_owner(caller, &id).await?;
+                self.keyed_verb(caller, &id, verb, request).await
+            }
+        }
+    }
+
+    fn virtual_keys(&self) -> &VirtualKeys {
+        &self.proxy.shared.virtual_keys
+    }
+
+    async fn keyed_send(
+        &mut self,
+        caller: &Caller,
+        request: Request<Bytes>,
+    ) -> Result<Response<UpstreamBody>, Failure> {
+        let response = self.send_control(&caller.stack, request.map(RequestBody::whole)).await?;
+        if !response.status().is_client_error() {
+            caller.stack.accepted();
+        }
+        Ok(response)
+    }
+
+    async fn keyed_pass(&mut self, caller: &Caller, request: Request<Bytes>) -> Outcome {
+        Ok(pass(self.keyed_send(caller, request).await?, None))
+    }
+
+    /// Whether the sandbox was created with the key.
+    async fn check_owner(&mut self, caller: &Caller, id: &SandboxId) -> Result<(), Failure> {
+        let owner = self.virtual_keys().owner_of(id);
+        match owner.map(|owner| owner.id()) {
+            Some(owner) if owner == caller.key.id() => Ok(()),
+            Some(_) => Err(rejection::not_found(id)),
+            // It is paused, or the gateway has forgotten it: its metadata tells.
+            None => self.look(caller, id).await,
+        }
+    }
+
+    async fn look(&mut self, caller: &Caller, id: &SandboxId) -> Result<(), Failure> {
+        let path: Option<PathAndQuery> = format!("/sandboxes/{id}").parse().ok();
+        let target = self.generation.place.control(path.as_ref());
+        let secret = self.generation.upstreams.get(caller.key.upstream());
+        let (Some(target), Some(secret)) = (target, secret) else {
+            return Err(rejection::not_found(id));
+        };
+        let mut request = Request::new(Bytes::new());
+        (*request.method_mut(), *request.uri_mut()) = (Method::GET, target);
+        if let Ok(value) = HeaderValue::from_str(secret.expose()) {
+            request.headers_mut().insert(API_KEY, value);
+        }
+        let tenants = &caller.stack.handles().tenants;
+        request.extensions_mut().insert(caller.key.tenant(tenants));
+        request.extensions_mut().insert(caller.key.priority());
+        let response = self.keyed_send(caller, request).await?;
+        match response.status() {
+            StatusCode::OK => {}
+            status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
+                return Err(rejection::not_found(id));
+            }
+            _ => return Err(Failure::unavailable("E2B did not say whose sandbox it is", "owner")),
+        }
+        let (_, body) = whole(response).await?;
+        match serde_json::from_slice::<Marked>(&body) {
+            Ok(sandbox) if sandbox.key() == Some(caller.key.id()) => Ok(()),
+            _ => Err(rejection::not_found(id)),
+        }
+    }
+
+    async fn keyed_info(
+        &mut self,
+        caller: &Caller,
+        id: &SandboxId,
+        request: Request<Bytes>,
+    ) -> Outcome {
+        let response = self.keyed_send(caller, request).await?;
+        match response.status() {
+            StatusCode::NOT_FOUND => return Err(rejection::not_found(id)),
+            StatusCode::OK => {}
+            _ => return Ok(pass(response, None)),
+        }
+        let (head, body) = whole(response).await?;
+        match serde_json::from_slice::<Marked>(&body) {
+            Ok(sandbox) if sandbox.key() == Some(caller.key.id()) => {
+                Ok(self.shown(head, body, op::SANDBOX_INFO, caller.tenant))
+            }
+            _ => Err(rejection::not_found(id)),
+        }
+    }
+
+    async fn keyed_listing(&mut self, caller: &Caller, request: Request<Bytes>) -> Outcome {
+        let key = caller.key.id();
+        let mut request = request;
+        let uri = request.uri();
+        let query = listing::query_of(key, uri.query());
+        let path: Option<PathAndQuery> = format!("{}?{query}", uri.path()).parse().ok();
+        let target = path.and_then(|path| self.generation.place.control(Some(&path)));
+        *request.uri_mut() = target.ok_or_else(|| {
+            Failure::of_request(StatusCode::BAD_REQUEST, "the target of the request is invalid")
+        })?;
+        let response = self.keyed_send(caller, request).await?;
+        if !response.status().is_success() {
+            return Ok(pass(response, None));
+        }
+        let (mut head, body) = whole(response).await?;
+        // It counts those of all keys.
+        head.headers.remove("x-total-running");
+        let body = listing::only(&body, key).ok_or_else(unreadable)?;
+        Ok(self.shown(head, body, op::SANDBOX_LIST, caller.tenant))
+    }
+}
+
+/// The sandboxes whose metrics are asked for.
+fn ids_in(query: Option<&str>) -> Result<Vec<SandboxId>, Failure> {
+    let invalid =
+        || Failure::of_request(StatusCode::BAD_REQUEST, "`sandbox_ids` must be ids of sandboxes");
+    let mut all = Vec::new();
+    for part in query.into_iter().flat_map(|query| query.split('&')) {
+        let ids = part.strip_prefix("sandbox_ids=").ok_or_else(invalid)?;
+        for id in ids.replace("%2C", ",").replace("%2c", ",").split(',') {
+            all.push(id.parse().map_err(|_| invalid())?);
+        }
+    }
+    match all.len() {
+        1..=100 => Ok(all),
+        _ => Err(invalid()),
+    }
+}
+
+/// A response with its whole body.
+async fn whole(
+    response: Response<UpstreamBody>,
+) -> Result<(http::response::Parts, Bytes), Failure> {
+    let (head, body) = response.into_parts();
+    match collect(body, LONGEST_RESPONSE).await {
+        Collected::Whole(body) => Ok((head, body)),
+        Collected::Longer(..) => Err(unreadable()),
+        Collected::Failed(error) => Err(Failure::of(&error)),
+    }
+}
+
+/// What cannot be read may hold sandboxes of other keys.
+fn unreadable() -> Failure {
+    let message = "E2B's response cannot be read; the operator of the gateway has to look at it";
+    Failure { retry_after: None, ..Failure::unavailable(message, "unreadable_response") }
+}
