@@ -1,5 +1,6 @@
 //! The listener for operators: probes, metrics, a snapshot and reloads.
 
+mod keys;
 mod routes;
 mod signals;
 

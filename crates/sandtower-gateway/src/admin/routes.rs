@@ -20,6 +20,7 @@ pub(super) fn all(state: Arc<State>) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/snapshot", get(snapshot))
         .route("/api/v1/reload", post(reload))
+        .merge(super::keys::routes())
         .with_state(state)
 }
 

@@ -9,6 +9,7 @@ mod crash;
 mod creations;
 mod domain;
 mod fuzz;
+mod keys;
 mod shutdown;
 mod support;
 mod traffic;

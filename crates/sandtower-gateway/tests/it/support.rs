@@ -59,10 +59,12 @@ pub(crate) fn config(simulator: &Server, settings: &[&str]) -> Config {
         "upstream.proxy=none".to_owned(),
         "listen=127.0.0.1:0".to_owned(),
         "workers=2".to_owned(),
-        "stack.plan=pro".to_owned(),
         "access_log.requests=all".to_owned(),
     ];
-    let all = basis.iter().map(String::as_str).chain(settings.iter().copied());
+    let has_plan = settings.iter().any(|setting| setting.starts_with("stack."));
+    let plan = (!has_plan).then_some("stack.plan=pro");
+    let basis = basis.iter().map(String::as_str).chain(plan);
+    let all = basis.chain(settings.iter().copied());
     let source = all.into_iter().try_fold(Source::new(), |source, setting| source.set(setting));
     source.unwrap().read().unwrap()
 }

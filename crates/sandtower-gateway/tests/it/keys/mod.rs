@@ -1,0 +1,7 @@
+//! Virtual keys: their limits, their sandboxes and their admin routes.
+
+mod admin;
+mod isolation;
+mod limits;
+
+mod world;
