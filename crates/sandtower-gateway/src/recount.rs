@@ -47,7 +47,9 @@ pub(crate) async fn run(shared: Arc<Shared>, worker: usize) {
             }
             listed.insert(upstream.clone(), Tick::now());
             let began = shared.virtual_keys.now();
-            match list(&generation, &stack, &key, worker).await {
+            let listing = list(&generation, &stack, &key, worker);
+            let result = tokio::time::timeout(EVERY, listing).await;
+            match result.unwrap_or_else(|_| Err("E2B did not respond in time".into())) {
                 Ok(all) => shared.virtual_keys.compare(&upstream, &all, began),
                 Err(error) => tracing::warn!(
                     upstream, %error,

@@ -68,6 +68,11 @@ impl Book {
         lives.then_some(key)
     }
 
+    /// Whether another key than this one has the secret.
+    pub(super) fn has_other(&self, hash: &Hash, id: KeyId) -> bool {
+        self.by_hash.get(hash).is_some_and(|found| *found != id)
+    }
+
     /// Adds a key or replaces one.
     pub(super) fn put(&mut self, key: Key) {
         let id = key.id;

@@ -141,7 +141,12 @@ impl VirtualKeys {
                 limits: one.new.limits,
                 declared: true,
             };
-            if before.as_deref() != Some(&key) {
+            if book.has_other(&key.hash, id) {
+                tracing::error!(
+                    name = one.name,
+                    "virtual key of the file left out, another key has its secret"
+                );
+            } else if before.as_deref() != Some(&key) {
                 book.put(key);
             }
         }

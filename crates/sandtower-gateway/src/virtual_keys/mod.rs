@@ -16,6 +16,8 @@ mod limits;
 mod listing;
 mod secret;
 mod store;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
 use std::collections::BTreeSet;

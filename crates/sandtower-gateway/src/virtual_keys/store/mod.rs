@@ -24,6 +24,8 @@ use super::Inner;
 use super::book::Book;
 
 pub use error::StoreError;
+#[cfg(test)]
+pub(super) use schema::MIGRATIONS;
 
 /// A change is in the store at most this much later, and the time that writing it takes.
 const EVERY: Duration = Duration::from_millis(250);
@@ -151,6 +153,16 @@ impl Store {
     /// The thread that writes ends, after what is new.
     pub(super) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Release);
+    }
+
+    /// The database may not grow, for as long as this connection is open.
+    #[cfg(test)]
+    pub(super) fn fill(&self) {
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((connection, _)) = &turn.open {
+            let pages = connection.pragma_update(None, "max_page_count", 1);
+            assert!(pages.is_ok());
+        }
     }
 
     /// Called with no lock held: a subscriber of `tracing` may use the keys.

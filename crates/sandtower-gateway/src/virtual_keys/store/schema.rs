@@ -9,7 +9,7 @@ const APPLICATION: i64 = 0x7364_6b79;
 
 /// What makes a database of each version from the one before; the first from an empty one. What is here
 /// stays as it is: databases of that version are out there.
-pub(super) const MIGRATIONS: &[&str] = &[
+pub(in crate::virtual_keys) const MIGRATIONS: &[&str] = &[
     // Times are milliseconds since 1970; ids and numbers that use all 64 bits are stored as signed ones.
     "CREATE TABLE keys (
         id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL, old_hash BLOB, old_until INTEGER,
