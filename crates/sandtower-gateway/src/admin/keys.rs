@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::State;
-use crate::virtual_keys::{KeyChange, KeyError, KeyId, KeyInfo, NewKey, Rotation, VirtualKeys};
+use crate::virtual_keys::{
+    KeyChange, KeyError, KeyId, KeyInfo, NewKey, Rotation, StoreState, VirtualKeys,
+};
 
 pub(super) fn routes() -> Router<Arc<State>> {
     Router::new()
@@ -44,6 +46,7 @@ struct WithSecret {
 
 #[derive(Serialize)]
 struct All {
+    store: StoreState,
     keys: Vec<KeyInfo>,
 }
 
@@ -55,7 +58,8 @@ struct Rotate {
 }
 
 async fn list(Extract(state): Extract<Arc<State>>) -> Outcome<Json<All>> {
-    Ok(Json(All { keys: on(state, VirtualKeys::list).await? }))
+    let all = |keys: &VirtualKeys| All { store: keys.store(), keys: keys.list() };
+    Ok(Json(on(state, all).await?))
 }
 
 async fn one(

@@ -48,7 +48,7 @@ pub use error::KeyError;
 pub use id::{KeyId, NotAKeyId};
 pub use key::KeyInfo;
 pub use limits::{Limits, Usage, Used};
-pub use store::StoreError;
+pub use store::{StoreError, StoreState};
 
 /// The virtual keys of a gateway.
 ///
@@ -236,6 +236,11 @@ impl VirtualKeys {
             return Err(KeyError::RevokedNotStored);
         }
         self.info(*id)
+    }
+
+    /// Whether keys and what they have used are written.
+    pub fn store(&self) -> StoreState {
+        self.inner.store.as_ref().map_or(StoreState::Memory, Store::state)
     }
 
     fn info(&self, id: KeyId) -> Result<KeyInfo, KeyError> {

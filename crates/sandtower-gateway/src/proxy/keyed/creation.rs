@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
 use super::body::Fields;
-use super::{Caller, rejection};
+use super::{Caller, rejection, upstream_rejected};
 use crate::proxy::body::ResponseBody;
 use crate::proxy::failure::Failure;
 use crate::proxy::{Exchange, Outcome};
@@ -47,7 +47,12 @@ impl Exchange<'_> {
             }
             _ => self.resolve(caller, reservation, tracks_itself),
         }
-        outcome
+        match outcome {
+            Ok(response) if response.status() == StatusCode::UNAUTHORIZED => {
+                Err(upstream_rejected())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Takes a place for a call that starts a sandbox, and waits until that is stored.

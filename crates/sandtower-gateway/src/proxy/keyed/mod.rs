@@ -107,6 +107,9 @@ impl Exchange<'_> {
         request: Request<Bytes>,
     ) -> Result<Response<UpstreamBody>, Failure> {
         let response = self.send_control(&caller.stack, request.map(RequestBody::whole)).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            return Err(upstream_rejected());
+        }
         if !response.status().is_client_error() {
             caller.stack.accepted();
         }
@@ -228,6 +231,13 @@ async fn whole(
         Collected::Longer(..) => Err(unreadable()),
         Collected::Failed(error) => Err(Failure::of(&error)),
     }
+}
+
+/// E2B does not accept the key that is sent in place of the caller's, which is right.
+fn upstream_rejected() -> Failure {
+    let message =
+        "E2B rejects the gateway's own key; the operator of the gateway has to look at it";
+    Failure { retry_after: None, ..Failure::unavailable(message, "upstream_key_rejected") }
 }
 
 /// What cannot be read may hold sandboxes of other keys.

@@ -16,6 +16,7 @@ use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
+use serde::Serialize;
 use tokio::sync::watch;
 
 use self::error::Problem;
@@ -35,6 +36,19 @@ const BUSY: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long a creation waits until its reservation is written: then it goes on by the limits known.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether keys and what they have used are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StoreState {
+    /// There is no store: they are lost at a restart.
+    Memory,
+    /// They are.
+    Available,
+    /// The store cannot be written, and is tried again each second. The log says why.
+    Unavailable,
+}
 
 #[derive(Debug)]
 pub(super) struct Store {
@@ -147,6 +161,13 @@ impl Store {
         let done = progress.wait_for(|now| now.written >= change || now.is_failing);
         if tokio::time::timeout(PATIENCE, done).await.is_err() {
             tracing::warn!("virtual key store slow, a creation is sent before it is stored");
+        }
+    }
+
+    pub(super) fn state(&self) -> StoreState {
+        match self.progress.borrow().is_failing {
+            true => StoreState::Unavailable,
+            false => StoreState::Available,
         }
     }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::{Folder, NOON, Time, bytes, limited, sandbox};
-use crate::virtual_keys::{KeyChange, KeyId, Limits, NewKey, Rotation, VirtualKeys};
+use crate::virtual_keys::{KeyChange, KeyId, Limits, NewKey, Rotation, StoreState, VirtualKeys};
 
 fn used(keys: &VirtualKeys, id: &KeyId) -> u64 {
     keys.get(id).unwrap().usage.concurrent_sandboxes.used
@@ -145,6 +145,7 @@ async fn with_a_damaged_file_calls_go_on_by_the_limits_known() {
     assert!(waited.is_ok());
     assert!(keys.reserve(id, true).is_err(), "the limit holds");
     assert!(!keys.inner.write());
+    assert_eq!(keys.store(), StoreState::Unavailable);
     assert!(keys.create(limited(1)).is_err(), "a key that would be lost is not created");
     assert_eq!(keys.list().len(), 1);
     // A change takes effect.
@@ -157,6 +158,7 @@ async fn with_a_damaged_file_calls_go_on_by_the_limits_known() {
         drop(std::fs::remove_file(folder.0.join(name)));
     }
     assert!(keys.inner.write());
+    assert_eq!(keys.store(), StoreState::Available);
     let killed = folder.killed();
     assert_eq!(used(&killed.open(&time), &id), 3);
     drop((one, two, three));

@@ -24,6 +24,10 @@ struct Routes {
 
 impl Routes {
     async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    async fn with(more: &[&str]) -> Self {
         let folder = Folder::new();
         let own = folder.settings();
         let basis = [
@@ -34,7 +38,8 @@ impl Routes {
             "workers=1",
         ];
         let mut source = Source::new();
-        for setting in basis.into_iter().chain(own.iter().map(String::as_str)) {
+        let more = own.iter().map(String::as_str).chain(more.iter().copied());
+        for setting in basis.into_iter().chain(more) {
             source = source.set(setting).unwrap();
         }
         let config = source.read().unwrap();
@@ -80,7 +85,7 @@ async fn a_key_is_created_changed_rotated_and_revoked() {
     let (status, shown) = routes.json("GET", &path, Value::Null).await;
     assert_eq!((status.as_u16(), &shown["secret"]), (200, &Value::Null), "it is shown once");
     let (_, all) = routes.json("GET", "/api/v1/keys", Value::Null).await;
-    assert_eq!(all["keys"], json!([shown]));
+    assert_eq!(all, json!({"store": "available", "keys": [shown]}));
 
     let change = json!({"limits": {"concurrent_sandboxes": 2, "creations_per_day": null}});
     let (status, changed) = routes.json("PATCH", &path, change).await;
@@ -144,6 +149,77 @@ async fn an_error_says_which_field_is_wrong_and_what_would_be_right() {
         let (status, _) = routes.send("GET", &format!("/api/v1/keys/{id}"), "").await;
         assert_eq!(status, 404, "{id}");
     }
+}
+
+/// Several virtual keys share the stack of one key of E2B, each as a tenant.
+#[tokio::test]
+async fn each_key_is_a_tenant_of_the_stack_that_it_shares() {
+    let routes = Routes::with(&["client_timeout=1s"]).await;
+    for name in ["one", "other", "third"] {
+        let (_, created) = routes.json("POST", "/api/v1/keys", json!({"name": name})).await;
+        let request = Request::get(format!("http://{}/v2/sandboxes", routes.gateway.address()))
+            .header("x-api-key", created["secret"].as_str().unwrap());
+        let request = request.body(Full::default()).unwrap();
+        let response = routes.client.request(request).await.unwrap();
+        assert!(response.status().is_server_error(), "E2B is not there");
+    }
+    let (_, snapshot) = routes.json("GET", "/api/v1/snapshot", Value::Null).await;
+    let stacks: Vec<_> = snapshot["keys"].as_object().unwrap().values().collect();
+    assert_eq!(stacks.len(), 1);
+    assert_eq!(stacks[0]["tenants"]["rows"], 3);
+}
+
+#[tokio::test]
+async fn a_reload_replaces_the_keys_of_e2b_and_those_of_the_file() {
+    let folder = Folder::new();
+    std::fs::write(folder.0.join("keys.toml"), "").unwrap();
+    let file = format!("keys.file={}", folder.path("keys.toml"));
+    let routes = Routes::with(&[&file]).await;
+    let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let key = format!("[[key]]\nname = \"search\"\nsha256 = \"{hash}\"\n");
+    std::fs::write(folder.0.join("keys.toml"), &key).unwrap();
+    let (status, _) = routes.json("POST", "/api/v1/reload", Value::Null).await;
+    assert_eq!(status, 200);
+    let all = routes.gateway.virtual_keys().list();
+    assert_eq!((all.len(), &*all[0].name, all[0].declared), (1, "search", true));
+    std::fs::write(folder.0.join("keys.toml"), key.replace("sha256", "sha265")).unwrap();
+    let (status, error) = routes.json("POST", "/api/v1/reload", Value::Null).await;
+    assert_eq!(status, 422);
+    let error = error["error"].as_str().unwrap();
+    assert!(error.contains("keys.toml:3: keys.file: unknown field"), "{error}");
+    assert!(routes.gateway.virtual_keys().list()[0].revoked.is_none());
+}
+
+#[test]
+fn a_check_says_what_becomes_of_keys() {
+    let folder = Folder::new();
+    let check = |settings: &[String]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sandtower"));
+        command.arg("check");
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (text(output.stdout), text(output.stderr))
+    };
+    let (shown, _) = check(&folder.settings());
+    let kept = format!("sent on as team; 0 in the file; kept in {}", folder.path("keys.db"));
+    assert!(
+        shown.contains(&kept) && shown.contains("callers' own keys of E2B are rejected"),
+        "{shown}"
+    );
+    assert!(!shown.contains(crate::support::KEY), "{shown}");
+    assert!(!folder.0.join("keys.db").exists(), "nothing is written");
+    let (shown, _) = check(&[]);
+    assert!(shown.contains("no virtual keys"), "{shown}");
+    let (_, error) = check(&["keys.upstream.team.env=SANDTOWER_NOT_SET".to_owned()]);
+    assert!(
+        error.contains("keys.upstream.team: the environment variable SANDTOWER_NOT_SET"),
+        "{error}"
+    );
+    let (_, error) = check(&[format!("keys.upstream.team.file={}", folder.path("none"))]);
+    assert!(error.contains("none cannot be read"), "{error}");
 }
 
 fn value() -> impl Strategy<Value = Value> {

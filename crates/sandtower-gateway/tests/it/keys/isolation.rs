@@ -89,6 +89,20 @@ async fn one_idempotency_key_is_two_for_two_keys() {
 }
 
 #[tokio::test]
+async fn a_key_of_e2b_that_is_rejected_is_not_blamed_on_the_caller() {
+    let folder = Folder::new();
+    let world = keyed(&folder, roomy().api_keys(["e2b_other"]), &[]).await;
+    let (_, key) = world.key(NewKey::new("one"));
+    for response in [
+        world.create_by(&key, 60).await.unwrap_err(),
+        world.by(&key, "GET", "/v2/sandboxes", None).await,
+    ] {
+        assert_eq!(response.status(), 503);
+        assert!(json_of(&response)["message"].as_str().unwrap().contains("the gateway's own key"));
+    }
+}
+
+#[tokio::test]
 async fn templates_that_are_not_allowed_are_forbidden() {
     let folder = Folder::new();
     let world = keyed(&folder, roomy(), &[]).await;

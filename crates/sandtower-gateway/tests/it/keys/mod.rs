@@ -3,5 +3,5 @@
 mod admin;
 mod isolation;
 mod limits;
-
+mod restart;
 mod world;
