@@ -52,15 +52,21 @@ impl std::fmt::Debug for TenantId {
 #[derive(Debug)]
 pub(crate) struct KeyStack {
     stack: Stack,
+    tenant: TenantId,
     /// The service has accepted the key: one that a stranger made up goes first.
     is_proven: AtomicBool,
     services: Box<[OnceLock<StackService<RequestBody>>]>,
 }
 
 impl KeyStack {
-    pub(crate) fn new(stack: Stack, workers: usize) -> Self {
+    pub(crate) fn new(stack: Stack, tenant: TenantId, workers: usize) -> Self {
         let is_proven = AtomicBool::new(false);
-        Self { stack, is_proven, services: (0..workers).map(|_| OnceLock::new()).collect() }
+        Self { stack, tenant, is_proven, services: (0..workers).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// The key of the service that it is for, by which several virtual keys may share it.
+    pub(crate) const fn tenant(&self) -> TenantId {
+        self.tenant
     }
 
     /// The service of a worker, whose connections are those of `http`.
@@ -127,7 +133,7 @@ process_input = "none"
 impl MakeStack {
     pub(crate) fn make(&self, key: &str) -> Result<KeyStack, BoxError> {
         let config = self.place.config(key)?.owner(self.owner.clone());
-        Ok(KeyStack::new(self.build(config)?, self.workers))
+        Ok(KeyStack::new(self.build(config)?, TenantId::of(key.as_bytes()), self.workers))
     }
 
     fn build(&self, config: e2b::Config) -> Result<Stack, BoxError> {

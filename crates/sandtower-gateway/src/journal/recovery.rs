@@ -127,6 +127,7 @@ impl Sweep {
         });
         for sandbox in killed.await? {
             self.shared.sandboxes.gone(&sandbox);
+            self.shared.virtual_keys.stopped(&sandbox).await;
             tracing::info!(key = %self.tenant, %sandbox, "orphaned sandbox of an earlier process killed");
         }
         Ok(())

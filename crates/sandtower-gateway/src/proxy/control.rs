@@ -34,7 +34,7 @@ impl Exchange<'_> {
         let tenant = key.as_deref().map_or(tenant, TenantId::of_virtual);
         self.record.tenant = Some(tenant);
         let (shared, http) = (&self.proxy.shared, &self.generation.transports[self.proxy.worker]);
-        shared.recovery.seen(tenant, &stack, http, shared);
+        shared.recovery.seen(stack.tenant(), &stack, http, shared);
         let id = headers::prepare(&mut head.headers, self.connection.client);
         self.record.request_id = Some(id);
         // Only requests into sandboxes have them.
@@ -135,7 +135,7 @@ impl Exchange<'_> {
         request: Request<Bytes>,
     ) -> Outcome {
         let (creation, request) = RawCreation::begin(stack.config(), request);
-        let mut entry = self.record_creation(creation.as_ref(), tenant).await;
+        let mut entry = self.record_creation(creation.as_ref(), stack.tenant()).await;
         let http = &self.generation.transports[self.proxy.worker];
         let service = stack.service(self.proxy.worker, http);
         let patience = self.patience();

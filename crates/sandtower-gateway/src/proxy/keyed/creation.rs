@@ -22,18 +22,18 @@ impl Exchange<'_> {
         let key = &caller.key;
         let (mut head, body) = request.into_parts();
         let mut new = Fields::read(&body)?;
-        if let Some(template) = new.template()
-            && !key.allows(&template)
-        {
+        let template = new.template().unwrap_or_default();
+        if !key.allows(&template) {
             return Err(rejection::template(key, &template));
         }
         let tracks_itself = new.mark(key.id())?;
         let lifetime = new.seconds("timeout").unwrap_or_else(|| default_lifetime(head.uri.path()));
         head.headers.remove(header::CONTENT_LENGTH);
-        scope_idempotency_key(&mut head.headers, key);
+        // Of a caller's own key, the tracker kills nothing: a later call of the caller's has the sandbox.
+        let is_tracked = !scope_idempotency_key(&mut head.headers, key) && !tracks_itself;
         let request = Request::from_parts(head, new.into_bytes());
         let mut reservation = self.reserve(caller, true).await?;
-        if tracks_itself {
+        if !is_tracked {
             reservation.untracked();
         }
         let outcome = self.create(caller.tenant, &caller.stack, request).await;
@@ -42,10 +42,12 @@ impl Exchange<'_> {
             (Ok(response), Some(sandbox)) if response.status().is_success() => {
                 reservation.runs(&sandbox, Some(lifetime));
             }
+            // A listing finds it.
+            (Ok(response), None) if response.status().is_success() => reservation.untracked(),
             (Ok(response), _) if is_without_effect(response) && self.was_sent_once() => {
                 reservation.started_nothing();
             }
-            _ => self.resolve(caller, reservation, tracks_itself),
+            _ => resolve(caller, reservation, is_tracked),
         }
         match outcome {
             Ok(response) if response.status() == StatusCode::UNAUTHORIZED => {
@@ -73,14 +75,14 @@ impl Exchange<'_> {
     fn was_sent_once(&self) -> bool {
         self.record.explanation.as_ref().is_some_and(|it| it.attempts() <= 1)
     }
+}
 
-    /// It is not known whether the call has started a sandbox. Nothing is left of it if the tracker, which
-    /// has heard of it before, looks for nothing.
-    fn resolve(&self, caller: &Caller, reservation: Reservation, tracks_itself: bool) {
-        let tracker = caller.stack.handles().tracker.snapshot();
-        if !tracks_itself && tracker.open == 0 && tracker.killing == 0 {
-            reservation.started_nothing();
-        }
+/// It is not known whether the call has started a sandbox. Nothing is left of it if the tracker, which has
+/// heard of it before, looks for nothing.
+fn resolve(caller: &Caller, reservation: Reservation, is_tracked: bool) {
+    let tracker = caller.stack.handles().tracker.snapshot();
+    if is_tracked && tracker.open == 0 && tracker.killing == 0 {
+        reservation.started_nothing();
     }
 }
 
@@ -90,19 +92,22 @@ fn default_lifetime(path: &str) -> Duration {
 }
 
 /// Two virtual keys may use the same `Idempotency-Key` for two sandboxes, though the service has one key for
-/// both.
-fn scope_idempotency_key(headers: &mut HeaderMap, key: &Key) {
-    let Some(theirs) = headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes) else { return };
+/// both. Returns whether there is one.
+fn scope_idempotency_key(headers: &mut HeaderMap, key: &Key) -> bool {
+    let Some(theirs) = headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes) else {
+        return false;
+    };
     let allowed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
     if !(1..=255).contains(&theirs.len()) || !theirs.iter().all(allowed) {
         // The service says what is wrong with it.
-        return;
+        return true;
     }
     let digest = Sha256::new().chain_update(key.id().to_string()).chain_update(theirs).finalize();
     let scoped: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     if let Ok(scoped) = HeaderValue::try_from(scoped) {
         headers.insert(IDEMPOTENCY_KEY, scoped);
     }
+    true
 }
 
 /// A response that says that nothing was created. One about an `Idempotency-Key` does not: the sandbox of an

@@ -117,6 +117,8 @@ async fn templates_that_are_not_allowed_are_forbidden() {
         r#"{"templateID":"code-interpreter-v1","TemplateID":"base"}"#,
         r#"{"templateID":"code-interpreter-v1","templateID":"base"}"#,
         r#"{"templateid":"base"}"#,
+        r#"{"templateID":["base"]}"#,
+        "{}",
     ] {
         let request = http::Request::post(world.uri("/v2/sandboxes"))
             .header("x-api-key", &key)
