@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sandtower_gateway::Gateway;
 use sandtower_gateway::admin;
 use sandtower_gateway::config::{Config, Source};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use super::support;
 
 fn config(settings: &[&str]) -> Config {
     let basis = [
@@ -21,14 +21,7 @@ fn config(settings: &[&str]) -> Config {
 }
 
 async fn ask(admin: &admin::Admin, method: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(admin.address().unwrap()).await.unwrap();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
-    text
+    support::ask(admin.address().unwrap(), method, path).await
 }
 
 #[tokio::test]

@@ -7,16 +7,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::support::{KEY, LONG, World, until};
-
-fn creation(body: &str, more: &str) -> Vec<u8> {
-    format!(
-        "POST /v2/sandboxes HTTP/1.1\r\nhost: gw\r\nx-api-key: {KEY}\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n{more}\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
-}
+use super::support::{World, creation, until};
 
 const BASE: &str = r#"{"templateID":"base","timeout":300}"#;
 
@@ -51,45 +42,6 @@ async fn lost_responses_are_adopted_and_leave_nothing_behind() {
         alive
     };
     until("only what was returned is alive", || alive() == created).await;
-}
-
-#[tokio::test]
-async fn a_caller_that_goes_before_its_response_leaves_nothing() {
-    let world = World::new(&["workers=1"]).await;
-    world.faults(
-        json!([{"name": "slow", "kind": "slow", "on": ["sandbox_create"], "lasting": "300ms"}]),
-    );
-    for _ in 0..10 {
-        let mut stream = TcpStream::connect(world.address()).await.unwrap();
-        stream.write_all(&creation(BASE, "")).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        drop(stream);
-    }
-    // Requests that were dropped in the queue create nothing.
-    until("requests have ended", || world.gateway.in_flight() == 0).await;
-    let gone = || world.sim.ledger().active == 0;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    until("nothing is left", gone).await;
-}
-
-#[tokio::test]
-async fn aborted_uploads_open_no_breaker() {
-    let world = World::new(&[]).await;
-    let (id, token) = world.create().await;
-    for _ in 0..30 {
-        let mut stream = TcpStream::connect(world.address()).await.unwrap();
-        let head = format!(
-            "POST /files?path=a&username=user HTTP/1.1\r\nhost: gw\r\ne2b-sandbox-id: {id}\r\n\
-             e2b-sandbox-port: 49983\r\nx-access-token: {token}\r\ncontent-length: 10000000\r\n\r\n0123456789"
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        drop(stream);
-    }
-    until("requests have ended", || world.gateway.in_flight() == 0).await;
-    let health = world.inside("GET", "/health", &id, &token).body(Default::default()).unwrap();
-    let health = tokio::time::timeout(LONG, world.send(health)).await.unwrap();
-    assert_eq!(health.status(), 204, "{:?}", health.body());
 }
 
 #[tokio::test]

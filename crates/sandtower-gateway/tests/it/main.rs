@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod aborts;
 mod admin;
 mod attacks;
 mod config;

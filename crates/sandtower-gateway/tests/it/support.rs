@@ -24,7 +24,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 /// A gateway over a simulator.
 pub(crate) struct World {
     pub(crate) sim: Sim,
-    pub(crate) gateway: Gateway,
+    pub(crate) gateway: Arc<Gateway>,
     pub(crate) log: Log,
     caller: Caller,
     _simulator: Server,
@@ -77,8 +77,14 @@ impl World {
     pub(crate) async fn over(sim: sandtower_sim::Config, settings: &[&str]) -> Self {
         let sim = sim.build().unwrap();
         let simulator = sim.listen("127.0.0.1:0").await.unwrap();
+        Self::before(sim, simulator, settings)
+    }
+
+    /// Before a simulator that runs.
+    pub(crate) fn before(sim: Sim, simulator: Server, settings: &[&str]) -> Self {
         let log = Log::default();
-        let gateway = Gateway::start_logging(config(&simulator, settings), log.clone()).unwrap();
+        let gateway = Gateway::start_logging(config(&simulator, settings), log.clone());
+        let gateway = Arc::new(gateway.unwrap());
         let caller = Caller::new(gateway.address(), KEY);
         Self { sim, gateway, log, caller, _simulator: simulator }
     }
@@ -117,6 +123,16 @@ impl Deref for World {
     fn deref(&self) -> &Caller {
         &self.caller
     }
+}
+
+/// A request to create a sandbox, with these header fields more.
+pub(crate) fn creation(body: &str, more: &str) -> Vec<u8> {
+    format!(
+        "POST /v2/sandboxes HTTP/1.1\r\nhost: gw\r\nx-api-key: {KEY}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n{more}\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 /// One with an API key, who calls one address.
@@ -192,4 +208,16 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
         }
     };
     tokio::time::timeout(LONG, waiting).await.unwrap_or_else(|_| panic!("{what}"));
+}
+
+/// What the listener for operators says.
+pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
 }
