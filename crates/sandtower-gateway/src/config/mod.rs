@@ -2,6 +2,7 @@
 
 mod error;
 mod keys;
+mod network;
 mod size;
 mod source;
 
@@ -18,6 +19,7 @@ use crate::place::Place;
 
 pub use error::ConfigError;
 pub use keys::{Keys, UpstreamKey};
+pub use network::Network;
 pub use size::Size;
 pub use source::Source;
 
@@ -42,6 +44,9 @@ pub struct Config {
     pub domain: Option<String>,
     /// The certificate of the gateway: with it, it speaks TLS, with HTTP/1.1 and HTTP/2.
     pub tls: Option<Tls>,
+    /// Proxies in front of the gateway whose `X-Forwarded-For` tells the client's address. Of all other
+    /// peers the header is replaced.
+    pub trusted_proxies: Vec<Network>,
     /// A file of this gateway's own that records creations in flight, so that what they leave behind at a
     /// crash is killed after it. Left out, it lives until its timeout.
     pub journal: Option<PathBuf>,
@@ -229,6 +234,7 @@ impl Default for Config {
             upstream: Upstream::default(),
             domain: None,
             tls: None,
+            trusted_proxies: Vec::new(),
             journal: None,
             client_timeout: Duration::from_secs(60),
             limits: Limits::default(),

@@ -137,7 +137,9 @@ fn put(table: &mut Table, path: &str, value: Value) -> Result<(), ConfigError> {
 fn line_of(text: &str, error: &ConfigError) -> Option<usize> {
     // An unknown name is part of the text, not of the path.
     let unknown = error.why().strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
-    let mut path: Vec<&str> = error.setting().split('.').collect();
+    // One of a list stands where the list does.
+    let parts = error.setting().split('.');
+    let mut path: Vec<&str> = parts.filter_map(|part| part.split('[').next()).collect();
     if let Some((name, _)) = unknown
         && path.last() != Some(&name)
     {

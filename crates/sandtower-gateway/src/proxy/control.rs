@@ -35,7 +35,7 @@ impl Exchange<'_> {
         self.record.tenant = Some(tenant);
         let (shared, http) = (&self.proxy.shared, &self.generation.transports[self.proxy.worker]);
         shared.recovery.seen(stack.tenant(), &stack, http, shared);
-        let id = headers::prepare(&mut head.headers, self.connection.client);
+        let id = headers::prepare(&mut head.headers, self.record.client);
         self.record.request_id = Some(id);
         // Only requests into sandboxes have them.
         head.headers.remove(SANDBOX_ID);

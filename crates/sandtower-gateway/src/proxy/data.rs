@@ -45,7 +45,7 @@ impl Exchange<'_> {
         let key = self.key_of(&id)?;
         let (upgrades, switch) =
             (headers::upgrade(&head.headers), head.extensions.remove::<OnUpgrade>());
-        let request_id = headers::prepare(&mut head.headers, self.connection.client);
+        let request_id = headers::prepare(&mut head.headers, self.record.client);
         self.record.request_id = Some(request_id);
         address(&mut head, &id, port);
         let target = self.generation.place.sandbox(&id, port, head.uri.path_and_query());

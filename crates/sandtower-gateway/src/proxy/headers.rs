@@ -4,13 +4,14 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::forwarded;
+
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("should-retry");
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub(crate) const ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-access-token");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const CONNECT_TIMEOUT: HeaderName = HeaderName::from_static("connect-timeout-ms");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Those that are about one connection, besides those that `Connection` names.
@@ -62,9 +63,7 @@ pub(crate) fn prepare(headers: &mut HeaderMap, client: IpAddr) -> HeaderValue {
     // The server of this connection has seen to it; the next one is sent the body at once.
     headers.remove(header::EXPECT);
     headers.remove(header::HOST);
-    if let Ok(client) = HeaderValue::try_from(client.to_string()) {
-        headers.insert(FORWARDED_FOR, client);
-    }
+    forwarded::write(headers, client);
     if !headers.contains_key(TRACEPARENT) {
         let (trace, span) = (fastrand::u128(1..), fastrand::u64(1..));
         if let Ok(value) = HeaderValue::try_from(format!("00-{trace:032x}-{span:016x}-01")) {
@@ -126,7 +125,7 @@ mod tests {
             headers(&[("host", "gw"), ("expect", "100-continue"), ("x-forwarded-for", "1.2.3.4")]);
         let id = prepare(&mut all, Ipv4Addr::LOCALHOST.into());
         assert_eq!(all[REQUEST_ID], id);
-        assert_eq!(all[FORWARDED_FOR], "127.0.0.1");
+        assert_eq!(all["x-forwarded-for"], "127.0.0.1");
         assert_eq!(all[TRACEPARENT].len(), 55);
         assert!(!all.contains_key("host") && !all.contains_key("expect"));
         let mut theirs = headers(&[("x-request-id", "mine"), ("traceparent", "theirs")]);

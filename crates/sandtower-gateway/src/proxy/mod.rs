@@ -4,6 +4,7 @@ pub(crate) mod body;
 mod control;
 mod data;
 mod failure;
+mod forwarded;
 mod headers;
 mod keyed;
 mod linger;
@@ -47,7 +48,7 @@ pub(crate) struct Proxy {
 /// The connection that a request came by.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    pub(crate) client: IpAddr,
+    pub(crate) peer: IpAddr,
     pub(crate) state: Arc<ConnectionState>,
 }
 
@@ -74,8 +75,9 @@ impl Proxy {
     {
         let generation = self.shared.generation.load_full();
         let (head, body) = request.into_parts();
-        let log = &generation.config.access_log;
-        let mut record = Box::new(Record::new(&self.shared.access_log, log, connection.client));
+        let (log, trusted) = (&generation.config.access_log, &generation.config.trusted_proxies);
+        let client = forwarded::client(connection.peer, &head.headers, trusted);
+        let mut record = Box::new(Record::new(&self.shared.access_log, log, client));
         record.method = head.method.clone();
         record.version = head.version;
         head.uri.path().clone_into(&mut record.path);

@@ -72,7 +72,7 @@ async fn exchange<S>(
     let state = Arc::new(ConnectionState::default());
     let times = Times { head: limits.request_timeout, idle: IDLE, write: limits.write_timeout };
     let stream = Stream::new(stream, Arc::clone(&state), times, protocol == Protocol::Http2);
-    let connection = Arc::new(Connection { client: peer.ip(), state });
+    let connection = Arc::new(Connection { peer: peer.ip(), state });
     let service = service_fn(move |request: Request<Incoming>| {
         let (proxy, connection) = (proxy.clone(), Arc::clone(&connection));
         async move { Ok::<_, Infallible>(proxy.respond(&connection, request).await) }

@@ -36,6 +36,14 @@ fn a_mistake_is_named_with_its_line_and_what_would_be_right() {
         ("size", "[limits]\ncontrol_body = \"big\"\n", 2, "limits.control_body", "4MiB"),
         ("owner", "owner = \"A B\"\n", 1, "owner", "`a` to `z`"),
         ("domain", "domain = \"https://gw\"\n", 1, "domain", "gw.example.com"),
+        (
+            "network",
+            "trusted_proxies = [\n  \"10.0.0.0/8\",\n  \"lan\",\n]\n",
+            1,
+            "trusted_proxies[1]",
+            "10.0.0.0/8",
+        ),
+        ("journal", "journal = \"/nowhere/at/all\"\n", 1, "journal", "a folder that exists"),
         ("half", "[upstream]\napi_url = \"http://a\"\n", 1, "upstream.sandbox_url", "must be set"),
         (
             "url",

@@ -5,7 +5,10 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::support::World;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::support::{World, until};
 
 fn parsed(bytes: &Bytes) -> Value {
     serde_json::from_slice(bytes).unwrap()
@@ -105,4 +108,52 @@ async fn what_is_safe_to_repeat_is_repeated_and_a_final_failure_says_so() {
     );
     let timing = failed.headers()["server-timing"].to_str().unwrap();
     assert!(timing.matches("attempt;dur=").count() == 4, "{timing}");
+}
+
+/// What the gateway logs as the client's address, and says of it to the service.
+async fn client_of(settings: &[&str], said: &[&str]) -> (String, Vec<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let service = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        String::from_utf8(head).unwrap()
+    });
+    let upstream = [format!("upstream.api_url={url}"), format!("upstream.sandbox_url={url}")];
+    let all: Vec<_> = upstream.iter().map(String::as_str).chain(settings.iter().copied()).collect();
+    let world = World::new(&all).await;
+    let said = said.iter().map(|said| format!("{said}\r\n")).collect::<String>();
+    let request = format!(
+        "GET /health HTTP/1.1\r\nhost: gw\r\ne2b-sandbox-id: i0\r\ne2b-sandbox-port: 3000\r\n{said}\r\n"
+    );
+    world.raw(request.as_bytes()).await;
+    until("it is logged", || world.log.text().contains("\"client\":")).await;
+    let logged: Value = serde_json::from_str(world.log.text().lines().next().unwrap()).unwrap();
+    let forwarded = service.await.unwrap().to_lowercase();
+    let about = ["x-forwarded-for", "x-real-ip", "forwarded:"];
+    let told = forwarded.lines().filter(|line| about.iter().any(|it| line.starts_with(it)));
+    (logged["client"].as_str().unwrap().to_owned(), told.map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn only_named_proxies_tell_the_address_of_the_client() {
+    let spoofed: &[&str] = &[
+        "X-Forwarded-For: 1.1.1.1",
+        "x-forwarded-for: 198.51.100.7",
+        "X-Real-IP: 1.1.1.1",
+        "Forwarded: for=1.1.1.1",
+    ];
+    for (settings, client) in [
+        (&[][..], "127.0.0.1"),
+        (&[r#"trusted_proxies=["10.0.0.0/8"]"#], "127.0.0.1"),
+        (&[r#"trusted_proxies=["127.0.0.0/8"]"#], "198.51.100.7"),
+        (&[r#"trusted_proxies=["127.0.0.1", "198.51.100.0/24"]"#], "1.1.1.1"),
+    ] {
+        let expected = (client.to_owned(), vec![format!("x-forwarded-for: {client}")]);
+        assert_eq!(client_of(settings, spoofed).await, expected, "{settings:?}");
+    }
 }
