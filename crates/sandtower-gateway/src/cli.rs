@@ -88,7 +88,6 @@ pub fn main() -> ExitCode {
 fn check(settings: &Settings) -> Result<(), BoxError> {
     let config = settings.source()?.read()?;
     let generation = Generation::new(config.clone())?;
-    crate::server::TlsSlot::new(config.tls.as_ref())?;
     let mut out = io::stdout();
     writeln!(out, "{}", toml::to_string_pretty(&config)?)?;
     writeln!(out, "# {}", summary(&config))?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sandtower::core::BoxError;
 use sandtower::e2b::{HttpTransport, Owner};
+use sandtower::stack::BuildError;
 
 use crate::config::{Config, ConfigError, Upstream};
 use crate::keys::{KeyStack, Keys, MakeStack};
@@ -27,7 +28,7 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    pub(crate) fn new(config: Config) -> Result<Self, BoxError> {
+    pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
         let workers = config.worker_count();
         let place = config.place()?;
@@ -36,10 +37,11 @@ impl Generation {
             Some(file) => Declared::read(file, &upstreams)?,
             None => Vec::new(),
         };
-        let owner: Owner = config.owner.parse()?;
+        let owner: Owner =
+            config.owner.parse().map_err(|error| ConfigError::new("owner", error))?;
         let stack = config.stack_config()?;
         let make = MakeStack { place: place.clone(), owner, stack, workers };
-        let data = make.data_plane().map_err(|error| ConfigError::new("stack", error))?;
+        let data = make.data_plane().map_err(of_stack)?;
         let transports =
             (0..workers).map(|_| transport(&config.upstream)).collect::<Result<_, _>>()?;
         let keys = Arc::new(Keys::new(make, config.limits.keys.get()));
@@ -48,7 +50,7 @@ impl Generation {
     }
 
     /// The generation after `before`: what has the same settings is the same.
-    pub(crate) fn after(before: &Self, config: Config) -> Result<Self, BoxError> {
+    pub(crate) fn after(before: &Self, config: Config) -> Result<Self, ConfigError> {
         let next = Self::new(config)?;
         let (old, new) = (&before.config, &next.config);
         let is_same = old.upstream == new.upstream
@@ -70,6 +72,14 @@ impl Generation {
     pub(crate) fn domain_name(&self) -> Option<&str> {
         let domain = self.config.domain.as_deref()?;
         Some(domain.split_once(':').map_or(domain, |(name, _)| name))
+    }
+}
+
+/// With the name of the setting, if the stack names it.
+fn of_stack(error: BoxError) -> ConfigError {
+    match error.downcast_ref::<BuildError>() {
+        Some(error) => ConfigError::new(format!("stack.{}", error.name()), error.why()),
+        None => ConfigError::new("stack", error),
     }
 }
 

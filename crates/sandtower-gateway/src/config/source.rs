@@ -5,6 +5,8 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{Config, ConfigError};
+use crate::generation::Generation;
+use crate::server::TlsSlot;
 
 /// The environment variables of settings begin with this: `SANDTOWER__LIMITS__KEYS` is `limits.keys`.
 const PREFIX: &str = "SANDTOWER__";
@@ -87,7 +89,7 @@ impl Source {
             let name = path.unwrap_or_else(|| String::from("the configuration"));
             ConfigError::new(name, error.inner().to_string())
         });
-        config.and_then(|config| config.check().map(|()| config)).map_err(|error| match text {
+        config.and_then(|config| is_usable(&config).map(|()| config)).map_err(|error| match text {
             Some((file, text)) => {
                 let line = line_of(&text, &error);
                 // What is not in the file was set elsewhere.
@@ -96,6 +98,13 @@ impl Source {
             None => error,
         })
     }
+}
+
+/// Builds what the configuration describes: an error then has its line, and files are read.
+fn is_usable(config: &Config) -> Result<(), ConfigError> {
+    Generation::new(config.clone())?;
+    TlsSlot::new(config.tls.as_ref())?;
+    Ok(())
 }
 
 fn text_of(file: &Path) -> Result<String, ConfigError> {

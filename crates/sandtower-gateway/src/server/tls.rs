@@ -36,6 +36,13 @@ impl std::fmt::Debug for TlsSlot {
     }
 }
 
+fn key_problem(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(_) => String::from("it must be the key of the certificate"),
+        error => format!("it cannot be used with the certificate: {error}"),
+    }
+}
+
 fn server_config(tls: &Tls) -> Result<Arc<ServerConfig>, ConfigError> {
     let pem = |name, file: &std::path::Path| {
         std::fs::read(file).map_err(|error| {
@@ -54,7 +61,7 @@ fn server_config(tls: &Tls) -> Result<Arc<ServerConfig>, ConfigError> {
         .map_err(|error| ConfigError::new("tls", error))?
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(|error| ConfigError::new("tls", error))?;
+        .map_err(|error| ConfigError::new("tls.key", key_problem(&error)))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

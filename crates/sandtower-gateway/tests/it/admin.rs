@@ -48,7 +48,8 @@ async fn a_reload_replaces_all_or_nothing() {
     let reloaded =
         gateway.reload(config(&["limits.control_body=1KiB", "listen=127.0.0.1:9"])).unwrap();
     assert_eq!(reloaded.needs_restart, ["listen"]);
-    let bad = config(&["upstream.root_certificates=/nowhere.pem"]);
+    let mut bad = config(&[]);
+    bad.upstream.root_certificates = Some("/nowhere.pem".into());
     assert!(gateway.reload(bad).is_err());
     let admin = admin::start(&gateway, config(&[]).admin, || {
         Source::new().set("client_timeout=900ms").unwrap().read()

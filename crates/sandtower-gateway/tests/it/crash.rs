@@ -1,76 +1,40 @@
 //! A gateway that is killed in the middle of creations: what it left behind is swept by the next one, and
 //! what callers own lives.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 
 use sandtower_sim::{End, Plan, Server, Sim};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::process::Process;
 use super::support::{Caller, KEY, until};
 
 const OTHER_KEY: &str = "e2b_1111111111111111111111111111111111111111";
 
-/// A gateway in a process of its own, killed with this.
-struct Process {
-    child: Child,
-    address: SocketAddr,
+fn start(simulator: &Server, journal: &Journal) -> Process {
+    let url = simulator.url();
+    let all = [
+        format!("upstream.api_url={url}"),
+        format!("upstream.sandbox_url={url}"),
+        format!("journal={}", journal.0.display()),
+        // Several creations of one key are in flight at a time.
+        "stack.admission.concurrency_for.sandbox_create=3".to_owned(),
+    ];
+    Process::start(all.iter().flat_map(|setting| ["--set", setting]))
 }
 
-impl Process {
-    fn start(simulator: &Server, journal: &Journal) -> Self {
-        let url = simulator.url();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sandtower"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(["--set", &format!("upstream.api_url={url}")])
-            .args(["--set", &format!("upstream.sandbox_url={url}")])
-            .args(["--set", "upstream.proxy=none"])
-            .args(["--set", "stack.admission.concurrency_for.sandbox_create=3"])
-            .args(["--set", &format!("journal={}", journal.0.display())])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = lines.next().unwrap().unwrap();
-            if let Some(address) = line.strip_prefix("listening on http://") {
-                break address.parse().unwrap();
-            }
-        };
-        // The process must not block on its log.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address }
-    }
-
-    /// As `kill -9` does.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Asks for a sandbox and awaits no response.
-    async fn begin_creation(&self, key: &str, more: &str) -> TcpStream {
-        let body = r#"{"templateID":"base","timeout":3000}"#;
-        let request = format!(
-            "POST /v2/sandboxes HTTP/1.1\r\nhost: gw\r\nx-api-key: {key}\r\n{more}content-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        stream
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// Asks for a sandbox and awaits no response.
+async fn begin_creation(gateway: &Process, key: &str, more: &str) -> TcpStream {
+    let body = r#"{"templateID":"base","timeout":3000}"#;
+    let request = format!(
+        "POST /v2/sandboxes HTTP/1.1\r\nhost: gw\r\nx-api-key: {key}\r\n{more}content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
 }
 
 /// The file, gone with this.
@@ -128,7 +92,7 @@ async fn created(caller: &Caller, metadata: Value) -> (String, String) {
 async fn what_a_killed_gateway_left_behind_is_swept_and_all_else_lives() {
     let (sim, server) = simulator().await;
     let journal = Journal::new("sweep");
-    let before = Process::start(&server, &journal);
+    let before = start(&server, &journal);
     let caller = Caller::new(before.address, KEY);
     let (owned, token) = created(&caller, json!({})).await;
     // Of a gateway with the same owner and a journal of its own, and of a client without any.
@@ -140,14 +104,14 @@ async fn what_a_killed_gateway_left_behind_is_swept_and_all_else_lives() {
     let mut open = Vec::new();
     // Of these, one waits in the queue.
     for key in [KEY, KEY, KEY, KEY, OTHER_KEY] {
-        open.push(before.begin_creation(key, "").await);
+        open.push(begin_creation(&before, key, "").await);
     }
     until("four are created", || alive(&sim).len() == 7).await;
     before.kill();
     sim.set_faults(Vec::new()).unwrap();
     drop(open);
 
-    let after = Process::start(&server, &journal);
+    let after = start(&server, &journal);
     let caller = Caller::new(after.address, KEY);
     let listed = caller.control("GET", "/v2/sandboxes", None).await;
     assert!(String::from_utf8_lossy(listed.body()).contains(&owned), "{:?}", listed.body());
@@ -170,19 +134,19 @@ async fn what_a_killed_gateway_left_behind_is_swept_and_all_else_lives() {
 async fn a_creation_under_its_callers_own_key_is_left_to_the_caller() {
     let (sim, server) = simulator().await;
     let journal = Journal::new("keyed");
-    let before = Process::start(&server, &journal);
+    let before = start(&server, &journal);
     stall(&sim);
-    let open = before.begin_creation(KEY, "idempotency-key: mine\r\n").await;
-    let orphan = before.begin_creation(KEY, "").await;
+    let open = begin_creation(&before, KEY, "idempotency-key: mine\r\n").await;
+    let orphan = begin_creation(&before, KEY, "").await;
     until("both are created", || alive(&sim).len() == 2).await;
     before.kill();
     sim.set_faults(Vec::new()).unwrap();
     drop((open, orphan));
-    let after = Process::start(&server, &journal);
+    let after = start(&server, &journal);
     let caller = Caller::new(after.address, KEY);
     assert_eq!(caller.control("GET", "/v2/sandboxes", None).await.status(), 200);
     until("the other one is killed", || alive(&sim).len() == 1).await;
-    let mut again = after.begin_creation(KEY, "idempotency-key: mine\r\n").await;
+    let mut again = begin_creation(&after, KEY, "idempotency-key: mine\r\n").await;
     let mut response = vec![0; 4_096];
     let length = tokio::io::AsyncReadExt::read(&mut again, &mut response).await.unwrap();
     let response = String::from_utf8_lossy(&response[..length]);
@@ -196,12 +160,9 @@ async fn a_creation_under_its_callers_own_key_is_left_to_the_caller() {
 async fn two_gateways_do_not_share_a_journal() {
     let (_sim, server) = simulator().await;
     let journal = Journal::new("shared");
-    let first = Process::start(&server, &journal);
-    let second = Command::new(env!("CARGO_BIN_EXE_sandtower"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .args(["--set", &format!("journal={}", journal.0.display())])
-        .output()
-        .unwrap();
+    let first = start(&server, &journal);
+    let setting = format!("journal={}", journal.0.display());
+    let second = super::process::run(["serve", "--listen", "127.0.0.1:0", "--set", &setting]);
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(2), "{said}");
     assert!(said.contains("journal: ") && said.contains("each needs a file of its own"), "{said}");

@@ -1,66 +1,17 @@
 //! Domain mode: hosts tell where a request goes, over TLS, HTTP/1.1 and HTTP/2, and protocols change.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::{TlsConnector, client::TlsStream};
 
+use super::certificate::{Certificate, DOMAIN};
 use super::support::{KEY, World};
 
-const DOMAIN: &str = "gw.example";
-
-/// A certificate in files, gone with this.
-struct Certificate {
-    der: CertificateDer<'static>,
-    files: [PathBuf; 2],
-}
-
 impl Certificate {
-    fn new(name: &str) -> Self {
-        let names = vec![DOMAIN.to_owned(), format!("*.{DOMAIN}")];
-        let made = rcgen::generate_simple_self_signed(names).unwrap();
-        let file = |kind| {
-            let file = format!("sandtower-{}-{name}.{kind}.pem", std::process::id());
-            std::env::temp_dir().join(file)
-        };
-        let files = [file("cert"), file("key")];
-        std::fs::write(&files[0], made.cert.pem()).unwrap();
-        std::fs::write(&files[1], made.signing_key.serialize_pem()).unwrap();
-        Self { der: made.cert.der().clone(), files }
-    }
-
-    fn settings(&self) -> [String; 3] {
-        let [certificate, key] = &self.files;
-        [
-            format!("domain={DOMAIN}"),
-            format!("tls.certificate={}", certificate.display()),
-            format!("tls.key={}", key.display()),
-        ]
-    }
-
-    async fn connect(&self, world: &World, host: &str, alpn: &str) -> TlsStream<TcpStream> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.der.clone()).unwrap();
-        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
-        let stream = TcpStream::connect(world.address()).await.unwrap();
-        let name = ServerName::try_from(host.to_owned()).unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
-    }
-
     /// The response to a request for `host`.
     async fn send(
         &self,
@@ -70,7 +21,7 @@ impl Certificate {
         request: http::request::Builder,
         body: Bytes,
     ) -> Response<Bytes> {
-        let io = TokioIo::new(self.connect(world, host, alpn).await);
+        let io = TokioIo::new(self.connect(world.address(), host, alpn).await);
         let request = request.body(Full::new(body)).unwrap();
         let response = if alpn == "h2" {
             let (mut send, connection) =
@@ -84,12 +35,6 @@ impl Certificate {
         };
         let (head, body) = response.into_parts();
         Response::from_parts(head, body.collect().await.unwrap().to_bytes())
-    }
-}
-
-impl Drop for Certificate {
-    fn drop(&mut self) {
-        self.files.iter().for_each(|file| drop(std::fs::remove_file(file)));
     }
 }
 

@@ -5,12 +5,15 @@
 mod aborts;
 mod admin;
 mod attacks;
+mod certificate;
 mod config;
 mod crash;
 mod creations;
 mod domain;
 mod fuzz;
 mod keys;
+mod process;
+mod reload;
 mod shutdown;
 mod support;
 mod traffic;

@@ -27,7 +27,7 @@ pub(crate) struct World {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) log: Log,
     caller: Caller,
-    _simulator: Server,
+    simulator: Server,
 }
 
 /// What was logged.
@@ -51,7 +51,7 @@ impl Log {
     }
 }
 
-pub(crate) fn config(simulator: &Server, settings: &[&str]) -> Config {
+fn source(simulator: &Server, settings: &[&str]) -> Source {
     let url = simulator.url();
     let basis = [
         format!("upstream.api_url={url}"),
@@ -65,8 +65,7 @@ pub(crate) fn config(simulator: &Server, settings: &[&str]) -> Config {
     let plan = (!has_plan).then_some("stack.plan=pro");
     let basis = basis.iter().map(String::as_str).chain(plan);
     let all = basis.chain(settings.iter().copied());
-    let source = all.into_iter().try_fold(Source::new(), |source, setting| source.set(setting));
-    source.unwrap().read().unwrap()
+    all.into_iter().try_fold(Source::new(), |source, setting| source.set(setting)).unwrap()
 }
 
 impl World {
@@ -83,14 +82,24 @@ impl World {
     /// Before a simulator that runs.
     pub(crate) fn before(sim: Sim, simulator: Server, settings: &[&str]) -> Self {
         let log = Log::default();
-        let gateway = Gateway::start_logging(config(&simulator, settings), log.clone());
+        let gateway =
+            Gateway::start_logging(source(&simulator, settings).read().unwrap(), log.clone());
         let gateway = Arc::new(gateway.unwrap());
         let caller = Caller::new(gateway.address(), KEY);
-        Self { sim, gateway, log, caller, _simulator: simulator }
+        Self { sim, gateway, log, caller, simulator }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.gateway.address()
+    }
+
+    /// With these settings, over the same simulator.
+    pub(crate) fn source(&self, settings: &[&str]) -> Source {
+        source(&self.simulator, settings)
+    }
+
+    pub(crate) fn config(&self, settings: &[&str]) -> Config {
+        self.source(settings).read().unwrap()
     }
 
     /// What goes wrong from now on.
