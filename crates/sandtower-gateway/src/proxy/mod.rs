@@ -105,6 +105,10 @@ impl Exchange<'_> {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
+        if let Some(problem) = route::host_problem(&head) {
+            let failure = Failure::of_request(StatusCode::BAD_REQUEST, problem);
+            return (Err(failure), Dialect::Control);
+        }
         match route(self.generation.domain_name(), &head) {
             Route::Control => (self.control(head, body).await, Dialect::Control),
             Route::Sandbox { id, port } => {

@@ -1,6 +1,7 @@
 //! Where a request goes: a pure function of its method, its target and its header fields.
 
-use http::{HeaderMap, HeaderValue, Uri, header, request};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header, request};
 use sandtower::e2b::{ENVD_PORT, INTERPRETER_PORT, SANDBOX_ID, SANDBOX_PORT, SandboxId};
 
 /// Where a request goes.
@@ -53,6 +54,30 @@ pub fn route(domain: Option<&str>, head: &request::Parts) -> Route {
             None => Route::Control,
         },
     }
+}
+
+/// What is wrong with how a request names its host, or asks for a tunnel to it: servers that a request
+/// passes must not take it for different hosts.
+pub(super) fn host_problem(head: &request::Parts) -> Option<&'static str> {
+    let mut fields = head.headers.get_all(header::HOST).iter();
+    let first = fields.next();
+    if fields.next().is_some() {
+        return Some("Host is there twice");
+    }
+    if first.is_none() && head.version == Version::HTTP_11 {
+        return Some("Missing header: Host");
+    }
+    if head.method == Method::CONNECT {
+        return Some("the gateway makes no tunnels");
+    }
+    // HTTP/1.1 has a server ignore the field beside a whole target.
+    let authority = head.uri.authority().filter(|_| head.version == Version::HTTP_2);
+    let differs = |authority: &Authority| {
+        first.is_some_and(|host| {
+            !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
+        })
+    };
+    authority.is_some_and(differs).then_some("`:authority` and Host name different hosts")
 }
 
 enum Host {

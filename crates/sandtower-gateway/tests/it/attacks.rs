@@ -70,6 +70,8 @@ async fn malformed_requests_are_rejected_or_closed() {
             "GET http://169.254.169.254/latest HTTP/1.1\r\nhost: a\r\n\r\n",
             &[401, 404],
         ),
+        ("no host", "GET /health HTTP/1.1\r\n\r\n", &[400]),
+        ("two hosts", "GET /health HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", &[400]),
         (
             "a sandbox elsewhere",
             "GET / HTTP/1.1\r\nhost: a\r\ne2b-sandbox-id: x@evil.test\r\ne2b-sandbox-port: 80\r\n\r\n",
@@ -151,4 +153,30 @@ async fn an_unused_connection_is_kept() {
         assert!(buffer[..length].starts_with(b"HTTP/1.1 200"), "{length}");
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
+}
+
+#[tokio::test]
+async fn a_client_that_waits_to_be_told_to_continue_is_told() {
+    let world = World::new(&[]).await;
+    let (id, token) = world.create().await;
+    for length in [5, 100_000] {
+        let mut stream = TcpStream::connect(world.address()).await.unwrap();
+        let head = format!(
+            "POST /files?path=a&username=user HTTP/1.1\r\nhost: gw\r\ne2b-sandbox-id: {id}\r\n\
+             e2b-sandbox-port: 49983\r\nx-access-token: {token}\r\nexpect: 100-continue\r\n\
+             content-type: application/octet-stream\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut read = [0; 25];
+        tokio::time::timeout(LONG, stream.read_exact(&mut read)).await.unwrap().unwrap();
+        assert_eq!(&read, b"HTTP/1.1 100 Continue\r\n\r\n");
+        stream.write_all(&vec![b'a'; length]).await.unwrap();
+        let mut read = [0; 12];
+        tokio::time::timeout(LONG, stream.read_exact(&mut read)).await.unwrap().unwrap();
+        assert_eq!(&read, b"HTTP/1.1 200");
+    }
+    // One that is rejected need not send its body.
+    let head = "POST /files?path=a HTTP/1.1\r\nhost: gw\r\ne2b-sandbox-id: a.b\r\ne2b-sandbox-port: 1\r\n\
+                expect: 100-continue\r\ncontent-length: 5\r\n\r\n";
+    assert_eq!(status(&world.raw(head.as_bytes()).await), 400);
 }

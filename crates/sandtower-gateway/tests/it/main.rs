@@ -11,6 +11,7 @@ mod crash;
 mod creations;
 mod domain;
 mod fuzz;
+mod h2_attacks;
 mod keys;
 mod process;
 mod reload;
