@@ -9,6 +9,7 @@ mod certificate;
 mod config;
 mod crash;
 mod creations;
+mod deploy;
 mod domain;
 mod fuzz;
 mod h2_attacks;
