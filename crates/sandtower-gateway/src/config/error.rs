@@ -34,6 +34,11 @@ impl ConfigError {
         Self { file: Some(file), line, ..self }
     }
 
+    /// Whether it is known in which file it is.
+    pub(crate) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// The whole name of the setting, such as `limits.keys`, or what else cannot be read.
     pub fn setting(&self) -> &str {
         &self.setting

@@ -90,12 +90,12 @@ impl Source {
             ConfigError::new(name, error.inner().to_string())
         });
         config.and_then(|config| is_usable(&config).map(|()| config)).map_err(|error| match text {
-            Some((file, text)) => {
+            Some((file, text)) if !error.has_file() => {
                 let line = line_of(&text, &error);
                 // What is not in the file was set elsewhere.
                 if line.is_some() { error.at(file.clone(), line) } else { error }
             }
-            None => error,
+            _ => error,
         })
     }
 }
