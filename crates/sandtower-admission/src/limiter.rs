@@ -130,3 +130,27 @@ impl Limiter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sandtower_core::Verdict;
+
+    use super::*;
+
+    #[test]
+    fn only_the_attempt_beyond_a_stepwise_limit_is_a_trial() {
+        let now = Tick::ZERO + Duration::from_secs(1);
+        for limit in [Limit::Fixed(1), Adaptive::recommended().initial(1).into()] {
+            let mut limiter = Limiter::new(limit);
+            limiter.used_up(now);
+            assert!(![1, 2, 9].iter().any(|&in_flight| limiter.is_trial(in_flight)), "{limit:?}");
+        }
+        let mut limiter = Limiter::new(Stepwise::recommended().into());
+        assert!(!limiter.is_trial(2), "no trial is due yet");
+        limiter.used_up(now);
+        for _ in 0..5 {
+            limiter.learn(&Completion::new(Verdict::success(), now, now), false, 1);
+        }
+        assert_eq!([1, 2].map(|in_flight| limiter.is_trial(in_flight)), [false, true]);
+    }
+}

@@ -147,6 +147,106 @@ fn a_limit_that_keeps_failing_is_tried_less_often() {
     assert!((2..=30).contains(&tried), "tried {tried} times in 200 rounds");
 }
 
+/// The baseline after a round of `successes` that took `seconds` each, if it was 1 s before.
+fn baseline_after(successes: u32, seconds: f64, used: bool, limit: f64, last: Option<Last>) -> f64 {
+    let mut learner = Learner { baseline: Some(1.0), limit, last, ..of_limit(1) };
+    let success_seconds = f64::from(successes) * seconds;
+    learner
+        .learn_baseline(&Round { successes, success_seconds, used, ..Round::default() }, seconds);
+    learner.baseline.unwrap()
+}
+
+fn of_limit(limit: u32) -> Learner {
+    Learner::new(Adaptive::recommended().initial(limit))
+}
+
+#[test]
+fn the_baseline_falls_fast_and_rises_slowly_and_only_where_a_queue_cannot_be_the_cause() {
+    let last = |limit, mean| Some(Last { limit, mean });
+    for (successes, seconds, used, limit, last, expected) in [
+        // Half of the way down; less if few responses say so.
+        (20, 0.6, true, 10.0, None, 0.8),
+        (40, 0.6, false, 10.0, None, 0.8),
+        (10, 0.6, true, 10.0, None, 0.9),
+        // A fifth of the way up, if some slots were free.
+        (20, 2.0, false, 10.0, None, 1.2),
+        (5, 2.0, false, 10.0, None, 1.05),
+        (20, 2.0, true, 10.0, None, 1.0),
+        // All were in use, but fewer than before, and latency did not fall.
+        (20, 2.0, true, 8.0, last(10.0, 2.0), 1.2),
+        (20, 2.0, true, 9.5, last(10.0, 2.0), 1.0),
+        (20, 2.0, true, 10.0, last(8.0, 2.0), 1.0),
+        (20, 2.0, true, 8.0, last(10.0, 2.5), 1.0),
+        (0, 2.0, false, 10.0, None, 1.0),
+    ] {
+        let baseline = baseline_after(successes, seconds, used, limit, last);
+        let case = (successes, seconds, used, limit, last);
+        assert!((baseline - expected).abs() < 1e-9, "{case:?}: {baseline} and not {expected}");
+    }
+}
+
+/// The limit after a round of 20, of which some failed, at a baseline of 1 s; slow start is over.
+fn limit_after(limit: u32, failed: u32, seconds: f64, used: bool) -> f64 {
+    let mut learner = Learner { baseline: Some(1.0), slow_start: false, ..of_limit(limit) };
+    let successes = 20 - failed;
+    let success_seconds = f64::from(successes) * seconds;
+    learner.round =
+        Round { answers: 20, seconds: 20.0 * seconds, successes, success_seconds, failed, used };
+    learner.end_round(Tick::ZERO + SECOND);
+    learner.limit
+}
+
+#[test]
+fn a_round_sets_the_limit_by_its_latency_or_by_the_share_that_failed() {
+    for (limit, failed, seconds, used, expected) in [
+        // Latency within the tolerance: a square root more, if all of the limit was in use.
+        (100, 0, 1.3, true, 110.0),
+        (100, 2, 1.3, true, 110.0),
+        (100, 0, 1.0, false, 100.0),
+        // Beyond it: by the gradient, at least a half.
+        (100, 0, 2.0, true, 75.0),
+        (400, 0, 10.0, true, 220.0),
+        // At most a tenth may fail.
+        (100, 3, 1.0, true, 92.5),
+        (100, 10, 1.0, true, 75.0),
+        (100, 20, 1.0, true, 50.0),
+    ] {
+        let after = limit_after(limit, failed, seconds, used);
+        let case = (limit, failed, seconds, used);
+        assert!((after - expected).abs() < 1e-6, "{case:?}: {after} and not {expected}");
+    }
+}
+
+#[test]
+fn a_limit_that_failed_is_tried_again_after_a_truce_that_doubles_if_it_fails_again() {
+    let mut learner = of_limit(40);
+    let mut truces = Vec::new();
+    for limit in [40.0, 40.0, 31.0, 40.0, 35.0, 40.0, 20.0, 4.0, 1.0] {
+        learner.remember_failure(limit);
+        truces.push(learner.truce);
+    }
+    assert_eq!(truces, [2, 4, 8, 16, 16, 16, 2, 2, 2]);
+    assert_eq!(learner.failed_at, Some(4.0), "a failure at the floor is not due to the limit");
+
+    learner.failed_at = Some(40.0);
+    (learner.limit, learner.truce_left) = (36.0, 2);
+    let mut tried = |to| {
+        learner.grow(to);
+        learner.limit
+    };
+    assert_eq!([38.0, 42.0, 42.0, 42.0].map(&mut tried), [38.0, 39.0, 39.0, 42.0]);
+}
+
+#[test]
+fn far_below_the_limit_that_failed_the_limit_doubles() {
+    for (limit, expected) in [(16, 32.0), (25, 30.0), (36, 42.0)] {
+        let mut learner = Learner { baseline: Some(1.0), slow_start: false, ..of_limit(limit) };
+        learner.failed_at = Some(50.0);
+        learner.follow(1.0, true);
+        assert_eq!(learner.limit, expected);
+    }
+}
+
 proptest! {
     #[test]
     fn the_limit_always_stays_within_its_bounds(

@@ -182,7 +182,8 @@ mod tests {
         ] {
             let text = serde_json::to_string(&config).unwrap();
             let again: QuotaConfig = serde_json::from_str(&text).unwrap();
-            let again = again.inherit(&config);
+            let other = config.clone().limit(1).probe(Duration::ZERO, Duration::ZERO);
+            let again = again.inherit(&other.lease(Duration::ZERO));
             assert_eq!(format!("{again:?}"), format!("{config:?}"), "{text}");
         }
     }

@@ -169,6 +169,68 @@ fn at_a_limit_of_one_the_mean_follows_a_slower_service() {
     }
 }
 
+#[test]
+fn what_a_response_says_follows_from_how_long_it_took() {
+    let about_the_caller = Verdict::cancelled().about_caller();
+    for (verdict, seconds, limit, expected) in [
+        (Verdict::success(), 7.7, 2, Sample::Good),
+        (Verdict::success(), 7.9, 2, Sample::Bad),
+        // Not even one at a time is faster.
+        (Verdict::success(), 7.9, 1, Sample::Good),
+        (FAILED, 1.4, 2, Sample::Neither),
+        (FAILED, 1.6, 2, Sample::Bad),
+        (Verdict::unknown(), 1.6, 2, Sample::Bad),
+        (Verdict::cancelled(), 7.7, 2, Sample::Neither),
+        (Verdict::cancelled(), 7.9, 2, Sample::Bad),
+        (about_the_caller, 7.9, 2, Sample::Neither),
+        (Verdict::exhausted(), 7.9, 2, Sample::Neither),
+    ] {
+        let mut stepper = Stepper::new(Stepwise::recommended().initial(limit));
+        stepper.mean = Some(3.0);
+        let done = Completion::new(verdict, Tick::ZERO, Tick::ZERO + SECOND.mul_f64(seconds));
+        let sample = stepper.classify(&done, seconds);
+        assert_eq!(sample, expected, "{verdict:?} after {seconds} s at {limit}");
+    }
+}
+
+#[test]
+fn the_limit_drops_in_proportion_once_two_and_more_than_a_tenth_are_bad() {
+    for (limit, good, bad, expected) in [
+        (10, 8, 1, 10),
+        (10, 8, 2, 8),
+        (10, 18, 2, 10),
+        (10, 18, 3, 8),
+        (10, 0, 2, 1),
+        (10, 30, 3, 10),
+        // By at least one.
+        (2, 17, 2, 1),
+        (1, 0, 9, 1),
+    ] {
+        let mut stepper = Stepper::new(Stepwise::recommended().initial(limit));
+        let mut now = Tick::ZERO + SECOND;
+        for verdict in [vec![Verdict::success(); good], vec![FAILED; bad]].concat() {
+            // None is of an attempt that was sent under a higher limit.
+            let sent = now;
+            now += SECOND;
+            stepper.learn(&Completion::new(verdict, sent, now), false);
+        }
+        assert_eq!(stepper.limit, expected, "{good} good and {bad} bad at {limit}");
+    }
+}
+
+#[test]
+fn attempts_of_a_higher_limit_do_not_lower_the_next_one() {
+    let mut stepper = Stepper::new(Stepwise::recommended().initial(10));
+    let (sent, now) = (Tick::ZERO + SECOND, Tick::ZERO + 5 * SECOND);
+    for _ in 0..8 {
+        stepper.learn(&Completion::new(Verdict::success(), sent, sent + SECOND), false);
+    }
+    for _ in 0..8 {
+        stepper.learn(&Completion::new(FAILED, sent, now), false);
+    }
+    assert_eq!(stepper.limit, 8);
+}
+
 proptest! {
     #[test]
     fn the_limit_always_stays_within_its_bounds_and_can_grow_again(

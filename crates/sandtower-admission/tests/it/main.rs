@@ -6,13 +6,16 @@
     reason = "test helpers fail the test by a panic"
 )]
 
+mod as_gate;
 mod gates;
 mod known_bugs;
 mod order;
+mod outage;
 mod quota;
 mod standing;
 mod support;
 mod tenants;
+mod total;
 mod turns;
 
 use std::future::ready;

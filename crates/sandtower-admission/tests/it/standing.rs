@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sandtower_admission::{Admission, AdmissionControl, AdmissionLayer, Config};
+use sandtower_admission::{
+    Adaptive, Admission, AdmissionControl, AdmissionLayer, Config, Limit, Stepwise,
+};
 use sandtower_core::{Operation, Reason, Rejection, RequestInfo, Tick, find};
 use sandtower_testkit::{Answer, Mock};
 use tokio::task::yield_now;
@@ -187,4 +189,18 @@ async fn raising_a_limit_admits_queued_calls() {
     assert!(calls[2].is_woken(), "one free slot was passed on, the other was not");
     assert!(calls[2].poll().is_pending());
     assert_eq!(control.snapshot().queues[0].in_flight, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_shows_the_latency_that_a_learned_limit_compares_with() {
+    let limits = [Limit::Fixed(1), Adaptive::recommended().into(), Stepwise::recommended().into()];
+    for (limit, expected) in limits.into_iter().zip([None, Some(1_000), Some(1_000)]) {
+        let (mock, _handle) = Mock::<RequestInfo, u64>::new(|_, _| Answer::ok(1).after(SECOND));
+        let layer = AdmissionLayer::new(Config::new("test").concurrency(limit)).unwrap();
+        let mut service = layer.clone().layer(mock);
+        for _ in 0..4 {
+            service.call(RequestInfo::default()).await.unwrap();
+        }
+        assert_eq!(layer.control().snapshot().queues[0].baseline_ms, expected, "{limit:?}");
+    }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sandtower_admission::{Admission, AdmissionControl, AdmissionLayer, Config, Progress, Watch};
 use sandtower_core::{
-    Change, Completion, Deferred, Gate, No, Now, Priority, Reason, Rejection, RequestInfo, Scope,
-    Subscriber, Subscribers, Tick, Verdict, find,
+    Change, Completion, Deferred, Gate, No, Now, Reason, Rejection, RequestInfo, Scope, Subscriber,
+    Subscribers, Tick, Verdict, find,
 };
 use sandtower_testkit::{Answer, Mock};
 use tokio::task::yield_now;
@@ -159,6 +159,26 @@ async fn one_call_that_is_not_polled_holds_the_others_up_for_two_seconds_at_most
     assert!(took >= 2 * SECOND, "a second of grace, and a second below: {took:?}");
     assert!(took <= 3 * SECOND, "{took:?}");
     drop(absent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_call_that_checks_on_the_others_leaves_another_does_it() {
+    let config = Config::new("test").concurrency(1).newest_first_after(Duration::MAX);
+    let (mut service, _control) = admission(config, ());
+    let [mut inside, mut absent] = [(); 2].map(|()| spawn(service.call(RequestInfo::default())));
+    assert!(inside.poll().is_pending());
+    assert!(absent.poll().is_pending());
+    let alive = tokio::spawn(service.call(RequestInfo::default()));
+    tokio::time::sleep(SECOND / 2).await;
+    // Polled last, so it checks once a second; the others sleep.
+    let mut last = spawn(service.call(RequestInfo::default()));
+    assert!(last.poll().is_pending());
+    tokio::time::sleep(SECOND).await;
+    drop(last);
+    drop(inside);
+    assert!(absent.is_woken(), "the first of the queue was not woken");
+    let served = tokio::time::timeout(4 * SECOND, alive).await;
+    served.expect("no call checks whether the first is polled").unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -334,59 +354,4 @@ async fn a_permit_that_one_control_returns_to_a_shared_gate_wakes_the_other() {
     assert!(waits.poll().is_pending());
     drop(admitted);
     assert!(waits.is_woken(), "the other control was not notified of the permit that came back");
-}
-
-/// A gate that is closed until an instant, and then admits one call per 100 ms.
-struct Outage {
-    until: Tick,
-    pace: Arc<Pace>,
-    acquired: std::sync::Mutex<Vec<Tick>>,
-}
-
-impl Gate for Outage {
-    type Permit = ();
-
-    fn check(&self, _: Option<&RequestInfo>, now: &Now) -> Option<No> {
-        let why = Rejection::new("breaker", "test", Reason::ForcedOpen);
-        (now.tick() < self.until).then_some(No::Closed { until: Some(self.until), why })
-    }
-
-    fn try_acquire(&self, info: &RequestInfo, now: &Now, later: &mut Deferred) -> Result<(), No> {
-        self.check(None, now).map_or(Ok(()), Err)?;
-        self.pace.try_acquire(info, now, later)?;
-        self.acquired.lock().unwrap().push(now.tick());
-        Ok(())
-    }
-
-    fn record(&self, _: &RequestInfo, (): (), _: &Completion, _: &mut Deferred) -> Option<()> {
-        None
-    }
-
-    fn not_ready(&self, _: &Verdict, _: &Now, _: &mut Deferred) {}
-
-    fn subscribe(&self, _: std::sync::Weak<dyn Subscriber>) {}
-}
-
-#[tokio::test(start_paused = true)]
-async fn calls_wait_out_an_outage_if_they_are_to_and_are_rejected_at_once_if_not() {
-    for hold in [true, false] {
-        let start = Tick::now();
-        let until = start + 20 * SECOND;
-        let pace = Pace::new(SECOND / 10);
-        let gate = Arc::new(Outage { until, pace, acquired: std::sync::Mutex::default() });
-        let config = Config::new("test").hold_through_outage(hold.then_some(Priority::Interactive));
-        let (mut service, _control) = admission(config, Arc::clone(&gate));
-        let deadline = |seconds| RequestInfo::default().deadline(Some(start + seconds * SECOND));
-        let patient: Vec<_> = (0..30).map(|_| tokio::spawn(service.call(deadline(60)))).collect();
-        let hasty = service.call(deadline(10)).await;
-        assert!(hasty.is_err(), "it waited through the outage");
-        assert_eq!(Tick::now(), start);
-        let mut served = 0;
-        for call in patient {
-            served += u32::from(call.await.unwrap().is_ok());
-        }
-        assert_eq!(served, if hold { 30 } else { 0 });
-        let acquired = gate.acquired.lock().unwrap();
-        assert!(acquired.iter().all(|at| *at >= until), "an attempt was spent in the outage");
-    }
 }

@@ -102,9 +102,15 @@ impl Waiters {
 mod tests {
     use std::mem::size_of;
 
+    use sandtower_core::Priority;
+
     use super::super::flow::Flow;
     use super::super::lists;
-    use super::super::{Place, Waiter};
+    use super::super::{Order, Seat, Waiter};
+    use super::*;
+    use crate::limits::RowId;
+
+    const SEAT: Seat = Seat { row: RowId::NONE, weight: 1 };
 
     /// What a map or a set takes for an entry, at the least that it is filled.
     const SPARE: usize = 2;
@@ -118,5 +124,66 @@ mod tests {
         let tenant = size_of::<Flow>() + SPARE * (index + ready + length) + size_of::<Place>();
         println!("{call} bytes for a call, {tenant} for a tenant that waits");
         assert!(call <= 300 && tenant <= 500, "{call}, {tenant}");
+    }
+
+    fn waiters() -> Waiters {
+        let longest_wait = Duration::from_secs(120);
+        Waiters::new(Order { newest_first_after: Duration::from_secs(1), longest_wait })
+    }
+
+    fn of(tenant: u64, priority: Priority) -> RequestInfo {
+        RequestInfo::default().tenant(Tenant::new(tenant)).priority(priority)
+    }
+
+    fn at(millis: u64) -> Tick {
+        Tick::ZERO + Duration::from_millis(1_000_000 + millis)
+    }
+
+    #[test]
+    fn ahead_are_the_higher_classes_its_own_tenant_and_of_others_as_many_by_weight() {
+        use Priority::{Background, Batch, Interactive};
+        let mut waiters = waiters();
+        let mut join = |tenant, priority, weight, calls| -> Vec<Place> {
+            let join = |n| waiters.join(&of(tenant, priority), SEAT, weight, at(n), at(n));
+            (0..calls).map(join).collect()
+        };
+        join(1, Interactive, 1, 2);
+        let a = join(1, Batch, 1, 4);
+        let b = join(2, Batch, 2, 5);
+        join(3, Background, 1, 9);
+        let ahead = |place| {
+            let Ahead { calls, about } = waiters.ahead(place).unwrap();
+            assert!(about);
+            calls
+        };
+        // Two above; of the other tenant, with twice the weight, two each round.
+        assert_eq!([0, 1, 2, 3].map(|n| ahead(a[n])), [2 + 2, 2 + 1 + 4, 2 + 2 + 5, 2 + 3 + 5]);
+        assert_eq!([0, 1, 3, 4].map(|n| ahead(b[n])), [2, 2 + 1 + 1, 2 + 3 + 2, 2 + 4 + 2]);
+
+        let would_be = |tenant, priority, weight| {
+            waiters.would_be_ahead(&of(tenant, priority), weight, at(100))
+        };
+        assert_eq!(would_be(3, Interactive, 1), 1, "tenants take turns");
+        assert_eq!(would_be(1, Interactive, 1), 2);
+        assert_eq!(would_be(1, Batch, 1), 2 + 4 + 5);
+        assert_eq!(would_be(2, Batch, 2), 2 + 5 + 3);
+        assert_eq!(would_be(4, Batch, 3), 2 + 1);
+        assert_eq!(would_be(4, Batch, 1), 2 + 3);
+        assert_eq!(would_be(4, Background, 1), 11 + 1);
+    }
+
+    #[test]
+    fn alone_its_position_is_exact_and_reversed_where_the_newest_goes_first() {
+        let mut waiters = waiters();
+        let info = of(1, Priority::Batch);
+        let places = [0, 1, 2].map(|n| waiters.join(&info, SEAT, 1, at(n), at(n)));
+        let ahead = |waiters: &Waiters| places.map(|place| waiters.ahead(place).unwrap());
+        let exactly = |calls| Ahead { calls, about: false };
+        assert_eq!(ahead(&waiters), [0, 1, 2].map(exactly));
+        assert_eq!(waiters.would_be_ahead(&info, 1, at(1)), 2, "one that arrived later is behind");
+        waiters.next(at(1_000));
+        assert!(waiters.is_newest_first());
+        assert_eq!(ahead(&waiters), [2, 1, 0].map(exactly));
+        assert_eq!(waiters.would_be_ahead(&info, 1, at(1)), 1);
     }
 }
