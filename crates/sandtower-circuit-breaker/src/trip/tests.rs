@@ -71,6 +71,16 @@ fn old_successes_do_not_dilute_new_failures() {
 }
 
 #[test]
+fn failures_that_faded_away_leave_no_trace() {
+    for failures in 1..7 {
+        let mut stream = Stream::new(rule(), 1.0);
+        (0..failures).for_each(|_| assert!(!stream.call(true)));
+        stream.now += rule().half_life.unwrap() * 63;
+        assert_eq!((1..100).find(|_| stream.call(true)), Some(7), "after {failures}");
+    }
+}
+
+#[test]
 fn an_outage_of_few_resources_takes_more_failures_and_of_two_it_never_opens() {
     let mut rng = Rng::with_seed(3);
     for (resources, median, p99) in

@@ -297,9 +297,14 @@ async fn a_permit_from_before_a_reset_changes_nothing_however_it_comes_back() {
     breaker.reset();
     queue.trip();
     advance(OPEN).await;
-    let _probe = queue.permit();
+    let next = queue.permit();
     assert!(queue.is_denied());
+    queue.notified();
     not_sent(&breaker, probe);
+    assert_eq!(queue.notified(), (0, 0), "no slot became free");
+    queue.not_sent(next);
+    assert_eq!(queue.notified(), (1, 0));
+    let _next = queue.permit();
     assert!(queue.is_denied(), "the new probe keeps its slot");
     assert_eq!(breaker.snapshot().counters.late, 0, "it was never sent");
 }

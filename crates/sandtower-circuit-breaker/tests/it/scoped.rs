@@ -74,7 +74,7 @@ async fn silent_scopes_are_forgotten() {
     call(&breakers, 2, Verdict::unknown());
     advance(599 * SECOND).await;
     call(&breakers, 3, Verdict::success());
-    assert_eq!(breakers.len(), 3);
+    assert!(breakers.len() == 3 && !breakers.is_empty());
     advance(300 * SECOND).await;
     call(&breakers, 3, Verdict::success());
     assert_eq!((breakers.len(), breakers.forgotten()), (1, 2));
