@@ -130,3 +130,36 @@ impl Table {
         self.forgotten += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sandtower_core::{Deferred, Gate, Now, RequestInfo};
+
+    use super::*;
+    use crate::Config;
+
+    fn at(seconds: u64) -> Tick {
+        Tick::ZERO + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_idle_row_is_found_wherever_it_is_in_a_few_searches() {
+        let (info, mut later) = (RequestInfo::default(), Deferred::new());
+        for idle in [0, 63, 64, 130, 199] {
+            let mut table = Table::new(200);
+            for tenant in 0..200 {
+                let limit = RateLimit::new(Config::new("any").limit_each(9)).unwrap();
+                if tenant != idle {
+                    let _sent = limit.try_acquire(&info, &Now::at(at(1)), &mut later).unwrap();
+                }
+                table.insert(Tenant::new(tenant), limit, at(1)).unwrap();
+            }
+            let searches = (1..=10).find(|_| table.make_room(at(2)));
+            assert!(searches.is_some_and(|searches| searches <= 4), "{idle}: {searches:?}");
+            assert!(table.get(Tenant::new(idle)).is_none() && table.len() == 199);
+            assert!((0..200).filter(|&it| it != idle).all(|it| {
+                table.get(Tenant::new(it)).is_some_and(|limit| limit.is_in_use(at(2)))
+            }));
+        }
+    }
+}

@@ -287,6 +287,10 @@ mod tests {
             window.add_past(at(5), ago, i64::MAX);
             assert_eq!(window.count(at(5)), 0, "it has left the window already");
         }
+        window.add_past(at(5), HOUR / 2, 5);
+        window.add_past(at(5), HOUR / 2, -3);
+        let _ = window.add(at(6));
+        assert_eq!(window.count(at(5) + HOUR / 2 + window.resolution() * 2), 1);
     }
 
     #[test]

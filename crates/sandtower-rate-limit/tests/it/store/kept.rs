@@ -191,6 +191,48 @@ fn a_row_six_days_old_leaves_a_window_of_seven_days_in_a_process_that_has_just_b
 }
 
 #[test]
+fn what_others_give_back_notifies_if_a_call_was_turned_away_meanwhile_and_only_then() {
+    #[derive(Debug, Default)]
+    struct Others(std::sync::Mutex<Vec<Entry>>);
+    impl Store for Others {
+        fn exchange(
+            &self,
+            _: &[Entry],
+            _: u64,
+        ) -> Result<Vec<Entry>, sandtower_rate_limit::StoreError> {
+            Ok(std::mem::take(&mut self.0.lock().unwrap()))
+        }
+        fn cleanup(&self, _: u64) -> Result<u64, sandtower_rate_limit::StoreError> {
+            Ok(0)
+        }
+        fn close(&self) {}
+    }
+    let others = std::sync::Arc::new(Others::default());
+    let config = Config::new("E2B").limit(CREATE, 2);
+    let limit = RateLimit::with_store(config, std::sync::Arc::<Others>::clone(&others)).unwrap();
+    let told = Subscribed::to(&limit);
+    let sync = |counted| {
+        others.0.lock().unwrap().push(sent(0, counted));
+        limit.sync();
+        (count(&limit), told.times())
+    };
+    let turn_away = || assert!(take(&limit, CREATE, Tick::now()).is_err());
+    // What was sent in 1970 has left the window.
+    assert_eq!(sync(9), (0, 0));
+    let sync = |counted| {
+        others.0.lock().unwrap().push(sent(u64::MAX, counted));
+        limit.sync();
+        (count(&limit), told.times())
+    };
+    assert_eq!(sync(3), (3, 0));
+    assert_eq!(sync(-1), (2, 0), "no call was turned away");
+    turn_away();
+    assert_eq!(sync(1), (3, 0), "there is no room");
+    assert_eq!(sync(-2), (1, 1));
+    assert_eq!(sync(-1), (0, 0), "the call was notified already");
+}
+
+#[test]
 fn the_longest_and_the_shortest_window_are_stores_too() {
     for window in [Duration::from_millis(1), Duration::MAX, Duration::from_nanos(1)] {
         let folder = Folder::new(&format!("extreme-{}", window.as_nanos()));
