@@ -55,3 +55,21 @@ impl<'a> CallEnd<'a> {
         self.explanation.outcome()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Tick, recording};
+
+    #[test]
+    fn a_call_belongs_to_a_trace_once_that_is_set() {
+        let info = RequestInfo::default();
+        let mut call = recording::Recording::begin(Tick::ZERO);
+        let ended = recording::Ended::new(Outcome::Success);
+        let explanation = call.end(ended, None, Tick::ZERO).unwrap();
+        let trace = TraceParent::new(1, 1, true);
+        let end = CallEnd::new(&info, &explanation);
+        assert!(trace.is_some() && end.trace.is_none());
+        assert_eq!(end.trace(trace).trace, trace);
+    }
+}
