@@ -29,9 +29,9 @@ const SAMPLE: usize = 40;
 /// How long the tests of a mutant may take, in seconds: several times what those of the slowest crate take.
 const LONGEST: u32 = 60;
 
-/// Tests of whole processes and full disks: they take longer than all others together, and no engine is
-/// tested by them alone.
-const SKIPPED: [&str; 1] = ["store::"];
+/// Tests of killed processes, broken files and many clients: they take longer than all others together,
+/// and no engine is tested by them alone.
+const SKIPPED: [&str; 3] = ["store::killed", "store::broken", "clients::"];
 
 /// The options of the command line.
 #[derive(Clone, Debug, PartialEq)]
