@@ -185,6 +185,38 @@ fn the_baseline_falls_fast_and_rises_slowly_and_only_where_a_queue_cannot_be_the
     }
 }
 
+#[test]
+fn what_an_attempt_says_follows_from_how_it_ended_and_how_long_it_took() {
+    // Answers and failures of the round, and the limit.
+    let (nothing, counts) = ((0, 0, 10), (1, 0, 10));
+    let (fails, ends) = ((1, 1, 10), (0, 0, 5));
+    let (timeout, error) = (Verdict::transient(Effect::Maybe), Verdict::transient(Effect::None));
+    for (verdict, seconds, expected) in [
+        (Verdict::success(), 9.0, counts),
+        // Faster than half of the baseline: no sign of overload.
+        (error, 0.4, nothing),
+        (error, 0.6, fails),
+        (Verdict::unknown(), 0.6, fails),
+        (error.about_caller(), 0.6, nothing),
+        // 2.6 times the baseline is slow. A timeout ends the round at once, an error does not.
+        (timeout, 2.5, fails),
+        (timeout, 2.7, ends),
+        (error, 2.7, fails),
+        (Verdict::cancelled(), 2.5, nothing),
+        (Verdict::cancelled(), 2.7, ends),
+        (Verdict::cancelled().about_caller(), 2.7, nothing),
+        (Verdict::throttled(), 1.0, nothing),
+        (Verdict::permanent(), 1.0, nothing),
+    ] {
+        let mut learner = Learner { baseline: Some(1.0), ..of_limit(10) };
+        let now = Tick::ZERO + SECOND.mul_f64(seconds);
+        learner.learn(&Completion::new(verdict, Tick::ZERO, now), 10);
+        let round = &learner.round;
+        let is = (round.answers, round.failed, learner.limit());
+        assert_eq!(is, expected, "{verdict:?} after {seconds} s");
+    }
+}
+
 /// The limit after a round of 20, of which some failed, at a baseline of 1 s; slow start is over.
 fn limit_after(limit: u32, failed: u32, seconds: f64, used: bool) -> f64 {
     let mut learner = Learner { baseline: Some(1.0), slow_start: false, ..of_limit(limit) };
