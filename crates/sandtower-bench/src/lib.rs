@@ -5,6 +5,8 @@
 //! cargo run --release -p sandtower-bench --bin overhead -- --json target/bench/overhead.json
 //! cargo run --release -p sandtower-bench --bin instructions
 //! ```
+//!
+//! And what the gateway costs, beside nginx: `cargo xtask bench-gateway`.
 
 pub mod allocations;
 pub mod arguments;
@@ -12,6 +14,7 @@ pub mod bare;
 pub mod case;
 pub mod cases;
 mod crew;
+pub mod gateway;
 pub mod goals;
 pub mod measure;
 pub mod profile;

@@ -15,6 +15,10 @@ pub(crate) enum Command {
     },
     /// Test mutants of the code.
     Mutants(Options),
+    /// Compare the gateway with nginx. The options are the benchmark's own.
+    BenchGateway {
+        options: Vec<String>,
+    },
 }
 
 impl Command {
@@ -24,6 +28,7 @@ impl Command {
             None | Some("help" | "--help" | "-h") => Ok(Self::Help),
             Some("test") => Self::parse_test(arguments),
             Some("mutants") => Self::parse_mutants(arguments),
+            Some("bench-gateway") => Ok(Self::BenchGateway { options: arguments.collect() }),
             Some(other) => Err(format!("unknown command `{other}`")),
         }
     }
@@ -74,6 +79,10 @@ pub(crate) fn usage() -> String {
     let mut usage = "\
 Usage: cargo xtask test [--only <step>]...
        cargo xtask mutants [--full] [--file <glob>]... [--jobs <number>] [--seed <number>]
+       cargo xtask bench-gateway [--rounds <number>] [--seconds <number>]
+                                 [--only <part of a name>]
+
+`bench-gateway` compares the gateway with nginx as a plain reverse proxy.
 
 `mutants` changes the code in small ways and counts which changes the tests
 notice: in a sample that ends within 20 minutes on 2 cores, or with --full in
@@ -114,6 +123,12 @@ mod tests {
             parse("test --only format --only docs"),
             Ok(Command::Test { only: vec!["format".into(), "docs".into()] })
         );
+    }
+
+    #[test]
+    fn the_benchmark_takes_its_own_options() {
+        let options = vec!["--rounds".into(), "7".into()];
+        assert_eq!(parse("bench-gateway --rounds 7"), Ok(Command::BenchGateway { options }));
     }
 
     #[test]

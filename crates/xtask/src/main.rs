@@ -7,6 +7,7 @@
 )]
 
 mod arguments;
+mod bench_gateway;
 mod browser;
 mod counts;
 mod debian;
@@ -38,6 +39,9 @@ fn main() -> ExitCode {
         Ok(Command::Test { only }) => in_workspace(|workspace| steps::run(workspace, &only)),
         Ok(Command::Mutants(options)) => {
             in_workspace(|workspace| mutants::run(workspace, &options))
+        }
+        Ok(Command::BenchGateway { options }) => {
+            in_workspace(|workspace| bench_gateway::run(workspace, &options))
         }
         Err(problem) => reject(&format!("{problem}\n\n{}", arguments::usage())),
     }
