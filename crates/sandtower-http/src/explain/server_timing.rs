@@ -1,4 +1,5 @@
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 use http::HeaderValue;
 use sandtower_core::{CallStage, Explanation, StageKind};
@@ -19,19 +20,30 @@ use sandtower_core::{CallStage, Explanation, StageKind};
 /// # }
 /// ```
 pub fn server_timing(explanation: &Explanation) -> HeaderValue {
-    let mut value = format!("total;dur={:.1}", millis(explanation.total()));
+    let mut value = String::with_capacity(LENGTH);
+    // Writing to a string does not fail.
+    let _ = write!(value, "total;dur={}", Millis(explanation.total()));
     for stage in explanation.stages() {
-        let (name, took) = (metric(stage.kind), millis(stage.took));
-        // Writing to a string does not fail.
-        let _ = write!(value, ", {name};dur={took:.1}");
+        let _ = write!(value, ", {};dur={}", metric(stage.kind), Millis(stage.took));
         describe(&mut value, stage);
     }
     // Only ASCII was written that is no control character.
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("total"))
 }
 
-fn millis(time: std::time::Duration) -> f64 {
-    time.as_secs_f64() * 1_000.0
+/// That of a call of one attempt, which is almost all of them.
+const LENGTH: usize = 64;
+
+/// Milliseconds, to a tenth. As whole numbers: each response has some, and those with a point cost three times
+/// as much.
+struct Millis(Duration);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenths =
+            self.0.as_secs() * 10_000 + u64::from(self.0.subsec_nanos() + 50_000) / 100_000;
+        write!(f, "{}.{}", tenths / 10, tenths % 10)
+    }
 }
 
 /// Names of metrics are tokens.
@@ -66,6 +78,19 @@ mod tests {
     use sandtower_core::{Outcome, Reason, Recording, Rejection, Tick, recording};
 
     use super::*;
+
+    #[test]
+    fn times_are_rounded_to_a_tenth_of_a_millisecond() {
+        for (nanos, shown) in [
+            (0, "0.0"),
+            (49_999, "0.0"),
+            (50_000, "0.1"),
+            (999_960_000, "1000.0"),
+            (61_234_567_890, "61234.6"),
+        ] {
+            assert_eq!(Millis(Duration::from_nanos(nanos)).to_string(), shown);
+        }
+    }
 
     #[test]
     fn every_stage_is_a_metric_and_nothing_breaks_the_field() {
