@@ -74,10 +74,14 @@ impl Sandboxes {
     /// The sandbox took a request that showed `token`, if it showed one.
     pub(crate) fn took(&self, id: &SandboxId, token: Option<&str>) {
         let mut table = self.lock();
-        if !table.places.contains_key(id) {
-            table.make_room(self.capacity);
-        }
-        let known = table.entry(id).token.as_ref().map(Secret::expose);
+        let known = match table.used(id) {
+            Some(entry) => entry.token.as_ref().map(Secret::expose),
+            None => {
+                table.make_room(self.capacity);
+                table.entry(id);
+                None
+            }
+        };
         if let Some(token) = token.filter(|token| known != Some(token)) {
             table.set_token(id, Secret::new(token));
         }
@@ -90,11 +94,7 @@ impl Sandboxes {
 
     /// Whose sandbox it is, as far as is known.
     pub(crate) fn tenant_of(&self, id: &SandboxId) -> Option<TenantId> {
-        let mut table = self.lock();
-        let place = *table.places.get(id)?;
-        let entry = &mut table.entries[place];
-        entry.used = Tick::now();
-        entry.tenant
+        self.lock().used(id)?.tenant
     }
 
     /// The sandbox that a request is for which shows a token, or a signature, or nothing.
@@ -137,6 +137,14 @@ impl Sandboxes {
 }
 
 impl Table {
+    /// The entry of a sandbox that is known, used now.
+    fn used(&mut self, id: &SandboxId) -> Option<&mut Entry> {
+        let place = *self.places.get(id)?;
+        let entry = &mut self.entries[place];
+        entry.used = Tick::now();
+        Some(entry)
+    }
+
     fn entry(&mut self, id: &SandboxId) -> &mut Entry {
         let place = match self.places.get(id) {
             Some(place) => *place,
