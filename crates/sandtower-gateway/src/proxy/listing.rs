@@ -1,10 +1,12 @@
 //! What the control plane says of sandboxes, without the marks that the gateway has written on them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 use sandtower::e2b::{ATTEMPT_KEY, CALL_KEY, OWNER_KEY, SandboxId};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::virtual_keys::KeyId;
@@ -13,9 +15,26 @@ use crate::virtual_keys::KeyId;
 /// [`KeyId`](crate::virtual_keys::KeyId).
 pub(crate) const KEY_MARK: &str = "sandtower_key";
 
-type Fields = BTreeMap<String, Box<RawValue>>;
+/// What is looked at of a sandbox, where it is in the body.
+#[derive(Deserialize)]
+struct Described<'a> {
+    #[serde(borrow, default, deserialize_with = "as_it_is", rename = "sandboxID")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "as_it_is")]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "as_it_is")]
+    domain: Option<&'a RawValue>,
+}
 
-/// One sandbox, or a list of them: everything that is not understood stays as it came.
+/// Also if it is `null`.
+fn as_it_is<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(value).map(Some)
+}
+
+/// A part of the body, and what takes its place.
+type Edit = (Range<usize>, String);
+
+/// One sandbox, or a list of them: everything but what is replaced stays as it came.
 ///
 /// Returns the body to show, if it is another one, and the sandboxes in it.
 pub(super) fn rewrite(
@@ -23,56 +42,91 @@ pub(super) fn rewrite(
     owner: &str,
     domain: Option<&str>,
 ) -> (Option<Bytes>, Vec<SandboxId>) {
-    let mut ids = Vec::new();
-    let is_list = body.trim_ascii_start().first() == Some(&b'[');
-    let changed = if is_list {
-        let Ok(mut all) = serde_json::from_slice::<Vec<Fields>>(body) else { return (None, ids) };
-        let changes = all.iter_mut().filter_map(|one| {
-            let domain = domain.filter(|_| one.contains_key("domain"));
-            rewrite_one(one, owner, domain, &mut ids)
-        });
-        (changes.count() > 0).then(|| serde_json::to_vec(&all))
-    } else {
-        let Ok(mut one) = serde_json::from_slice::<Fields>(body) else { return (None, ids) };
-        rewrite_one(&mut one, owner, domain, &mut ids).map(|()| serde_json::to_vec(&one))
-    };
-    (changed.and_then(Result::ok).map(Bytes::from), ids)
+    let domain = domain.map(|domain| serde_json::Value::from(domain).to_string());
+    let (mut ids, mut edits) = (Vec::new(), Vec::new());
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        let all: Vec<Described<'_>> = serde_json::from_slice(body).unwrap_or_default();
+        for one in &all {
+            rewrite_one(one, body, owner, domain.as_deref(), &mut ids, &mut edits);
+        }
+    } else if let Ok(one) = serde_json::from_slice::<Described<'_>>(body)
+        && rewrite_one(&one, body, owner, domain.as_deref(), &mut ids, &mut edits).is_some()
+        && one.domain.is_none()
+        && let Some(domain) = &domain
+        && let Some(open) = body.iter().position(|byte| *byte == b'{')
+    {
+        edits.push((open + 1..open + 1, format!("\"domain\":{domain},")));
+    }
+    (edited(body, edits), ids)
 }
 
-/// `None`: nothing was changed.
+/// `None`: it is no sandbox.
 fn rewrite_one(
-    sandbox: &mut Fields,
+    one: &Described<'_>,
+    body: &[u8],
     owner: &str,
     domain: Option<&str>,
     ids: &mut Vec<SandboxId>,
+    edits: &mut Vec<Edit>,
 ) -> Option<()> {
-    let id = sandbox.get("sandboxID").and_then(|id| serde_json::from_str(id.get()).ok())?;
-    ids.push(id);
-    let unmarked = sandbox.get("metadata").and_then(|metadata| without_marks(metadata, owner));
-    let is_marked = unmarked.is_some();
-    if let Some(metadata) = unmarked {
-        sandbox.insert("metadata".to_owned(), metadata);
+    ids.push(serde_json::from_str(one.id?.get()).ok()?);
+    if let Some(metadata) = one.metadata
+        && let Some(unmarked) = without_marks(metadata, owner)
+    {
+        edits.push((place(metadata, body), unmarked));
     }
-    let domain = domain.and_then(|domain| serde_json::value::to_raw_value(domain).ok());
-    let is_moved = domain.is_some();
-    if let Some(domain) = domain {
-        sandbox.insert("domain".to_owned(), domain);
+    if let Some((before, domain)) = one.domain.zip(domain) {
+        edits.push((place(before, body), domain.to_owned()));
     }
-    (is_marked || is_moved).then_some(())
+    Some(())
+}
+
+/// Where a value is in the body that it was read from.
+fn place(value: &RawValue, body: &[u8]) -> Range<usize> {
+    let start = value.get().as_ptr() as usize - body.as_ptr() as usize;
+    start..start + value.get().len()
+}
+
+/// `None`: nothing was changed.
+fn edited(body: &[u8], mut edits: Vec<Edit>) -> Option<Bytes> {
+    if edits.is_empty() {
+        return None;
+    }
+    edits.sort_unstable_by_key(|(place, _)| place.start);
+    let mut shown = Vec::with_capacity(body.len());
+    let mut from = 0;
+    for (place, text) in edits {
+        shown.extend_from_slice(&body[from..place.start]);
+        shown.extend_from_slice(text.as_bytes());
+        from = place.end;
+    }
+    shown.extend_from_slice(&body[from..]);
+    Some(shown.into())
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
 }
 
 /// `None`: it has no marks of this owner, nor that of a virtual key.
-fn without_marks(metadata: &RawValue, owner: &str) -> Option<Box<RawValue>> {
-    let mut metadata: Fields = serde_json::from_str(metadata.get()).ok()?;
-    let is_keyed = metadata.remove(KEY_MARK).is_some();
-    let theirs = metadata.get(OWNER_KEY).and_then(|owner| serde_json::from_str(owner.get()).ok());
-    let is_ours = theirs.is_some_and(|theirs: String| theirs == owner);
+fn without_marks(metadata: &RawValue, owner: &str) -> Option<String> {
+    let mut metadata: BTreeMap<Text<'_>, &RawValue> = serde_json::from_str(metadata.get()).ok()?;
+    let is_keyed = metadata.remove(&Text::from(KEY_MARK)).is_some();
+    let theirs = metadata.get(&Text::from(OWNER_KEY));
+    let theirs = theirs.and_then(|owner| serde_json::from_str(owner.get()).ok());
+    let is_ours = theirs.is_some_and(|theirs: Text<'_>| theirs.0 == owner);
     if is_ours {
         for key in [OWNER_KEY, CALL_KEY, ATTEMPT_KEY] {
-            metadata.remove(key);
+            metadata.remove(&Text::from(key));
         }
     }
-    (is_keyed || is_ours).then(|| serde_json::value::to_raw_value(&metadata).ok())?
+    (is_keyed || is_ours).then(|| serde_json::to_string(&metadata).ok())?
 }
 
 /// What is read of a sandbox to know whose it is.
@@ -144,9 +198,9 @@ mod tests {
     #[test]
     fn marks_are_hidden_and_all_else_stays() {
         let one = r#"{"new":1.50,"metadata":{"a":"b","sandtower_call":"c","sandtower_owner":"gateway"},"sandboxID":"i0"}"#;
-        let unmarked = r#"{"metadata":{"a":"b"},"new":1.50,"sandboxID":"i0"}"#;
+        let unmarked = r#"{"new":1.50,"metadata":{"a":"b"},"sandboxID":"i0"}"#;
         assert_eq!(shown(one, None), unmarked);
-        assert_eq!(shown(&format!("[{one}]"), None), format!("[{unmarked}]"));
+        assert_eq!(shown(&format!("[{one}, {one}]"), None), format!("[{unmarked}, {unmarked}]"));
         let (_, ids) = rewrite(one.as_bytes(), "gateway", None);
         assert_eq!(ids, ["i0".parse().unwrap()]);
     }
@@ -191,10 +245,19 @@ mod tests {
 
     #[test]
     fn the_domain_is_the_gateways() {
-        let one = r#"{"sandboxID":"i0","domain":null,"envdVersion":"0.6"}"#;
-        let moved = r#"{"domain":"gw.test","envdVersion":"0.6","sandboxID":"i0"}"#;
+        let one = r#" {"sandboxID":"i0","domain":null,"metadata":{"sandtower_owner":"gateway"}}"#;
+        let moved = r#" {"sandboxID":"i0","domain":"gw.test","metadata":{}}"#;
         assert_eq!(shown(one, Some("gw.test")), moved);
-        assert_eq!(shown(one, None), one);
+        let without = r#"{"sandboxID":"i0"}"#;
+        assert_eq!(shown(without, None), without);
+        assert_eq!(shown(without, Some("gw.test")), r#"{"domain":"gw.test","sandboxID":"i0"}"#);
+    }
+
+    #[test]
+    fn names_and_values_with_escapes_are_read() {
+        let one =
+            r#"{"metadata":{"a\n":"\"b","sandtower_\u006fwner":"g\u0061teway"},"sandboxID":"i0"}"#;
+        assert_eq!(shown(one, None), r#"{"metadata":{"a\n":"\"b"},"sandboxID":"i0"}"#);
     }
 
     #[test]
