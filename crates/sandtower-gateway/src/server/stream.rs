@@ -29,6 +29,9 @@ pub(super) struct Stream<S> {
     /// HTTP/2 has its own pings, and its connections carry more than requests.
     watches_reads: bool,
     waits_for: Waits,
+    /// Whether `read` is set for that. It is once the stream has to wait: most heads come at once, and cost
+    /// no timer.
+    is_timed: bool,
     /// Begun requests at the last read.
     begun: u64,
     read: Pin<Box<Sleep>>,
@@ -46,21 +49,38 @@ impl<S> Stream<S> {
     pub(super) fn new(stream: S, state: Arc<ConnectionState>, times: Times, is_h2: bool) -> Self {
         // Of a new connection the first request is due.
         let read = Box::pin(Sleep::until(Tick::now() + times.head));
-        let (watches_reads, waits_for) = (!is_h2, Waits::Head);
-        Self { stream, state, times, watches_reads, waits_for, begun: 0, read, write: None }
+        let (watches_reads, waits_for, is_timed) = (!is_h2, Waits::Head, true);
+        Self {
+            stream,
+            state,
+            times,
+            watches_reads,
+            waits_for,
+            is_timed,
+            begun: 0,
+            read,
+            write: None,
+        }
     }
 
     fn wait_for(&mut self, next: Waits) {
-        if self.waits_for == next {
-            return;
+        if self.waits_for != next {
+            self.waits_for = next;
+            self.is_timed = false;
         }
-        self.waits_for = next;
-        let limit = match next {
-            Waits::Nothing => return,
-            Waits::Request => self.times.idle,
-            Waits::Head => self.times.head,
-        };
-        self.read.as_mut().reset(Tick::now() + limit);
+    }
+
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_timed {
+            let limit = match self.waits_for {
+                Waits::Nothing => return Poll::Pending,
+                Waits::Request => self.times.idle,
+                Waits::Head => self.times.head,
+            };
+            self.read.as_mut().reset(Tick::now() + limit);
+            self.is_timed = true;
+        }
+        self.read.as_mut().poll(cx)
     }
 
     /// Whether what is read next is late.
@@ -85,7 +105,7 @@ impl<S> Stream<S> {
         if self.waits_for == Waits::Nothing {
             self.wait_for(Waits::Request);
         }
-        self.read.as_mut().poll(cx)
+        self.poll_time(cx)
     }
 }
 
