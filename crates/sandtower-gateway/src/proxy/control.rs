@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version, header, request};
 use http_body::Body;
 use sandtower::core::{BoxError, Operation};
+use sandtower::e2b::operation as op;
 use sandtower::e2b::{RawCreation, SANDBOX_ID, SANDBOX_PORT, Sandbox, SandboxId, Unclaimed};
-use sandtower::e2b::{operation as op, recognise};
 use sandtower::http::RequestBody;
 
 use super::body::{Collected, ResponseBody, UpstreamBody, collect};
@@ -35,7 +35,8 @@ impl Exchange<'_> {
         self.record.tenant = Some(tenant);
         let (shared, http) = (&self.proxy.shared, &self.generation.transports[self.proxy.worker]);
         shared.recovery.seen(stack.tenant(), &stack, http, shared);
-        let id = headers::prepare(&mut head.headers, self.record.client);
+        let client = self.connection.forwarded_for(self.record.client);
+        let id = headers::prepare(&mut head.headers, client);
         self.record.request_id = Some(id);
         // Only requests into sandboxes have them.
         head.headers.remove(SANDBOX_ID);
@@ -47,8 +48,8 @@ impl Exchange<'_> {
             Failure::of_request(StatusCode::BAD_REQUEST, "the target of the request is invalid")
         })?;
         (head.version, head.extensions) = (Version::HTTP_11, http::Extensions::new());
-        let request = Request::from_parts(head, self.whole_body(body).await?);
-        let (operation, _) = recognise(&request);
+        let mut request = Request::from_parts(head, self.whole_body(body).await?);
+        let operation = self.classify(&mut request);
         let subject = subject(request.uri().path());
         if let Some(id) = &subject {
             self.record.sandbox = Some(id.to_string());
@@ -134,7 +135,9 @@ impl Exchange<'_> {
         stack: &KeyStack,
         request: Request<Bytes>,
     ) -> Outcome {
-        let (creation, request) = RawCreation::begin(stack.config(), request);
+        let (creation, mut request) = RawCreation::begin(stack.config(), request);
+        // With the marks it may be another one to a retry.
+        self.classify(&mut request);
         let mut entry = self.record_creation(creation.as_ref(), stack.tenant()).await;
         let http = &self.generation.transports[self.proxy.worker];
         let service = stack.service(self.proxy.worker, http);

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header, request};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
-use sandtower::core::BoxError;
+use sandtower::core::{BoxError, Operation};
+use sandtower::e2b::operation;
 use sandtower::e2b::{SANDBOX_ID, SANDBOX_PORT, SandboxId, operation as op};
-use sandtower::e2b::{operation, recognise};
 use sandtower::http::RequestBody;
 
 use super::body::{Collected, UpstreamBody, collect};
@@ -45,7 +45,8 @@ impl Exchange<'_> {
         let key = self.key_of(&id)?;
         let (upgrades, switch) =
             (headers::upgrade(&head.headers), head.extensions.remove::<OnUpgrade>());
-        let request_id = headers::prepare(&mut head.headers, self.record.client);
+        let client = self.connection.forwarded_for(self.record.client);
+        let request_id = headers::prepare(&mut head.headers, client);
         self.record.request_id = Some(request_id);
         address(&mut head, &id, port);
         let target = self.generation.place.sandbox(&id, port, head.uri.path_and_query());
@@ -62,11 +63,12 @@ impl Exchange<'_> {
             head.headers.insert(header::UPGRADE, protocol.clone());
         }
         let token = head.headers.get(ACCESS_TOKEN).cloned();
-        let body = self.body(body).await?;
-        let deadline = self.deadline(&head, &body);
+        let mut request = Request::from_parts(head, self.body(body).await?);
+        let operation = self.classify(&mut request);
+        let deadline = self.deadline(operation, &request);
         let http = &self.generation.transports[self.proxy.worker];
         let service = self.generation.data.service(self.proxy.worker, http);
-        let sent = self.send(service, Request::from_parts(head, body), deadline).await;
+        let sent = self.send(service, request, deadline).await;
         let mut response = sent.map_err(|error| Failure::of(&error))?;
         if response.status() == StatusCode::BAD_GATEWAY {
             return self.bad_gateway(&id, response).await;
@@ -118,14 +120,12 @@ impl Exchange<'_> {
 
     /// How long until there has to be a response: endless for what has no end of its own, and for what is
     /// still being sent. A stream has to begin before its own time is over.
-    fn deadline(&self, head: &request::Parts, body: &RequestBody) -> Option<Duration> {
-        let (operation, _) = recognise(&Request::from_parts(head.clone(), ()));
-        let own =
-            head.headers.get(CONNECT_TIMEOUT).and_then(|time| time.to_str().ok()?.parse().ok());
-        let own = own.map(Duration::from_millis);
+    fn deadline(&self, operation: Operation, request: &Request<RequestBody>) -> Option<Duration> {
+        let own = request.headers().get(CONNECT_TIMEOUT);
+        let own = own.and_then(|time| time.to_str().ok()?.parse().ok()).map(Duration::from_millis);
         let begins_at_once = [op::PROCESS_START, op::PROCESS_CONNECT, op::FILE_WATCH];
         match operation::is_open_ended(operation) && !begins_at_once.contains(&operation) {
-            _ if body.is_stream() && !begins_at_once.contains(&operation) => None,
+            _ if request.body().is_stream() && !begins_at_once.contains(&operation) => None,
             true => None,
             false => Some(own.map_or(self.patience(), |own| own.min(self.patience()))),
         }

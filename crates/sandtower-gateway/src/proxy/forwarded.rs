@@ -39,13 +39,17 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 /// Replaces what the request says of its client.
-pub(crate) fn write(headers: &mut HeaderMap, client: IpAddr) {
+pub(crate) fn write(headers: &mut HeaderMap, client: HeaderValue) {
     for name in &OTHERS {
         headers.remove(name);
     }
-    if let Ok(client) = HeaderValue::try_from(client.to_string()) {
-        headers.insert(FORWARDED_FOR, client);
-    }
+    headers.insert(FORWARDED_FOR, client);
+}
+
+/// An address as the value of a field.
+pub(crate) fn value(address: IpAddr) -> HeaderValue {
+    // It is digits, letters, dots and colons.
+    HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
@@ -98,7 +102,7 @@ mod tests {
             headers.append(name, HeaderValue::from_static("1.1.1.1"));
             headers.append(name, HeaderValue::from_static("2.2.2.2"));
         }
-        write(&mut headers, "198.51.100.1".parse().unwrap());
+        write(&mut headers, value("198.51.100.1".parse().unwrap()));
         assert_eq!(headers.len(), 1);
         assert_eq!(headers["x-forwarded-for"], "198.51.100.1");
     }

@@ -1,7 +1,5 @@
 //! Header fields: which of them end here, and which are added.
 
-use std::net::IpAddr;
-
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::forwarded;
@@ -14,8 +12,10 @@ pub(crate) const CONNECT_TIMEOUT: HeaderName = HeaderName::from_static("connect-
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// Those that are about one connection, besides those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 8] = [
+/// Those that end here: of all messages those that are about one connection, besides those that `Connection`
+/// names; then those of requests. The server of this connection has seen to `Expect`; the next one is sent the
+/// body at once.
+const END_HERE: [HeaderName; ENDING] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,
@@ -24,23 +24,59 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::TE,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+    header::EXPECT,
+    header::HOST,
 ];
+const ENDING: usize = 10;
+/// How many of them end here in any message.
+const HOP_BY_HOP: usize = 8;
+const CONNECTION: usize = 0;
+const TRANSFER_ENCODING: usize = 6;
+
+/// Where a name is in [`END_HERE`]. Each field of each message is looked at once, which costs less than to look
+/// up each of those names.
+fn place(name: &str) -> Option<usize> {
+    Some(match name {
+        "connection" => CONNECTION,
+        "keep-alive" => 1,
+        "proxy-authenticate" => 2,
+        "proxy-authorization" => 3,
+        "proxy-connection" => 4,
+        "te" => 5,
+        "transfer-encoding" => TRANSFER_ENCODING,
+        "upgrade" => 7,
+        "expect" => 8,
+        "host" => 9,
+        _ => return None,
+    })
+}
 
 /// Removes what is about the connection that the message came by.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    strip(headers, HOP_BY_HOP);
+}
+
+/// Removes the first `count` of [`END_HERE`], and what `Connection` names.
+fn strip(headers: &mut HeaderMap, count: usize) {
+    let mut found = [false; ENDING];
+    for place in headers.keys().filter_map(|name| place(name.as_str())) {
+        found[place] = place < count;
+    }
     // With both, the length is not that of the body.
-    if headers.contains_key(header::TRANSFER_ENCODING) {
+    if found[TRANSFER_ENCODING] {
         headers.remove(header::CONTENT_LENGTH);
     }
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> =
-            tokens(headers, &header::CONNECTION).filter_map(|name| name.parse().ok()).collect();
+    if found[CONNECTION] {
+        // The field of that name ends here anyway.
+        let others = |name: &&str| !name.eq_ignore_ascii_case("keep-alive");
+        let named = tokens(headers, &header::CONNECTION).filter(others);
+        let named: Vec<HeaderName> = named.filter_map(|name| name.parse().ok()).collect();
         for name in named {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
-        if headers.contains_key(name) {
+    for (name, found) in END_HERE.iter().zip(found) {
+        if found {
             headers.remove(name);
         }
     }
@@ -48,8 +84,9 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// The protocol that a request wants to go on in, if it does.
 pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let protocol = headers.get(header::UPGRADE)?;
     let wants = tokens(headers, &header::CONNECTION).any(|it| it.eq_ignore_ascii_case("upgrade"));
-    headers.get(header::UPGRADE).filter(|_| wants).cloned()
+    wants.then(|| protocol.clone())
 }
 
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
@@ -57,33 +94,49 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())
 }
 
-/// Makes the header fields of a request those of the one that is sent on; returns its id.
-pub(crate) fn prepare(headers: &mut HeaderMap, client: IpAddr) -> HeaderValue {
-    strip_hop_by_hop(headers);
-    // The server of this connection has seen to it; the next one is sent the body at once.
-    headers.remove(header::EXPECT);
-    headers.remove(header::HOST);
+/// Makes the header fields of a request those of the one that is sent on, for `client`; returns its id.
+pub(crate) fn prepare(headers: &mut HeaderMap, client: HeaderValue) -> HeaderValue {
+    strip(headers, ENDING);
     forwarded::write(headers, client);
     if !headers.contains_key(TRACEPARENT) {
-        let (trace, span) = (fastrand::u128(1..), fastrand::u64(1..));
-        if let Ok(value) = HeaderValue::try_from(format!("00-{trace:032x}-{span:016x}-01")) {
-            headers.insert(TRACEPARENT, value);
-        }
+        headers.insert(TRACEPARENT, trace_parent());
     }
     if let Some(id) = headers.get(REQUEST_ID) {
         return id.clone();
     }
-    let id = HeaderValue::try_from(format!("{:032x}", fastrand::u128(..)));
-    let id = id.unwrap_or_else(|_| HeaderValue::from_static("0"));
+    let mut id = [0; 32];
+    put_hex(&mut id, fastrand::u128(..));
+    let id = text(&id);
     headers.insert(REQUEST_ID, id.clone());
     id
 }
 
+/// That of a new trace.
+fn trace_parent() -> HeaderValue {
+    let mut value = *b"00-________________________________-________________-01";
+    put_hex(&mut value[3..35], fastrand::u128(1..));
+    put_hex(&mut value[36..52], fastrand::u64(1..).into());
+    text(&value)
+}
+
+/// Digits, letters and dashes.
+fn text(text: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+}
+
+/// Fills `digits` with the last ones of `number`.
+fn put_hex(digits: &mut [u8], mut number: u128) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number % 16) as usize];
+        number /= 16;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
+
+    const CLIENT: HeaderValue = HeaderValue::from_static("127.0.0.1");
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -113,6 +166,28 @@ mod tests {
     }
 
     #[test]
+    fn each_name_that_ends_here_is_found() {
+        for (at, name) in END_HERE.iter().enumerate() {
+            assert_eq!(place(name.as_str()), Some(at), "{name}");
+        }
+        let mut response =
+            headers(&[("host", "x"), ("connection", "keep-alive"), ("keep-alive", "1")]);
+        strip_hop_by_hop(&mut response);
+        assert!(response.keys().eq(["host"]));
+    }
+
+    #[test]
+    fn ids_have_as_many_digits_as_they_should() {
+        let mut digits = [0; 4];
+        put_hex(&mut digits, 0xabcde);
+        assert_eq!(&digits, b"bcde");
+        let value = trace_parent();
+        let parts: Vec<_> = value.to_str().unwrap().split('-').map(str::len).collect();
+        assert_eq!(parts, [2, 32, 16, 2]);
+        assert!(!value.as_bytes().contains(&b'_'));
+    }
+
+    #[test]
     fn an_upgrade_needs_both_fields() {
         assert!(upgrade(&headers(&[("upgrade", "websocket")])).is_none());
         let both = headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
@@ -123,13 +198,13 @@ mod tests {
     fn ids_are_added_where_there_are_none() {
         let mut all =
             headers(&[("host", "gw"), ("expect", "100-continue"), ("x-forwarded-for", "1.2.3.4")]);
-        let id = prepare(&mut all, Ipv4Addr::LOCALHOST.into());
+        let id = prepare(&mut all, CLIENT);
         assert_eq!(all[REQUEST_ID], id);
         assert_eq!(all["x-forwarded-for"], "127.0.0.1");
         assert_eq!(all[TRACEPARENT].len(), 55);
         assert!(!all.contains_key("host") && !all.contains_key("expect"));
         let mut theirs = headers(&[("x-request-id", "mine"), ("traceparent", "theirs")]);
-        assert_eq!(prepare(&mut theirs, Ipv4Addr::LOCALHOST.into()), "mine");
+        assert_eq!(prepare(&mut theirs, CLIENT), "mine");
         assert_eq!(theirs[TRACEPARENT], "theirs");
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header, request};
 use http_body::Body;
-use sandtower::core::{BoxError, ExplainedError, Explanation, Tick, find};
+use sandtower::core::{BoxError, ExplainedError, Explanation, Operation, Tick, find};
 use sandtower::e2b::{E2bClassify, ENVD_PORT, SandboxId};
 use sandtower::http::{Deadline, RequestBody, server_timing};
 use sandtower::stack::StackService;
@@ -48,8 +48,25 @@ pub(crate) struct Proxy {
 /// The connection that a request came by.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    pub(crate) peer: IpAddr,
-    pub(crate) state: Arc<ConnectionState>,
+    peer: IpAddr,
+    /// The peer, as the service is told of it.
+    forwarded_for: HeaderValue,
+    state: Arc<ConnectionState>,
+}
+
+impl Connection {
+    pub(crate) fn new(peer: IpAddr, state: Arc<ConnectionState>) -> Self {
+        let forwarded_for = forwarded::value(peer.to_canonical());
+        Self { peer, forwarded_for, state }
+    }
+
+    /// What the service is told of `client`, which is the peer in most cases.
+    fn forwarded_for(&self, client: IpAddr) -> HeaderValue {
+        match client == self.peer.to_canonical() {
+            true => self.forwarded_for.clone(),
+            false => forwarded::value(client),
+        }
+    }
 }
 
 /// What one request is served with.
@@ -149,14 +166,20 @@ impl Exchange<'_> {
         }
     }
 
-    /// Sends a request through a stack.
+    /// Classifies a request, as `send` wants it.
+    fn classify<B>(&mut self, request: &mut Request<B>) -> Operation {
+        let operation = E2bClassify::put_info(request).operation;
+        self.record.operation = operation.name();
+        operation
+    }
+
+    /// Sends a classified request through a stack.
     async fn send(
         &mut self,
         mut service: StackService<RequestBody>,
         mut request: Request<RequestBody>,
         deadline: Option<Duration>,
     ) -> Result<Response<UpstreamBody>, BoxError> {
-        self.record.operation = E2bClassify::put_info(&mut request).operation.name();
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(Deadline(self.arrived + deadline));
         }

@@ -162,6 +162,9 @@ fn port_of_path(path: &str) -> Option<u16> {
 
 /// Whether a server could take the path for another one.
 fn has_dot_segments(path: &str) -> bool {
+    if !path.bytes().any(|byte| matches!(byte, b'.' | b'%')) {
+        return false;
+    }
     path.split(['/', '\\']).any(|segment| {
         let dots = segment.replace("%2e", ".").replace("%2E", ".");
         dots == "." || dots == ".."

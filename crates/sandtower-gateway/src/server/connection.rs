@@ -1,7 +1,9 @@
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use http::Request;
@@ -25,7 +27,6 @@ const IDLE: Duration = Duration::from_secs(600);
 const STREAMS: u32 = 512;
 /// How often, and how long, a silent connection of HTTP/2 is asked whether it is still there.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
-const FIELDS: usize = 128;
 
 /// Serves one connection until it ends.
 pub(super) async fn serve(
@@ -38,14 +39,15 @@ pub(super) async fn serve(
     drop(socket.set_nodelay(true));
     let limits = proxy.shared.generation.load().config.limits.clone();
     let Some(acceptor) = proxy.shared.tls.load() else {
-        return exchange(socket, Protocol::Clear, peer, proxy, phase, &limits).await;
+        // Boxed, since a connection with TLS takes more room.
+        return Box::pin(exchange(socket, Protocol::Clear, peer, proxy, phase, &limits)).await;
     };
     let handshake = tokio::time::timeout(limits.request_timeout, acceptor.accept(socket));
-    match handshake.await {
+    match Box::pin(handshake).await {
         Ok(Ok(stream)) => {
             let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let protocol = if is_h2 { Protocol::Http2 } else { Protocol::Clear };
-            exchange(stream, protocol, peer, proxy, phase, &limits).await;
+            Box::pin(exchange(stream, protocol, peer, proxy, phase, &limits)).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake timed out"),
@@ -64,7 +66,7 @@ async fn exchange<S>(
     protocol: Protocol,
     peer: SocketAddr,
     proxy: Proxy,
-    mut phase: watch::Receiver<Phase>,
+    phase: watch::Receiver<Phase>,
     limits: &Limits,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -72,18 +74,20 @@ async fn exchange<S>(
     let state = Arc::new(ConnectionState::default());
     let times = Times { head: limits.request_timeout, idle: IDLE, write: limits.write_timeout };
     let stream = Stream::new(stream, Arc::clone(&state), times, protocol == Protocol::Http2);
-    let connection = Arc::new(Connection { peer: peer.ip(), state });
+    let connection = Arc::new(Connection::new(peer.ip(), state));
     let service = service_fn(move |request: Request<Incoming>| {
         let (proxy, connection) = (proxy.clone(), Arc::clone(&connection));
-        async move { Ok::<_, Infallible>(proxy.respond(&connection, request).await) }
+        // Boxed, so that a connection without a request does not hold the room for one.
+        Box::pin(async move { Ok::<_, Infallible>(proxy.respond(&connection, request).await) })
     });
     let server = builder(protocol, limits);
     let mut served = pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    let drains = async { drop(phase.wait_for(|phase| *phase >= Phase::Drain).await) };
-    let outcome = tokio::select! {
-        outcome = served.as_mut() => Some(outcome),
-        () = drains => None,
-    };
+    let mut drains = pin!(drains(phase));
+    let outcome = poll_fn(|cx| match served.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending => drains.as_mut().poll(cx).map(|()| None),
+    });
+    let outcome = outcome.await;
     let outcome = match outcome {
         Some(outcome) => outcome,
         None => {
@@ -96,10 +100,28 @@ async fn exchange<S>(
     }
 }
 
+/// Waits until connections are to end. Cheap to poll with each step of a connection: what all workers share is
+/// locked by the first poll, and by one after a change.
+async fn drains(mut phase: watch::Receiver<Phase>) {
+    let changes = phase.clone();
+    let mut drain = pin!(phase.wait_for(|phase| *phase >= Phase::Drain));
+    let mut waiting: Option<Waker> = None;
+    poll_fn(|cx| {
+        let is_waiting = waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_waiting && matches!(changes.has_changed(), Ok(false)) {
+            return Poll::Pending;
+        }
+        waiting = Some(cx.waker().clone());
+        drain.as_mut().poll(cx).map(drop)
+    })
+    .await;
+}
+
 fn builder(protocol: Protocol, limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     let size = limits.header_size.0;
-    server.http1().timer(TokioTimer::new()).max_buf_size(size).max_headers(FIELDS);
+    // No limit on the number of fields: that of hyper, 100, costs no allocation for each request.
+    server.http1().timer(TokioTimer::new()).max_buf_size(size);
     // The head of a request has its time in `Stream`, from its first byte on.
     server.http1().header_read_timeout(None);
     server
