@@ -55,13 +55,15 @@ impl Exchange<'_> {
             self.record.sandbox = Some(id.to_string());
         }
         if let Some(key) = key {
-            self.record.operation = operation.name();
-            return self.keyed(&Caller { key, tenant, stack }, request).await;
+            // Boxed, as a creation is: larger than what else there is to do.
+            return Box::pin(self.keyed(&Caller { key, tenant, stack }, request)).await;
         }
         if operation == op::SANDBOX_CREATE {
-            return self.create(tenant, &stack, request).await;
+            return Box::pin(self.create(tenant, &stack, request)).await;
         }
-        let response = self.send_control(&stack, request.map(RequestBody::whole)).await?;
+        let request = request.map(RequestBody::whole);
+        let result = self.call(&stack, request, Some(self.patience())).await;
+        let response = self.called(result).map_err(|error| Failure::of(&error))?;
         if !response.status().is_client_error() {
             stack.accepted();
         }
@@ -119,13 +121,11 @@ impl Exchange<'_> {
     pub(super) async fn send_control(
         &mut self,
         stack: &KeyStack,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> Result<Response<UpstreamBody>, Failure> {
-        let http = &self.generation.transports[self.proxy.worker];
-        let service = stack.service(self.proxy.worker, http);
-        let patience = self.patience();
-        let sent = self.send(service, request, Some(patience)).await;
-        sent.map_err(|error| Failure::of(&error))
+        self.classify(&mut request);
+        let result = self.call(stack, request, Some(self.patience())).await;
+        self.called(result).map_err(|error| Failure::of(&error))
     }
 
     /// A creation: tracked, and its sandbox the caller's once the connection has taken the response.
@@ -139,10 +139,8 @@ impl Exchange<'_> {
         // With the marks it may be another one to a retry.
         self.classify(&mut request);
         let mut entry = self.record_creation(creation.as_ref(), stack.tenant()).await;
-        let http = &self.generation.transports[self.proxy.worker];
-        let service = stack.service(self.proxy.worker, http);
-        let patience = self.patience();
-        let result = self.send(service, request, Some(patience)).await;
+        let result = self.call(stack, request, Some(self.patience())).await;
+        let result = self.called(result);
         if let Some(creation) = creation {
             if let (Some(entry), true) = (&mut entry, is_all_known(creation.attempts(), &result)) {
                 entry.has_left_nothing_else();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header, request};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header, request};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use sandtower::core::{BoxError, Operation};
@@ -48,7 +48,7 @@ impl Exchange<'_> {
         let client = self.connection.forwarded_for(self.record.client);
         let request_id = headers::prepare(&mut head.headers, client);
         self.record.request_id = Some(request_id);
-        address(&mut head, &id, port);
+        address(&mut head.headers, &id, port);
         let target = self.generation.place.sandbox(&id, port, head.uri.path_and_query());
         head.uri = target.ok_or_else(|| {
             Failure::of_request(StatusCode::BAD_REQUEST, "the target of the request is invalid")
@@ -66,10 +66,8 @@ impl Exchange<'_> {
         let mut request = Request::from_parts(head, self.body(body).await?);
         let operation = self.classify(&mut request);
         let deadline = self.deadline(operation, &request);
-        let http = &self.generation.transports[self.proxy.worker];
-        let service = self.generation.data.service(self.proxy.worker, http);
-        let sent = self.send(service, request, deadline).await;
-        let mut response = sent.map_err(|error| Failure::of(&error))?;
+        let result = self.call(&self.generation.data, request, deadline).await;
+        let mut response = self.called(result).map_err(|error| Failure::of(&error))?;
         if response.status() == StatusCode::BAD_GATEWAY {
             return self.bad_gateway(&id, response).await;
         }
@@ -149,12 +147,17 @@ impl Exchange<'_> {
     }
 }
 
-/// Writes on a request which sandbox it is for, and takes away what opens more than that.
-fn address(head: &mut request::Parts, id: &SandboxId, port: u16) {
+/// Writes on a request which sandbox it is for, unless it says so, and takes away what opens more than that.
+fn address(headers: &mut HeaderMap, id: &SandboxId, port: u16) {
     // Whatever runs in the sandbox could read the key.
-    head.headers.remove(API_KEY);
-    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-        head.headers.insert(SANDBOX_ID, id);
+    headers.remove(API_KEY);
+    if headers.get(SANDBOX_ID).is_none_or(|named| named != id.as_str())
+        && let Ok(id) = HeaderValue::from_str(id.as_str())
+    {
+        headers.insert(SANDBOX_ID, id);
     }
-    head.headers.insert(SANDBOX_PORT, HeaderValue::from(port));
+    let is_port = |named: &HeaderValue| named.to_str().is_ok_and(|named| named.parse() == Ok(port));
+    if !headers.get(SANDBOX_PORT).is_some_and(is_port) {
+        headers.insert(SANDBOX_PORT, HeaderValue::from(port));
+    }
 }

@@ -24,7 +24,8 @@ use sandtower::core::{BoxError, ExplainedError, Explanation, Operation, Tick, fi
 use sandtower::e2b::{E2bClassify, ENVD_PORT, SandboxId};
 use sandtower::http::{Deadline, RequestBody, server_timing};
 use sandtower::stack::StackService;
-use tower_service::Service;
+use tower::ServiceExt;
+use tower::util::Oneshot;
 
 use self::body::{Hold, ResponseBody, UpstreamBody};
 use self::failure::{Dialect, Failure};
@@ -32,6 +33,7 @@ use self::headers::{ACCESS_TOKEN, SHOULD_RETRY};
 use crate::access_log::Record;
 use crate::gateway::Shared;
 use crate::generation::Generation;
+use crate::keys::KeyStack;
 use crate::sandboxes::Found;
 use crate::server::ConnectionState;
 
@@ -166,25 +168,35 @@ impl Exchange<'_> {
         }
     }
 
-    /// Classifies a request, as `send` wants it.
+    /// Classifies a request, as `call` wants it.
     fn classify<B>(&mut self, request: &mut Request<B>) -> Operation {
         let operation = E2bClassify::put_info(request).operation;
         self.record.operation = operation.name();
         operation
     }
 
-    /// Sends a classified request through a stack.
-    async fn send(
-        &mut self,
-        mut service: StackService<RequestBody>,
+    /// Sends a classified request through a stack. The result is for `called`.
+    ///
+    /// Not asynchronous itself: the future of a call is the largest part of that of a request, and each async
+    /// function around it holds its arguments twice.
+    fn call(
+        &self,
+        stack: &KeyStack,
         mut request: Request<RequestBody>,
         deadline: Option<Duration>,
-    ) -> Result<Response<UpstreamBody>, BoxError> {
+    ) -> Oneshot<StackService<RequestBody>, Request<RequestBody>> {
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(Deadline(self.arrived + deadline));
         }
-        std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-        let result = service.call(request).await;
+        let worker = self.proxy.worker;
+        stack.service(worker, &self.generation.transports[worker]).oneshot(request)
+    }
+
+    /// Notes where the time of a call went.
+    fn called(
+        &mut self,
+        result: Result<Response<UpstreamBody>, BoxError>,
+    ) -> Result<Response<UpstreamBody>, BoxError> {
         self.record.explanation = match &result {
             Ok(response) => response.extensions().get::<Explanation>().cloned(),
             Err(error) => find::<ExplainedError>(&**error).map(|it| it.explanation().clone()),

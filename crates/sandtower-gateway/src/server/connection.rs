@@ -77,8 +77,7 @@ async fn exchange<S>(
     let connection = Arc::new(Connection::new(peer.ip(), state));
     let service = service_fn(move |request: Request<Incoming>| {
         let (proxy, connection) = (proxy.clone(), Arc::clone(&connection));
-        // Boxed, so that a connection without a request does not hold the room for one.
-        Box::pin(async move { Ok::<_, Infallible>(proxy.respond(&connection, request).await) })
+        async move { Ok::<_, Infallible>(proxy.respond(&connection, request).await) }
     });
     let server = builder(protocol, limits);
     let mut served = pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), service));
