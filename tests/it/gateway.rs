@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what helps a test fails it by a panic")]
 
 mod domain;
+mod keys;
 mod stress;
 
 use std::ffi::{OsStr, OsString};

@@ -1,4 +1,4 @@
-/// What is asked of a key is invalid, or cannot be done.
+/// Why a key was not created, changed, rotated or revoked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {

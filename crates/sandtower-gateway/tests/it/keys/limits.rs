@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandtower_gateway::virtual_keys::{KeyChange, NewKey};
 use serde_json::json;
 
 use super::world::{Folder, json_of, keyed, roomy};
-use crate::support::{World, until};
+use crate::support::{KEY, World, until};
 
 fn limited(name: &str, concurrent: u64) -> NewKey {
     let mut new = NewKey::new(name);
@@ -199,12 +200,63 @@ async fn a_rotation_may_let_the_old_secret_live() {
     let keys = world.gateway.virtual_keys();
     let status =
         async |key: &str| world.by(key, "GET", "/v2/sandboxes", None).await.status().as_u16();
-    let grace =
-        sandtower_gateway::virtual_keys::Rotation::grace(std::time::Duration::from_secs(3600));
+    let grace = sandtower_gateway::virtual_keys::Rotation::grace(Duration::from_secs(3600));
     let (info, newer) = keys.rotate_with(&id, grace).unwrap();
     assert!(info.old_secret_until.is_some());
     assert_eq!((status(&old).await, status(newer.expose()).await), (200, 200));
     let (_, newest) = keys.rotate(&id).unwrap();
     assert_eq!((status(&old).await, status(newer.expose()).await), (401, 401));
     assert_eq!(status(newest.expose()).await, 200);
+}
+
+/// Of 40 % of the creations the response is lost, others fail, callers go away, sandboxes are killed: at no
+/// moment do more run than the limit says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_responses_let_in_no_more() {
+    const LIMIT: u64 = 4;
+    let folder = Folder::new();
+    let world = Arc::new(keyed(&folder, roomy(), &[]).await);
+    let (id, key) = world.key(limited("one", LIMIT));
+    world.faults(json!([
+        {"name": "lost", "kind": "lose", "on": ["sandbox_create"], "rate": 0.4},
+        {"name": "500", "kind": "respond", "response": "internal_500", "on": ["control"], "rate": 0.1},
+    ]));
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..8_u64 {
+        let (world, key) = (Arc::clone(&world), key.clone());
+        callers.spawn(async move {
+            let mut created = 0;
+            for round in 0..6_u64 {
+                let patience =
+                    Duration::from_millis(if (caller + round) % 5 == 0 { 20 } else { 20_000 });
+                let call = world.create_by(&key, 600);
+                match tokio::time::timeout(patience, call).await {
+                    Ok(Ok(sandbox)) => {
+                        created += 1;
+                        let path = format!("/sandboxes/{sandbox}");
+                        world.by(&key, "DELETE", &path, None).await;
+                    }
+                    Ok(Err(response)) => assert_ne!(response.status(), 502),
+                    Err(_) => {}
+                }
+            }
+            created
+        });
+    }
+    let (mut created, mut most) = (0, 0);
+    while let Some(next) = tokio::select! {
+        ended = callers.join_next() => ended.map(Some),
+        () = tokio::time::sleep(Duration::from_millis(1)) => Some(None),
+    } {
+        created += next.map_or(0, Result::unwrap);
+        most = most.max(world.sim.active());
+        assert!(world.sim.active() as u64 <= LIMIT, "{}", world.log.text());
+    }
+    let used = world.gateway.virtual_keys().get(&id).unwrap().usage.concurrent_sandboxes.used;
+    assert!(created >= 4 && most >= 2, "{created} were created, {most} at once");
+    assert!(used as usize >= world.sim.active());
+    let log = world.log.text();
+    assert!(
+        log.contains(&format!("\"key\":\"{id}\"")) && !log.contains(&key) && !log.contains(KEY)
+    );
 }
