@@ -45,7 +45,7 @@ pub use api::files::{FileInfo, FileKind, RemotePath};
 pub use api::info::{SandboxInfo, State};
 pub use api::interpret::E2bInterpret;
 pub use api::list::{ListSandboxes, Page};
-pub use api::marks::{ATTEMPT_KEY, CALL_KEY, Marks, NotAnOwner, OWNER_KEY, Owner};
+pub use api::marks::{ATTEMPT_KEY, CALL_KEY, Marks, NotAnOwner, OWNER_KEY, Owner, POOL_KEY};
 pub use api::new_sandbox::NewSandbox;
 pub use api::process::{Exit, ProcessEvent, ProcessInfo, Selector};
 pub use api::route::{ENVD_PORT, INTERPRETER_PORT, SANDBOX_ID, SANDBOX_PORT, recognise};

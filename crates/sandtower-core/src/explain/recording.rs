@@ -86,6 +86,11 @@ pub fn joined_queue(now: Tick) {
     with(|timeline| timeline.joined_queue(now));
 }
 
+/// From `now` on the call is tried from the warm pool. If that fails, the [`attempt`] that follows says so.
+pub fn pooled(now: Tick) {
+    with(|timeline| timeline.pooled(now));
+}
+
 /// The call waits in its queue, for this reason.
 pub fn held_by(why: &Rejection) {
     with(|timeline| timeline.held_by(why));

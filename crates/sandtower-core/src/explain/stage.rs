@@ -16,6 +16,8 @@ pub enum StageKind {
     Reconcile,
     /// What it created was checked.
     HealthCheck,
+    /// A sandbox from the warm pool was connected to and checked.
+    Pool,
     /// The alternative to the service was in flight.
     Fallback,
     /// One of our own layers rejected it. Takes no time.
@@ -24,12 +26,13 @@ pub enum StageKind {
 
 impl StageKind {
     /// All of them, in the order of their [`index`](Self::index).
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Queue,
         Self::Attempt,
         Self::Backoff,
         Self::Reconcile,
         Self::HealthCheck,
+        Self::Pool,
         Self::Fallback,
         Self::Rejected,
     ];
@@ -47,6 +50,7 @@ impl StageKind {
             Self::Backoff => "backoff",
             Self::Reconcile => "reconcile",
             Self::HealthCheck => "health_check",
+            Self::Pool => "pool",
             Self::Fallback => "fallback",
             Self::Rejected => "rejected",
         }
@@ -126,6 +130,8 @@ impl std::fmt::Display for CallStage {
                 write!(f, "health check failed after {took}")?;
             }
             StageKind::HealthCheck => write!(f, "health check {took}")?,
+            StageKind::Pool if self.failed() => write!(f, "warm pool failed after {took}")?,
+            StageKind::Pool => write!(f, "warm pool {took}")?,
         }
         match &self.why {
             Some(why) => write!(f, " ({})", why.layer()),

@@ -74,7 +74,7 @@ impl Timeline {
     /// Whether what is reported belongs to a request that the call sends on its own behalf, such as a
     /// probe: its stage is listed as a whole.
     fn is_covered(&self) -> bool {
-        matches!(self.open(), Some(StageKind::HealthCheck | StageKind::Reconcile))
+        matches!(self.open(), Some(StageKind::HealthCheck | StageKind::Reconcile | StageKind::Pool))
     }
 
     /// Does nothing to a call that is in a queue already.
@@ -89,6 +89,16 @@ impl Timeline {
         }
         let since = if more.open.is_some() { more.since } else { now };
         more.open(StageKind::Queue, since);
+    }
+
+    /// The call is tried from the warm pool, before anything is sent for it.
+    pub(super) fn pooled(&mut self, now: Tick) {
+        let began = self.began;
+        let more = self.more();
+        if more.open.is_some() && now.since(more.since) >= NOTHING {
+            more.close(began, now, None);
+        }
+        more.open(StageKind::Pool, now);
     }
 
     pub(super) fn held_by(&mut self, why: &Rejection) {

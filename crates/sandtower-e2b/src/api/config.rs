@@ -1,9 +1,11 @@
 use std::env::VarError;
 
-use http::{HeaderValue, Uri, uri::Scheme};
-use sandtower_core::{Rng, Seed};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Uri, uri::Scheme};
+use http_body_util::Full;
+use sandtower_core::{BoxError, Rng, Seed};
 
-use crate::{CallId, Events, Owner, Sandbox, Timeouts};
+use crate::{CallId, Events, Owner, Sandbox, Timeouts, api::request};
 
 /// The domain of E2B.
 const DEFAULT_DOMAIN: &str = "e2b.app";
@@ -226,6 +228,26 @@ impl Config {
     /// Reports and counts creations.
     pub fn creation_events(&self) -> &Events {
         &self.events
+    }
+
+    /// A request to the control plane with the key of this configuration and a JSON body, which may be empty:
+    /// for layers that send requests of their own.
+    ///
+    /// # Errors
+    ///
+    /// `path` is not the path of a URL.
+    pub fn control_request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, BoxError> {
+        request::control(self, method, path, body)
+    }
+
+    /// Whether `request` is sent with the key of this configuration.
+    pub fn has_key_of<B>(&self, request: &Request<B>) -> bool {
+        request.headers().get(request::API_KEY) == Some(&self.key)
     }
 
     /// The key as a header value whose `Debug` shows nothing.

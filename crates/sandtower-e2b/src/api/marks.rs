@@ -17,6 +17,10 @@ pub const ATTEMPT_KEY: &str = "sandtower_attempt";
 /// The metadata key for the process that created a sandbox: an [`Owner`].
 pub const OWNER_KEY: &str = "sandtower_owner";
 
+/// The metadata key for the kind of stock that a sandbox was created for: set on sandboxes that are created
+/// ahead of demand, by [`RawCreation::begin_ahead`](crate::RawCreation::begin_ahead).
+pub const POOL_KEY: &str = "sandtower_pool";
+
 /// The name of a process that creates sandboxes. One listing finds all sandboxes of an owner, for
 /// example those that it left behind when it crashed.
 ///

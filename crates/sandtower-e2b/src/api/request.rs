@@ -15,7 +15,7 @@ use crate::{
     envelope,
 };
 
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-access-token");
 const TRAFFIC_TOKEN: HeaderName = HeaderName::from_static("e2b-traffic-access-token");
 const CONNECT_VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");

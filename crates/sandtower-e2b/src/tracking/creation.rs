@@ -128,6 +128,12 @@ impl Creation {
         self.new.template()
     }
 
+    /// What is asked for, as a body of E2B's API, with the marks that all attempts have. It may contain
+    /// secrets: the values of environment variables.
+    pub fn to_json(&self) -> Bytes {
+        self.new.to_json()
+    }
+
     /// The labels of its events.
     pub(crate) fn about(&self) -> About<'_> {
         let framework = match &*self.new {

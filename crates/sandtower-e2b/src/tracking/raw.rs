@@ -4,6 +4,7 @@ use http_body_util::Full;
 use sandtower_core::{BoxError, Classify, Tick, Verdict, judge};
 
 use crate::api::error::Causes;
+use crate::api::marks::POOL_KEY;
 use crate::api::raw_sandbox::RawSandbox;
 use crate::api::route::idempotency_key;
 use crate::tracking::events::Failure;
@@ -56,8 +57,30 @@ impl RawCreation {
         config: &Config,
         request: Request<Bytes>,
     ) -> (Option<Self>, Request<Q>) {
+        Self::begin_marked(config, request, None)
+    }
+
+    /// The same for a sandbox that is created ahead of demand: `stock` is written into its metadata under
+    /// [`POOL_KEY`](crate::POOL_KEY), by which a later process finds the stock that this one leaves behind.
+    pub fn begin_ahead<Q: From<Full<Bytes>>>(
+        config: &Config,
+        request: Request<Bytes>,
+        stock: &str,
+    ) -> (Option<Self>, Request<Q>) {
+        Self::begin_marked(config, request, Some(stock))
+    }
+
+    fn begin_marked<Q: From<Full<Bytes>>>(
+        config: &Config,
+        request: Request<Bytes>,
+        stock: Option<&str>,
+    ) -> (Option<Self>, Request<Q>) {
         let Some(raw) = RawSandbox::parse(request.body()) else {
             return (None, request.map(|body| Full::new(body).into()));
+        };
+        let raw = match stock {
+            Some(stock) => raw.metadata(POOL_KEY, stock),
+            None => raw,
         };
         let creation = Creation::raw(config, idempotency_key(&request), raw);
         let body = creation.body(1);

@@ -2,16 +2,21 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::Request;
-use sandtower_core::Tick;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower_core::{BoxError, Tick};
 use tokio::{runtime, sync::Notify};
+use tower_service::Service;
 
 use super::cleanup::{clean_up, warn};
 use super::ledger::Ledger;
 use super::origin::Origin;
-use super::requests::Below;
+use super::requests::{Below, Requests};
 use super::snapshot::{Abandoned, OrphansLeft, TrackerSnapshot};
 use super::timing::{Timing, TimingError};
+use super::unclaimed::Unclaimed;
 use crate::transport::within::within;
 use crate::{Config, Marks, SandboxId};
 
@@ -137,6 +142,43 @@ impl SandboxTracker {
             }
             tracing::info!(target: "sandtower::e2b", left, "cleaning up orphaned sandboxes");
         }
+    }
+
+    /// Kills `sandbox` in the background by requests through `service`, until it has ended.
+    pub fn kill<S, B>(&self, sandbox: SandboxId, service: S)
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.release(sandbox, &self.by(service));
+    }
+
+    /// An existing sandbox as [`Unclaimed`], for a layer that returns it in place of a new one: unless the
+    /// caller claims it, it is [killed](Self::kill).
+    pub fn unclaimed<S, B>(&self, sandbox: SandboxId, service: S) -> Unclaimed
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Unclaimed::sandbox(sandbox, self.clone(), self.by(service))
+    }
+
+    fn by<S, B>(&self, service: S) -> CleanUp
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let requests = Requests::<S, Full<Bytes>>::new(service, Arc::clone(&self.shared.config));
+        CleanUp::here(Arc::new(requests))
     }
 
     /// Continues the remaining work on the current runtime, at once.
