@@ -21,12 +21,14 @@ const TIERS: &[&[&str]] = &[
         "sandtower-health-check",
         "sandtower-rate-limit",
         "sandtower-retry",
+        "sandtower-sim",
         "sandtower-timeout",
     ],
     &["sandtower-http"],
     &["sandtower-e2b"],
+    &["sandtower-pool"],
     &["sandtower"],
-    &["sandtower-sim", "sandtower-telemetry"],
+    &["sandtower-telemetry"],
     &["sandtower-gateway"],
 ];
 

@@ -1,0 +1,166 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandtower_core::{Tenant, Tick};
+use sandtower_e2b::SandboxId;
+
+use super::{Engine, Miss};
+use crate::config::MARGIN;
+use crate::shape::Wanted;
+use crate::stock::{Item, ItemState, Lease, SessionOf, Which};
+
+/// How long a hand-out may hold a sandbox: several times what it may take.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// A sandbox that is leased to one hand-out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandOut {
+    /// The sandbox.
+    pub id: SandboxId,
+    /// The number of the lease.
+    pub lease: u64,
+    /// When it ends by itself at the latest, unless its lifetime is extended.
+    pub ends_by: Tick,
+    /// How old it is.
+    pub age: Duration,
+    /// How often it was used before.
+    pub uses: u32,
+}
+
+impl Engine {
+    /// A request for a new sandbox came: it counts as demand, and is answered from stock or not.
+    ///
+    /// # Errors
+    ///
+    /// It is not, for this reason.
+    pub fn request(
+        &mut self,
+        wanted: &Wanted,
+        tenant: Tenant,
+        session: Option<&SessionOf>,
+        now: Tick,
+    ) -> Result<HandOut, Miss> {
+        let config = Arc::clone(&self.config);
+        let number = self.kind_of(&wanted.shape).map(|kind| kind.number);
+        if let Some(kind) = number.and_then(|number| self.kind(number)) {
+            kind.asked(&config, wanted.timeout, now);
+        }
+        let leased = self.try_lease(wanted, tenant, session, now);
+        self.fair.asked(tenant, leased.is_ok(), now);
+        leased
+    }
+
+    /// Another sandbox for the same request, after one that was dead.
+    ///
+    /// # Errors
+    ///
+    /// There is none, for this reason.
+    pub fn another(
+        &mut self,
+        wanted: &Wanted,
+        session: Option<&SessionOf>,
+        now: Tick,
+    ) -> Result<HandOut, Miss> {
+        self.lease(wanted, session, now)
+    }
+
+    fn try_lease(
+        &mut self,
+        wanted: &Wanted,
+        tenant: Tenant,
+        session: Option<&SessionOf>,
+        now: Tick,
+    ) -> Result<HandOut, Miss> {
+        // What this session has used, no other may have.
+        let is_own =
+            |item: &Item| item.state == ItemState::Idle && item.session.as_ref() == session;
+        let has_own = session.is_some() && self.stock.items().iter().any(is_own);
+        if !has_own && !self.fair.allows(tenant, self.idle(), now) {
+            return Err(Miss::Share);
+        }
+        self.lease(wanted, session, now)
+    }
+
+    fn lease(
+        &mut self,
+        wanted: &Wanted,
+        session: Option<&SessionOf>,
+        now: Tick,
+    ) -> Result<HandOut, Miss> {
+        if self.is_shut_down {
+            return Err(Miss::ShutDown);
+        }
+        let Some(kind) = self.kind_of(&wanted.shape) else {
+            return Err(if wanted.shape.has_metadata() { Miss::Metadata } else { Miss::Unknown });
+        };
+        let oldest = self.config.max_lifetime.checked_sub(wanted.timeout).ok_or(Miss::Lifetime)?;
+        let age = now.since(Tick::ZERO).saturating_sub(oldest);
+        let which = Which {
+            shape: kind.number,
+            version: kind.version,
+            alive_at: now + MARGIN,
+            created_after: Tick::ZERO + age,
+            session: session.cloned(),
+        };
+        self.pay(now);
+        let lease = Lease { owner: self.next_lease, until: now + LEASE };
+        let Some(item) = self.stock.lease(&which, lease) else {
+            let is_old = |item: &&Item| item.state == ItemState::Idle && item.shape == which.shape;
+            let any = self.stock.items().iter().filter(is_old).any(|item| item.session.is_none());
+            return Err(if any { Miss::Lifetime } else { Miss::Empty });
+        };
+        self.next_lease += 1;
+        let (age, Item { id, ends_by, uses, .. }) = (item.age(now), item);
+        Ok(HandOut { id, lease: lease.owner, ends_by, age, uses })
+    }
+
+    /// The sandbox was found alive: it leaves the stock, and is the caller's. `false`: the lease has expired,
+    /// and it must not be handed out.
+    pub fn take(&mut self, hand_out: &HandOut, now: Tick) -> bool {
+        self.pay(now);
+        let kind = self.stock.items().iter().find(|item| item.id == hand_out.id);
+        let kind = kind.map(|item| item.shape);
+        let is_taken = self.stock.take(&hand_out.id, hand_out.lease);
+        if is_taken {
+            self.counts.hits += 1;
+            self.counts.reused += u64::from(hand_out.uses > 0);
+            if let Some(kind) = kind.and_then(|number| self.kind(number)) {
+                kind.hits += 1;
+            }
+        }
+        is_taken
+    }
+
+    /// The request was not answered from stock after all.
+    pub fn missed(&mut self, wanted: Option<&Wanted>, miss: Miss) {
+        self.counts.misses[miss as usize] += 1;
+        let number = wanted.and_then(|wanted| self.kind_of(&wanted.shape)).map(|kind| kind.number);
+        if let Some(kind) = number.and_then(|number| self.kind(number)) {
+            kind.misses += 1;
+        }
+    }
+
+    /// Takes a used sandbox back, for the same session alone. `false`: there is no room for it, or it was
+    /// used as often as it may be; it is to be killed.
+    pub fn take_back(
+        &mut self,
+        id: SandboxId,
+        wanted: &Wanted,
+        session: SessionOf,
+        (uses, created): (u32, Tick),
+        now: Tick,
+    ) -> bool {
+        self.pay(now);
+        let is_full = self.in_stock() >= self.config.max.min(self.config.affordable());
+        let Some(kind) = self.kind_of(&wanted.shape) else { return false };
+        if self.is_shut_down || is_full || uses >= self.config.reuse {
+            return false;
+        }
+        let (shape, version) = (kind.number, kind.version);
+        let until = now + self.config.idle_for;
+        let (ends_by, state, session) = (until, ItemState::Idle, Some(session));
+        self.stock.put(Item { id, shape, created, until, ends_by, version, session, uses, state });
+        self.note_stock();
+        true
+    }
+}

@@ -1,0 +1,123 @@
+use std::time::Duration;
+
+use sandtower_core::Tick;
+use sandtower_e2b::SandboxId;
+
+use super::Engine;
+use crate::shape::Shape;
+use crate::stock::{Item, ItemState};
+
+/// A creation for the stock: asked for, and counted before it is seen.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Its number.
+    pub number: u64,
+    /// What to create.
+    pub shape: Shape,
+    pub(super) kind: u32,
+    pub(super) sent: Tick,
+}
+
+/// Creations of a shape failed three times in a row, and are tried rarely from here on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// The template.
+    pub template: String,
+    /// When the next creation is tried.
+    pub again_in: Duration,
+}
+
+/// How long a creation without a known result counts: the service gives up after 90 s, and what it left is
+/// killed within a minute.
+const UNKNOWN_FOR: Duration = Duration::from_secs(150);
+
+impl Engine {
+    /// The creation succeeded. `false`: it is no longer wanted, and is to be killed.
+    ///
+    /// `template` is the id of the template that the service named: if it is another one than before, the
+    /// alias stands for a new template, and older stock is retired.
+    pub fn created(
+        &mut self,
+        order: &Order,
+        id: SandboxId,
+        template: Option<&str>,
+        now: Tick,
+    ) -> bool {
+        self.pay(now);
+        let is_known = self.orders.remove(&order.number).is_some();
+        let (idle_for, max_lifetime) = (self.config.idle_for, self.config.max_lifetime);
+        let Some(kind) = self.kind(order.kind) else { return false };
+        kind.created_in(now.since(order.sent));
+        kind.backoff.succeeded();
+        if let (Some(before), Some(new)) = (&kind.template_id, template)
+            && before != new
+        {
+            kind.version += 1;
+        }
+        kind.template_id = template.map(str::to_owned).or(kind.template_id.take());
+        let (shape, version) = (kind.number, kind.version);
+        // Older, it could not live for as long as some ask.
+        let useful = max_lifetime.saturating_sub(kind.longest).max(idle_for.min(max_lifetime / 2));
+        let until = order.sent + idle_for.min(useful);
+        if self.is_shut_down || !is_known {
+            return false;
+        }
+        let (created, state) = (order.sent, ItemState::Idle);
+        let (ends_by, session, uses) = (now + idle_for, None, 0);
+        self.stock.put(Item { id, shape, created, until, ends_by, version, session, uses, state });
+        self.counts.created += 1;
+        self.note_stock();
+        true
+    }
+
+    /// The creation failed; `unknown`: it may have left a sandbox, which counts until it is found and
+    /// killed.
+    pub fn failed(&mut self, order: &Order, unknown: bool, now: Tick) -> Option<Alert> {
+        self.pay(now);
+        if self.orders.remove(&order.number).is_some() && unknown {
+            self.unknown.push(now + UNKNOWN_FOR);
+        }
+        self.counts.failed += 1;
+        let kind = self.kind(order.kind)?;
+        if !kind.backoff.failed(now) {
+            return None;
+        }
+        let template = kind.shape.template().to_owned();
+        let again_in = kind.backoff.until().since(now);
+        self.counts.alerts += 1;
+        Some(Alert { template, again_in })
+    }
+
+    /// A sandbox that an earlier process left in stock, with `left` of its lifetime. `false`: it is of no use,
+    /// and is to be killed.
+    pub fn adopt(
+        &mut self,
+        id: SandboxId,
+        mark: &str,
+        (age, left): (Duration, Duration),
+        now: Tick,
+    ) -> bool {
+        self.pay(now);
+        let is_it = |kind: &&super::Kind| !kind.shape.has_variables() && kind.shape.mark() == mark;
+        let Some(kind) = self.kinds.iter().find(is_it) else { return false };
+        let (shape, version) = (kind.number, kind.version);
+        if self.is_shut_down || self.in_stock() >= self.config.max.min(self.config.affordable()) {
+            return false;
+        }
+        let created = Tick::ZERO + now.since(Tick::ZERO).saturating_sub(age);
+        let (until, state, session, uses) = (now + left, ItemState::Idle, None, 0);
+        let ends_by = until + Duration::from_secs(2);
+        self.stock.put(Item { id, shape, created, until, ends_by, version, session, uses, state });
+        self.note_stock();
+        true
+    }
+
+    /// Whether the sandbox is in stock.
+    pub fn holds(&self, id: &SandboxId) -> bool {
+        self.stock.items().iter().any(|item| item.id == *id)
+    }
+
+    pub(super) fn note_stock(&mut self) {
+        self.counts.most_in_stock = self.counts.most_in_stock.max(self.in_stock());
+    }
+}

@@ -1,0 +1,263 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sandtower_core::{MetricSource, Tick};
+use sandtower_e2b::{
+    Client, Config as E2bConfig, Sandbox, SandboxCheck, SandboxId, SandboxTracker,
+};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use crate::below::Below;
+use crate::engine::{Engine, PoolSnapshot, Room};
+use crate::hooks::Hook;
+use crate::shape::Wanted;
+use crate::stock::SessionOf;
+use crate::wall::Wall;
+use crate::{Config, OnShutdown};
+
+/// A warm pool: a handle, cheap to clone. Clones, and the services of its
+/// [`PoolLayer`](crate::PoolLayer), share one stock.
+///
+/// A task creates and kills the stock. It starts with the first service that is [used](Self::start), runs in
+/// the tokio runtime of that call, and ends with the last handle or service, or with
+/// [`shut_down`](Self::shut_down). If its runtime ends, the next call starts another.
+///
+/// # Events
+///
+/// With the target `sandtower::pool`: creations of a shape are suspended after three failures (`WARN`;
+/// `template`, `error`, `again_in_ms`), a creation failed (`INFO`; `template`, `error`), a warm sandbox was
+/// dead (`WARN`; `sandbox_id`, `error`), wall time jumped (`WARN`), stock of an earlier process was found
+/// (`INFO`; `killed`, `adopted`), and the stock was killed at shutdown (`INFO`; `sandboxes`).
+#[derive(Clone, Debug)]
+pub struct Pool {
+    pub(crate) running: Arc<Running>,
+}
+
+/// Ends the task when the last handle is dropped: the task holds only the state.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+pub(crate) struct Shared {
+    engine: Mutex<Engine>,
+    /// There is something to decide.
+    pub(crate) work: Notify,
+    pub(crate) e2b: E2bConfig,
+    pub(crate) config: Config,
+    pub(crate) tracker: SandboxTracker,
+    pub(crate) check: SandboxCheck,
+    pub(crate) room: Box<dyn Fn() -> Room + Send + Sync>,
+    pub(crate) wall: Box<dyn Fn() -> Wall + Send + Sync>,
+    pub(crate) warm_up: Option<Hook>,
+    pub(crate) clean: Hook,
+    /// Distinguishes the stock of this process from that of an earlier one.
+    pub(crate) instance: String,
+    /// Sandboxes that may be used again.
+    pub(crate) used: Mutex<BTreeMap<SandboxId, Used>>,
+    worker: Mutex<Worker>,
+}
+
+/// A sandbox that a session uses.
+#[derive(Clone, Debug)]
+pub(crate) struct Used {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) wanted: Wanted,
+    pub(crate) session: SessionOf,
+    pub(crate) uses: u32,
+    pub(crate) created: Tick,
+}
+
+/// The task that creates and kills.
+#[derive(Debug, Default)]
+struct Worker {
+    /// The number of the latest.
+    number: u64,
+    is_running: bool,
+    task: Option<AbortHandle>,
+    /// The layers below, as of the latest call.
+    below: Option<Below>,
+    is_stopped: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(engine: Engine, parts: Parts) -> Self {
+        let Parts { e2b, config, tracker, check, room, wall, warm_up, clean, instance } = parts;
+        Self {
+            engine: Mutex::new(engine),
+            work: Notify::new(),
+            e2b,
+            config,
+            tracker,
+            check,
+            room,
+            wall,
+            warm_up,
+            clean,
+            instance,
+            used: Mutex::default(),
+            worker: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A client for the pool's own requests.
+    pub(crate) fn client(&self, below: &Below) -> Client<Below> {
+        Client::new(below.clone(), self.e2b.clone()).tracker(self.tracker.clone())
+    }
+
+    /// Starts the task in the current runtime, unless one is running. `false`: there is no runtime.
+    pub(crate) fn start(self: &Arc<Self>, below: impl FnOnce() -> Below) -> bool {
+        let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        if worker.is_running || worker.is_stopped {
+            return true;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
+        worker.number += 1;
+        worker.is_running = true;
+        let below = below();
+        worker.below = Some(below.clone());
+        let running = IsRunning { shared: Arc::clone(self), number: worker.number };
+        let task = runtime.spawn(crate::worker::work(running, below));
+        worker.task = Some(task.abort_handle());
+        true
+    }
+
+    /// Ends the task for good. Returns the layers below, if there was one.
+    fn stop(&self) -> Option<Below> {
+        let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        worker.is_stopped = true;
+        let (task, below) = (worker.task.take(), worker.below.take());
+        drop(worker);
+        if let Some(task) = task {
+            task.abort();
+        }
+        below
+    }
+}
+
+/// What a pool is made of.
+pub(crate) struct Parts {
+    pub(crate) e2b: E2bConfig,
+    pub(crate) config: Config,
+    pub(crate) tracker: SandboxTracker,
+    pub(crate) check: SandboxCheck,
+    pub(crate) room: Box<dyn Fn() -> Room + Send + Sync>,
+    pub(crate) wall: Box<dyn Fn() -> Wall + Send + Sync>,
+    pub(crate) warm_up: Option<Hook>,
+    pub(crate) clean: Hook,
+    pub(crate) instance: String,
+}
+
+/// Held by the task: when its runtime ends, another may start.
+pub(crate) struct IsRunning {
+    pub(crate) shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Drop for IsRunning {
+    fn drop(&mut self) {
+        let mut worker = self.shared.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        if worker.number == self.number {
+            worker.is_running = false;
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// A snapshot, for a log or a dashboard.
+    pub fn snapshot(&self) -> PoolSnapshot {
+        self.shared().engine().snapshot(Tick::now())
+    }
+
+    /// A new version of `template`, by id or alias, is there: stock of older ones is not handed out any
+    /// more, and is killed. The pool sees by itself when an alias stands for another template.
+    pub fn template_changed(&self, template: &str) {
+        self.shared().engine().template_changed(template);
+        self.shared().work.notify_one();
+    }
+
+    /// Changes the bounds of the stock while it runs: `min` of each configured shape, `max` in all, as far as
+    /// the budget allows. Stock above `max` is not killed; it ends by use and by age.
+    pub fn set_bounds(&self, min: u32, max: u32) {
+        self.shared().engine().set_bounds(min, max);
+        self.shared().work.notify_one();
+    }
+
+    /// Ends the pool for good: requests pass, and the stock is killed within `duration`, or kept, as
+    /// [configured](crate::Config::on_shutdown). What is not killed by then is killed by the
+    /// [tracker](SandboxTracker), which is to be drained after this.
+    ///
+    /// If the future is dropped, the tracker kills the rest.
+    pub async fn shut_down(&self, duration: Duration) {
+        let shared = self.shared();
+        let keep = shared.config.on_shutdown == OnShutdown::Keep;
+        let below = shared.stop();
+        let stock = shared.engine().shut_down(keep, Tick::now());
+        let Some(below) = below else { return };
+        if !stock.is_empty() {
+            tracing::info!(target: "sandtower::pool", sandboxes = stock.len(), "killing warm sandboxes");
+        }
+        let rest = Rest { shared: Arc::clone(shared), below: below.clone(), left: stock };
+        crate::within::within(duration, rest.kill()).await;
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.running.shared
+    }
+}
+
+/// What is to be killed at shutdown: what is left when it is dropped, the tracker kills.
+struct Rest {
+    shared: Arc<Shared>,
+    below: Below,
+    left: Vec<SandboxId>,
+}
+
+impl Rest {
+    async fn kill(mut self) {
+        let client = self.shared.client(&self.below);
+        while let Some(id) = self.left.last() {
+            if client.kill(id).await.is_err() {
+                self.shared.tracker.kill(id.clone(), self.below.clone());
+            }
+            if let Some(id) = self.left.pop() {
+                self.shared.engine().ended(&id, Tick::now());
+            }
+        }
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        for id in self.left.drain(..) {
+            self.shared.tracker.kill(id, self.below.clone());
+        }
+    }
+}
+
+impl MetricSource for Pool {
+    type Snapshot = PoolSnapshot;
+    const KIND: &'static str = "pool";
+
+    fn read(&self) -> Self::Snapshot {
+        self.snapshot()
+    }
+}

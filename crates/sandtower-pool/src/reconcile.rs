@@ -1,0 +1,137 @@
+//! Listing the stock: what has ended meanwhile, and what an earlier process left behind.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandtower_core::Tick;
+use sandtower_e2b::{ListSandboxes, OWNER_KEY, POOL_KEY, SandboxInfo};
+
+use crate::OnShutdown;
+use crate::below::Below;
+use crate::pool::Shared;
+use crate::shape::Shape;
+use crate::wall::Wall;
+
+/// When listings are due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reconcile {
+    next: Tick,
+    count: u32,
+}
+
+/// The interval of listings. They alone look after stock: a connect or a command would extend lifetimes.
+const EVERY: Duration = Duration::from_secs(60);
+/// Creations in flight when the process before ended can appear for this long.
+const SWEEPS: u32 = 4;
+/// Dates of the service are rounded.
+const ROUNDED: i64 = 2;
+
+impl Reconcile {
+    pub(crate) fn new(now: Tick) -> Self {
+        Self { next: now, count: 0 }
+    }
+
+    pub(crate) fn next(&self) -> Tick {
+        self.next
+    }
+
+    pub(crate) fn is_due(&self, now: Tick) -> bool {
+        self.next <= now
+    }
+
+    pub(crate) fn begin(
+        &mut self,
+        shared: Arc<Shared>,
+        below: Below,
+        now: Tick,
+    ) -> impl Future<Output = ()> + use<> {
+        self.next = now + EVERY;
+        self.count = self.count.saturating_add(1);
+        let sweeps = self.count <= SWEEPS;
+        async move {
+            // Nothing to find.
+            if !sweeps && shared.engine().in_stock() == 0 {
+                return;
+            }
+            list(&shared, &below, sweeps, now).await;
+        }
+    }
+}
+
+/// What is written into the metadata of a sandbox in stock: its shape, its lifetime in seconds and the
+/// process.
+pub(crate) fn mark(shape: &Shape, shared: &Shared) -> String {
+    format!("{}.{}.{}", shape.mark(), shared.config.idle_for.as_secs(), shared.instance)
+}
+
+async fn list(shared: &Shared, below: &Below, sweeps: bool, asked: Tick) {
+    let owner = shared.e2b.owner_name().as_str();
+    let which = ListSandboxes::default().metadata(OWNER_KEY, owner);
+    let client = shared.client(below);
+    let Ok(all) = client.list_all(which).await else { return };
+    // Services that ignore the filter list everything.
+    let ours =
+        all.into_iter().filter(|info| info.metadata.get(OWNER_KEY).is_some_and(|of| of == owner));
+    let ours: Vec<_> = ours.collect();
+    let now = Tick::now();
+    let gone = shared.engine().listed(|id| ours.iter().any(|info| info.id == *id), asked, now);
+    for id in gone {
+        let error = "it is not listed any more";
+        tracing::warn!(target: "sandtower::pool", sandbox_id = %id, error, "a warm sandbox was dead");
+    }
+    if !sweeps {
+        return;
+    }
+    let (mut killed, mut adopted) = (0_u32, 0_u32);
+    for info in ours {
+        let Some(left) = left_behind(&info, shared) else { continue };
+        let adopts = shared.config.on_shutdown == OnShutdown::Keep
+            && shared.engine().adopt(info.id.clone(), &left.shape, (left.age, left.lives), now);
+        if adopts {
+            adopted += 1;
+        } else {
+            shared.tracker.kill(info.id, below.clone());
+            killed += 1;
+        }
+    }
+    if killed + adopted > 0 {
+        tracing::info!(
+            target: "sandtower::pool", killed, adopted, "stock of an earlier process was found"
+        );
+        shared.work.notify_one();
+    }
+}
+
+/// Stock that another process of this owner left behind.
+struct LeftBehind {
+    shape: String,
+    age: Duration,
+    /// How long it still lives.
+    lives: Duration,
+}
+
+/// `None`: it is not stock of another process, or it was handed out. The lifetime of a sandbox that was
+/// handed out was extended, so that it does not end when stock ends.
+fn left_behind(info: &SandboxInfo, shared: &Shared) -> Option<LeftBehind> {
+    if shared.engine().holds(&info.id) {
+        return None;
+    }
+    let mut parts = info.metadata.get(POOL_KEY)?.split('.');
+    let (shape, lifetime, instance) = (parts.next()?, parts.next()?, parts.next()?);
+    let lifetime: i64 = lifetime.parse().ok()?;
+    let (start, end) =
+        (Wall::parse(info.started_at.as_deref()?)?, Wall::parse(info.end_at.as_deref()?)?);
+    if instance == shared.instance || (end.0 - start.0 - lifetime).abs() > ROUNDED {
+        return None;
+    }
+    let now = (shared.wall)().0;
+    let seconds = |from: i64, to: i64| {
+        Duration::from_secs(u64::try_from(to.saturating_sub(from)).unwrap_or(0))
+    };
+    Some(LeftBehind {
+        shape: shape.to_owned(),
+        age: seconds(start.0, now),
+        lives: seconds(now, end.0),
+    })
+}

@@ -1,0 +1,308 @@
+//! A creation: answered from stock, or passed on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Full;
+use sandtower_core::{BoxError, Outcome, Patience, Priority, RequestInfo, Tenant, Tick, recording};
+use sandtower_e2b::{Creation, E2bClassify, Sandbox, SandboxId, Unclaimed};
+use sandtower_health_check::Check;
+use sandtower_http::Deadline;
+use tower_service::Service;
+
+use crate::below::Below;
+use crate::engine::{HandOut, Miss};
+use crate::pool::{Shared, Used};
+use crate::reuse::Session;
+use crate::shape::Wanted;
+use crate::stock::SessionOf;
+use crate::within::{send, within};
+use crate::worker::chain;
+
+/// How many sandboxes are tried for one call.
+const TRIES: u32 = 3;
+/// By how much the end of a sandbox that is handed out differs from that of stock: see `reconcile.rs`.
+const APART: Duration = Duration::from_secs(10);
+
+/// One call that creates a sandbox.
+pub(super) struct Call<S> {
+    shared: Arc<Shared>,
+    service: S,
+}
+
+/// On whose behalf the call is made.
+struct Caller {
+    tenant: Tenant,
+    session: Option<SessionOf>,
+    priority: Priority,
+    patience: Option<Patience>,
+    deadline: Option<Tick>,
+}
+
+impl Caller {
+    fn of<B>(request: &Request<B>) -> Self {
+        let extensions = request.extensions();
+        let info = extensions.get::<RequestInfo>().copied().unwrap_or_default();
+        let tenant = extensions.get::<Tenant>().copied().unwrap_or(info.tenant);
+        let session = extensions.get::<Session>();
+        let session = session.map(|Session(key)| SessionOf { tenant, key: Arc::clone(key) });
+        let deadline = extensions.get::<Deadline>().map(|Deadline(at)| *at);
+        Self {
+            tenant,
+            session,
+            priority: extensions.get::<Priority>().copied().unwrap_or(info.priority),
+            patience: extensions.get::<Patience>().copied().or(info.patience),
+            deadline: [deadline, info.deadline].into_iter().flatten().min(),
+        }
+    }
+}
+
+impl<S> Call<S> {
+    pub(super) fn new(shared: Arc<Shared>, service: S) -> Self {
+        Self { shared, service }
+    }
+
+    pub(super) async fn answer<Q, B>(
+        self,
+        creation: Creation,
+        request: Request<Q>,
+    ) -> Result<Response<B>, BoxError>
+    where
+        S: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        Q: From<Full<Bytes>> + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let wanted = match self.shared.e2b.has_key_of(&request) {
+            true => Wanted::read(&creation.to_json()),
+            false => Err(Miss::OtherKey),
+        };
+        drop(creation);
+        let caller = Caller::of(&request);
+        let miss = match &wanted {
+            Ok(wanted) => match self.hand_out(wanted, &caller).await {
+                Ok(response) => return Ok(response),
+                Err(miss) => miss,
+            },
+            Err(miss) => *miss,
+        };
+        self.pass(wanted.ok(), miss, &caller, request).await
+    }
+
+    /// The creation is sent as it came.
+    async fn pass<Q, B>(
+        self,
+        wanted: Option<Wanted>,
+        miss: Miss,
+        caller: &Caller,
+        request: Request<Q>,
+    ) -> Result<Response<B>, BoxError>
+    where
+        S: Service<Request<Q>, Response = Response<B>>,
+        S::Error: Into<BoxError>,
+    {
+        let Self { shared, service } = self;
+        tracing::debug!(target: "sandtower::pool", reason = %miss, "not answered from the warm pool");
+        let began = Tick::now();
+        let is_full = (shared.room)().free_slots == Some(0);
+        {
+            let mut engine = shared.engine();
+            engine.missed(wanted.as_ref(), miss);
+            if is_full {
+                engine.yield_slot(wanted.as_ref().map(|wanted| &wanted.shape), began);
+            }
+        }
+        shared.work.notify_one();
+        let response = send(service, request).await?;
+        let sandbox = response.extensions().get::<Sandbox>();
+        if let (Some(wanted), Some(sandbox)) = (wanted, sandbox) {
+            let now = Tick::now();
+            shared.engine().learn(&wanted.shape, now.since(began), now);
+            shared.work.notify_one();
+            shared.uses(sandbox, wanted, caller.session.as_ref(), 0, began);
+        }
+        Ok(response)
+    }
+
+    async fn hand_out<Q, B>(&self, wanted: &Wanted, caller: &Caller) -> Result<Response<B>, Miss>
+    where
+        S: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        Q: From<Full<Bytes>> + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (shared, session) = (&self.shared, caller.session.as_ref());
+        let began = Tick::now();
+        let mut leased = shared.engine().request(wanted, caller.tenant, session, began)?;
+        shared.work.notify_one();
+        if recording::is_on() {
+            recording::pooled(began);
+        }
+        let limit =
+            (began + shared.config.hand_out_within).min(caller.deadline.unwrap_or(Tick::MAX));
+        let mut miss = Miss::Dead;
+        for _ in 0..TRIES {
+            let held = Held { hand_out: Some(leased), shared: Arc::clone(shared) };
+            let left = limit.since(Tick::now());
+            match within(left, self.try_out(held, wanted, caller, limit)).await {
+                Some(Ok(response)) => return Ok(response),
+                Some(Err(Tried::Dead)) => {}
+                Some(Err(Tried::Unknown)) => break,
+                None => {
+                    miss = Miss::Late;
+                    break;
+                }
+            }
+            match shared.engine().another(wanted, session, Tick::now()) {
+                Ok(other) => leased = other,
+                Err(_) => break,
+            }
+        }
+        if recording::is_on() {
+            recording::attempt(1, Tick::now());
+        }
+        Err(miss)
+    }
+
+    /// Connects to a sandbox, checks it, and takes it.
+    async fn try_out<Q, B>(
+        &self,
+        mut held: Held,
+        wanted: &Wanted,
+        caller: &Caller,
+        limit: Tick,
+    ) -> Result<Response<B>, Tried>
+    where
+        S: Service<Request<Q>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        Q: From<Full<Bytes>> + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Some(hand_out) = held.hand_out.clone() else { return Err(Tried::Dead) };
+        let left = hand_out.ends_by.since(Tick::now());
+        let lifetime = wanted.timeout.max(left + APART);
+        let request =
+            self.connect::<Q>(&hand_out.id, lifetime, caller, limit).ok_or(Tried::Unknown)?;
+        let connected = send(self.service.clone(), request).await;
+        let mut response = connected.map_err(|error| held.is_dead(&chain(&*error), true))?;
+        let sandbox = response.extensions().get::<Sandbox>().cloned();
+        let Some(sandbox) = sandbox.filter(|_| response.status().is_success()) else {
+            let status = response.status();
+            return Err(held.is_dead(status.as_str(), status != StatusCode::NOT_FOUND));
+        };
+        let check = self.shared.check.clone().with_body::<Q>();
+        if let Some(probe) = Check::probe(&check, self.service.clone(), &response) {
+            let verdict = probe.await;
+            if !verdict.is_success() {
+                let says_nothing =
+                    [Outcome::Rejected, Outcome::Throttled].contains(&verdict.outcome);
+                return Err(held.is_dead("the check failed", says_nothing));
+            }
+        }
+        let now = Tick::now();
+        if !self.shared.engine().take(&hand_out, now) {
+            return Err(Tried::Dead);
+        }
+        held.hand_out = None;
+        let below = Below::new::<S, Q, B>(self.service.clone());
+        let unclaimed = self.shared.tracker.unclaimed(hand_out.id.clone(), below.clone());
+        if lifetime > wanted.timeout + APART {
+            self.shared.shorten(hand_out.id.clone(), wanted.timeout, below);
+        }
+        self.shared.uses(&sandbox, wanted.clone(), caller.session.as_ref(), hand_out.uses, now);
+        *response.status_mut() = StatusCode::CREATED;
+        response.extensions_mut().insert::<Unclaimed>(unclaimed);
+        let age_ms = u64::try_from(hand_out.age.as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(
+            target: "sandtower::pool", sandbox_id = %hand_out.id, age_ms, "answered from the warm pool"
+        );
+        Ok(response)
+    }
+
+    fn connect<Q: From<Full<Bytes>>>(
+        &self,
+        id: &SandboxId,
+        lifetime: Duration,
+        caller: &Caller,
+        limit: Tick,
+    ) -> Option<Request<Q>> {
+        let seconds = lifetime.as_secs() + u64::from(lifetime.subsec_nanos() > 0);
+        let body = format!(r#"{{"timeout":{seconds}}}"#);
+        let path = format!("/sandboxes/{id}/connect");
+        let request = self.shared.e2b.control_request(Method::POST, &path, body.into()).ok()?;
+        let mut request = request.map(Q::from);
+        let extensions = request.extensions_mut();
+        extensions.insert(caller.tenant);
+        extensions.insert(caller.priority);
+        extensions.insert(Deadline(limit));
+        caller.patience.map(|patience| extensions.insert(patience));
+        E2bClassify::put_info(&mut request);
+        Some(request)
+    }
+}
+
+/// Why a sandbox was not handed out.
+enum Tried {
+    /// It is dead: another one may not be.
+    Dead,
+    /// That was no evidence about the sandbox: others would fail too.
+    Unknown,
+}
+
+/// A sandbox that is leased. Dropped, it is killed.
+struct Held {
+    hand_out: Option<HandOut>,
+    shared: Arc<Shared>,
+}
+
+impl Held {
+    fn is_dead(&self, error: &str, unknown: bool) -> Tried {
+        if let Some(HandOut { id, .. }) = &self.hand_out {
+            tracing::warn!(target: "sandtower::pool", sandbox_id = %id, error, "a warm sandbox was dead");
+        }
+        if unknown { Tried::Unknown } else { Tried::Dead }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(hand_out) = self.hand_out.take() {
+            self.shared.engine().dead(&hand_out.id, Tick::now());
+            self.shared.work.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    /// Sets a shorter lifetime than stock has, in the background: if that fails, the sandbox lives for as
+    /// long as stock does.
+    fn shorten(&self, id: SandboxId, lifetime: Duration, below: Below) {
+        let client = self.client(&below);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { drop(client.set_timeout(&id, lifetime).await) });
+        }
+    }
+
+    /// Remembers a sandbox that its session may use again.
+    fn uses(
+        &self,
+        sandbox: &Sandbox,
+        wanted: Wanted,
+        session: Option<&SessionOf>,
+        uses: u32,
+        created: Tick,
+    ) {
+        let Some(session) = session.filter(|_| self.may_reuse()).cloned() else { return };
+        let (id, sandbox) = (sandbox.id().clone(), sandbox.clone());
+        self.remember(id, Used { sandbox, wanted, session, uses: uses + 1, created });
+    }
+}
