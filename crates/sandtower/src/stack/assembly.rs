@@ -25,6 +25,8 @@ use crate::http::{
     AttemptSpanLayer, AttemptSpans, ByCaller, ExplainLayer, ExplainService, Http, InterpretLayer,
     Interpreted, Interpreter,
 };
+#[cfg(feature = "pool")]
+use crate::pool::PoolLayer;
 use crate::retry::{Retry, RetryLayer};
 use crate::timeout::{Deadline, DeadlineLayer, Timeout, TimeoutLayer};
 
@@ -90,6 +92,9 @@ pub struct Parts {
     pub explain: ExplainLayer<E2bClassify>,
     /// The deadline of calls, written on requests.
     pub deadline: DeadlineLayer<E2bClassify, ByCaller<E2bClassify>>,
+    /// The warm pool, if there is one.
+    #[cfg(feature = "pool")]
+    pub pool: Option<PoolLayer>,
     /// The [fallback](Builder::fallback), if there is one.
     pub fallback: Option<StackFallback>,
     /// A default template for one that does not exist, if configured.
@@ -217,8 +222,19 @@ impl Stack {
         B::Error: Into<BoxError>,
     {
         let below = BelowFallback::new(self.below_fallback(transport(http)));
-        let limited = self.parts.deadline.layer(Either::Right(below));
+        let limited = self.parts.deadline.layer(self.pooled(Either::Right(below)));
         StackService::new(self.parts.explain.layer(limited))
+    }
+
+    /// With the pool above, if there is one: it is started.
+    fn pooled<Q: SendBody>(&self, below: WithFallback<Q>) -> WithFallback<Q> {
+        #[cfg(feature = "pool")]
+        if let Some(pool) = &self.parts.pool {
+            let pooled = pool.layer(below);
+            pooled.start::<Q, LayersBody>();
+            return Either::Left(Erased::new(pooled));
+        }
+        below
     }
 
     fn below_fallback<Q: SendBody>(&self, transport: Transport<Q>) -> Templated<Q> {
@@ -253,6 +269,7 @@ where
             Some(fallback) => Either::Left(fallback.layer(below)),
             None => Either::Right(below),
         };
-        StackService::new(self.parts.explain.layer(self.parts.deadline.layer(whole)))
+        let limited = self.parts.deadline.layer(self.pooled(whole));
+        StackService::new(self.parts.explain.layer(limited))
     }
 }

@@ -8,6 +8,8 @@ use super::preset::{ADMIT_DURING_SHUTDOWN, Configs, NAME, PROXY_NAME};
 use super::service::WatchExtension;
 use super::uploads::Uploads;
 use super::{BuildError, Component, Handles};
+#[cfg(feature = "pool")]
+use crate::admission::QuotaSnapshot;
 use crate::admission::{self, AdmissionLayer, Quota};
 use crate::circuit_breaker;
 use crate::core::{BoxError, Operation, Seed, Tenants};
@@ -19,6 +21,8 @@ use crate::health_check::{HealthCheckLayer, Monitor, MonitorConfig};
 use crate::http::{
     AttemptSpanLayer, ByCaller, Callers, Explain, ExplainLayer, Http, InterpretLayer, Traces,
 };
+#[cfg(feature = "pool")]
+use crate::pool::{PoolLayer, engine::Room};
 use crate::rate_limit::RateLimit;
 use crate::retry::{self, RetryLayer, WhenThrottled};
 use crate::timeout::{DeadlineLayer, Limits, TimeoutLayer, is_timeout};
@@ -33,8 +37,9 @@ impl Builder {
     pub fn build(self) -> Result<Stack, BuildError> {
         let timeouts = self.e2b.operation_timeouts().clone();
         let mut configs = self.preset.configs(self.plan, timeouts);
-        self.files.iter().try_for_each(|file| file.lay_over(&mut configs))?;
-        let mut configs = self.changes.apply(configs);
+        self.files.iter().try_for_each(|file| file.lay_over(&mut configs, self.plan))?;
+        let mut changes = self.changes;
+        let mut configs = changes.apply(configs, self.plan);
         let tenants = Tenants::new(self.tenants.unwrap_or_default());
         configs.admission = configs.admission.tenants(tenants.clone());
         let callers = Callers::new(tenants.clone());
@@ -68,6 +73,20 @@ impl Builder {
             .reconcile(E2bReconcile::new(tracker.clone()))
             .seed(seed.clone());
         let check = SandboxCheck::new(e2b.clone()).tracker(tracker.clone()).probe_by(self.probe);
+        #[cfg(feature = "pool")]
+        let pool = match disabled.unless(Component::Pool, configs.pool).flatten() {
+            Some(config) => {
+                let builder = PoolLayer::builder(config, &e2b).tracker(tracker.clone());
+                let builder = builder.check(check.clone()).seed(&seed);
+                let limits = disabled.unless(Component::Quota, gates.quota.clone());
+                let breaker = disabled
+                    .unless(Component::CircuitBreaker, gates.breakers.control_plane.clone());
+                let builder = builder.room(move || room_of(limits.as_ref(), breaker.as_ref()));
+                let built = changes.pool_hooks.apply(builder).build();
+                Some(built.map_err(|error| BuildError::of(Component::Pool, error))?)
+            }
+            None => None,
+        };
         let health_check = HealthCheckLayer::new(check, configs.health_check)
             .map_err(|error| BuildError::of(Component::HealthCheck, error))?
             .classify(E2bClassify);
@@ -85,6 +104,8 @@ impl Builder {
             health_check: health_check.handle().clone(),
             admission: admission.control().clone(),
             tenants,
+            #[cfg(feature = "pool")]
+            pool: pool.as_ref().map(|layer| layer.pool().clone()),
             quota: gates.quota,
             rate_limit: gates.rate_limit,
             control_plane_breaker: gates.breakers.control_plane,
@@ -101,6 +122,8 @@ impl Builder {
             explain: ExplainLayer::new(explain, E2bClassify),
             attempt_spans: AttemptSpanLayer::new(self.traces, E2bClassify),
             deadline: deadline(disabled.unless(Component::Deadline, &configs.timeouts), callers),
+            #[cfg(feature = "pool")]
+            pool,
             fallback: self.fallback,
             default_template,
             retry: disabled.unless(Component::Retry, retry),
@@ -112,6 +135,23 @@ impl Builder {
         };
         Ok(Stack::new(e2b, parts, handles))
     }
+}
+
+/// What quota and breaker leave to a pool.
+#[cfg(feature = "pool")]
+fn room_of(quota: Option<&Quota>, breaker: Option<&circuit_breaker::CircuitBreaker>) -> Room {
+    let quota = quota.map(Quota::snapshot);
+    let free = |quota: &QuotaSnapshot| {
+        let used = quota.in_use.saturating_add(quota.under_way);
+        quota.limit.map(|limit| limit.saturating_sub(used))
+    };
+    let is_closed = |breaker: &circuit_breaker::CircuitBreaker| {
+        breaker.snapshot().state == circuit_breaker::State::Closed
+    };
+    Room::unknown()
+        .free_slots(quota.as_ref().and_then(free))
+        .short(quota.is_some_and(|quota| quota.out_of_slots_ms.is_some()))
+        .closed(breaker.is_none_or(is_closed))
 }
 
 /// A call that returns to a queue without a gate that holds it would be sent again at once, repeatedly.

@@ -15,6 +15,10 @@ use crate::core::{BoxError, ObserveCalls, Seed, TenantsConfig};
 use crate::e2b::{self, Probe, Timeouts};
 use crate::health_check::MonitorConfig;
 use crate::http::{Explain, Traces};
+#[cfg(feature = "pool")]
+use crate::pool::{self, PoolBuilder};
+#[cfg(feature = "pool")]
+use crate::stack::preset;
 use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
 
 /// Builds a [`Stack`](super::Stack): starts with a [`Preset`], changes settings, disables components.
@@ -70,6 +74,11 @@ pub(super) struct Changes {
     circuit_breaker: Change<circuit_breaker::Config>,
     /// `None`: no monitor.
     monitor: Option<Change<MonitorConfig>>,
+    /// `None`: no pool.
+    #[cfg(feature = "pool")]
+    pool: Option<Change<pool::Config>>,
+    #[cfg(feature = "pool")]
+    pub(super) pool_hooks: Change<PoolBuilder>,
 }
 
 impl Builder {
@@ -273,18 +282,70 @@ impl Builder {
     }
 }
 
+#[cfg(feature = "pool")]
+impl Builder {
+    /// Enables the warm pool: creations are answered from stock, as `change` says. Off by default.
+    ///
+    /// It starts when the first client of the stack is created, or with its first creation. Its own requests
+    /// pass all layers, with the priority `background`. While the circuit breaker of the control plane is not
+    /// closed, nothing is created for it, and a creation that finds no free slot gets one of its slots.
+    ///
+    /// ```
+    /// use sandtower::e2b::{Config, NewSandbox};
+    /// use sandtower::stack::Stack;
+    ///
+    /// let stack = Stack::builder(Config::new("e2b_0123")?)
+    ///     .pool(|pool| pool.max(5).budget(0.5).shape(&NewSandbox::new("base")))
+    ///     .build()?;
+    /// assert_eq!(stack.handles().pool.as_ref().map(|pool| pool.snapshot().idle), Some(0));
+    /// # Ok::<(), sandtower::core::BoxError>(())
+    /// ```
+    pub fn pool(
+        mut self,
+        change: impl FnOnce(pool::Config) -> pool::Config + Send + 'static,
+    ) -> Self {
+        self.changes.pool.get_or_insert_default().then(change);
+        self
+    }
+
+    /// Changes what the pool does with sandboxes before they are in stock: its
+    /// [warm-up](PoolBuilder::warm_up) and how they are [cleaned](PoolBuilder::clean) between two uses.
+    pub fn pool_hooks(
+        mut self,
+        change: impl FnOnce(PoolBuilder) -> PoolBuilder + Send + 'static,
+    ) -> Self {
+        self.changes.pool_hooks.then(change);
+        self
+    }
+}
+
 impl Changes {
-    pub(super) fn apply(self, configs: Configs) -> Configs {
+    /// `plan` is what a pool starts from.
+    pub(super) fn apply(&mut self, configs: Configs, plan: Plan) -> Configs {
+        let changes = std::mem::take(self);
+        #[cfg(feature = "pool")]
+        {
+            self.pool_hooks = changes.pool_hooks;
+        }
+        #[cfg(not(feature = "pool"))]
+        let _ = plan;
         Configs {
-            timeouts: self.timeouts.apply(configs.timeouts),
+            #[cfg(feature = "pool")]
+            pool: match (changes.pool, configs.pool) {
+                (None, pool) => pool,
+                (Some(change), pool) => {
+                    Some(change.apply(pool.unwrap_or_else(|| preset::pool(plan))))
+                }
+            },
+            timeouts: changes.timeouts.apply(configs.timeouts),
             default_template: configs.default_template,
-            retry: self.retry.apply(configs.retry),
-            health_check: self.health_check.apply(configs.health_check),
-            admission: self.admission.apply(configs.admission),
-            quota: self.quota.apply(configs.quota),
-            rate_limit: self.rate_limit.apply(configs.rate_limit),
-            circuit_breaker: self.circuit_breaker.apply(configs.circuit_breaker),
-            monitor: match (self.monitor, configs.monitor) {
+            retry: changes.retry.apply(configs.retry),
+            health_check: changes.health_check.apply(configs.health_check),
+            admission: changes.admission.apply(configs.admission),
+            quota: changes.quota.apply(configs.quota),
+            rate_limit: changes.rate_limit.apply(configs.rate_limit),
+            circuit_breaker: changes.circuit_breaker.apply(configs.circuit_breaker),
+            monitor: match (changes.monitor, configs.monitor) {
                 (None, monitor) => monitor,
                 (Some(change), monitor) => {
                     Some(change.apply(monitor.unwrap_or_else(|| MonitorConfig::new(NAME))))
@@ -295,14 +356,14 @@ impl Changes {
 }
 
 /// A change to one configuration.
-struct Change<T>(Vec<Box<dyn FnOnce(T) -> T + Send>>);
+pub(super) struct Change<T>(Vec<Box<dyn FnOnce(T) -> T + Send>>);
 
 impl<T> Change<T> {
     fn then(&mut self, change: impl FnOnce(T) -> T + Send + 'static) {
         self.0.push(Box::new(change));
     }
 
-    fn apply(self, config: T) -> T {
+    pub(super) fn apply(self, config: T) -> T {
         self.0.into_iter().fold(config, |config, change| change(config))
     }
 }

@@ -26,10 +26,12 @@ pub enum Component {
     Timeout,
     /// Periodic health probe of the service. Off by default.
     Monitor,
+    /// The warm pool. Off by default; it needs the feature `pool`.
+    Pool,
 }
 
 impl Component {
-    /// All components: those of calls, from the outside in, then the monitor.
+    /// All components: those of calls, from the outside in, then the monitor and the pool.
     pub const ALL: &[Self] = &[
         Self::Deadline,
         Self::DefaultTemplate,
@@ -41,6 +43,7 @@ impl Component {
         Self::CircuitBreaker,
         Self::Timeout,
         Self::Monitor,
+        Self::Pool,
     ];
 
     /// The name in configurations, snapshots and errors.
@@ -56,6 +59,7 @@ impl Component {
             Self::CircuitBreaker => "circuit_breaker",
             Self::Timeout => "timeout",
             Self::Monitor => "monitor",
+            Self::Pool => "pool",
         }
     }
 }

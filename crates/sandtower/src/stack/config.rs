@@ -120,7 +120,8 @@ impl StackConfig {
         self.check_plan()?;
         self.headers()?;
         let preset = self.preset.unwrap_or_default();
-        self.lay_over(&mut preset.configs(Plan::default(), Timeouts::default()))
+        let plan = self.plan.unwrap_or_default();
+        self.lay_over(&mut preset.configs(plan, Timeouts::default()), plan)
     }
 
     /// Those of the tenant and of the priority.

@@ -12,6 +12,8 @@ use crate::circuit_breaker::CircuitBreaker;
 use crate::core::{Sleep, Tenants, TenantsSnapshot, Tick};
 use crate::e2b::{Events, EventsSnapshot, SandboxTracker, TrackerSnapshot};
 use crate::health_check::{Monitor, MonitorSnapshot};
+#[cfg(feature = "pool")]
+use crate::pool::{Pool, PoolSnapshot};
 use crate::rate_limit::RateLimit;
 use crate::{circuit_breaker, e2b, fallback, health_check, rate_limit, retry};
 
@@ -32,6 +34,9 @@ pub struct Handles {
     pub admission: AdmissionControl<Gates>,
     /// The tenants of requests: name those that appear in them, change those that are known.
     pub tenants: Tenants,
+    /// The warm pool; `None`: not [enabled](super::Builder::pool).
+    #[cfg(feature = "pool")]
+    pub pool: Option<Pool>,
     /// The sandboxes in use; report to it sandboxes whose end was seen elsewhere.
     pub quota: Quota,
     /// Counts by operation.
@@ -60,6 +65,8 @@ impl Handles {
             health_check: self.health_check.snapshot(),
             admission: self.admission.snapshot(),
             tenants: self.tenants.snapshot(),
+            #[cfg(feature = "pool")]
+            pool: self.pool.as_ref().map(Pool::snapshot),
             quota: self.quota.snapshot(),
             rate_limit: self.rate_limit.snapshot(),
             control_plane_breaker: self.control_plane_breaker.snapshot(),
@@ -83,7 +90,8 @@ impl Handles {
 
     /// Shuts down for good, before the program ends: calls that wait or arrive from now on are rejected,
     /// and those in flight are awaited; then orphaned sandboxes are cleaned up. Sandboxes that callers own
-    /// are not touched: they can be listed and killed until the shutdown is complete.
+    /// are not touched: they can be listed and killed until the shutdown is complete. Warm sandboxes are
+    /// killed first.
     ///
     /// Returns when all is done, or after `duration`. If the future is dropped, the stack stays shut down,
     /// and requests in flight and kills continue.
@@ -100,6 +108,10 @@ impl Handles {
         let left = || until.since(Tick::now());
         if let Some(monitor) = &self.monitor {
             monitor.stop();
+        }
+        #[cfg(feature = "pool")]
+        if let Some(pool) = &self.pool {
+            pool.shut_down(left()).await;
         }
         let calls = ends_by(until, self.admission.begin_shutdown()).await;
         let releases = self.health_check.drain(left()).await;
@@ -178,6 +190,9 @@ pub struct Snapshot {
     pub admission: AdmissionSnapshot,
     /// The table of tenants.
     pub tenants: TenantsSnapshot,
+    /// The warm pool, if there is one.
+    #[cfg(feature = "pool")]
+    pub pool: Option<PoolSnapshot>,
     /// The quota of sandboxes.
     pub quota: QuotaSnapshot,
     /// Of the rate limit.

@@ -44,6 +44,15 @@ impl Plan {
         }
     }
 
+    /// The longest that a sandbox may live: an hour on the smallest plan, a day on the others. Of custom
+    /// limits it is not known, so an hour is assumed.
+    pub const fn max_lifetime(self) -> Duration {
+        match self {
+            Self::Hobby | Self::Custom { .. } => Duration::from_secs(3_600),
+            Self::Pro => Duration::from_secs(86_400),
+        }
+    }
+
     /// The most concurrent creations: as many as the pace allows if a creation takes two seconds. Below
     /// that the adaptive limit finds out how many the service can handle: more make an overloaded service
     /// slower, not faster.

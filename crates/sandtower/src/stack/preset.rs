@@ -7,6 +7,8 @@ use crate::admission::{QuotaConfig, Stepwise};
 use crate::core::Operation;
 use crate::e2b::{Timeouts, operation as op};
 use crate::health_check::MonitorConfig;
+#[cfg(feature = "pool")]
+use crate::pool;
 use crate::rate_limit::Pace;
 use crate::retry::WhenThrottled;
 use crate::{admission, circuit_breaker, health_check, rate_limit, retry};
@@ -42,6 +44,18 @@ pub(super) struct Configs {
     pub(super) rate_limit: rate_limit::Config,
     pub(super) circuit_breaker: circuit_breaker::Config,
     pub(super) monitor: Option<MonitorConfig>,
+    /// `None`: no pool.
+    #[cfg(feature = "pool")]
+    pub(super) pool: Option<pool::Config>,
+}
+
+/// A pool for a team on `plan`.
+#[cfg(feature = "pool")]
+pub(super) fn pool(plan: Plan) -> pool::Config {
+    pool::Config::new()
+        .create_every(plan.create_every())
+        .max_lifetime(plan.max_lifetime())
+        .slots(Some(plan.sandboxes()))
 }
 
 impl Preset {
@@ -60,6 +74,8 @@ impl Preset {
                     .pace(op::SANDBOX_CREATE, Pace::every(plan.create_every())),
                 circuit_breaker: circuit_breaker::Config::recommended(NAME).lease(LEASE),
                 monitor: None,
+                #[cfg(feature = "pool")]
+                pool: None,
             },
             Self::Classic => Configs {
                 timeouts,
@@ -71,6 +87,8 @@ impl Preset {
                 rate_limit: never_limiting_clean_up(rate_limit::Config::classic()),
                 circuit_breaker: circuit_breaker::Config::classic(NAME).lease(LEASE),
                 monitor: None,
+                #[cfg(feature = "pool")]
+                pool: None,
             },
         }
     }

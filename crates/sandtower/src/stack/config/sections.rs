@@ -13,8 +13,10 @@ use crate::core::Operation;
 use crate::core::settings::Time;
 use crate::e2b::{Probe, Timeouts, operation as op};
 use crate::health_check::MonitorConfig;
+#[cfg(feature = "pool")]
+use crate::stack::preset;
 use crate::stack::preset::{Configs, NAME};
-use crate::stack::{BuildError, Component};
+use crate::stack::{BuildError, Component, Plan};
 use crate::{circuit_breaker, health_check, rate_limit};
 
 /// Settings by operation: they are added to those of other operations.
@@ -31,7 +33,11 @@ const BY_OPERATION: [&str; 8] = [
 
 impl StackConfig {
     /// Applies the settings of this file to `configs`.
-    pub(in crate::stack) fn lay_over(&self, configs: &mut Configs) -> Result<(), BuildError> {
+    pub(in crate::stack) fn lay_over(
+        &self,
+        configs: &mut Configs,
+        plan: Plan,
+    ) -> Result<(), BuildError> {
         for (name, section) in &self.sections {
             let component = Component::ALL.iter().find(|component| component.name() == name);
             let component = component.ok_or_else(|| unknown(name))?;
@@ -61,6 +67,16 @@ impl StackConfig {
                 Component::Monitor => {
                     let monitor = configs.monitor.get_or_insert_with(|| MonitorConfig::new(NAME));
                     lay(name, section, monitor, MonitorConfig::inherit)?;
+                }
+                #[cfg(feature = "pool")]
+                Component::Pool => {
+                    let pool = configs.pool.get_or_insert_with(|| preset::pool(plan));
+                    lay(name, section, pool, crate::pool::Config::inherit)?;
+                }
+                #[cfg(not(feature = "pool"))]
+                Component::Pool => {
+                    let _ = plan;
+                    return Err(BuildError::of(name, "needs the feature `pool` of `sandtower`"));
                 }
                 Component::DefaultTemplate => return Err(unknown(name)),
             }
@@ -226,7 +242,7 @@ impl<'de> Visitor<'de> for Once<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::{Plan, Preset};
+    use crate::stack::Preset;
 
     #[test]
     fn all_settings_by_operation_are_known_and_no_others() {
