@@ -12,11 +12,11 @@ use crate::service::Pooled;
 use crate::wall::Wall;
 use crate::{Config, ConfigError, MemoryStock, Pool, Stock, reuse};
 
-/// Answers creations of sandboxes from a warm [`Pool`].
+/// Serves creations of sandboxes from a warm [`Pool`].
 ///
 /// It belongs above everything that sends, limits and tracks creations, and below the deadline of calls: see
 /// [the crate](crate). Its own requests go through the layers below, like those of callers; a request that is
-/// not answered from stock is passed on unchanged.
+/// not served from stock is passed on unchanged.
 ///
 /// Requests have to be those of a [`Client`](sandtower_e2b::Client) or of a
 /// [`RawCreation`](sandtower_e2b::RawCreation), and an [`E2bInterpret`](sandtower_e2b::E2bInterpret) has to
@@ -73,7 +73,7 @@ impl PoolBuilder {
         self
     }
 
-    /// The check of a sandbox before it is handed out. Default: a command.
+    /// The check of a sandbox before it is given to a caller. Default: a command.
     pub fn check(mut self, check: SandboxCheck) -> Self {
         self.parts.check = check;
         self

@@ -1,14 +1,14 @@
-//! A warm pool of E2B sandboxes: creations are answered from stock, in milliseconds, within a budget.
+//! A warm pool of E2B sandboxes: creations are served from stock, in milliseconds, within a budget.
 //!
 //! A [`PoolLayer`] stands above the layers that send, limit and track creations. A request for a new sandbox
-//! whose [`Shape`] matches warm stock is answered from it, by one connect and a check that the sandbox is
+//! whose [`Shape`] matches warm stock is served from it, by one connect and a check that the sandbox is
 //! alive; any other is passed on unchanged. How much is kept warm is decided by an [`Engine`](engine::Engine),
 //! which is pure: from the rate of requests, recent peaks, a schedule and the same hour of earlier weeks, up
 //! to a highest number and a budget in dollars an hour.
 //!
-//! - A sandbox in stock has a short lifetime of its own. Nothing extends it before it is handed out, so that
+//! - A sandbox in stock has a short lifetime of its own. Nothing extends it before it is given to a caller, so that
 //!   whatever becomes of this process, stock ends by itself.
-//! - A dead sandbox is never handed out, and none is handed out twice.
+//! - A dead sandbox is never returned to a caller, and none is returned twice.
 //! - While creations fail, they are tried rarely; while the circuit breaker is not closed, never.
 //! - A creation that needs a slot of the plan gets that of a warm sandbox.
 //! - A used sandbox is never given to another caller. With [`Config::reuse`] the same [`Session`] of the same

@@ -187,7 +187,7 @@ impl Pool {
         self.shared().engine().snapshot(Tick::now())
     }
 
-    /// A new version of `template`, by id or alias, is there: stock of older ones is not handed out any
+    /// A new version of `template`, by id or alias, is there: stock of older ones is not returned any
     /// more, and is killed. The pool sees by itself when an alias stands for another template.
     pub fn template_changed(&self, template: &str) {
         self.shared().engine().template_changed(template);

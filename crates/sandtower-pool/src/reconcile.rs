@@ -20,7 +20,7 @@ pub(crate) struct Reconcile {
     count: u32,
 }
 
-/// The interval of listings. They alone look after stock: a connect or a command would extend lifetimes.
+/// The interval of listings. Stock is checked by these alone: a connect or a command would extend lifetimes.
 const EVERY: Duration = Duration::from_secs(60);
 /// Creations in flight when the process before ended can appear for this long.
 const SWEEPS: u32 = 4;
@@ -50,8 +50,10 @@ impl Reconcile {
         self.count = self.count.saturating_add(1);
         let sweeps = self.count <= SWEEPS;
         async move {
-            // Nothing to find.
-            if !sweeps && shared.engine().in_stock() == 0 {
+            // There is nothing to find. While a breaker is not closed, a listing is its probe: creations for
+            // the stock wait for it, and there may be no callers.
+            let is_empty = shared.engine().in_stock() == 0;
+            if !sweeps && is_empty && (shared.room)().is_closed {
                 return;
             }
             list(&shared, &below, sweeps, now).await;
@@ -111,8 +113,8 @@ struct LeftBehind {
     lives: Duration,
 }
 
-/// `None`: it is not stock of another process, or it was handed out. The lifetime of a sandbox that was
-/// handed out was extended, so that it does not end when stock ends.
+/// `None`: it is not stock of another process, or a caller took it. The lifetime of a sandbox that was
+/// taken was extended, so that it does not end when stock ends.
 fn left_behind(info: &SandboxInfo, shared: &Shared) -> Option<LeftBehind> {
     if shared.engine().holds(&info.id) {
         return None;

@@ -10,7 +10,7 @@ use crate::config::ConfigError;
 use crate::engine::Miss;
 
 /// What sandboxes of one kind have in common: the body of the request that creates them, without its
-/// timeout. Requests of the same shape may be answered with each other's sandboxes.
+/// timeout. Requests of the same shape may be served with each other's sandboxes.
 ///
 /// It may contain secrets in `envVars`: `Debug` shows the template alone.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -39,7 +39,7 @@ impl Wanted {
     ///
     /// # Errors
     ///
-    /// No warm sandbox can answer it.
+    /// No warm sandbox can serve it.
     pub fn read(body: &[u8]) -> Result<Self, Miss> {
         let fields: Map<String, Value> =
             serde_json::from_slice(body).map_err(|_| Miss::Unreadable)?;
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_warm_sandbox_can_answer_says_why() {
+    fn what_no_warm_sandbox_can_serve_says_why() {
         for (body, miss) in [
             ("", Miss::Unreadable),
             ("[]", Miss::Unreadable),

@@ -7,7 +7,7 @@ use sandtower_e2b::SandboxId;
 /// Where warm sandboxes are kept, and which of them are leased.
 ///
 /// A sandbox is idle, then leased for a short time to one hand-out, then taken: it leaves the stock and is
-/// its caller's. One whose lease expires is never handed out, but killed. [`MemoryStock`] is the stock of one
+/// its caller's. One whose lease expires is never returned to a caller, but killed. [`MemoryStock`] is the stock of one
 /// process; a store that several processes share implements the same steps, each as one atomic change.
 ///
 /// A stock is bounded by its pool: it never has more than [`max`](crate::Config::max) sandboxes.
@@ -24,7 +24,7 @@ pub trait Stock: std::fmt::Debug + Send {
     fn lease(&mut self, which: &Which, lease: Lease) -> Option<Item>;
 
     /// Removes a sandbox that is leased to `lease`: it is the caller's. `false`: the lease has expired, or the
-    /// sandbox is being killed, and must not be handed out.
+    /// sandbox is being killed, and must not be given to a caller.
     fn take(&mut self, id: &SandboxId, lease: u64) -> bool;
 
     /// From here on the sandbox is being killed, whatever it was before. `false`: it is not in stock.
@@ -79,7 +79,7 @@ impl std::fmt::Debug for SessionOf {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ItemState {
-    /// It may be handed out.
+    /// It may be given to a caller.
     Idle,
     /// It is being connected to, and checked.
     Leased(Lease),

@@ -45,7 +45,7 @@
 //! | [`http`](mod@http) | `http` | classifies HTTP and gRPC; with `hyper`, `tonic` or `tower-http`, the errors of these libraries |
 //! | [`e2b`](mod@e2b) | `e2b` | classifies E2B's API; the typed client |
 //! | [`stack`] | `e2b` | the recommended stack |
-//! | `pool` | `pool` | a warm pool: creations are answered from stock, within a budget |
+//! | `pool` | `pool` | a warm pool: creations are served from stock, within a budget |
 //! | `axum` | `axum` | progress as server-sent events, errors as responses |
 //!
 //! The default feature `transport` is `e2b` with an HTTP client. One layer alone, with

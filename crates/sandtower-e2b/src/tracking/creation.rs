@@ -128,7 +128,7 @@ impl Creation {
         self.new.template()
     }
 
-    /// What is asked for, as a body of E2B's API, with the marks that all attempts have. It may contain
+    /// The request as a body of E2B's API, with the marks that all attempts have. It may contain
     /// secrets: the values of environment variables.
     pub fn to_json(&self) -> Bytes {
         self.new.to_json()

@@ -76,7 +76,7 @@ impl Demand {
     /// The median of gaps between the calls of a session, and their spread.
     const fn gaps(self) -> (f64, f64) {
         match self {
-            Self::Bursty => (0.5, 1.0),
+            Self::Bursty => (0.4, 1.0),
             _ => (30.0, 0.8),
         }
     }
@@ -94,7 +94,7 @@ impl Demand {
             at -= (1.0 - rng.f64()).ln() / highest;
             if self == Self::Bursty && at >= mood_ends {
                 mood = log_normal(&mut rng, (-MOOD * MOOD / 2.0).exp(), MOOD).min(MOST_MOOD);
-                mood_ends = at - (1.0 - rng.f64()).ln() * 40.0;
+                mood_ends = at - (1.0 - rng.f64()).ln() * MOOD_LASTS;
             }
             let mood = if self == Self::Bursty { mood } else { 1.0 };
             if rng.f64() * highest > self.rate(at.max(0.0)) / CALLS * mood {
@@ -118,8 +118,10 @@ const CALLS: f64 = 10.0;
 /// How much the rate of sessions varies from minute to minute in a burst: the sigma of a log-normal.
 const MOOD: f64 = 1.0;
 
-/// No minute of the trace has more than four to five times its mean rate.
-const MOST_MOOD: f64 = 8.0;
+/// How long a rate lasts, on average, in seconds.
+const MOOD_LASTS: f64 = 60.0;
+/// No minute of the trace has more than about four times its mean rate.
+const MOST_MOOD: f64 = 4.0;
 
 /// A draw from a log-normal distribution.
 pub(crate) fn log_normal(rng: &mut Rng, median: f64, sigma: f64) -> f64 {

@@ -15,13 +15,15 @@ mod model;
 mod policy;
 
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sandtower_core::Tick;
 use serde::Serialize;
 
 use demand::Demand;
-use model::{Outcome, Service, run};
+use model::{Outcome, Service, Window, run};
 use policy::Policy;
 
 #[derive(Debug, Serialize)]
@@ -34,6 +36,8 @@ struct Row {
     cost_per_h: f64,
     /// Of the worst seed.
     hits_worst: f64,
+    /// The most calls within 10 s, of all seeds.
+    burst: usize,
     /// Seconds after the step until 99 % of the calls of a minute are hits, of the worst seed.
     #[serde(skip_serializing_if = "Option::is_none")]
     recovered_s: Option<f64>,
@@ -98,29 +102,43 @@ fn main() -> ExitCode {
 const FIXED: [u32; 14] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30];
 
 fn rows(seeds: u64) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for demand in Demand::ALL {
-        let calls: Vec<_> = (1..=seeds).map(|seed| demand.calls(seed)).collect();
-        let fixed = FIXED.map(Policy::Fixed);
-        for policy in [Policy::Sandtower, Policy::Hpa, Policy::Knative].into_iter().chain(fixed) {
-            let outcomes: Vec<_> = (1..=seeds)
-                .zip(&calls)
-                .map(|(seed, calls)| {
-                    let (engine, rule) = policy.build(Service::PRO, Tick::ZERO);
-                    run(engine, rule, demand, calls, Service::PRO, seed)
-                })
-                .collect();
-            rows.push(row(demand, policy, &outcomes));
+    let calls: [Vec<_>; 4] =
+        Demand::ALL.map(|demand| (1..=seeds).map(|seed| demand.calls(seed)).collect());
+    let policies = [Policy::Sandtower, Policy::Hpa, Policy::Knative].into_iter();
+    let policies: Vec<_> = policies.chain(FIXED.map(Policy::Fixed)).collect();
+    let pairs = Demand::ALL.into_iter().zip(&calls);
+    let all: Vec<_> = pairs.flat_map(|pair| policies.iter().map(move |it| (pair, *it))).collect();
+    let next = AtomicUsize::new(0);
+    let rows = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(((demand, calls), policy)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let row = compare(*demand, *policy, calls);
+            rows.lock().expect("no run panics").push(row);
         }
-    }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let mut rows = rows.into_inner().expect("no run panics");
+    let place = |row: &Row| {
+        let policy = policies.iter().position(|policy| policy.name() == row.policy);
+        (Demand::ALL.map(Demand::name).iter().position(|name| *name == row.demand), policy)
+    };
+    rows.sort_by_key(place);
     rows
 }
 
-fn row(demand: Demand, policy: Policy, outcomes: &[Outcome]) -> Row {
+fn compare(demand: Demand, policy: Policy, calls: &[Vec<Duration>]) -> Row {
+    let run = |(seed, calls): (u64, &Vec<Duration>)| {
+        let window = Window { from: demand.counts_from(), to: demand.lasts() };
+        run(policy.build(Service::PRO, Tick::ZERO), calls, window, Service::PRO, seed)
+    };
+    let outcomes: Vec<_> = (1..).zip(calls).map(run).collect();
+    row(demand, policy, &outcomes, calls)
+}
+
+fn row(demand: Demand, policy: Policy, outcomes: &[Outcome], calls: &[Vec<Duration>]) -> Row {
     let runs = outcomes.len() as f64;
     let mean = |of: fn(&Outcome) -> f64| outcomes.iter().map(of).sum::<f64>() / runs;
-    let hits =
-        |outcome: &Outcome| outcome.hits as f64 / (outcome.hits + outcome.misses).max(1) as f64;
     let mut waits: Vec<_> =
         outcomes.iter().flat_map(|outcome| outcome.waits.iter().copied()).collect();
     waits.sort();
@@ -129,23 +147,32 @@ fn row(demand: Demand, policy: Policy, outcomes: &[Outcome]) -> Row {
     Row {
         demand: demand.name(),
         policy: policy.name(),
-        hits: mean(hits),
+        hits: mean(Outcome::hits),
         idle_mean: mean(|outcome| outcome.idle_mean),
         miss_p99_ms: p99.map_or(0, |wait| wait.as_millis() as u64),
         cost_per_h: mean(|outcome| outcome.cost_per_h),
-        hits_worst: outcomes.iter().map(hits).fold(1.0, f64::min),
+        burst: calls.iter().map(|calls| burst(calls)).max().unwrap_or(0),
+        hits_worst: outcomes.iter().map(Outcome::hits).fold(1.0, f64::min),
         recovered_s: (demand == Demand::Step).then_some(recovered),
     }
 }
 
+/// The most calls within 10 s.
+fn burst(calls: &[Duration]) -> usize {
+    let within = |from: usize| calls.partition_point(|at| *at <= calls[from] + WINDOW) - from;
+    (0..calls.len()).map(within).max().unwrap_or(0)
+}
+
+const WINDOW: Duration = Duration::from_secs(10);
+
 /// Seconds after the step from which on at least 99 % of the calls of a minute were hits.
 fn recovered(outcome: &Outcome) -> f64 {
     let minute = Duration::from_secs(60);
-    let after: Vec<_> = outcome.was_hit.iter().filter(|(at, _)| *at >= Demand::STEP).collect();
+    let after: Vec<_> = outcome.calls.iter().filter(|(at, _)| *at >= Demand::STEP).collect();
     for (from, (at, _)) in after.iter().enumerate() {
         let within = after[from..].iter().take_while(|(other, _)| *other <= *at + minute);
         let (mut all, mut hits) = (0, 0);
-        within.for_each(|(_, was_hit)| (all, hits) = (all + 1, hits + u32::from(*was_hit)));
+        within.for_each(|(_, is_hit)| (all, hits) = (all + 1, hits + u32::from(*is_hit)));
         if f64::from(hits) >= 0.99 * f64::from(all) {
             return at.saturating_sub(Demand::STEP).as_secs_f64();
         }

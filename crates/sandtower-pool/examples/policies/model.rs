@@ -8,7 +8,7 @@ use sandtower_core::{Rng, Tenant, Tick};
 use sandtower_pool::engine::{Engine, Order, Room};
 use sandtower_pool::{Miss, Wall, Wanted};
 
-use super::demand::{Demand, log_normal};
+use super::demand::log_normal;
 use super::policy::Rule;
 
 /// What creations are like.
@@ -35,84 +35,75 @@ impl Service {
 /// What came of one run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
-    pub hits: u64,
-    pub misses: u64,
     /// How long the callers waited who got nothing from stock.
-    pub waits: Vec<Duration>,
+    pub(crate) waits: Vec<Duration>,
     /// The mean number of idle sandboxes.
-    pub idle_mean: f64,
-    pub cost_per_h: f64,
-    /// When calls were hits, in order.
-    pub was_hit: Vec<(Duration, bool)>,
-    pub kills: u64,
-    pub most_in_stock: u32,
+    pub(crate) idle_mean: f64,
+    pub(crate) cost_per_h: f64,
+    /// When calls were made, and whether they were hits, in order.
+    pub(crate) calls: Vec<(Duration, bool)>,
+}
+
+impl Outcome {
+    /// The share of calls that were hits.
+    pub(crate) fn hits(&self) -> f64 {
+        let hits = self.calls.iter().filter(|(_, is_hit)| *is_hit).count();
+        hits as f64 / self.calls.len().max(1) as f64
+    }
+}
+
+/// Which part of a run its figures are of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) from: Duration,
+    pub(crate) to: Duration,
 }
 
 #[derive(Clone, Debug)]
 enum Event {
     Call,
+    /// The creation of a caller, which was passed on, succeeded after so long.
+    Passed(Duration),
     Created(Order),
     /// A creation may be sent.
     Due,
     Look,
 }
 
-/// Runs `engine` under `demand`. `rule` may set its bounds; ours sets none.
+/// Runs `engine` under `calls`. `rule` may set its bounds; ours sets none.
 pub(crate) fn run(
-    mut engine: Engine,
-    mut rule: Rule,
-    demand: Demand,
+    (mut engine, mut rule): (Engine, Rule),
     calls: &[Duration],
+    window: Window,
     service: Service,
     seed: u64,
 ) -> Outcome {
     let mut model = Model {
         service,
         rng: Rng::with_seed(seed ^ 0x5e1f),
+        wanted: Wanted::read(br#"{"templateID":"base"}"#).expect("a creation"),
+        counts_from: START + window.from,
         next_free: Tick::ZERO,
         orders: VecDeque::new(),
         events: BinaryHeap::new(),
         kept: Vec::new(),
         created: 0,
+        outcome: Outcome::default(),
     };
-    let wanted = Wanted::read(br#"{"templateID":"base"}"#).expect("a creation");
     calls.iter().for_each(|at| model.push(START + *at, Event::Call));
     model.push(START, Event::Look);
-    let end = START + demand.lasts();
-    let (mut outcome, mut idle) = (Outcome::default(), Mean::new(START + demand.counts_from()));
+    let end = START + window.to;
+    let mut idle = Mean::new(model.counts_from);
     let mut look_at = Tick::MAX;
     while let Some((now, event)) = model.pop().filter(|(now, _)| *now <= end) {
         idle.until(now, engine.idle(), engine.spent(now));
-        match event {
-            Event::Call => {
-                let counts = now >= START + demand.counts_from();
-                rule.called(now);
-                let hit = engine.request(&wanted, Tenant::ALL, None, now);
-                let is_hit = hit.is_ok_and(|hand_out| engine.take(&hand_out, now));
-                if !is_hit {
-                    engine.missed(Some(&wanted), Miss::Empty);
-                    let wait = model.create(now).since(now);
-                    if counts {
-                        outcome.waits.push(wait);
-                    }
-                }
-                if counts {
-                    outcome.hits += u64::from(is_hit);
-                    outcome.misses += u64::from(!is_hit);
-                    outcome.was_hit.push((now.since(START), is_hit));
-                }
-            }
-            Event::Created(order) => {
-                model.created += 1;
-                let id = format!("i{}", model.created).parse().expect("an id");
-                engine.created(&order, id, None, now);
-            }
-            Event::Due | Event::Look => {}
+        if matches!(event, Event::Call) {
+            rule.called(now);
         }
+        model.happens(event, &mut engine, now);
         rule.apply(&mut engine, now);
         let wall = Wall(MONDAY + i64::try_from(now.since(START).as_secs()).expect("a date"));
         let work = engine.plan(Room::unknown(), wall, now);
-        outcome.kills += work.kill.len() as u64;
         work.kill.iter().for_each(|id| engine.ended(id, now));
         model.orders.extend(work.create);
         model.send_orders(now);
@@ -122,7 +113,7 @@ pub(crate) fn run(
             model.push(again, Event::Look);
         }
     }
-    outcome.most_in_stock = engine.snapshot(end).most_in_stock;
+    let mut outcome = model.outcome;
     (outcome.idle_mean, outcome.cost_per_h) = idle.end(end, engine.idle(), engine.spent(end));
     outcome
 }
@@ -134,15 +125,49 @@ const MONDAY: i64 = 1_767_571_200;
 struct Model {
     service: Service,
     rng: Rng,
+    wanted: Wanted,
+    counts_from: Tick,
     /// When the next creation would be due without the burst.
     next_free: Tick,
     orders: VecDeque<Order>,
     events: BinaryHeap<Reverse<(Tick, u64)>>,
     kept: Vec<Option<Event>>,
     created: u64,
+    outcome: Outcome,
 }
 
 impl Model {
+    fn happens(&mut self, event: Event, engine: &mut Engine, now: Tick) {
+        match event {
+            Event::Call => self.call(engine, now),
+            Event::Passed(took) => engine.learn(&self.wanted.shape, took, now),
+            Event::Created(order) => {
+                self.created += 1;
+                let id = format!("i{}", self.created).parse().expect("an id");
+                engine.created(&order, id, None, now);
+            }
+            Event::Due | Event::Look => {}
+        }
+    }
+
+    fn call(&mut self, engine: &mut Engine, now: Tick) {
+        let hand_out = engine.request(&self.wanted, Tenant::ALL, None, now);
+        let is_hit = hand_out.is_ok_and(|hand_out| engine.take(&hand_out, now));
+        let counts = now >= self.counts_from;
+        if !is_hit {
+            engine.missed(Some(&self.wanted), Miss::Empty);
+            let there = self.create(now);
+            let wait = there.since(now);
+            self.push(there, Event::Passed(wait));
+            if counts {
+                self.outcome.waits.push(wait);
+            }
+        }
+        if counts {
+            self.outcome.calls.push((now.since(START), is_hit));
+        }
+    }
+
     fn push(&mut self, at: Tick, event: Event) {
         let number = self.kept.len() as u64;
         self.kept.push(Some(event));

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use sandtower_core::{Tenant, Tick};
 
-/// Who asked for warm sandboxes lately, and who got them.
+/// The tenants that asked for warm sandboxes lately, and those that got them.
 #[derive(Debug, Default)]
 pub(super) struct Fair {
     recent: VecDeque<(Tick, Tenant, bool)>,

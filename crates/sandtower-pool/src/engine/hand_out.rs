@@ -28,7 +28,7 @@ pub struct HandOut {
 }
 
 impl Engine {
-    /// A request for a new sandbox came: it counts as demand, and is answered from stock or not.
+    /// A request for a new sandbox came: it counts as demand, and is served from stock or not.
     ///
     /// # Errors
     ///
@@ -115,7 +115,7 @@ impl Engine {
     }
 
     /// The sandbox was found alive: it leaves the stock, and is the caller's. `false`: the lease has expired,
-    /// and it must not be handed out.
+    /// and it must not be given to a caller.
     pub fn take(&mut self, hand_out: &HandOut, now: Tick) -> bool {
         self.pay(now);
         let kind = self.stock.items().iter().find(|item| item.id == hand_out.id);
@@ -131,7 +131,7 @@ impl Engine {
         is_taken
     }
 
-    /// The request was not answered from stock after all.
+    /// The request was not served from stock after all.
     pub fn missed(&mut self, wanted: Option<&Wanted>, miss: Miss) {
         self.counts.misses[miss as usize] += 1;
         let number = wanted.and_then(|wanted| self.kind_of(&wanted.shape)).map(|kind| kind.number);

@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-/// Why a request was not answered from stock. It is then passed on, unchanged.
+/// Why a request was not served from stock. It is then passed on, unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

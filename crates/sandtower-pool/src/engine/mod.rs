@@ -1,4 +1,4 @@
-//! What a pool decides, without anything asynchronous: which sandbox answers a request, what is created and
+//! What a pool decides, without anything asynchronous: which sandbox serves a request, what is created and
 //! what is killed. The instant is an argument, so the same calls give the same decisions.
 //!
 //! [`Pool`](crate::Pool) drives it; so does a model of a service, such as that of the example `policies`.
@@ -149,7 +149,7 @@ impl Engine {
         u32::try_from(all).unwrap_or(u32::MAX)
     }
 
-    /// Sandboxes that may be handed out.
+    /// Sandboxes that may be given to a caller.
     pub fn idle(&self) -> u32 {
         let idle = self.stock.items().iter().filter(|item| item.state == ItemState::Idle);
         u32::try_from(idle.count()).unwrap_or(u32::MAX)
@@ -174,7 +174,7 @@ impl Engine {
         self.stock.remove(id);
     }
 
-    /// A sandbox that is leased or idle was found dead, or its hand-out was given up: it is never handed out,
+    /// A sandbox that is leased or idle was found dead, or its hand-out was given up: it is never returned to a caller,
     /// and the next [plan](Self::plan) kills it.
     pub fn dead(&mut self, id: &SandboxId, now: Tick) {
         self.pay(now);
@@ -198,7 +198,7 @@ impl Engine {
         true
     }
 
-    /// A new version of `template`, by id or alias, is there: stock of older ones is not handed out any
+    /// A new version of `template`, by id or alias, is there: stock of older ones is not returned any
     /// more, and killed.
     pub fn template_changed(&mut self, template: &str) {
         let is_of = |kind: &&mut Kind| {
@@ -229,7 +229,7 @@ impl Engine {
         gone
     }
 
-    /// Nothing is created or handed out any more. Returns the sandboxes to kill, unless they are to be kept.
+    /// Nothing is created or returned any more. Returns the sandboxes to kill, unless they are to be kept.
     pub fn shut_down(&mut self, keep: bool, now: Tick) -> Vec<SandboxId> {
         self.pay(now);
         self.is_shut_down = true;

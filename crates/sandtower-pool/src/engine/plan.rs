@@ -68,7 +68,7 @@ const IDLE_LOOK: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// Decides what to create and to kill. What is to be created counts as stock from here on; each order
-    /// has to be answered by [`created`](Self::created) or [`failed`](Self::failed).
+    /// has to be served by [`created`](Self::created) or [`failed`](Self::failed).
     pub fn plan(&mut self, room: Room, wall: Wall, now: Tick) -> Work {
         self.pay(now);
         let mut work = Work { clock_jumped: self.pass_hour(wall, now), ..Work::default() };
@@ -106,7 +106,7 @@ impl Engine {
         jumped
     }
 
-    /// Kills what can no longer be handed out, and forgets what has ended by itself.
+    /// Kills what can no longer be given to a caller, and forgets what has ended by itself.
     fn retire(&mut self, kill: &mut Vec<SandboxId>, now: Tick) {
         let ends = |item: &Item| match item.state {
             ItemState::Ending => item.until + MARGIN <= now,
@@ -114,21 +114,21 @@ impl Engine {
         };
         let ended: Vec<_> = self.stock.items().iter().filter(|item| ends(item)).cloned().collect();
         ended.iter().for_each(|item| drop(self.stock.remove(&item.id)));
-        for item in self.stock.items().to_vec() {
-            let version = self.kind(item.shape).map(|kind| kind.version);
-            let is_old = item.until < now + MARGIN;
-            let useless = match item.state {
-                ItemState::Idle => is_old || version != Some(item.version),
-                // Its hand-out is lost.
-                ItemState::Leased(lease) => lease.until <= now,
-                ItemState::Ending => false,
-            };
-            if useless {
-                self.counts.expired += u64::from(is_old);
-                self.counts.retired += u64::from(!is_old);
-                self.stock.end(&item.id);
-                kill.push(item.id);
-            }
+        let versions: Vec<_> = self.kinds.iter().map(|kind| (kind.number, kind.version)).collect();
+        let is_old = |item: &Item| item.until < now + MARGIN;
+        let useless = |item: &&Item| match item.state {
+            ItemState::Idle => is_old(item) || !versions.contains(&(item.shape, item.version)),
+            // Its hand-out is lost.
+            ItemState::Leased(lease) => lease.until <= now,
+            ItemState::Ending => false,
+        };
+        let useless = self.stock.items().iter().filter(useless);
+        let useless: Vec<_> = useless.map(|item| (item.id.clone(), is_old(item))).collect();
+        for (id, is_old) in useless {
+            self.counts.expired += u64::from(is_old);
+            self.counts.retired += u64::from(!is_old);
+            self.stock.end(&id);
+            kill.push(id);
         }
     }
 

@@ -11,13 +11,13 @@ use crate::target::{Cap, Term};
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct PoolSnapshot {
-    /// Requests that were answered from stock.
+    /// Requests that were served from stock.
     pub hits: u64,
     /// Requests that were not, by [reason](Miss).
     pub misses: BTreeMap<&'static str, u64>,
-    /// Sandboxes that may be handed out.
+    /// Sandboxes that may be given to a caller.
     pub idle: u32,
-    /// Sandboxes that are being handed out.
+    /// Sandboxes that are being given to callers.
     pub leased: u32,
     /// Sandboxes that are being created; those that a failed creation may have left are included.
     pub creating: u32,
@@ -49,7 +49,7 @@ pub struct PoolSnapshot {
     pub yielded: u64,
     /// Sandboxes that were found dead.
     pub dead: u64,
-    /// Hits that were answered with a sandbox that the same session had used before.
+    /// Hits that were served with a sandbox that the same session had used before.
     pub reused: u64,
     /// How often wall time jumped.
     pub clock_jumps: u64,
@@ -67,11 +67,11 @@ pub struct KindSnapshot {
     pub name: String,
     /// Whether it is configured, not learned.
     pub is_configured: bool,
-    /// Requests of this shape that were answered from stock.
+    /// Requests of this shape that were served from stock.
     pub hits: u64,
     /// Requests of this shape that were not.
     pub misses: u64,
-    /// Sandboxes that may be handed out.
+    /// Sandboxes that may be given to a caller.
     pub idle: u32,
     /// What there is to be.
     pub target: u32,
@@ -106,7 +106,7 @@ impl Engine {
         let misses = Miss::ALL.map(|miss| (miss.label(), counts.misses[miss as usize]));
         PoolSnapshot {
             hits: counts.hits,
-            misses: misses.into_iter().filter(|(_, count)| *count > 0).collect(),
+            misses: BTreeMap::from(misses),
             idle: self.idle(),
             leased: count(|state| matches!(state, ItemState::Leased(_))),
             creating: u32::try_from(creating).unwrap_or(u32::MAX),

@@ -158,7 +158,7 @@ fn a_new_template_retires_older_stock() {
     let mut driven = Driven::new(config().min(3));
     driven.to(0, 10);
     driven.engine.template_changed("base");
-    assert!(!driven.ask(10), "the old one is not handed out");
+    assert!(!driven.ask(10), "the old one is not returned");
     driven.to(10, 20);
     assert_eq!((driven.engine.idle(), driven.engine.snapshot(at(20)).retired), (3, 3));
     // An alias that stands for another template.
@@ -176,7 +176,7 @@ fn a_new_template_retires_older_stock() {
 }
 
 #[test]
-fn a_lost_hand_out_is_killed_when_its_lease_expires() {
+fn a_lost_lease_is_killed_when_its_lease_expires() {
     let mut driven = Driven::new(config().min(1));
     driven.to(0, 10);
     let hand_out = driven.engine.request(&base(), Tenant::ALL, None, at(10)).unwrap();
@@ -187,7 +187,7 @@ fn a_lost_hand_out_is_killed_when_its_lease_expires() {
 }
 
 #[test]
-fn old_stock_does_not_answer_what_is_to_live_longer_than_it_can() {
+fn old_stock_does_not_serve_what_is_to_live_longer_than_it_can() {
     let mut driven = Driven::new(config().min(1));
     driven.to(0, 100);
     let hour = Wanted::read(br#"{"templateID":"base","timeout":3600}"#).unwrap();
@@ -227,7 +227,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn whatever_happens_stock_and_cost_are_bounded_and_nothing_is_handed_out_twice(
+    fn whatever_happens_stock_and_cost_are_bounded_and_nothing_is_returned_twice(
         steps in prop::collection::vec(step(), 1..200),
         max in 1..8_u32,
         budget in 1..10_u32,
@@ -243,14 +243,14 @@ proptest! {
                     if let Ok(hand_out) = engine.request(&base(), Tenant::ALL, None, now)
                         && engine.take(&hand_out, now)
                     {
-                        prop_assert!(taken.insert(hand_out.id), "handed out twice");
+                        prop_assert!(taken.insert(hand_out.id), "returned twice");
                     }
                 }
                 Step::AskAndLeave => drop(engine.request(&base(), Tenant::ALL, None, now)),
                 Step::Dead => {
                     if let Ok(hand_out) = engine.request(&base(), Tenant::ALL, None, now) {
                         engine.dead(&hand_out.id, now);
-                        prop_assert!(!engine.take(&hand_out, now), "handed out dead");
+                        prop_assert!(!engine.take(&hand_out, now), "returned dead");
                     }
                 }
                 Step::Create => if let Some(order) = orders.pop() {

@@ -1,4 +1,4 @@
-//! A creation: answered from stock, or passed on.
+//! A creation: served from stock, or passed on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::worker::chain;
 
 /// How many sandboxes are tried for one call.
 const TRIES: u32 = 3;
-/// By how much the end of a sandbox that is handed out differs from that of stock: see `reconcile.rs`.
+/// By how much the end of a sandbox that is given to a caller differs from that of stock: see `reconcile.rs`.
 const APART: Duration = Duration::from_secs(10);
 
 /// One call that creates a sandbox.
@@ -65,7 +65,7 @@ impl<S> Call<S> {
         Self { shared, service }
     }
 
-    pub(super) async fn answer<Q, B>(
+    pub(super) async fn respond<Q, B>(
         self,
         creation: Creation,
         request: Request<Q>,
@@ -107,7 +107,7 @@ impl<S> Call<S> {
         S::Error: Into<BoxError>,
     {
         let Self { shared, service } = self;
-        tracing::debug!(target: "sandtower::pool", reason = %miss, "not answered from the warm pool");
+        tracing::debug!(target: "sandtower::pool", reason = %miss, "not served from the warm pool");
         let began = Tick::now();
         let is_full = (shared.room)().free_slots == Some(0);
         {
@@ -223,7 +223,7 @@ impl<S> Call<S> {
         response.extensions_mut().insert::<Unclaimed>(unclaimed);
         let age_ms = u64::try_from(hand_out.age.as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(
-            target: "sandtower::pool", sandbox_id = %hand_out.id, age_ms, "answered from the warm pool"
+            target: "sandtower::pool", sandbox_id = %hand_out.id, age_ms, "served from the warm pool"
         );
         Ok(response)
     }
@@ -250,7 +250,7 @@ impl<S> Call<S> {
     }
 }
 
-/// Why a sandbox was not handed out.
+/// Why a sandbox was not returned.
 enum Tried {
     /// It is dead: another one may not be.
     Dead,

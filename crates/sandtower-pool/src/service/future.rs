@@ -6,7 +6,7 @@ use pin_project_lite::pin_project;
 use sandtower_core::{BoxError, WhenReady};
 use tower_service::Service;
 
-type Answering<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+type Serving<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 pin_project! {
     /// The response of a [`Pooled`](crate::Pooled) service.
@@ -32,7 +32,7 @@ pin_project! {
     {
         Passed { #[pin] future: WhenReady<S, Req> },
         // Boxed: creating a sandbox takes seconds, and its future has no name.
-        Pooled { future: Answering<S::Response> },
+        Pooled { future: Serving<S::Response> },
     }
 }
 

@@ -57,7 +57,7 @@ impl<S> Call<S> {
     }
 
     /// Cleans the sandbox and keeps it. If that is not possible, it is killed, as it was asked.
-    pub(super) async fn answer<Q, B>(
+    pub(super) async fn respond<Q, B>(
         self,
         used: Used,
         request: Request<Q>,

@@ -18,11 +18,11 @@ use crate::below::Below;
 
 pub use future::PooledFuture;
 
-/// A service whose creations are answered from a warm pool: created by a
+/// A service whose creations are served from a warm pool: created by a
 /// [`PoolLayer`](crate::PoolLayer).
 ///
 /// Always ready: an instance of the service below is made ready in the future of the call, so that a
-/// hand-out holds nothing below. Dropping a future kills the sandbox that it was about to hand out.
+/// hand-out holds nothing below. Dropping a future kills the sandbox that it was about to return.
 #[derive(Debug)]
 pub struct Pooled<S> {
     spare: Spare<S>,
@@ -83,13 +83,13 @@ where
             self.start::<Q, B>();
             let creation = creation.clone();
             let call = creation::Call::new(Arc::clone(shared), self.spare.fresh());
-            return PooledFuture::pooled(call.answer(creation, request));
+            return PooledFuture::pooled(call.respond(creation, request));
         }
         let used = shared.may_reuse() && recognise(&request).0 == op::SANDBOX_KILL;
         match used.then(|| shared.used_by(&request)).flatten() {
             Some(used) => {
                 let call = kill::Call::new(Arc::clone(shared), self.spare.fresh());
-                PooledFuture::pooled(call.answer(used, request))
+                PooledFuture::pooled(call.respond(used, request))
             }
             None => PooledFuture::passed(WhenReady::start(&mut self.spare, request)),
         }

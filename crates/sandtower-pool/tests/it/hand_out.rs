@@ -9,7 +9,7 @@ use sandtower_sim::FaultKind;
 use crate::world::{World, base, fault, pass, room, sim, three};
 
 #[tokio::test(start_paused = true)]
-async fn a_creation_is_answered_from_stock_and_works() {
+async fn a_creation_is_served_from_stock_and_works() {
     let world = World::new(three()).stocked(10).await;
     assert_eq!(world.snapshot().idle, 3, "{:?}", world.snapshot());
     let (creations, began) = (world.creations(), Tick::now());
@@ -49,7 +49,7 @@ async fn what_does_not_match_is_created_as_always() {
     world.client.create(&base().timeout(Duration::from_secs(7_200))).await.unwrap();
     let snapshot = world.snapshot();
     assert_eq!((snapshot.hits, snapshot.idle), (0, 3));
-    let reasons: Vec<_> = snapshot.misses.into_iter().collect();
+    let reasons: Vec<_> = snapshot.misses.into_iter().filter(|(_, count)| *count > 0).collect();
     assert_eq!(reasons, [("lifetime", 1), ("metadata", 1), ("unknown", 1)]);
 }
 
@@ -72,7 +72,7 @@ async fn a_shape_is_learned_when_it_is_asked_for_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_sandbox_is_never_handed_out() {
+async fn a_dead_sandbox_is_never_returned() {
     let world = World::new(three()).stocked(10).await;
     // The newest two die unseen.
     let all = world.client.list_all(Default::default()).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_dead_sandbox_is_never_handed_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn zombies_are_killed_and_the_call_is_answered_all_the_same() {
+async fn zombies_are_killed_and_the_call_succeeds_all_the_same() {
     let world = World::new(three()).stocked(10).await;
     world.sim.set_faults(vec![fault(FaultKind::Stall, "envd_process")]).unwrap();
     let began = Tick::now();
@@ -127,7 +127,7 @@ async fn a_caller_that_leaves_at_any_moment_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stock_is_never_looked_after_by_connect_or_commands() {
+async fn stock_is_never_checked_by_connect_or_commands() {
     let world = World::new(three()).stocked(700).await;
     let requests = world.sim.ledger().requests;
     assert_eq!(requests.get("sandbox_connect"), None, "{requests:?}");

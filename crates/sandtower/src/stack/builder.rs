@@ -284,7 +284,7 @@ impl Builder {
 
 #[cfg(feature = "pool")]
 impl Builder {
-    /// Enables the warm pool: creations are answered from stock, as `change` says. Off by default.
+    /// Enables the warm pool: creations are served from stock, as `change` says. Off by default.
     ///
     /// It starts when the first client of the stack is created, or with its first creation. Its own requests
     /// pass all layers, with the priority `background`. While the circuit breaker of the control plane is not
