@@ -25,6 +25,9 @@ const TENANTS: Each =
 const PLACES: Each =
     Each { path: "places", labels: &[("place", "name")], operations: false, most: None };
 
+const SHAPES: Each =
+    Each { path: "shapes", labels: &[("shape", "name")], operations: false, most: None };
+
 const STAGES: Each = Each {
     path: "stages",
     labels: &[("group", "group"), ("stage", "stage")],
@@ -41,7 +44,7 @@ pub const TABLE: &[Metric] = &[
     // The stack as a whole.
     gauge("stack", "sandtower_component_disabled", Listed("disabled", "component", &[
         "deadline", "default_template", "retry", "health_check", "admission", "quota", "rate_limit",
-        "circuit_breaker", "timeout", "monitor",
+        "circuit_breaker", "timeout", "monitor", "pool",
     ]), "1 if the component is disabled."),
 
     // Calls and their stages: `Durations`.
@@ -227,6 +230,55 @@ pub const TABLE: &[Metric] = &[
     counter("monitor", "sandtower_monitor_probes_total", Field("probes"), "Probes that ended."),
     counter("monitor", "sandtower_monitor_failures_total", Field("failures"), "Probes that failed."),
 
+    // The warm pool.
+    counter("pool", "sandtower_pool_hits_total", Field("hits"),
+        "Creations that were served from stock."),
+    counter("pool", "sandtower_pool_misses_total", Fields("reason", &[
+        ("unreadable", "misses.unreadable"), ("lifecycle", "misses.lifecycle"),
+        ("metadata", "misses.metadata"), ("unknown", "misses.unknown"), ("empty", "misses.empty"),
+        ("lifetime", "misses.lifetime"), ("share", "misses.share"), ("dead", "misses.dead"),
+        ("late", "misses.late"), ("other_key", "misses.other_key"),
+        ("shut_down", "misses.shut_down"),
+    ]), "Creations that were not, by reason."),
+    gauge("pool", "sandtower_pool_sandboxes", Fields("state", &[
+        ("idle", "idle"), ("leased", "leased"), ("creating", "creating"), ("ending", "ending"),
+    ]), "Sandboxes in stock, by state."),
+    gauge("pool", "sandtower_pool_target", Field("target"), "Sandboxes that there are to be."),
+    gauge("pool", "sandtower_pool_oldest_seconds", Field("oldest_ms"),
+        "Age of the oldest sandbox in stock; 0 if there is none.").millis(),
+    counter("pool", "sandtower_pool_cost_dollars_total", Field("cost"), "Cost of the stock so far."),
+    gauge("pool", "sandtower_pool_cost_dollars_per_hour", Field("cost_per_hour"),
+        "Cost of the present stock."),
+    gauge("pool", "sandtower_pool_budget_dollars_per_hour", Field("budget"), "The most it may cost."),
+    counter("pool", "sandtower_pool_creations_total", Fields("result", &[
+        ("succeeded", "created"), ("failed", "failed"),
+    ]), "Creations for the stock, by result."),
+    counter("pool", "sandtower_pool_suspensions_total", Field("alerts"),
+        "Times that creations of a shape were suspended after three failures."),
+    counter("pool", "sandtower_pool_ended_total", Fields("reason", &[
+        ("expired", "expired"), ("retired", "retired"), ("yielded", "yielded"), ("dead", "dead"),
+    ]), "Sandboxes in stock that were not used, by reason."),
+    counter("pool", "sandtower_pool_reused_total", Field("reused"),
+        "Hits with a sandbox that the same session had used."),
+    counter("pool", "sandtower_pool_clock_jumps_total", Field("clock_jumps"),
+        "Times that wall time jumped."),
+    gauge("pool", "sandtower_pool_shut_down", Field("is_shut_down"), "1 once it is shut down."),
+    gauge("pool", "sandtower_pool_shape_target", Field("target"),
+        "Sandboxes of a shape that there are to be.").each(&SHAPES),
+    gauge("pool", "sandtower_pool_shape_idle", Field("idle"),
+        "Sandboxes of a shape that may be given to a caller.").each(&SHAPES),
+    counter("pool", "sandtower_pool_shape_requests_total", Fields("result", &[
+        ("hit", "hits"), ("miss", "misses"),
+    ]), "Creations of a shape, by result.").each(&SHAPES),
+    gauge("pool", "sandtower_pool_shape_lead_seconds", Field("lead_ms"),
+        "How long a creation for the stock takes.").each(&SHAPES).millis(),
+    gauge("pool", "sandtower_pool_shape_requests_per_second", Field("rate"),
+        "Creations a second that are asked for.").each(&SHAPES),
+    gauge("pool", "sandtower_pool_shape_suspended", Field("is_suspended"),
+        "1 while creations are suspended since they failed.").each(&SHAPES),
+    gauge("pool", "sandtower_pool_shape_forecast_error_ratio", Field("forecast_error"),
+        "Error of the profile's forecasts, as a share of what came.").each(&SHAPES).missing(),
+
     // Alternatives.
     counter("fallback", "sandtower_fallback_used_total", Field("used"),
         "Calls that went to the alternative."),
@@ -260,6 +312,7 @@ pub(crate) const STACK: &[(&str, &str, &str)] = &[
     ("data_plane_breaker", "circuit_breaker", "data_plane"),
     ("default_template", "fallback", ""),
     ("monitor", "monitor", ""),
+    ("pool", "pool", ""),
 ];
 
 /// The metric of this name, as it is exported.

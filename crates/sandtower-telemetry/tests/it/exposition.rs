@@ -18,7 +18,8 @@ use sandtower_telemetry::{AddError, Durations, Format, Kind, Origin, Registry, T
 
 pub(crate) fn stack() -> Stack {
     let config = e2b::Config::new("e2b_0123").unwrap();
-    Stack::builder(config).default_template("base").monitor(|it| it).build().unwrap()
+    let stack = Stack::builder(config).default_template("base").monitor(|it| it);
+    stack.pool(|pool| pool.shape(&e2b::NewSandbox::new("base"))).build().unwrap()
 }
 
 /// The series of an exposition.

@@ -27,6 +27,12 @@ const NOT_EXPORTED: &[(&str, &str, &str)] = &[
     ("monitor", "last_error", "a text for people"),
     ("monitor", "last_error_ago_ms", "of that text"),
     ("monitor", "since_ms", "follows from the state over time"),
+    ("pool", "most_in_stock", "the highest value of the others over time"),
+    ("pool", "shapes.came", "in the rate"),
+    ("pool", "shapes.capped_by", "a reason for people"),
+    ("pool", "shapes.determined_by", "a reason for people"),
+    ("pool", "shapes.forecast", "beside what came, in the error"),
+    ("pool", "shapes.is_configured", "does not change"),
     ("quota", "name", "the source has a name"),
     ("quota", "next_probe_in_ms", "for callers"),
     ("rate_limit", "by_operation.enforced", "the limit as a whole has it"),
@@ -66,6 +72,7 @@ async fn every_field_of_a_snapshot_is_a_metric_or_has_a_reason_not_to_be() {
 /// One snapshot of each kind of layer, with every list filled.
 fn snapshots() -> Vec<(&'static str, Value)> {
     let stack = Stack::builder(e2b::Config::new("e2b_0123").unwrap()).default_template("base");
+    let stack = stack.pool(|pool| pool.shape(&e2b::NewSandbox::new("base")));
     let stack = stack.monitor(|monitor| monitor).build().unwrap();
     let handles = stack.handles();
     let create = e2b::operation::SANDBOX_CREATE;
@@ -90,6 +97,7 @@ fn snapshots() -> Vec<(&'static str, Value)> {
         read(&handles.control_plane_breaker),
         read(handles.default_template.as_ref().unwrap()),
         read(handles.monitor.as_ref().unwrap()),
+        read(handles.pool.as_ref().unwrap()),
         read(&Budget::default()),
         read(failover.unwrap().handle()),
         ("rate_limits", read(&tenants).1[0].clone()),
