@@ -104,6 +104,13 @@ impl QueryResult {
         }
     }
 
+    /// How long it took from the first request for a sandbox until code ran in one.
+    pub fn first_sandbox(&self) -> Duration {
+        let parts = self.spent.iter().skip_while(|spent| spent.what == Part::Thinking);
+        let before = parts.take_while(|spent| spent.what != Part::Running);
+        Duration::from_secs_f64(before.map(|spent| spent.ms / 1e3).sum())
+    }
+
     /// In a queue, and before another attempt.
     fn waited(&self) -> Duration {
         let waits = self.spent.iter().filter(|it| matches!(it.what, Part::Queued | Part::Backoff));

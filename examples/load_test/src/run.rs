@@ -55,6 +55,16 @@ pub(crate) async fn run(
             watch.stack(protected.handles());
             measure(test, protected, watch).await
         }
+        Policy::SandtowerPool => {
+            let new = Job::new(test.setup.load.computes, test.mark).new;
+            let protected = Protected::pooled(wire, config, plan, test.seed, &new).await?;
+            let handles = protected.handles().clone();
+            watch.stack(&handles);
+            let measured = measure(test, protected, watch).await;
+            // What is warm at the end is killed, as at any shutdown.
+            drop(handles.drain().await);
+            measured
+        }
     }
 }
 

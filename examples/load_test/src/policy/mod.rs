@@ -37,10 +37,12 @@ pub enum Policy {
     Classic,
     /// Over the recommended stack.
     Sandtower,
+    /// Over the recommended stack with a warm pool, which is filled before the load begins.
+    SandtowerPool,
 }
 
 impl Policy {
-    /// All of them, in presentation order.
+    /// Those that are compared, in presentation order. The pool is tried by its name.
     pub const ALL: [Self; 3] = [Self::Unprotected, Self::Classic, Self::Sandtower];
 
     /// The name.
@@ -49,6 +51,7 @@ impl Policy {
             Self::Unprotected => "unprotected",
             Self::Classic => "classic",
             Self::Sandtower => "sandtower",
+            Self::SandtowerPool => "sandtower-pool",
         }
     }
 }
@@ -57,8 +60,9 @@ impl FromStr for Policy {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|policy| policy.name() == name);
-        let names = Self::ALL.map(Self::name).join(", ");
+        let known = || Self::ALL.into_iter().chain([Self::SandtowerPool]);
+        let found = known().find(|policy| policy.name() == name);
+        let names = known().map(Self::name).collect::<Vec<_>>().join(", ");
         found.ok_or_else(|| format!("there is no policy {name:?}; there are {names}"))
     }
 }

@@ -1,11 +1,17 @@
 //! The application over the recommended stack.
 
+use std::time::Duration;
+
 use sandtower::E2b;
-use sandtower::core::{Priority, Seed};
-use sandtower::e2b::{Config, operation as op};
+use sandtower::core::{BoxError, Priority, Seed, Tick};
+use sandtower::e2b::{Config, NewSandbox, operation as op};
 use sandtower::stack::{Handles, Plan, Stack};
 
 use super::{Caller, Execute, Failure, Job, Look, Transport, compute, make};
+
+/// Warm sandboxes: one for each user of the stress test.
+const WARM: u32 = 6;
+const FILLED_WITHIN: Duration = Duration::from_secs(120);
 
 /// It retries nothing itself.
 pub(crate) struct Protected {
@@ -16,6 +22,29 @@ impl Protected {
     pub(crate) fn new(transport: impl Transport, config: Config, plan: Plan, seed: u64) -> Self {
         let stack = Stack::seeded(config, plan, Seed::fixed(seed));
         Self { e2b: E2b::new(&stack, transport) }
+    }
+
+    /// With warm sandboxes for `new`, filled before the load begins.
+    pub(crate) async fn pooled(
+        transport: impl Transport,
+        config: Config,
+        plan: Plan,
+        seed: u64,
+        new: &NewSandbox,
+    ) -> Result<Self, BoxError> {
+        let new = new.clone();
+        let stack = Stack::builder(config)
+            .plan(plan)
+            .seed(Seed::fixed(seed))
+            .pool(move |pool| pool.min(WARM).max(WARM).shape(&new))
+            .build()?;
+        let e2b = E2b::new(&stack, transport);
+        let until = Tick::now() + FILLED_WITHIN;
+        let idle = || e2b.snapshot().pool.map_or(0, |pool| pool.idle);
+        while idle() < WARM && Tick::now() < until {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        Ok(Self { e2b })
     }
 
     fn on_behalf_of(&self, caller: Caller) -> E2b {
