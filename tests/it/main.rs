@@ -14,6 +14,7 @@ mod load_test;
 mod metastability;
 mod museum;
 mod packages;
+mod pool;
 mod progress;
 mod promises;
 mod python_sdk;

@@ -16,6 +16,7 @@ const TYPES: &[(&str, &str)] = &[
     ("admission::QuotaConfig", "sandtower-admission/src/quota/config.rs"),
     ("health_check::Config", "sandtower-health-check/src/config.rs"),
     ("health_check::MonitorConfig", "sandtower-health-check/src/monitor/config.rs"),
+    ("pool::Config", "sandtower-pool/src/config/setters.rs"),
     ("fallback::FailoverConfig", "sandtower-fallback/src/failover/config.rs"),
     ("e2b::Timeouts", "sandtower-e2b/src/api/timeouts.rs"),
     ("e2b::Config", "sandtower-e2b/src/api/config.rs"),
@@ -170,6 +171,7 @@ fn the_file_in_the_document_has_every_key() {
         "/circuit_breaker/trip/?",
         "/circuit_breaker/trip/evidence/?",
         "/monitor/?",
+        "/pool/?",
     ];
     for section in sections {
         let names = keys(section);
