@@ -19,8 +19,8 @@ const EVERY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 /// For so long a service that fails is asked again; then the next start does it.
 const GIVES_UP_AFTER: Duration = Duration::from_secs(3_600);
 
-/// What an earlier process left behind, by API key: swept once a request brings the key, for the gateway
-/// has none of its own.
+/// What an earlier process left behind, by key of the service: swept at the start if the key is in the
+/// configuration, else once a request brings it.
 #[derive(Debug)]
 pub(crate) struct Recovery {
     left: Mutex<HashMap<TenantId, Calls>>,
@@ -45,27 +45,30 @@ impl Recovery {
         Self { left: Mutex::new(left), is_over, started: Tick::now() }
     }
 
-    /// A request came with the key of `tenant`: what was left behind under it is swept in the background.
-    pub(crate) fn seen(
-        &self,
-        tenant: TenantId,
-        stack: &Arc<KeyStack>,
-        http: &HttpTransport,
-        shared: &Arc<Shared>,
-    ) {
+    /// Sweeps for all keys in the configuration, in the runtime of this worker.
+    pub(crate) fn start(&self, shared: &Arc<Shared>, worker: usize) {
+        let generation = shared.generation.load_full();
+        for secret in generation.upstreams.secrets() {
+            if let Ok((_, stack)) = generation.keys.get(secret.expose()) {
+                self.seen(&stack, &generation.transports[worker], shared);
+            }
+        }
+    }
+
+    /// The key of this stack is there: what was left behind under it is swept in the background.
+    pub(crate) fn seen(&self, stack: &Arc<KeyStack>, http: &HttpTransport, shared: &Arc<Shared>) {
         if self.is_over.load(Ordering::Relaxed) {
             return;
         }
         let calls = {
             let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-            let calls = left.remove(&tenant);
+            let calls = left.remove(&stack.tenant());
             self.is_over.store(left.is_empty(), Ordering::Relaxed);
             calls
         };
         let (Some(calls), Some(journal)) = (calls, &shared.journal) else { return };
         let sweep = Sweep {
             calls,
-            tenant,
             stack: Arc::clone(stack),
             client: stack.client(http),
             shared: Arc::clone(shared),
@@ -80,7 +83,6 @@ impl Recovery {
 /// The sweep for one key.
 struct Sweep {
     calls: Calls,
-    tenant: TenantId,
     stack: Arc<KeyStack>,
     client: Client<StackService>,
     shared: Arc<Shared>,
@@ -99,7 +101,7 @@ impl Sweep {
                 Ok(()) if began >= self.appears_until => break,
                 Ok(()) => pause = EVERY.0,
                 Err(error) if began >= gives_up => {
-                    tracing::warn!(key = %self.tenant, %error, "orphaned sandboxes were not swept");
+                    tracing::warn!(key = %self.stack.tenant(), %error, "orphaned sandboxes were not swept");
                     return;
                 }
                 Err(_) => pause = (pause * 2).min(EVERY.1),
@@ -108,27 +110,21 @@ impl Sweep {
         }
         for sandbox in self.calls.values().flatten() {
             tracing::warn!(
-                key = %self.tenant, sandbox = %sandbox,
+                key = %self.stack.tenant(), sandbox = %sandbox,
                 "the process ended while a sandbox was returned: it lives, though its caller may not have it"
             );
         }
         self.journal.forget(self.calls.keys().copied());
     }
 
-    /// Kills what appeared, and remembers all others.
+    /// Kills what appeared.
     async fn once(&self) -> Result<(), sandtower::e2b::Error> {
         let owner = self.stack.config().owner_name();
-        let killed = self.client.sweep(owner, |sandbox| {
-            let lives = !is_orphan(&self.calls, sandbox);
-            if lives {
-                self.shared.sandboxes.listed(&sandbox.id, self.tenant);
-            }
-            lives
-        });
+        let killed = self.client.sweep(owner, |sandbox| !is_orphan(&self.calls, sandbox));
         for sandbox in killed.await? {
             self.shared.sandboxes.gone(&sandbox);
             self.shared.virtual_keys.stopped(&sandbox).await;
-            tracing::info!(key = %self.tenant, %sandbox, "orphaned sandbox of an earlier process killed");
+            tracing::info!(key = %self.stack.tenant(), %sandbox, "orphaned sandbox of an earlier process killed");
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ impl Exchange<'_> {
         let tenant = key.as_deref().map_or(tenant, TenantId::of_virtual);
         self.record.tenant = Some(tenant);
         let (shared, http) = (&self.proxy.shared, &self.generation.transports[self.proxy.worker]);
-        shared.recovery.seen(stack.tenant(), &stack, http, shared);
+        shared.recovery.seen(&stack, http, shared);
         let client = self.connection.forwarded_for(self.record.client);
         let id = headers::prepare(&mut head.headers, client);
         self.record.request_id = Some(id);

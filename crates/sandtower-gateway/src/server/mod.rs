@@ -141,6 +141,7 @@ async fn serve(listener: TcpListener, worker: usize, common: Common) {
     let proxy = Proxy { shared: Arc::clone(&common.shared), worker };
     if worker == 0 {
         tokio::spawn(recount::run(Arc::clone(&common.shared), worker));
+        common.shared.recovery.start(&common.shared, worker);
     }
     let accepting = async {
         loop {

@@ -44,6 +44,10 @@ impl Upstreams {
         self.0.keys().map(String::as_str)
     }
 
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.0.values()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -14,6 +14,10 @@ use super::support::{Caller, KEY, until};
 const OTHER_KEY: &str = "e2b_1111111111111111111111111111111111111111";
 
 fn start(simulator: &Server, journal: &Journal) -> Process {
+    start_with(simulator, journal, &[])
+}
+
+fn start_with(simulator: &Server, journal: &Journal, settings: &[&str]) -> Process {
     let url = simulator.url();
     let all = [
         format!("upstream.api_url={url}"),
@@ -22,7 +26,8 @@ fn start(simulator: &Server, journal: &Journal) -> Process {
         // Several creations of one key are in flight at a time.
         "stack.admission.concurrency_for.sandbox_create=3".to_owned(),
     ];
-    Process::start(all.iter().flat_map(|setting| ["--set", setting]))
+    let all = all.iter().map(String::as_str).chain(settings.iter().copied());
+    Process::start(all.flat_map(|setting| ["--set", setting]))
 }
 
 /// Asks for a sandbox and awaits no response.
@@ -154,6 +159,23 @@ async fn a_creation_under_its_callers_own_key_is_left_to_the_caller() {
         response.starts_with("HTTP/1.1 201") && response.contains(&alive(&sim)[0]),
         "{response}"
     );
+}
+
+#[tokio::test]
+async fn with_its_key_in_the_configuration_an_orphan_is_swept_without_a_request() {
+    let (sim, server) = simulator().await;
+    let (journal, key) = (Journal::new("configured"), Journal::new("key"));
+    let before = start(&server, &journal);
+    stall(&sim);
+    let open = begin_creation(&before, KEY, "").await;
+    until("it is created", || alive(&sim).len() == 1).await;
+    before.kill();
+    sim.set_faults(Vec::new()).unwrap();
+    drop(open);
+    std::fs::write(&key.0, KEY).unwrap();
+    let upstream = format!("keys.upstream.main={{ file = '{}' }}", key.0.display());
+    let _after = start_with(&server, &journal, &[&upstream]);
+    until("it is killed", || alive(&sim).is_empty()).await;
 }
 
 #[tokio::test]
