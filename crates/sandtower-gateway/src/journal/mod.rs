@@ -113,7 +113,7 @@ impl Drop for Journal {
     fn drop(&mut self) {
         drop(self.jobs.take());
         let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // What was told is written before the process ends.
+        // Changes that wait are written before the process ends.
         drop(writer.map(JoinHandle::join));
     }
 }

@@ -72,7 +72,7 @@ async fn a_row_says_what_may_be_killed_after_a_crash() {
 
 /// What a process would find that started now, had this one ended without a word.
 async fn after_a_crash(file: &File, journal: &Arc<Journal>) -> Vec<Left> {
-    // Once this is written, so is all that was told before.
+    // Once this is written, so are all changes before it.
     let last = journal.begin(call(9), tenant()).await.unwrap();
     let copy = File::new("copy");
     for end in ["", "-wal"] {

@@ -156,7 +156,7 @@ async fn an_unused_connection_is_kept() {
 }
 
 #[tokio::test]
-async fn a_client_that_waits_to_be_told_to_continue_is_told() {
+async fn a_client_that_expects_100_continue_gets_it() {
     let world = World::new(&[]).await;
     let (id, token) = world.create().await;
     for length in [5, 100_000] {

@@ -76,9 +76,10 @@ async fn simulator() -> (Sim, Server) {
     (sim, server)
 }
 
-/// From now on creations happen and their responses do not come.
+/// From now on creations happen and their responses do not come; listings lack them for a while.
 fn stall(sim: &Sim) {
     let stall = json!([
+        {"name": "lag", "kind": "lag", "lasting": "4s"},
         {"name": "stall", "kind": "stall", "on": ["sandbox_create"], "lasting": "50s", "after_work": true},
     ]);
     sim.set_faults(serde_json::from_value(stall).unwrap()).unwrap();

@@ -66,7 +66,7 @@ impl Raw {
             }
             Outcome::Closed
         };
-        tokio::time::timeout(Duration::from_secs(20), reading).await.expect("an answer")
+        tokio::time::timeout(Duration::from_secs(20), reading).await.unwrap()
     }
 }
 

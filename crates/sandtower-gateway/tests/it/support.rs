@@ -144,7 +144,7 @@ pub(crate) fn creation(body: &str, more: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// One with an API key, who calls one address.
+/// A client with an API key, for one address.
 pub(crate) struct Caller {
     address: SocketAddr,
     key: &'static str,
