@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use super::connection::PIECE;
 use super::workers;
 
-/// What is asked for a sandbox: as E2B describes one that was created through the gateway.
+/// A sandbox that was created through the gateway, as E2B describes it.
 const SANDBOX: &[u8] = br#"{"templateID":"base","alias":"base","sandboxID":"i0bench0000000000000","clientID":"6532622b","startedAt":"2026-01-01T00:00:00Z","endAt":"2026-01-01T01:00:00Z","envdVersion":"0.4.0","envdAccessToken":"not-a-secret","domain":null,"cpuCount":2,"memoryMB":512,"diskSizeMB":1024,"metadata":{"sandtower_attempt":"a1","sandtower_call":"0123456789abcdef0123456789abcdef","sandtower_owner":"gateway","team":"bench"},"state":"running"}"#;
 /// A small file.
 const FILE: &[u8] = &[b'a'; 256];

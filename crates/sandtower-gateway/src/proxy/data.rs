@@ -156,8 +156,35 @@ fn address(headers: &mut HeaderMap, id: &SandboxId, port: u16) {
     {
         headers.insert(SANDBOX_ID, id);
     }
-    let is_port = |named: &HeaderValue| named.to_str().is_ok_and(|named| named.parse() == Ok(port));
-    if !headers.get(SANDBOX_PORT).is_some_and(is_port) {
+    // With zeros before it another server could read it as another one.
+    let is_plain = |named: &&str| named.starts_with(|first| matches!(first, '1'..='9'));
+    let named = headers.get(SANDBOX_PORT).and_then(|named| named.to_str().ok()).filter(is_plain);
+    if named.and_then(|named| named.parse().ok()) != Some(port) {
         headers.insert(SANDBOX_PORT, HeaderValue::from(port));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_a_sandbox_are_written_as_they_should_be() {
+        let id: SandboxId = "i0".parse().unwrap();
+        for (named, port) in [("i0", "80"), ("i0", "00080"), ("i1", "+80"), ("i0", "81")] {
+            let mut headers = HeaderMap::new();
+            headers.insert(SANDBOX_ID, HeaderValue::from_static(named));
+            headers.insert(SANDBOX_PORT, HeaderValue::from_static(port));
+            headers.insert(API_KEY, HeaderValue::from_static("e2b_1"));
+            address(&mut headers, &id, 80);
+            assert_eq!(
+                (&headers[SANDBOX_ID], &headers[SANDBOX_PORT]),
+                (&"i0".parse().unwrap(), &"80".parse().unwrap())
+            );
+            assert_eq!(headers.len(), 2);
+        }
+        let mut headers = HeaderMap::new();
+        address(&mut headers, &id, 80);
+        assert_eq!(headers.len(), 2);
     }
 }

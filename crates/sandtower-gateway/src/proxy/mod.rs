@@ -51,7 +51,7 @@ pub(crate) struct Proxy {
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     peer: IpAddr,
-    /// The peer, as the service is told of it.
+    /// The value of `X-Forwarded-For` for the peer.
     forwarded_for: HeaderValue,
     state: Arc<ConnectionState>,
 }
@@ -62,7 +62,7 @@ impl Connection {
         Self { peer, forwarded_for, state }
     }
 
-    /// What the service is told of `client`, which is the peer in most cases.
+    /// The value of `X-Forwarded-For` for `client`, which is the peer in most cases.
     fn forwarded_for(&self, client: IpAddr) -> HeaderValue {
         match client == self.peer.to_canonical() {
             true => self.forwarded_for.clone(),

@@ -119,7 +119,7 @@ async fn drains(mut phase: watch::Receiver<Phase>) {
 fn builder(protocol: Protocol, limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     let size = limits.header_size.0;
-    // No limit on the number of fields: that of hyper, 100, costs no allocation for each request.
+    // No number of fields is set: the one of hyper, 100, costs no allocation for each request.
     server.http1().timer(TokioTimer::new()).max_buf_size(size);
     // The head of a request has its time in `Stream`, from its first byte on.
     server.http1().header_read_timeout(None);
