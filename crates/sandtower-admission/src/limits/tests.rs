@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use sandtower_core::{Deferred, Operation, RequestInfo, Tenant, Tick};
+use std::num::NonZeroU32;
+
+use sandtower_core::{Deferred, Operation, RequestInfo, Tenant, TenantsConfig, Tick};
 
 use super::*;
 
@@ -68,4 +70,30 @@ fn what_is_not_limited_by_tenant_keeps_nothing_for_tenants() {
     let seat = limits.enter(&of(1), 1, at(0), &mut Deferred::new());
     assert_eq!((seat.row, limits.tenants_seen()), (RowId::NONE, (0, 0)));
     limits.leave(seat, at(0));
+}
+
+#[test]
+fn an_idle_row_is_found_wherever_it_is_by_one_of_a_few_newcomers() {
+    for idle in [0, 1, 63, 64, 99] {
+        let tenants = TenantsConfig::default().limit(NonZeroU32::new(100).unwrap());
+        let rate = Rate::pace("each", SECOND).per_tenant(true);
+        let config = Config::new("test").rate(rate).tenants(Tenants::new(tenants));
+        let mut limits = Limits::new(&config);
+        let demand = limits.demand(OPERATION, 1);
+        for tenant in 0..100 {
+            let seat = limits.enter(&of(tenant), 1, at(0), &mut Deferred::new());
+            limits.take(seat, &demand, at(0));
+            if tenant == idle {
+                limits.give_back(seat, &demand, true);
+                limits.leave(seat, at(0));
+            }
+        }
+        let mut finds = |newcomer: u64| {
+            let before = limits.tenants_seen().1;
+            limits.enter(&of(1_000 + newcomer), 1, at(2_000), &mut Deferred::new());
+            limits.tenants_seen().1 == before
+        };
+        assert!((0..3).any(&mut finds), "{idle}");
+        assert!(!(3..6).any(finds), "a tenant with a call in flight lost its row");
+    }
 }

@@ -5,6 +5,8 @@ mod flow;
 mod hold;
 mod lists;
 mod position;
+#[cfg(test)]
+mod tests;
 mod wake;
 
 use std::collections::{BTreeSet, HashMap};

@@ -1,12 +1,13 @@
 //! Calls that wait for a closed gate to open.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use sandtower_admission::{AdmissionControl, AdmissionLayer, Config};
 use sandtower_core::{
-    Completion, Deferred, Gate, No, Now, Priority, Reason, Rejection, RequestInfo, Subscriber,
-    Tick, Verdict,
+    Change, Completion, Deferred, Gate, No, Now, Priority, Reason, Rejection, RequestInfo,
+    Subscriber, Subscribers, Tick, Verdict, find,
 };
 use sandtower_testkit::{Answer, Mock};
 use tower::{Layer, Service};
@@ -76,4 +77,63 @@ async fn calls_wait_out_an_outage_if_they_are_to_and_are_rejected_at_once_if_not
         let acquired = gate.acquired.lock().unwrap();
         assert!(acquired.iter().all(|at| *at >= until), "an attempt was spent in the outage");
     }
+}
+
+/// A closed gate whose probe is in flight.
+#[derive(Default)]
+struct Probing {
+    is_over: AtomicBool,
+    subscribers: Arc<Subscribers>,
+}
+
+impl Gate for Probing {
+    type Permit = ();
+
+    fn check(&self, _: Option<&RequestInfo>, now: &Now) -> Option<No> {
+        let why = Rejection::new("breaker", "test", Reason::Probing);
+        let (earliest, look_again) = (now.tick(), now.tick() + 60 * SECOND);
+        let is_over = self.is_over.load(Ordering::Relaxed);
+        (!is_over).then_some(No::Wait { earliest, look_again, why })
+    }
+
+    fn try_acquire(&self, _: &RequestInfo, now: &Now, _: &mut Deferred) -> Result<(), No> {
+        self.check(None, now).map_or(Ok(()), Err)
+    }
+
+    fn record(&self, _: &RequestInfo, (): (), _: &Completion, _: &mut Deferred) -> Option<()> {
+        None
+    }
+
+    fn not_ready(&self, _: &Verdict, _: &Now, _: &mut Deferred) {}
+
+    fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
+        self.subscribers.add(subscriber);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_not_held_waits_a_moment_for_a_probe_in_flight() {
+    const MOMENT: Duration = Duration::from_millis(50);
+    let gate = Arc::new(Probing::default());
+    let (mock, _handle) = Mock::<RequestInfo, u64>::new(|_, call| Answer::ok(call));
+    let layer = AdmissionLayer::with_gates(Config::new("test"), Arc::clone(&gate)).unwrap();
+    let mut service = layer.classify(Literal).layer(mock);
+    tokio::time::sleep(10 * SECOND).await;
+
+    let start = Tick::now();
+    let error = service.call(RequestInfo::default()).await.unwrap_err();
+    assert_eq!(find::<Rejection>(&*error).unwrap().reason(), Reason::Probing);
+    assert_eq!(Tick::now().since(start), MOMENT);
+
+    let start = Tick::now();
+    let held = tokio::spawn(service.call(RequestInfo::default().priority(Priority::Batch)));
+    tokio::time::sleep(2 * MOMENT).await;
+    let waits = tokio::spawn(service.call(RequestInfo::default()));
+    tokio::time::sleep(MOMENT / 2).await;
+    assert!(!held.is_finished() && !waits.is_finished());
+    gate.is_over.store(true, Ordering::Relaxed);
+    gate.subscribers.notify(Change::Opened);
+    waits.await.unwrap().unwrap();
+    held.await.unwrap().unwrap();
+    assert_eq!(Tick::now().since(start), 2 * MOMENT + MOMENT / 2);
 }
