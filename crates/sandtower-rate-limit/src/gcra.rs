@@ -225,6 +225,14 @@ mod tests {
     }
 
     #[test]
+    fn a_tenth_of_a_limit_may_go_at_once_and_at_least_one() {
+        let at_once = [1, 2, 9, 10, 19, 20, 100].map(|n| Pace::within(n, SECOND).most_at_once());
+        assert_eq!(at_once, [1, 1, 1, 1, 1, 2, 10]);
+        let apart = [1, 2, 3].map(|n| Pace::within(n, SECOND).interval().as_nanos());
+        assert_eq!(apart, [1_000_000_001, 1_000_000_001, 500_000_001]);
+    }
+
+    #[test]
     fn the_known_limits_hold_in_any_span() {
         for (pace, count, span) in
             [(Pace::MANAGEMENT, 20_000, 30), (Pace::SANDBOX_OPERATIONS, 40_000, 60)]

@@ -1,5 +1,6 @@
 //! What outlives its process, and what several processes share.
 
+mod background;
 mod broken;
 mod disk;
 mod kept;
