@@ -43,6 +43,23 @@ impl Tokens {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deposit_says_whether_it_is_full_and_a_withdrawal_takes_all_or_nothing() {
+        let tokens = Tokens::new(0);
+        assert_eq!([1, 2, 3, 4].map(|_| tokens.deposit(400, 1_000)), [false, false, true, true]);
+        assert_eq!(tokens.left(), 1_000);
+        assert_eq!(
+            [600, 600, 400, 1].map(|cost| tokens.withdraw(cost)),
+            [true, false, true, false]
+        );
+        assert_eq!(tokens.left(), 0);
+    }
+}
+
 #[cfg(all(test, loom))]
 mod loom_tests {
     use loom::sync::Arc;
