@@ -34,3 +34,17 @@ impl LogLimit {
         Some(std::mem::take(&mut self.unwritten))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_in_ten_seconds_stands_for_all_since_the_line_before() {
+        let mut limit = LogLimit::default();
+        let mut count =
+            |millis: u64| limit.count(Tick::ZERO + Duration::from_millis(50_000 + millis));
+        assert_eq!([0, 1, 5_000, 9_999].map(&mut count), [Some(1), None, None, None]);
+        assert_eq!([10_000, 19_999, 60_000].map(&mut count), [Some(4), None, Some(2)]);
+    }
+}

@@ -144,6 +144,8 @@ mod tests {
         assert_eq!(Tick::MAX + Duration::from_secs(1), Tick::MAX);
         assert_eq!(Tick::ZERO + Duration::MAX, Tick::MAX);
         assert_eq!(Tick::ZERO.since(Tick::MAX), Duration::ZERO);
+        assert_eq!((Tick::ZERO + Duration::from_nanos(7)).as_nanos(), 7);
+        assert_eq!(Tick::from_nanos(u64::MAX), Tick::MAX);
     }
 
     #[test]

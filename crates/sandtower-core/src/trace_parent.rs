@@ -91,6 +91,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn its_parts_are_those_that_it_was_made_of() {
+        let trace = TraceParent::new(7, 9, true).unwrap();
+        assert_eq!((trace.trace_id(), trace.span_id(), trace.is_sampled()), (7, 9, true));
+    }
+
+    #[test]
     fn only_valid_ones_are_read() {
         const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
         const SPAN: &str = "b7ad6b7169203331";
