@@ -138,3 +138,35 @@ pub(crate) fn label<S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     outcome.map(Outcome::label).serialize(serializer)
 }
+
+#[cfg(test)]
+mod tests {
+    use sandtower_core::Effect;
+
+    use super::*;
+
+    #[test]
+    fn each_verdict_has_its_counter() {
+        let failed = Verdict::transient(Effect::Maybe);
+        let counted = |verdict: &Verdict| {
+            let mut counters = Counters::default();
+            counters.count(verdict);
+            let Counters { succeeded, failed, declined, throttled, cancelled, .. } = counters;
+            [succeeded, failed, declined, throttled, cancelled]
+        };
+        for (verdict, expected) in [
+            (Verdict::success(), [1, 0, 0, 0, 0]),
+            (failed, [0, 1, 0, 0, 0]),
+            (Verdict::unknown(), [0, 1, 0, 0, 0]),
+            // Not a failure of the service.
+            (failed.about_one(), [0, 0, 1, 0, 0]),
+            (Verdict::unknown().about_caller(), [0, 0, 1, 0, 0]),
+            (Verdict::permanent(), [0, 0, 1, 0, 0]),
+            (Verdict::exhausted(), [0, 0, 1, 0, 0]),
+            (Verdict::throttled(), [0, 0, 0, 1, 0]),
+            (Verdict::cancelled(), [0, 0, 0, 0, 1]),
+        ] {
+            assert_eq!(counted(&verdict), expected, "{verdict:?}");
+        }
+    }
+}

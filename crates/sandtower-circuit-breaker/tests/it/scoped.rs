@@ -322,3 +322,20 @@ async fn the_name_function_may_ask_the_breakers() {
     call(&breakers, 3, Verdict::success());
     assert_eq!(breakers.of(Scope::new(3)).name(), "E2B/3 of 0");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_fills_while_a_scope_gets_its_name_does_not_grow_beyond_the_most() {
+    let asked = std::sync::Arc::new(std::sync::OnceLock::<CircuitBreakers>::new());
+    let known = std::sync::Arc::clone(&asked);
+    let scopes = Scopes::new(1).named(move |scope| {
+        if scope.id() == 1 {
+            // As another thread may do at this moment.
+            trip(known.get().unwrap(), 2);
+        }
+        scope.id().to_string()
+    });
+    let breakers = CircuitBreakers::new(Config::classic("E2B"), scopes).unwrap();
+    asked.set(breakers.clone()).unwrap();
+    assert_eq!(breakers.of(Scope::new(1)).name(), "E2B/others");
+    assert_eq!((breakers.len(), state(&breakers, 2)), (1, State::Open));
+}
