@@ -85,8 +85,7 @@ Usage: cargo xtask test [--only <step>]...
 `bench-gateway` compares the gateway with nginx as a plain reverse proxy.
 
 `mutants` changes the code in small ways and counts which changes the tests
-notice: in a sample that ends within 20 minutes on 2 cores, or with --full in
-all of the engines' crates.
+notice: in a sample of the engines' crates, or with --full in all of them.
 
 `test` does all set-up that the tests need and runs all of them; nothing stops
 it early. With CI=true in the environment, what is left out counts as failed.
