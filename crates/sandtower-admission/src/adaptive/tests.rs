@@ -187,7 +187,7 @@ fn the_baseline_falls_fast_and_rises_slowly_and_only_where_a_queue_cannot_be_the
 
 #[test]
 fn what_an_attempt_says_follows_from_how_it_ended_and_how_long_it_took() {
-    // Answers and failures of the round, and the limit.
+    // Responses and failures of the round, and the limit.
     let (nothing, counts) = ((0, 0, 10), (1, 0, 10));
     let (fails, ends) = ((1, 1, 10), (0, 0, 5));
     let (timeout, error) = (Verdict::transient(Effect::Maybe), Verdict::transient(Effect::None));

@@ -38,10 +38,10 @@ fn in_flight<G: Gate>(control: &AdmissionControl<G>) -> u32 {
     control.snapshot().queues.iter().map(|queue| queue.in_flight).sum()
 }
 
-/// Keeps its permit until the end of a stream, and remembers what it was told.
+/// Keeps its permit until the end of a stream, and remembers what was recorded.
 #[derive(Default)]
 struct ToTheEnd {
-    told: Mutex<Vec<Stage>>,
+    recorded: Mutex<Vec<Stage>>,
     not_ready: AtomicU32,
 }
 
@@ -57,7 +57,7 @@ impl Gate for ToTheEnd {
     }
 
     fn record(&self, _: &RequestInfo, (): (), done: &Completion, _: &mut Deferred) -> Option<()> {
-        self.told.lock().unwrap().push(done.stage);
+        self.recorded.lock().unwrap().push(done.stage);
         (done.stage == Stage::Head).then_some(())
     }
 
@@ -100,14 +100,14 @@ fn its_gates_hear_of_the_end_of_a_stream_wherever_the_slot_is_free() {
         let control = AdmissionControl::with_gates(config, ToTheEnd::default()).unwrap();
         let _other = acquire(&control, READ, 0).unwrap();
         assert_eq!(stream(&control), [at_head, (1, false)]);
-        assert_eq!(*control.gates().told.lock().unwrap(), [Stage::Head, Stage::End]);
+        assert_eq!(*control.gates().recorded.lock().unwrap(), [Stage::Head, Stage::End]);
         control.not_ready(&Verdict::unknown(), &Now::at(at(0)), &mut Deferred::new());
         assert_eq!(control.gates().not_ready.load(Ordering::Relaxed), 1);
     }
 }
 
 /// The reason, the earliest instant and when to look again; `None` for a closed gate.
-fn told(no: &No) -> (Reason, Option<(Tick, Tick)>) {
+fn recorded(no: &No) -> (Reason, Option<(Tick, Tick)>) {
     let reason = no.why().reason();
     match no {
         No::Wait { earliest, look_again, .. } => (reason, Some((*earliest, *look_again))),
@@ -132,7 +132,7 @@ fn it_says_which_limit_is_reached_and_from_when_on_another_call_may_go() {
         let control = control(config);
         let slot = acquire(&control, CREATE, 0).unwrap();
         let no = acquire(&control, CREATE, 1).unwrap_err();
-        assert_eq!(told(&no), (reason, Some(times)));
+        assert_eq!(recorded(&no), (reason, Some(times)));
         let taken = (in_flight(&control), control.snapshot().in_flight);
         assert_eq!(taken, (1, 1), "a call that was rejected took a slot");
         let done = Completion::new(Verdict::success(), at(0), at(2));
@@ -159,8 +159,8 @@ fn a_closed_gate_says_more_than_a_slot_that_is_taken_and_a_shutdown_more_than_bo
     assert!(matches!(control.check(None, &Now::at(at(5))), Some(No::Closed { .. })));
     let _shutdown = control.begin_shutdown();
     assert_eq!([CREATE, READ].map(check), [Some(Reason::Draining), Some(Reason::ForcedOpen)]);
-    assert_eq!(told(&acquire(&control, CREATE, 5).unwrap_err()), (Reason::Draining, None));
-    assert_eq!(told(&acquire(&control, READ, 5).unwrap_err()), (Reason::ForcedOpen, None));
+    assert_eq!(recorded(&acquire(&control, CREATE, 5).unwrap_err()), (Reason::Draining, None));
+    assert_eq!(recorded(&acquire(&control, READ, 5).unwrap_err()), (Reason::ForcedOpen, None));
 }
 
 struct Notified(AtomicU32);
