@@ -37,11 +37,14 @@ impl VirtualKeys {
         self.inner.clock.now()
     }
 
-    /// The upstream keys for which a listing tells something.
+    /// The upstream keys for which a listing tells something: also of sandboxes that are not known yet.
     pub(crate) fn to_list(&self) -> HashSet<String> {
         let book = self.inner.book();
-        let busy = book.entries.values().filter(|entry| !entry.account.slots.is_empty());
-        busy.map(|entry| entry.key.upstream().to_owned()).collect()
+        let used = book
+            .entries
+            .values()
+            .filter(|entry| !entry.key.is_revoked() || !entry.account.slots.is_empty());
+        used.map(|entry| entry.key.upstream().to_owned()).collect()
     }
 
     /// The reservations whose calls have ended without it being known what they started, and for which a

@@ -89,6 +89,14 @@ impl World {
         Self { sim, gateway, log, caller, simulator }
     }
 
+    /// Starts another gateway in its place, over the same simulator.
+    pub(crate) fn restart(&mut self, settings: &[&str]) {
+        self.gateway.stop();
+        let gateway = Gateway::start_logging(self.config(settings), self.log.clone());
+        self.gateway = Arc::new(gateway.unwrap());
+        self.caller = Caller::new(self.gateway.address(), KEY);
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.gateway.address()
     }

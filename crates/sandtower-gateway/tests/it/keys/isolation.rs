@@ -4,7 +4,7 @@ use sandtower_gateway::virtual_keys::{KeyChange, NewKey};
 use serde_json::json;
 
 use super::world::{Folder, json_of, keyed, roomy};
-use crate::support::KEY;
+use crate::support::{KEY, World, until};
 
 #[tokio::test]
 async fn another_key_neither_sees_nor_touches_a_sandbox() {
@@ -100,6 +100,30 @@ async fn a_key_of_e2b_that_is_rejected_is_not_blamed_on_the_caller() {
         assert_eq!(response.status(), 503);
         assert!(json_of(&response)["message"].as_str().unwrap().contains("the gateway's own key"));
     }
+}
+
+/// Metadata tells whose a sandbox is, whatever becomes of the store.
+#[tokio::test]
+async fn a_gateway_without_a_store_knows_after_a_restart_whose_sandboxes_run() {
+    let folder = Folder::new();
+    let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let key = format!(
+        "[[key]]\nname = \"search\"\nsha256 = \"{hash}\"\nlimits = {{ concurrent_sandboxes = 1 }}\n"
+    );
+    std::fs::write(folder.0.join("keys.toml"), key).unwrap();
+    let settings = [
+        format!("keys.upstream.team.file={}", folder.path("upstream")),
+        format!("keys.file={}", folder.path("keys.toml")),
+    ];
+    let settings: Vec<_> = settings.iter().map(String::as_str).collect();
+    let mut world = World::over(roomy(), &settings).await;
+    let id = world.create_by("abc", 300).await.unwrap();
+    world.restart(&settings);
+    let used = || world.gateway.virtual_keys().list()[0].usage.concurrent_sandboxes.used;
+    until("the listing has found it", || used() == 1).await;
+    assert_eq!(world.create_by("abc", 300).await.unwrap_err().status(), 429);
+    assert_eq!(world.by("abc", "DELETE", &format!("/sandboxes/{id}"), None).await.status(), 204);
+    assert_eq!(used(), 0);
 }
 
 #[tokio::test]
