@@ -25,8 +25,8 @@ impl Doubts {
     }
 }
 
-/// A listing lags: a sandbox that was started this shortly before it may be missing.
-const LAG: Millis = 10_000;
+/// A listing lags: a sandbox that was started this shortly before it may be missing, as for the tracker.
+const LAG: Millis = 20_000;
 /// A creation that was in flight when a process ended has no effect after this: longer than a client waits,
 /// and than the service takes.
 const IN_FLIGHT: Millis = 120_000;

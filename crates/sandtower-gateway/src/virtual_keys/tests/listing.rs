@@ -19,14 +19,14 @@ fn what_a_listing_shows_is_counted_and_what_it_lacks_is_not() {
     // Too new to be listed.
     keys.compare("team", &listed(&[]), keys.now());
     assert_eq!(used(&keys, &id), 2);
-    time.advance(20_000);
+    time.advance(20_001);
     keys.compare("team", &listed(&[(2, id), (3, id)]), keys.now());
     assert_eq!(used(&keys, &id), 2);
     assert!(keys.owner_of(&sandbox(1)).is_none());
     assert_eq!(keys.owner_of(&sandbox(3)).unwrap().id(), id);
     keys.compare("other", &listed(&[]), keys.now());
     assert_eq!(used(&keys, &id), 2, "that is the listing of another key of the service");
-    time.advance(20_000);
+    time.advance(20_001);
     keys.compare("team", &Listed { running: vec![(sandbox(9), None)] }, keys.now());
     assert_eq!(used(&keys, &id), 0, "one without a mark is no key's");
 }
