@@ -267,6 +267,7 @@ fn any_request_has_a_response_without_secrets() {
         any::<prop::sample::Index>(),
         prop_oneof![
             9 => value().prop_map(|value| value.to_string().into_bytes()),
+            2 => Just(br#"{"name": "valid"}"#.to_vec()),
             1 => prop::collection::vec(any::<u8>(), 0..50),
         ],
         prop::option::of("[a-z]{1,8}"),
