@@ -111,7 +111,7 @@ async fn one_operation_has_a_wait_of_its_own_for_each_class_of_failure() {
         (Verdict::throttled(), 200),
         (Verdict::unknown().effect(Effect::None), 300),
     ] {
-        let config = Config::classic().operation(WRITE, own.clone());
+        let config = Config::classic().operation(WRITE, own);
         let classify = classify_fn(
             |_: &u64| RequestInfo::new(WRITE),
             move |_: Result<&u64, &BoxError>| verdict,
@@ -127,7 +127,7 @@ async fn one_operation_has_a_wait_of_its_own_for_each_class_of_failure() {
         assert_eq!(waits.len(), 3, "{verdict:?}");
         let expected = Duration::from_secs(own_wait) / 2..=Duration::from_secs(own_wait);
         assert!(waits.iter().all(|wait| expected.contains(wait)), "{verdict:?} {waits:?}");
-        assert_eq!(MetricSource::read(&*handle).retries, 3, "what metrics read");
+        assert_eq!(MetricSource::read(handle).retries, 3, "what metrics read");
     }
 }
 
