@@ -1,8 +1,6 @@
 //! The stress test by the official Python SDK in real time: straight at the simulator, and through the
 //! gateway. `--nocapture` shows the table of `docs/gateway.md`.
 
-#![expect(clippy::print_stdout, reason = "the table is for the document")]
-
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::time::Duration;
