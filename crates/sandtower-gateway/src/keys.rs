@@ -8,7 +8,7 @@ use std::time::Duration;
 use sandtower::core::{BoxError, Tick};
 use sandtower::e2b::{self, Client, HttpTransport, Owner};
 use sandtower::http::{Explain, RequestBody};
-use sandtower::stack::{Handles, Stack, StackConfig, StackService};
+use sandtower::stack::{Builder, Component, Handles, Stack, StackConfig, StackService};
 use sha2::{Digest as _, Sha256};
 
 use crate::place::Place;
@@ -133,20 +133,24 @@ process_input = "none"
 impl MakeStack {
     pub(crate) fn make(&self, key: &str) -> Result<KeyStack, BoxError> {
         let config = self.place.config(key)?.owner(self.owner.clone());
-        Ok(KeyStack::new(self.build(config)?, TenantId::of(key.as_bytes()), self.workers))
+        let stack = self.builder(config)?.build()?;
+        Ok(KeyStack::new(stack, TenantId::of(key.as_bytes()), self.workers))
     }
 
-    fn build(&self, config: e2b::Config) -> Result<Stack, BoxError> {
+    fn builder(&self, config: e2b::Config) -> Result<Builder, BoxError> {
         let base = StackConfig::read(toml::Deserializer::parse(BASE)?)?;
         // Slow calls are in the access log.
         let explain = Explain::new().slow_after(None);
         let builder = Stack::builder(config).explain(explain).configure(base)?;
-        Ok(builder.configure(self.stack.clone())?.build()?)
+        Ok(builder.configure(self.stack.clone())?)
     }
 
     /// The stack for what goes into sandboxes: those requests carry no key.
     pub(crate) fn data_plane(&self) -> Result<KeyStack, BoxError> {
-        self.make("data-plane")
+        let config = self.place.config("data-plane")?.owner(self.owner.clone());
+        // It creates nothing, so it has nothing to keep warm.
+        let builder = self.builder(config)?.disable(Component::Pool);
+        Ok(KeyStack::new(builder.build()?, TenantId::of(b"data-plane"), self.workers))
     }
 }
 

@@ -119,24 +119,41 @@ impl Shared {
 
     /// Starts the task in the current runtime, unless one is running. `false`: there is no runtime.
     pub(crate) fn start(self: &Arc<Self>, below: impl FnOnce() -> Below) -> bool {
-        let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
-        if worker.is_running || worker.is_stopped {
+        let is_needed = |worker: &Worker| !worker.is_running && !worker.is_stopped;
+        if !is_needed(&self.worker()) {
             return true;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
-        worker.number += 1;
-        worker.is_running = true;
+        // The user's service is cloned and dropped without a lock.
         let below = below();
-        worker.below = Some(below.clone());
-        let running = IsRunning { shared: Arc::clone(self), number: worker.number };
-        let task = runtime.spawn(crate::worker::work(running, below));
-        worker.task = Some(task.abort_handle());
+        let (number, before) = {
+            let mut worker = self.worker();
+            if !is_needed(&worker) {
+                return true;
+            }
+            worker.number += 1;
+            worker.is_running = true;
+            (worker.number, worker.below.replace(below.clone()))
+        };
+        drop(before);
+        let running = IsRunning { shared: Arc::clone(self), number };
+        let task = runtime.spawn(crate::worker::work(running, below)).abort_handle();
+        let mut worker = self.worker();
+        if worker.is_stopped {
+            task.abort();
+        } else if worker.number == number {
+            worker.task = Some(task);
+        }
         true
+    }
+
+    fn worker(&self) -> MutexGuard<'_, Worker> {
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the task for good. Returns the layers below, if there was one.
     fn stop(&self) -> Option<Below> {
-        let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut worker = self.worker();
         worker.is_stopped = true;
         let (task, below) = (worker.task.take(), worker.below.take());
         drop(worker);
@@ -168,7 +185,7 @@ pub(crate) struct IsRunning {
 
 impl Drop for IsRunning {
     fn drop(&mut self) {
-        let mut worker = self.shared.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut worker = self.shared.worker();
         if worker.number == self.number {
             worker.is_running = false;
         }

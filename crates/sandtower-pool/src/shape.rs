@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sandtower_e2b::{ATTEMPT_KEY, CALL_KEY, OWNER_KEY, POOL_KEY};
 use serde_json::{Map, Value};
 
 use crate::config::ConfigError;
@@ -31,8 +32,9 @@ pub struct Wanted {
 
 /// The timeout of a request that sets none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
-/// The prefix of metadata keys that sandtower adds.
-const OURS: &str = "sandtower_";
+/// Metadata that differs from sandbox to sandbox, and that callers did not set. Every other key counts, those
+/// of layers above too: they may find their sandboxes by it.
+const OURS: [&str; 4] = [OWNER_KEY, CALL_KEY, ATTEMPT_KEY, POOL_KEY];
 
 impl Wanted {
     /// What `body` asks for.
@@ -55,7 +57,7 @@ impl Shape {
     fn of(mut fields: Map<String, Value>) -> Result<Self, Miss> {
         fields.remove("timeout");
         if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
-            metadata.retain(|key, _| !key.starts_with(OURS));
+            metadata.retain(|key, _| !OURS.contains(&key.as_str()));
         }
         let is_default =
             |name: &str, value: &Value| name == "autoPause" && *value == Value::Bool(false);
@@ -169,6 +171,7 @@ mod tests {
             r#"{"templateID":"base","secure":false}"#,
             r#"{"templateID":"base","envVars":{"A":"1"}}"#,
             r#"{"templateID":"base","metadata":{"user":"1"}}"#,
+            r#"{"templateID":"base","metadata":{"sandtower_key":"1"}}"#,
             r#"{"templateID":"base","network":{"allowOut":["10.0.0.0/8"]}}"#,
             r#"{"templateID":"base","unknown":1}"#,
         ] {

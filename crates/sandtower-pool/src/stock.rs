@@ -27,6 +27,10 @@ pub trait Stock: std::fmt::Debug + Send {
     /// sandbox is being killed, and must not be given to a caller.
     fn take(&mut self, id: &SandboxId, lease: u64) -> bool;
 
+    /// Makes a sandbox that is leased to `lease` idle again; it ends by `ends_by` at the latest. `false`: the
+    /// lease has expired, or the sandbox is being killed.
+    fn release(&mut self, id: &SandboxId, lease: u64, ends_by: Tick) -> bool;
+
     /// From here on the sandbox is being killed, whatever it was before. `false`: it is not in stock.
     fn end(&mut self, id: &SandboxId) -> bool;
 
@@ -174,6 +178,15 @@ impl Stock for MemoryStock {
         at.map(|at| self.items.remove(at)).is_some()
     }
 
+    fn release(&mut self, id: &SandboxId, lease: u64, ends_by: Tick) -> bool {
+        let Some(item) = self.find(id) else { return false };
+        let is_held = matches!(item.state, ItemState::Leased(held) if held.owner == lease);
+        if is_held {
+            (item.state, item.ends_by) = (ItemState::Idle, item.ends_by.max(ends_by));
+        }
+        is_held
+    }
+
     fn end(&mut self, id: &SandboxId) -> bool {
         let item = self.find(id);
         item.map(|item| item.state = ItemState::Ending).is_some()
@@ -248,6 +261,16 @@ mod tests {
         assert!(stock.end(&id) && !stock.take(&id, 9));
         assert!(stock.lease(&which(), lease(10)).is_none());
         assert!(stock.remove(&id).is_some() && !stock.end(&id));
+    }
+
+    #[test]
+    fn a_lease_may_be_given_up_and_the_sandbox_is_idle_again() {
+        let mut stock = MemoryStock::new();
+        stock.put(item("a", 1));
+        let id = stock.lease(&which(), lease(7)).unwrap().id;
+        assert!(!stock.release(&id, 8, at(0)));
+        assert!(stock.release(&id, 7, at(500)) && !stock.release(&id, 7, at(0)));
+        assert_eq!(stock.lease(&which(), lease(9)).unwrap().ends_by, at(500));
     }
 
     #[test]

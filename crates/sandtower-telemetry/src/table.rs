@@ -235,7 +235,7 @@ pub const TABLE: &[Metric] = &[
         "Creations that were served from stock."),
     counter("pool", "sandtower_pool_misses_total", Fields("reason", &[
         ("unreadable", "misses.unreadable"), ("lifecycle", "misses.lifecycle"),
-        ("metadata", "misses.metadata"), ("unknown", "misses.unknown"), ("empty", "misses.empty"),
+        ("keyed", "misses.keyed"), ("metadata", "misses.metadata"), ("unknown", "misses.unknown"), ("empty", "misses.empty"),
         ("lifetime", "misses.lifetime"), ("share", "misses.share"), ("dead", "misses.dead"),
         ("late", "misses.late"), ("other_key", "misses.other_key"),
         ("shut_down", "misses.shut_down"),

@@ -185,7 +185,7 @@ impl Creation {
     /// Whether the key is the caller's: its sandbox is then never killed as an orphan. The service returns
     /// the same sandbox for each call with the key, so one that failed here may belong to an earlier call,
     /// and the caller of one that is gone gets it by repeating the call.
-    pub(crate) fn is_keyed_by_caller(&self) -> bool {
+    pub fn is_keyed_by_caller(&self) -> bool {
         self.keyed == Keyed::ByCaller
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bytes::Bytes;
-use sandtower::e2b::{ATTEMPT_KEY, CALL_KEY, OWNER_KEY, SandboxId};
+use sandtower::e2b::{ATTEMPT_KEY, CALL_KEY, OWNER_KEY, POOL_KEY, SandboxId};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
@@ -122,7 +122,7 @@ fn without_marks(metadata: &RawValue, owner: &str) -> Option<String> {
     let theirs = theirs.and_then(|owner| serde_json::from_str(owner.get()).ok());
     let is_ours = theirs.is_some_and(|theirs: Text<'_>| theirs.0 == owner);
     if is_ours {
-        for key in [OWNER_KEY, CALL_KEY, ATTEMPT_KEY] {
+        for key in [OWNER_KEY, CALL_KEY, ATTEMPT_KEY, POOL_KEY] {
             metadata.remove(&Text::from(key));
         }
     }

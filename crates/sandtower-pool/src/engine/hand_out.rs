@@ -131,6 +131,12 @@ impl Engine {
         is_taken
     }
 
+    /// The hand-out failed, and that said nothing about the sandbox: it may be leased again. It ends by
+    /// `ends_by` at the latest.
+    pub fn release(&mut self, hand_out: &HandOut, ends_by: Tick) {
+        self.stock.release(&hand_out.id, hand_out.lease, ends_by);
+    }
+
     /// The request was not served from stock after all.
     pub fn missed(&mut self, wanted: Option<&Wanted>, miss: Miss) {
         self.counts.misses[miss as usize] += 1;

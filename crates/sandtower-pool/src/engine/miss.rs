@@ -9,6 +9,8 @@ pub enum Miss {
     Unreadable,
     /// The sandbox is to pause at the end of its lifetime.
     Lifecycle,
+    /// It has an `Idempotency-Key` of its caller's: each call with the key is to get the same sandbox.
+    Keyed,
     /// It has metadata, which a sandbox in stock cannot get any more, and no configured shape has the same.
     Metadata,
     /// No shape is like it.
@@ -31,9 +33,10 @@ pub enum Miss {
 
 impl Miss {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Unreadable,
         Self::Lifecycle,
+        Self::Keyed,
         Self::Metadata,
         Self::Unknown,
         Self::Empty,
@@ -50,6 +53,7 @@ impl Miss {
         match self {
             Self::Unreadable => "unreadable",
             Self::Lifecycle => "lifecycle",
+            Self::Keyed => "keyed",
             Self::Metadata => "metadata",
             Self::Unknown => "unknown",
             Self::Empty => "empty",

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
-use sandtower_core::{BoxError, Outcome, Patience, Priority, RequestInfo, Tenant, Tick, recording};
+use sandtower_core::{
+    BoxError, Effect, Outcome, Patience, Priority, RequestInfo, Tenant, Tick, Verdict, is_rejected,
+    recording, verdict_of_error,
+};
 use sandtower_e2b::{Creation, E2bClassify, Sandbox, SandboxId, Unclaimed};
 use sandtower_health_check::Check;
 use sandtower_http::Deadline;
@@ -78,9 +81,12 @@ impl<S> Call<S> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let wanted = match self.shared.e2b.has_key_of(&request) {
-            true => Wanted::read(&creation.to_json()),
-            false => Err(Miss::OtherKey),
+        let wanted = if !self.shared.e2b.has_key_of(&request) {
+            Err(Miss::OtherKey)
+        } else if creation.is_keyed_by_caller() {
+            Err(Miss::Keyed)
+        } else {
+            Wanted::read(&creation.to_json())
         };
         drop(creation);
         let caller = Caller::of(&request);
@@ -192,8 +198,18 @@ impl<S> Call<S> {
         let lifetime = wanted.timeout.max(left + APART);
         let request =
             self.connect::<Q>(&hand_out.id, lifetime, caller, limit).ok_or(Tried::Unknown)?;
-        let connected = send(self.service.clone(), request).await;
-        let mut response = connected.map_err(|error| held.is_dead(&chain(&*error), true))?;
+        let ends_by = Tick::now() + lifetime + APART;
+        let mut response = match send(self.service.clone(), request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let verdict = verdict_of_error(&*error).unwrap_or(Verdict::unknown());
+                // It was not sent: one of our own layers rejected it, or there is no connection.
+                if is_rejected(&*error) || verdict.effect == Effect::None {
+                    return Err(held.released(hand_out.ends_by));
+                }
+                return Err(held.is_dead(&chain(&*error), true));
+            }
+        };
         let sandbox = response.extensions().get::<Sandbox>().cloned();
         let Some(sandbox) = sandbox.filter(|_| response.status().is_success()) else {
             let status = response.status();
@@ -202,10 +218,11 @@ impl<S> Call<S> {
         let check = self.shared.check.clone().with_body::<Q>();
         if let Some(probe) = Check::probe(&check, self.service.clone(), &response) {
             let verdict = probe.await;
+            if [Outcome::Rejected, Outcome::Throttled].contains(&verdict.outcome) {
+                return Err(held.released(ends_by));
+            }
             if !verdict.is_success() {
-                let says_nothing =
-                    [Outcome::Rejected, Outcome::Throttled].contains(&verdict.outcome);
-                return Err(held.is_dead("the check failed", says_nothing));
+                return Err(held.is_dead("the check failed", false));
             }
         }
         let now = Tick::now();
@@ -265,6 +282,13 @@ struct Held {
 }
 
 impl Held {
+    fn released(&mut self, ends_by: Tick) -> Tried {
+        if let Some(hand_out) = self.hand_out.take() {
+            self.shared.engine().release(&hand_out, ends_by);
+        }
+        Tried::Unknown
+    }
+
     fn is_dead(&self, error: &str, unknown: bool) -> Tried {
         if let Some(HandOut { id, .. }) = &self.hand_out {
             tracing::warn!(target: "sandtower::pool", sandbox_id = %id, error, "a warm sandbox was dead");

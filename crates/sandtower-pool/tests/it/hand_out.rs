@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use sandtower_core::Tick;
-use sandtower_e2b::{Command, NewSandbox, OWNER_KEY, POOL_KEY};
+use sandtower_e2b::{Command, NewSandbox, OWNER_KEY, POOL_KEY, RawCreation};
 use sandtower_pool::{Config, OnShutdown};
 use sandtower_sim::FaultKind;
+use tower::ServiceExt;
 
 use crate::world::{World, base, fault, pass, room, sim, three};
 
@@ -54,6 +55,23 @@ async fn what_does_not_match_is_created_as_always() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_with_a_key_of_its_callers_is_never_served_from_stock() {
+    let world = World::new(three()).stocked(10).await;
+    for _ in 0..2 {
+        let request =
+            world.e2b.control_request(http::Method::POST, "/v2/sandboxes", Default::default());
+        let mut request = request.unwrap().map(|_| bytes::Bytes::from(r#"{"templateID":"base"}"#));
+        request.headers_mut().insert("idempotency-key", "mine".parse().unwrap());
+        let (creation, request) =
+            RawCreation::begin::<http_body_util::Full<bytes::Bytes>>(&world.e2b, request);
+        let result = world.service.clone().oneshot(request).await;
+        creation.unwrap().end(&result);
+    }
+    let snapshot = world.snapshot();
+    assert_eq!((snapshot.hits, snapshot.misses["keyed"]), (0, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shape_is_learned_when_it_is_asked_for_again() {
     let world = World::new(Config::new().create_burst(10));
     for _ in 0..2 {
@@ -81,7 +99,7 @@ async fn a_dead_sandbox_is_never_returned() {
         let request = http::Request::delete(path)
             .header("x-api-key", "e2b_0000000000000000000000000000000000000000");
         let request = request.body(http_body_util::Full::<bytes::Bytes>::default()).unwrap();
-        let killed = tower::ServiceExt::oneshot(world.sim.clone(), request).await.unwrap();
+        let killed = world.sim.clone().oneshot(request).await.unwrap();
         assert!(killed.status().is_success());
         drop(killed.into_body().collect().await);
     }
