@@ -61,6 +61,45 @@ fn the_sdks_raise_each_of_their_exceptions() {
     }
 }
 
+/// Warm sandboxes for whatever is created twice.
+const WITH_POOL: &[&str] = &["stack.pool.max=6", "stack.pool.idle_for=60s"];
+
+#[test]
+fn with_a_warm_pool_the_sdks_cannot_tell_either() {
+    if let Some(python) = python() {
+        let tours = [
+            ("python_sdk/tour.py", python_sdk::TOUR),
+            ("python_sdk/tour_async.py", "life\ncommands\nfiles\nsnapshots\npauses\nat_once\n"),
+            ("python_sdk/code.py", "done\n"),
+        ];
+        for (script, prints) in tours {
+            let (ledger, printed) = run(&python, script, &[], WITH_POOL, json!([]));
+            assert_eq!(printed, prints, "{script}");
+            assert_eq!(ledger.paused, 0, "{script}: {ledger:?}");
+        }
+    }
+    if js_sdk::is_set_up() {
+        for (script, prints) in [("js_sdk/tour.mjs", js_sdk::TOUR), ("js_sdk/code.mjs", "done\n")] {
+            let (_, printed) = run(OsStr::new("node"), script, &[], WITH_POOL, json!([]));
+            assert_eq!(printed, prints, "{script}");
+        }
+    }
+}
+
+#[test]
+fn with_a_warm_pool_a_creation_by_the_sdk_takes_less_time() {
+    let Some(python) = python() else { return };
+    let median = |settings: &[&str]| -> f64 {
+        let slow =
+            json!([{"name": "slow", "kind": "slow", "on": ["sandbox_create"], "lasting": "1s"}]);
+        let (_, printed) = run(&python, "python_sdk/pool.py", &["10"], settings, slow);
+        printed.trim().parse().unwrap()
+    };
+    let (without, with) = (median(&[]), median(WITH_POOL));
+    println!("a creation takes {without} ms, and {with} ms with the pool");
+    assert!(without >= 1_000.0 && with < without / 2.0, "{without} ms, {with} ms with the pool");
+}
+
 /// A tenth of all calls of the control plane fails, of a fifth of the creations the response is lost,
 /// connections are reset, and for 20 s nothing responds.
 fn storm() -> Value {
