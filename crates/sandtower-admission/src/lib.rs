@@ -66,6 +66,7 @@ mod state;
 mod stepwise;
 mod sync;
 mod ticket;
+mod waiting;
 
 pub use adaptive::Adaptive;
 pub use config::{Config, ConfigError};
@@ -80,3 +81,4 @@ pub use rate::Rate;
 pub use slot::Slot;
 pub use snapshot::{AdmissionSnapshot, QueueSnapshot};
 pub use stepwise::Stepwise;
+pub use waiting::Waiting;

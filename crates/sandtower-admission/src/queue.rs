@@ -17,6 +17,7 @@ use crate::limits::Demand;
 use crate::pace::Pace;
 use crate::slot::Taken;
 use crate::snapshot::QueueSnapshot;
+use crate::waiting::Standing;
 
 /// Slots are not passed from call to call: a free slot belongs to the next call in the queue. New calls
 /// join a queue that is not empty, so none of them barges.
@@ -136,6 +137,11 @@ impl OperationQueue {
     /// What the call at `place` waits for.
     pub(crate) fn held_by(&self, place: Place) -> Option<&Rejection> {
         self.waiters.held_by(place)
+    }
+
+    /// The queued calls by tenant and class.
+    pub(crate) fn standing(&self) -> impl Iterator<Item = Standing> {
+        self.waiters.standing()
     }
 
     /// Number of calls ahead of `place` in the current order.

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::limits::{Limits, Reached};
 use crate::queue::{Leaving, OperationQueue, Place, Seat};
 use crate::slot::Taken;
+use crate::waiting::Standing;
 
 /// Each decision covers all limits, so there is one lock. With a total limit, one call of all queues is
 /// next; otherwise one call of each queue.
@@ -48,6 +49,18 @@ impl State {
 
     pub(crate) fn queues(&self) -> impl Iterator<Item = &OperationQueue> {
         self.operations.iter().filter_map(|operation| self.queues[operation.index()].as_deref())
+    }
+
+    /// The queued calls of each tenant, by operation and class.
+    pub(crate) fn standing(&self) -> Vec<(Operation, Standing)> {
+        let queues = self
+            .operations
+            .iter()
+            .filter_map(|&operation| Some((operation, self.queues[operation.index()].as_deref()?)));
+        let standing = queues.flat_map(|(operation, queue)| {
+            queue.standing().map(move |standing| (operation, standing))
+        });
+        standing.collect()
     }
 
     pub(crate) fn queues_mut(&mut self) -> impl Iterator<Item = &mut OperationQueue> {

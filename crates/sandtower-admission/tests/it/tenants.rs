@@ -341,3 +341,29 @@ async fn in_any_order_of_arrivals_and_departures_all_that_stay_are_served_and_no
         assert_eq!(acquired, not_sent + recorded, "seed {seed}: a permit was lost");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn waiting_calls_are_listed_by_tenant_oldest_first_with_the_reason() {
+    let (mut service, control, _handle) = limited(Config::new("test").concurrency(1));
+    let done = Arc::default();
+    let low = of(2).priority(Priority::Batch);
+    let mut calls = vec![send(&mut service, of(1), "first", &done)];
+    yield_now().await;
+    for info in [low, of(3), low] {
+        calls.push(send(&mut service, info, "waits", &done));
+        yield_now().await;
+        tokio::time::advance(SECOND / 10).await;
+    }
+    let waiting = control.waiting(9);
+    let [batch, other] = &waiting[..] else { panic!("{waiting:?}") };
+    assert_eq!((batch.tenant, batch.priority, batch.calls), (Tenant::new(2), Priority::Batch, 2));
+    assert_eq!((other.tenant, other.calls, other.longest), (Tenant::new(3), 1, SECOND / 5));
+    assert_eq!(batch.longest, 3 * SECOND / 10);
+    let why = batch.held_by.as_ref().map(Rejection::reason);
+    assert_eq!(why, Some(Reason::Full { limit: 1 }));
+    assert_eq!(control.waiting(1), waiting[..1]);
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(control.waiting(9), []);
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sandtower_core::{Rejection, RequestInfo, Tenant, Tick};
 
 use super::{Place, Waiters};
+use crate::waiting::Standing;
 
 /// Number of calls ahead of another in the current order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,15 @@ impl Waiters {
         let own = &self.flows[waiter.flow as usize].holds;
         let own = own.iter().find(|hold| hold.covers(waiter.info.scope));
         own.or_else(|| self.wide.first()).map(|hold| hold.why.rejection())
+    }
+
+    pub(in crate::queue) fn standing(&self) -> impl Iterator<Item = Standing> {
+        self.index.iter().filter_map(|(&(tenant, class), &at)| {
+            let list = self.flows[at as usize].list;
+            let oldest = self.lists.places(list, false).next()?;
+            let joined = self.lists.get(oldest)?.joined;
+            Some(Standing { tenant, class, calls: list.len(), oldest, joined })
+        })
     }
 
     pub(in crate::queue) fn ahead(&self, place: Place) -> Option<Ahead> {
