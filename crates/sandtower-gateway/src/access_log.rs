@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::config::{self, Logged};
 use crate::keys::TenantId;
+use crate::recent::{RecentRequest, RecentRequests, cut};
 
 /// Lines that wait to be written; beyond, they are dropped and counted: a slow disk slows down no request.
 const WAITING: usize = 8_192;
@@ -21,6 +22,7 @@ const WAITING: usize = 8_192;
 pub(crate) struct AccessLog {
     lines: SyncSender<Vec<u8>>,
     dropped: Arc<AtomicU64>,
+    recent: Arc<RecentRequests>,
 }
 
 impl AccessLog {
@@ -29,12 +31,17 @@ impl AccessLog {
         let (lines, waiting) = sync_channel(WAITING);
         let thread = std::thread::Builder::new().name("access-log".to_owned());
         thread.spawn(move || write_all(&waiting, output))?;
-        Ok(Self { lines, dropped: Arc::default() })
+        Ok(Self { lines, dropped: Arc::default(), recent: Arc::default() })
     }
 
     /// How many lines were dropped.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// The notable requests of late.
+    pub(crate) fn recent(&self) -> &RecentRequests {
+        &self.recent
     }
 
     fn write(&self, line: Vec<u8>) {
@@ -115,12 +122,29 @@ impl Record {
 
     fn is_notable(&self) -> bool {
         let waited = self.head.unwrap_or_else(Tick::now).since(self.began);
-        self.status == 0
-            || self.status >= 500
-            || self.status == 429
-            || self.attempts() > 1
-            || self.reason.is_some()
-            || waited >= self.slow
+        self.is_failed() || self.attempts() > 1 || waited >= self.slow
+    }
+
+    fn is_failed(&self) -> bool {
+        self.status == 0 || self.status >= 500 || self.status == 429 || self.reason.is_some()
+    }
+
+    fn recent(&self) -> RecentRequest {
+        RecentRequest {
+            time: unix_time(),
+            client: self.client,
+            method: cut(self.method.as_str()),
+            path: cut(&self.path),
+            request_id: self.request_id.as_ref().and_then(|id| id.to_str().ok()).map(cut),
+            operation: self.operation,
+            key: self.tenant.map(|tenant| tenant.to_string()),
+            sandbox: self.sandbox.as_deref().map(cut),
+            status: self.status,
+            attempts: self.attempts(),
+            explanation: self.explanation.as_ref().map(ToString::to_string),
+            reason: self.reason,
+            total_ms: Tick::now().since(self.began).as_secs_f64() * 1_000.0,
+        }
     }
 
     fn line(&self) -> Vec<u8> {
@@ -194,9 +218,13 @@ fn unix_time() -> f64 {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        let is_notable = self.is_notable();
+        if is_notable {
+            self.log.recent.keep(self.is_failed(), || self.recent());
+        }
         let is_logged = match self.logged {
             Logged::None => false,
-            Logged::Notable => self.is_notable(),
+            Logged::Notable => is_notable,
             Logged::All => true,
         };
         if is_logged {

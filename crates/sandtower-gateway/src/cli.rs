@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 use sandtower::core::BoxError;
 
-use crate::admin::{self, Signals};
+use crate::admin::{self, Admin, Signals};
 use crate::config::{Config, ConfigError, Source};
 use crate::generation::Generation;
 use crate::{Gateway, demo};
@@ -162,8 +162,11 @@ fn run(with_demo: bool, settings: &Settings) -> Result<(), BoxError> {
             );
         }
         let admin = admin::start(&gateway, config.admin.clone(), read).await?;
-        greet(&config, &gateway, admin.address())?;
-        signals.until_end(|| admin.reload()).await;
+        greet(&config, &gateway, &admin)?;
+        tokio::select! {
+            () = signals.until_end(|| admin.reload()) => {}
+            () = admin.drain_requested() => {}
+        }
         // The second signal does not wait.
         tokio::select! {
             _ = gateway.drain() => {}
@@ -175,13 +178,17 @@ fn run(with_demo: bool, settings: &Settings) -> Result<(), BoxError> {
 }
 
 /// What a newcomer does next.
-fn greet(config: &Config, gateway: &Gateway, admin: Option<SocketAddr>) -> io::Result<()> {
+fn greet(config: &Config, gateway: &Gateway, admin: &Admin) -> io::Result<()> {
     let mut err = io::stderr();
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let address = gateway.address();
     writeln!(err, "listening on {scheme}://{address}")?;
-    if let Some(admin) = admin {
-        writeln!(err, "operators: http://{admin}")?;
+    if let Some(address) = admin.address() {
+        writeln!(err, "operators: http://{address}")?;
+        if let Some(token) = admin.made_token() {
+            // Behind the `#`, where no browser sends it anywhere and no log of requests has it.
+            writeln!(err, "to change things: http://{address}/login#{}", token.expose())?;
+        }
     }
     if config.tls.is_none() {
         writeln!(err, "export E2B_API_URL=http://{address} E2B_SANDBOX_URL=http://{address}")?;

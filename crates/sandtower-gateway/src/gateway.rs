@@ -219,10 +219,10 @@ fn needs_restart(before: &Config, now: &Config) -> Vec<&'static str> {
         ("workers", before.worker_count() != now.worker_count()),
         ("journal", before.journal != now.journal),
         ("tls", before.tls.is_some() != now.tls.is_some()),
-        ("admin.listen", before.admin.listen != now.admin.listen),
         ("keys.store", before.keys.store != now.keys.store),
         ("limits.connections", old.connections != new.connections),
         ("limits.sandboxes", old.sandboxes != new.sandboxes),
     ];
-    all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    let names = all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name);
+    names.chain(before.admin.differences(&now.admin)).collect()
 }

@@ -6,6 +6,7 @@ use sandtower::core::BoxError;
 use sandtower::e2b::{HttpTransport, Owner};
 use sandtower::stack::BuildError;
 
+use crate::call_times::CallTimes;
 use crate::config::{Config, ConfigError, Upstream};
 use crate::keys::{KeyStack, Keys, MakeStack};
 use crate::place::Place;
@@ -23,8 +24,10 @@ pub(crate) struct Generation {
     pub(crate) keys: Arc<Keys>,
     /// The stack for requests into sandboxes, which carry no key.
     pub(crate) data: Arc<KeyStack>,
-    /// The connections of each worker to the service.
+    /// The connections of each worker to the service, and last those of operators.
     pub(crate) transports: Arc<[HttpTransport]>,
+    /// How long the calls of all stacks take.
+    pub(crate) times: CallTimes,
 }
 
 impl Generation {
@@ -40,13 +43,15 @@ impl Generation {
         let owner: Owner =
             config.owner.parse().map_err(|error| ConfigError::new("owner", error))?;
         let stack = config.stack_config()?;
-        let make = MakeStack { place: place.clone(), owner, stack, workers };
+        let times = CallTimes::new(workers);
+        let shared = times.clone();
+        let make = MakeStack { place: place.clone(), owner, stack, workers, times: shared };
         let data = make.data_plane().map_err(of_stack)?;
         let transports =
-            (0..workers).map(|_| transport(&config.upstream)).collect::<Result<_, _>>()?;
+            (0..=workers).map(|_| transport(&config.upstream)).collect::<Result<_, _>>()?;
         let keys = Arc::new(Keys::new(make, config.limits.keys.get()));
         let data = Arc::new(data);
-        Ok(Self { config, place, upstreams, declared, keys, data, transports })
+        Ok(Self { config, place, upstreams, declared, keys, data, transports, times })
     }
 
     /// The generation after `before`: what has the same settings is the same.
@@ -64,8 +69,14 @@ impl Generation {
             keys: Arc::clone(&before.keys),
             data: Arc::clone(&before.data),
             transports: Arc::clone(&before.transports),
+            times: before.times.clone(),
             ..next
         })
+    }
+
+    /// The connections of operators to the service.
+    pub(crate) fn operators(&self) -> &HttpTransport {
+        &self.transports[self.transports.len() - 1]
     }
 
     /// The domain under which the gateway is reached, without a port.

@@ -11,6 +11,7 @@ use sandtower::http::{Explain, RequestBody};
 use sandtower::stack::{Builder, Component, Handles, Stack, StackConfig, StackService};
 use sha2::{Digest as _, Sha256};
 
+use crate::call_times::CallTimes;
 use crate::place::Place;
 
 /// Which key a request came with, without the key: the first 8 bytes of its SHA-256.
@@ -114,6 +115,8 @@ pub(crate) struct MakeStack {
     pub(crate) owner: Owner,
     pub(crate) stack: StackConfig,
     pub(crate) workers: usize,
+    /// How long the calls of all stacks take.
+    pub(crate) times: CallTimes,
 }
 
 /// What a gateway sets differently from the recommended stack, before the user's own settings: its slots
@@ -142,6 +145,7 @@ impl MakeStack {
         // Slow calls are in the access log.
         let explain = Explain::new().slow_after(None);
         let builder = Stack::builder(config).explain(explain).configure(base)?;
+        let builder = builder.observe_calls(Arc::new(self.times.clone()));
         Ok(builder.configure(self.stack.clone())?)
     }
 
@@ -251,7 +255,9 @@ mod tests {
     fn keys(limit: usize) -> Keys {
         let place = Place::new("http://127.0.0.1:1", "http://127.0.0.1:1").unwrap();
         let owner = "gateway".parse().unwrap();
-        Keys::new(MakeStack { place, owner, stack: StackConfig::default(), workers: 1 }, limit)
+        let times = CallTimes::new(1);
+        let stack = StackConfig::default();
+        Keys::new(MakeStack { place, owner, stack, workers: 1, times }, limit)
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod readme {}
 
 mod access_log;
 pub mod admin;
+mod call_times;
 pub mod cli;
 pub mod config;
 mod demo;
@@ -27,6 +28,7 @@ mod journal;
 mod keys;
 mod place;
 mod proxy;
+mod recent;
 mod recount;
 mod sandboxes;
 mod server;

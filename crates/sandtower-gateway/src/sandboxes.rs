@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sandtower::core::Tick;
 use sandtower::e2b::{Sandbox, SandboxId, Secret};
 
 use crate::keys::TenantId;
 use crate::proxy::Signed;
+use crate::recent::cut;
 
 /// The sandboxes that passed through the gateway: of creations, connects, listings, and of requests that
 /// go into them. Bounded: the one that was not used for longest, of some, makes room.
@@ -34,7 +36,21 @@ struct Entry {
     id: SandboxId,
     tenant: Option<TenantId>,
     token: Option<Secret>,
+    template: Option<Box<str>>,
+    seen: Tick,
     used: Tick,
+}
+
+/// A sandbox, for operators.
+#[derive(Clone, Debug)]
+pub(crate) struct SandboxRow {
+    pub(crate) id: SandboxId,
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) template: Option<Box<str>>,
+    /// How long the gateway has known it.
+    pub(crate) known: Duration,
+    /// How long ago it was last used through the gateway.
+    pub(crate) unused: Duration,
 }
 
 /// Which sandbox a request for files is for, if it does not say.
@@ -59,6 +75,7 @@ impl Sandboxes {
         table.make_room(self.capacity);
         let entry = table.entry(sandbox.id());
         entry.tenant = Some(tenant);
+        entry.template = sandbox.template().map(|template| cut(template).into());
         if let Some(token) = sandbox.access_token() {
             table.set_token(sandbox.id(), token.clone());
         }
@@ -131,6 +148,39 @@ impl Sandboxes {
         self.lock().entries.len()
     }
 
+    /// Those that have been known for longest, at most `most`, and how many each tenant has.
+    pub(crate) fn oldest(
+        &self,
+        most: usize,
+    ) -> (Vec<SandboxRow>, HashMap<Option<TenantId>, usize>) {
+        let now = Tick::now();
+        let table = self.lock();
+        let owners: Vec<_> = table.entries.iter().map(|entry| entry.tenant).collect();
+        let mut places: Vec<_> =
+            table.entries.iter().enumerate().map(|(at, entry)| (entry.seen, at)).collect();
+        if places.len() > most {
+            places.select_nth_unstable(most);
+            places.truncate(most);
+        }
+        places.sort_unstable();
+        let row = |(_, at): (Tick, usize)| {
+            let Entry { id, tenant, template, seen, used, .. } = &table.entries[at];
+            let (known, unused) = (now.since(*seen), now.since(*used));
+            SandboxRow {
+                id: id.clone(),
+                tenant: *tenant,
+                template: template.clone(),
+                known,
+                unused,
+            }
+        };
+        let rows = places.into_iter().map(row).collect();
+        drop(table);
+        let mut counts = HashMap::new();
+        owners.into_iter().for_each(|owner| *counts.entry(owner).or_default() += 1);
+        (rows, counts)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,7 +201,8 @@ impl Table {
             None => {
                 self.places.insert(id.clone(), self.entries.len());
                 let (id, used) = (id.clone(), Tick::now());
-                self.entries.push(Entry { id, tenant: None, token: None, used });
+                let (tenant, token, template) = (None, None, None);
+                self.entries.push(Entry { id, tenant, token, template, seen: used, used });
                 self.entries.len() - 1
             }
         };

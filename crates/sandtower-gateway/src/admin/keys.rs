@@ -3,27 +3,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, patch, post};
 use sandtower::e2b::Secret;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::State;
+use super::guard::Why;
+use super::routes::Route;
 use crate::virtual_keys::{
     KeyChange, KeyError, KeyId, KeyInfo, NewKey, Rotation, StoreState, VirtualKeys,
 };
 
-pub(super) fn routes() -> Router<Arc<State>> {
-    Router::new()
-        .route("/api/v1/keys", get(list).post(create))
-        .route("/api/v1/keys/{id}", get(one).patch(update).delete(revoke))
-        .route("/api/v1/keys/{id}/rotate", post(rotate))
+pub(super) fn routes() -> [Route; 6] {
+    [
+        Route::new("get", "/api/v1/keys", get(list)),
+        Route::new("post", "/api/v1/keys", post(create)),
+        Route::new("get", "/api/v1/keys/{id}", get(one)),
+        Route::new("patch", "/api/v1/keys/{id}", patch(update)),
+        Route::new("delete", "/api/v1/keys/{id}", delete(revoke)),
+        Route::new("post", "/api/v1/keys/{id}/rotate", post(rotate)),
+    ]
 }
 
 /// Why a request has no result.
@@ -138,7 +143,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Outcome<T> {
 }
 
 /// What serde says is wrong, without what it quotes from the request: that comes before what it expects.
-fn without_values(why: &str) -> String {
+pub(super) fn without_values(why: &str) -> String {
     let Some((found, expected)) = why.rsplit_once(", expected ") else { return why.to_owned() };
     match found.starts_with("unknown field") {
         true => format!("a field is unknown, expected {expected}"),
@@ -180,6 +185,8 @@ impl IntoResponse for Problem {
                 (status, error.to_string())
             }
         };
-        (status, Json(json!({"error": error}))).into_response()
+        let mut response = (status, Json(json!({"error": error}))).into_response();
+        response.extensions_mut().insert(Why(error));
+        response
     }
 }

@@ -1,5 +1,6 @@
 //! How a gateway is configured.
 
+mod admin;
 mod error;
 mod keys;
 mod network;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
 
+pub use admin::Admin;
 pub use error::ConfigError;
 pub use keys::{Keys, UpstreamKey};
 pub use network::Network;
@@ -160,21 +162,6 @@ impl Default for Limits {
     }
 }
 
-/// The listener for operators.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Admin {
-    /// Where it listens; left out, there is none.
-    pub listen: Option<SocketAddr>,
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 4_001))) }
-    }
-}
-
 /// How the gateway ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -285,6 +272,7 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.place()?;
         self.stack_config()?;
+        self.admin.check()?;
         if self.owner.parse::<sandtower::e2b::Owner>().is_err() {
             let right = "it must have 1 to 64 of the characters `a` to `z`, `0` to `9` and `-`";
             return Err(ConfigError::new("owner", right));

@@ -18,7 +18,7 @@ const BASE: &str = r#"{"templateID":"base","timeout":300}"#;
 async fn breakers(gateway: &Arc<Gateway>) -> Vec<String> {
     let own = serde_json::from_value(json!({"listen": "127.0.0.1:0"})).unwrap();
     let admin = admin::start(gateway, own, || unreachable!("nothing is read again")).await.unwrap();
-    let text = ask(admin.address().unwrap(), "GET", "/api/v1/snapshot").await;
+    let text = ask(admin.address().unwrap(), None, "GET", "/api/v1/snapshot").await;
     let (_, body) = text.split_once("\r\n\r\n").unwrap();
     let whole: Value = serde_json::from_str(body).unwrap();
     let stacks = whole["keys"].as_object().unwrap().values().chain([&whole["data_plane"]]);

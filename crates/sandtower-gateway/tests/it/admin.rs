@@ -21,7 +21,8 @@ fn config(settings: &[&str]) -> Config {
 }
 
 async fn ask(admin: &admin::Admin, method: &str, path: &str) -> String {
-    support::ask(admin.address().unwrap(), method, path).await
+    let token = admin.made_token().unwrap().expose();
+    support::ask(admin.address().unwrap(), Some(token), method, path).await
 }
 
 #[tokio::test]

@@ -228,10 +228,16 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 /// What the listener for operators says.
-pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str) -> String {
+pub(crate) async fn ask(
+    address: SocketAddr,
+    token: Option<&str>,
+    method: &str,
+    path: &str,
+) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
+    let token = token.map_or_else(String::new, |it| format!("authorization: Bearer {it}\r\n"));
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{token}content-length: 0\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();

@@ -51,7 +51,9 @@ impl Routes {
 
     async fn send(&self, method: &str, path: &str, body: impl Into<Bytes>) -> (StatusCode, String) {
         let uri = format!("http://{}{path}", self.admin.address().unwrap());
-        let request = Request::builder().method(method).uri(uri);
+        let token = self.admin.made_token().unwrap().expose();
+        let token = format!("Bearer {token}");
+        let request = Request::builder().method(method).uri(uri).header("authorization", token);
         let request = request.body(Full::new(body.into())).unwrap();
         let response = self.client.request(request).await.unwrap();
         let status = response.status();

@@ -5,3 +5,5 @@ mod isolation;
 mod limits;
 mod restart;
 mod world;
+
+pub(crate) use world::{Folder, keyed, roomy};

@@ -1,0 +1,143 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sandtower::admission::{AdmissionSnapshot, QuotaSnapshot, Waiting};
+use sandtower::circuit_breaker::{CircuitBreaker, Snapshot};
+use sandtower::e2b::{EventsSnapshot, TrackerSnapshot};
+use sandtower::rate_limit;
+use sandtower::stack::Handles;
+use serde::Serialize;
+
+use crate::Gateway;
+use crate::generation::Generation;
+use crate::keys::{KeyStack, TenantId};
+
+/// The name of the stack for what goes into sandboxes.
+pub(in crate::admin) const DATA_PLANE: &str = "data_plane";
+/// The most tenants whose waiting calls are read from one stack.
+const WAITING: usize = 40;
+
+/// The name of the stack of a key.
+pub(in crate::admin) fn key_name(id: TenantId) -> String {
+    format!("key_{id}")
+}
+
+/// Whose something is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(in crate::admin) struct Whose {
+    /// The stack: `data_plane`, or `key_` and the hash of a key of the service; of what belongs to a
+    /// virtual key, `key_` and its id.
+    pub(in crate::admin) stack: String,
+    /// The name of the key, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::admin) label: Option<String>,
+}
+
+impl Whose {
+    /// That of a key of the service, or of a virtual key.
+    pub(in crate::admin) fn of(gateway: &Gateway, tenant: TenantId) -> Self {
+        Self::with_id(gateway, &tenant.to_string())
+    }
+
+    /// The same, of its 16 hexadecimal digits.
+    pub(in crate::admin) fn with_id(gateway: &Gateway, id: &str) -> Self {
+        let stack = format!("key_{id}");
+        let key = id.parse().ok().and_then(|id| gateway.virtual_keys().get(&id));
+        let upstream = || names(&gateway.shared.generation.load()).remove(&stack);
+        let label = key.map(|key| key.name).or_else(upstream);
+        Self { stack, label }
+    }
+
+    /// What people call it.
+    pub(in crate::admin) fn shown(&self) -> &str {
+        self.label.as_deref().unwrap_or(&self.stack)
+    }
+}
+
+/// The names of the keys of the service that virtual keys are sent on as, by their stacks.
+fn names(generation: &Generation) -> HashMap<String, String> {
+    let upstreams = &generation.upstreams;
+    let named = upstreams.names().filter_map(|name| {
+        let id = TenantId::of(upstreams.get(name)?.expose().as_bytes());
+        Some((key_name(id), format!("upstream {name}")))
+    });
+    named.collect()
+}
+
+/// One stack at one moment.
+pub(in crate::admin) struct Reading {
+    /// `data_plane`, or `key_` and the hash of the key.
+    pub(in crate::admin) name: String,
+    pub(in crate::admin) label: Option<String>,
+    pub(in crate::admin) stack: Arc<KeyStack>,
+    pub(in crate::admin) breaker: Snapshot,
+    pub(in crate::admin) admission: AdmissionSnapshot,
+    pub(in crate::admin) waiting: Vec<Waiting>,
+    pub(in crate::admin) rate: rate_limit::Snapshot,
+    pub(in crate::admin) quota: QuotaSnapshot,
+    pub(in crate::admin) events: EventsSnapshot,
+    pub(in crate::admin) tracker: TrackerSnapshot,
+}
+
+impl Reading {
+    fn of(name: String, label: Option<String>, stack: Arc<KeyStack>) -> Self {
+        let handles = stack.handles();
+        let admission = handles.admission.snapshot();
+        let is_waiting = admission.queues.iter().any(|queue| queue.waiting > 0);
+        Self {
+            breaker: breaker(&name, handles).snapshot(),
+            waiting: if is_waiting { handles.admission.waiting(WAITING) } else { Vec::new() },
+            rate: handles.rate_limit.snapshot(),
+            quota: handles.quota.snapshot(),
+            events: handles.events.snapshot(),
+            tracker: handles.tracker.snapshot(),
+            admission,
+            name,
+            label,
+            stack,
+        }
+    }
+
+    pub(in crate::admin) fn is_data_plane(&self) -> bool {
+        self.name == DATA_PLANE
+    }
+
+    pub(in crate::admin) fn handles(&self) -> &Handles {
+        self.stack.handles()
+    }
+
+    /// The breaker that this stack goes by.
+    pub(in crate::admin) fn circuit_breaker(&self) -> &CircuitBreaker {
+        breaker(&self.name, self.stack.handles())
+    }
+
+    pub(in crate::admin) fn whose(&self) -> Whose {
+        Whose { stack: self.name.clone(), label: self.label.clone() }
+    }
+
+    /// Calls that wait.
+    pub(in crate::admin) fn waits(&self) -> u32 {
+        self.admission.queues.iter().map(|queue| queue.waiting).sum()
+    }
+}
+
+fn breaker<'h>(name: &str, handles: &'h Handles) -> &'h CircuitBreaker {
+    match name {
+        DATA_PLANE => &handles.data_plane_breaker,
+        _ => &handles.control_plane_breaker,
+    }
+}
+
+/// All stacks: that of the data plane, then those of the keys, the one used last first.
+pub(super) fn all(gateway: &Gateway) -> Vec<Reading> {
+    let generation = gateway.shared.generation.load_full();
+    let keys = generation.keys.all().into_iter();
+    let mut names = names(&generation);
+    let keys = keys.map(|(id, stack)| {
+        let name = key_name(id);
+        let label = names.remove(&name);
+        Reading::of(name, label, stack)
+    });
+    let data_plane = Reading::of(DATA_PLANE.to_owned(), None, Arc::clone(&generation.data));
+    std::iter::once(data_plane).chain(keys).collect()
+}
