@@ -14,6 +14,7 @@ mod domain;
 mod fuzz;
 mod h2_attacks;
 mod keys;
+mod operators;
 mod process;
 mod reload;
 mod shutdown;

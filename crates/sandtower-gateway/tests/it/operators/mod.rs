@@ -1,0 +1,10 @@
+//! The listener for operators: its API, its pages, and who may use them.
+
+mod api;
+mod attacks;
+mod cost;
+mod fuzz;
+mod injection;
+mod live;
+mod support;
+mod walk;
