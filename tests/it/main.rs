@@ -13,6 +13,7 @@ mod load_report;
 mod load_test;
 mod metastability;
 mod museum;
+mod operators;
 mod packages;
 mod pool;
 mod progress;

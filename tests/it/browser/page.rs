@@ -24,8 +24,12 @@ impl<'a> Page<'a> {
 
     /// Loads a file, and waits until it is loaded.
     pub(crate) async fn load(&mut self, file: &Path) {
+        self.visit(&format!("file://{}", file.display())).await;
+    }
+
+    /// Loads what is at an address, and waits until it is loaded.
+    pub(crate) async fn visit(&mut self, url: &str) {
         self.browser.events.clear();
-        let url = format!("file://{}", file.display());
         let response = self.command("Page.navigate", json!({"url": url})).await;
         assert!(response["errorText"].is_null(), "{url}: {}", response["errorText"]);
         self.browser.wait_for(&self.session, "Page.loadEventFired").await;
