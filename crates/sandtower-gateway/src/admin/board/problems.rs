@@ -291,7 +291,9 @@ fn store(totals: &Totals) -> Option<Problem> {
 }
 
 fn limits(stacks: &[Reading]) -> Option<Problem> {
-    let all = stacks.iter().flat_map(LimitRow::of);
+    // Of a key that is out of sandboxes there is a problem already.
+    let left = stacks.iter().filter(|stack| stack.quota.out_of_slots_ms.is_none());
+    let all = left.flat_map(LimitRow::of);
     let mut used: Vec<LimitRow> =
         all.filter(|row| row.kind != "concurrency" && row.share >= NEARLY).collect();
     used.sort_by(|one, other| other.share.total_cmp(&one.share));

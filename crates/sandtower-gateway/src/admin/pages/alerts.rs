@@ -3,36 +3,38 @@ use sandtower_telemetry::{Alert, RULES, Rule};
 
 use super::Section;
 use super::format::span_s;
-use super::parts::{more, named, nothing};
+use super::parts::{more, named, nothing, whose};
+use crate::Gateway;
 use crate::admin::State;
+use crate::admin::board::Whose;
 
 /// Where one alert fires, at most.
 const SHOWN: usize = 3;
 
 pub(super) fn sections(state: &State) -> Vec<Section> {
     let alerts = state.board.watch().alerts();
-    vec![("firing", firing(&alerts)), ("rules", rules(&alerts))]
+    vec![("firing", firing(state.board.gateway(), &alerts)), ("rules", rules(&alerts))]
 }
 
 /// On the overview: only what fires.
-pub(super) fn brief(alerts: &[Alert]) -> Markup {
+pub(super) fn brief(gateway: &Gateway, alerts: &[Alert]) -> Markup {
     html! {
         @if !alerts.is_empty() {
             h2 { "Alerts" }
-            (list(alerts, 10))
+            (list(gateway, alerts, 10))
         }
     }
 }
 
-fn firing(alerts: &[Alert]) -> Markup {
+fn firing(gateway: &Gateway, alerts: &[Alert]) -> Markup {
     html! {
         h2 { "Firing" }
-        @if alerts.is_empty() { (nothing("No alert fires.")) } @else { (list(alerts, RULES.len())) }
+        @if alerts.is_empty() { (nothing("No alert fires.")) } @else { (list(gateway, alerts, RULES.len())) }
     }
 }
 
 /// By rule: many keys may have the same one.
-fn list(alerts: &[Alert], most: usize) -> Markup {
+fn list(gateway: &Gateway, alerts: &[Alert], most: usize) -> Markup {
     let of = |rule: &Rule| alerts.iter().filter(|it| it.name == rule.name).collect::<Vec<_>>();
     let mut by_rule: Vec<_> = RULES.iter().map(of).filter(|all| !all.is_empty()).collect();
     by_rule.sort_by_key(|all| all[0].severity != "critical");
@@ -40,14 +42,14 @@ fn list(alerts: &[Alert], most: usize) -> Markup {
         div.scroll {
             table {
                 thead { tr { th { "alert" } th { "where" } th.number { "for" } th { "what to do" } } }
-                tbody { @for all in by_rule.iter().take(most) { (rule(all)) } }
+                tbody { @for all in by_rule.iter().take(most) { (rule(gateway, all)) } }
             }
         }
     }
 }
 
 /// The alerts of one rule.
-fn rule(all: &[&Alert]) -> Markup {
+fn rule(gateway: &Gateway, all: &[&Alert]) -> Markup {
     let longest = all.iter().map(|alert| alert.firing_for.as_secs()).max().unwrap_or_default();
     html! {
         @if let Some(first) = all.first() {
@@ -57,7 +59,7 @@ fn rule(all: &[&Alert]) -> Markup {
                     strong { (first.name) } br; (first.summary)
                 }
                 td {
-                    @for alert in all.iter().take(SHOWN) { div { (labels(alert)) } }
+                    @for alert in all.iter().take(SHOWN) { div { (labels(gateway, alert)) } }
                     (more(all.len().saturating_sub(SHOWN), "of them"))
                 }
                 td.number { (span_s(longest)) }
@@ -71,10 +73,18 @@ fn class(severity: &str) -> &'static str {
     if severity == "critical" { "critical" } else { "warning" }
 }
 
-fn labels(alert: &Alert) -> Markup {
+/// The name of a source is that of a stack.
+fn source(gateway: &Gateway, name: &str) -> Markup {
+    match name.strip_prefix("key_") {
+        Some(id) => whose(&Whose::with_id(gateway, id)),
+        None => named(name, None),
+    }
+}
+
+fn labels(gateway: &Gateway, alert: &Alert) -> Markup {
     html! {
         @for (label, value) in &alert.labels {
-            @if *label == "source" { (named(value, None)) } @else { span.muted { (label) "=" (value) } } " "
+            @if *label == "source" { (source(gateway, value)) } @else { span.muted { (label) "=" (value) } } " "
         }
     }
 }

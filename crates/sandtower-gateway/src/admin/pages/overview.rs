@@ -10,7 +10,7 @@ pub(super) fn sections(state: &State) -> Vec<Section> {
     let core = state.board.core();
     vec![
         ("problems", problems(&core.problems)),
-        ("alerts", super::alerts::brief(&state.board.watch().alerts())),
+        ("alerts", super::alerts::brief(state.board.gateway(), &state.board.watch().alerts())),
         ("figures", figures(&core)),
         ("hour", hour(&state.board.series())),
         ("process", process(&core)),
