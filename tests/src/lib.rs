@@ -29,6 +29,10 @@ mod settings {}
 mod migration {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/pool.md")]
+mod pool {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/operations.md")]
 mod operations {}
 

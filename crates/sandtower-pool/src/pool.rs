@@ -20,7 +20,7 @@ use crate::{Config, OnShutdown};
 /// A warm pool: a handle, cheap to clone. Clones, and the services of its
 /// [`PoolLayer`](crate::PoolLayer), share one stock.
 ///
-/// A task creates and kills the stock. It starts with the first service that is [used](Self::start), runs in
+/// A task creates and kills the stock. It starts with the first service that is [used](crate::Pooled::start), runs in
 /// the tokio runtime of that call, and ends with the last handle or service, or with
 /// [`shut_down`](Self::shut_down). If its runtime ends, the next call starts another.
 ///
