@@ -93,7 +93,7 @@ async fn list(shared: &Shared, below: &Below, sweeps: bool, asked: Tick) {
         if adopts {
             adopted += 1;
         } else {
-            shared.tracker.kill(info.id, below.clone());
+            shared.engine().left_behind(info.id, left.lives, now);
             killed += 1;
         }
     }

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -20,6 +21,10 @@ use crate::engine::{Order, Work};
 use crate::hooks::Hooked;
 use crate::pool::{IsRunning, Shared};
 use crate::reconcile::Reconcile;
+use crate::within::within;
+
+/// How long the stock waits for its first listing.
+const FIRST_LISTING: Duration = Duration::from_secs(10);
 
 /// Works until it is aborted.
 pub(crate) async fn work(running: IsRunning, below: Below) {
@@ -27,6 +32,9 @@ pub(crate) async fn work(running: IsRunning, below: Below) {
     let background = below.clone().with_priority(Priority::Background);
     let mut tasks = JoinSet::new();
     let mut reconcile = Reconcile::new(Tick::now());
+    // What an earlier process left behind counts, so it is looked for before anything is created.
+    let first = reconcile.begin(Arc::clone(shared), background.clone(), Tick::now());
+    within(FIRST_LISTING, first).await;
     loop {
         let now = Tick::now();
         let Work { create, kill, again, clock_jumped, .. } = {

@@ -25,6 +25,8 @@ use tower::{Service, ServiceExt};
 
 const MAX: u32 = 12;
 const BUDGET: f64 = 1.0;
+/// The most creations of a pool in flight at a time, after a pause: its burst.
+const IN_FLIGHT: u32 = 5;
 const IDLE_FOR: Duration = Duration::from_secs(120);
 const ASKED: Duration = Duration::from_secs(60);
 /// The first second of 2026, where the dates of the simulator begin.
@@ -250,8 +252,11 @@ fn check(
         sim.active(),
     );
     assert_eq!((dead, twice, sim.active(), late.count()), (0, 0, 0, 0), "seed {seed}");
-    for pool in all {
-        assert!(pool.most_in_stock <= 10, "seed {seed}: {pool:?}");
-        assert!(pool.cost_per_hour <= BUDGET, "seed {seed}: {pool:?}");
+    for (number, pool) in all.iter().enumerate() {
+        // Creations that were in flight when the process before was killed appear beside the stock.
+        let more = if number == 0 { 0 } else { IN_FLIGHT };
+        assert!(pool.most_in_stock <= 10 + more, "seed {seed}: {pool:?}");
+        let most = BUDGET + f64::from(more) * 0.1;
+        assert!(pool.cost_per_hour <= most, "seed {seed}: {pool:?}");
     }
 }

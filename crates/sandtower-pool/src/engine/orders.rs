@@ -112,6 +112,16 @@ impl Engine {
         true
     }
 
+    /// A sandbox that an earlier process left in stock and that is of no use: it counts until it has ended, and
+    /// the next [plan](Self::plan) kills it.
+    pub fn left_behind(&mut self, id: SandboxId, lives: Duration, now: Tick) {
+        self.pay(now);
+        let (shape, version, session, uses) = (u32::MAX, 0, None, 0);
+        let (created, until, ends_by, state) = (now, now + lives, now + lives, ItemState::Ending);
+        self.doomed.push(id.clone());
+        self.stock.put(Item { id, shape, created, until, ends_by, version, session, uses, state });
+    }
+
     /// Whether the sandbox is in stock.
     pub fn holds(&self, id: &SandboxId) -> bool {
         self.stock.items().iter().any(|item| item.id == *id)
