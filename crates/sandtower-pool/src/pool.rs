@@ -220,7 +220,7 @@ impl Pool {
 
     /// Ends the pool for good: requests pass, and the stock is killed within `duration`, or kept, as
     /// [configured](crate::Config::on_shutdown). What is not killed by then is killed by the
-    /// [tracker](SandboxTracker), which is to be drained after this.
+    /// [tracker](SandboxTracker), which the caller drains afterwards.
     ///
     /// If the future is dropped, the tracker kills the rest.
     pub async fn shut_down(&self, duration: Duration) {
@@ -241,7 +241,7 @@ impl Pool {
     }
 }
 
-/// What is to be killed at shutdown: what is left when it is dropped, the tracker kills.
+/// The sandboxes to kill at shutdown. The tracker kills those that are left when this is dropped.
 struct Rest {
     shared: Arc<Shared>,
     below: Below,

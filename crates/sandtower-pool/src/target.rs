@@ -1,4 +1,4 @@
-//! How much of each shape is to be in stock, and why.
+//! How much of each shape to keep in stock, and why.
 
 use serde::Serialize;
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::limits::Limits;
 
-/// What a new key is to be.
+/// The settings of a new key.
 ///
 /// ```
 /// use sandtower_gateway::virtual_keys::NewKey;

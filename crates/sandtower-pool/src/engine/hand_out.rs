@@ -147,7 +147,7 @@ impl Engine {
     }
 
     /// Takes a used sandbox back, for the same session alone. `false`: there is no room for it, or it was
-    /// used as often as it may be; it is to be killed.
+    /// used as often as it may be; the caller kills it.
     pub fn take_back(
         &mut self,
         id: SandboxId,

@@ -229,7 +229,7 @@ impl Engine {
         gone
     }
 
-    /// Nothing is created or returned any more. Returns the sandboxes to kill, unless they are to be kept.
+    /// Nothing is created or returned any more. Returns the sandboxes to kill, unless they are kept.
     pub fn shut_down(&mut self, keep: bool, now: Tick) -> Vec<SandboxId> {
         self.pay(now);
         self.is_shut_down = true;

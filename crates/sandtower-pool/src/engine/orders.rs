@@ -32,7 +32,7 @@ pub struct Alert {
 const UNKNOWN_FOR: Duration = Duration::from_secs(150);
 
 impl Engine {
-    /// The creation succeeded. `false`: it is no longer wanted, and is to be killed.
+    /// The creation succeeded. `false`: it is no longer wanted, and the caller kills it.
     ///
     /// `template` is the id of the template that the service named: if it is another one than before, the
     /// alias stands for a new template, and older stock is retired.
@@ -89,7 +89,7 @@ impl Engine {
     }
 
     /// A sandbox that an earlier process left in stock, with `left` of its lifetime. `false`: it is of no use,
-    /// and is to be killed.
+    /// and the caller kills it.
     pub fn adopt(
         &mut self,
         id: SandboxId,

@@ -48,7 +48,7 @@ impl Room {
     }
 }
 
-/// What is to be done now.
+/// What to do now.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Work {
@@ -67,7 +67,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const IDLE_LOOK: Duration = Duration::from_secs(30);
 
 impl Engine {
-    /// Decides what to create and to kill. What is to be created counts as stock from here on; each order
+    /// Decides what to create and to kill. Each planned creation counts as stock from here on; each order
     /// has to be served by [`created`](Self::created) or [`failed`](Self::failed).
     pub fn plan(&mut self, room: Room, wall: Wall, now: Tick) -> Work {
         self.pay(now);

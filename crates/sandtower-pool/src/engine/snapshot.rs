@@ -73,7 +73,7 @@ pub struct KindSnapshot {
     pub misses: u64,
     /// Sandboxes that may be given to a caller.
     pub idle: u32,
-    /// What there is to be.
+    /// The stock to keep.
     pub target: u32,
     /// What determines the target.
     pub determined_by: Term,

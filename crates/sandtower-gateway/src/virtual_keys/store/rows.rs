@@ -12,7 +12,7 @@ use crate::virtual_keys::book::{Book, News};
 use crate::virtual_keys::secret::Hash;
 use crate::virtual_keys::{Key, KeyId, Limits};
 
-/// What is to be written, copied out of the book.
+/// The changes to write, copied out of the book.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     keys: Vec<Arc<Key>>,
