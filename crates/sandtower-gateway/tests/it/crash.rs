@@ -18,16 +18,20 @@ fn start(simulator: &Server, journal: &Journal) -> Process {
 }
 
 fn start_with(simulator: &Server, journal: &Journal, settings: &[&str]) -> Process {
+    let all = basis(simulator, journal);
+    let all = all.iter().map(String::as_str).chain(settings.iter().copied());
+    Process::start(all.flat_map(|setting| ["--set", setting]))
+}
+
+fn basis(simulator: &Server, journal: &Journal) -> [String; 4] {
     let url = simulator.url();
-    let all = [
+    [
         format!("upstream.api_url={url}"),
         format!("upstream.sandbox_url={url}"),
         format!("journal={}", journal.0.display()),
         // Several creations of one key are in flight at a time.
         "stack.admission.concurrency_for.sandbox_create=3".to_owned(),
-    ];
-    let all = all.iter().map(String::as_str).chain(settings.iter().copied());
-    Process::start(all.flat_map(|setting| ["--set", setting]))
+    ]
 }
 
 /// Asks for a sandbox and awaits no response.
@@ -190,4 +194,41 @@ async fn two_gateways_do_not_share_a_journal() {
     assert_eq!(second.status.code(), Some(2), "{said}");
     assert!(said.contains("journal: ") && said.contains("each needs a file of its own"), "{said}");
     drop(first);
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_any_more_costs_no_caller_its_sandbox() {
+    let (sim, server) = simulator().await;
+    let journal = Journal::new("full");
+    let settings = basis(&server, &journal);
+    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+    let before = Process::start_with_short_files(96, settings);
+    let caller = Caller::new(before.address, KEY);
+    let mut owned = Vec::new();
+    let new = json!({"templateID": "base", "timeout": 3000});
+    for _ in 0..12 {
+        let response = caller.control("POST", "/v2/sandboxes", Some(new.clone())).await;
+        let body: Value = serde_json::from_slice(response.body()).unwrap();
+        match response.status().as_u16() {
+            201 => owned.push(body["sandboxID"].as_str().unwrap().to_owned()),
+            // It was recorded when it began, and its sandbox could not be.
+            status => {
+                let said = body["message"].as_str().unwrap();
+                assert_eq!((status, said.contains("journal")), (503, true), "{said}");
+            }
+        }
+    }
+    assert!(before.has_said("journal not written"));
+    assert!(owned.len() >= 8, "creations go on unrecorded: {owned:?}");
+    owned.sort();
+    until("what no caller has is killed", || alive(&sim) == owned).await;
+    before.kill();
+    let after = start(&server, &journal);
+    let caller = Caller::new(after.address, KEY);
+    for _ in 0..3 {
+        assert_eq!(caller.control("GET", "/v2/sandboxes", None).await.status(), 200);
+    }
+    owned.push(created(&caller, json!({})).await.0);
+    owned.sort();
+    assert_eq!(alive(&sim), owned);
 }

@@ -13,7 +13,7 @@ use super::support::{KEY, World};
 
 impl Certificate {
     /// The response to a request for `host`.
-    async fn send(
+    pub(super) async fn send(
         &self,
         world: &World,
         alpn: &str,

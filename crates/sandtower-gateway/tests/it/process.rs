@@ -3,6 +3,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_sandtower");
+
 /// A gateway in a process of its own, killed with this.
 pub(crate) struct Process {
     child: Child,
@@ -13,7 +15,23 @@ pub(crate) struct Process {
 impl Process {
     /// Serves with these arguments, once it listens.
     pub(crate) fn start<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sandtower"))
+        Self::start_by(Command::new(PROGRAM), arguments)
+    }
+
+    /// The same, where no file of it can become longer than this many blocks of 512 bytes.
+    pub(crate) fn start_with_short_files<'a>(
+        blocks: u32,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let mut shell = Command::new("sh");
+        // Without the signal, a write beyond the limit is an error, as on a disk that is full.
+        let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &limited, PROGRAM]);
+        Self::start_by(shell, arguments)
+    }
+
+    fn start_by<'a>(mut program: Command, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut child = program
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--set", "upstream.proxy=none"])
             .args(arguments)
@@ -67,5 +85,5 @@ impl Drop for Process {
 
 /// Runs the program to its end.
 pub(crate) fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_sandtower")).args(arguments).output().unwrap()
+    Command::new(PROGRAM).args(arguments).output().unwrap()
 }
