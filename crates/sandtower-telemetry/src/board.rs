@@ -66,6 +66,19 @@ const PANELS: &[Panel] = &[
         ("sandtower_tracker_killing{$of}", "{{source}} being killed"),
         ("increase(sandtower_tracker_abandoned_total{$of}[1h])", "{{source}} abandoned within an hour"),
     ]),
+    panel("Warm sandboxes", "short", &[
+        ("sandtower_pool_sandboxes{$of, state=\"idle\"}", "{{source}} idle"),
+        ("sandtower_pool_target{$of}", "{{source}} target"),
+        ("sandtower_pool_shape_suspended{$of} > 0", "{{source}} {{shape}} suspended"),
+    ]),
+    panel("Creations served from the warm pool", "ops", &[
+        ("rate(sandtower_pool_hits_total{$of}[$by])", "{{source}} hits"),
+        ("sum by (source, reason) (rate(sandtower_pool_misses_total{$of}[$by])) > 0", "{{source}} {{reason}}"),
+    ]),
+    panel("Cost of warm sandboxes in dollars an hour", "currencyUSD", &[
+        ("sandtower_pool_cost_dollars_per_hour{$of}", "{{source}}"),
+        ("sandtower_pool_budget_dollars_per_hour{$of}", "{{source}} budget"),
+    ]),
     panel("Alternatives", "ops", &[
         ("rate(sandtower_fallback_used_total{$of}[$by])", "{{source}} fallback"),
         ("rate(sandtower_failover_took_over_total{$of}[$by])", "{{source}} {{place}}"),

@@ -236,6 +236,27 @@ pub const RULES: &[Rule] = &[
         hold: Duration::ZERO,
         keep: minutes(5),
     },
+    Rule {
+        name: "SandtowerPoolSuspended",
+        severity: Severity::Warning,
+        summary: "Creations of warm sandboxes failed and are suspended: the stock of a shape runs out.",
+        when: Condition::Is { metric: "sandtower_pool_shape_suspended", only: None, value: 1.0 },
+        // The first creation after three failures is tried after 30 s: it may succeed.
+        hold: minutes(1),
+        keep: minutes(1),
+    },
+    Rule {
+        name: "SandtowerPoolCapped",
+        severity: Severity::Warning,
+        summary: "More than 20 creations within an hour found no warm sandbox, since `max` or the budget caps the stock.",
+        when: Condition::Grew {
+            metric: "sandtower_pool_capped_misses_total",
+            within: minutes(60),
+            by_more_than: 20.0,
+        },
+        hold: Duration::ZERO,
+        keep: minutes(5),
+    },
 ];
 
 impl Rule {

@@ -240,6 +240,8 @@ pub const TABLE: &[Metric] = &[
         ("late", "misses.late"), ("other_key", "misses.other_key"),
         ("shut_down", "misses.shut_down"),
     ]), "Creations that were not, by reason."),
+    counter("pool", "sandtower_pool_capped_misses_total", Field("capped_misses"),
+        "Creations that found no stock while max or the budget capped it."),
     gauge("pool", "sandtower_pool_sandboxes", Fields("state", &[
         ("idle", "idle"), ("leased", "leased"), ("creating", "creating"), ("ending", "ending"),
     ]), "Sandboxes in stock, by state."),

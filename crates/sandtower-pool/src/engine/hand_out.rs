@@ -8,6 +8,7 @@ use super::{Engine, Miss};
 use crate::config::MARGIN;
 use crate::shape::Wanted;
 use crate::stock::{Item, ItemState, Lease, SessionOf, Which};
+use crate::target::Cap;
 
 /// How long a hand-out may hold a sandbox: several times what it may take.
 const LEASE: Duration = Duration::from_secs(30);
@@ -143,6 +144,9 @@ impl Engine {
         let number = wanted.and_then(|wanted| self.kind_of(&wanted.shape)).map(|kind| kind.number);
         if let Some(kind) = number.and_then(|number| self.kind(number)) {
             kind.misses += 1;
+            let is_capped = matches!(kind.cap, Some(Cap::Max | Cap::Budget));
+            let is_short = matches!(miss, Miss::Empty | Miss::Share);
+            self.counts.capped_misses += u64::from(is_capped && is_short);
         }
     }
 

@@ -70,6 +70,7 @@ struct Money {
 struct Counts {
     hits: u64,
     misses: [u64; Miss::ALL.len()],
+    capped_misses: u64,
     created: u64,
     failed: u64,
     expired: u64,

@@ -15,6 +15,9 @@ pub struct PoolSnapshot {
     pub hits: u64,
     /// Requests that were not, by [reason](Miss).
     pub misses: BTreeMap<&'static str, u64>,
+    /// Requests that found their shape's stock empty, or their share of it used up, while `max` or the budget
+    /// kept it below what demand calls for. They are in `misses`, too.
+    pub capped_misses: u64,
     /// Sandboxes that may be given to a caller.
     pub idle: u32,
     /// Sandboxes that are being given to callers.
@@ -107,6 +110,7 @@ impl Engine {
         PoolSnapshot {
             hits: counts.hits,
             misses: BTreeMap::from(misses),
+            capped_misses: counts.capped_misses,
             idle: self.idle(),
             leased: count(|state| matches!(state, ItemState::Leased(_))),
             creating: u32::try_from(creating).unwrap_or(u32::MAX),

@@ -154,6 +154,26 @@ fn what_keeps_stock_below_demand_is_named() {
 }
 
 #[test]
+fn a_miss_counts_as_capped_only_where_a_larger_stock_would_have_served_it() {
+    for (config, capped) in [
+        (config().min(2).max(2), 3),
+        (config().min(8).max(8).budget(0.2), 3),
+        (config().min(2).max(8), 0),
+    ] {
+        let mut driven = Driven::new(config);
+        driven.to(0, 60);
+        // Demand beyond the two, all at once.
+        (0..5).for_each(|_| drop(driven.engine.request(&base(), Tenant::ALL, None, at(60))));
+        driven.look(60);
+        (0..3).for_each(|_| driven.engine.missed(Some(&base()), Miss::Empty));
+        driven.engine.missed(Some(&base()), Miss::Lifetime);
+        driven.engine.missed(None, Miss::Unknown);
+        let snapshot = driven.engine.snapshot(at(60));
+        assert_eq!(snapshot.capped_misses, capped, "{snapshot:?}");
+    }
+}
+
+#[test]
 fn a_new_template_retires_older_stock() {
     let mut driven = Driven::new(config().min(3));
     driven.to(0, 10);

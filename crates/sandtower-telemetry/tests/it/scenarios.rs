@@ -9,7 +9,7 @@ use sandtower_telemetry::Registry;
 use serde_json::{Value, json};
 
 /// The layers that are played.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "circuit_breaker",
     "creations",
     "rate_limit",
@@ -18,6 +18,7 @@ const KINDS: [&str; 8] = [
     "tracker",
     "fallback",
     "failover",
+    "pool",
 ];
 
 /// One layer whose snapshot is a function of the minute.
@@ -64,7 +65,7 @@ impl Scenario {
                 }
             };
         }
-        add!(0 1 2 3 4 5 6 7).unwrap();
+        add!(0 1 2 3 4 5 6 7 8).unwrap();
         (registry, minute)
     }
 }
@@ -102,6 +103,10 @@ fn quota(in_use: u64) -> Value {
 
 fn queue(newest_first: bool) -> Value {
     json!({"queues": [{"operation": "sandbox_create", "newest_first": newest_first}]})
+}
+
+fn shape(is_suspended: bool) -> Value {
+    json!({"shapes": [{"name": "base", "is_suspended": is_suspended}]})
 }
 
 /// A counter that is 0 but for one increase.
@@ -238,5 +243,25 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         None,
         14,
         |minute| json!({"moves": minute, "places": [{"name": "us", "took_over": 4}]}),
+    ),
+    // Suspended for longer than the first pause, and once for a moment.
+    scenario("SandtowerPoolSuspended", "pool", Some(3..=8), 12, |minute| {
+        shape((2..8).contains(&minute))
+    }),
+    scenario("SandtowerPoolSuspended", "pool", None, 12, |minute| shape(minute % 2 == 0)),
+    scenario(
+        "SandtowerPoolCapped",
+        "pool",
+        Some(3..=67),
+        70,
+        |minute| json!({"capped_misses": from(minute, 3, 21)}),
+    ),
+    // As many as allowed, and misses that no larger stock would help.
+    scenario(
+        "SandtowerPoolCapped",
+        "pool",
+        None,
+        70,
+        |minute| json!({"capped_misses": from(minute, 3, 20), "misses": {"unknown": minute * 5}}),
     ),
 ];
