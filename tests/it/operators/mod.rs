@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::browser::{Browser, Page};
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "/",
     "/breakers",
     "/queues",
@@ -22,6 +22,7 @@ const PAGES: [&str; 11] = [
     "/keys",
     "/sandboxes",
     "/creations",
+    "/pool",
     "/latency",
     "/alerts",
     "/calls",

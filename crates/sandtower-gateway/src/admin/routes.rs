@@ -59,6 +59,7 @@ pub(super) fn api() -> Vec<Route> {
         reads("/api/v1/limits", read::limits),
         reads("/api/v1/sandboxes", read::sandboxes),
         reads("/api/v1/creations", read::creations),
+        reads("/api/v1/pool", read::pool),
         reads("/api/v1/latency", read::latency),
         reads("/api/v1/alerts", read::alerts),
         reads("/api/v1/calls", read::calls),

@@ -9,8 +9,8 @@ use super::Failed;
 use crate::admin::State;
 use crate::admin::audit::Entry;
 use crate::admin::board::{
-    BreakerRow, Creations, LimitRow, Point, Problem, QueueRow, Sandboxes, Severity, StageLatency,
-    Top, Totals, WaitingRow,
+    BreakerRow, Creations, LimitRow, Point, Pools, Problem, QueueRow, Sandboxes, Severity,
+    StageLatency, Top, Totals, WaitingRow,
 };
 use crate::recent::RecentRequest;
 
@@ -83,6 +83,11 @@ pub(in crate::admin) async fn sandboxes(Extract(state): FromState) -> Json<Sandb
 
 pub(in crate::admin) async fn creations(Extract(state): FromState) -> Json<Creations> {
     Json(Creations::of(&state.board.core().stacks, MOST))
+}
+
+pub(in crate::admin) async fn pool(Extract(state): FromState) -> Json<Pools> {
+    let core = state.board.core();
+    Json(Pools::of(state.board.gateway(), &core.stacks, &core.problems, MOST))
 }
 
 pub(in crate::admin) async fn latency(Extract(state): FromState) -> Json<Vec<StageLatency>> {

@@ -3,6 +3,7 @@
 mod key_limits;
 mod latency;
 mod lists;
+mod pools;
 mod problems;
 mod reading;
 mod rows;
@@ -22,6 +23,7 @@ use crate::Gateway;
 
 pub(super) use latency::StageLatency;
 pub(super) use lists::{CreationCounts, Creations, Sandboxes};
+pub(super) use pools::{PoolRow, Pools, misses};
 pub(super) use problems::{Action, Problem, Severity, Target};
 pub(super) use reading::{DATA_PLANE, Reading, Whose, key_name};
 pub(super) use rows::{BreakerRow, LimitRow, QueueRow, Top, Totals, WaitingRow, rejected};

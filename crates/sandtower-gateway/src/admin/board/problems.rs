@@ -86,7 +86,7 @@ impl Action {
         Self { label, target: Target::Post { path, body: json!({}), asks } }
     }
 
-    fn page(label: &'static str, path: &'static str) -> Self {
+    pub(super) fn page(label: &'static str, path: &'static str) -> Self {
         Self { label, target: Target::Page(path) }
     }
 }
@@ -112,13 +112,14 @@ pub(super) fn of(
     all.extend(limits_of_keys(key_limits));
     all.extend(failing(creations));
     all.extend(orphans(totals));
+    all.extend(super::pools::problems(&keys));
     all.extend(shutdown(totals));
     all.sort_by_key(|problem| problem.severity);
     all
 }
 
 /// The first names, and how many there are besides.
-fn names<'a>(all: impl Iterator<Item = &'a Reading>) -> String {
+pub(super) fn names<'a>(all: impl Iterator<Item = &'a Reading>) -> String {
     let all: Vec<&str> = all.map(|stack| stack.label.as_deref().unwrap_or(&stack.name)).collect();
     let (first, rest) = all.split_at(all.len().min(NAMED));
     let first = first.join(", ");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use sandtower::admission::{AdmissionSnapshot, QuotaSnapshot, Waiting};
 use sandtower::circuit_breaker::{CircuitBreaker, Snapshot};
 use sandtower::e2b::{EventsSnapshot, TrackerSnapshot};
+use sandtower::pool::{Pool, PoolSnapshot};
 use sandtower::rate_limit;
 use sandtower::stack::Handles;
 use serde::Serialize;
@@ -77,6 +78,8 @@ pub(in crate::admin) struct Reading {
     pub(in crate::admin) quota: QuotaSnapshot,
     pub(in crate::admin) events: EventsSnapshot,
     pub(in crate::admin) tracker: TrackerSnapshot,
+    /// `None`: it has no warm pool.
+    pub(in crate::admin) pool: Option<PoolSnapshot>,
 }
 
 impl Reading {
@@ -91,6 +94,7 @@ impl Reading {
             quota: handles.quota.snapshot(),
             events: handles.events.snapshot(),
             tracker: handles.tracker.snapshot(),
+            pool: handles.pool.as_ref().map(Pool::snapshot),
             admission,
             name,
             label,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sandtower::admission::QueueSnapshot;
 use sandtower::circuit_breaker::{Snapshot, State, Transition};
 use sandtower::core::Rejection;
+use sandtower::pool::PoolSnapshot;
 use serde::Serialize;
 
 use super::reading::{Reading, Whose};
@@ -54,6 +55,12 @@ pub(in crate::admin) struct Totals {
     pub(in crate::admin) creations_failed: u64,
     pub(in crate::admin) admitted: u64,
     pub(in crate::admin) rejected: u64,
+    /// Creations that were served from warm pools.
+    pub(in crate::admin) pool_hits: u64,
+    pub(in crate::admin) pool_misses: u64,
+    /// Sandboxes in warm pools that may be given to a caller.
+    pub(in crate::admin) warm_idle: u64,
+    pub(in crate::admin) warm_target: u64,
     pub(in crate::admin) access_log_dropped: u64,
     /// Whether virtual keys and what they have used are written.
     pub(in crate::admin) key_store: StoreState,
@@ -65,6 +72,9 @@ impl Totals {
         let sum = |read: fn(&Reading) -> u64| stacks.iter().map(read).sum();
         let queues = |read: fn(&QueueSnapshot) -> u64| {
             stacks.iter().flat_map(|stack| &stack.admission.queues).map(read).sum()
+        };
+        let pools = |read: fn(&PoolSnapshot) -> u64| {
+            stacks.iter().filter_map(|stack| stack.pool.as_ref()).map(read).sum()
         };
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -85,6 +95,10 @@ impl Totals {
             creations_failed: sum(|stack| stack.events.failed),
             admitted: queues(|queue| queue.admitted),
             rejected: queues(rejected),
+            pool_hits: pools(|pool| pool.hits),
+            pool_misses: pools(super::pools::misses),
+            warm_idle: pools(|pool| pool.idle.into()),
+            warm_target: pools(|pool| pool.target.into()),
             access_log_dropped: shared.access_log.dropped(),
             key_store: shared.virtual_keys.store(),
         }

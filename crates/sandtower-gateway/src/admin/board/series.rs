@@ -27,10 +27,14 @@ pub(in crate::admin) struct Point {
     pub(in crate::admin) creations_started: f32,
     pub(in crate::admin) creations_succeeded: f32,
     pub(in crate::admin) creations_failed: f32,
+    pub(in crate::admin) pool_hits: f32,
+    pub(in crate::admin) pool_misses: f32,
+    pub(in crate::admin) warm_idle: f32,
+    pub(in crate::admin) warm_target: f32,
 }
 
 #[derive(Clone, Copy)]
-struct Counts([u64; 5]);
+struct Counts([u64; 7]);
 
 impl Series {
     pub(super) fn push(&mut self, totals: &Totals) {
@@ -40,6 +44,8 @@ impl Series {
             totals.creations_started,
             totals.creations_succeeded,
             totals.creations_failed,
+            totals.pool_hits,
+            totals.pool_misses,
         ]);
         let before = self.before.replace(now).unwrap_or(now);
         // A stack that is gone takes its counts along.
@@ -57,6 +63,10 @@ impl Series {
             creations_started: grown(2),
             creations_succeeded: grown(3),
             creations_failed: grown(4),
+            pool_hits: grown(5),
+            pool_misses: grown(6),
+            warm_idle: totals.warm_idle as f32,
+            warm_target: totals.warm_target as f32,
         });
     }
 

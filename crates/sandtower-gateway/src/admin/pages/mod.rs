@@ -13,6 +13,7 @@ mod limits;
 mod overview;
 mod parts;
 mod plot;
+mod pool;
 mod queues;
 mod sandboxes;
 
@@ -37,6 +38,7 @@ pub(super) enum Page {
     Keys,
     Sandboxes,
     Creations,
+    Pool,
     Latency,
     Alerts,
     Calls,
@@ -44,7 +46,7 @@ pub(super) enum Page {
 }
 
 /// All pages, in the order of the navigation and of the enum.
-pub(super) const ALL: [Page; 11] = [
+pub(super) const ALL: [Page; 12] = [
     Page::Overview,
     Page::Breakers,
     Page::Queues,
@@ -52,6 +54,7 @@ pub(super) const ALL: [Page; 11] = [
     Page::Keys,
     Page::Sandboxes,
     Page::Creations,
+    Page::Pool,
     Page::Latency,
     Page::Alerts,
     Page::Calls,
@@ -68,6 +71,7 @@ impl Page {
             Self::Keys => "/keys",
             Self::Sandboxes => "/sandboxes",
             Self::Creations => "/creations",
+            Self::Pool => "/pool",
             Self::Latency => "/latency",
             Self::Alerts => "/alerts",
             Self::Calls => "/calls",
@@ -84,6 +88,7 @@ impl Page {
             Self::Keys => "Keys",
             Self::Sandboxes => "Sandboxes",
             Self::Creations => "Creations",
+            Self::Pool => "Pool",
             Self::Latency => "Latency",
             Self::Alerts => "Alerts",
             Self::Calls => "Calls",
@@ -116,6 +121,7 @@ pub(super) fn sections(page: Page, state: &State) -> Vec<(&'static str, String)>
         Page::Keys => keys::sections(state),
         Page::Sandboxes => sandboxes::sections(state),
         Page::Creations => creations::sections(state),
+        Page::Pool => pool::sections(state),
         Page::Latency => latency::sections(state),
         Page::Alerts => alerts::sections(state),
         Page::Calls => calls::sections(state),

@@ -26,7 +26,7 @@ fn problems(all: &[Problem]) -> Markup {
     }
 }
 
-fn card(problem: &Problem) -> Markup {
+pub(super) fn card(problem: &Problem) -> Markup {
     let since = problem.since.map_or(0, |since| since.as_secs());
     html! {
         article.problem.(problem.severity.label()) {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::support::{Site, TOKEN};
 
-pub(super) const PAGES: [&str; 11] = [
+pub(super) const PAGES: [&str; 12] = [
     "/",
     "/breakers",
     "/queues",
@@ -13,6 +13,7 @@ pub(super) const PAGES: [&str; 11] = [
     "/keys",
     "/sandboxes",
     "/creations",
+    "/pool",
     "/latency",
     "/alerts",
     "/calls",

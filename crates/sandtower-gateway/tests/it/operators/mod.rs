@@ -6,5 +6,6 @@ mod cost;
 mod fuzz;
 mod injection;
 mod live;
+mod pool;
 mod support;
 mod walk;
