@@ -12,6 +12,7 @@ use sandtower::core::BoxError;
 use crate::admin::{self, Admin, Signals};
 use crate::config::{Config, ConfigError, Source};
 use crate::generation::Generation;
+use crate::stacks::Stacks;
 use crate::{Gateway, demo};
 
 /// A gateway to E2B for the official SDKs.
@@ -92,6 +93,9 @@ fn check(settings: &Settings) -> Result<(), BoxError> {
     writeln!(out, "{}", toml::to_string_pretty(&config)?)?;
     writeln!(out, "# {}", summary(&config))?;
     writeln!(out, "# {}", keys_summary(&generation))?;
+    for place in &generation.others {
+        writeln!(out, "# {}", place_summary(&generation, place))?;
+    }
     Ok(())
 }
 
@@ -110,6 +114,23 @@ fn summary(config: &Config) -> String {
         "SDKs at {scheme}://{}, {} threads, {admin}; E2B at {upstream}",
         config.listen,
         config.worker_count()
+    )
+}
+
+/// What it does with another place, in a line.
+fn place_summary(generation: &Generation, place: &Stacks) -> String {
+    let with: Vec<_> = place.own.names().collect();
+    let without = generation.upstreams.names().filter(|name| place.own.get(name).is_none());
+    let without: Vec<_> = without.collect();
+    let without = match without.is_empty() {
+        true => String::new(),
+        false => format!("; those of {} stay at home", without.join(", ")),
+    };
+    format!(
+        "at {}: creations of {} that home does not serve for {:?}{without}",
+        place.place.name,
+        with.join(", "),
+        generation.config.failover_after
     )
 }
 

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::generation::Generation;
 use crate::journal::{Journal, Recovery};
 use crate::keys::Keys;
+use crate::proxy::Searches;
 use crate::sandboxes::Sandboxes;
 use crate::server::{Server, TlsSlot, Tracked};
 use crate::virtual_keys::VirtualKeys;
@@ -26,6 +27,7 @@ const CLEAN_UP: Duration = Duration::from_secs(150);
 pub(crate) struct Shared {
     pub(crate) generation: ArcSwap<Generation>,
     pub(crate) sandboxes: Sandboxes,
+    pub(crate) searches: Searches,
     pub(crate) virtual_keys: VirtualKeys,
     pub(crate) in_flight: Tracked,
     pub(crate) access_log: AccessLog,
@@ -113,6 +115,7 @@ impl Gateway {
         virtual_keys.configure(&generation.upstreams, &generation.declared);
         let shared = Arc::new(Shared {
             sandboxes: Sandboxes::new(generation.config.limits.sandboxes.get()),
+            searches: Searches::default(),
             virtual_keys,
             generation: ArcSwap::from_pointee(generation),
             in_flight: Tracked::default(),
@@ -162,11 +165,14 @@ impl Gateway {
         let next = Generation::after(&before, config)?;
         // Before anything is replaced: a certificate that cannot be used is an error of the whole.
         self.shared.tls.replace(next.config.tls.as_ref())?;
-        if !Arc::ptr_eq(&before.keys, &next.keys) {
-            let mut retired = self.shared.retired();
-            retired.retain(|keys| !keys.is_idle());
-            retired.push(Arc::clone(&before.keys));
+        let mut retired = self.shared.retired();
+        retired.retain(|keys| !keys.is_idle());
+        for keys in before.places().map(|place| &place.keys) {
+            if !next.places().any(|place| Arc::ptr_eq(keys, &place.keys)) {
+                retired.push(Arc::clone(keys));
+            }
         }
+        drop(retired);
         self.shared.virtual_keys.configure(&next.upstreams, &next.declared);
         self.shared.generation.store(Arc::new(next));
         Ok(Reloaded { needs_restart })
@@ -198,7 +204,8 @@ impl Gateway {
     /// Kills what was created and has no owner.
     async fn clean_up(&self) -> bool {
         let mut all = self.shared.retired().clone();
-        all.push(Arc::clone(&self.shared.generation.load().keys));
+        let generation = self.shared.generation.load_full();
+        all.extend(generation.places().map(|place| Arc::clone(&place.keys)));
         let mut is_clean = true;
         for (_, stack) in all.iter().flat_map(|keys| keys.all()) {
             let drained = stack.handles().tracker.drain_within(CLEAN_UP).await;

@@ -1,82 +1,66 @@
 //! What one configuration makes: replaced as a whole by a reload.
 
-use std::sync::Arc;
-
-use sandtower::core::BoxError;
-use sandtower::e2b::{HttpTransport, Owner};
-use sandtower::stack::BuildError;
-
 use crate::call_times::CallTimes;
-use crate::config::{Config, ConfigError, Upstream};
-use crate::keys::{KeyStack, Keys, MakeStack};
-use crate::place::Place;
+use crate::config::{Config, ConfigError};
+use crate::stacks::{Common, Stacks};
 use crate::virtual_keys::{Declared, Upstreams};
 
 /// What one configuration makes.
 #[derive(Debug)]
 pub(crate) struct Generation {
     pub(crate) config: Config,
-    pub(crate) place: Place,
-    /// The keys of the service that virtual keys are sent on as.
+    /// The keys of the service that virtual keys are sent on as: those of home.
     pub(crate) upstreams: Upstreams,
     /// The virtual keys in the file.
     pub(crate) declared: Vec<Declared>,
-    pub(crate) keys: Arc<Keys>,
-    /// The stack for requests into sandboxes, which carry no key.
-    pub(crate) data: Arc<KeyStack>,
-    /// The connections of each worker to the service, and last those of operators.
-    pub(crate) transports: Arc<[HttpTransport]>,
+    pub(crate) home: Stacks,
+    /// The other places, in the order in which creations are tried there.
+    pub(crate) others: Vec<Stacks>,
     /// How long the calls of all stacks take.
     pub(crate) times: CallTimes,
 }
 
 impl Generation {
     pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
+        let times = CallTimes::new(config.worker_count());
+        Self::with_times(config, times)
+    }
+
+    fn with_times(config: Config, times: CallTimes) -> Result<Self, ConfigError> {
         config.check()?;
-        let workers = config.worker_count();
-        let place = config.place()?;
-        let upstreams = Upstreams::read(&config.keys.upstream)?;
+        let upstreams = Upstreams::read("keys.upstream", &config.keys.upstream)?;
         let declared = match &config.keys.file {
             Some(file) => Declared::read(file, &upstreams)?,
             None => Vec::new(),
         };
-        let owner: Owner =
-            config.owner.parse().map_err(|error| ConfigError::new("owner", error))?;
-        let stack = config.stack_config()?;
-        let times = CallTimes::new(workers);
-        let shared = times.clone();
-        let make = MakeStack { place: place.clone(), owner, stack, workers, times: shared };
-        let data = make.data_plane().map_err(of_stack)?;
-        let transports =
-            (0..=workers).map(|_| transport(&config.upstream)).collect::<Result<_, _>>()?;
-        let keys = Arc::new(Keys::new(make, config.limits.keys.get()));
-        let data = Arc::new(data);
-        Ok(Self { config, place, upstreams, declared, keys, data, transports, times })
+        let common = Common::new(&config, times.clone())?;
+        let home = common.home(upstreams.clone())?;
+        let others = config.places.iter().enumerate();
+        let others = others.map(|(at, place)| common.other(at, place, &upstreams));
+        let others = others.collect::<Result<_, _>>()?;
+        Ok(Self { config, upstreams, declared, home, others, times })
     }
 
     /// The generation after `before`: what has the same settings is the same.
     pub(crate) fn after(before: &Self, config: Config) -> Result<Self, ConfigError> {
-        let next = Self::new(config)?;
+        let next = Self::with_times(config, before.times.clone())?;
         let (old, new) = (&before.config, &next.config);
-        let is_same = old.upstream == new.upstream
-            && old.stack == new.stack
-            && old.owner == new.owner
-            && old.limits.keys == new.limits.keys;
+        let is_same =
+            old.stack == new.stack && old.owner == new.owner && old.limits.keys == new.limits.keys;
         if !is_same {
             return Ok(next);
         }
-        Ok(Self {
-            keys: Arc::clone(&before.keys),
-            data: Arc::clone(&before.data),
-            transports: Arc::clone(&before.transports),
-            times: before.times.clone(),
-            ..next
-        })
+        let home = next.home.after(Some(&before.home));
+        let others = next.others.into_iter().map(|place| {
+            let same = before.others.iter().find(|other| other.place.name == place.place.name);
+            place.after(same)
+        });
+        Ok(Self { home, others: others.collect(), ..next })
     }
 
-    /// The connections of operators to the service.
-    pub(crate) fn operators(&self) -> &HttpTransport {
-        &self.transports[self.transports.len() - 1]
+    /// What serves each place: home first.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Stacks> {
+        std::iter::once(&self.home).chain(&self.others)
     }
 
     /// The domain under which the gateway is reached, without a port.
@@ -84,32 +68,4 @@ impl Generation {
         let domain = self.config.domain.as_deref()?;
         Some(domain.split_once(':').map_or(domain, |(name, _)| name))
     }
-}
-
-/// With the name of the setting, if the stack names it.
-fn of_stack(error: BoxError) -> ConfigError {
-    match error.downcast_ref::<BuildError>() {
-        Some(error) => ConfigError::new(format!("stack.{}", error.name()), error.why()),
-        None => ConfigError::new("stack", error),
-    }
-}
-
-fn transport(upstream: &Upstream) -> Result<HttpTransport, ConfigError> {
-    let mut builder = HttpTransport::builder().idle_per_host(upstream.idle_connections);
-    if let Some(file) = &upstream.root_certificates {
-        let pem = std::fs::read(file).map_err(|error| {
-            let why = format!("{} cannot be read: {error}", file.display());
-            ConfigError::new("upstream.root_certificates", why)
-        })?;
-        builder = builder.root_certificates(pem);
-    }
-    if upstream.only_own_roots {
-        builder = builder.only_own_roots();
-    }
-    builder = match upstream.proxy.as_deref() {
-        None => builder,
-        Some("none") => builder.no_proxy(),
-        Some(proxy) => builder.proxy(proxy, &upstream.no_proxy),
-    };
-    builder.build().map_err(|error| ConfigError::new("upstream", error))
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request};
 use sandtower::core::{BoxError, Tick};
 use sandtower::e2b::{self, Client, HttpTransport, Owner};
 use sandtower::http::{Explain, RequestBody};
@@ -13,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::call_times::CallTimes;
 use crate::place::Place;
+use crate::proxy::API_KEY;
 
 /// Which key a request came with, without the key: the first 8 bytes of its SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,15 +57,23 @@ impl std::fmt::Debug for TenantId {
 pub(crate) struct KeyStack {
     stack: Stack,
     tenant: TenantId,
+    place: Arc<Place>,
     /// The service has accepted the key: one that a stranger made up goes first.
     is_proven: AtomicBool,
+    is_probed: AtomicBool,
     services: Box<[OnceLock<StackService<RequestBody>>]>,
 }
 
 impl KeyStack {
-    pub(crate) fn new(stack: Stack, tenant: TenantId, workers: usize) -> Self {
-        let is_proven = AtomicBool::new(false);
-        Self { stack, tenant, is_proven, services: (0..workers).map(|_| OnceLock::new()).collect() }
+    fn new(stack: Stack, tenant: TenantId, place: Arc<Place>) -> Self {
+        let services = (0..place.workers()).map(|_| OnceLock::new()).collect();
+        let (is_proven, is_probed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { stack, tenant, place, is_proven, is_probed, services }
+    }
+
+    /// Where its calls go.
+    pub(crate) fn place(&self) -> &Arc<Place> {
+        &self.place
     }
 
     /// The key of the service that it is for, by which several virtual keys may share it.
@@ -70,12 +81,13 @@ impl KeyStack {
         self.tenant
     }
 
-    /// The service of a worker, whose connections are those of `http`.
-    pub(crate) fn service(&self, worker: usize, http: &HttpTransport) -> StackService<RequestBody> {
-        self.services[worker].get_or_init(|| self.stack.service(http.clone())).clone()
+    /// The service of a worker, over its connections.
+    pub(crate) fn service(&self, worker: usize) -> StackService<RequestBody> {
+        let http = || self.place.transport(worker).clone();
+        self.services[worker].get_or_init(|| self.stack.service(http())).clone()
     }
 
-    /// A client of the gateway's own, over the connections of a worker.
+    /// A client of the gateway's own, over these connections to its place.
     pub(crate) fn client(&self, http: &HttpTransport) -> Client<StackService> {
         self.stack.client(http.clone())
     }
@@ -83,6 +95,39 @@ impl KeyStack {
     /// How the service is reached with this key.
     pub(crate) fn config(&self) -> &e2b::Config {
         self.stack.config()
+    }
+
+    /// A request to the control plane with its key, without a body.
+    pub(crate) fn get(&self, path: &str) -> Option<Request<Bytes>> {
+        let request = self.config().control_request(Method::GET, path, Bytes::new()).ok()?;
+        Some(request.map(|_| Bytes::new()))
+    }
+
+    /// Its key, which no log shows.
+    pub(crate) fn key(&self) -> Option<HeaderValue> {
+        self.get("/")?.headers_mut().remove(API_KEY)
+    }
+
+    /// Whether the circuit breaker of a plane lets all calls through.
+    pub(crate) fn is_up(&self, is_data_plane: bool) -> bool {
+        let handles = self.handles();
+        let breaker = match is_data_plane {
+            true => handles.data_plane_breaker.snapshot(),
+            false => handles.control_plane_breaker.snapshot(),
+        };
+        breaker.shadow || breaker.state.label() == "closed"
+    }
+
+    /// Whether all that its creations have left behind is known and killed.
+    pub(crate) fn has_nothing_open(&self) -> bool {
+        let tracker = self.handles().tracker.snapshot();
+        tracker.open == 0 && tracker.killing == 0
+    }
+
+    /// `None`: another probe is under way.
+    pub(crate) fn probe(self: &Arc<Self>) -> Option<Probe> {
+        let is_free = !self.is_probed.swap(true, Ordering::Relaxed);
+        is_free.then(|| Probe(Arc::clone(self)))
     }
 
     pub(crate) fn handles(&self) -> &Handles {
@@ -99,22 +144,29 @@ impl KeyStack {
     /// Whether it protects nothing and cleans up nothing at this moment.
     fn is_idle(&self) -> bool {
         let handles = self.handles();
-        let tracker = handles.tracker.snapshot();
         let queues = handles.admission.snapshot().queues;
-        tracker.open == 0
-            && tracker.killing == 0
+        self.has_nothing_open()
             && queues.iter().all(|queue| queue.in_flight == 0 && queue.waiting == 0)
             && handles.control_plane_breaker.snapshot().state.label() == "closed"
+    }
+}
+
+/// The only probe of a stack, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Probe(pub(crate) Arc<KeyStack>);
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.0.is_probed.store(false, Ordering::Relaxed);
     }
 }
 
 /// How stacks are built.
 #[derive(Clone, Debug)]
 pub(crate) struct MakeStack {
-    pub(crate) place: Place,
+    pub(crate) place: Arc<Place>,
     pub(crate) owner: Owner,
     pub(crate) stack: StackConfig,
-    pub(crate) workers: usize,
     /// How long the calls of all stacks take.
     pub(crate) times: CallTimes,
 }
@@ -135,9 +187,9 @@ process_input = "none"
 
 impl MakeStack {
     pub(crate) fn make(&self, key: &str) -> Result<KeyStack, BoxError> {
-        let config = self.place.config(key)?.owner(self.owner.clone());
+        let config = self.place.addresses.config(key)?.owner(self.owner.clone());
         let stack = self.builder(config)?.build()?;
-        Ok(KeyStack::new(stack, TenantId::of(key.as_bytes()), self.workers))
+        Ok(KeyStack::new(stack, self.place.tenant(key), Arc::clone(&self.place)))
     }
 
     fn builder(&self, config: e2b::Config) -> Result<Builder, BoxError> {
@@ -151,10 +203,11 @@ impl MakeStack {
 
     /// The stack for what goes into sandboxes: those requests carry no key.
     pub(crate) fn data_plane(&self) -> Result<KeyStack, BoxError> {
-        let config = self.place.config("data-plane")?.owner(self.owner.clone());
+        let config = self.place.addresses.config("data-plane")?.owner(self.owner.clone());
         // It creates nothing, so it has nothing to keep warm.
         let builder = self.builder(config)?.disable(Component::Pool);
-        Ok(KeyStack::new(builder.build()?, TenantId::of(b"data-plane"), self.workers))
+        let (tenant, place) = (self.place.tenant("data-plane"), Arc::clone(&self.place));
+        Ok(KeyStack::new(builder.build()?, tenant, place))
     }
 }
 
@@ -190,9 +243,9 @@ impl Keys {
         Self { make, limit: limit.max(1), table: Mutex::default() }
     }
 
-    /// The stack for `key`.
+    /// The stack for `key`, and whose it is.
     pub(crate) fn get(&self, key: &str) -> Result<(TenantId, Arc<KeyStack>), NoStack> {
-        let tenant = TenantId::of(key.as_bytes());
+        let tenant = self.make.place.tenant(key);
         if let Some(kept) = self.lock().get_mut(&tenant) {
             kept.used = Tick::now();
             return Ok((tenant, Arc::clone(&kept.stack)));
@@ -251,13 +304,16 @@ fn make_room(table: &mut HashMap<TenantId, Kept>, limit: usize) -> Option<Vec<Ke
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Upstream;
+    use crate::place::HOME;
 
     fn keys(limit: usize) -> Keys {
-        let place = Place::new("http://127.0.0.1:1", "http://127.0.0.1:1").unwrap();
+        let upstream = Upstream::default();
+        let place = Arc::new(Place::new(HOME, "upstream", &upstream, 1).unwrap());
         let owner = "gateway".parse().unwrap();
         let times = CallTimes::new(1);
         let stack = StackConfig::default();
-        Keys::new(MakeStack { place, owner, stack, workers: 1, times }, limit)
+        Keys::new(MakeStack { place, owner, stack, times }, limit)
     }
 
     #[test]

@@ -17,6 +17,7 @@
 mod readme {}
 
 mod access_log;
+mod addresses;
 pub mod admin;
 mod call_times;
 pub mod cli;
@@ -32,6 +33,7 @@ mod recent;
 mod recount;
 mod sandboxes;
 mod server;
+mod stacks;
 pub mod virtual_keys;
 
 pub use gateway::{Gateway, Reloaded};

@@ -1,108 +1,82 @@
-//! Where E2B is.
+//! A place: one E2B, and the connections to it.
 
-use http::Uri;
-use http::uri::{Authority, Parts, PathAndQuery, Scheme};
-use sandtower::e2b::{Config, ConfigError, SandboxId};
+use std::sync::Arc;
 
-/// One E2B: its control plane, and the way into its sandboxes.
-#[derive(Clone, Debug)]
+use sandtower::e2b::HttpTransport;
+
+use crate::addresses::Addresses;
+use crate::config::{ConfigError, Upstream};
+use crate::keys::TenantId;
+
+/// The name of the place in the section `upstream`.
+pub(crate) const HOME: &str = "home";
+
+/// One E2B with its own keys, templates and sandboxes.
+#[derive(Debug)]
 pub(crate) struct Place {
-    api: Uri,
-    sandboxes: Sandboxes,
-}
-
-#[derive(Clone, Debug)]
-enum Sandboxes {
-    /// All at one address, distinguished by header fields.
-    At(Uri),
-    /// Each at `<port>-<id>.<domain>`.
-    Under(String),
+    pub(crate) name: Arc<str>,
+    pub(crate) addresses: Addresses,
+    /// Of each worker, and last those of operators.
+    transports: Box<[HttpTransport]>,
 }
 
 impl Place {
-    /// At these two addresses.
-    pub(crate) fn new(api: &str, sandboxes: &str) -> Result<Self, ConfigError> {
-        Config::new("checked")?.api_url(api)?.sandbox_url(sandboxes)?;
-        let uri = |text: &str, name| text.parse().map_err(|_| ConfigError::Url(name));
-        let sandboxes = Sandboxes::At(uri(sandboxes, "E2B_SANDBOX_URL")?);
-        Ok(Self { api: uri(api, "E2B_API_URL")?, sandboxes })
+    /// The one that `section` of the configuration describes.
+    pub(crate) fn new(
+        name: &str,
+        section: &str,
+        upstream: &Upstream,
+        workers: usize,
+    ) -> Result<Self, ConfigError> {
+        let addresses = upstream.addresses(section)?;
+        let transports = (0..=workers).map(|_| transport(section, upstream));
+        Ok(Self { name: name.into(), addresses, transports: transports.collect::<Result<_, _>>()? })
     }
 
-    /// At `api.<domain>` and `<port>-<id>.<domain>`.
-    pub(crate) fn under(domain: &str) -> Result<Self, ConfigError> {
-        Config::new("checked")?.domain(domain)?;
-        let api = format!("https://api.{domain}").parse();
-        let api = api.map_err(|_| ConfigError::Domain("E2B_DOMAIN"))?;
-        Ok(Self { api, sandboxes: Sandboxes::Under(domain.to_owned()) })
+    pub(crate) fn is_home(&self) -> bool {
+        &*self.name == HOME
     }
 
-    /// How a client with `key` reaches it.
-    pub(crate) fn config(&self, key: &str) -> Result<Config, ConfigError> {
-        let origin = |uri: &Uri| uri.to_string().trim_end_matches('/').to_owned();
-        let config = Config::new(key)?.api_url(&origin(&self.api))?;
-        match &self.sandboxes {
-            Sandboxes::At(uri) => config.sandbox_url(&origin(uri)),
-            Sandboxes::Under(domain) => config.domain(domain),
-        }
+    /// How many workers have connections.
+    pub(crate) fn workers(&self) -> usize {
+        self.transports.len() - 1
     }
 
-    /// The target of a request to the control plane.
-    pub(crate) fn control(&self, path: Option<&PathAndQuery>) -> Option<Uri> {
-        at(self.api.scheme(), self.api.authority().cloned(), path)
+    /// The connections of a worker.
+    pub(crate) fn transport(&self, worker: usize) -> &HttpTransport {
+        &self.transports[worker]
     }
 
-    /// The target of a request to a port of a sandbox.
-    pub(crate) fn sandbox(
-        &self,
-        id: &SandboxId,
-        port: u16,
-        path: Option<&PathAndQuery>,
-    ) -> Option<Uri> {
-        match &self.sandboxes {
-            Sandboxes::At(uri) => at(uri.scheme(), uri.authority().cloned(), path),
-            Sandboxes::Under(domain) => {
-                let authority: Authority = format!("{port}-{id}.{domain}").parse().ok()?;
-                at(Some(&Scheme::HTTPS), Some(authority), path)
-            }
+    /// The connections of operators.
+    pub(crate) fn operators(&self) -> &HttpTransport {
+        &self.transports[self.workers()]
+    }
+
+    /// Whose stack that of `key` is here: keys of two places may have the same value.
+    pub(crate) fn tenant(&self, key: &str) -> TenantId {
+        match self.is_home() {
+            true => TenantId::of(key.as_bytes()),
+            false => TenantId::of(format!("{}\0{key}", self.name).as_bytes()),
         }
     }
 }
 
-fn at(
-    scheme: Option<&Scheme>,
-    authority: Option<Authority>,
-    path: Option<&PathAndQuery>,
-) -> Option<Uri> {
-    let mut parts = Parts::default();
-    parts.scheme = scheme.cloned();
-    parts.authority = authority;
-    parts.path_and_query = Some(path.cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
-    Uri::from_parts(parts).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn target(place: &Place, path: &str) -> (String, String) {
-        let path: PathAndQuery = path.parse().unwrap();
-        let sandbox = place.sandbox(&"i0".parse().unwrap(), 3000, Some(&path)).unwrap();
-        (place.control(Some(&path)).unwrap().to_string(), sandbox.to_string())
+fn transport(section: &str, upstream: &Upstream) -> Result<HttpTransport, ConfigError> {
+    let mut builder = HttpTransport::builder().idle_per_host(upstream.idle_connections);
+    if let Some(file) = &upstream.root_certificates {
+        let pem = std::fs::read(file).map_err(|error| {
+            let why = format!("{} cannot be read: {error}", file.display());
+            ConfigError::new(format!("{section}.root_certificates"), why)
+        })?;
+        builder = builder.root_certificates(pem);
     }
-
-    #[test]
-    fn under_a_domain_each_sandbox_has_its_host() {
-        let place = Place::under("e2b.test").unwrap();
-        let expected = ("https://api.e2b.test/a?b", "https://3000-i0.e2b.test/a?b");
-        assert_eq!(target(&place, "/a?b"), (expected.0.to_owned(), expected.1.to_owned()));
-        assert!(place.config("e2b_1").is_ok());
+    if upstream.only_own_roots {
+        builder = builder.only_own_roots();
     }
-
-    #[test]
-    fn two_addresses_are_two_addresses() {
-        let place = Place::new("http://127.0.0.1:1", "http://127.0.0.1:2/").unwrap();
-        let expected = ("http://127.0.0.1:1/a", "http://127.0.0.1:2/a");
-        assert_eq!(target(&place, "/a"), (expected.0.to_owned(), expected.1.to_owned()));
-        assert!(place.config("e2b_1").is_ok());
-    }
+    builder = match upstream.proxy.as_deref() {
+        None => builder,
+        Some("none") => builder.no_proxy(),
+        Some(proxy) => builder.proxy(proxy, &upstream.no_proxy),
+    };
+    builder.build().map_err(|error| ConfigError::new(section, error))
 }

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request};
 use http_body_util::{BodyExt, Limited};
 use sandtower::core::{BoxError, Priority, Tick};
-use sandtower::e2b::E2bClassify;
+use sandtower::e2b::{E2bClassify, SandboxId};
 use sandtower::http::RequestBody;
 use tower_service::Service;
 
@@ -20,7 +19,7 @@ use crate::gateway::Shared;
 use crate::generation::Generation;
 use crate::keys::KeyStack;
 use crate::proxy::listing::Marked;
-use crate::virtual_keys::Listed;
+use crate::virtual_keys::{KeyId, Listed};
 
 /// How often it is seen to what calls in doubt have left behind.
 const TICK: Duration = Duration::from_secs(1);
@@ -39,68 +38,71 @@ pub(crate) async fn run(shared: Arc<Shared>, worker: usize) {
         listed.retain(|upstream, _| upstreams.contains(upstream));
         for upstream in upstreams {
             let generation = shared.generation.load_full();
-            let Some((key, stack)) = stack(&generation, &upstream) else { continue };
-            resolve(&shared, &upstream, &stack);
+            let Some(stacks) = stacks(&generation, &upstream) else { continue };
+            resolve(&shared, &upstream, &stacks);
             let due = listed.get(&upstream).is_none_or(|last| Tick::now().since(*last) >= EVERY);
             if !due {
                 continue;
             }
             listed.insert(upstream.clone(), Tick::now());
             let began = shared.virtual_keys.now();
-            let listing = list(&generation, &stack, &key, worker);
-            let result = tokio::time::timeout(EVERY, listing).await;
-            match result.unwrap_or_else(|_| Err("E2B did not respond in time".into())) {
-                Ok(all) => shared.virtual_keys.compare(&upstream, &all, began),
-                Err(error) => tracing::warn!(
-                    upstream, %error,
-                    "listing failed, virtual keys are counted without it"
-                ),
+            let mut all = Listed { running: Vec::new(), is_whole: true };
+            for stack in &stacks {
+                let time = EVERY / u32::try_from(stacks.len()).unwrap_or(u32::MAX);
+                let result = tokio::time::timeout(time, list(stack, worker)).await;
+                match result.unwrap_or_else(|_| Err("E2B did not respond in time".into())) {
+                    Ok(running) => all.running.extend(running),
+                    Err(error) => {
+                        all.is_whole = false;
+                        let place = &*stack.place().name;
+                        tracing::warn!(
+                            upstream, place, %error,
+                            "listing failed, virtual keys are counted without it"
+                        );
+                    }
+                }
             }
+            shared.virtual_keys.compare(&upstream, &all, began);
         }
         tokio::time::sleep(TICK).await;
     }
 }
 
-fn stack(generation: &Generation, upstream: &str) -> Option<(HeaderValue, Arc<KeyStack>)> {
-    let secret = generation.upstreams.get(upstream)?;
-    let mut key = HeaderValue::from_str(secret.expose()).ok()?;
-    key.set_sensitive(true);
-    let (_, stack) = generation.keys.get(secret.expose()).ok()?;
-    Some((key, stack))
+/// The stacks for an upstream key in all places that have one for it; `None`: there is none at home, or not
+/// for all of them at this moment.
+fn stacks(generation: &Generation, upstream: &str) -> Option<Vec<Arc<KeyStack>>> {
+    generation.upstreams.get(upstream)?;
+    let places = generation.places().filter(|place| place.own.get(upstream).is_some());
+    places.map(|place| place.named(upstream)).collect()
 }
 
 /// Frees what calls have reserved of which nothing is left.
-fn resolve(shared: &Shared, upstream: &str, stack: &KeyStack) {
-    // Before the tracker is asked: what ends from here on, it may not know yet.
+fn resolve(shared: &Shared, upstream: &str, stacks: &[Arc<KeyStack>]) {
+    // Before the trackers are asked: what ends from here on, they may not know yet.
     let doubts = shared.virtual_keys.doubts(upstream);
-    let tracker = stack.handles().tracker.snapshot();
-    let is_idle = tracker.open == 0 && tracker.killing == 0;
+    let is_idle = stacks.iter().all(|stack| stack.has_nothing_open());
     if is_idle && !doubts.is_empty() && shared.retired_are_idle() {
         shared.virtual_keys.resolved(doubts);
     }
 }
 
-/// All sandboxes of an upstream key that run.
+/// All sandboxes of an upstream key that run in one place.
 async fn list(
-    generation: &Generation,
     stack: &KeyStack,
-    key: &HeaderValue,
     worker: usize,
-) -> Result<Listed, BoxError> {
-    let mut all = Listed::default();
+) -> Result<Vec<(SandboxId, Option<KeyId>)>, BoxError> {
+    let mut all = Vec::new();
     let mut next = None;
     for _ in 0..MOST_PAGES {
         let path = match &next {
             Some(token) => format!("{PAGE}&nextToken={token}"),
             None => PAGE.to_owned(),
         };
-        let target = generation.place.control(Some(&path.parse()?));
-        let mut request = Request::get(target.ok_or("the address of E2B is invalid")?)
-            .header("x-api-key", key)
-            .extension(Priority::Background)
-            .body(RequestBody::default())?;
+        let request = stack.get(&path).ok_or("the address of E2B is invalid")?;
+        let mut request = request.map(RequestBody::whole);
+        request.extensions_mut().insert(Priority::Background);
         E2bClassify::put_info(&mut request);
-        let mut service = stack.service(worker, &generation.transports[worker]);
+        let mut service = stack.service(worker);
         poll_fn(|cx| service.poll_ready(cx)).await?;
         let (head, body) = service.call(request).await?.into_parts();
         if !head.status.is_success() {
@@ -108,7 +110,7 @@ async fn list(
         }
         let body: Bytes = Limited::new(body, LONGEST_PAGE).collect().await?.to_bytes();
         let page: Vec<Marked> = serde_json::from_slice(&body)?;
-        all.running.extend(page.into_iter().filter(Marked::is_running).map(|sandbox| {
+        all.extend(page.into_iter().filter(Marked::is_running).map(|sandbox| {
             let key = sandbox.key();
             (sandbox.id, key)
         }));
@@ -122,7 +124,7 @@ async fn list(
 }
 
 /// A value of a query: all but the unreserved characters of RFC 3986, section 2.3, are encoded.
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -1,7 +1,7 @@
 //! The sandboxes that the gateway has seen: whose they are, and the tokens that open them.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sandtower::core::Tick;
@@ -37,6 +37,8 @@ struct Entry {
     tenant: Option<TenantId>,
     token: Option<Secret>,
     template: Option<Box<str>>,
+    /// The name of the place where it is.
+    home: Option<Arc<str>>,
     seen: Tick,
     used: Tick,
 }
@@ -47,6 +49,7 @@ pub(crate) struct SandboxRow {
     pub(crate) id: SandboxId,
     pub(crate) tenant: Option<TenantId>,
     pub(crate) template: Option<Box<str>>,
+    pub(crate) home: Option<Arc<str>>,
     /// How long the gateway has known it.
     pub(crate) known: Duration,
     /// How long ago it was last used through the gateway.
@@ -69,33 +72,39 @@ impl Sandboxes {
         Self { table: Mutex::default(), capacity: capacity.max(1) }
     }
 
-    /// The service returned `sandbox` to `tenant`.
-    pub(crate) fn returned(&self, sandbox: &Sandbox, tenant: TenantId) {
+    /// The service returned `sandbox` to `tenant`, in this place.
+    pub(crate) fn returned(&self, sandbox: &Sandbox, tenant: TenantId, home: &Arc<str>) {
         let mut table = self.lock();
         table.make_room(self.capacity);
         let entry = table.entry(sandbox.id());
         entry.tenant = Some(tenant);
+        entry.is_at(home);
         entry.template = sandbox.template().map(|template| cut(template).into());
         if let Some(token) = sandbox.access_token() {
             table.set_token(sandbox.id(), token.clone());
         }
     }
 
-    /// A listing showed the sandbox to `tenant`.
-    pub(crate) fn listed(&self, id: &SandboxId, tenant: TenantId) {
+    /// A listing of this place showed the sandbox to `tenant`.
+    pub(crate) fn listed(&self, id: &SandboxId, tenant: TenantId, home: &Arc<str>) {
         let mut table = self.lock();
         table.make_room(self.capacity);
-        table.entry(id).tenant = Some(tenant);
+        let entry = table.entry(id);
+        entry.tenant = Some(tenant);
+        entry.is_at(home);
     }
 
-    /// The sandbox took a request that showed `token`, if it showed one.
-    pub(crate) fn took(&self, id: &SandboxId, token: Option<&str>) {
+    /// The sandbox, in this place, took a request that showed `token`, if it showed one.
+    pub(crate) fn took(&self, id: &SandboxId, token: Option<&str>, home: &Arc<str>) {
         let mut table = self.lock();
         let known = match table.used(id) {
-            Some(entry) => entry.token.as_ref().map(Secret::expose),
+            Some(entry) => {
+                entry.is_at(home);
+                entry.token.as_ref().map(Secret::expose)
+            }
             None => {
                 table.make_room(self.capacity);
-                table.entry(id);
+                table.entry(id).is_at(home);
                 None
             }
         };
@@ -112,6 +121,18 @@ impl Sandboxes {
     /// Whose sandbox it is, as far as is known.
     pub(crate) fn tenant_of(&self, id: &SandboxId) -> Option<TenantId> {
         self.lock().used(id)?.tenant
+    }
+
+    /// The sandbox was found in this place.
+    pub(crate) fn found(&self, id: &SandboxId, home: &Arc<str>) {
+        let mut table = self.lock();
+        table.make_room(self.capacity);
+        table.entry(id).is_at(home);
+    }
+
+    /// The place where the sandbox is, as far as is known.
+    pub(crate) fn home_of(&self, id: &SandboxId) -> Option<Arc<str>> {
+        self.lock().used(id)?.home.clone()
     }
 
     /// The sandbox that a request is for which shows a token, or a signature, or nothing.
@@ -164,12 +185,13 @@ impl Sandboxes {
         }
         places.sort_unstable();
         let row = |(_, at): (Tick, usize)| {
-            let Entry { id, tenant, template, seen, used, .. } = &table.entries[at];
+            let Entry { id, tenant, template, home, seen, used, .. } = &table.entries[at];
             let (known, unused) = (now.since(*seen), now.since(*used));
             SandboxRow {
                 id: id.clone(),
                 tenant: *tenant,
                 template: template.clone(),
+                home: home.clone(),
                 known,
                 unused,
             }
@@ -183,6 +205,14 @@ impl Sandboxes {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn is_at(&mut self, home: &Arc<str>) {
+        if self.home.as_ref().is_none_or(|known| known != home) {
+            self.home = Some(Arc::clone(home));
+        }
     }
 }
 
@@ -201,8 +231,8 @@ impl Table {
             None => {
                 self.places.insert(id.clone(), self.entries.len());
                 let (id, used) = (id.clone(), Tick::now());
-                let (tenant, token, template) = (None, None, None);
-                self.entries.push(Entry { id, tenant, token, template, seen: used, used });
+                let (tenant, token, template, home) = (None, None, None, None);
+                self.entries.push(Entry { id, tenant, token, template, home, seen: used, used });
                 self.entries.len() - 1
             }
         };
@@ -252,6 +282,10 @@ mod tests {
         Sandbox::new(id(number), Some(Secret::new(format!("token-{number}"))))
     }
 
+    fn home() -> Arc<str> {
+        "home".into()
+    }
+
     fn tenant() -> TenantId {
         TenantId::of(b"e2b_1")
     }
@@ -259,7 +293,7 @@ mod tests {
     #[test]
     fn a_token_finds_its_sandbox_until_that_is_gone() {
         let sandboxes = Sandboxes::new(10);
-        (0..3).for_each(|number| sandboxes.returned(&sandbox(number), tenant()));
+        (0..3).for_each(|number| sandboxes.returned(&sandbox(number), tenant(), &home()));
         assert_eq!(sandboxes.find(Some("token-1"), None), Found::One(id(1)));
         assert_eq!(sandboxes.find(Some("token-9"), None), Found::None);
         sandboxes.gone(&id(1));
@@ -270,7 +304,7 @@ mod tests {
     #[test]
     fn a_signature_finds_the_sandbox_with_whose_token_it_was_made() {
         let sandboxes = Sandboxes::new(10);
-        (0..3).for_each(|number| sandboxes.returned(&sandbox(number), tenant()));
+        (0..3).for_each(|number| sandboxes.returned(&sandbox(number), tenant(), &home()));
         // Of `/a.txt:read:user:token-2`.
         let query = "path=%2Fa.txt&username=user&signature=v1_J9Lz9AUUdZvwpR7pL%2FkDfWEBBXZ4e%2B%2FwNKJoLFXhK%2BM";
         let signed = Signed::read(query, false).unwrap();
@@ -283,9 +317,9 @@ mod tests {
     fn without_either_only_a_single_sandbox_is_found() {
         let sandboxes = Sandboxes::new(10);
         assert_eq!(sandboxes.find(None, None), Found::Unclear);
-        sandboxes.listed(&id(0), tenant());
+        sandboxes.listed(&id(0), tenant(), &home());
         assert_eq!(sandboxes.find(None, None), Found::One(id(0)));
-        sandboxes.listed(&id(1), tenant());
+        sandboxes.listed(&id(1), tenant(), &home());
         assert_eq!(sandboxes.find(None, None), Found::Unclear);
     }
 
@@ -293,8 +327,8 @@ mod tests {
     fn it_learns_tokens_from_what_passes_and_never_grows() {
         let sandboxes = Sandboxes::new(4);
         for number in 0..100 {
-            sandboxes.took(&id(number), Some(&format!("token-{number}")));
-            sandboxes.took(&id(number), Some(&format!("newer-{number}")));
+            sandboxes.took(&id(number), Some(&format!("token-{number}")), &home());
+            sandboxes.took(&id(number), Some(&format!("newer-{number}")), &home());
             assert!(sandboxes.len() <= 4);
             let newest = sandboxes.find(Some(&format!("newer-{number}")), None);
             assert_eq!(newest, Found::One(id(number)));

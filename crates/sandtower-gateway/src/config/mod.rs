@@ -4,6 +4,7 @@ mod admin;
 mod error;
 mod keys;
 mod network;
+mod places;
 mod size;
 mod source;
 
@@ -16,12 +17,13 @@ use sandtower::core::settings::duration;
 use sandtower::stack::StackConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::place::Place;
+use crate::addresses::Addresses;
 
 pub use admin::Admin;
 pub use error::ConfigError;
 pub use keys::{Keys, UpstreamKey};
 pub use network::Network;
+pub use places::Place;
 pub use size::Size;
 pub use source::Source;
 
@@ -39,8 +41,14 @@ pub struct Config {
     /// The name that is written on all sandboxes that are created through the gateway: 1 to 64 of
     /// `[a-z0-9-]`. Gateways that share their load also share the name.
     pub owner: String,
-    /// Where E2B is.
+    /// Where E2B is: home, where sandboxes are created.
     pub upstream: Upstream,
+    /// Other places, where sandboxes are created while home does not create them: tried in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Place>,
+    /// How long a creation waits in one place while another one is up.
+    #[serde(with = "duration")]
+    pub failover_after: Duration,
     /// The domain under which the gateway itself is reached as `api.<domain>` and `<port>-<id>.<domain>`,
     /// with its port if that is not 443.
     pub domain: Option<String>,
@@ -219,6 +227,8 @@ impl Default for Config {
             workers: 0,
             owner: String::from("gateway"),
             upstream: Upstream::default(),
+            places: Vec::new(),
+            failover_after: Duration::from_secs(20),
             domain: None,
             tls: None,
             trusted_proxies: Vec::new(),
@@ -249,28 +259,9 @@ impl Config {
             .map_err(|error| ConfigError::new(format!("stack.{}", error.name()), error.why()))
     }
 
-    pub(crate) fn place(&self) -> Result<Place, ConfigError> {
-        let Upstream { domain, api_url, sandbox_url, .. } = &self.upstream;
-        match (api_url, sandbox_url) {
-            (Some(api), Some(sandboxes)) => Place::new(api, sandboxes)
-                .map_err(|_| ConfigError::new("upstream", "`api_url` and `sandbox_url` must be a scheme and a host, such as https://api.e2b.app, without a path")),
-            (None, None) => Place::under(domain).map_err(|_| {
-                ConfigError::new("upstream.domain", "it must be a domain, such as e2b.app")
-            }),
-            (Some(_), None) => Err(ConfigError::new(
-                "upstream.sandbox_url",
-                "it must be set as well, since `api_url` is",
-            )),
-            (None, Some(_)) => Err(ConfigError::new(
-                "upstream.api_url",
-                "it must be set as well, since `sandbox_url` is",
-            )),
-        }
-    }
-
     /// Checks what the type of a setting does not.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        self.place()?;
+        places::check(self)?;
         self.stack_config()?;
         self.admin.check()?;
         if self.owner.parse::<sandtower::e2b::Owner>().is_err() {
@@ -289,6 +280,7 @@ impl Config {
         for (name, time) in [
             ("limits.request_timeout", self.limits.request_timeout),
             ("limits.write_timeout", self.limits.write_timeout),
+            ("failover_after", self.failover_after),
         ] {
             if time.is_zero() {
                 return Err(ConfigError::new(name, "it must be greater than zero"));
@@ -298,7 +290,7 @@ impl Config {
             return Err(ConfigError::new("limits.header_size", "it must be at least 8KiB"));
         }
         if let Some(domain) = &self.domain
-            && (!domain.contains('.') || Place::under(domain).is_err())
+            && (!domain.contains('.') || Addresses::under(domain).is_err())
         {
             let right =
                 "it must be a domain, such as gw.example.com, with its port if that is not 443";

@@ -146,9 +146,7 @@ fn put(table: &mut Table, path: &str, value: Value) -> Result<(), ConfigError> {
 fn line_of(text: &str, error: &ConfigError) -> Option<usize> {
     // An unknown name is part of the text, not of the path.
     let unknown = error.why().strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
-    // One of a list stands where the list does.
-    let parts = error.setting().split('.');
-    let mut path: Vec<&str> = parts.filter_map(|part| part.split('[').next()).collect();
+    let mut path: Vec<&str> = error.setting().split('.').collect();
     if let Some((name, _)) = unknown
         && path.last() != Some(&name)
     {
@@ -157,8 +155,22 @@ fn line_of(text: &str, error: &ConfigError) -> Option<usize> {
     let root = toml::de::DeTable::parse(text).ok()?;
     let (mut table, mut found) = (root.get_ref(), None);
     for part in path {
-        let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == part) else { break };
+        // One of a list, such as `places[0]`.
+        let (name, at) = part.split_once('[').unwrap_or((part, ""));
+        let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == name) else { break };
         found = Some(key.span().start);
+        let at = at.strip_suffix(']').and_then(|at| at.parse::<usize>().ok());
+        let value = match (value.get_ref(), at) {
+            (toml::de::DeValue::Array(all), Some(at)) => match all.get(at) {
+                Some(one) if one.get_ref().is_table() => {
+                    found = Some(one.span().start);
+                    one
+                }
+                // One that is not a section stands where the list does.
+                _ => break,
+            },
+            _ => value,
+        };
         match value.get_ref() {
             toml::de::DeValue::Table(below) => table = below,
             _ => break,

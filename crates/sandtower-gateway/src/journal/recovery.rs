@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sandtower::core::Tick;
-use sandtower::e2b::{CALL_KEY, CallId, Client, HttpTransport, SandboxId, SandboxInfo};
+use sandtower::e2b::{CALL_KEY, CallId, Client, SandboxId, SandboxInfo};
 use sandtower::stack::StackService;
 
 use super::{Journal, Left};
@@ -48,15 +48,17 @@ impl Recovery {
     /// Sweeps for all keys in the configuration, in the runtime of this worker.
     pub(crate) fn start(&self, shared: &Arc<Shared>, worker: usize) {
         let generation = shared.generation.load_full();
-        for secret in generation.upstreams.secrets() {
-            if let Ok((_, stack)) = generation.keys.get(secret.expose()) {
-                self.seen(&stack, &generation.transports[worker], shared);
+        for place in generation.places() {
+            for secret in place.own.secrets() {
+                if let Ok((_, stack)) = place.keys.get(secret.expose()) {
+                    self.seen(&stack, worker, shared);
+                }
             }
         }
     }
 
     /// The key of this stack is there: what was left behind under it is swept in the background.
-    pub(crate) fn seen(&self, stack: &Arc<KeyStack>, http: &HttpTransport, shared: &Arc<Shared>) {
+    pub(crate) fn seen(&self, stack: &Arc<KeyStack>, worker: usize, shared: &Arc<Shared>) {
         if self.is_over.load(Ordering::Relaxed) {
             return;
         }
@@ -70,7 +72,7 @@ impl Recovery {
         let sweep = Sweep {
             calls,
             stack: Arc::clone(stack),
-            client: stack.client(http),
+            client: stack.client(stack.place().transport(worker)),
             shared: Arc::clone(shared),
             journal: Arc::clone(journal),
             appears_until: self.started + APPEARS_WITHIN,

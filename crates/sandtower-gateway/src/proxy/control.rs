@@ -8,17 +8,15 @@ use http::{Request, Response, StatusCode, Version, header, request};
 use http_body::Body;
 use sandtower::core::{BoxError, Operation};
 use sandtower::e2b::operation as op;
-use sandtower::e2b::{RawCreation, SANDBOX_ID, SANDBOX_PORT, Sandbox, SandboxId, Unclaimed};
+use sandtower::e2b::{SANDBOX_ID, SANDBOX_PORT, Sandbox, SandboxId};
 use sandtower::http::RequestBody;
 
 use super::body::{Collected, ResponseBody, UpstreamBody, collect};
 use super::failure::Failure;
 use super::headers::{self, API_KEY};
 use super::keyed::Caller;
-use super::{Exchange, Outcome, listing, pass, replace};
-use crate::journal::Entry;
-use crate::keys::{KeyStack, NoStack, TenantId};
-use crate::server::Claim;
+use super::{Exchange, Outcome, listing, pass, places, replace};
+use crate::keys::{KeyStack, TenantId};
 
 /// The longest response that is rewritten: a page of 100 sandboxes is below 1 MiB.
 pub(super) const LONGEST_RESPONSE: usize = 16 * 1_024 * 1_024;
@@ -30,11 +28,11 @@ impl Exchange<'_> {
         B::Error: Into<BoxError>,
     {
         let key = self.virtual_key(&mut head)?;
-        let (tenant, stack) = self.stack_of(&head)?;
+        let (tenant, at_home) = self.stack_of(&head)?;
         let tenant = key.as_deref().map_or(tenant, TenantId::of_virtual);
         self.record.tenant = Some(tenant);
-        let (shared, http) = (&self.proxy.shared, &self.generation.transports[self.proxy.worker]);
-        shared.recovery.seen(&stack, http, shared);
+        let shared = &self.proxy.shared;
+        shared.recovery.seen(&at_home, self.proxy.worker, shared);
         let client = self.connection.forwarded_for(self.record.client);
         let id = headers::prepare(&mut head.headers, client);
         self.record.request_id = Some(id);
@@ -43,23 +41,26 @@ impl Exchange<'_> {
         head.headers.remove(SANDBOX_PORT);
         // What is compressed cannot be read on the way.
         head.headers.remove(header::ACCEPT_ENCODING);
-        let target = self.generation.place.control(head.uri.path_and_query());
-        head.uri = target.ok_or_else(|| {
-            Failure::of_request(StatusCode::BAD_REQUEST, "the target of the request is invalid")
-        })?;
-        (head.version, head.extensions) = (Version::HTTP_11, http::Extensions::new());
-        let mut request = Request::from_parts(head, self.whole_body(body).await?);
-        let operation = self.classify(&mut request);
-        let subject = subject(request.uri().path());
+        let subject = subject(head.uri.path());
         if let Some(id) = &subject {
             self.record.sandbox = Some(id.to_string());
         }
+        let stack = match &subject {
+            Some(id) if !self.generation.others.is_empty() => {
+                Box::pin(self.stack_where(id, &at_home)).await?
+            }
+            _ => Arc::clone(&at_home),
+        };
+        places::address(&mut head, &stack)?;
+        (head.version, head.extensions) = (Version::HTTP_11, http::Extensions::new());
+        let mut request = Request::from_parts(head, self.whole_body(body).await?);
+        let operation = self.classify(&mut request);
         if let Some(key) = key {
             // Boxed, as a creation is: larger than what else there is to do.
-            return Box::pin(self.keyed(&Caller { key, tenant, stack }, request)).await;
+            return Box::pin(self.keyed(&Caller { key, tenant, stack, at_home }, request)).await;
         }
         if operation == op::SANDBOX_CREATE {
-            return Box::pin(self.create(tenant, &stack, request)).await;
+            return Box::pin(self.create(tenant, &stack, None, request)).await.outcome;
         }
         let request = request.map(RequestBody::whole);
         let result = self.call(&stack, request, Some(self.patience())).await;
@@ -69,8 +70,8 @@ impl Exchange<'_> {
         }
         let sandboxes = &self.proxy.shared.sandboxes;
         if let Some(sandbox) = response.extensions().get::<Sandbox>().cloned() {
-            sandboxes.returned(&sandbox, tenant);
-            return self.rewritten(response, operation, tenant).await;
+            sandboxes.returned(&sandbox, tenant, &stack.place().name);
+            return self.rewritten(response, operation, tenant, &stack).await;
         }
         let is_gone = response.status().is_success() || response.status() == StatusCode::NOT_FOUND;
         if operation == op::SANDBOX_KILL
@@ -81,7 +82,7 @@ impl Exchange<'_> {
         }
         let is_listing = [op::SANDBOX_LIST, op::SANDBOX_INFO].contains(&operation);
         match is_listing && response.status().is_success() {
-            true => self.rewritten(response, operation, tenant).await,
+            true => self.rewritten(response, operation, tenant, &stack).await,
             false => Ok(pass(response, None)),
         }
     }
@@ -90,15 +91,7 @@ impl Exchange<'_> {
         // Builds of templates are authorised by a token of another kind.
         let key = head.headers.get(API_KEY).or_else(|| head.headers.get(header::AUTHORIZATION));
         let key = key.map_or("anonymous", |key| key.to_str().unwrap_or_default());
-        self.generation.keys.get(&key.replace(' ', "-")).map_err(|error| match error {
-            NoStack::Key => {
-                Failure::of_request(StatusCode::UNAUTHORIZED, "the API key is not valid")
-            }
-            NoStack::Full => Failure::unavailable(
-                "the gateway serves too many API keys at once; try again in a moment",
-                "too_many_keys",
-            ),
-        })
+        self.generation.home.keys.get(&key.replace(' ', "-")).map_err(places::no_stack)
     }
 
     /// The body of a request, as a whole.
@@ -128,68 +121,17 @@ impl Exchange<'_> {
         self.called(result).map_err(|error| Failure::of(&error))
     }
 
-    /// A creation: tracked, and its sandbox the caller's once the connection has taken the response.
-    pub(super) async fn create(
-        &mut self,
-        tenant: TenantId,
-        stack: &KeyStack,
-        request: Request<Bytes>,
-    ) -> Outcome {
-        let (creation, mut request) = RawCreation::begin(stack.config(), request);
-        // With the marks it may be another one to a retry.
-        self.classify(&mut request);
-        let mut entry = self.record_creation(creation.as_ref(), stack.tenant()).await;
-        let result = self.call(stack, request, Some(self.patience())).await;
-        let result = self.called(result);
-        if let Some(creation) = creation {
-            if let (Some(entry), true) = (&mut entry, is_all_known(creation.attempts(), &result)) {
-                entry.has_left_nothing_else();
-            }
-            creation.end(&result);
-        }
-        let response = result.map_err(|error| Failure::of(&error))?;
-        if !response.status().is_client_error() {
-            stack.accepted();
-        }
-        if let Some(sandbox) = response.extensions().get::<Sandbox>() {
-            self.record.sandbox = Some(sandbox.id().to_string());
-            self.proxy.shared.sandboxes.returned(sandbox, tenant);
-        }
-        let unclaimed = response.extensions().get::<Unclaimed>().cloned();
-        let sandbox = response.extensions().get::<Sandbox>().map(|sandbox| sandbox.id().clone());
-        let response = self.rewritten(response, op::SANDBOX_CREATE, tenant).await?;
-        if let Some(entry) = &mut entry
-            && response.status().is_success()
-            && !entry.offer(sandbox).await
-        {
-            let why = "the gateway cannot write its journal; its operator has to look at it";
-            return Err(Failure::unavailable(why, "journal"));
-        }
-        let claim = unclaimed.map(|unclaimed| Claim { unclaimed, entry });
-        self.hold.claim = claim.map(|claim| (claim, Arc::clone(&self.connection.state)));
-        Ok(response)
-    }
-
-    /// The row of a creation in the journal, if there is one and it needs it.
-    async fn record_creation(
-        &self,
-        creation: Option<&RawCreation>,
-        tenant: TenantId,
-    ) -> Option<Entry> {
-        let creation = creation.filter(|creation| !creation.is_keyed())?;
-        self.proxy.shared.journal.as_ref()?.begin(creation.call(), tenant).await
-    }
-
     /// The response without what the gateway has written on sandboxes, and with its own domain.
     pub(super) async fn rewritten(
         &mut self,
         response: Response<UpstreamBody>,
         operation: Operation,
         tenant: TenantId,
+        stack: &KeyStack,
     ) -> Outcome {
         let (head, body) = response.into_parts();
         match collect(body, LONGEST_RESPONSE).await {
-            Collected::Whole(body) => Ok(self.shown(head, body, operation, tenant)),
+            Collected::Whole(body) => Ok(self.shown(head, body, operation, tenant, stack)),
             Collected::Longer(first, body) => {
                 Ok(pass(Response::from_parts(head, body), Some(first)))
             }
@@ -204,23 +146,17 @@ impl Exchange<'_> {
         body: Bytes,
         operation: Operation,
         tenant: TenantId,
+        stack: &KeyStack,
     ) -> Response<ResponseBody> {
         let config = &self.generation.config;
         let (shown, ids) = listing::rewrite(&body, &config.owner, config.domain.as_deref());
         if operation == op::SANDBOX_LIST || operation == op::SANDBOX_INFO {
             for id in &ids {
-                self.proxy.shared.sandboxes.listed(id, tenant);
+                self.proxy.shared.sandboxes.listed(id, tenant, &stack.place().name);
             }
         }
         replace(Response::from_parts(head, ()), shown.unwrap_or(body))
     }
-}
-
-/// Whether what a creation of so many attempts has left is in its response.
-fn is_all_known<B>(attempts: u32, result: &Result<Response<B>, BoxError>) -> bool {
-    let response = result.as_ref().ok();
-    let is_known = response.is_some_and(|response| !response.status().is_server_error());
-    attempts == 0 || (attempts == 1 && is_known)
 }
 
 /// `None`: it is longer.
@@ -246,8 +182,10 @@ where
     }
 }
 
-/// The sandbox that a path of the control plane names.
+/// The sandbox that a path of the control plane names. Older clients send `<id>-<client id>`.
 fn subject(path: &str) -> Option<SandboxId> {
     let (_, rest) = path.split_once("/sandboxes/")?;
-    rest.split('/').next()?.parse().ok()
+    let id = rest.split('/').next()?.split('-').next()?;
+    // The metrics of several sandboxes.
+    if rest == "metrics" { None } else { id.parse().ok() }
 }

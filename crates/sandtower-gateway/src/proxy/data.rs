@@ -25,7 +25,7 @@ use crate::virtual_keys::Key;
 /// A body that is no longer is held as a whole, so that what is safe to repeat can be sent again.
 const SHORT: u64 = 64 * 1_024;
 /// What the way into a sandbox says of one that is gone.
-const NOT_FOUND: &[u8] = b"The sandbox was not found";
+pub(super) const NOT_FOUND: &[u8] = b"The sandbox was not found";
 
 impl Exchange<'_> {
     pub(super) async fn data<B>(
@@ -49,13 +49,17 @@ impl Exchange<'_> {
         let request_id = headers::prepare(&mut head.headers, client);
         self.record.request_id = Some(request_id);
         address(&mut head.headers, &id, port);
-        let target = self.generation.place.sandbox(&id, port, head.uri.path_and_query());
+        let stack = match self.data_stack(&id) {
+            Some(stack) => stack,
+            None => Box::pin(self.search_data(&id)).await?,
+        };
+        let target = stack.place().addresses.sandbox(&id, port, head.uri.path_and_query());
         head.uri = target.ok_or_else(|| {
             Failure::of_request(StatusCode::BAD_REQUEST, "the target of the request is invalid")
         })?;
         (head.version, head.extensions) = (Version::HTTP_11, http::Extensions::new());
         if let Some(key) = key {
-            head.extensions.insert(key.tenant(&self.generation.data.handles().tenants));
+            head.extensions.insert(key.tenant(&stack.handles().tenants));
             head.extensions.insert(key.priority());
         }
         if let Some(protocol) = &upgrades {
@@ -66,14 +70,14 @@ impl Exchange<'_> {
         let mut request = Request::from_parts(head, self.body(body).await?);
         let operation = self.classify(&mut request);
         let deadline = self.deadline(operation, &request);
-        let result = self.call(&self.generation.data, request, deadline).await;
+        let result = self.call(stack, request, deadline).await;
         let mut response = self.called(result).map_err(|error| Failure::of(&error))?;
         if response.status() == StatusCode::BAD_GATEWAY {
             return self.bad_gateway(&id, response).await;
         }
         if response.status().is_success() {
             let token = token.as_ref().and_then(|token| token.to_str().ok());
-            self.proxy.shared.sandboxes.took(&id, token);
+            self.proxy.shared.sandboxes.took(&id, token, &stack.place().name);
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS
             && let (Some(protocol), Some(switch)) = (upgrades, switch)

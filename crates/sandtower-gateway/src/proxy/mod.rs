@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 mod control;
+mod creation;
 mod data;
 mod failure;
 mod forwarded;
@@ -9,6 +10,7 @@ mod headers;
 mod keyed;
 mod linger;
 pub(crate) mod listing;
+mod places;
 mod route;
 mod signed;
 mod upgrade;
@@ -37,6 +39,8 @@ use crate::keys::KeyStack;
 use crate::sandboxes::Found;
 use crate::server::ConnectionState;
 
+pub(crate) use headers::API_KEY;
+pub(crate) use places::Searches;
 pub use route::{Route, route};
 pub(crate) use signed::Signed;
 
@@ -189,7 +193,7 @@ impl Exchange<'_> {
             request.extensions_mut().insert(Deadline(self.arrived + deadline));
         }
         let worker = self.proxy.worker;
-        stack.service(worker, &self.generation.transports[worker]).oneshot(request)
+        stack.service(worker).oneshot(request)
     }
 
     /// Notes where the time of a call went.

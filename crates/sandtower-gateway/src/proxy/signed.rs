@@ -42,7 +42,7 @@ impl Signed {
 }
 
 /// A value of a query, decoded as forms are.
-fn decoded(text: &str) -> String {
+pub(super) fn decoded(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;

@@ -9,8 +9,10 @@ use super::book::Book;
 use super::{KeyId, VirtualKeys};
 
 /// The sandboxes of one upstream key.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Listed {
+    /// All places were listed: what is missing does not run.
+    pub(crate) is_whole: bool,
     /// Those that run, with the virtual keys that are marked on them.
     pub(crate) running: Vec<(SandboxId, Option<KeyId>)>,
 }
@@ -85,6 +87,9 @@ impl VirtualKeys {
             {
                 tracing::info!(key = %id, %sandbox, "sandbox of a virtual key found by a listing");
             }
+        }
+        if !listed.is_whole {
+            return;
         }
         for sandbox in gone {
             book.stopped(&sandbox, now);

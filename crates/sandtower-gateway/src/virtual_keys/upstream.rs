@@ -9,10 +9,13 @@ use crate::config::{ConfigError, UpstreamKey};
 pub(crate) struct Upstreams(BTreeMap<String, Secret>);
 
 impl Upstreams {
-    /// Reads them from where `config` says.
-    pub(crate) fn read(config: &BTreeMap<String, UpstreamKey>) -> Result<Self, ConfigError> {
+    /// Reads them from where this `section` of the configuration says.
+    pub(crate) fn read(
+        section: &str,
+        config: &BTreeMap<String, UpstreamKey>,
+    ) -> Result<Self, ConfigError> {
         let all = config.iter().map(|(name, from)| {
-            let error = |why: String| ConfigError::new(format!("keys.upstream.{name}"), why);
+            let error = |why: String| ConfigError::new(format!("{section}.{name}"), why);
             let value = match (&from.env, &from.file) {
                 (Some(variable), None) => std::env::var(variable).map_err(|_| {
                     error(format!(

@@ -15,6 +15,7 @@ mod fuzz;
 mod h2_attacks;
 mod keys;
 mod operators;
+mod places;
 mod process;
 mod reload;
 mod shutdown;

@@ -5,12 +5,14 @@ use axum::extract::{Path, State as Extract};
 use axum::http::StatusCode;
 use axum::response::Json;
 use sandtower::circuit_breaker::{CircuitBreaker, State as BreakerState};
-use sandtower::e2b::SandboxId;
+use sandtower::e2b::{Error, SandboxId};
 use serde_json::{Value, json};
 
 use super::Failed;
 use crate::admin::State;
 use crate::admin::board::Reading;
+use crate::gateway::Shared;
+use crate::generation::Generation;
 use crate::keys::KeyStack;
 
 /// How long killing a sandbox may take, its retries included.
@@ -21,7 +23,8 @@ type Done = Result<Json<Value>, Failed>;
 /// The stack of this name.
 pub(super) fn stack_of<'s>(stacks: &'s [Reading], name: &str) -> Result<&'s Reading, Failed> {
     stacks.iter().find(|stack| stack.name == name).ok_or_else(|| {
-        Failed::not_found("no stack has this name; it is `data_plane`, or `key_` and a hash")
+        Failed::not_found("no stack has this name; it is `data_plane`, or `key_` and a hash, after the name of its place and a \
+             dot if that is not home")
     })
 }
 
@@ -89,10 +92,9 @@ pub(in crate::admin) async fn kill(
     Path(id): Path<String>,
 ) -> Done {
     let id: SandboxId = id.parse().map_err(|error| Failed::invalid(format!("{error}")))?;
-    let stack = owner(&state, &id)?;
+    let stacks = owners(&state, &id)?;
     let shared = &state.board.gateway().shared;
-    let client = stack.client(shared.generation.load().operators());
-    let killed = match tokio::time::timeout(KILL, client.kill(&id)).await {
+    let killed = match tokio::time::timeout(KILL, kill_with(&stacks, &id)).await {
         Ok(killed) => killed.map_err(|error| {
             Failed::new(StatusCode::BAD_GATEWAY, format!("the sandbox was not killed: {error}"))
         })?,
@@ -106,13 +108,39 @@ pub(in crate::admin) async fn kill(
     Ok(Json(json!({"sandbox": id.as_str(), "killed": killed})))
 }
 
-fn owner(state: &State, id: &SandboxId) -> Result<Arc<KeyStack>, Failed> {
+/// Kills it where it is: `false` if it is not there.
+async fn kill_with(stacks: &[Arc<KeyStack>], id: &SandboxId) -> Result<bool, Error> {
+    let mut failed = None;
+    for stack in stacks {
+        match stack.client(stack.place().operators()).kill(id).await {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.map_or(Ok(false), Err)
+}
+
+/// The stacks of the owner's key where the sandbox is, or of each place if that is not known.
+fn owners(state: &State, id: &SandboxId) -> Result<Vec<Arc<KeyStack>>, Failed> {
     let shared = &state.board.gateway().shared;
     let generation = shared.generation.load();
+    let at_home = owner(shared, &generation, id)?;
+    let home = shared.sandboxes.home_of(id);
+    let places = generation
+        .places()
+        .filter(|place| home.as_ref().is_none_or(|home| *home == place.place.name));
+    Ok(places.filter_map(|place| place.counterpart(&at_home).ok().flatten()).collect())
+}
+
+/// The owner's stack at home.
+fn owner(
+    shared: &Shared,
+    generation: &Generation,
+    id: &SandboxId,
+) -> Result<Arc<KeyStack>, Failed> {
     if let Some(key) = shared.virtual_keys.owner_of(id) {
-        let secret = generation.upstreams.get(key.upstream());
-        let found = secret.and_then(|secret| generation.keys.get(secret.expose()).ok());
-        return found.map(|(_, stack)| stack).ok_or_else(|| {
+        return generation.home.named(key.upstream()).ok_or_else(|| {
             Failed::new(
                 StatusCode::CONFLICT,
                 "the key of E2B that it was created with is not configured",
@@ -124,7 +152,7 @@ fn owner(state: &State, id: &SandboxId) -> Result<Arc<KeyStack>, Failed> {
             "the gateway does not know this sandbox, or not whose it is: its owner can kill it",
         ));
     };
-    let all = generation.keys.all();
+    let all = generation.home.keys.all();
     all.into_iter().find(|(id, _)| *id == tenant).map(|(_, stack)| stack).ok_or_else(|| {
         Failed::not_found("the key of this sandbox was not used for long: its owner can kill it")
     })

@@ -8,6 +8,7 @@ use super::reading::{Reading, Whose};
 use super::rows::{Top, rejected, whole_millis};
 use crate::Gateway;
 use crate::keys::TenantId;
+use crate::place::HOME;
 
 /// Names of what cleanup did not finish.
 const ABANDONED: usize = 20;
@@ -30,6 +31,9 @@ pub(in crate::admin) struct SandboxRow {
     #[serde(flatten)]
     pub(in crate::admin) whose: Option<Whose>,
     pub(in crate::admin) template: Option<String>,
+    /// The place where it is, if that is known and is not home.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::admin) place: Option<String>,
     /// How long the gateway has known it.
     pub(in crate::admin) known_ms: u64,
     /// How long ago it was used through the gateway.
@@ -65,6 +69,7 @@ impl Sandboxes {
             id: row.id.to_string(),
             whose: row.tenant.map(|tenant| Whose::of(gateway, tenant)),
             template: row.template.map(String::from),
+            place: row.home.filter(|home| &**home != HOME).map(|home| home.to_string()),
             known_ms: whole_millis(row.known),
             unused_ms: whole_millis(row.unused),
         };

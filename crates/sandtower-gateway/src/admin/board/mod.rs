@@ -25,7 +25,7 @@ pub(super) use latency::StageLatency;
 pub(super) use lists::{CreationCounts, Creations, Sandboxes};
 pub(super) use pools::{PoolRow, Pools, misses};
 pub(super) use problems::{Action, Problem, Severity, Target};
-pub(super) use reading::{DATA_PLANE, Reading, Whose, key_name};
+pub(super) use reading::{DATA_PLANE, Reading, Whose, named};
 pub(super) use rows::{BreakerRow, LimitRow, QueueRow, Top, Totals, WaitingRow, rejected};
 pub(super) use series::Point;
 
@@ -33,7 +33,7 @@ pub(super) use series::Point;
 const FRESH: Duration = Duration::from_millis(400);
 /// How often the background work runs.
 const EVERY: Duration = Duration::from_secs(5);
-/// Stacks whose last hour is kept and whose alerts are evaluated: those of the keys used last.
+/// Stacks of one place whose last hour is kept and whose alerts are evaluated: those of the keys used last.
 const WATCHED: usize = 64;
 
 /// Reads the gateway for operators.
@@ -98,11 +98,9 @@ impl Board {
     /// Watches the stacks that are there now.
     fn follow(&self) {
         let generation = self.gateway.shared.generation.load_full();
-        let keys = generation.keys.all().into_iter().take(WATCHED);
-        let keys = keys.map(|(id, stack)| (key_name(id), stack));
-        let data_plane = (DATA_PLANE.to_owned(), Arc::clone(&generation.data));
         // A stack of a reloaded configuration has the name of the one before it.
-        let now: BTreeMap<String, _> = keys.chain(std::iter::once(data_plane)).collect();
+        let now: BTreeMap<String, _> =
+            generation.places().flat_map(|place| named(place).into_iter().take(WATCHED)).collect();
         let mut watched = lock(&self.watched);
         watched.retain(|name, address| {
             let stays = now.get(name).is_some_and(|stack| Arc::as_ptr(stack).addr() == *address);

@@ -12,22 +12,37 @@ use serde::Serialize;
 use crate::Gateway;
 use crate::generation::Generation;
 use crate::keys::{KeyStack, TenantId};
+use crate::place::Place;
+use crate::stacks::Stacks;
 
 /// The name of the stack for what goes into sandboxes.
 pub(in crate::admin) const DATA_PLANE: &str = "data_plane";
 /// The most tenants whose waiting calls are read from one stack.
 const WAITING: usize = 40;
 
-/// The name of the stack of a key.
-pub(in crate::admin) fn key_name(id: TenantId) -> String {
-    format!("key_{id}")
+/// The name of something of a place: only home's needs no more.
+fn at(place: &Place, name: &str) -> String {
+    if place.is_home() { name.to_owned() } else { format!("{}.{name}", place.name) }
+}
+
+fn key_name(place: &Place, id: TenantId) -> String {
+    at(place, &format!("key_{id}"))
+}
+
+/// The stacks of a place with their names: that of the data plane, then those of the keys, the one used last
+/// first.
+pub(in crate::admin) fn named(stacks: &Stacks) -> Vec<(String, Arc<KeyStack>)> {
+    let place = &stacks.place;
+    let data_plane = (at(place, DATA_PLANE), Arc::clone(&stacks.data));
+    let keys = stacks.keys.all().into_iter().map(|(id, stack)| (key_name(place, id), stack));
+    std::iter::once(data_plane).chain(keys).collect()
 }
 
 /// Whose something is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(in crate::admin) struct Whose {
     /// The stack: `data_plane`, or `key_` and the hash of a key of the service; of what belongs to a
-    /// virtual key, `key_` and its id.
+    /// virtual key, `key_` and its id. In another place than home with the name of that and a dot before it.
     pub(in crate::admin) stack: String,
     /// The name of the key, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,25 +64,41 @@ impl Whose {
         Self { stack, label }
     }
 
+    /// That of the stack of this name.
+    pub(in crate::admin) fn of_stack(gateway: &Gateway, name: &str) -> Self {
+        let label = names(&gateway.shared.generation.load()).remove(name);
+        Self { stack: name.to_owned(), label }
+    }
+
     /// What people call it.
     pub(in crate::admin) fn shown(&self) -> &str {
         self.label.as_deref().unwrap_or(&self.stack)
     }
 }
 
-/// The names of the keys of the service that virtual keys are sent on as, by their stacks.
+/// The names of the stacks that have one: of keys in the configuration, and of what is not at home.
 fn names(generation: &Generation) -> HashMap<String, String> {
-    let upstreams = &generation.upstreams;
-    let named = upstreams.names().filter_map(|name| {
-        let id = TenantId::of(upstreams.get(name)?.expose().as_bytes());
-        Some((key_name(id), format!("upstream {name}")))
-    });
-    named.collect()
+    let mut names = HashMap::new();
+    for Stacks { place, own, .. } in generation.places() {
+        let shown = |what: String| match place.is_home() {
+            true => what,
+            false => format!("{what} at {}", place.name),
+        };
+        if !place.is_home() {
+            names.insert(at(place, DATA_PLANE), shown("all sandboxes".to_owned()));
+        }
+        for name in own.names() {
+            let Some(key) = own.get(name) else { continue };
+            let stack = key_name(place, place.tenant(key.expose()));
+            names.insert(stack, shown(format!("upstream {name}")));
+        }
+    }
+    names
 }
 
 /// One stack at one moment.
 pub(in crate::admin) struct Reading {
-    /// `data_plane`, or `key_` and the hash of the key.
+    /// `data_plane`, or `key_` and the hash of the key; not at home, after the place and a dot.
     pub(in crate::admin) name: String,
     pub(in crate::admin) label: Option<String>,
     pub(in crate::admin) stack: Arc<KeyStack>,
@@ -103,7 +134,7 @@ impl Reading {
     }
 
     pub(in crate::admin) fn is_data_plane(&self) -> bool {
-        self.name == DATA_PLANE
+        self.name.ends_with(DATA_PLANE)
     }
 
     pub(in crate::admin) fn handles(&self) -> &Handles {
@@ -126,22 +157,20 @@ impl Reading {
 }
 
 fn breaker<'h>(name: &str, handles: &'h Handles) -> &'h CircuitBreaker {
-    match name {
-        DATA_PLANE => &handles.data_plane_breaker,
-        _ => &handles.control_plane_breaker,
+    match name.ends_with(DATA_PLANE) {
+        true => &handles.data_plane_breaker,
+        false => &handles.control_plane_breaker,
     }
 }
 
-/// All stacks: that of the data plane, then those of the keys, the one used last first.
+/// All stacks, those of home first.
 pub(super) fn all(gateway: &Gateway) -> Vec<Reading> {
     let generation = gateway.shared.generation.load_full();
-    let keys = generation.keys.all().into_iter();
     let mut names = names(&generation);
-    let keys = keys.map(|(id, stack)| {
-        let name = key_name(id);
+    let stacks = generation.places().flat_map(named);
+    let readings = stacks.map(|(name, stack)| {
         let label = names.remove(&name);
         Reading::of(name, label, stack)
     });
-    let data_plane = Reading::of(DATA_PLANE.to_owned(), None, Arc::clone(&generation.data));
-    std::iter::once(data_plane).chain(keys).collect()
+    readings.collect()
 }

@@ -3,7 +3,7 @@ use sandtower_telemetry::{Alert, RULES, Rule};
 
 use super::Section;
 use super::format::span_s;
-use super::parts::{more, named, nothing, whose};
+use super::parts::{more, nothing, whose};
 use crate::Gateway;
 use crate::admin::State;
 use crate::admin::board::Whose;
@@ -77,7 +77,7 @@ fn class(severity: &str) -> &'static str {
 fn source(gateway: &Gateway, name: &str) -> Markup {
     match name.strip_prefix("key_") {
         Some(id) => whose(&Whose::with_id(gateway, id)),
-        None => named(name, None),
+        None => whose(&Whose::of_stack(gateway, name)),
     }
 }
 

@@ -73,7 +73,10 @@ fn oldest(sandboxes: &Sandboxes) -> Markup {
                     tbody {
                         @for row in &sandboxes.oldest.rows {
                             tr {
-                                td { code.id { (row.id) } }
+                                td {
+                                    code.id { (row.id) }
+                                    @if let Some(place) = &row.place { " at " (place) }
+                                }
                                 td { (whose_or_unknown(row.whose.as_ref())) }
                                 td.text { (row.template.as_deref().unwrap_or_default()) }
                                 td.number { (span_ms(row.known_ms / 10_000 * 10_000)) }

@@ -1,17 +1,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
 use super::body::Fields;
 use super::{Caller, rejection, upstream_rejected};
 use crate::proxy::body::ResponseBody;
+use crate::proxy::creation::{Created, IDEMPOTENCY_KEY};
 use crate::proxy::failure::Failure;
 use crate::proxy::{Exchange, Outcome};
 use crate::virtual_keys::{Key, Reservation};
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 impl Exchange<'_> {
     pub(super) async fn keyed_creation(
@@ -36,7 +35,8 @@ impl Exchange<'_> {
         if !is_tracked {
             reservation.untracked();
         }
-        let outcome = self.create(caller.tenant, &caller.stack, request).await;
+        let created = self.create(caller.tenant, &caller.stack, Some(key), request).await;
+        let Created { outcome, places } = created;
         let sandbox = self.record.sandbox.as_deref().and_then(|id| id.parse().ok());
         match (&outcome, sandbox) {
             (Ok(response), Some(sandbox)) if response.status().is_success() => {
@@ -44,10 +44,13 @@ impl Exchange<'_> {
             }
             // A listing finds it.
             (Ok(response), None) if response.status().is_success() => reservation.untracked(),
-            (Ok(response), _) if is_without_effect(response) && self.was_sent_once() => {
+            (Ok(response), _)
+                if is_without_effect(response) && places == 1 && self.was_sent_once() =>
+            {
                 reservation.started_nothing();
             }
-            _ => resolve(caller, reservation, is_tracked),
+            _ if is_tracked && self.has_nothing_open(caller) => reservation.started_nothing(),
+            _ => drop(reservation),
         }
         match outcome {
             Ok(response) if response.status() == StatusCode::UNAUTHORIZED => {
@@ -71,18 +74,16 @@ impl Exchange<'_> {
         Ok(reservation)
     }
 
+    /// It is not known whether the call has started a sandbox. Nothing is left of it if the trackers of all
+    /// places, which have heard of it before, look for nothing.
+    fn has_nothing_open(&self, caller: &Caller) -> bool {
+        let stacks = self.stacks_of(&caller.at_home);
+        stacks.is_ok_and(|stacks| stacks.iter().all(|stack| stack.has_nothing_open()))
+    }
+
     /// Whether the response is to the only attempt: none before it can have had an effect.
     fn was_sent_once(&self) -> bool {
         self.record.explanation.as_ref().is_some_and(|it| it.attempts() <= 1)
-    }
-}
-
-/// It is not known whether the call has started a sandbox. Nothing is left of it if the tracker, which has
-/// heard of it before, looks for nothing.
-fn resolve(caller: &Caller, reservation: Reservation, is_tracked: bool) {
-    let tracker = caller.stack.handles().tracker.snapshot();
-    if is_tracked && tracker.open == 0 && tracker.killing == 0 {
-        reservation.started_nothing();
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
+use http::{HeaderValue, Request, Response, StatusCode, header, request};
 use sandtower::e2b::{SandboxId, operation as op};
 use sandtower::http::RequestBody;
 
@@ -32,6 +32,8 @@ pub(super) struct Caller {
     pub(super) key: Arc<Key>,
     pub(super) tenant: TenantId,
     pub(super) stack: Arc<KeyStack>,
+    /// The one at home, if its request is served elsewhere.
+    pub(super) at_home: Arc<KeyStack>,
 }
 
 impl TenantId {
@@ -132,21 +134,13 @@ impl Exchange<'_> {
     }
 
     async fn look(&mut self, caller: &Caller, id: &SandboxId) -> Result<(), Failure> {
-        let path: Option<PathAndQuery> = format!("/sandboxes/{id}").parse().ok();
-        let target = self.generation.place.control(path.as_ref());
-        let secret = self.generation.upstreams.get(caller.key.upstream());
-        let (Some(target), Some(secret)) = (target, secret) else {
+        let stack = Box::pin(self.stack_where(id, &caller.at_home)).await?;
+        let Some(mut request) = stack.get(&format!("/sandboxes/{id}")) else {
             return Err(rejection::not_found(id));
         };
-        let mut request = Request::new(Bytes::new());
-        (*request.method_mut(), *request.uri_mut()) = (Method::GET, target);
-        if let Ok(value) = HeaderValue::from_str(secret.expose()) {
-            request.headers_mut().insert(API_KEY, value);
-        }
-        let tenants = &caller.stack.handles().tenants;
-        request.extensions_mut().insert(caller.key.tenant(tenants));
+        request.extensions_mut().insert(caller.key.tenant(&stack.handles().tenants));
         request.extensions_mut().insert(caller.key.priority());
-        let response = self.keyed_send(caller, request).await?;
+        let response = self.keyed_send(&Caller { stack, ..caller.clone() }, request).await?;
         match response.status() {
             StatusCode::OK => {}
             status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
@@ -176,7 +170,7 @@ impl Exchange<'_> {
         let (head, body) = whole(response).await?;
         match serde_json::from_slice::<Marked>(&body) {
             Ok(sandbox) if sandbox.key() == Some(caller.key.id()) => {
-                Ok(self.shown(head, body, op::SANDBOX_INFO, caller.tenant))
+                Ok(self.shown(head, body, op::SANDBOX_INFO, caller.tenant, &caller.stack))
             }
             _ => Err(rejection::not_found(id)),
         }
@@ -188,7 +182,7 @@ impl Exchange<'_> {
         let uri = request.uri();
         let query = listing::query_of(key, uri.query());
         let path: Option<PathAndQuery> = format!("{}?{query}", uri.path()).parse().ok();
-        let target = path.and_then(|path| self.generation.place.control(Some(&path)));
+        let target = path.and_then(|path| caller.stack.place().addresses.control(Some(&path)));
         *request.uri_mut() = target.ok_or_else(|| {
             Failure::of_request(StatusCode::BAD_REQUEST, "the target of the request is invalid")
         })?;
@@ -200,7 +194,7 @@ impl Exchange<'_> {
         // It counts those of all keys.
         head.headers.remove("x-total-running");
         let body = listing::only(&body, key).ok_or_else(unreadable)?;
-        Ok(self.shown(head, body, op::SANDBOX_LIST, caller.tenant))
+        Ok(self.shown(head, body, op::SANDBOX_LIST, caller.tenant, &caller.stack))
     }
 }
 
@@ -222,7 +216,7 @@ fn ids_in(query: Option<&str>) -> Result<Vec<SandboxId>, Failure> {
 }
 
 /// A response with its whole body.
-async fn whole(
+pub(super) async fn whole(
     response: Response<UpstreamBody>,
 ) -> Result<(http::response::Parts, Bytes), Failure> {
     let (head, body) = response.into_parts();
@@ -234,14 +228,14 @@ async fn whole(
 }
 
 /// E2B does not accept the key that is sent in place of the caller's, which is right.
-fn upstream_rejected() -> Failure {
+pub(super) fn upstream_rejected() -> Failure {
     let message =
         "E2B rejects the gateway's own key; the operator of the gateway has to look at it";
     Failure { retry_after: None, ..Failure::unavailable(message, "upstream_key_rejected") }
 }
 
 /// What cannot be read may hold sandboxes of other keys.
-fn unreadable() -> Failure {
+pub(super) fn unreadable() -> Failure {
     let message = "E2B's response cannot be read; the operator of the gateway has to look at it";
     Failure { retry_after: None, ..Failure::unavailable(message, "unreadable_response") }
 }

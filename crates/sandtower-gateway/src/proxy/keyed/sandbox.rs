@@ -106,8 +106,12 @@ impl Exchange<'_> {
         let response = response?;
         match response.extensions().get::<Sandbox>().cloned() {
             Some(sandbox) => {
-                self.proxy.shared.sandboxes.returned(&sandbox, caller.tenant);
-                self.rewritten(response, op::SANDBOX_CONNECT, caller.tenant).await
+                self.proxy.shared.sandboxes.returned(
+                    &sandbox,
+                    caller.tenant,
+                    &caller.stack.place().name,
+                );
+                self.rewritten(response, op::SANDBOX_CONNECT, caller.tenant, &caller.stack).await
             }
             None => Ok(pass(response, None)),
         }

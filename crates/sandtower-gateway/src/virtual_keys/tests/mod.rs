@@ -57,7 +57,7 @@ impl Folder {
         let file = self.0.join("upstream");
         std::fs::write(&file, "e2b_0123\n").unwrap();
         let key = UpstreamKey { env: None, file: Some(file) };
-        Upstreams::read(&[("team".to_owned(), key)].into()).unwrap()
+        Upstreams::read("keys.upstream", &[("team".to_owned(), key)].into()).unwrap()
     }
 
     pub(super) fn open(&self, time: &Time) -> VirtualKeys {

@@ -1,0 +1,5 @@
+//! Several places: creations fail over, all else goes where its sandbox is.
+
+mod failover;
+mod pinned;
+mod world;
