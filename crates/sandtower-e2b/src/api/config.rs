@@ -182,6 +182,11 @@ impl Config {
         Self { idempotency_keys: sent, ..self }
     }
 
+    /// Whether an [owner](Self::owner) is set; else it is random.
+    pub fn has_owner(&self) -> bool {
+        self.owner_is_given
+    }
+
     /// Draws call ids, and the [owner](Self::owner) if none is set, from `seed`, for reproducible runs.
     /// Clones of a config draw from one seed.
     #[must_use]

@@ -19,6 +19,7 @@ use crate::{
 pub struct Creation {
     call: CallId,
     keyed: Keyed,
+    is_ahead: bool,
     new: Arc<Asked>,
     begun: Arc<Begun>,
     events: Events,
@@ -115,7 +116,18 @@ impl Creation {
         let new = new.marked(CALL_KEY, call.to_string());
         let new = Arc::new(new.marked(OWNER_KEY, config.owner_name().as_str().to_owned()));
         let events = config.creation_events().clone();
-        Self { call, keyed, new, begun: Arc::default(), events, hidden: Arc::new(hidden) }
+        let (is_ahead, begun, hidden) = (false, Arc::default(), Arc::new(hidden));
+        Self { call, keyed, is_ahead, new, begun, events, hidden }
+    }
+
+    /// It is made ahead of demand: no caller waits for it, so a lost one is not sent again, and leaves one sandbox
+    /// at most.
+    pub(crate) fn ahead(self) -> Self {
+        Self { is_ahead: true, ..self }
+    }
+
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.is_ahead
     }
 
     /// The call.

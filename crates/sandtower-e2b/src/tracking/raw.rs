@@ -61,7 +61,9 @@ impl RawCreation {
     }
 
     /// The same for a sandbox that is created ahead of demand: `stock` is written into its metadata under
-    /// [`POOL_KEY`](crate::POOL_KEY), by which a later process finds the stock that this one leaves behind.
+    /// [`POOL_KEY`](crate::POOL_KEY), by which a later process finds the stock that this one leaves behind. If
+    /// its response is lost and its sandbox is not found, an [`E2bReconcile`](crate::E2bReconcile) does not
+    /// have it sent again: it leaves one sandbox at most.
     pub fn begin_ahead<Q: From<Full<Bytes>>>(
         config: &Config,
         request: Request<Bytes>,
@@ -78,11 +80,11 @@ impl RawCreation {
         let Some(raw) = RawSandbox::parse(request.body()) else {
             return (None, request.map(|body| Full::new(body).into()));
         };
-        let raw = match stock {
-            Some(stock) => raw.metadata(POOL_KEY, stock),
-            None => raw,
+        let key = idempotency_key(&request);
+        let creation = match stock {
+            Some(stock) => Creation::raw(config, key, raw.metadata(POOL_KEY, stock)).ahead(),
+            None => Creation::raw(config, key, raw),
         };
-        let creation = Creation::raw(config, idempotency_key(&request), raw);
         let body = creation.body(1);
         let mut request = request.map(|_| Full::new(body).into());
         // The body has another length now.

@@ -113,6 +113,8 @@ where
                 self.tracker.count_adopted();
                 Found::Adopt(response)
             }
+            // It may still appear, beside that of another attempt.
+            None if self.creation.is_ahead() => Found::Unknown,
             None => Found::Nothing,
         }
     }

@@ -169,6 +169,23 @@ impl SandboxTracker {
         Unclaimed::sandbox(sandbox, self.clone(), self.by(service))
     }
 
+    /// The same; `then` is called once it is claimed, or is about to be killed (`false`). It must not block.
+    pub fn unclaimed_then<S, B>(
+        &self,
+        sandbox: SandboxId,
+        service: S,
+        then: impl FnOnce(bool) + Send + 'static,
+    ) -> Unclaimed
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Unclaimed::sandbox_then(sandbox, self.clone(), self.by(service), Box::new(then))
+    }
+
     fn by<S, B>(&self, service: S) -> CleanUp
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,

@@ -29,9 +29,13 @@ pub struct Unclaimed(Arc<Orphan>);
 
 struct Orphan {
     what: Mutex<Option<What>>,
+    /// Called once with whether it was claimed, with no lock held.
+    then: Mutex<Option<Then>>,
     tracker: SandboxTracker,
     by: CleanUp,
 }
+
+type Then = Box<dyn FnOnce(bool) + Send>;
 
 enum What {
     Sandbox(SandboxId),
@@ -41,20 +45,33 @@ enum What {
 
 impl Unclaimed {
     pub(super) fn sandbox(sandbox: SandboxId, tracker: SandboxTracker, by: CleanUp) -> Self {
-        Self::new(What::Sandbox(sandbox), tracker, by)
+        Self::new(What::Sandbox(sandbox), tracker, by, None)
+    }
+
+    pub(super) fn sandbox_then(
+        sandbox: SandboxId,
+        tracker: SandboxTracker,
+        by: CleanUp,
+        then: Then,
+    ) -> Self {
+        Self::new(What::Sandbox(sandbox), tracker, by, Some(then))
     }
 
     pub(super) fn of(attempt: Marks, sent: Tick, tracker: SandboxTracker, by: CleanUp) -> Self {
-        Self::new(What::Of(attempt, sent), tracker, by)
+        Self::new(What::Of(attempt, sent), tracker, by, None)
     }
 
-    fn new(what: What, tracker: SandboxTracker, by: CleanUp) -> Self {
-        Self(Arc::new(Orphan { what: Mutex::new(Some(what)), tracker, by }))
+    fn new(what: What, tracker: SandboxTracker, by: CleanUp, then: Option<Then>) -> Self {
+        let (what, then) = (Mutex::new(Some(what)), Mutex::new(then));
+        Self(Arc::new(Orphan { what, then, tracker, by }))
     }
 
     /// From here on the sandbox is its caller's.
     pub fn claim(&self) {
-        self.0.what.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let claimed = self.0.what.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if claimed.is_some() {
+            self.0.ends(true);
+        }
     }
 
     /// From here on the sandbox of the response is its caller's.
@@ -65,9 +82,21 @@ impl Unclaimed {
     }
 }
 
+impl Orphan {
+    fn ends(&self, is_claimed: bool) {
+        let then = self.then.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(then) = then {
+            then(is_claimed);
+        }
+    }
+}
+
 impl Drop for Orphan {
     fn drop(&mut self) {
         let what = self.what.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if what.is_some() {
+            self.ends(false);
+        }
         match what {
             Some(What::Sandbox(sandbox)) => self.tracker.release(sandbox, &self.by),
             Some(What::Of(attempt, sent)) => {
