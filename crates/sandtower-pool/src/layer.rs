@@ -10,7 +10,7 @@ use crate::hooks::{Hook, Hooked};
 use crate::pool::{Parts, Running, Shared};
 use crate::service::Pooled;
 use crate::wall::Wall;
-use crate::{Config, ConfigError, MemoryStock, Pool, Stock, reuse};
+use crate::{Config, ConfigError, Pool, Stock, reuse};
 
 /// Serves creations of sandboxes from a warm [`Pool`].
 ///
@@ -29,7 +29,7 @@ pub struct PoolLayer {
 /// Builds a [`PoolLayer`].
 #[must_use = "a builder does nothing until it is built"]
 pub struct PoolBuilder {
-    stock: Box<dyn Stock>,
+    stock: Option<Arc<dyn Stock>>,
     parts: Parts,
 }
 
@@ -47,7 +47,7 @@ impl PoolLayer {
             clean: Hook::new(reuse::clean),
             instance: format!("{:08x}", Seed::random().rng().u32(..)),
         };
-        PoolBuilder { stock: Box::new(MemoryStock::new()), parts }
+        PoolBuilder { stock: None, parts }
     }
 
     /// A pool for the account of `e2b`, stocked as `config` says.
@@ -108,9 +108,10 @@ impl PoolBuilder {
         self
     }
 
-    /// Keeps the stock in `stock`. Default: in memory.
+    /// Records the stock in `stock`, so that the next process of the same [owner](E2bConfig::owner) counts and
+    /// kills what this one leaves behind. Default: the file of [`Config::store`], or none.
     pub fn stock(mut self, stock: impl Stock + 'static) -> Self {
-        self.stock = Box::new(stock);
+        self.stock = Some(Arc::new(stock));
         self
     }
 
@@ -130,12 +131,35 @@ impl PoolBuilder {
     ///
     /// # Errors
     ///
-    /// The config is invalid; the error says what would be valid.
+    /// The config is invalid, or its store cannot be opened; the error says what would be valid.
     pub fn build(self) -> Result<PoolLayer, ConfigError> {
-        let engine = Engine::with_stock(self.parts.config.clone(), self.stock, Tick::now())?;
-        let shared = Arc::new(Shared::new(engine, self.parts));
+        let engine = Engine::new(self.parts.config.clone(), Tick::now())?;
+        let stock = match self.stock {
+            Some(stock) => Some(stock),
+            None => stock_of(&self.parts)?,
+        };
+        if stock.is_some() && !self.parts.e2b.has_owner() {
+            return Err(ConfigError::StoreOwner);
+        }
+        let shared = Arc::new(Shared::new(engine, stock, self.parts));
         Ok(PoolLayer { pool: Pool { running: Arc::new(Running { shared }) } })
     }
+}
+
+/// The store that is configured.
+fn stock_of(parts: &Parts) -> Result<Option<Arc<dyn Stock>>, ConfigError> {
+    let Some(path) = &parts.config.store else { return Ok(None) };
+    #[cfg(feature = "sqlite")]
+    {
+        let stock = crate::SqliteStock::open(path, &parts.e2b);
+        let stock = stock.map_err(|error| ConfigError::Store(error.to_string()))?;
+        Ok(Some(Arc::new(stock)))
+    }
+    #[cfg(not(feature = "sqlite"))]
+    Err(ConfigError::Store(format!(
+        "{} cannot be used: this program is built without the feature `pool-store`",
+        path.display()
+    )))
 }
 
 impl std::fmt::Debug for PoolBuilder {

@@ -10,10 +10,13 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::below::Below;
-use crate::engine::{Engine, PoolSnapshot, Room};
+use crate::engine::{Engine, Moment, PoolSnapshot, Room};
 use crate::hooks::Hook;
+use crate::items::SessionOf;
+use crate::locked::{Begins, Locked, lock};
+use crate::recorder::Recorder;
 use crate::shape::Wanted;
-use crate::stock::SessionOf;
+use crate::stock::Stock;
 use crate::wall::Wall;
 use crate::{Config, OnShutdown};
 
@@ -29,7 +32,8 @@ use crate::{Config, OnShutdown};
 /// With the target `sandtower::pool`: creations of a shape are suspended after three failures (`WARN`;
 /// `template`, `error`, `again_in_ms`), a creation failed (`INFO`; `template`, `error`), a warm sandbox was
 /// dead (`WARN`; `sandbox_id`, `error`), wall time jumped (`WARN`), stock of an earlier process was found
-/// (`INFO`; `killed`, `adopted`), and the stock was killed at shutdown (`INFO`; `sandboxes`).
+/// (`INFO`; `killed`, `adopted`), or recorded by it (`INFO`; `left`), the store cannot be used (`ERROR`; `error`) or can be used again (`INFO`), and
+/// the stock was killed at shutdown (`INFO`; `sandboxes`).
 #[derive(Clone, Debug)]
 pub struct Pool {
     pub(crate) running: Arc<Running>,
@@ -48,7 +52,9 @@ impl Drop for Running {
 }
 
 pub(crate) struct Shared {
-    engine: Mutex<Engine>,
+    engine: Arc<Mutex<Engine>>,
+    /// `None`: the stock is in memory alone.
+    pub(crate) recorder: Option<Recorder>,
     /// There is something to decide.
     pub(crate) work: Notify,
     pub(crate) e2b: E2bConfig,
@@ -89,10 +95,16 @@ struct Worker {
 }
 
 impl Shared {
-    pub(crate) fn new(engine: Engine, parts: Parts) -> Self {
+    pub(crate) fn new(engine: Engine, stock: Option<Arc<dyn Stock>>, parts: Parts) -> Self {
         let Parts { e2b, config, tracker, check, room, wall, warm_up, clean, instance } = parts;
+        let engine = Arc::new(Mutex::new(engine));
+        let recorder = stock.map(|stock| {
+            lock(&engine).begin_recording();
+            Recorder::new(stock, Arc::clone(&engine))
+        });
         Self {
-            engine: Mutex::new(engine),
+            engine,
+            recorder,
             work: Notify::new(),
             e2b,
             config,
@@ -108,8 +120,22 @@ impl Shared {
         }
     }
 
-    pub(crate) fn engine(&self) -> MutexGuard<'_, Engine> {
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn engine(&self) -> Locked<'_> {
+        // The user's clock is read without a lock.
+        let recorder = self.recorder.as_ref().map(|recorder| (recorder, self.moment()));
+        Locked { engine: lock(&self.engine), recorder, begins: Begins(None) }
+    }
+
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { now: Tick::now(), wall: (self.wall)() }
+    }
+
+    /// Whether all that happened so far outlives this process, as far as it is to.
+    pub(crate) async fn is_recorded(&self) -> bool {
+        match &self.recorder {
+            Some(recorder) => recorder.written().await,
+            None => true,
+        }
     }
 
     /// A client for the pool's own requests.
@@ -229,11 +255,13 @@ impl Pool {
         let below = shared.stop();
         let stock = shared.engine().shut_down(keep, Tick::now());
         let Some(below) = below else { return };
+        let until = Tick::now() + duration;
         if !stock.is_empty() {
             tracing::info!(target: "sandtower::pool", sandboxes = stock.len(), "killing warm sandboxes");
         }
         let rest = Rest { shared: Arc::clone(shared), below: below.clone(), left: stock };
         crate::within::within(duration, rest.kill()).await;
+        crate::within::within(until.since(Tick::now()), shared.is_recorded()).await;
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

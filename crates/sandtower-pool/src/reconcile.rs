@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandtower_core::Tick;
-use sandtower_e2b::{ListSandboxes, OWNER_KEY, POOL_KEY, SandboxInfo};
+use sandtower_e2b::{CALL_KEY, ListSandboxes, OWNER_KEY, POOL_KEY, SandboxInfo};
 
 use crate::OnShutdown;
 use crate::below::Below;
@@ -24,6 +24,9 @@ pub(crate) struct Reconcile {
 const EVERY: Duration = Duration::from_secs(60);
 /// Creations in flight when the process before ended can appear for this long.
 const SWEEPS: u32 = 4;
+/// The interval while creations that an earlier process recorded have not been found, and for how many listings.
+const SOON: Duration = Duration::from_secs(10);
+const LOOKS: u32 = 18;
 /// Dates of the service are rounded.
 const ROUNDED: i64 = 2;
 
@@ -46,9 +49,10 @@ impl Reconcile {
         below: Below,
         now: Tick,
     ) -> impl Future<Output = ()> + use<> {
-        self.next = now + EVERY;
         self.count = self.count.saturating_add(1);
-        let sweeps = self.count <= SWEEPS;
+        let looks = shared.engine().looks_for_some();
+        self.next = now + if looks && self.count <= LOOKS { SOON } else { EVERY };
+        let sweeps = looks || self.count <= SWEEPS;
         async move {
             // There is nothing to find. While a breaker is not closed, a listing is its probe: creations for
             // the stock wait for it, and there may be no callers.
@@ -77,23 +81,34 @@ async fn list(shared: &Shared, below: &Below, sweeps: bool, asked: Tick) {
         all.into_iter().filter(|info| info.metadata.get(OWNER_KEY).is_some_and(|of| of == owner));
     let ours: Vec<_> = ours.collect();
     let now = Tick::now();
+    // Before what has not appeared is forgotten.
+    if sweeps {
+        sweep(shared, &ours, now);
+    }
     let gone = shared.engine().listed(|id| ours.iter().any(|info| info.id == *id), asked, now);
     for id in gone {
         let error = "it is not listed any more";
         tracing::warn!(target: "sandtower::pool", sandbox_id = %id, error, "a warm sandbox was dead");
     }
-    if !sweeps {
-        return;
-    }
+}
+
+/// Kills stock of an earlier process, or adopts it.
+fn sweep(shared: &Shared, ours: &[SandboxInfo], now: Tick) {
     let (mut killed, mut adopted) = (0_u32, 0_u32);
     for info in ours {
-        let Some(left) = left_behind(&info, shared) else { continue };
+        let call = info.metadata.get(CALL_KEY).and_then(|call| call.parse().ok());
+        let is_recorded = shared.engine().found(&info.id, call, now);
+        let left = match is_recorded {
+            true => Some(LeftBehind::of(info, shared)),
+            false => left_behind(info, shared),
+        };
+        let Some(left) = left else { continue };
         let adopts = shared.config.on_shutdown == OnShutdown::Keep
             && shared.engine().adopt(info.id.clone(), &left.shape, (left.age, left.lives), now);
         if adopts {
             adopted += 1;
         } else {
-            shared.engine().left_behind(info.id, left.lives, now);
+            shared.engine().left_behind(info.id.clone(), left.lives, now);
             killed += 1;
         }
     }
@@ -113,27 +128,38 @@ struct LeftBehind {
     lives: Duration,
 }
 
+impl LeftBehind {
+    /// One that a record has.
+    fn of(info: &SandboxInfo, shared: &Shared) -> Self {
+        let mark = info.metadata.get(POOL_KEY).and_then(|mark| mark.split('.').next());
+        let date = |text: &Option<String>| Wall::parse(text.as_deref()?);
+        let now = (shared.wall)();
+        let (start, end) = (date(&info.started_at), date(&info.end_at));
+        Self {
+            shape: mark.unwrap_or_default().to_owned(),
+            age: start.map_or(Duration::ZERO, |start| between(start, now)),
+            lives: end.map_or(shared.config.idle_for, |end| between(now, end)),
+        }
+    }
+}
+
+fn between(from: Wall, to: Wall) -> Duration {
+    Duration::from_secs(u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0))
+}
+
 /// `None`: it is not stock of another process, or a caller took it. The lifetime of a sandbox that was
 /// taken was extended, so that it does not end when stock ends.
 fn left_behind(info: &SandboxInfo, shared: &Shared) -> Option<LeftBehind> {
-    if shared.engine().holds(&info.id) {
+    let engine = shared.engine();
+    if !engine.finds_by_marks() || engine.holds(&info.id) {
         return None;
     }
+    drop(engine);
     let mut parts = info.metadata.get(POOL_KEY)?.split('.');
-    let (shape, lifetime, instance) = (parts.next()?, parts.next()?, parts.next()?);
+    let (_, lifetime, instance) = (parts.next()?, parts.next()?, parts.next()?);
     let lifetime: i64 = lifetime.parse().ok()?;
     let (start, end) =
         (Wall::parse(info.started_at.as_deref()?)?, Wall::parse(info.end_at.as_deref()?)?);
-    if instance == shared.instance || (end.0 - start.0 - lifetime).abs() > ROUNDED {
-        return None;
-    }
-    let now = (shared.wall)().0;
-    let seconds = |from: i64, to: i64| {
-        Duration::from_secs(u64::try_from(to.saturating_sub(from)).unwrap_or(0))
-    };
-    Some(LeftBehind {
-        shape: shape.to_owned(),
-        age: seconds(start.0, now),
-        lives: seconds(now, end.0),
-    })
+    let is_taken = (end.0 - start.0 - lifetime).abs() > ROUNDED;
+    (instance != shared.instance && !is_taken).then(|| LeftBehind::of(info, shared))
 }

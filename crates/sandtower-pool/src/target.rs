@@ -37,6 +37,8 @@ pub enum Cap {
     Pace,
     /// The circuit breaker of the control plane is not closed.
     Breaker,
+    /// It cannot be recorded: see [`Stock`](crate::Stock).
+    Store,
     /// Creations failed.
     Backoff,
 }

@@ -11,18 +11,22 @@ use http::{Method, Request};
 use http_body_util::Full;
 use sandtower_core::Classify;
 use sandtower_core::{BoxError, Effect, Priority, Sleep, Tick, judge};
-use sandtower_e2b::{E2bClassify, RawCreation, Sandbox, Unclaimed, operation as op};
+use sandtower_e2b::{E2bClassify, RawCreation, Sandbox, SandboxId, Unclaimed, operation as op};
 use sandtower_http::Deadline;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
+use crate::OnShutdown;
 use crate::below::Below;
 use crate::engine::{Order, Work};
 use crate::hooks::Hooked;
 use crate::pool::{IsRunning, Shared};
 use crate::reconcile::Reconcile;
+use crate::recorder::AGAIN;
 use crate::within::within;
 
+/// How long a creation may take that has no timeout, as far as the record says.
+const LONGEST: Duration = Duration::from_secs(86_400);
 /// How long the stock waits for its first listing.
 const FIRST_LISTING: Duration = Duration::from_secs(10);
 
@@ -31,16 +35,21 @@ pub(crate) async fn work(running: IsRunning, below: Below) {
     let shared = &running.shared;
     let background = below.clone().with_priority(Priority::Background);
     let mut tasks = JoinSet::new();
+    inherit(shared).await;
     let mut reconcile = Reconcile::new(Tick::now());
     // What an earlier process left behind counts, so it is looked for before anything is created.
     let first = reconcile.begin(Arc::clone(shared), background.clone(), Tick::now());
     within(FIRST_LISTING, first).await;
     loop {
         let now = Tick::now();
-        let Work { create, kill, again, clock_jumped, .. } = {
+        let Work { create, kill, mut again, clock_jumped, .. } = {
             let (room, wall) = ((shared.room)(), (shared.wall)());
             shared.engine().plan(room, wall, now)
         };
+        if let Some(recorder) = shared.recorder.as_ref().filter(|recorder| recorder.is_failing()) {
+            recorder.begin();
+            again = again.min(now + AGAIN);
+        }
         if clock_jumped {
             tracing::warn!(target: "sandtower::pool", "wall time jumped");
         }
@@ -67,6 +76,25 @@ pub(crate) async fn work(running: IsRunning, below: Below) {
     }
 }
 
+/// Learns what an earlier process recorded, however long that takes: another process may have the store.
+async fn inherit(shared: &Shared) {
+    let Some(recorder) = shared.recorder.as_ref().filter(|recorder| !recorder.is_loaded()) else {
+        return;
+    };
+    let left = loop {
+        match recorder.load().await {
+            Some(left) => break left,
+            None => Sleep::until(Tick::now() + AGAIN).await,
+        }
+    };
+    let keep = shared.config.on_shutdown == OnShutdown::Keep;
+    let moment = shared.moment();
+    let left = shared.engine().inherit(left, keep, moment);
+    if left > 0 {
+        tracing::info!(target: "sandtower::pool", left, "an earlier process ended with stock");
+    }
+}
+
 /// Waits for a task to end, for something to decide, or for `until`.
 async fn something(shared: &Shared, tasks: &mut JoinSet<()>, until: Tick) {
     let (mut work, mut sleep) = (pin!(shared.work.notified()), pin!(Sleep::until(until)));
@@ -88,10 +116,20 @@ struct Ordered {
     shared: Arc<Shared>,
 }
 
-/// Why a creation for the stock failed, and whether it may have left a sandbox.
+/// Why a creation for the stock failed.
 struct Failed {
     error: String,
-    unknown: bool,
+    left: Left,
+}
+
+/// What a creation that failed may have left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Left {
+    /// It was not sent, which says nothing about its shape.
+    Unsent,
+    Nothing,
+    Unknown,
+    Sandbox(SandboxId),
 }
 
 impl Ordered {
@@ -112,7 +150,7 @@ impl Ordered {
                     (false, None) => self.shared.tracker.kill(id, below),
                 }
             }
-            Err(failed) => self.shared.failed(&order, &failed),
+            Err(failed) => self.shared.failed(&order, failed),
         }
         self.shared.work.notify_one();
     }
@@ -127,9 +165,20 @@ impl Drop for Ordered {
 }
 
 impl Shared {
-    fn failed(&self, order: &Order, failed: &Failed) {
-        let alert = self.engine().failed(order, failed.unknown, Tick::now());
-        let (template, error) = (order.shape.template(), &failed.error);
+    fn failed(&self, order: &Order, Failed { error, left }: Failed) {
+        let alert = {
+            let (mut engine, now) = (self.engine(), Tick::now());
+            if left == Left::Unsent {
+                engine.not_sent(order, now);
+                return;
+            }
+            let alert = engine.failed(order, left == Left::Unknown, now);
+            if let Left::Sandbox(id) = left {
+                engine.left_behind(id, self.config.idle_for, now);
+            }
+            alert
+        };
+        let template = order.shape.template();
         match alert {
             None => tracing::info!(
                 target: "sandtower::pool", template, %error, "creating a warm sandbox failed"
@@ -148,7 +197,7 @@ impl Shared {
 type Created = (Sandbox, Option<Unclaimed>);
 
 async fn create(shared: &Shared, order: &Order, below: &Below) -> Result<Created, Failed> {
-    let unsent = |error: BoxError| Failed { error: error.to_string(), unknown: false };
+    let unsent = |error: BoxError| Failed { error: error.to_string(), left: Left::Nothing };
     let body: Bytes = order.shape.body(shared.config.idle_for).into();
     let request =
         shared.e2b.control_request(Method::POST, "/sandboxes", body.clone()).map_err(unsent)?;
@@ -156,8 +205,17 @@ async fn create(shared: &Shared, order: &Order, below: &Below) -> Result<Created
     let request = request.map(|_| body);
     let (creation, mut request) =
         RawCreation::begin_ahead::<Full<Bytes>>(&shared.e2b, request, &mark);
-    if let Some(limit) = shared.e2b.operation_timeouts().call_of(op::SANDBOX_CREATE) {
-        request.extensions_mut().insert(Deadline(Tick::now() + limit));
+    let limit = shared.e2b.operation_timeouts().call_of(op::SANDBOX_CREATE);
+    let deadline = limit.map(|limit| Tick::now() + limit);
+    if let Some(deadline) = deadline {
+        request.extensions_mut().insert(Deadline(deadline));
+    }
+    if let Some(creation) = &creation {
+        let deadline = deadline.unwrap_or(Tick::now() + LONGEST);
+        shared.engine().sends(order, creation.call(), deadline);
+    }
+    if !shared.is_recorded().await {
+        return Err(Failed { error: String::new(), left: Left::Unsent });
     }
     let classifier = E2bClassify.classify(&Request::new(()));
     let result = below.clone().call(request).await;
@@ -165,25 +223,24 @@ async fn create(shared: &Shared, order: &Order, below: &Below) -> Result<Created
     if let Some(creation) = creation {
         creation.end(&result);
     }
-    let unknown = verdict.effect != Effect::None;
-    let response = result.map_err(|error| Failed { error: chain(&*error), unknown })?;
+    let left = if verdict.effect == Effect::None { Left::Nothing } else { Left::Unknown };
+    let response = result.map_err(|error| Failed { error: chain(&*error), left: left.clone() })?;
     let (head, _) = response.into_parts();
     let sandbox = head.extensions.get::<Sandbox>().cloned();
     let unclaimed = head.extensions.get::<Unclaimed>().cloned();
     let Some(sandbox) = sandbox.filter(|_| head.status.is_success()) else {
         // A 4xx means that nothing was created.
-        let unknown = unknown && !head.status.is_client_error();
-        return Err(Failed { error: format!("status {}", head.status.as_u16()), unknown });
+        let left = if head.status.is_client_error() { Left::Nothing } else { left };
+        return Err(Failed { error: format!("status {}", head.status.as_u16()), left });
     };
     if let Some(hook) = &shared.warm_up {
         let (client, shape) = (shared.client(below), order.shape.clone());
         let warmed = hook.run(Hooked { client, sandbox: sandbox.clone(), shape }).await;
         if let Err(error) = warmed {
-            if unclaimed.is_none() {
-                shared.tracker.kill(sandbox.id().clone(), below.clone());
-            }
+            // The pool kills it, and counts it until then.
+            unclaimed.inspect(Unclaimed::claim);
             let error = format!("warm-up: {}", chain(&*error));
-            return Err(Failed { error, unknown: false });
+            return Err(Failed { error, left: Left::Sandbox(sandbox.id().clone()) });
         }
     }
     Ok((sandbox, unclaimed))

@@ -9,8 +9,14 @@ use crate::workspace::Workspace;
 const VERSION: &str = "0.6.46";
 
 /// The crates that have features; `tests/it/packages.rs` compares it with the manifests.
-const CRATES: &[&str] =
-    &["load_test", "sandtower", "sandtower-e2b", "sandtower-http", "sandtower-rate-limit"];
+const CRATES: &[&str] = &[
+    "load_test",
+    "sandtower",
+    "sandtower-e2b",
+    "sandtower-http",
+    "sandtower-pool",
+    "sandtower-rate-limit",
+];
 
 /// The command that checks them; installs cargo-hack if it is not there.
 ///

@@ -152,7 +152,14 @@ impl Model {
 
     fn call(&mut self, engine: &mut Engine, now: Tick) {
         let hand_out = engine.request(&self.wanted, Tenant::ALL, None, now);
-        let is_hit = hand_out.is_ok_and(|hand_out| engine.take(&hand_out, now));
+        let is_hit = hand_out.is_ok_and(|hand_out| {
+            let is_taken = engine.take(&hand_out, now);
+            if is_taken {
+                engine.served(&hand_out);
+                engine.claimed(&hand_out.id, now);
+            }
+            is_taken
+        });
         let counts = now >= self.counts_from;
         if !is_hit {
             engine.missed(Some(&self.wanted), Miss::Empty);

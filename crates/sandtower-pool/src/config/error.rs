@@ -64,6 +64,15 @@ pub enum ConfigError {
     /// A row of the schedule is invalid.
     #[error("`schedule`: {0}")]
     Schedule(String),
+    /// The store cannot be used.
+    #[error("`store`: {0}")]
+    Store(String),
+    /// There is a store, and no owner to read it by.
+    #[error(
+        "`store` needs an owner: the name of this process that outlives it, and is no other's, such as \
+         \"worker-7\""
+    )]
+    StoreOwner,
     /// A shape is invalid.
     #[error("`shapes`: {0}")]
     Shape(String),

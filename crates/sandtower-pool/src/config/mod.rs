@@ -2,6 +2,7 @@ mod error;
 mod schedule;
 mod setters;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sandtower_core::settings::duration;
@@ -34,6 +35,7 @@ use crate::shape::Shape;
 /// | [`hand_out_within`](Config::hand_out_within) | 5 s |
 /// | [`on_shutdown`](Config::on_shutdown) | kill |
 /// | [`reuse`](Config::reuse) | 1 use: no reuse |
+/// | [`store`](Config::store) | none: in memory |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[must_use = "a config does nothing by itself"]
@@ -61,6 +63,8 @@ pub struct Config {
     pub(crate) hand_out_within: Duration,
     pub(crate) on_shutdown: OnShutdown,
     pub(crate) reuse: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) store: Option<PathBuf>,
     /// The slots of the plan: known by the stack, not by a file.
     #[serde(skip)]
     pub(crate) slots: Option<u32>,
@@ -107,6 +111,7 @@ impl Config {
             hand_out_within: Duration::from_secs(5),
             on_shutdown: OnShutdown::Kill,
             reuse: 1,
+            store: None,
             slots: None,
         }
     }

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sandtower_e2b::NewSandbox;
@@ -111,6 +112,14 @@ impl Config {
     /// kept for the same [session](crate::Session) of the same tenant, and for no other.
     pub fn reuse(self, uses: u32) -> Self {
         Self { reuse: uses, ..self }
+    }
+
+    /// Records the stock in the SQLite database at `path`, which is created if it is not there; its folder must
+    /// exist. With it, `max` and `budget` hold across a crash: the next process with the same
+    /// [owner](sandtower_e2b::Config::owner), which must be set, counts what this one left behind until it has
+    /// ended. Pools with other owners or API keys may use the same file. Needs the feature `sqlite`.
+    pub fn store(self, path: impl Into<PathBuf>) -> Self {
+        Self { store: Some(path.into()), ..self }
     }
 
     /// The number of sandboxes that the plan allows at a time, if it is known.

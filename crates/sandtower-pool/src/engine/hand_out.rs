@@ -6,8 +6,8 @@ use sandtower_e2b::SandboxId;
 
 use super::{Engine, Miss};
 use crate::config::MARGIN;
+use crate::items::{Item, ItemState, Lease, SessionOf, Which};
 use crate::shape::Wanted;
-use crate::stock::{Item, ItemState, Lease, SessionOf, Which};
 use crate::target::Cap;
 
 /// How long a hand-out may hold a sandbox: several times what it may take.
@@ -91,6 +91,9 @@ impl Engine {
         if self.is_shut_down {
             return Err(Miss::ShutDown);
         }
+        if !self.is_recorded() {
+            return Err(Miss::Store);
+        }
         let Some(kind) = self.kind_of(&wanted.shape) else {
             return Err(if wanted.shape.has_metadata() { Miss::Metadata } else { Miss::Unknown });
         };
@@ -115,21 +118,38 @@ impl Engine {
         Ok(HandOut { id, lease: lease.owner, ends_by, age, uses })
     }
 
-    /// The sandbox was found alive: it leaves the stock, and is the caller's. `false`: the lease has expired,
-    /// and it must not be given to a caller.
+    /// The sandbox is about to be connected to, and ends by `ends_by` from then on.
+    pub(crate) fn connects(&mut self, hand_out: &HandOut, ends_by: Tick) {
+        self.stock.connects(&hand_out.id, ends_by);
+    }
+
+    /// The sandbox was found alive, and is about to be returned to the caller: it counts until it is
+    /// [claimed](Self::claimed). `false`: the lease has expired, and it must not be given to a caller.
     pub fn take(&mut self, hand_out: &HandOut, now: Tick) -> bool {
         self.pay(now);
-        let kind = self.stock.items().iter().find(|item| item.id == hand_out.id);
-        let kind = kind.map(|item| item.shape);
-        let is_taken = self.stock.take(&hand_out.id, hand_out.lease);
-        if is_taken {
-            self.counts.hits += 1;
-            self.counts.reused += u64::from(hand_out.uses > 0);
-            if let Some(kind) = kind.and_then(|number| self.kind(number)) {
-                kind.hits += 1;
-            }
+        self.stock.take(&hand_out.id, hand_out.lease)
+    }
+
+    /// The response of a sandbox that was [taken](Self::take) leaves the pool: the request was served from stock.
+    pub fn served(&mut self, hand_out: &HandOut) {
+        self.counts.hits += 1;
+        self.counts.reused += u64::from(hand_out.uses > 0);
+        let number = self.stock.get(&hand_out.id).map(|item| item.shape);
+        if let Some(kind) = number.and_then(|number| self.kind(number)) {
+            kind.hits += 1;
         }
-        is_taken
+    }
+
+    /// The caller has the sandbox: it is no longer stock.
+    pub fn claimed(&mut self, id: &SandboxId, now: Tick) {
+        self.pay(now);
+        self.stock.remove(id);
+    }
+
+    /// The caller left without the sandbox, which is being killed: it counts until it has ended.
+    pub(crate) fn unclaimed(&mut self, id: &SandboxId, now: Tick) {
+        self.pay(now);
+        self.stock.end(id);
     }
 
     /// The hand-out failed, and that said nothing about the sandbox: it may be leased again. It ends by
@@ -163,7 +183,7 @@ impl Engine {
         self.pay(now);
         let is_full = self.in_stock() >= self.config.max.min(self.config.affordable());
         let Some(kind) = self.kind_of(&wanted.shape) else { return false };
-        if self.is_shut_down || is_full || uses >= self.config.reuse {
+        if self.is_shut_down || is_full || uses >= self.config.reuse || !self.is_recorded() {
             return false;
         }
         let (shape, version) = (kind.number, kind.version);

@@ -27,13 +27,15 @@ pub enum Miss {
     Late,
     /// It is sent with another API key than the stock was created with.
     OtherKey,
+    /// The hand-out cannot be recorded: see [`Stock`](crate::Stock).
+    Store,
     /// The pool is shut down.
     ShutDown,
 }
 
 impl Miss {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Unreadable,
         Self::Lifecycle,
         Self::Keyed,
@@ -45,6 +47,7 @@ impl Miss {
         Self::Dead,
         Self::Late,
         Self::OtherKey,
+        Self::Store,
         Self::ShutDown,
     ];
 
@@ -62,6 +65,7 @@ impl Miss {
             Self::Dead => "dead",
             Self::Late => "late",
             Self::OtherKey => "other_key",
+            Self::Store => "store",
             Self::ShutDown => "shut_down",
         }
     }

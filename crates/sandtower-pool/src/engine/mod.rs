@@ -10,34 +10,38 @@ mod kinds;
 mod miss;
 mod orders;
 mod plan;
+mod record;
 mod snapshot;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sandtower_core::Tick;
-use sandtower_e2b::SandboxId;
+use sandtower_e2b::{CallId, SandboxId};
 
 use crate::config::{Config, ConfigError};
+use crate::items::{ItemState, Items};
 use crate::refill::Pace;
 use crate::shape::Shape;
-use crate::stock::{ItemState, MemoryStock, Stock};
 
 use fair::Fair;
 use hours::Hours;
 use kinds::{Kind, Seen};
+use orders::Unknown;
+use record::{Inherited, Recording};
 
 pub use hand_out::HandOut;
 pub use miss::Miss;
 pub use orders::{Alert, Order};
 pub use plan::{Room, Work};
+pub(crate) use record::Moment;
 pub use snapshot::{KindSnapshot, PoolSnapshot};
 
 /// The decisions of a pool.
 #[derive(Debug)]
 pub struct Engine {
     config: Arc<Config>,
-    stock: Box<dyn Stock>,
+    stock: Items,
     kinds: Vec<Kind>,
     /// The number of the next kind.
     next_kind: u32,
@@ -47,7 +51,15 @@ pub struct Engine {
     orders: BTreeMap<u64, Order>,
     next_order: u64,
     /// Creations of which it is not known whether they left a sandbox: they count until then.
-    unknown: Vec<Tick>,
+    unknown: Vec<Unknown>,
+    /// Creations of an earlier process: they count until they are found, or can no longer appear.
+    inherited: Vec<Inherited>,
+    /// Those that were found, or did not appear in time: what still appears of them is killed.
+    late: BTreeSet<CallId>,
+    /// Idle stock of an earlier process, which a listing is to tell of.
+    adoptable: BTreeSet<SandboxId>,
+    recording: Recording,
+    finds_by_marks: bool,
     next_lease: u64,
     /// To be killed, and not handed to whoever does that yet.
     doomed: Vec<SandboxId>,
@@ -84,35 +96,27 @@ struct Counts {
 }
 
 impl Engine {
-    /// An engine with an empty stock in memory.
+    /// An engine with an empty stock.
     ///
     /// # Errors
     ///
     /// The config is invalid; the error says what would be valid.
     pub fn new(config: Config, now: Tick) -> Result<Self, ConfigError> {
-        Self::with_stock(config, Box::new(MemoryStock::new()), now)
-    }
-
-    /// An engine over `stock`.
-    ///
-    /// # Errors
-    ///
-    /// The config is invalid; the error says what would be valid.
-    pub fn with_stock(
-        config: Config,
-        stock: Box<dyn Stock>,
-        now: Tick,
-    ) -> Result<Self, ConfigError> {
         config.check()?;
         let pace = Pace::new(config.create_every, config.create_burst);
         let mut engine = Self {
-            stock,
+            stock: Items::default(),
             kinds: Vec::new(),
             next_kind: 0,
             seen: Seen::default(),
             orders: BTreeMap::new(),
             next_order: 1,
             unknown: Vec::new(),
+            inherited: Vec::new(),
+            late: BTreeSet::new(),
+            adoptable: BTreeSet::new(),
+            recording: Recording::default(),
+            finds_by_marks: true,
             next_lease: 1,
             doomed: Vec::new(),
             pace,
@@ -146,7 +150,10 @@ impl Engine {
 
     /// All sandboxes that the pool pays for or may pay for: in stock, being created, being killed.
     pub fn in_stock(&self) -> u32 {
-        let all = self.stock.items().len() + self.orders.len() + self.unknown.len();
+        let all = self.stock.items().len()
+            + self.orders.len()
+            + self.unknown.len()
+            + self.inherited.len();
         u32::try_from(all).unwrap_or(u32::MAX)
     }
 
@@ -220,24 +227,36 @@ impl Engine {
         let is_gone =
             |id: &SandboxId, created: Tick| asked.since(created) > LISTING_LAG && !listed(id);
         let items = self.stock.items().iter();
-        let leased = |state| matches!(state, ItemState::Leased(_));
-        let gone = items.filter(|item| !leased(item.state) && is_gone(&item.id, item.created));
-        let gone: Vec<_> = gone.map(|item| item.id.clone()).collect();
-        for id in &gone {
+        let in_use = |state| matches!(state, ItemState::Leased(_) | ItemState::Taken(_));
+        let gone = items.filter(|item| !in_use(item.state) && is_gone(&item.id, item.created));
+        let gone: Vec<_> = gone.map(|item| (item.id.clone(), item.state)).collect();
+        for (id, _) in &gone {
             self.stock.remove(id);
-            self.counts.dead += 1;
+            self.adoptable.remove(id);
         }
-        gone
+        self.forget_inherited(Some(asked), now);
+        // One that was being killed has ended as it was to.
+        let dead = gone.into_iter().filter(|(_, state)| *state == ItemState::Idle);
+        let dead: Vec<_> = dead.map(|(id, _)| id).collect();
+        self.counts.dead += dead.len() as u64;
+        dead
     }
 
-    /// Nothing is created or returned any more. Returns the sandboxes to kill, unless they are kept.
+    /// Nothing is created or returned any more. Returns the sandboxes to kill: with `keep`, those alone that are
+    /// of no use to a later process.
     pub fn shut_down(&mut self, keep: bool, now: Tick) -> Vec<SandboxId> {
         self.pay(now);
         self.is_shut_down = true;
-        if keep {
-            return Vec::new();
-        }
-        let all: Vec<_> = self.stock.items().iter().map(|item| item.id.clone()).collect();
+        let items = self.stock.items().iter();
+        let is_killed = |state| match state {
+            ItemState::Idle => !keep,
+            // The caller is about to claim it.
+            ItemState::Taken(_) => false,
+            ItemState::Leased(_) | ItemState::Ending => true,
+        };
+        let killed = items.filter(|item| is_killed(item.state));
+        let kept = |id: &SandboxId| keep && self.adoptable.contains(id);
+        let all: Vec<_> = killed.map(|item| item.id.clone()).filter(|id| !kept(id)).collect();
         for id in &all {
             self.stock.end(id);
         }

@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use sandtower_core::Tick;
-use sandtower_e2b::SandboxId;
+use sandtower_e2b::{CallId, SandboxId};
 
 use super::Engine;
+use super::record::useless;
+use crate::items::{Item, ItemState, Key};
 use crate::shape::Shape;
-use crate::stock::{Item, ItemState};
 
 /// A creation for the stock: asked for, and counted before it is seen.
 #[derive(Clone, Debug)]
@@ -16,6 +17,17 @@ pub struct Order {
     pub shape: Shape,
     pub(super) kind: u32,
     pub(super) sent: Tick,
+    /// The call that it is sent as, once that is known.
+    pub(super) call: Option<CallId>,
+    pub(super) appears_until: Tick,
+}
+
+/// A creation of which it is not known whether it left a sandbox.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unknown {
+    pub(super) call: Option<CallId>,
+    /// Until then it counts.
+    pub(super) until: Tick,
 }
 
 /// Creations of a shape failed three times in a row, and are tried rarely from here on.
@@ -32,7 +44,30 @@ pub struct Alert {
 const UNKNOWN_FOR: Duration = Duration::from_secs(150);
 
 impl Engine {
-    /// The creation succeeded. `false`: it is no longer wanted, and the caller kills it.
+    /// The creation is about to be sent as `call`, and takes no longer than until `limit`.
+    pub(crate) fn sends(&mut self, order: &Order, call: CallId, limit: Tick) {
+        if let Some(order) = self.orders.get_mut(&order.number) {
+            (order.call, order.appears_until) = (Some(call), limit + UNKNOWN_FOR);
+            self.stock.change(|| Key::Creation(call));
+        }
+    }
+
+    /// The creation was not sent, and that says nothing about its shape.
+    pub(crate) fn not_sent(&mut self, order: &Order, now: Tick) {
+        self.pay(now);
+        self.settle(order);
+    }
+
+    /// Forgets the order; `false`: it is not there.
+    fn settle(&mut self, order: &Order) -> Option<Order> {
+        let order = self.orders.remove(&order.number)?;
+        if let Some(call) = order.call {
+            self.stock.change(|| Key::Creation(call));
+        }
+        Some(order)
+    }
+
+    /// The creation succeeded. `false`: the pool is shut down, and the caller kills it.
     ///
     /// `template` is the id of the template that the service named: if it is another one than before, the
     /// alias stands for a new template, and older stock is retired.
@@ -44,9 +79,16 @@ impl Engine {
         now: Tick,
     ) -> bool {
         self.pay(now);
-        let is_known = self.orders.remove(&order.number).is_some();
+        let is_known = self.settle(order).is_some();
+        if self.is_shut_down || !is_known {
+            return false;
+        }
         let (idle_for, max_lifetime) = (self.config.idle_for, self.config.max_lifetime);
-        let Some(kind) = self.kind(order.kind) else { return false };
+        let Some(kind) = self.kind(order.kind) else {
+            // Its shape was forgotten meanwhile.
+            self.left_behind(id, idle_for, now);
+            return true;
+        };
         kind.created_in(now.since(order.sent));
         kind.backoff.succeeded();
         if let (Some(before), Some(new)) = (&kind.template_id, template)
@@ -59,9 +101,6 @@ impl Engine {
         // Older, it could not live for as long as some ask.
         let useful = max_lifetime.saturating_sub(kind.longest).max(idle_for.min(max_lifetime / 2));
         let until = order.sent + idle_for.min(useful);
-        if self.is_shut_down || !is_known {
-            return false;
-        }
         let (created, state) = (order.sent, ItemState::Idle);
         let (ends_by, session, uses) = (now + idle_for, None, 0);
         self.stock.put(Item { id, shape, created, until, ends_by, version, session, uses, state });
@@ -74,8 +113,10 @@ impl Engine {
     /// killed.
     pub fn failed(&mut self, order: &Order, unknown: bool, now: Tick) -> Option<Alert> {
         self.pay(now);
-        if self.orders.remove(&order.number).is_some() && unknown {
-            self.unknown.push(now + UNKNOWN_FOR);
+        if let Some(Order { call, .. }) = self.settle(order)
+            && unknown
+        {
+            self.unknown.push(Unknown { call, until: now + UNKNOWN_FOR });
         }
         self.counts.failed += 1;
         let kind = self.kind(order.kind)?;
@@ -112,19 +153,25 @@ impl Engine {
         true
     }
 
-    /// A sandbox that an earlier process left in stock and that is of no use: it counts until it has ended, and
-    /// the next [plan](Self::plan) kills it.
+    /// A sandbox that is of no use, such as one that an earlier process left in stock: it counts until it has
+    /// ended, and the next [plan](Self::plan) kills it.
     pub fn left_behind(&mut self, id: SandboxId, lives: Duration, now: Tick) {
         self.pay(now);
-        let (shape, version, session, uses) = (u32::MAX, 0, None, 0);
-        let (created, until, ends_by, state) = (now, now + lives, now + lives, ItemState::Ending);
         self.doomed.push(id.clone());
-        self.stock.put(Item { id, shape, created, until, ends_by, version, session, uses, state });
+        self.stock.put(useless(id, now, now + lives));
     }
 
     /// Whether the sandbox is in stock.
     pub fn holds(&self, id: &SandboxId) -> bool {
-        self.stock.items().iter().any(|item| item.id == *id)
+        self.stock.get(id).is_some()
+    }
+
+    pub(super) fn forget_unknown(&mut self, now: Tick) {
+        for Unknown { call, .. } in self.unknown.extract_if(.., |unknown| unknown.until <= now) {
+            if let Some(call) = call {
+                self.stock.change(|| Key::Creation(call));
+            }
+        }
     }
 
     pub(super) fn note_stock(&mut self) {

@@ -7,7 +7,7 @@ use sandtower_e2b::SandboxId;
 use super::hours::Passed;
 use super::{Engine, Order};
 use crate::config::MARGIN;
-use crate::stock::{Item, ItemState};
+use crate::items::{Item, ItemState};
 use crate::target::{Cap, Terms, divide};
 use crate::wall::Wall;
 
@@ -72,7 +72,8 @@ impl Engine {
     pub fn plan(&mut self, room: Room, wall: Wall, now: Tick) -> Work {
         self.pay(now);
         let mut work = Work { clock_jumped: self.pass_hour(wall, now), ..Work::default() };
-        self.unknown.retain(|until| *until > now);
+        self.forget_unknown(now);
+        self.forget_inherited(None, now);
         if room.is_short {
             self.yield_slot(None, now);
         }
@@ -109,7 +110,7 @@ impl Engine {
     /// Kills what can no longer be given to a caller, and forgets what has ended by itself.
     fn retire(&mut self, kill: &mut Vec<SandboxId>, now: Tick) {
         let ends = |item: &Item| match item.state {
-            ItemState::Ending => item.until + MARGIN <= now,
+            ItemState::Ending => item.ends_by + MARGIN <= now,
             _ => false,
         };
         let ended: Vec<_> = self.stock.items().iter().filter(|item| ends(item)).cloned().collect();
@@ -120,7 +121,7 @@ impl Engine {
             ItemState::Idle => is_old(item) || !versions.contains(&(item.shape, item.version)),
             // Its hand-out is lost.
             ItemState::Leased(lease) => lease.until <= now,
-            ItemState::Ending => false,
+            ItemState::Taken(_) | ItemState::Ending => false,
         };
         let useless = self.stock.items().iter().filter(useless);
         let useless: Vec<_> = useless.map(|item| (item.id.clone(), is_old(item))).collect();
@@ -182,7 +183,9 @@ impl Engine {
                 let kind = &self.kinds[at];
                 // An unproven one is tried alone, so that one that cannot work is tried three times at most.
                 let one_at_a_time = !kind.is_proven || kind.backoff.is_failing();
-                let cap = if !room.is_closed {
+                let cap = if !self.is_recorded() {
+                    Some(Cap::Store)
+                } else if !room.is_closed {
                     Some(Cap::Breaker)
                 } else if kind.backoff.until() > now || (one_at_a_time && under_way > 0) {
                     due = due.min(kind.backoff.until().max(now + LOOK));
@@ -212,7 +215,7 @@ impl Engine {
         let kind = &self.kinds[at];
         let (number, kind, shape) = (self.next_order, kind.number, kind.shape.clone());
         self.next_order += 1;
-        let order = Order { number, shape, kind, sent: now };
+        let order = Order { number, shape, kind, sent: now, call: None, appears_until: Tick::MAX };
         self.orders.insert(number, order.clone());
         order
     }

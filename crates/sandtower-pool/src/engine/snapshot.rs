@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use sandtower_core::Tick;
 use serde::Serialize;
 
-use super::{Engine, Kind, Miss};
-use crate::stock::{Item, ItemState};
+use super::{Engine, Kind, Miss, Recording};
+use crate::items::{Item, ItemState};
 use crate::target::{Cap, Term};
 
 /// A pool at one moment.
@@ -20,9 +20,10 @@ pub struct PoolSnapshot {
     pub capped_misses: u64,
     /// Sandboxes that may be given to a caller.
     pub idle: u32,
-    /// Sandboxes that are being given to callers.
+    /// Sandboxes that are being given to callers, until they are claimed.
     pub leased: u32,
-    /// Sandboxes that are being created; those that a failed creation may have left are included.
+    /// Sandboxes that are being created; those that a failed creation, or an earlier process, may
+    /// have left are included.
     pub creating: u32,
     /// Sandboxes that are being killed.
     pub ending: u32,
@@ -56,6 +57,8 @@ pub struct PoolSnapshot {
     pub reused: u64,
     /// How often wall time jumped.
     pub clock_jumps: u64,
+    /// Whether the stock can be recorded; `None`: it has no [store](crate::Config::store).
+    pub store_available: Option<bool>,
     /// Whether the pool is shut down.
     pub is_shut_down: bool,
     /// Each shape.
@@ -104,7 +107,7 @@ impl Engine {
             let found = items.iter().filter(|item| is(&item.state));
             u32::try_from(found.count()).unwrap_or(u32::MAX)
         };
-        let creating = self.orders.len() + self.unknown.len();
+        let creating = self.orders.len() + self.unknown.len() + self.inherited.len();
         let counts = &self.counts;
         let misses = Miss::ALL.map(|miss| (miss.label(), counts.misses[miss as usize]));
         PoolSnapshot {
@@ -112,7 +115,7 @@ impl Engine {
             misses: BTreeMap::from(misses),
             capped_misses: counts.capped_misses,
             idle: self.idle(),
-            leased: count(|state| matches!(state, ItemState::Leased(_))),
+            leased: count(|state| matches!(state, ItemState::Leased(_) | ItemState::Taken(_))),
             creating: u32::try_from(creating).unwrap_or(u32::MAX),
             ending: count(|state| *state == ItemState::Ending),
             most_in_stock: counts.most_in_stock,
@@ -130,6 +133,10 @@ impl Engine {
             dead: counts.dead,
             reused: counts.reused,
             clock_jumps: counts.clock_jumps,
+            store_available: match self.recording {
+                Recording::Off => None,
+                recording => Some(recording == Recording::Available),
+            },
             is_shut_down: self.is_shut_down,
             shapes: self
                 .kinds

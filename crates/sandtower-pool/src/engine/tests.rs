@@ -25,6 +25,15 @@ fn config() -> Config {
     Config::new().shape(&NewSandbox::new("base")).create_burst(10)
 }
 
+fn handed_out(engine: &mut Engine, hand_out: &HandOut, now: Tick) -> bool {
+    let is_taken = engine.take(hand_out, now);
+    if is_taken {
+        engine.served(hand_out);
+        engine.claimed(&hand_out.id, now);
+    }
+    is_taken
+}
+
 /// An engine whose orders come after a second, and whose kills take none.
 struct Driven {
     engine: Engine,
@@ -65,7 +74,7 @@ impl Driven {
 
     fn ask(&mut self, second: u64) -> bool {
         let hand_out = self.engine.request(&base(), Tenant::ALL, None, at(second));
-        hand_out.is_ok_and(|hand_out| self.engine.take(&hand_out, at(second)))
+        hand_out.is_ok_and(|hand_out| handed_out(&mut self.engine, &hand_out, at(second)))
     }
 
     fn kind(&self, second: u64) -> KindSnapshot {
@@ -261,7 +270,7 @@ proptest! {
             match step {
                 Step::Ask => {
                     if let Ok(hand_out) = engine.request(&base(), Tenant::ALL, None, now)
-                        && engine.take(&hand_out, now)
+                        && handed_out(&mut engine, &hand_out, now)
                     {
                         prop_assert!(taken.insert(hand_out.id), "returned twice");
                     }

@@ -18,10 +18,10 @@ use tower_service::Service;
 
 use crate::below::Below;
 use crate::engine::{HandOut, Miss};
+use crate::items::SessionOf;
 use crate::pool::{Shared, Used};
 use crate::reuse::Session;
 use crate::shape::Wanted;
-use crate::stock::SessionOf;
 use crate::within::{send, within};
 use crate::worker::chain;
 
@@ -161,6 +161,10 @@ impl<S> Call<S> {
                 Some(Ok(response)) => return Ok(response),
                 Some(Err(Tried::Dead)) => {}
                 Some(Err(Tried::Unknown)) => break,
+                Some(Err(Tried::Unrecorded)) => {
+                    miss = Miss::Store;
+                    break;
+                }
                 None => {
                     miss = Miss::Late;
                     break;
@@ -198,7 +202,11 @@ impl<S> Call<S> {
         let lifetime = wanted.timeout.max(left + APART);
         let request =
             self.connect::<Q>(&hand_out.id, lifetime, caller, limit).ok_or(Tried::Unknown)?;
+        if !self.shared.is_recorded().await {
+            return Err(held.unrecorded(hand_out.ends_by));
+        }
         let ends_by = Tick::now() + lifetime + APART;
+        self.shared.engine().connects(&hand_out, ends_by);
         let mut response = match send(self.service.clone(), request).await {
             Ok(response) => response,
             Err(error) => {
@@ -229,9 +237,14 @@ impl<S> Call<S> {
         if !self.shared.engine().take(&hand_out, now) {
             return Err(Tried::Dead);
         }
+        // Before the response leaves: from there on it is its caller's, and no other process kills it.
+        if !self.shared.is_recorded().await {
+            return Err(held.unrecorded(ends_by));
+        }
         held.hand_out = None;
+        self.shared.engine().served(&hand_out);
         let below = Below::new::<S, Q, B>(self.service.clone());
-        let unclaimed = self.shared.tracker.unclaimed(hand_out.id.clone(), below.clone());
+        let unclaimed = self.unclaimed(&hand_out.id, below.clone());
         if lifetime > wanted.timeout + APART {
             self.shared.shorten(hand_out.id.clone(), wanted.timeout, below);
         }
@@ -243,6 +256,18 @@ impl<S> Call<S> {
             target: "sandtower::pool", sandbox_id = %hand_out.id, age_ms, "served from the warm pool"
         );
         Ok(response)
+    }
+
+    /// It counts as stock until its caller has it, or it has ended.
+    fn unclaimed(&self, id: &SandboxId, below: Below) -> Unclaimed {
+        let (shared, its) = (Arc::clone(&self.shared), id.clone());
+        self.shared.tracker.unclaimed_then(id.clone(), below, move |is_claimed| {
+            match is_claimed {
+                true => shared.engine().claimed(&its, Tick::now()),
+                false => shared.engine().unclaimed(&its, Tick::now()),
+            }
+            shared.work.notify_one();
+        })
     }
 
     fn connect<Q: From<Full<Bytes>>>(
@@ -273,6 +298,8 @@ enum Tried {
     Dead,
     /// That was no evidence about the sandbox: others would fail too.
     Unknown,
+    /// The hand-out cannot be recorded.
+    Unrecorded,
 }
 
 /// A sandbox that is leased. Dropped, it is killed.
@@ -287,6 +314,11 @@ impl Held {
             self.shared.engine().release(&hand_out, ends_by);
         }
         Tried::Unknown
+    }
+
+    fn unrecorded(&mut self, ends_by: Tick) -> Tried {
+        self.released(ends_by);
+        Tried::Unrecorded
     }
 
     fn is_dead(&self, error: &str, unknown: bool) -> Tried {

@@ -113,8 +113,12 @@ impl<S> Call<S> {
         let response = response.filter(|response| response.status().is_success());
         unclaimed.claim();
         let response = response?;
-        let kept =
-            self.shared.engine().take_back(id, &wanted, session, (uses, created), Tick::now());
+        let uses = (uses, created);
+        let kept = self.shared.engine().take_back(id.clone(), &wanted, session, uses, Tick::now());
+        if kept && !self.shared.is_recorded().await {
+            // It is killed, as it was asked.
+            self.shared.engine().dead(&id, Tick::now());
+        }
         self.shared.work.notify_one();
         kept.then_some(response)
     }

@@ -72,6 +72,7 @@ async fn the_budget_holds_whatever_the_demand() {
         assert!(world.snapshot().cost_per_hour <= 0.35);
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
+    pass(5).await;
     let snapshot = world.snapshot();
     assert_eq!(snapshot.most_in_stock, 3);
     assert_eq!(serde_json::to_value(snapshot.shapes[0].capped_by).unwrap(), "budget");

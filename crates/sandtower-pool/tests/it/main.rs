@@ -7,4 +7,5 @@ mod bad_input;
 mod contract;
 mod hand_out;
 mod reuse;
+mod store;
 mod world;

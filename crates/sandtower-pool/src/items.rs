@@ -1,67 +1,31 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sandtower_core::{Tenant, Tick};
-use sandtower_e2b::SandboxId;
-
-/// Where warm sandboxes are kept, and which of them are leased.
-///
-/// A sandbox is idle, then leased for a short time to one hand-out, then taken: it leaves the stock and is
-/// its caller's. One whose lease expires is never returned to a caller, but killed. [`MemoryStock`] is the stock of one
-/// process; a store that several processes share implements the same steps, each as one atomic change.
-///
-/// A stock is bounded by its pool: it never has more than [`max`](crate::Config::max) sandboxes.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` does not keep warm sandboxes",
-    label = "not a `Stock`",
-    note = "`MemoryStock` does"
-)]
-pub trait Stock: std::fmt::Debug + Send {
-    /// Adds a sandbox.
-    fn put(&mut self, item: Item);
-
-    /// Leases the newest idle sandbox that fits until `lease.until`; `None`: there is none.
-    fn lease(&mut self, which: &Which, lease: Lease) -> Option<Item>;
-
-    /// Removes a sandbox that is leased to `lease`: it is the caller's. `false`: the lease has expired, or the
-    /// sandbox is being killed, and must not be given to a caller.
-    fn take(&mut self, id: &SandboxId, lease: u64) -> bool;
-
-    /// Makes a sandbox that is leased to `lease` idle again; it ends by `ends_by` at the latest. `false`: the
-    /// lease has expired, or the sandbox is being killed.
-    fn release(&mut self, id: &SandboxId, lease: u64, ends_by: Tick) -> bool;
-
-    /// From here on the sandbox is being killed, whatever it was before. `false`: it is not in stock.
-    fn end(&mut self, id: &SandboxId) -> bool;
-
-    /// Removes a sandbox that has ended.
-    fn remove(&mut self, id: &SandboxId) -> Option<Item>;
-
-    /// All sandboxes, the oldest first.
-    fn items(&self) -> &[Item];
-}
+use sandtower_e2b::{CallId, SandboxId};
 
 /// A sandbox in stock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub(crate) struct Item {
     /// Its id.
-    pub id: SandboxId,
+    pub(crate) id: SandboxId,
     /// The number of its shape.
-    pub shape: u32,
+    pub(crate) shape: u32,
     /// When it was asked for: its age counts from here.
-    pub created: Tick,
+    pub(crate) created: Tick,
     /// When it ends by itself, at the earliest.
-    pub until: Tick,
+    pub(crate) until: Tick,
     /// When it ends by itself, at the latest.
-    pub ends_by: Tick,
+    pub(crate) ends_by: Tick,
     /// The version of the template, as far as this pool has seen it change.
-    pub version: u32,
+    pub(crate) version: u32,
     /// The only session that it may go to; `None`: it was not used yet.
-    pub session: Option<SessionOf>,
+    pub(crate) session: Option<SessionOf>,
     /// How often it was used.
-    pub uses: u32,
+    pub(crate) uses: u32,
     /// What it is doing.
-    pub state: ItemState,
+    pub(crate) state: ItemState,
 }
 
 /// The session of a tenant.
@@ -81,38 +45,39 @@ impl std::fmt::Debug for SessionOf {
 
 /// The state of a sandbox in stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ItemState {
+pub(crate) enum ItemState {
     /// It may be given to a caller.
     Idle,
     /// It is being connected to, and checked.
     Leased(Lease),
+    /// Its response is on the way to its caller, and not claimed yet.
+    Taken(Lease),
     /// It is being killed.
     Ending,
 }
 
 /// One hand-out's claim on a sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lease {
+pub(crate) struct Lease {
     /// The number of the hand-out.
-    pub owner: u64,
+    pub(crate) owner: u64,
     /// When the claim expires.
-    pub until: Tick,
+    pub(crate) until: Tick,
 }
 
 /// The sandbox that a hand-out needs.
 #[derive(Clone, Debug)]
-pub struct Which {
+pub(crate) struct Which {
     /// The number of its shape.
-    pub shape: u32,
+    pub(crate) shape: u32,
     /// The version of the template.
-    pub version: u32,
+    pub(crate) version: u32,
     /// It must not end before that.
-    pub alive_at: Tick,
+    pub(crate) alive_at: Tick,
     /// It must not have been created before that, to live for as long as is asked.
-    pub created_after: Tick,
+    pub(crate) created_after: Tick,
     /// The session that asks.
-    pub session: Option<SessionOf>,
+    pub(crate) session: Option<SessionOf>,
 }
 
 impl Which {
@@ -128,76 +93,119 @@ impl Which {
 
 impl Item {
     /// How long it has been in stock.
-    pub fn age(&self, now: Tick) -> Duration {
+    pub(crate) fn age(&self, now: Tick) -> Duration {
         now.since(self.created)
     }
 }
 
-/// The stock of one process, in memory.
+/// What changed: a creation, or a sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    Creation(CallId),
+    Sandbox(SandboxId),
+}
+
+/// The sandboxes in stock. It never has more than [`max`](crate::Config::max) of them.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryStock {
+pub(crate) struct Items {
     /// The oldest first.
     items: Vec<Item>,
+    /// What changed since it was recorded the last time; `None`: nothing is recorded.
+    changed: Option<BTreeSet<Key>>,
 }
 
-impl MemoryStock {
-    /// An empty stock.
-    pub fn new() -> Self {
-        Self::default()
+impl Items {
+    /// From here on changes are remembered.
+    pub(crate) fn remember(&mut self) {
+        self.changed.get_or_insert_default();
     }
 
+    pub(crate) fn change(&mut self, key: impl FnOnce() -> Key) {
+        if let Some(changed) = &mut self.changed {
+            changed.insert(key());
+        }
+    }
+
+    pub(crate) fn take_changed(&mut self) -> BTreeSet<Key> {
+        self.changed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(crate) fn get(&self, id: &SandboxId) -> Option<&Item> {
+        self.items.iter().find(|item| item.id == *id)
+    }
+
+    /// To change it.
     fn find(&mut self, id: &SandboxId) -> Option<&mut Item> {
+        self.change(|| Key::Sandbox(id.clone()));
         self.items.iter_mut().find(|item| item.id == *id)
     }
-}
 
-impl Stock for MemoryStock {
-    fn put(&mut self, item: Item) {
+    /// Adds a sandbox.
+    pub(crate) fn put(&mut self, item: Item) {
         if self.find(&item.id).is_none() {
             let at = self.items.partition_point(|other| other.created <= item.created);
             self.items.insert(at, item);
         }
     }
 
-    fn lease(&mut self, which: &Which, lease: Lease) -> Option<Item> {
-        let fits = |item: &&mut Item| which.fits(item);
+    /// Leases the newest idle sandbox that fits until `lease.until`; `None`: there is none.
+    pub(crate) fn lease(&mut self, which: &Which, lease: Lease) -> Option<Item> {
+        let fits = |item: &&Item| which.fits(item);
         // One that this session has used comes first: no other session may have it.
-        let own = self.items.iter().rposition(|item| which.fits(item) && item.session.is_some());
-        let item = match own {
-            Some(at) => self.items.get_mut(at)?,
-            None => self.items.iter_mut().rev().find(fits)?,
-        };
+        let own = self.items.iter().rev().filter(fits).find(|item| item.session.is_some());
+        let id = own.or_else(|| self.items.iter().rev().find(fits))?.id.clone();
+        let item = self.find(&id)?;
         item.state = ItemState::Leased(lease);
         Some(item.clone())
     }
 
-    fn take(&mut self, id: &SandboxId, lease: u64) -> bool {
-        let is_held =
-            |item: &Item| matches!(item.state, ItemState::Leased(held) if held.owner == lease);
-        let at = self.items.iter().position(|item| item.id == *id && is_held(item));
-        at.map(|at| self.items.remove(at)).is_some()
-    }
-
-    fn release(&mut self, id: &SandboxId, lease: u64, ends_by: Tick) -> bool {
+    /// One that is leased to `lease` is on the way to its caller. `false`: the lease has expired, or the sandbox
+    /// is being killed, and must not be given to a caller.
+    pub(crate) fn take(&mut self, id: &SandboxId, lease: u64) -> bool {
         let Some(item) = self.find(id) else { return false };
-        let is_held = matches!(item.state, ItemState::Leased(held) if held.owner == lease);
-        if is_held {
-            (item.state, item.ends_by) = (ItemState::Idle, item.ends_by.max(ends_by));
+        match item.state {
+            ItemState::Leased(held) if held.owner == lease => {
+                item.state = ItemState::Taken(held);
+                true
+            }
+            _ => false,
         }
-        is_held
     }
 
-    fn end(&mut self, id: &SandboxId) -> bool {
-        let item = self.find(id);
-        item.map(|item| item.state = ItemState::Ending).is_some()
+    /// It is connected to: it ends by `ends_by`, as far as that is known.
+    pub(crate) fn connects(&mut self, id: &SandboxId, ends_by: Tick) {
+        if let Some(item) = self.find(id) {
+            item.ends_by = item.ends_by.max(ends_by);
+        }
     }
 
-    fn remove(&mut self, id: &SandboxId) -> Option<Item> {
+    /// Makes a sandbox that is leased to `lease` idle again; it ends by `ends_by` at the latest. `false`: the
+    /// lease has expired, or the sandbox is being killed.
+    pub(crate) fn release(&mut self, id: &SandboxId, lease: u64, ends_by: Tick) -> bool {
+        let Some(item) = self.find(id) else { return false };
+        match item.state {
+            ItemState::Leased(held) | ItemState::Taken(held) if held.owner == lease => {
+                (item.state, item.ends_by) = (ItemState::Idle, ends_by);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// From here on the sandbox is being killed, whatever it was before. `false`: it is not in stock.
+    pub(crate) fn end(&mut self, id: &SandboxId) -> bool {
+        self.find(id).map(|item| item.state = ItemState::Ending).is_some()
+    }
+
+    /// Removes a sandbox that has ended, or that is its caller's.
+    pub(crate) fn remove(&mut self, id: &SandboxId) -> Option<Item> {
+        self.change(|| Key::Sandbox(id.clone()));
         let at = self.items.iter().position(|item| item.id == *id)?;
         Some(self.items.remove(at))
     }
 
-    fn items(&self) -> &[Item] {
+    /// All sandboxes, the oldest first.
+    pub(crate) fn items(&self) -> &[Item] {
         &self.items
     }
 }
@@ -238,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_newest_is_leased_first_and_each_once() {
-        let mut stock = MemoryStock::new();
+        let mut stock = Items::default();
         for (id, created) in [("b", 2), ("c", 3), ("a", 1)] {
             stock.put(item(id, created));
             stock.put(item(id, created));
@@ -250,12 +258,13 @@ mod tests {
 
     #[test]
     fn only_the_holder_of_the_lease_takes_it_and_only_until_it_is_ended() {
-        let mut stock = MemoryStock::new();
+        let mut stock = Items::default();
         stock.put(item("a", 1));
         let id = stock.lease(&which(), lease(7)).unwrap().id;
         assert!(!stock.take(&id, 8));
         assert!(stock.take(&id, 7));
-        assert!(!stock.take(&id, 7) && stock.items().is_empty());
+        assert!(!stock.take(&id, 7), "once");
+        assert!(stock.remove(&id).is_some() && stock.items().is_empty());
         stock.put(item("b", 1));
         let id = stock.lease(&which(), lease(9)).unwrap().id;
         assert!(stock.end(&id) && !stock.take(&id, 9));
@@ -265,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_lease_may_be_given_up_and_the_sandbox_is_idle_again() {
-        let mut stock = MemoryStock::new();
+        let mut stock = Items::default();
         stock.put(item("a", 1));
         let id = stock.lease(&which(), lease(7)).unwrap().id;
         assert!(!stock.release(&id, 8, at(0)));
@@ -275,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_not_leased() {
-        let mut stock = MemoryStock::new();
+        let mut stock = Items::default();
         stock.put(item("a", 5));
         for which in [
             Which { shape: 1, ..which() },
@@ -289,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_used_one_goes_to_its_session_and_to_no_other() {
-        let mut stock = MemoryStock::new();
+        let mut stock = Items::default();
         stock.put(Item { session: Some(session("mine")), ..item("used", 1) });
         let other_tenant = SessionOf { tenant: Tenant::new(2), key: "mine".into() };
         for session in [None, Some(session("other")), Some(other_tenant)] {

@@ -1,0 +1,185 @@
+//! Records what happens to the stock, off the threads of the runtime.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sandtower_core::BoxError;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::engine::Engine;
+use crate::items::Key;
+use crate::stock::{Step, Stock};
+
+/// After a failure it is tried again this much later.
+pub(crate) const AGAIN: Duration = Duration::from_secs(1);
+
+/// What is to be recorded, and how far that is. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorder {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    stock: Arc<dyn Stock>,
+    /// Learns whether steps can be recorded.
+    engine: Arc<Mutex<Engine>>,
+    queue: Mutex<Queue>,
+    progress: watch::Sender<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// The last step of each creation and sandbox that has one to be recorded: bounded by the stock.
+    steps: BTreeMap<Key, Step>,
+    /// How many changes there were.
+    changes: u64,
+    is_writing: bool,
+    /// Whether the last attempt failed: logged once.
+    is_failing: bool,
+    is_loaded: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    /// The changes up to this one are recorded.
+    written: u64,
+    /// How often it failed.
+    failures: u64,
+}
+
+impl Recorder {
+    pub(crate) fn new(stock: Arc<dyn Stock>, engine: Arc<Mutex<Engine>>) -> Self {
+        let (queue, progress) = (Mutex::default(), watch::Sender::new(Progress::default()));
+        Self { inner: Arc::new(Inner { stock, engine, queue, progress }) }
+    }
+
+    /// What an earlier process left, as [`Stock::load`] has it. `None`: it was loaded before, or cannot be.
+    pub(crate) async fn load(&self) -> Option<Option<Vec<Step>>> {
+        let stock = Arc::clone(&self.inner.stock);
+        let loaded = tokio::task::spawn_blocking(move || stock.load()).await;
+        let loaded = loaded.unwrap_or_else(|error| Err(error.into()));
+        self.inner.tell(loaded.as_ref().err());
+        let left = loaded.ok()?;
+        self.inner.queue().is_loaded = true;
+        Some(left)
+    }
+
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.inner.queue().is_loaded
+    }
+
+    /// Takes the steps in their order: called while the engine is locked.
+    pub(crate) fn add(&self, steps: Vec<Step>) {
+        let mut queue = self.inner.queue();
+        queue.changes += 1;
+        queue.steps.extend(steps.into_iter().map(|step| (step.key(), step)));
+    }
+
+    /// Begins to record, unless that is going on. Without a runtime, the next call does it.
+    pub(crate) fn begin(&self) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let is_needed = {
+            let mut queue = self.inner.queue();
+            let is_needed = queue.is_loaded && !queue.steps.is_empty() && !queue.is_writing;
+            queue.is_writing |= is_needed;
+            is_needed
+        };
+        if is_needed {
+            let writing = Writing { inner: Arc::clone(&self.inner), taken: BTreeMap::new() };
+            drop(runtime.spawn_blocking(move || writing.write()));
+        }
+    }
+
+    /// Whether everything so far is recorded. `false`: it cannot be, and is tried again with what comes next.
+    pub(crate) async fn written(&self) -> bool {
+        let mut progress = self.inner.progress.subscribe();
+        let failures = progress.borrow().failures;
+        let change = {
+            let queue = self.inner.queue();
+            if !queue.is_loaded {
+                return false;
+            }
+            queue.changes
+        };
+        self.begin();
+        let is_known = |now: &Progress| now.written >= change || now.failures > failures;
+        progress.wait_for(is_known).await.is_ok_and(|progress| progress.written >= change)
+    }
+
+    /// Whether something failed, and is to be tried again by [`begin`](Self::begin).
+    pub(crate) fn is_failing(&self) -> bool {
+        self.inner.queue().is_failing
+    }
+}
+
+impl Inner {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Called with no lock held.
+    fn tell(&self, error: Option<&BoxError>) {
+        let is_failing = error.is_some();
+        let before = std::mem::replace(&mut self.queue().is_failing, is_failing);
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner).set_recording(!is_failing);
+        match error {
+            Some(error) if !before => tracing::error!(
+                target: "sandtower::pool",
+                %error,
+                "pool store unavailable, nothing is created for the stock or served from it"
+            ),
+            None if before => tracing::info!(target: "sandtower::pool", "pool store recovered"),
+            _ => {}
+        }
+    }
+}
+
+/// What is being written. Dropped before it is, that has failed.
+struct Writing {
+    inner: Arc<Inner>,
+    taken: BTreeMap<Key, Step>,
+}
+
+impl Writing {
+    /// Until nothing is left, or it fails.
+    fn write(mut self) {
+        loop {
+            let change = {
+                let mut queue = self.inner.queue();
+                if queue.steps.is_empty() {
+                    return;
+                }
+                self.taken = std::mem::take(&mut queue.steps);
+                queue.changes
+            };
+            let steps: Vec<_> = self.taken.values().cloned().collect();
+            let recorded = self.inner.stock.record(&steps);
+            self.inner.tell(recorded.as_ref().err());
+            if recorded.is_err() {
+                return;
+            }
+            self.taken.clear();
+            self.inner.progress.send_modify(|progress| progress.written = change);
+        }
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let has_failed = {
+            let mut queue = self.inner.queue();
+            queue.is_writing = false;
+            for (key, step) in std::mem::take(&mut self.taken) {
+                // Later ones have replaced it.
+                queue.steps.entry(key).or_insert(step);
+            }
+            !queue.steps.is_empty()
+        };
+        if has_failed {
+            self.inner.progress.send_modify(|progress| progress.failures += 1);
+        }
+    }
+}

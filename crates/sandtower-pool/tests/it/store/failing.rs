@@ -1,0 +1,64 @@
+use std::time::Duration;
+
+use sandtower_e2b::Config as E2bConfig;
+use sandtower_pool::{MemoryStock, PoolLayer};
+
+use super::{KEY, Switched};
+use crate::world::{World, pass, sim, three};
+
+#[tokio::test(start_paused = true)]
+async fn while_it_cannot_be_written_nothing_is_created_and_calls_are_misses() {
+    let stock = Switched::over(&MemoryStock::new());
+    let own = stock.clone();
+    let world = World::over(sim(), "worker", three(), |builder| builder.stock(own));
+    let world = world.stocked(10).await;
+    assert_eq!((world.snapshot().idle, world.snapshot().store_available), (3, Some(true)));
+    stock.fail(true);
+    let before = world.creations();
+    // The first finds out, and leases nothing for good.
+    for number in 1..=3 {
+        world.create().await;
+        let snapshot = world.snapshot();
+        assert_eq!((snapshot.hits, snapshot.misses["store"]), (0, number), "{snapshot:?}");
+        assert_eq!((snapshot.idle, snapshot.leased, snapshot.dead), (3, 0, 0), "{snapshot:?}");
+    }
+    // Stock ends by its age, and none is created in its place.
+    pass(600).await;
+    let snapshot = world.snapshot();
+    assert_eq!((world.creations() - before, snapshot.idle), (3, 0), "those of the callers");
+    assert_eq!(snapshot.store_available, Some(false));
+    let cap = serde_json::to_value(snapshot.shapes[0].capped_by).unwrap();
+    assert_eq!((cap, snapshot.alerts), ("store".into(), 0));
+    stock.fail(false);
+    pass(10).await;
+    world.create().await;
+    let snapshot = world.snapshot();
+    assert_eq!((snapshot.hits, snapshot.store_available), (1, Some(true)), "{snapshot:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn until_it_can_be_read_nothing_is_created() {
+    let stock = Switched::over(&MemoryStock::new());
+    stock.fail(true);
+    let own = stock.clone();
+    let world = World::over(sim(), "worker", three(), |builder| builder.stock(own));
+    let world = world.stocked(60).await;
+    assert_eq!((world.creations(), world.snapshot().store_available), (0, Some(false)));
+    world.create().await;
+    assert_eq!(world.snapshot().misses["store"], 1);
+    stock.fail(false);
+    pass(10).await;
+    assert_eq!(world.snapshot().idle, 3);
+    world.pool.shut_down(Duration::from_secs(5)).await;
+}
+
+#[test]
+fn without_an_owner_there_is_no_store() {
+    let e2b = E2bConfig::new(KEY).unwrap();
+    let built = PoolLayer::builder(three(), &e2b).stock(MemoryStock::new()).build();
+    assert_eq!(
+        built.unwrap_err().to_string(),
+        "`store` needs an owner: the name of this process that outlives it, and is no other's, such as \
+         \"worker-7\""
+    );
+}
