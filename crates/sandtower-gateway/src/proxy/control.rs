@@ -62,6 +62,9 @@ impl Exchange<'_> {
         if operation == op::SANDBOX_CREATE {
             return Box::pin(self.create(tenant, &stack, None, request)).await.outcome;
         }
+        if let Some(response) = self.merged(operation, tenant, &at_home, &request).await? {
+            return Ok(response);
+        }
         let request = request.map(RequestBody::whole);
         let result = self.call(&stack, request, Some(self.patience())).await;
         let response = self.called(result).map_err(|error| Failure::of(&error))?;
@@ -84,6 +87,26 @@ impl Exchange<'_> {
         match is_listing && response.status().is_success() {
             true => self.rewritten(response, operation, tenant, &stack).await,
             false => Ok(pass(response, None)),
+        }
+    }
+
+    /// The response of all places, if that is what is asked for and the caller has more than home.
+    async fn merged(
+        &mut self,
+        operation: Operation,
+        tenant: TenantId,
+        at_home: &Arc<KeyStack>,
+        request: &Request<Bytes>,
+    ) -> Result<Option<Response<ResponseBody>>, Failure> {
+        if self.generation.others.is_empty() {
+            return Ok(None);
+        }
+        if operation == op::SANDBOX_LIST {
+            return Box::pin(self.merged_listing(None, tenant, at_home, request)).await;
+        }
+        match operation == op::SANDBOX_METRICS && request.uri().path() == "/sandboxes/metrics" {
+            true => Box::pin(self.merged_metrics(None, at_home, request)).await,
+            false => Ok(None),
         }
     }
 

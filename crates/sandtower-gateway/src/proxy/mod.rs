@@ -10,6 +10,7 @@ mod headers;
 mod keyed;
 mod linger;
 pub(crate) mod listing;
+mod merged;
 mod places;
 mod route;
 mod signed;

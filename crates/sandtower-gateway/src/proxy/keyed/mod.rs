@@ -88,7 +88,11 @@ impl Exchange<'_> {
                 for id in ids_in(request.uri().query())? {
                     self.check_owner(caller, &id).await?;
                 }
-                self.keyed_pass(caller, request).await
+                let merged = self.merged_metrics(Some(caller), &caller.at_home, &request);
+                match Box::pin(merged).await? {
+                    Some(response) => Ok(response),
+                    None => self.keyed_pass(caller, request).await,
+                }
             }
             Action::Read => self.keyed_pass(caller, request).await,
             Action::Of(id, Verb::Info) => self.keyed_info(caller, &id, request).await,
@@ -177,6 +181,10 @@ impl Exchange<'_> {
     }
 
     async fn keyed_listing(&mut self, caller: &Caller, request: Request<Bytes>) -> Outcome {
+        let merged = self.merged_listing(Some(caller), caller.tenant, &caller.at_home, &request);
+        if let Some(response) = Box::pin(merged).await? {
+            return Ok(response);
+        }
         let key = caller.key.id();
         let mut request = request;
         let uri = request.uri();

@@ -1,5 +1,6 @@
 //! Several places: creations fail over, all else goes where its sandbox is.
 
 mod failover;
+mod listing;
 mod pinned;
 mod world;

@@ -40,6 +40,10 @@ async fn after_a_restart_each_sandbox_is_found_where_it_is() {
     two.restart();
     let info = two.control("GET", &format!("/sandboxes/{}", elsewhere.0), None).await;
     assert_eq!(info.status(), 200);
+    let ids = format!("/sandboxes/metrics?sandbox_ids={},{}", at_home.0, elsewhere.0);
+    let metrics = two.control("GET", &ids, None).await;
+    let metrics: Value = serde_json::from_slice(metrics.body()).unwrap();
+    assert_eq!(metrics["sandboxes"].as_object().map(serde_json::Map::len), Some(2), "{metrics}");
     // Several at once are one search.
     two.restart();
     let sent = || two.sent().map(|sent| sent.matches("GET /health").count());
