@@ -32,6 +32,19 @@ fn what_a_listing_shows_is_counted_and_what_it_lacks_is_not() {
     assert_eq!(used(&keys, &id), 0, "one without a mark is no key's");
 }
 
+#[test]
+fn a_listing_that_lacks_a_place_adds_and_takes_nothing_away() {
+    let (folder, time) = (Folder::new(), Time::new());
+    let keys = folder.open(&time);
+    let id = keys.create(limited(5)).unwrap().0.id;
+    keys.reserve(id, true).unwrap().runs(&sandbox(1), None);
+    time.advance(20_001);
+    keys.compare("team", &Listed { is_whole: false, ..listed(&[(2, id)]) }, keys.now());
+    assert_eq!(used(&keys, &id), 2);
+    keys.compare("team", &listed(&[(2, id)]), keys.now());
+    assert_eq!(used(&keys, &id), 1);
+}
+
 #[tokio::test]
 async fn a_listing_that_began_before_a_kill_does_not_bring_the_sandbox_back() {
     let (folder, time) = (Folder::new(), Time::new());

@@ -23,7 +23,7 @@ pub(crate) struct Two {
     settings: Vec<String>,
     folder: PathBuf,
     sent: [Sent; 2],
-    _server: Server,
+    server: Server,
 }
 
 /// All that was sent to a place.
@@ -32,18 +32,6 @@ struct Sent(Arc<Mutex<Vec<u8>>>);
 
 impl Two {
     pub(crate) async fn new(more: &[&str]) -> Self {
-        let [home, eu] = [(KEY, 1), (EU_KEY, 2)].map(|(key, seed)| {
-            let sim = sandtower_sim::Config::new().plan(Plan::Pro).seed(seed).api_keys([key]);
-            sim.template("base-eu")
-        });
-        Self::over(home, eu, more).await
-    }
-
-    pub(crate) async fn over(
-        home: sandtower_sim::Config,
-        eu: sandtower_sim::Config,
-        more: &[&str],
-    ) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("sandtower-places-{}-{number}", std::process::id());
@@ -52,7 +40,10 @@ impl Two {
         let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
         std::fs::write(path("home"), KEY).unwrap();
         std::fs::write(path("eu"), EU_KEY).unwrap();
-        let [home, eu] = [home, eu].map(|sim| sim.build().unwrap());
+        let [home, eu] = [(KEY, 1), (EU_KEY, 2)].map(|(key, seed)| {
+            let sim = sandtower_sim::Config::new().plan(Plan::Pro).seed(seed).api_keys([key]);
+            sim.template("base-eu").build().unwrap()
+        });
         let (simulator, server) = (listen(&home).await, listen(&eu).await);
         let sent = [Sent::default(), Sent::default()];
         let urls =
@@ -73,7 +64,7 @@ impl Two {
         settings.extend(more.iter().map(|setting| (*setting).to_owned()));
         let all: Vec<_> = settings.iter().map(String::as_str).collect();
         let world = World::before(home, simulator, &all);
-        Self { world, eu, settings, folder, sent, _server: server }
+        Self { world, eu, settings, folder, sent, server }
     }
 
     /// Starts another gateway in its place, which knows nothing.
@@ -81,6 +72,32 @@ impl Two {
         let settings = self.settings.clone();
         let all: Vec<_> = settings.iter().map(String::as_str).collect();
         self.world.restart(&all);
+    }
+
+    /// The settings of the gateway, with these.
+    pub(crate) fn settings(&self, more: &[&str]) -> sandtower_gateway::config::Config {
+        let more = more.iter().map(|setting| (*setting).to_owned());
+        let all: Vec<_> = self.settings.iter().cloned().chain(more).collect();
+        self.world.config(&all.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.folder.join(name).to_str().unwrap().to_owned()
+    }
+
+    /// One more, from the next start on.
+    pub(crate) fn set(&mut self, setting: String) {
+        self.settings.push(setting);
+    }
+
+    /// All of them.
+    pub(crate) fn all_settings(&self) -> Vec<String> {
+        self.settings.clone()
+    }
+
+    /// Where the other place itself is.
+    pub(crate) fn eu_address(&self) -> std::net::SocketAddr {
+        self.server.address()
     }
 
     /// What was sent home, and to the other place.
