@@ -32,6 +32,7 @@
 mod readme {}
 
 mod below;
+mod builds;
 mod config;
 mod demand;
 pub mod engine;

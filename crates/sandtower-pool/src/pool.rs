@@ -31,7 +31,7 @@ use crate::{Config, OnShutdown};
 ///
 /// With the target `sandtower::pool`: creations of a shape are suspended after three failures (`WARN`;
 /// `template`, `error`, `again_in_ms`), a creation failed (`INFO`; `template`, `error`), a warm sandbox was
-/// dead (`WARN`; `sandbox_id`, `error`), wall time jumped (`WARN`), stock of an earlier process was found
+/// dead (`WARN`; `sandbox_id`, `error`), a template was built anew (`INFO`; `template`), wall time jumped (`WARN`), stock of an earlier process was found
 /// (`INFO`; `killed`, `adopted`), or recorded by it (`INFO`; `left`), the store cannot be used (`ERROR`; `error`) or can be used again (`INFO`), and
 /// the stock was killed at shutdown (`INFO`; `sandboxes`).
 #[derive(Clone, Debug)]
@@ -231,7 +231,8 @@ impl Pool {
     }
 
     /// A new version of `template`, by id or alias, is there: stock of older ones is not returned any
-    /// more, and is killed. The pool sees by itself when an alias stands for another template.
+    /// more, and is killed. By itself the pool sees with its next creation when an alias stands for another
+    /// template, and within a minute or two when a template of the team was built anew.
     pub fn template_changed(&self, template: &str) {
         self.shared().engine().template_changed(template);
         self.shared().work.notify_one();

@@ -18,6 +18,8 @@ use crate::wall::Wall;
 pub(crate) struct Reconcile {
     next: Tick,
     count: u32,
+    /// When the builds of templates are looked at next.
+    builds: Tick,
 }
 
 /// The interval of listings. Stock is checked by these alone: a connect or a command would extend lifetimes.
@@ -32,7 +34,7 @@ const ROUNDED: i64 = 2;
 
 impl Reconcile {
     pub(crate) fn new(now: Tick) -> Self {
-        Self { next: now, count: 0 }
+        Self { next: now, count: 0, builds: now }
     }
 
     pub(crate) fn next(&self) -> Tick {
@@ -53,6 +55,10 @@ impl Reconcile {
         let looks = shared.engine().looks_for_some();
         self.next = now + if looks && self.count <= LOOKS { SOON } else { EVERY };
         let sweeps = looks || self.count <= SWEEPS;
+        let builds = self.builds <= now && shared.engine().idle() > 0;
+        if builds {
+            self.builds = now + EVERY;
+        }
         async move {
             // There is nothing to find. While a breaker is not closed, a listing is its probe: creations for
             // the stock wait for it, and there may be no callers.
@@ -61,6 +67,9 @@ impl Reconcile {
                 return;
             }
             list(&shared, &below, sweeps, now).await;
+            if builds {
+                crate::builds::look(&shared, &below).await;
+            }
         }
     }
 }

@@ -61,6 +61,11 @@ impl Sim {
         self.shared.state().running()
     }
 
+    /// The template of this name is built anew: it keeps its id, and `GET /templates` has another build.
+    pub fn rebuild(&self, template: impl Into<String>) {
+        *self.shared.state().builds.entry(template.into()).or_default() += 1;
+    }
+
     /// The faults as they are now.
     #[must_use]
     pub fn faults(&self) -> Vec<Fault> {

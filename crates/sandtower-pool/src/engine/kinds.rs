@@ -32,6 +32,8 @@ pub(super) struct Kind {
     pub(super) backoff: Backoff,
     /// The id of the template that its alias stood for.
     pub(super) template_id: Option<String>,
+    /// The build of its template when it was seen last, while there was stock.
+    pub(super) build: Option<String>,
     pub(super) version: u32,
     pub(super) hits: u64,
     pub(super) misses: u64,
@@ -65,6 +67,7 @@ impl Kind {
             is_proven: false,
             backoff: Backoff::default(),
             template_id: None,
+            build: None,
             version: 0,
             hits: 0,
             misses: 0,

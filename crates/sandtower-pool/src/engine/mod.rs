@@ -19,6 +19,7 @@ use std::sync::Arc;
 use sandtower_core::Tick;
 use sandtower_e2b::{CallId, SandboxId};
 
+use crate::builds::Built;
 use crate::config::{Config, ConfigError};
 use crate::items::{ItemState, Items};
 use crate::refill::Pace;
@@ -213,6 +214,29 @@ impl Engine {
             kind.shape.template() == template || kind.template_id.as_deref() == Some(template)
         };
         self.kinds.iter_mut().filter(is_of).for_each(|kind| kind.version += 1);
+    }
+
+    /// The templates of the team are these. Returns those that were built anew since the last time: their older
+    /// stock is retired.
+    pub(crate) fn built(&mut self, all: &[Built]) -> Vec<String> {
+        let mut changed = Vec::new();
+        for kind in &mut self.kinds {
+            let is_it = |built: &&Built| {
+                let id = kind.template_id.as_ref();
+                built.is_called(kind.shape.template()) || id.is_some_and(|id| built.is_called(id))
+            };
+            let build = all.iter().find(is_it).and_then(|built| built.build.clone());
+            let stock = self.stock.items().iter().any(|item| item.shape == kind.number);
+            // Without stock it is not known of which build the next will be.
+            let before = std::mem::replace(&mut kind.build, build.filter(|_| stock));
+            if let (Some(before), Some(new)) = (before, &kind.build)
+                && before != *new
+            {
+                kind.version += 1;
+                changed.push(kind.shape.template().to_owned());
+            }
+        }
+        changed
     }
 
     /// A complete listing of the pool's sandboxes was read, which was asked for at `asked`. What has been in

@@ -238,3 +238,25 @@ async fn a_warm_up_prepares_each_sandbox_before_it_is_in_stock() {
     let output = world.client.run(&sandbox, &Command::new("cat /home/user/ready")).await.unwrap();
     assert_eq!((world.snapshot().hits, output.stdout_text()), (1, "warm\n".into()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn stock_of_a_template_that_was_built_anew_is_retired() {
+    let world = World::new(three()).stocked(130).await;
+    let before = world.snapshot();
+    assert_eq!((before.idle, before.retired), (3, 0), "{before:?}");
+    world.sim.rebuild("base");
+    pass(130).await;
+    let rebuilt = world.snapshot();
+    assert_eq!((rebuilt.idle, rebuilt.retired), (3, 3), "{rebuilt:?}");
+    pass(170).await;
+    assert_eq!(world.snapshot().retired, 3, "once");
+    let requests = world.sim.ledger().requests;
+    assert!((5..=8).contains(&requests["template_list"]), "{requests:?}");
+    // A list that fails, or that no key may read, changes nothing.
+    let mut failing = fault(FaultKind::Respond, "template_list");
+    failing.response = Some(sandtower_sim::FaultResponse::Internal500);
+    world.sim.set_faults(vec![failing]).unwrap();
+    world.sim.rebuild("base");
+    pass(130).await;
+    assert_eq!((world.snapshot().idle, world.snapshot().retired), (3, 3));
+}

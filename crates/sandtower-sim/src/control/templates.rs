@@ -1,6 +1,6 @@
 //! `GET /templates/aliases/{alias}`: 200 for a team's own, which are its named snapshots, 403 for those
 //! of E2B, else 404. `GET /templates`, `GET /v2/templates`: E2B's own. `DELETE /templates/{id}`: of a
-//! snapshot. Templates are not built.
+//! snapshot. Templates are built by [`Sim::rebuild`](crate::Sim::rebuild) alone.
 //! `GET /volumes`, `GET /secrets`: there are none.
 
 use serde_json::json;
@@ -28,12 +28,14 @@ pub(super) fn list(call: Call<'_>, version: Version) -> Outcome {
     let known: &[&str] = if one { &["teamID"] } else { &["teamID", "limit", "nextToken"] };
     let query = call.query(known)?;
     let created_at = date::rfc3339(call.sim.config.epoch);
+    let builds = call.sim.state().builds.clone();
     let templates = call.sim.config.templates.iter();
     let mut all: Vec<_> = templates
         .map(|(name, template)| {
+            let build = builds.get(name).copied().unwrap_or(0);
             json!({
                 "templateID": template.id,
-                "buildID": "00000000-0000-4000-8000-000000000000",
+                "buildID": format!("00000000-0000-4000-8000-{build:012x}"),
                 "cpuCount": CPU_COUNT,
                 "memoryMB": MEMORY_MB,
                 "diskSizeMB": DISK_SIZE_MB,

@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub(crate) keys: Keys,
     pub(crate) sandboxes: BTreeMap<String, Sandbox>,
     pub(crate) snapshots: Snapshots,
+    /// How often a template of this name was built anew.
+    pub(crate) builds: BTreeMap<String, u64>,
     pub(crate) creates: CreateCounts,
     pub(crate) requests: BTreeMap<&'static str, u64>,
     pub(crate) connections: u64,
@@ -142,6 +144,7 @@ impl State {
             keys: Keys::default(),
             sandboxes: BTreeMap::new(),
             snapshots: Snapshots::default(),
+            builds: BTreeMap::new(),
             creates: CreateCounts::default(),
             requests: BTreeMap::new(),
             connections: 0,
