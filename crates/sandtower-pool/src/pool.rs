@@ -262,7 +262,13 @@ impl Pool {
         }
         let rest = Rest { shared: Arc::clone(shared), below: below.clone(), left: stock };
         crate::within::within(duration, rest.kill()).await;
-        crate::within::within(until.since(Tick::now()), shared.is_recorded()).await;
+        if let Some(recorder) = &shared.recorder {
+            let last = async {
+                recorder.written().await;
+                recorder.close().await;
+            };
+            crate::within::within(until.since(Tick::now()), last).await;
+        }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -11,7 +11,11 @@ use tokio::sync::watch;
 use crate::engine::Engine;
 use crate::items::Key;
 use crate::stock::{Step, Stock};
+use crate::within::within;
 
+/// How long a call waits for a step to be recorded. One that takes longer is recorded all the same, and the calls
+/// that come meanwhile do not wait.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// After a failure it is tried again this much later.
 pub(crate) const AGAIN: Duration = Duration::from_secs(1);
 
@@ -40,7 +44,12 @@ struct Queue {
     /// Whether the last attempt failed: logged once.
     is_failing: bool,
     is_loaded: bool,
+    is_closed: bool,
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("writing takes longer than {} s: the disk is slow", PATIENCE.as_secs())]
+struct TooSlow;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
@@ -83,7 +92,8 @@ impl Recorder {
         let Ok(runtime) = Handle::try_current() else { return };
         let is_needed = {
             let mut queue = self.inner.queue();
-            let is_needed = queue.is_loaded && !queue.steps.is_empty() && !queue.is_writing;
+            let is_open = queue.is_loaded && !queue.is_closed;
+            let is_needed = is_open && !queue.steps.is_empty() && !queue.is_writing;
             queue.is_writing |= is_needed;
             is_needed
         };
@@ -99,14 +109,27 @@ impl Recorder {
         let failures = progress.borrow().failures;
         let change = {
             let queue = self.inner.queue();
-            if !queue.is_loaded {
+            if !queue.is_loaded || queue.is_closed {
                 return false;
             }
             queue.changes
         };
         self.begin();
         let is_known = |now: &Progress| now.written >= change || now.failures > failures;
-        progress.wait_for(is_known).await.is_ok_and(|progress| progress.written >= change)
+        match within(PATIENCE, progress.wait_for(is_known)).await {
+            Some(known) => known.is_ok_and(|progress| progress.written >= change),
+            None => {
+                self.inner.tell(Some(&TooSlow.into()));
+                false
+            }
+        }
+    }
+
+    /// After what is being written: nothing more is.
+    pub(crate) async fn close(&self) {
+        self.inner.queue().is_closed = true;
+        let stock = Arc::clone(&self.inner.stock);
+        drop(tokio::task::spawn_blocking(move || stock.close()).await);
     }
 
     /// Whether something failed, and is to be tried again by [`begin`](Self::begin).
@@ -149,7 +172,7 @@ impl Writing {
         loop {
             let change = {
                 let mut queue = self.inner.queue();
-                if queue.steps.is_empty() {
+                if queue.steps.is_empty() || queue.is_closed {
                     return;
                 }
                 self.taken = std::mem::take(&mut queue.steps);

@@ -31,4 +31,6 @@ impl Stock for MemoryStock {
         steps.iter().for_each(|step| rows.apply(step));
         Ok(())
     }
+
+    fn close(&self) {}
 }

@@ -60,6 +60,9 @@ pub trait Stock: std::fmt::Debug + Send + Sync {
     ///
     /// Nothing was recorded. They come again, unless later ones have replaced them.
     fn record(&self, steps: &[Step]) -> Result<(), BoxError>;
+
+    /// The pool is shut down, and records nothing more: another process may have it. It may block.
+    fn close(&self);
 }
 
 /// What happened to a creation for the stock, or to a sandbox in it.

@@ -110,6 +110,12 @@ impl Stock for MortalStock {
             Ok(())
         })
     }
+
+    fn close(&self) {
+        if let Some(stock) = &*self.stock.lock().unwrap() {
+            stock.close();
+        }
+    }
 }
 
 pub(super) struct Process {

@@ -29,6 +29,8 @@ pub(super) enum Problem {
         "it cannot be opened: its folder must exist, and it must be a file that can be written ({0})"
     )]
     CannotOpen(rusqlite::Error),
+    #[error("it is closed, or was never loaded")]
+    NotLoaded,
     #[error("the disk is full ({0})")]
     Full(rusqlite::Error),
     #[error(

@@ -130,10 +130,20 @@ impl Stock for SqliteStock {
 
     fn record(&self, steps: &[Step]) -> Result<(), BoxError> {
         let mut state = self.state();
+        if state.lock.is_none() {
+            return Err(self.failed(Problem::NotLoaded));
+        }
         // Before they are written: they come again if they cannot be.
         steps.iter().for_each(|step| state.rows.apply(step));
         let write = |to: &rusqlite::Transaction<'_>, scope: &str| rows::write(to, scope, steps);
         self.with(&mut state, write).map_err(|problem| self.failed(problem))
+    }
+
+    fn close(&self) {
+        // Closing the last connection writes the log back into the database.
+        let State { lock, open, .. } = std::mem::take(&mut *self.state());
+        drop(open);
+        drop(lock);
     }
 }
 

@@ -1,7 +1,9 @@
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sandtower_core::{BoxError, Tick};
 use sandtower_e2b::Config as E2bConfig;
-use sandtower_pool::{MemoryStock, PoolLayer};
+use sandtower_pool::{MemoryStock, PoolLayer, Step, Stock};
 
 use super::{KEY, Switched};
 use crate::world::{World, pass, sim, three};
@@ -50,6 +52,67 @@ async fn until_it_can_be_read_nothing_is_created() {
     pass(10).await;
     assert_eq!(world.snapshot().idle, 3);
     world.pool.shut_down(Duration::from_secs(5)).await;
+}
+
+/// Takes its time while it is held.
+#[derive(Clone, Debug, Default)]
+struct Slow {
+    stock: MemoryStock,
+    held: Arc<Mutex<()>>,
+}
+
+impl Stock for Slow {
+    fn load(&self) -> Result<Option<Vec<Step>>, BoxError> {
+        self.stock.load()
+    }
+
+    fn record(&self, steps: &[Step]) -> Result<(), BoxError> {
+        let _held = self.held.lock().unwrap();
+        self.stock.record(steps)
+    }
+
+    fn close(&self) {}
+}
+
+// In real time: virtual time stands still while a thread is busy.
+#[tokio::test]
+async fn a_disk_that_stands_still_delays_one_call_by_a_second_and_no_other() {
+    let stock = Slow::default();
+    let own = stock.clone();
+    let quick = sandtower_sim::World {
+        create_median: Duration::from_millis(20),
+        ..sandtower_sim::World::calm()
+    };
+    let sim = sandtower_sim::Config::new().plan(sandtower_sim::Plan::Pro).world(quick);
+    let world = World::over(sim.build().unwrap(), "worker", three(), |pool| pool.stock(own));
+    assert!(world.service.start::<http_body_util::Full<bytes::Bytes>, _>());
+    while world.snapshot().idle < 3 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let held = Arc::clone(&stock.held);
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (holds, is_held) = tokio::sync::oneshot::channel();
+    let holder = std::thread::spawn(move || {
+        let _held = held.lock().unwrap();
+        holds.send(()).unwrap();
+        _ = released.recv();
+    });
+    is_held.await.unwrap();
+    let began = Tick::now();
+    world.create().await;
+    let first = Tick::now().since(began);
+    world.create().await;
+    let both = Tick::now().since(began);
+    assert!(first >= Duration::from_secs(1) && both < first + Duration::from_secs(1), "{both:?}");
+    let snapshot = world.snapshot();
+    assert_eq!((snapshot.hits, snapshot.misses["store"]), (0, 2), "{snapshot:?}");
+    drop(release);
+    holder.join().unwrap();
+    while world.snapshot().store_available != Some(true) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.create().await;
+    assert_eq!(world.snapshot().hits, 1);
 }
 
 #[test]

@@ -33,7 +33,8 @@ fn pools_of_other_owners_and_keys_share_a_file_and_a_second_one_waits() {
     let second = open(&folder, "a");
     let error = second.load().unwrap_err().to_string();
     assert!(error.contains("another pool with this owner and API key uses it"), "{error}");
-    drop(a);
+    a.close();
+    assert!(a.record(&[Step::Ended { id: sandbox(1) }]).is_err(), "another pool may have it");
     assert_eq!(loaded(&second), [Step::Idle { id: sandbox(1), life: LIFE }]);
     // The files name no key.
     for file in std::fs::read_dir(&folder.0).unwrap() {

@@ -45,6 +45,10 @@ impl Stock for Switched {
     fn record(&self, steps: &[Step]) -> Result<(), BoxError> {
         self.check().and_then(|()| self.stock.record(steps))
     }
+
+    fn close(&self) {
+        self.stock.close();
+    }
 }
 
 /// A folder that is gone with its test.
