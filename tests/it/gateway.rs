@@ -4,6 +4,7 @@
 
 mod domain;
 mod keys;
+mod places;
 mod stress;
 
 use std::ffi::{OsStr, OsString};

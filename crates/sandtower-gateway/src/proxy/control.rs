@@ -90,7 +90,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// The response of all places, if that is what is asked for and the caller has more than home.
+    /// The response of all places to a listing or a batch of metrics, if the caller has more than home.
     async fn merged(
         &mut self,
         operation: Operation,

@@ -233,7 +233,7 @@ async fn is_better_elsewhere(stack: &KeyStack, others: &[Arc<KeyStack>], until: 
 
 /// Whether another place may be tried after this outcome: the failure is this place's own, and not one of
 /// the request. A place that is not home also goes on after what it says of the request, such as that it does
-/// not have the template: that is no answer to a request that home would serve.
+/// not have the template, which is no response to a request that home would serve.
 fn goes_on(outcome: &Outcome, is_home: bool) -> bool {
     let (status, reason) = match outcome {
         Ok(response) => (response.status(), ""),

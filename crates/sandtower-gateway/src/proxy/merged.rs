@@ -30,7 +30,7 @@ const OURS: &str = "sandtower.";
 /// The sandboxes of a page, if nothing is said; also the most.
 const PAGE: usize = 100;
 
-/// Who lists: the stacks of all places, and the virtual key, if it is one.
+/// The caller of a listing: its stacks in all places, and the virtual key, if it is one.
 struct Lister<'a> {
     stacks: Vec<Arc<KeyStack>>,
     key: Option<&'a Caller>,

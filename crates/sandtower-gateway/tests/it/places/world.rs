@@ -215,5 +215,5 @@ pub(crate) async fn settled(holds: impl AsyncFn() -> bool) {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(LONG, waiting).await.expect("it settles");
+    tokio::time::timeout(LONG, waiting).await.expect("it never holds");
 }
