@@ -45,8 +45,10 @@ impl Generation {
     pub(crate) fn after(before: &Self, config: Config) -> Result<Self, ConfigError> {
         let next = Self::with_times(config, before.times.clone())?;
         let (old, new) = (&before.config, &next.config);
-        let is_same =
-            old.stack == new.stack && old.owner == new.owner && old.limits.keys == new.limits.keys;
+        let is_same = old.stack == new.stack
+            && old.owner == new.owner
+            && old.limits.keys == new.limits.keys
+            && old.expected() == new.expected();
         if !is_same {
             return Ok(next);
         }

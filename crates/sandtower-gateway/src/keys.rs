@@ -169,6 +169,8 @@ pub(crate) struct MakeStack {
     pub(crate) stack: StackConfig,
     /// How long the calls of all stacks take.
     pub(crate) times: CallTimes,
+    /// How long a call to the control plane is expected to take, where others leave it.
+    pub(crate) expected: Option<Duration>,
 }
 
 /// What a gateway sets differently from the recommended stack, before the user's own settings: its slots
@@ -188,12 +190,25 @@ process_input = "none"
 impl MakeStack {
     pub(crate) fn make(&self, key: &str) -> Result<KeyStack, BoxError> {
         let config = self.place.addresses.config(key)?.owner(self.owner.clone());
-        let stack = self.builder(config)?.build()?;
+        let stack = self.builder(config, self.expected)?.build()?;
         Ok(KeyStack::new(stack, self.place.tenant(key), Arc::clone(&self.place)))
     }
 
-    fn builder(&self, config: e2b::Config) -> Result<Builder, BoxError> {
-        let base = StackConfig::read(toml::Deserializer::parse(BASE)?)?;
+    fn builder(
+        &self,
+        config: e2b::Config,
+        expected: Option<Duration>,
+    ) -> Result<Builder, BoxError> {
+        let mut base = BASE.to_owned();
+        if let Some(expected) = expected {
+            // Else a place that accepts calls and says nothing never has a failure: each call leaves it
+            // before.
+            base.push_str(&format!(
+                "\n[circuit_breaker]\nexpected = \"{}ms\"\n",
+                expected.as_millis()
+            ));
+        }
+        let base = StackConfig::read(toml::Deserializer::parse(&base)?)?;
         // Slow calls are in the access log.
         let explain = Explain::new().slow_after(None);
         let builder = Stack::builder(config).explain(explain).configure(base)?;
@@ -205,7 +220,7 @@ impl MakeStack {
     pub(crate) fn data_plane(&self) -> Result<KeyStack, BoxError> {
         let config = self.place.addresses.config("data-plane")?.owner(self.owner.clone());
         // It creates nothing, so it has nothing to keep warm.
-        let builder = self.builder(config)?.disable(Component::Pool);
+        let builder = self.builder(config, None)?.disable(Component::Pool);
         let (tenant, place) = (self.place.tenant("data-plane"), Arc::clone(&self.place));
         Ok(KeyStack::new(builder.build()?, tenant, place))
     }
@@ -313,7 +328,7 @@ mod tests {
         let owner = "gateway".parse().unwrap();
         let times = CallTimes::new(1);
         let stack = StackConfig::default();
-        Keys::new(MakeStack { place, owner, stack, times }, limit)
+        Keys::new(MakeStack { place, owner, stack, times, expected: None }, limit)
     }
 
     #[test]

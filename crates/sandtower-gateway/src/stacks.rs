@@ -75,6 +75,7 @@ impl<'a> Common<'a> {
             owner: self.owner.clone(),
             stack: self.stack.clone(),
             times: self.times.clone(),
+            expected: self.config.expected(),
         };
         let data = Arc::new(make.data_plane().map_err(|error| {
             // With the name of the setting, if the stack names it.

@@ -253,6 +253,13 @@ impl Config {
         }
     }
 
+    /// How long calls to the control plane are expected to take, if creations leave for another place: less
+    /// than they wait in one.
+    pub(crate) fn expected(&self) -> Option<Duration> {
+        let least = self.failover_after.min(self.client_timeout / 2) / 2;
+        (!self.places.is_empty()).then_some(least)
+    }
+
     /// The stack's own settings.
     pub(crate) fn stack_config(&self) -> Result<StackConfig, ConfigError> {
         StackConfig::read(toml::Value::Table(self.stack.clone()))

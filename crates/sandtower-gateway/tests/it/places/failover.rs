@@ -54,6 +54,24 @@ async fn a_creation_leaves_a_place_that_does_not_respond() {
 }
 
 #[tokio::test]
+async fn a_place_that_says_nothing_for_some_creations_is_passed_by_by_the_others() {
+    let two = Two::new(&[]).await;
+    two.faults(json!([{"name": "silent", "kind": "stall", "on": ["control"]}]));
+    for round in 0.. {
+        let began = Tick::now();
+        tokio::join!(two.create(), two.create(), two.create(), two.create());
+        let took = Tick::now().since(began);
+        if took < Duration::from_secs(1) {
+            break;
+        }
+        assert!(round < 10, "{took:?}");
+    }
+    assert_eq!(two.sim.active(), 0);
+    two.faults(json!([]));
+    two.until_home_creates().await;
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_creation_is_said_by_home() {
     let two = Two::new(&[]).await;
     let create = async |body: Value| {

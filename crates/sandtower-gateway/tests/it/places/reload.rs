@@ -15,7 +15,7 @@ async fn places_are_replaced_as_a_whole_and_those_that_stay_keep_what_they_know(
     for _ in 0..8 {
         two.create().await;
     }
-    two.gateway.reload(two.settings(&["failover_after=3s"])).unwrap();
+    two.gateway.reload(two.settings(&["limits.control_body=1MiB"])).unwrap();
     let creations = || two.sent()[0].matches("POST /v2/sandboxes").count();
     let before = creations();
     two.create().await;
