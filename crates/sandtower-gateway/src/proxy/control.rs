@@ -14,7 +14,7 @@ use sandtower::http::RequestBody;
 use super::body::{Collected, ResponseBody, UpstreamBody, collect};
 use super::failure::Failure;
 use super::headers::{self, API_KEY};
-use super::keyed::Caller;
+use super::keyed::{Caller, upstream_rejected};
 use super::{Exchange, Outcome, listing, pass, places, replace};
 use crate::keys::{KeyStack, TenantId};
 
@@ -70,6 +70,9 @@ impl Exchange<'_> {
         let response = self.called(result).map_err(|error| Failure::of(&error))?;
         if !response.status().is_client_error() {
             stack.accepted();
+        }
+        if response.status() == StatusCode::UNAUTHORIZED && !stack.place().is_home() {
+            return Err(upstream_rejected());
         }
         let sandboxes = &self.proxy.shared.sandboxes;
         if let Some(sandbox) = response.extensions().get::<Sandbox>().cloned() {

@@ -56,6 +56,9 @@ pub(super) struct Created {
 #[error("the creation has left this place for another one")]
 struct Left;
 
+/// That in one word.
+const LEFT: &str = "left";
+
 impl Exchange<'_> {
     /// A creation by the one whose stack at home this is.
     pub(super) async fn create(
@@ -72,7 +75,8 @@ impl Exchange<'_> {
         };
         let (head, body) = request.into_parts();
         let (mut at_home, mut last, mut places) = (None, None, 0);
-        while let Some(stack) = self.next(&mut untried) {
+        let mut left_home = None;
+        while let Some(stack) = self.next(&mut untried).or_else(|| left_home.take()) {
             places += 1;
             let request = match self.request_at(&stack, key, &head, &body) {
                 Ok(request) => request,
@@ -82,8 +86,16 @@ impl Exchange<'_> {
             if !goes_on(&outcome, stack.place().is_home()) {
                 return Created { outcome, places };
             }
-            let ended = (outcome, self.record.explanation.take());
-            *(if stack.place().is_home() { &mut at_home } else { &mut last }) = Some(ended);
+            if stack.place().is_home() && outcome.as_ref().is_err_and(|it| it.reason == LEFT) {
+                // It has said nothing yet: it holds the creation if no other place creates it.
+                left_home = Some(stack);
+                continue;
+            }
+            let ended = Some((outcome, self.record.explanation.take()));
+            match stack.place().is_home() {
+                true => at_home = ended,
+                false => last = ended,
+            }
         }
         // What home says is what a caller of one place would have heard.
         let (outcome, explanation) = at_home
@@ -161,7 +173,7 @@ impl Exchange<'_> {
             creation.end(&result);
         }
         let response = result.map_err(|error| match find::<Left>(&*error) {
-            Some(left) => Failure::unavailable(&left.to_string(), "left"),
+            Some(left) => Failure::unavailable(&left.to_string(), LEFT),
             None => Failure::of(&error),
         })?;
         if !response.status().is_client_error() {

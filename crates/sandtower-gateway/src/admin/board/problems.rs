@@ -141,7 +141,7 @@ fn outage(what: &str, stacks: &[&Reading]) -> Option<Problem> {
     let rejected: u64 = open.iter().map(|stack| stack.breaker.counters.rejected).sum();
     let is_data_plane = first.is_data_plane();
     let whom = match is_data_plane {
-        true => String::from("all callers inside sandboxes"),
+        true => first.label.clone().unwrap_or_else(|| "all callers inside sandboxes".to_owned()),
         false => names(open.iter().copied()),
     };
     let retry_in = open.iter().filter_map(|stack| stack.breaker.retry_in).max();

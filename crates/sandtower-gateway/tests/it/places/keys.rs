@@ -60,6 +60,7 @@ async fn a_limit_holds_over_all_places_and_each_key_has_its_own_sandboxes() {
         assert_eq!(two.status(&one, method, path).await, own, "{method} {path}");
     }
     assert_eq!(two.eu.active(), 0);
+    two.keys_are_apart();
     two.create_by(&one, 300).await.unwrap();
     assert_eq!(two.create_by(&one, 300).await.unwrap_err().status(), 429);
 }

@@ -28,6 +28,7 @@ async fn use_both(two: &Two, at_home: &(String, String), elsewhere: &(String, St
             assert_eq!(two.control("POST", &path, timeout.clone()).await.status(), status, "{id}");
         }
     }
+    two.keys_are_apart();
 }
 
 #[tokio::test]

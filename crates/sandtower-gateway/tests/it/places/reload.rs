@@ -41,6 +41,25 @@ async fn places_are_replaced_as_a_whole_and_those_that_stay_keep_what_they_know(
 }
 
 #[tokio::test]
+async fn a_check_says_what_places_are_for_and_shows_no_key() {
+    let two = Two::new(&[]).await;
+    let settings = two.all_settings();
+    let other = format!("keys.upstream.other.file={}", two.path("home"));
+    let all = settings.iter().chain([&other]).flat_map(|setting| ["--set", setting.as_str()]);
+    let checked = crate::process::run(std::iter::once("check").chain(all));
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    for expected in [
+        "[[places]]",
+        "failover_after = \"1s\"",
+        "# at eu: creations of team that home does not serve for 1s; those of other stay at home",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    assert!(!said.contains(KEY) && !said.contains(EU_KEY));
+}
+
+#[tokio::test]
 async fn what_a_killed_gateway_left_in_another_place_is_swept() {
     let two = Two::new(&[]).await;
     let journal = two.path("journal");

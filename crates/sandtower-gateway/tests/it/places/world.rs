@@ -105,6 +105,13 @@ impl Two {
         self.sent.each_ref().map(|sent| String::from_utf8_lossy(&sent.0.lock().unwrap()).into())
     }
 
+    /// No place was sent what opens the other one.
+    pub(crate) fn keys_are_apart(&self) {
+        let [home, eu] = self.sent();
+        assert!(home.contains(KEY) && !home.contains(EU_KEY));
+        assert!(eu.contains(EU_KEY) && !eu.contains(KEY));
+    }
+
     /// Home is down from now on, or up again.
     pub(crate) fn home_is_down(&self, is_down: bool) {
         set(&self.sim, is_down);
