@@ -127,6 +127,40 @@ async fn a_hit_is_explained_and_a_miss_has_its_attempt() {
     assert!(miss.to_string().contains("attempt 1 succeeded"), "{miss}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stack_records_its_stock_in_the_file_of_its_settings() {
+    let folder = std::env::temp_dir().join(format!("sandtower-pool-stack-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("pool");
+    let text = format!(
+        "[pool]\nmin = 2\nstore = '{}'\nshapes = [{{ templateID = 'base' }}]",
+        path.display()
+    );
+    let stack = || {
+        let settings = StackConfig::read(toml::Deserializer::parse(&text).unwrap()).unwrap();
+        builder().configure(settings).unwrap()
+    };
+    let sim = simulator();
+    let e2b = E2b::new(&stack().build().unwrap(), sim.clone());
+    pass(20).await;
+    let pool = e2b.snapshot().pool.unwrap();
+    assert_eq!((pool.idle, pool.store_available), (2, Some(true)), "{pool:?}");
+    e2b.drain().await.unwrap();
+    // Though its client is still there.
+    let next = E2b::new(&stack().build().unwrap(), sim.clone());
+    pass(20).await;
+    assert_eq!(next.snapshot().pool.unwrap().idle, 2);
+    next.drain().await.unwrap();
+    assert_eq!(sim.active(), 0);
+    let other = builder().pool(|pool| pool.store("/nowhere/pool")).build().unwrap_err().to_string();
+    assert!(other.starts_with("pool: `store`: /nowhere/pool: it cannot be opened"), "{other}");
+    let unnamed = Stack::builder(Config::new(KEY).unwrap()).pool(move |pool| pool.store(path));
+    let unnamed = unnamed.build().unwrap_err().to_string();
+    assert!(unnamed.starts_with("pool: `store` needs an owner"), "{unnamed}");
+    drop(e2b);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn a_pool_that_cannot_be_is_rejected_by_name_with_what_would_be_right() {
     let text = |builder: Builder| builder.build().unwrap_err().to_string();

@@ -24,6 +24,7 @@ async fn while_it_cannot_be_written_nothing_is_created_and_calls_are_misses() {
         assert_eq!((snapshot.hits, snapshot.misses["store"]), (0, number), "{snapshot:?}");
         assert_eq!((snapshot.idle, snapshot.leased, snapshot.dead), (3, 0, 0), "{snapshot:?}");
     }
+    assert_eq!(world.sim.ledger().requests.get("sandbox_connect"), None, "none was tried");
     // Stock ends by its age, and none is created in its place.
     pass(600).await;
     let snapshot = world.snapshot();
@@ -52,6 +53,47 @@ async fn until_it_can_be_read_nothing_is_created() {
     pass(10).await;
     assert_eq!(world.snapshot().idle, 3);
     world.pool.shut_down(Duration::from_secs(5)).await;
+}
+
+/// Fails if it is to record such a step.
+#[derive(Clone, Debug)]
+struct Rejects(MemoryStock, fn(&Step) -> bool);
+
+impl Stock for Rejects {
+    fn load(&self) -> Result<Option<Vec<Step>>, BoxError> {
+        self.0.load()
+    }
+
+    fn record(&self, steps: &[Step]) -> Result<(), BoxError> {
+        match steps.iter().any(self.1) {
+            true => Err("it is not recorded".into()),
+            false => self.0.record(steps),
+        }
+    }
+
+    fn close(&self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_creation_is_sent_before_it_is_recorded() {
+    let stock = Rejects(MemoryStock::new(), |step| matches!(step, Step::Ordered { .. }));
+    let world = World::over(sim(), "worker", three(), |builder| builder.stock(stock));
+    let world = world.stocked(60).await;
+    let snapshot = world.snapshot();
+    assert_eq!((world.creations(), snapshot.failed, snapshot.alerts), (0, 0, 0), "{snapshot:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_response_leaves_before_its_sandbox_is_recorded_as_taken() {
+    let stock = Rejects(MemoryStock::new(), |step| matches!(step, Step::Taken { .. }));
+    let world = World::over(sim(), "worker", three(), |builder| builder.stock(stock));
+    let world = world.stocked(10).await;
+    world.create().await;
+    let snapshot = world.snapshot();
+    assert_eq!((snapshot.hits, snapshot.misses["store"]), (0, 1), "{snapshot:?}");
+    // It was connected to, and is stock again.
+    assert_eq!((snapshot.idle, snapshot.leased, snapshot.dead), (3, 0, 0), "{snapshot:?}");
+    assert_eq!(world.sim.ledger().requests["sandbox_connect"], 1);
 }
 
 /// Takes its time while it is held.
