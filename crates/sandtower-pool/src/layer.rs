@@ -30,7 +30,7 @@ pub struct PoolLayer {
 #[must_use = "a builder does nothing until it is built"]
 pub struct PoolBuilder {
     stock: Option<Arc<dyn Stock>>,
-    parts: Parts,
+    pub(crate) parts: Parts,
 }
 
 impl PoolLayer {
@@ -45,6 +45,7 @@ impl PoolLayer {
             wall: Box::new(Wall::now),
             warm_up: None,
             clean: Hook::new(reuse::clean),
+            before: None,
             instance: format!("{:08x}", Seed::random().rng().u32(..)),
         };
         PoolBuilder { stock: None, parts }
@@ -136,6 +137,14 @@ impl PoolBuilder {
         let engine = Engine::new(self.parts.config.clone(), Tick::now())?;
         let stock = match self.stock {
             Some(stock) => Some(stock),
+            None if self
+                .parts
+                .before
+                .as_ref()
+                .is_some_and(|before| before.records(&self.parts.config)) =>
+            {
+                None
+            }
             None => stock_of(&self.parts)?,
         };
         if stock.is_some() && !self.parts.e2b.has_owner() {

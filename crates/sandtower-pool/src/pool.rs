@@ -17,6 +17,7 @@ use crate::locked::{Begins, Locked, lock};
 use crate::recorder::Recorder;
 use crate::shape::Wanted;
 use crate::stock::Stock;
+use crate::succession::Before;
 use crate::wall::Wall;
 use crate::{Config, OnShutdown};
 
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) wall: Box<dyn Fn() -> Wall + Send + Sync>,
     pub(crate) warm_up: Option<Hook>,
     pub(crate) clean: Hook,
+    /// The pool that this one follows.
+    pub(crate) before: Option<Before>,
     /// Distinguishes the stock of this process from that of an earlier one.
     pub(crate) instance: String,
     /// Sandboxes that may be used again.
@@ -96,12 +99,17 @@ struct Worker {
 
 impl Shared {
     pub(crate) fn new(engine: Engine, stock: Option<Arc<dyn Stock>>, parts: Parts) -> Self {
-        let Parts { e2b, config, tracker, check, room, wall, warm_up, clean, instance } = parts;
+        let Parts { e2b, config, tracker, check, room, wall, warm_up, clean, before, instance } =
+            parts;
         let engine = Arc::new(Mutex::new(engine));
-        let recorder = stock.map(|stock| {
+        let shares = || before.as_ref().and_then(|before| before.recorder(&config, &engine));
+        let recorder = match stock {
+            Some(stock) => Some(Recorder::new(stock, &engine)),
+            None => shares(),
+        };
+        if recorder.is_some() {
             lock(&engine).begin_recording();
-            Recorder::new(stock, Arc::clone(&engine))
-        });
+        }
         Self {
             engine,
             recorder,
@@ -114,6 +122,7 @@ impl Shared {
             wall,
             warm_up,
             clean,
+            before,
             instance,
             used: Mutex::default(),
             worker: Mutex::default(),
@@ -162,6 +171,7 @@ impl Shared {
             (worker.number, worker.below.replace(below.clone()))
         };
         drop(before);
+        self.take_over();
         let running = IsRunning { shared: Arc::clone(self), number };
         let task = runtime.spawn(crate::worker::work(running, below)).abort_handle();
         let mut worker = self.worker();
@@ -200,6 +210,7 @@ pub(crate) struct Parts {
     pub(crate) wall: Box<dyn Fn() -> Wall + Send + Sync>,
     pub(crate) warm_up: Option<Hook>,
     pub(crate) clean: Hook,
+    pub(crate) before: Option<Before>,
     pub(crate) instance: String,
 }
 
@@ -228,6 +239,11 @@ impl Pool {
     /// A snapshot, for a log or a dashboard.
     pub fn snapshot(&self) -> PoolSnapshot {
         self.shared().engine().snapshot(Tick::now())
+    }
+
+    /// Whether the sandbox is in stock: no caller has it, or is about to have it.
+    pub fn holds(&self, id: &SandboxId) -> bool {
+        self.shared().engine().is_waiting(id)
     }
 
     /// A new version of `template`, by id or alias, is there: stock of older ones is not returned any
@@ -265,7 +281,7 @@ impl Pool {
         if let Some(recorder) = &shared.recorder {
             let last = async {
                 recorder.written().await;
-                recorder.close().await;
+                recorder.close(&shared.engine).await;
             };
             crate::within::within(until.since(Tick::now()), last).await;
         }

@@ -9,6 +9,7 @@ use sandtower_e2b::{CALL_KEY, ListSandboxes, OWNER_KEY, POOL_KEY, SandboxInfo};
 
 use crate::OnShutdown;
 use crate::below::Below;
+use crate::mark::Mark;
 use crate::pool::Shared;
 use crate::shape::Shape;
 use crate::wall::Wall;
@@ -29,8 +30,6 @@ const SWEEPS: u32 = 4;
 /// The interval while creations that an earlier process recorded have not been found, and for how many listings.
 const SOON: Duration = Duration::from_secs(10);
 const LOOKS: u32 = 18;
-/// Dates of the service are rounded.
-const ROUNDED: i64 = 2;
 
 impl Reconcile {
     pub(crate) fn new(now: Tick) -> Self {
@@ -74,10 +73,9 @@ impl Reconcile {
     }
 }
 
-/// What is written into the metadata of a sandbox in stock: its shape, its lifetime in seconds and the
-/// process.
+/// What is written into the metadata of a sandbox in stock.
 pub(crate) fn mark(shape: &Shape, shared: &Shared) -> String {
-    format!("{}.{}.{}", shape.mark(), shared.config.idle_for.as_secs(), shared.instance)
+    Mark::write(shape, shared.config.idle_for, &shared.instance)
 }
 
 async fn list(shared: &Shared, below: &Below, sweeps: bool, asked: Tick) {
@@ -140,12 +138,12 @@ struct LeftBehind {
 impl LeftBehind {
     /// One that a record has.
     fn of(info: &SandboxInfo, shared: &Shared) -> Self {
-        let mark = info.metadata.get(POOL_KEY).and_then(|mark| mark.split('.').next());
+        let mark = info.metadata.get(POOL_KEY).and_then(|mark| Mark::read(mark));
         let date = |text: &Option<String>| Wall::parse(text.as_deref()?);
         let now = (shared.wall)();
         let (start, end) = (date(&info.started_at), date(&info.end_at));
         Self {
-            shape: mark.unwrap_or_default().to_owned(),
+            shape: mark.map_or_else(String::new, |mark| mark.shape.to_owned()),
             age: start.map_or(Duration::ZERO, |start| between(start, now)),
             lives: end.map_or(shared.config.idle_for, |end| between(now, end)),
         }
@@ -157,18 +155,16 @@ fn between(from: Wall, to: Wall) -> Duration {
 }
 
 /// `None`: it is not stock of another process, or a caller took it. The lifetime of a sandbox that was
-/// taken was extended, so that it does not end when stock ends.
+/// taken was changed, so that it does not end when stock ends.
 fn left_behind(info: &SandboxInfo, shared: &Shared) -> Option<LeftBehind> {
     let engine = shared.engine();
     if !engine.finds_by_marks() || engine.holds(&info.id) {
         return None;
     }
     drop(engine);
-    let mut parts = info.metadata.get(POOL_KEY)?.split('.');
-    let (_, lifetime, instance) = (parts.next()?, parts.next()?, parts.next()?);
-    let lifetime: i64 = lifetime.parse().ok()?;
+    let mark = Mark::read(info.metadata.get(POOL_KEY)?)?;
     let (start, end) =
         (Wall::parse(info.started_at.as_deref()?)?, Wall::parse(info.end_at.as_deref()?)?);
-    let is_taken = (end.0 - start.0 - lifetime).abs() > ROUNDED;
-    (instance != shared.instance && !is_taken).then(|| LeftBehind::of(info, shared))
+    let is_it = mark.instance != shared.instance && mark.is_untaken(start, end);
+    is_it.then(|| LeftBehind::of(info, shared))
 }

@@ -1,7 +1,7 @@
 //! Records what happens to the stock, off the threads of the runtime.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use sandtower_core::BoxError;
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::engine::Engine;
 use crate::items::Key;
+use crate::locked::lock;
 use crate::stock::{Step, Stock};
 use crate::within::within;
 
@@ -28,8 +29,8 @@ pub(crate) struct Recorder {
 #[derive(Debug)]
 struct Inner {
     stock: Arc<dyn Stock>,
-    /// Learns whether steps can be recorded.
-    engine: Arc<Mutex<Engine>>,
+    /// They learn whether steps can be recorded: of a pool, and of those that follow it in this process.
+    engines: Mutex<Vec<Weak<Mutex<Engine>>>>,
     queue: Mutex<Queue>,
     progress: watch::Sender<Progress>,
 }
@@ -60,9 +61,19 @@ struct Progress {
 }
 
 impl Recorder {
-    pub(crate) fn new(stock: Arc<dyn Stock>, engine: Arc<Mutex<Engine>>) -> Self {
+    pub(crate) fn new(stock: Arc<dyn Stock>, engine: &Arc<Mutex<Engine>>) -> Self {
         let (queue, progress) = (Mutex::default(), watch::Sender::new(Progress::default()));
-        Self { inner: Arc::new(Inner { stock, engine, queue, progress }) }
+        let engines = Mutex::new(vec![Arc::downgrade(engine)]);
+        Self { inner: Arc::new(Inner { stock, engines, queue, progress }) }
+    }
+
+    /// Records for `engine`, too.
+    pub(crate) fn also_for(&self, engine: &Arc<Mutex<Engine>>) -> Self {
+        let mut engines = self.inner.engines();
+        engines.retain(|engine| engine.strong_count() > 0);
+        engines.push(Arc::downgrade(engine));
+        drop(engines);
+        self.clone()
     }
 
     /// What an earlier process left, as [`Stock::load`] has it. `None`: it was loaded before, or cannot be.
@@ -125,8 +136,16 @@ impl Recorder {
         }
     }
 
-    /// After what is being written: nothing more is.
-    pub(crate) async fn close(&self) {
+    /// Nothing more is recorded for `engine`. After the last one, and what is being written, nothing is.
+    pub(crate) async fn close(&self, engine: &Arc<Mutex<Engine>>) {
+        let is_last = {
+            let mut engines = self.inner.engines();
+            engines.retain(|it| it.strong_count() > 0 && !it.ptr_eq(&Arc::downgrade(engine)));
+            engines.is_empty()
+        };
+        if !is_last {
+            return;
+        }
         self.inner.queue().is_closed = true;
         let stock = Arc::clone(&self.inner.stock);
         drop(tokio::task::spawn_blocking(move || stock.close()).await);
@@ -143,11 +162,16 @@ impl Inner {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn engines(&self) -> MutexGuard<'_, Vec<Weak<Mutex<Engine>>>> {
+        self.engines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Called with no lock held.
     fn tell(&self, error: Option<&BoxError>) {
         let is_failing = error.is_some();
         let before = std::mem::replace(&mut self.queue().is_failing, is_failing);
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner).set_recording(!is_failing);
+        let engines: Vec<_> = self.engines().iter().filter_map(Weak::upgrade).collect();
+        engines.iter().for_each(|engine| lock(engine).set_recording(!is_failing));
         match error {
             Some(error) if !before => tracing::error!(
                 target: "sandtower::pool",

@@ -181,7 +181,7 @@ impl Engine {
         now: Tick,
     ) -> bool {
         self.pay(now);
-        let is_full = self.in_stock() >= self.config.max.min(self.config.affordable());
+        let is_full = self.in_stock() >= self.most();
         let Some(kind) = self.kind_of(&wanted.shape) else { return false };
         if self.is_shut_down || is_full || uses >= self.config.reuse || !self.is_recorded() {
             return false;

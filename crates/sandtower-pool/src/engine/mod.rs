@@ -12,6 +12,7 @@ mod orders;
 mod plan;
 mod record;
 mod snapshot;
+mod succession;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub struct Engine {
     hours: Hours,
     money: Money,
     counts: Counts,
+    /// What an earlier pool of this process still has.
+    beside: u32,
     is_shut_down: bool,
 }
 
@@ -125,6 +128,7 @@ impl Engine {
             hours: Hours::default(),
             money: Money { sandbox_seconds: 0.0, at: now },
             counts: Counts::default(),
+            beside: 0,
             is_shut_down: false,
             config: Arc::new(config),
         };

@@ -21,12 +21,14 @@ pub struct Room {
     pub is_closed: bool,
     /// Whether the service is out of slots: warm stock then yields them, one at a time.
     pub is_short: bool,
+    /// What an earlier pool of the same account still has: it counts against `max`.
+    pub beside: u32,
 }
 
 impl Room {
     /// Nothing is known: nothing is in the way.
     pub const fn unknown() -> Self {
-        Self { free_slots: None, is_closed: true, is_short: false }
+        Self { free_slots: None, is_closed: true, is_short: false, beside: 0 }
     }
 
     /// The free slots of the plan.
@@ -39,6 +41,12 @@ impl Room {
     #[must_use]
     pub const fn short(self, is_short: bool) -> Self {
         Self { is_short, ..self }
+    }
+
+    /// What an earlier pool of the same account still has.
+    #[must_use]
+    pub const fn beside(self, sandboxes: u32) -> Self {
+        Self { beside: sandboxes, ..self }
     }
 
     /// Whether the circuit breaker of the control plane is closed: while it is not, nothing is created.
@@ -72,6 +80,7 @@ impl Engine {
     pub fn plan(&mut self, room: Room, wall: Wall, now: Tick) -> Work {
         self.pay(now);
         let mut work = Work { clock_jumped: self.pass_hour(wall, now), ..Work::default() };
+        self.beside = room.beside;
         self.forget_unknown(now);
         self.forget_inherited(None, now);
         if room.is_short {
@@ -167,7 +176,7 @@ impl Engine {
 
     /// Orders what is missing, as far as there is room. Returns when more may be ordered.
     fn refill(&mut self, targets: &[u32], room: Room, create: &mut Vec<Order>, now: Tick) -> Tick {
-        let most = self.config.max.min(self.config.affordable());
+        let most = self.most();
         let mut slots = room.free_slots.map(|free| free.saturating_sub(self.config.spare_slots));
         let mut due = Tick::MAX;
         for (at, target) in targets.iter().enumerate() {

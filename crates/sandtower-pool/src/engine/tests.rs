@@ -183,6 +183,74 @@ fn a_miss_counts_as_capped_only_where_a_larger_stock_would_have_served_it() {
 }
 
 #[test]
+fn a_later_pool_takes_over_stock_and_demand_and_both_together_stay_below_max() {
+    let mut before = Driven::new(config().min(4).max(6));
+    before.to(0, 30);
+    (0..3).for_each(|_| assert!(before.ask(30)));
+    // One is with a hand-out, and creations are in flight.
+    let leased = before.engine.request(&base(), Tenant::ALL, None, at(30)).unwrap();
+    before.look(30);
+    let orders = before.orders.len() as u32;
+    assert!(orders > 0);
+    let mut after = Driven::new(config().min(5).max(5));
+    after.engine.take_over(&mut before.engine, at(31));
+    assert_eq!((before.engine.idle(), before.engine.in_stock()), (0, 1 + orders));
+    let rate = |driven: &mut Driven| driven.engine.snapshot(at(31)).shapes[0].rate;
+    assert!(after.engine.idle() > 0 || orders >= 4, "what was idle is here");
+    assert!(rate(&mut after) > 0.0, "demand is known");
+    // What the earlier one still has counts here.
+    for second in 31..60 {
+        after.room = Room::unknown().beside(before.engine.in_stock());
+        after.look(second);
+        let both = after.engine.in_stock() + before.engine.in_stock();
+        assert!(both <= 6, "{both} at {second}");
+        if second == 40 {
+            assert!(before.engine.take(&leased, at(40)), "the hand-out goes on");
+            before.engine.claimed(&leased.id, at(40));
+        }
+        // Creations that were in flight end, and what they created is not wanted any more.
+        for (_, order) in before.orders.drain(..) {
+            assert!(!before.engine.created(&order, "late".parse().unwrap(), None, at(second)));
+        }
+        before.look(second);
+        assert!(!before.ask(second), "it returns nothing more");
+    }
+    assert_eq!((before.engine.in_stock(), after.engine.idle()), (0, 5));
+}
+
+#[test]
+fn stock_that_a_later_pool_has_no_use_for_is_killed_by_the_earlier_one() {
+    for (next, kept) in [
+        (Config::new().learn(0).shape(&NewSandbox::new("other")), 0),
+        // It would be learned now.
+        (Config::new().shape(&NewSandbox::new("other")), 4),
+        (config().max(2), 2),
+        (config().budget(0.3), 3),
+    ] {
+        let mut before = Driven::new(config().min(4));
+        before.to(0, 30);
+        let mut after = Driven::new(next);
+        after.engine.take_over(&mut before.engine, at(30));
+        assert_eq!(after.engine.idle(), kept);
+        let work = before.engine.plan(Room::unknown(), Wall(MONDAY + 30), at(30));
+        assert_eq!((work.kill.len() as u32, work.create.len()), (4 - kept, 0));
+    }
+}
+
+#[test]
+fn without_a_later_pool_stock_waits_until_it_is_old_or_ends_at_once() {
+    for (ends, killed_at_once) in [(true, 3), (false, 0)] {
+        let mut driven = Driven::new(config().min(3));
+        driven.to(0, 30);
+        driven.engine.close(ends, at(30));
+        let work = driven.engine.plan(Room::unknown(), Wall(MONDAY + 30), at(30));
+        assert_eq!((work.kill.len(), work.create.len()), (killed_at_once, 0));
+        driven.to(31, 400);
+        assert_eq!((driven.engine.in_stock(), driven.ask(400)), (0, false));
+    }
+}
+
+#[test]
 fn a_new_template_retires_older_stock() {
     let mut driven = Driven::new(config().min(3));
     driven.to(0, 10);
