@@ -43,21 +43,26 @@ impl Wanted {
     ///
     /// No warm sandbox can serve it.
     pub fn read(body: &[u8]) -> Result<Self, Miss> {
+        Self::read_without(body, None)
+    }
+
+    /// What `body` asks for, but for the metadata under the key `mark`.
+    pub(crate) fn read_without(body: &[u8], mark: Option<&str>) -> Result<Self, Miss> {
         let fields: Map<String, Value> =
             serde_json::from_slice(body).map_err(|_| Miss::Unreadable)?;
         let timeout = match fields.get("timeout") {
             None | Some(Value::Null) => DEFAULT_TIMEOUT,
             Some(timeout) => Duration::from_secs(timeout.as_u64().ok_or(Miss::Unreadable)?),
         };
-        Ok(Self { shape: Shape::of(fields)?, timeout })
+        Ok(Self { shape: Shape::of(fields, mark)?, timeout })
     }
 }
 
 impl Shape {
-    fn of(mut fields: Map<String, Value>) -> Result<Self, Miss> {
+    fn of(mut fields: Map<String, Value>, mark: Option<&str>) -> Result<Self, Miss> {
         fields.remove("timeout");
         if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
-            metadata.retain(|key, _| !OURS.contains(&key.as_str()));
+            metadata.retain(|key, _| !OURS.contains(&key.as_str()) && Some(key.as_str()) != mark);
         }
         let is_default =
             |name: &str, value: &Value| name == "autoPause" && *value == Value::Bool(false);
@@ -77,7 +82,7 @@ impl Shape {
     }
 
     pub(crate) fn configured(body: &Map<String, Value>) -> Result<Self, ConfigError> {
-        Self::of(body.clone()).map_err(|miss| {
+        Self::of(body.clone(), None).map_err(|miss| {
             ConfigError::Shape(match miss {
                 Miss::Lifecycle => "a shape must not pause at the end of its lifetime".to_owned(),
                 _ => "a shape must have a `templateID`, and be a body that creates a sandbox"

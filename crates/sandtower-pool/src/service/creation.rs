@@ -20,6 +20,7 @@ use crate::below::Below;
 use crate::engine::{HandOut, Miss};
 use crate::items::SessionOf;
 use crate::pool::{Shared, Used};
+use crate::recipient::{Assignment, Recipient};
 use crate::reuse::Session;
 use crate::shape::Wanted;
 use crate::within::{send, within};
@@ -43,6 +44,7 @@ struct Caller {
     priority: Priority,
     patience: Option<Patience>,
     deadline: Option<Tick>,
+    recipient: Option<Recipient>,
 }
 
 impl Caller {
@@ -59,6 +61,7 @@ impl Caller {
             priority: extensions.get::<Priority>().copied().unwrap_or(info.priority),
             patience: extensions.get::<Patience>().copied().or(info.patience),
             deadline: [deadline, info.deadline].into_iter().flatten().min(),
+            recipient: extensions.get::<Recipient>().cloned(),
         }
     }
 }
@@ -81,15 +84,16 @@ impl<S> Call<S> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let caller = Caller::of(&request);
+        let mark = caller.recipient.as_ref().map(|recipient| recipient.mark);
         let wanted = if !self.shared.e2b.has_key_of(&request) {
             Err(Miss::OtherKey)
         } else if creation.is_keyed_by_caller() {
             Err(Miss::Keyed)
         } else {
-            Wanted::read(&creation.to_json())
+            Wanted::read_without(&creation.to_json(), mark)
         };
         drop(creation);
-        let caller = Caller::of(&request);
         let miss = match &wanted {
             Ok(wanted) => match self.hand_out(wanted, &caller).await {
                 Ok(response) => return Ok(response),
@@ -198,6 +202,8 @@ impl<S> Call<S> {
         B::Error: Into<BoxError>,
     {
         let Some(hand_out) = held.hand_out.clone() else { return Err(Tried::Dead) };
+        let assigned = Assignment::of(&hand_out.id, caller.recipient.as_ref()).await;
+        let Some(assigned) = assigned else { return Err(held.released(hand_out.ends_by)) };
         let left = hand_out.ends_by.since(Tick::now());
         let lifetime = wanted.timeout.max(left + APART);
         let request =
@@ -245,7 +251,10 @@ impl<S> Call<S> {
         self.shared.engine().served(&hand_out);
         let below = Below::new::<S, Q, B>(self.service.clone());
         let unclaimed = self.unclaimed(&hand_out.id, below.clone());
-        if lifetime > wanted.timeout + APART {
+        // Shortened by less, it would end when stock does, and be taken for it.
+        let is_shortened = left > wanted.timeout + APART;
+        assigned.delivered(if is_shortened { wanted.timeout } else { lifetime });
+        if is_shortened {
             self.shared.shorten(hand_out.id.clone(), wanted.timeout, below);
         }
         self.shared.uses(&sandbox, wanted.clone(), caller.session.as_ref(), hand_out.uses, now);

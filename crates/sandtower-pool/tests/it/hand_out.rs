@@ -40,6 +40,22 @@ async fn a_request_for_a_short_life_gets_a_short_life() {
     assert!(world.client.info(sandbox.id()).await.is_err());
 }
 
+/// An end like that of stock would make a later process take it for stock, and kill it.
+#[tokio::test(start_paused = true)]
+async fn whatever_lifetime_is_asked_for_no_callers_sandbox_ends_when_stock_does() {
+    for timeout in [280, 288, 290, 292, 295, 298, 300, 305, 310] {
+        let world = World::new(three()).stocked(10).await;
+        let new = base().timeout(Duration::from_secs(timeout));
+        let sandbox = world.client.create(&new).await.unwrap();
+        pass(5).await;
+        assert_eq!(world.snapshot().hits, 1);
+        let info = world.client.info(sandbox.id()).await.unwrap();
+        let (start, end) = (info.started_at.unwrap(), info.end_at.unwrap());
+        let mark = &info.metadata[sandtower_e2b::POOL_KEY];
+        assert!(!sandtower_pool::is_stock(mark, &start, &end), "{timeout}: {start} to {end}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_does_not_match_is_created_as_always() {
     let world = World::new(three().learn(0)).stocked(10).await;

@@ -6,6 +6,7 @@ mod agreement;
 mod bad_input;
 mod contract;
 mod hand_out;
+mod recipient;
 mod reuse;
 mod store;
 mod world;
