@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sandtower::core::BoxError;
+use tokio::task::JoinSet;
 
 use crate::access_log::AccessLog;
 use crate::config::Config;
@@ -166,9 +167,10 @@ impl Gateway {
         // Before anything is replaced: a certificate that cannot be used is an error of the whole.
         self.shared.tls.replace(next.config.tls.as_ref())?;
         let mut retired = self.shared.retired();
-        retired.retain(|keys| !keys.is_idle());
+        retired.retain(|keys| !keys.is_idle() || keys.has_stock());
         for keys in before.places().map(|place| &place.keys) {
             if !next.places().any(|place| Arc::ptr_eq(keys, &place.keys)) {
+                keys.retire(next.places().any(|place| place.keys.follows(keys)));
                 retired.push(Arc::clone(keys));
             }
         }
@@ -201,11 +203,16 @@ impl Gateway {
         is_done
     }
 
-    /// Kills what was created and has no owner.
+    /// Kills the warm sandboxes, and what was created and has no owner.
     async fn clean_up(&self) -> bool {
         let mut all = self.shared.retired().clone();
         let generation = self.shared.generation.load_full();
         all.extend(generation.places().map(|place| Arc::clone(&place.keys)));
+        let mut pools = JoinSet::new();
+        for pool in all.iter().flat_map(|keys| keys.pools()) {
+            pools.spawn(async move { pool.shut_down(CLEAN_UP).await });
+        }
+        pools.join_all().await;
         let mut is_clean = true;
         for (_, stack) in all.iter().flat_map(|keys| keys.all()) {
             let drained = stack.handles().tracker.drain_within(CLEAN_UP).await;

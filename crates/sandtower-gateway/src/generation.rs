@@ -50,6 +50,13 @@ impl Generation {
             && old.limits.keys == new.limits.keys
             && old.expected() == new.expected();
         if !is_same {
+            // Warm sandboxes of the same account and owner are as good as new ones.
+            if old.owner == new.owner && new.has_pool() {
+                for place in next.places() {
+                    let same = before.places().find(|old| old.place.name == place.place.name);
+                    same.into_iter().for_each(|before| place.follow(before));
+                }
+            }
             return Ok(next);
         }
         let home = next.home.after(Some(&before.home));

@@ -1,8 +1,10 @@
 //! A stack for each API key, since the service's limits are per team.
 
+mod warm;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +12,7 @@ use http::{HeaderValue, Method, Request};
 use sandtower::core::{BoxError, Tick};
 use sandtower::e2b::{self, Client, HttpTransport, Owner};
 use sandtower::http::{Explain, RequestBody};
+use sandtower::pool::{OnShutdown, Pool};
 use sandtower::stack::{Builder, Component, Handles, Stack, StackConfig, StackService};
 use sha2::{Digest as _, Sha256};
 
@@ -171,6 +174,9 @@ pub(crate) struct MakeStack {
     pub(crate) times: CallTimes,
     /// How long a call to the control plane is expected to take, where others leave it.
     pub(crate) expected: Option<Duration>,
+    /// Whether no later process takes stock over: a virtual key could make its sandbox look like stock, which
+    /// would then be given to another key.
+    pub(crate) ends_stock: bool,
 }
 
 /// What a gateway sets differently from the recommended stack, before the user's own settings: its slots
@@ -188,9 +194,14 @@ process_input = "none"
 "#;
 
 impl MakeStack {
-    pub(crate) fn make(&self, key: &str) -> Result<KeyStack, BoxError> {
+    /// The stack for `key`; its pool follows the one `before`.
+    fn make(&self, key: &str, before: Option<Pool>) -> Result<KeyStack, BoxError> {
         let config = self.place.addresses.config(key)?.owner(self.owner.clone());
-        let stack = self.builder(config, self.expected)?.build()?;
+        let mut builder = self.builder(config, self.expected)?;
+        if let Some(before) = before {
+            builder = builder.pool_hooks(move |pool| pool.after(&before));
+        }
+        let stack = builder.build()?;
         Ok(KeyStack::new(stack, self.place.tenant(key), Arc::clone(&self.place)))
     }
 
@@ -213,7 +224,11 @@ impl MakeStack {
         let explain = Explain::new().slow_after(None);
         let builder = Stack::builder(config).explain(explain).configure(base)?;
         let builder = builder.observe_calls(Arc::new(self.times.clone()));
-        Ok(builder.configure(self.stack.clone())?)
+        let builder = builder.configure(self.stack.clone())?;
+        Ok(match self.ends_stock {
+            true => builder.pool(|pool| pool.on_shutdown(OnShutdown::Kill)),
+            false => builder,
+        })
     }
 
     /// The stack for what goes into sandboxes: those requests carry no key.
@@ -232,6 +247,9 @@ impl MakeStack {
 pub(crate) struct Keys {
     make: MakeStack,
     limit: usize,
+    /// Those of the configuration before, whose warm sandboxes these take over.
+    before: OnceLock<Weak<Keys>>,
+    is_retired: AtomicBool,
     table: Mutex<HashMap<TenantId, Kept>>,
 }
 
@@ -250,29 +268,51 @@ pub(crate) enum NoStack {
     Full,
 }
 
+/// Held while a stack is built: two pools that create the same store at once would fail.
+static BUILDING: Mutex<()> = Mutex::new(());
+
 /// An unused stack is dropped after so long when another one is needed.
 const IDLE: Duration = Duration::from_secs(600);
 
 impl Keys {
     pub(crate) fn new(make: MakeStack, limit: usize) -> Self {
-        Self { make, limit: limit.max(1), table: Mutex::default() }
+        let (before, is_retired) = (OnceLock::new(), AtomicBool::new(false));
+        Self { make, limit: limit.max(1), before, is_retired, table: Mutex::default() }
     }
 
     /// The stack for `key`, and whose it is.
     pub(crate) fn get(&self, key: &str) -> Result<(TenantId, Arc<KeyStack>), NoStack> {
         let tenant = self.make.place.tenant(key);
-        if let Some(kept) = self.lock().get_mut(&tenant) {
-            kept.used = Tick::now();
-            return Ok((tenant, Arc::clone(&kept.stack)));
+        if let Some(stack) = self.known(tenant) {
+            return Ok((tenant, stack));
         }
-        let stack = Arc::new(self.make.make(key).map_err(|_| NoStack::Key)?);
+        let building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stack) = self.known(tenant) {
+            return Ok((tenant, stack));
+        }
+        let stack =
+            Arc::new(self.make.make(key, self.pool_before(tenant)).map_err(|_| NoStack::Key)?);
         let mut table = self.lock();
         let dropped = make_room(&mut table, self.limit).ok_or(NoStack::Full)?;
         let new = || Kept { stack, used: Tick::now() };
         let stack = Arc::clone(&table.entry(tenant).or_insert_with(new).stack);
         drop(table);
+        drop(building);
         drop(dropped);
+        // A request that began before these were replaced.
+        if let Some(pool) = &stack.handles().pool
+            && self.is_retired.load(Ordering::SeqCst)
+        {
+            pool.retire(false);
+        }
         Ok((tenant, stack))
+    }
+
+    fn known(&self, tenant: TenantId) -> Option<Arc<KeyStack>> {
+        let mut table = self.lock();
+        let kept = table.get_mut(&tenant)?;
+        kept.used = Tick::now();
+        Some(Arc::clone(&kept.stack))
     }
 
     /// All stacks, the one used last first.
@@ -328,7 +368,8 @@ mod tests {
         let owner = "gateway".parse().unwrap();
         let times = CallTimes::new(1);
         let stack = StackConfig::default();
-        Keys::new(MakeStack { place, owner, stack, times, expected: None }, limit)
+        let (expected, ends_stock) = (None, false);
+        Keys::new(MakeStack { place, owner, stack, times, expected, ends_stock }, limit)
     }
 
     #[test]

@@ -118,6 +118,11 @@ impl Sandboxes {
         self.lock().remove(id);
     }
 
+    /// Whether a caller has or had the sandbox, as far as is known.
+    pub(crate) fn is_known(&self, id: &SandboxId) -> bool {
+        self.lock().places.contains_key(id)
+    }
+
     /// Whose sandbox it is, as far as is known.
     pub(crate) fn tenant_of(&self, id: &SandboxId) -> Option<TenantId> {
         self.lock().used(id)?.tenant

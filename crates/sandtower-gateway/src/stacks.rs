@@ -76,6 +76,7 @@ impl<'a> Common<'a> {
             stack: self.stack.clone(),
             times: self.times.clone(),
             expected: self.config.expected(),
+            ends_stock: self.config.ends_stock(),
         };
         let data = Arc::new(make.data_plane().map_err(|error| {
             // With the name of the setting, if the stack names it.
@@ -101,6 +102,13 @@ impl Stacks {
                 ..self
             },
             None => self,
+        }
+    }
+
+    /// They take over the warm sandboxes of `before`, if it served the same place in the same way.
+    pub(crate) fn follow(&self, before: &Self) {
+        if before.upstream == self.upstream {
+            self.keys.follow(&before.keys);
         }
     }
 

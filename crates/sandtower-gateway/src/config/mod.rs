@@ -260,6 +260,21 @@ impl Config {
         (!self.places.is_empty()).then_some(least)
     }
 
+    /// Whether stacks have a warm pool.
+    pub(crate) fn has_pool(&self) -> bool {
+        let disabled = self.stack.get("disable").and_then(toml::Value::as_array);
+        let is_disabled =
+            disabled.is_some_and(|all| all.iter().any(|name| name.as_str() == Some("pool")));
+        self.stack.contains_key("pool") && !is_disabled
+    }
+
+    /// Whether no later process takes stock over: a virtual key could make its sandbox look like stock. What a
+    /// store of the pool has as idle is stock.
+    pub(crate) fn ends_stock(&self) -> bool {
+        let has_store = self.stack.get("pool").is_some_and(|pool| pool.get("store").is_some());
+        self.has_pool() && !self.keys.upstream.is_empty() && !has_store
+    }
+
     /// The stack's own settings.
     pub(crate) fn stack_config(&self) -> Result<StackConfig, ConfigError> {
         StackConfig::read(toml::Value::Table(self.stack.clone()))

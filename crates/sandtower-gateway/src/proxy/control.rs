@@ -86,8 +86,10 @@ impl Exchange<'_> {
         {
             sandboxes.gone(id);
         }
-        let is_listing = [op::SANDBOX_LIST, op::SANDBOX_INFO].contains(&operation);
-        match is_listing && response.status().is_success() {
+        if operation == op::SANDBOX_LIST && response.status().is_success() {
+            return self.listed(response, &stack, tenant).await;
+        }
+        match operation == op::SANDBOX_INFO && response.status().is_success() {
             true => self.rewritten(response, operation, tenant, &stack).await,
             false => Ok(pass(response, None)),
         }

@@ -14,6 +14,7 @@ mod merged;
 mod places;
 mod route;
 mod signed;
+mod stock;
 mod upgrade;
 
 use std::net::IpAddr;

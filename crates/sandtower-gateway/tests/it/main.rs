@@ -21,3 +21,4 @@ mod reload;
 mod shutdown;
 mod support;
 mod traffic;
+mod warm;

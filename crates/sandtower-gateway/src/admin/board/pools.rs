@@ -41,7 +41,7 @@ impl Pools {
         problems: &[Problem],
         most: usize,
     ) -> Self {
-        let is_configured = has_pool(&gateway.shared.generation.load().config.stack);
+        let is_configured = gateway.shared.generation.load().config.has_pool();
         let mut all: Vec<PoolRow> = stacks.iter().filter_map(PoolRow::of).collect();
         all.sort_by_key(|row| std::cmp::Reverse((row.requests(), row.pool.idle)));
         let of_pool = problems.iter().filter(|problem| problem.id.starts_with(OF_POOL));
@@ -51,14 +51,6 @@ impl Pools {
         problems.iter_mut().for_each(|problem| problem.press.retain(|action| !leads_here(action)));
         Self { is_configured, problems, all: Top::of(all, most) }
     }
-}
-
-/// Whether the settings of the stack have a pool.
-fn has_pool(stack: &toml::Table) -> bool {
-    let disabled = stack.get("disable").and_then(toml::Value::as_array);
-    let is_disabled =
-        disabled.is_some_and(|all| all.iter().any(|name| name.as_str() == Some("pool")));
-    stack.contains_key("pool") && !is_disabled
 }
 
 impl PoolRow {

@@ -7,5 +7,5 @@ mod fuzz;
 mod injection;
 mod live;
 mod pool;
-mod support;
+pub(crate) mod support;
 mod walk;

@@ -12,30 +12,30 @@ use serde_json::Value;
 
 use crate::support::{LONG, World};
 
-pub(super) const TOKEN: &str = "5ec5e75ec5e75ec5e75ec5e7";
+pub(crate) const TOKEN: &str = "5ec5e75ec5e75ec5e75ec5e7";
 
 /// A gateway over a simulator with its listener for operators.
-pub(super) struct Site {
-    pub(super) world: World,
-    pub(super) admin: Admin,
+pub(crate) struct Site {
+    pub(crate) world: World,
+    pub(crate) admin: Admin,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 /// A browser that has logged in.
 #[derive(Clone)]
-pub(super) struct Browser {
-    pub(super) cookie: String,
-    pub(super) csrf: String,
+pub(crate) struct Browser {
+    pub(crate) cookie: String,
+    pub(crate) csrf: String,
 }
 
 impl Site {
-    pub(super) async fn new(settings: &[&str]) -> Self {
+    pub(crate) async fn new(settings: &[&str]) -> Self {
         let of_world = without_admin(settings);
         Self::over(World::new(&of_world).await, settings).await
     }
 
     /// Of a gateway that was made with the same settings, without those of the listener.
-    pub(super) async fn over(world: World, settings: &[&str]) -> Self {
+    pub(crate) async fn over(world: World, settings: &[&str]) -> Self {
         let token = format!("admin.token={TOKEN}");
         let own = ["admin.listen=127.0.0.1:0", &*token].into_iter();
         let of_admin = settings.iter().copied().filter(|setting| setting.starts_with("admin."));
@@ -46,15 +46,15 @@ impl Site {
         Self { world, admin, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.admin.address().unwrap()
     }
 
-    pub(super) fn request(&self, method: &str, path: &str) -> http::request::Builder {
+    pub(crate) fn request(&self, method: &str, path: &str) -> http::request::Builder {
         Request::builder().method(method).uri(format!("http://{}{path}", self.address()))
     }
 
-    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Response<String> {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Response<String> {
         let response = self.client.request(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
@@ -62,12 +62,12 @@ impl Site {
     }
 
     /// A request without any token.
-    pub(super) async fn get(&self, path: &str) -> Response<String> {
+    pub(crate) async fn get(&self, path: &str) -> Response<String> {
         self.send(self.request("GET", path).body(Full::default()).unwrap()).await
     }
 
     /// Waits until the response of a path is as wanted, and returns it.
-    pub(super) async fn until(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let waiting = async {
             loop {
                 let read = self.read(path).await;
@@ -83,18 +83,18 @@ impl Site {
         }
     }
 
-    pub(super) async fn read(&self, path: &str) -> Value {
+    pub(crate) async fn read(&self, path: &str) -> Value {
         let response = self.get(path).await;
         assert_eq!(response.status(), 200, "{path}: {}", response.body());
         serde_json::from_str(response.body()).unwrap()
     }
 
     /// A change by a program with the token.
-    pub(super) async fn change(&self, path: &str, body: Value) -> (StatusCode, Value) {
+    pub(crate) async fn change(&self, path: &str, body: Value) -> (StatusCode, Value) {
         self.by_program("POST", path, body).await
     }
 
-    pub(super) async fn by_program(
+    pub(crate) async fn by_program(
         &self,
         method: &str,
         path: &str,
@@ -106,7 +106,7 @@ impl Site {
         (response.status(), serde_json::from_str(response.body()).unwrap_or_default())
     }
 
-    pub(super) async fn log_in(&self) -> Browser {
+    pub(crate) async fn log_in(&self) -> Browser {
         let origin = format!("http://{}", self.address());
         let request = self.request("POST", "/login").header("origin", origin);
         let request = request.header("content-type", "application/x-www-form-urlencoded");
@@ -124,7 +124,7 @@ impl Site {
     }
 
     /// A change by a page in a browser.
-    pub(super) async fn press(
+    pub(crate) async fn press(
         &self,
         browser: &Browser,
         path: &str,
