@@ -27,6 +27,7 @@ mod gateway;
 mod generation;
 mod journal;
 mod keys;
+mod paused;
 mod place;
 mod proxy;
 mod recent;

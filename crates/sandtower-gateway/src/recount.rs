@@ -63,6 +63,8 @@ pub(crate) async fn run(shared: Arc<Shared>, worker: usize) {
                 }
             }
             shared.virtual_keys.compare(&upstream, &all, began);
+            let asking = crate::paused::check(&shared, &stacks, &upstream, worker);
+            drop(tokio::time::timeout(EVERY, asking).await);
         }
         tokio::time::sleep(TICK).await;
     }

@@ -100,9 +100,11 @@ impl Exchange<'_> {
         request: &Request<Bytes>,
         query: &str,
     ) -> Result<Result<Part, Response<ResponseBody>>, Failure> {
-        let query = match lister.key {
-            Some(caller) => listing::query_of(caller.key.id(), Some(query)),
-            None => query.to_owned(),
+        // Without its mark, the service does not find a sandbox of the key.
+        let keys = &self.proxy.shared.virtual_keys;
+        let query = match lister.key.map(|caller| caller.key.id()) {
+            Some(key) if !keys.has_unmarked(key) => listing::query_of(key, Some(query)),
+            _ => query.to_owned(),
         };
         let request = request_to(stack, lister.key, request, &query)?;
         let response =
@@ -116,9 +118,13 @@ impl Exchange<'_> {
         }
         stack.accepted();
         let (head, mut body) = whole(response).await?;
-        if let Some(caller) = lister.key {
-            body = listing::only(&body, caller.key.id()).ok_or_else(unreadable)?;
-        }
+        body = match lister.key {
+            Some(caller) => {
+                let theirs = self.theirs(&body, caller.key.id()).ok_or_else(unreadable)?;
+                serde_json::to_vec(&theirs).map_err(|_| unreadable())?.into()
+            }
+            None => self.without_stock(stack, &body).unwrap_or(body),
+        };
         let config = &self.generation.config;
         let (shown, ids) = listing::rewrite(&body, &config.owner, config.domain.as_deref());
         for id in &ids {

@@ -9,6 +9,7 @@ use super::KeyId;
 use super::account::{Account, Call, Exceeded, Millis, Slot, SlotId};
 use super::key::{Key, KeyInfo};
 use super::secret::Hash;
+use super::unmarked::Unmarked;
 
 /// Keys, those included that are revoked.
 pub(super) const MOST_KEYS: usize = 100_000;
@@ -26,6 +27,8 @@ pub(super) struct Book {
     next_slot: SlotId,
     /// When sandboxes were stopped: a listing that began before shows them still.
     stopped: HashMap<SandboxId, Millis>,
+    /// The sandboxes whose metadata do not tell whose they are.
+    pub(super) unmarked: Unmarked,
     /// What the store does not have yet.
     pub(super) news: News,
     /// Grows with each change.
@@ -44,11 +47,15 @@ pub(super) struct News {
     pub(super) keys: HashSet<KeyId>,
     pub(super) accounts: HashSet<KeyId>,
     pub(super) slots: HashMap<SlotId, KeyId>,
+    pub(super) unmarked: HashSet<SandboxId>,
 }
 
 impl News {
     pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.accounts.is_empty() && self.slots.is_empty()
+        self.keys.is_empty()
+            && self.accounts.is_empty()
+            && self.slots.is_empty()
+            && self.unmarked.is_empty()
     }
 
     /// What was taken out comes back: it was not written.
@@ -56,6 +63,7 @@ impl News {
         self.keys.extend(other.keys);
         self.accounts.extend(other.accounts);
         self.slots.extend(other.slots);
+        self.unmarked.extend(other.unmarked);
     }
 }
 
@@ -99,6 +107,7 @@ impl Book {
 
     /// Takes a key out, as if it had never been there.
     pub(super) fn remove(&mut self, id: KeyId) {
+        self.disown_all(id);
         let Some(entry) = self.entries.remove(&id) else { return };
         let old = entry.key.old.map(|(hash, _)| hash);
         for hash in std::iter::once(entry.key.hash).chain(old) {
@@ -271,9 +280,23 @@ impl Book {
         }
     }
 
-    /// Whose sandbox it is, if it runs.
+    /// The place that the sandbox has is taken by `slot` from here on.
+    pub(super) fn release(&mut self, id: KeyId, at: SlotId, sandbox: &SandboxId, slot: Slot) {
+        if self.owners.get(sandbox) != Some(&(id, at)) {
+            return;
+        }
+        self.owners.remove(sandbox);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.account.slots.insert(at, slot);
+        }
+        self.changed(id, at);
+    }
+
+    /// Whose sandbox it is, if it runs, or has no mark.
     pub(super) fn owner(&self, sandbox: &SandboxId) -> Option<&Entry> {
-        self.entries.get(&self.owners.get(sandbox)?.0)
+        let runs = self.owners.get(sandbox).map(|(id, _)| *id);
+        let id = runs.or_else(|| self.unmarked.get(sandbox).map(|owned| owned.key))?;
+        self.entries.get(&id)
     }
 
     /// When the time of a sandbox that runs is over; `None` in it: that is not known.

@@ -1,13 +1,14 @@
 //! What the proxy does with virtual keys.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sandtower::e2b::SandboxId;
 
 use super::account::{Call, Exceeded, Millis, SlotId};
 use super::secret::Hash;
-use super::{Inner, Key, KeyId, VirtualKeys};
+use super::{FromStock, Inner, Key, KeyId, VirtualKeys};
 
 /// Why a call may start no sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub(crate) struct Reservation {
     inner: Arc<Inner>,
     key: KeyId,
     slot: SlotId,
+    since: Millis,
     change: u64,
     is_open: bool,
     is_tracked: bool,
@@ -40,7 +42,7 @@ impl VirtualKeys {
         self.inner.book().by_hash(&hash, now).cloned()
     }
 
-    /// Whose sandbox it is: of those that run.
+    /// Whose sandbox it is: of those that run, and those without a mark.
     pub(crate) fn owner_of(&self, sandbox: &SandboxId) -> Option<Arc<Key>> {
         if !self.inner.has_keys() {
             return None;
@@ -56,7 +58,7 @@ impl VirtualKeys {
         let taken = if is_alive { book.reserve(key, creates, now) } else { None };
         let slot = taken.ok_or(NotAdmitted::Revoked)?.map_err(NotAdmitted::Exceeded)?;
         let (inner, change) = (Arc::clone(&self.inner), book.changes);
-        Ok(Reservation { inner, key, slot, change, is_open: true, is_tracked: true })
+        Ok(Reservation { inner, key, slot, since: now, change, is_open: true, is_tracked: true })
     }
 
     /// Whether sandboxes of a key may run for longer.
@@ -104,6 +106,18 @@ impl Reservation {
         self.inner.stored(self.change).await;
     }
 
+    /// For a pool, which may serve the call from stock.
+    pub(crate) fn receiver(&self) -> Arc<FromStock> {
+        let (inner, key, slot, since) = (Arc::clone(&self.inner), self.key, self.slot, self.since);
+        let is_delivered = AtomicBool::new(false);
+        Arc::new(FromStock { inner, key, slot, since, is_delivered })
+    }
+
+    /// A pool has served the call, and the place is that of its sandbox.
+    pub(crate) fn served(mut self) {
+        self.is_open = false;
+    }
+
     /// No tracker looks for what the call may leave behind: it ends by itself, or its caller looks.
     pub(crate) fn untracked(&mut self) {
         self.is_tracked = false;
@@ -135,13 +149,15 @@ impl Drop for Reservation {
 }
 
 impl Inner {
-    async fn stored(&self, change: u64) {
-        if let Some(store) = &self.store {
-            store.written(change).await;
+    /// Waits until the changes up to this one are written; `false`: they are not.
+    pub(super) async fn stored(&self, change: u64) -> bool {
+        match &self.store {
+            Some(store) => store.written(change).await,
+            None => false,
         }
     }
 }
 
-fn millis(time: Duration) -> Millis {
+pub(super) fn millis(time: Duration) -> Millis {
     Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX / 2)
 }

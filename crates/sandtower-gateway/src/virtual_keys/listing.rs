@@ -79,6 +79,7 @@ impl VirtualKeys {
             .cloned()
             .collect();
         for (sandbox, key) in &listed.running {
+            let key = key.or_else(|| book.unmarked.get(sandbox).map(|owned| owned.key));
             let is_known = |id: &KeyId| {
                 book.entries.get(id).is_some_and(|entry| entry.key.upstream() == upstream)
             };
@@ -94,6 +95,8 @@ impl VirtualKeys {
         for sandbox in gone {
             book.stopped(&sandbox, now);
         }
+        let before = began.saturating_sub(LAG);
+        book.disown_ended(upstream, |sandbox| running.contains(sandbox), before);
         book.forget_stopped(began);
         let free: Vec<_> = reserved(&book, upstream)
             .filter(|(_, _, since, call)| *call != Call::InFlight && since + IN_FLIGHT < began)

@@ -4,6 +4,7 @@
 //! written to a store in the background, so that a limit holds after a restart, too.
 
 mod account;
+mod assignment;
 mod book;
 mod calls;
 mod change;
@@ -18,6 +19,7 @@ mod secret;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unmarked;
 mod upstream;
 
 use std::collections::BTreeSet;
@@ -36,6 +38,7 @@ use self::secret::Hash;
 use self::store::Store;
 
 pub(crate) use account::Exceeded;
+pub(crate) use assignment::FromStock;
 pub(crate) use calls::{NotAdmitted, Reservation};
 pub(crate) use declared::Declared;
 pub(crate) use key::Key;

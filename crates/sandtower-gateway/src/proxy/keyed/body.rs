@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use sandtower::e2b::{ATTEMPT_KEY, CALL_KEY, OWNER_KEY};
+use sandtower::e2b::{ATTEMPT_KEY, CALL_KEY, OWNER_KEY, POOL_KEY};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::proxy::failure::Failure;
@@ -51,6 +51,9 @@ impl Fields {
     }
 
     /// Marks a new sandbox as one of the key. Returns whether its sender tracks it itself.
+    ///
+    /// It cannot be marked as one of a warm pool: a sandbox that a caller has prepared would be given to
+    /// another one.
     pub(super) fn mark(&mut self, key: KeyId) -> Result<bool, Failure> {
         let invalid = |_| {
             Failure::of_request(
@@ -64,6 +67,7 @@ impl Fields {
         let mut metadata = metadata.unwrap_or_default();
         let is_tracked =
             [CALL_KEY, ATTEMPT_KEY, OWNER_KEY].iter().any(|mark| metadata.contains_key(*mark));
+        metadata.remove(POOL_KEY);
         let mark = to_raw_value(&key.to_string()).map_err(invalid)?;
         metadata.insert(KEY_MARK.to_owned(), mark);
         self.0.insert("metadata".to_owned(), to_raw_value(&metadata).map_err(invalid)?);
@@ -95,6 +99,8 @@ mod tests {
             (expected.to_owned(), false)
         );
         assert_eq!(marked(r#"{"metadata":null,"x":1.50}"#), (expected.to_owned(), false));
+        let planted = r#"{"metadata":{"sandtower_pool":"0123.300.abcd"},"x":1.50}"#;
+        assert_eq!(marked(planted), (expected.to_owned(), false));
         let (_, is_tracked) = marked(r#"{"metadata":{"sandtower_call":"c"}}"#);
         assert!(is_tracked);
     }

@@ -1,7 +1,9 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use sandtower::pool::Recipient;
 use sha2::{Digest as _, Sha256};
 
 use super::body::Fields;
@@ -9,8 +11,9 @@ use super::{Caller, rejection, upstream_rejected};
 use crate::proxy::body::ResponseBody;
 use crate::proxy::creation::{Created, IDEMPOTENCY_KEY};
 use crate::proxy::failure::Failure;
+use crate::proxy::listing::KEY_MARK;
 use crate::proxy::{Exchange, Outcome};
-use crate::virtual_keys::{Key, Reservation};
+use crate::virtual_keys::{FromStock, Key, Reservation};
 
 impl Exchange<'_> {
     pub(super) async fn keyed_creation(
@@ -30,13 +33,22 @@ impl Exchange<'_> {
         head.headers.remove(header::CONTENT_LENGTH);
         // Of a caller's own key, the tracker kills nothing: a later call of the caller's has the sandbox.
         let is_tracked = !scope_idempotency_key(&mut head.headers, key) && !tracks_itself;
-        let request = Request::from_parts(head, new.into_bytes());
+        let mut request = Request::from_parts(head, new.into_bytes());
         let mut reservation = self.reserve(caller, true).await?;
         if !is_tracked {
             reservation.untracked();
         }
+        let from_stock = reservation.receiver();
+        if self.virtual_keys().keeps_unmarked() {
+            let to = Arc::<FromStock>::clone(&from_stock);
+            request.extensions_mut().insert(Recipient::new(KEY_MARK, to));
+        }
         let created = self.create(caller.tenant, &caller.stack, Some(key), request).await;
         let Created { outcome, places } = created;
+        if from_stock.is_delivered() {
+            reservation.served();
+            return self.served(outcome).await;
+        }
         let sandbox = self.record.sandbox.as_deref().and_then(|id| id.parse().ok());
         match (&outcome, sandbox) {
             (Ok(response), Some(sandbox)) if response.status().is_success() => {
@@ -58,6 +70,18 @@ impl Exchange<'_> {
             }
             outcome => outcome,
         }
+    }
+
+    /// A creation that was served from stock. If its response is lost, its sandbox is killed.
+    async fn served(&mut self, outcome: Outcome) -> Outcome {
+        if let Err(failure) = outcome {
+            let sandbox = self.record.sandbox.as_deref().and_then(|id| id.parse().ok());
+            if let Some(sandbox) = sandbox {
+                self.virtual_keys().gone(&sandbox).await;
+            }
+            return Err(failure);
+        }
+        outcome
     }
 
     /// Takes a place for a call that starts a sandbox, and waits until that is stored.

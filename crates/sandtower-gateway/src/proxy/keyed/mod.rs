@@ -3,13 +3,13 @@
 mod action;
 mod body;
 mod creation;
+mod listing;
 mod rejection;
 mod sandbox;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, header, request};
 use sandtower::e2b::{SandboxId, operation as op};
 use sandtower::http::RequestBody;
@@ -19,10 +19,10 @@ use super::body::{Collected, UpstreamBody, collect};
 use super::control::LONGEST_RESPONSE;
 use super::failure::Failure;
 use super::headers::API_KEY;
-use super::listing::{self, Marked};
+use super::listing::Marked;
 use super::{Exchange, Outcome, pass};
 use crate::keys::{KeyStack, TenantId};
-use crate::virtual_keys::{Key, VirtualKeys};
+use crate::virtual_keys::{Key, KeyId, VirtualKeys};
 
 pub(super) use rejection::revoked;
 
@@ -107,6 +107,12 @@ impl Exchange<'_> {
         &self.proxy.shared.virtual_keys
     }
 
+    /// The virtual key that a sandbox was created with, by its mark; of one from a warm pool, by what was
+    /// written down.
+    fn key_of_listed(&self, sandbox: &Marked) -> Option<KeyId> {
+        sandbox.key().or_else(|| self.virtual_keys().unmarked_owner(&sandbox.id))
+    }
+
     async fn keyed_send(
         &mut self,
         caller: &Caller,
@@ -154,7 +160,7 @@ impl Exchange<'_> {
         }
         let (_, body) = whole(response).await?;
         match serde_json::from_slice::<Marked>(&body) {
-            Ok(sandbox) if sandbox.key() == Some(caller.key.id()) => Ok(()),
+            Ok(sandbox) if self.key_of_listed(&sandbox) == Some(caller.key.id()) => Ok(()),
             _ => Err(rejection::not_found(id)),
         }
     }
@@ -173,36 +179,11 @@ impl Exchange<'_> {
         }
         let (head, body) = whole(response).await?;
         match serde_json::from_slice::<Marked>(&body) {
-            Ok(sandbox) if sandbox.key() == Some(caller.key.id()) => {
+            Ok(sandbox) if self.key_of_listed(&sandbox) == Some(caller.key.id()) => {
                 Ok(self.shown(head, body, op::SANDBOX_INFO, caller.tenant, &caller.stack))
             }
             _ => Err(rejection::not_found(id)),
         }
-    }
-
-    async fn keyed_listing(&mut self, caller: &Caller, request: Request<Bytes>) -> Outcome {
-        let merged = self.merged_listing(Some(caller), caller.tenant, &caller.at_home, &request);
-        if let Some(response) = Box::pin(merged).await? {
-            return Ok(response);
-        }
-        let key = caller.key.id();
-        let mut request = request;
-        let uri = request.uri();
-        let query = listing::query_of(key, uri.query());
-        let path: Option<PathAndQuery> = format!("{}?{query}", uri.path()).parse().ok();
-        let target = path.and_then(|path| caller.stack.place().addresses.control(Some(&path)));
-        *request.uri_mut() = target.ok_or_else(|| {
-            Failure::of_request(StatusCode::BAD_REQUEST, "the target of the request is invalid")
-        })?;
-        let response = self.keyed_send(caller, request).await?;
-        if !response.status().is_success() {
-            return Ok(pass(response, None));
-        }
-        let (mut head, body) = whole(response).await?;
-        // It counts those of all keys.
-        head.headers.remove("x-total-running");
-        let body = listing::only(&body, key).ok_or_else(unreadable)?;
-        Ok(self.shown(head, body, op::SANDBOX_LIST, caller.tenant, &caller.stack))
     }
 }
 

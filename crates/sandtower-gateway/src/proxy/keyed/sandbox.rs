@@ -46,8 +46,11 @@ impl Exchange<'_> {
                 if response.status().is_success() || response.status() == gone {
                     if verb == Verb::Kill {
                         self.proxy.shared.sandboxes.gone(id);
+                        self.virtual_keys().gone(id).await;
+                    } else {
+                        self.virtual_keys().pauses(id);
+                        self.virtual_keys().stopped(id).await;
                     }
-                    self.virtual_keys().stopped(id).await;
                 }
                 Ok(pass(response, None))
             }
@@ -90,7 +93,12 @@ impl Exchange<'_> {
         let status = response.as_ref().map(Response::status).ok();
         match (reservation, status) {
             (Some(reservation), Some(status)) if status.is_success() => {
+                self.virtual_keys().pauses(id);
                 reservation.runs(id, asked);
+            }
+            (Some(reservation), Some(StatusCode::NOT_FOUND)) => {
+                reservation.started_nothing();
+                self.virtual_keys().gone(id).await;
             }
             (Some(mut reservation), status) => match status {
                 Some(status) if status.is_client_error() => reservation.started_nothing(),
@@ -100,7 +108,7 @@ impl Exchange<'_> {
             (None, Some(status)) if status.is_success() => {
                 self.virtual_keys().ends_in(id, asked, true);
             }
-            (None, Some(StatusCode::NOT_FOUND)) => self.virtual_keys().stopped(id).await,
+            (None, Some(StatusCode::NOT_FOUND)) => self.virtual_keys().gone(id).await,
             (None, _) => {}
         }
         let response = response?;

@@ -152,15 +152,20 @@ impl Store {
         Ok((connection, file))
     }
 
-    /// Waits until the changes up to this one are written, or it is known that they cannot be.
-    pub(super) async fn written(&self, change: u64) {
+    /// Waits until the changes up to this one are written, or it is known that they cannot be. Returns
+    /// whether they are.
+    pub(super) async fn written(&self, change: u64) -> bool {
         if let Some(writer) = &*self.writer.lock().unwrap_or_else(PoisonError::into_inner) {
             writer.unpark();
         }
         let mut progress = self.progress.subscribe();
         let done = progress.wait_for(|now| now.written >= change || now.is_failing);
-        if tokio::time::timeout(PATIENCE, done).await.is_err() {
-            tracing::warn!("virtual key store slow, a creation is sent before it is stored");
+        match tokio::time::timeout(PATIENCE, done).await {
+            Ok(now) => now.is_ok_and(|now| now.written >= change),
+            Err(_) => {
+                tracing::warn!("virtual key store slow, a creation is sent before it is stored");
+                false
+            }
         }
     }
 

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Row, Statement, Transaction, named_params, params};
 use sandtower::core::Priority;
+use sandtower::e2b::SandboxId;
 
 use super::error::Problem;
 use crate::virtual_keys::account::{Account, Call, Millis, Slot, SlotId};
 use crate::virtual_keys::book::{Book, News};
 use crate::virtual_keys::secret::Hash;
+use crate::virtual_keys::unmarked::Owned;
 use crate::virtual_keys::{Key, KeyId, Limits};
 
 /// The changes to write, copied out of the book.
@@ -20,6 +22,8 @@ pub(super) struct Batch {
     slots: Vec<(SlotId, KeyId, Slot)>,
     gone_keys: Vec<KeyId>,
     gone_slots: Vec<SlotId>,
+    unmarked: Vec<(SandboxId, Owned)>,
+    gone_unmarked: Vec<SandboxId>,
     /// Whatever else is there goes.
     replaces: bool,
 }
@@ -53,6 +57,12 @@ impl Batch {
                 None => batch.gone_slots.push(*slot),
             }
         }
+        for sandbox in &news.unmarked {
+            match book.unmarked.get(sandbox) {
+                Some(owned) => batch.unmarked.push((sandbox.clone(), owned)),
+                None => batch.gone_unmarked.push(sandbox.clone()),
+            }
+        }
         batch
     }
 
@@ -63,13 +73,16 @@ impl Batch {
             .iter()
             .flat_map(|(id, entry)| entry.account.slots.keys().map(|slot| (*slot, *id)));
         let ids = || book.entries.keys().copied().collect();
-        let all = News { keys: ids(), accounts: ids(), slots: slots.collect() };
+        let unmarked = book.unmarked.ids().cloned().collect();
+        let all = News { keys: ids(), accounts: ids(), slots: slots.collect(), unmarked };
         Self { replaces: true, ..Self::of(book, &all) }
     }
 
     pub(super) fn write(&self, to: &Transaction<'_>) -> rusqlite::Result<()> {
         if self.replaces {
-            to.execute_batch("DELETE FROM keys; DELETE FROM accounts; DELETE FROM slots;")?;
+            to.execute_batch(
+                "DELETE FROM keys; DELETE FROM accounts; DELETE FROM slots; DELETE FROM unmarked;",
+            )?;
         }
         self.write_keys(to)?;
         let mut put = to.prepare("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?, ?)")?;
@@ -96,6 +109,19 @@ impl Batch {
         for slot in &self.gone_slots {
             delete.execute([signed(*slot)])?;
         }
+        self.write_unmarked(to)
+    }
+
+    fn write_unmarked(&self, to: &Transaction<'_>) -> rusqlite::Result<()> {
+        let mut put = to.prepare("INSERT OR REPLACE INTO unmarked VALUES (?, ?, ?, ?)")?;
+        for (sandbox, owned) in &self.unmarked {
+            let Owned { key, since, may_pause } = *owned;
+            put.execute(params![sandbox.as_str(), signed(key.number()), signed(since), may_pause])?;
+        }
+        let mut delete = to.prepare("DELETE FROM unmarked WHERE sandbox = ?")?;
+        for sandbox in &self.gone_unmarked {
+            delete.execute([sandbox.as_str()])?;
+        }
         Ok(())
     }
 
@@ -109,6 +135,7 @@ impl Batch {
             to.execute("DELETE FROM keys WHERE id = ?", [id])?;
             to.execute("DELETE FROM accounts WHERE key = ?", [id])?;
             to.execute("DELETE FROM slots WHERE key = ?", [id])?;
+            to.execute("DELETE FROM unmarked WHERE key = ?", [id])?;
         }
         Ok(())
     }
@@ -152,6 +179,23 @@ pub(super) fn read(from: &Connection, book: &mut Book) -> Result<(), Problem> {
         let mut account = accounts.remove(&key.id).unwrap_or_default();
         account.slots = slots.remove(&key.id).unwrap_or_default();
         book.restore(key, account);
+    }
+    read_unmarked(from, book)
+}
+
+fn read_unmarked(from: &Connection, book: &mut Book) -> Result<(), Problem> {
+    let mut query = from.prepare("SELECT sandbox, key, since, may_pause FROM unmarked")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (sandbox, key): (String, i64) = (row.get(0)?, row.get(1)?);
+        let (since, may_pause) = (unsigned(row.get(2)?), row.get(3)?);
+        let sandbox = sandbox
+            .parse()
+            .map_err(|_| Problem::Row(format!("a sandbox of key {}", KeyId::new(unsigned(key)))))?;
+        let key = KeyId::new(unsigned(key));
+        if book.entries.contains_key(&key) {
+            book.unmarked.restore(sandbox, Owned { key, since, may_pause });
+        }
     }
     Ok(())
 }

@@ -24,6 +24,10 @@ pub(in crate::virtual_keys) const MIGRATIONS: &[&str] = &[
     CREATE TABLE slots (
         id INTEGER PRIMARY KEY, key INTEGER NOT NULL, since INTEGER NOT NULL, sandbox TEXT, ends INTEGER
     ) STRICT;",
+    // Sandboxes without the mark of their key.
+    "CREATE TABLE unmarked (
+        sandbox TEXT PRIMARY KEY, key INTEGER NOT NULL, since INTEGER NOT NULL, may_pause INTEGER NOT NULL
+    ) STRICT;",
 ];
 
 /// Brings the database to the newest of `migrations`, all or nothing. One of another application, or of a

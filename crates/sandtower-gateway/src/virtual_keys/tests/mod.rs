@@ -2,6 +2,7 @@ mod account;
 mod declared;
 mod listing;
 mod store;
+mod unmarked;
 
 use std::path::PathBuf;
 use std::sync::Arc;

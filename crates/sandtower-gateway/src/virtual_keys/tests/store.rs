@@ -111,8 +111,8 @@ fn what_cannot_be_read_at_a_start_is_named() {
         Connection::open(folder.store()).unwrap().execute_batch(sql).unwrap();
     };
     change("PRAGMA user_version = 9");
-    assert!(open().unwrap_err().contains("a newer version, with format 9; this one knows up to 1"));
-    change("PRAGMA user_version = 1; UPDATE keys SET priority = 'x'");
+    assert!(open().unwrap_err().contains("a newer version, with format 9; this one knows up to 2"));
+    change("PRAGMA user_version = 2; UPDATE keys SET priority = 'x'");
     assert!(open().unwrap_err().contains(&format!("priority of key {}", key.id)));
     change("PRAGMA application_id = 7");
     assert!(open().unwrap_err().contains("no database of this program"));

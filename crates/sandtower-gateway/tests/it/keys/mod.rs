@@ -4,6 +4,7 @@ mod admin;
 mod isolation;
 mod limits;
 mod restart;
+mod warm;
 mod world;
 
 pub(crate) use world::{Folder, keyed, roomy};

@@ -29,6 +29,18 @@ impl Folder {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 
+    /// What a gateway leaves behind that is killed now.
+    pub(crate) fn killed(&self) -> Self {
+        let other = Self::new();
+        for name in ["keys.db", "keys.db-wal"] {
+            let from = self.0.join(name);
+            if from.exists() {
+                std::fs::copy(from, other.0.join(name)).unwrap();
+            }
+        }
+        other
+    }
+
     /// The settings of a gateway that keeps its keys in here.
     pub(crate) fn settings(&self) -> Vec<String> {
         vec![
