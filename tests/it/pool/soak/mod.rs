@@ -25,8 +25,8 @@ use process::{Process, Seen};
 
 const MAX: u32 = 12;
 const BUDGET: f64 = 1.0;
-/// The most creations of a pool in flight at a time, after a pause: its burst.
-const IN_FLIGHT: u32 = 5;
+/// The most creations of a pool in flight at a time: as many as it may have in stock.
+const IN_FLIGHT: u32 = 10;
 const IDLE_FOR: Duration = Duration::from_secs(120);
 const ASKED: Duration = Duration::from_secs(60);
 /// The first second of 2026, where the dates of the simulator begin.
