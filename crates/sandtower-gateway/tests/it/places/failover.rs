@@ -77,9 +77,8 @@ async fn what_is_wrong_with_a_creation_is_said_by_home() {
     assert_eq!(create(json!({"templateID": "base", "timeout": -1})).await, 400);
     assert_eq!(create(json!({"templateID": "nowhere"})).await, 404);
     // Neither is that of another place to say, also if home takes longer.
-    let silent =
-        json!({"name": "silent", "kind": "stall", "on": ["sandbox_create"], "lasting": "3s"});
-    two.faults(json!([silent]));
+    let slow = json!({"name": "slow", "kind": "slow", "on": ["sandbox_create"], "lasting": "3s"});
+    two.faults(json!([slow]));
     assert_eq!(create(json!({"templateID": "nowhere"})).await, 404);
     two.home_is_down(true);
     let began = Tick::now();
