@@ -87,6 +87,8 @@ pub(crate) struct Record {
     pub(crate) status: u16,
     pub(crate) explanation: Option<Explanation>,
     pub(crate) reason: Option<&'static str>,
+    /// The place that served it, if that is not home.
+    pub(crate) place: Option<Arc<str>>,
     pub(crate) bytes: u64,
     pub(crate) head: Option<Tick>,
     pub(crate) is_whole: bool,
@@ -110,6 +112,7 @@ impl Record {
             status: 0,
             explanation: None,
             reason: None,
+            place: None,
             bytes: 0,
             head: None,
             is_whole: false,
@@ -167,6 +170,7 @@ impl Record {
             attempts: self.attempts(),
             explanation: explanation.as_deref(),
             reason: self.reason,
+            place: self.place.as_deref(),
             bytes: self.bytes,
             head_ms: self.head.map(ms),
             total_ms: ms(now),
@@ -203,6 +207,8 @@ struct Line<'a> {
     explanation: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<&'a str>,
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     head_ms: Option<f64>,

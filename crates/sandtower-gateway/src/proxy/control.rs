@@ -51,6 +51,7 @@ impl Exchange<'_> {
             }
             _ => Arc::clone(&at_home),
         };
+        self.served_by(&stack);
         places::address(&mut head, &stack)?;
         (head.version, head.extensions) = (Version::HTTP_11, http::Extensions::new());
         let mut request = Request::from_parts(head, self.whole_body(body).await?);

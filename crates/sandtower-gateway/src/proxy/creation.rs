@@ -91,17 +91,16 @@ impl Exchange<'_> {
                 left_home = Some(stack);
                 continue;
             }
-            let ended = Some((outcome, self.record.explanation.take()));
+            let ended = Some((outcome, self.record.explanation.take(), self.record.place.take()));
             match stack.place().is_home() {
                 true => at_home = ended,
                 false => last = ended,
             }
         }
         // What home says is what a caller of one place would have heard.
-        let (outcome, explanation) = at_home
-            .or(last)
-            .unwrap_or_else(|| (Err(Failure::unavailable("no place is up", "no_place")), None));
-        self.record.explanation = explanation;
+        let none = || (Err(Failure::unavailable("no place is up", "no_place")), None, None);
+        let (outcome, explanation, place) = at_home.or(last).unwrap_or_else(none);
+        (self.record.explanation, self.record.place) = (explanation, place);
         Created { outcome, places }
     }
 
@@ -161,6 +160,7 @@ impl Exchange<'_> {
         untried: &[Arc<KeyStack>],
         request: Request<Bytes>,
     ) -> Outcome {
+        self.served_by(stack);
         let (creation, mut request) = RawCreation::begin(stack.config(), request);
         // With the marks it may be another one to a retry.
         self.classify(&mut request);

@@ -53,6 +53,7 @@ impl Exchange<'_> {
             Some(stack) => stack,
             None => Box::pin(self.search_data(&id)).await?,
         };
+        self.served_by(stack);
         let target = stack.place().addresses.sandbox(&id, port, head.uri.path_and_query());
         head.uri = target.ok_or_else(|| {
             Failure::of_request(StatusCode::BAD_REQUEST, "the target of the request is invalid")

@@ -97,6 +97,12 @@ impl<'a> Exchange<'a> {
         Ok(Some(self.stacks_of(at_home)?).filter(|stacks| stacks.len() > 1))
     }
 
+    /// Notes which place serves the request.
+    pub(super) fn served_by(&mut self, stack: &KeyStack) {
+        let place = stack.place();
+        self.record.place = (!place.is_home()).then(|| Arc::clone(&place.name));
+    }
+
     /// The stack of a caller for what is about this sandbox.
     pub(super) async fn stack_where(
         &self,

@@ -27,6 +27,8 @@ async fn creations_fail_over_during_an_outage_and_come_back() {
     assert!(home.contains(r#""templateID":"base""#) && !home.contains("base-eu"));
     assert!(eu.contains(r#""templateID":"base-eu""#) && !eu.contains(r#""templateID":"base""#));
 
+    let logged = || two.log.text().matches(r#""place":"eu""#).count();
+    until("the log names the place", || logged() == 10).await;
     two.home_is_down(false);
     two.until_home_creates().await;
     for (id, token) in elsewhere.iter().chain([&at_home]) {
