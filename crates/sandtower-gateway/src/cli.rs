@@ -127,7 +127,7 @@ fn place_summary(generation: &Generation, place: &Stacks) -> String {
         false => format!("; those of {} stay at home", without.join(", ")),
     };
     format!(
-        "at {}: creations of {} that home does not serve for {:?}{without}",
+        "{} creates what home does not create for {}, or not within {:?}{without}",
         place.place.name,
         with.join(", "),
         generation.config.failover_after

@@ -46,7 +46,7 @@ pub struct Config {
     /// Other places, where sandboxes are created while home does not create them: tried in this order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<Place>,
-    /// How long a creation waits in one place while another one is up.
+    /// How long a creation waits in one place while another one is up: by default 20 s.
     #[serde(with = "duration")]
     pub failover_after: Duration,
     /// The domain under which the gateway itself is reached as `api.<domain>` and `<port>-<id>.<domain>`,

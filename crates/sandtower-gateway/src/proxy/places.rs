@@ -57,7 +57,7 @@ impl Searches {
 
     fn join(&self, wanted: Wanted) -> Search<'_> {
         let cell = Arc::clone(self.lock().entry(wanted.clone()).or_default());
-        Search { all: self, wanted, cell }
+        Search { all: self, wanted, cell: Some(cell) }
     }
 }
 
@@ -65,14 +65,25 @@ impl Searches {
 struct Search<'a> {
     all: &'a Searches,
     wanted: Wanted,
-    cell: Arc<OnceCell<Found>>,
+    /// Taken out under the lock of the table, so that one of several that leave at once is the last.
+    cell: Option<Arc<OnceCell<Found>>>,
+}
+
+impl Search<'_> {
+    /// The result of the search, which the first one does.
+    async fn result<F: Future<Output = Found>>(&self, search: impl FnOnce() -> F) -> Found {
+        match &self.cell {
+            Some(cell) => cell.get_or_init(search).await.clone(),
+            None => search().await,
+        }
+    }
 }
 
 impl Drop for Search<'_> {
     fn drop(&mut self) {
         let mut all = self.all.lock();
-        // The table's and this one.
-        if Arc::strong_count(&self.cell) <= 2 {
+        drop(self.cell.take());
+        if all.get(&self.wanted).is_some_and(|cell| Arc::strong_count(cell) == 1) {
             all.remove(&self.wanted);
         }
     }
@@ -146,16 +157,16 @@ impl<'a> Exchange<'a> {
         let search = shared.searches.join(wanted);
         let (id, of_caller) = &search.wanted;
         let searching = || ask_all(id, of_caller.is_none(), stacks, self.proxy.worker);
-        match search.cell.get_or_init(searching).await {
+        match search.result(searching).await {
             Found::In(place) => {
-                shared.sandboxes.found(id, place);
-                Ok(Arc::clone(place))
+                shared.sandboxes.found(id, &place);
+                Ok(place)
             }
             Found::AtMostAtHome => Ok(Arc::clone(&self.generation.home.place.name)),
             Found::Unknown(place) => {
                 let message = format!(
-                    "where the sandbox is, is not known, and the place \"{place}\" does not respond; try \
-                     again in a moment"
+                    "where the sandbox is, is not known, and the place \"{place}\" does not say whether \
+                     it has it; try again in a moment"
                 );
                 Err(Failure::unavailable(&message, "unknown_place"))
             }
@@ -234,34 +245,91 @@ fn into(stack: &KeyStack, id: &SandboxId) -> Option<Request<Bytes>> {
 }
 
 async fn ask(stack: &KeyStack, question: Request<Bytes>, worker: usize) -> Says {
+    let is_data_plane = question.headers().contains_key(SANDBOX_ID);
     let mut question = question.map(RequestBody::whole);
     question.extensions_mut().insert(Deadline(Tick::now() + SEARCH));
     E2bClassify::put_info(&mut question);
     match stack.service(worker).oneshot(question).await {
-        Ok(response) => says(response).await,
+        Ok(response) if is_data_plane => says_of_inside(response).await,
+        Ok(response) => says(response.status()),
         Err(_) => Says::Nothing,
     }
 }
 
-/// A sandbox that wants a token is there; a port that is not open is one of a sandbox that runs.
-async fn says(response: Response<UpstreamBody>) -> Says {
-    let (head, body) = response.into_parts();
-    match head.status.as_u16() {
-        200..=299 | 401 | 403 => Says::Here,
-        408 | 425 | 429 => Says::Nothing,
+/// What the control plane says. A place that does not accept its key says nothing.
+fn says(status: StatusCode) -> Says {
+    match status.as_u16() {
+        200..=299 => Says::Here,
+        401 | 408 | 425 | 429 => Says::Nothing,
         400..=499 => Says::NotHere,
-        502 => match collect(body, SHORT).await {
-            Collected::Whole(body) if body.windows(NOT_FOUND.len()).any(|it| it == NOT_FOUND) => {
-                Says::NotHere
-            }
-            Collected::Whole(body) if body.windows(NOT_OPEN.len()).any(|it| it == NOT_OPEN) => {
-                Says::Here
-            }
-            _ => Says::Nothing,
-        },
         _ => Says::Nothing,
     }
 }
 
+/// What the way into a sandbox says: one that wants a token is there, as is one of which a port is not open.
+async fn says_of_inside(response: Response<UpstreamBody>) -> Says {
+    let (head, body) = response.into_parts();
+    match head.status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Says::Here,
+        StatusCode::BAD_GATEWAY => match collect(body, SHORT).await {
+            Collected::Whole(body) if has(&body, NOT_FOUND) => Says::NotHere,
+            Collected::Whole(body) if has(&body, NOT_OPEN) => Says::Here,
+            _ => Says::Nothing,
+        },
+        status => says(status),
+    }
+}
+
+fn has(body: &[u8], words: &[u8]) -> bool {
+    body.windows(words.len()).any(|window| window == words)
+}
+
 /// What the way into a sandbox says of a port of one that runs.
 const NOT_OPEN: &[u8] = b"port is not open";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn searches_for_one_sandbox_are_one_and_leave_nothing() {
+        let all = Searches::default();
+        let wanted = || ("i0".parse().unwrap(), None);
+        let (one, other) = (all.join(wanted()), all.join(wanted()));
+        assert!(Arc::ptr_eq(one.cell.as_ref().unwrap(), other.cell.as_ref().unwrap()));
+        drop(one);
+        assert_eq!(all.lock().len(), 1);
+        drop(other);
+        assert_eq!(all.lock().len(), 0);
+    }
+
+    #[test]
+    fn many_that_leave_at_once_leave_nothing() {
+        let all = Arc::new(Searches::default());
+        let threads = (0..4).map(|_| {
+            let all = Arc::clone(&all);
+            std::thread::spawn(move || {
+                for _ in 0..5_000 {
+                    drop(all.join(("i0".parse().unwrap(), None)));
+                }
+            })
+        });
+        threads.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(all.lock().len(), 0);
+    }
+
+    #[test]
+    fn only_a_clear_no_is_one() {
+        for (status, says) in [
+            (200, Says::Here),
+            (404, Says::NotHere),
+            (403, Says::NotHere),
+            (401, Says::Nothing),
+            (429, Says::Nothing),
+            (500, Says::Nothing),
+            (503, Says::Nothing),
+        ] {
+            assert_eq!(super::says(StatusCode::from_u16(status).unwrap()), says, "{status}");
+        }
+    }
+}

@@ -89,3 +89,23 @@ async fn a_sandbox_is_not_said_to_be_gone_by_places_that_do_not_respond() {
         .await;
     super::world::settled(async || two.control("GET", &path, None).await.status() == 200).await;
 }
+
+#[tokio::test]
+async fn a_place_that_does_not_accept_its_key_has_nothing_and_its_401_is_no_callers() {
+    let mut two = Two::new(&[]).await;
+    let (at_home, elsewhere) = (two.create().await, two.create_in_eu().await);
+    std::fs::write(two.path("eu"), "e2b_ffff").unwrap();
+    let status = async |id: &str| {
+        two.control("GET", &format!("/sandboxes/{id}"), None).await.status().as_u16()
+    };
+    two.gateway.reload(two.settings(&[])).unwrap();
+    // It is known where it is.
+    assert_eq!((status(&at_home.0).await, status(&elsewhere.0).await), (200, 503));
+    two.restart();
+    let status = async |id: &str| {
+        two.control("GET", &format!("/sandboxes/{id}"), None).await.status().as_u16()
+    };
+    assert_eq!((status(&at_home.0).await, status(&elsewhere.0).await), (200, 503));
+    // Requests into it need none.
+    assert_eq!(two.health(&elsewhere.0, &elsewhere.1).await.status(), 204);
+}

@@ -52,7 +52,7 @@ async fn a_check_says_what_places_are_for_and_shows_no_key() {
     for expected in [
         "[[places]]",
         "failover_after = \"1s\"",
-        "# at eu: creations of team that home does not serve for 1s; those of other stay at home",
+        "# eu creates what home does not create for team, or not within 1s; those of other stay at home",
     ] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
