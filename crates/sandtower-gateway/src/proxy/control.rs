@@ -80,12 +80,17 @@ impl Exchange<'_> {
             sandboxes.returned(&sandbox, tenant, &stack.place().name);
             return self.rewritten(response, operation, tenant, &stack).await;
         }
-        let is_gone = response.status().is_success() || response.status() == StatusCode::NOT_FOUND;
         if operation == op::SANDBOX_KILL
-            && is_gone
             && let Some(id) = &subject
         {
-            sandboxes.gone(id);
+            match response.status() {
+                status if status.is_success() => sandboxes.gone(id),
+                // Another one's is not there either for a stranger.
+                StatusCode::NOT_FOUND if sandboxes.tenant_of(id) == Some(tenant) => {
+                    sandboxes.gone(id);
+                }
+                _ => {}
+            }
         }
         if operation == op::SANDBOX_LIST && response.status().is_success() {
             return self.listed(response, &stack, tenant).await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::support::{World, until};
+use super::support::{Caller, World, until};
 
 fn parsed(bytes: &Bytes) -> Value {
     serde_json::from_slice(bytes).unwrap()
@@ -81,6 +81,10 @@ async fn a_request_without_its_headers_is_routed_by_its_token_or_signature() {
     assert_eq!(world.send(other).await.status(), 404);
     let stranger = request().header("x-access-token", "made-up").body(Full::default()).unwrap();
     assert_eq!(world.send(stranger).await.status(), 401);
+    // That it is not there for a stranger, changes nothing.
+    let stranger = Caller::new(world.address(), "e2b_0123");
+    let killed = stranger.control("DELETE", &format!("/sandboxes/{second}"), None).await;
+    assert_eq!(killed.status(), 404);
     let signed = {
         use base64::Engine as _;
         use sha2::Digest as _;
