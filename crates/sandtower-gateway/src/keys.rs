@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request};
+use http::{HeaderValue, Method, Request, StatusCode};
 use sandtower::core::{BoxError, Tick};
 use sandtower::e2b::{self, Client, HttpTransport, Owner};
 use sandtower::http::{Explain, RequestBody};
@@ -137,10 +137,13 @@ impl KeyStack {
         self.stack.handles()
     }
 
-    /// The service has accepted the key.
-    pub(crate) fn accepted(&self) {
-        if !self.is_proven.load(Ordering::Relaxed) {
+    /// The service has responded to a call with the key. A success proves it; an error of the service does not.
+    pub(crate) fn responded(&self, status: StatusCode) {
+        if status.is_success() && !self.is_proven.load(Ordering::Relaxed) {
             self.is_proven.store(true, Ordering::Relaxed);
+            if let Some(pool) = &self.handles().pool {
+                pool.allow_start();
+            }
         }
     }
 
@@ -197,10 +200,12 @@ impl MakeStack {
     /// The stack for `key`; its pool follows the one `before`.
     fn make(&self, key: &str, before: Option<Pool>) -> Result<KeyStack, BoxError> {
         let config = self.place.addresses.config(key)?.owner(self.owner.clone());
-        let mut builder = self.builder(config, self.expected)?;
-        if let Some(before) = before {
-            builder = builder.pool_hooks(move |pool| pool.after(&before));
-        }
+        let builder = self.builder(config, self.expected)?;
+        // A stranger who makes up keys has none of them listed, tried and recorded.
+        let builder = builder.pool_hooks(move |pool| match before {
+            Some(before) => pool.after(&before).wait(),
+            None => pool.wait(),
+        });
         let stack = builder.build()?;
         Ok(KeyStack::new(stack, self.place.tenant(key), Arc::clone(&self.place)))
     }
@@ -387,7 +392,7 @@ mod tests {
     fn made_up_keys_make_room_before_proven_ones_and_what_is_in_use_stays() {
         let keys = keys(3);
         let (proven, stack) = keys.get("e2b_proven").unwrap();
-        stack.accepted();
+        stack.responded(StatusCode::OK);
         drop(stack);
         let (used, in_use) = keys.get("e2b_used").unwrap();
         for made_up in 0..20 {

@@ -47,6 +47,7 @@ impl PoolLayer {
             clean: Hook::new(reuse::clean),
             before: None,
             instance: format!("{:08x}", Seed::random().rng().u32(..)),
+            waits: false,
         };
         PoolBuilder { stock: None, parts }
     }
@@ -113,6 +114,13 @@ impl PoolBuilder {
     /// kills what this one leaves behind. Default: the file of [`Config::store`], or none.
     pub fn stock(mut self, stock: impl Stock + 'static) -> Self {
         self.stock = Some(Arc::new(stock));
+        self
+    }
+
+    /// Sends nothing of its own, and records nothing, before [`Pool::allow_start`]: for a pool whose API key may be
+    /// made up. Until then all creations are passed on.
+    pub fn wait(mut self) -> Self {
+        self.parts.waits = true;
         self
     }
 

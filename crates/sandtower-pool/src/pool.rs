@@ -95,12 +95,14 @@ struct Worker {
     /// The layers below, as of the latest call.
     below: Option<Below>,
     is_stopped: bool,
+    /// Until it is allowed to start.
+    waits: bool,
 }
 
 impl Shared {
     pub(crate) fn new(engine: Engine, stock: Option<Arc<dyn Stock>>, parts: Parts) -> Self {
-        let Parts { e2b, config, tracker, check, room, wall, warm_up, clean, before, instance } =
-            parts;
+        let Parts { e2b, config, tracker, check, room, wall, .. } = parts;
+        let Parts { warm_up, clean, before, instance, waits, .. } = parts;
         let engine = Arc::new(Mutex::new(engine));
         let shares = || before.as_ref().and_then(|before| before.recorder(&config, &engine));
         let recorder = match stock {
@@ -125,7 +127,7 @@ impl Shared {
             before,
             instance,
             used: Mutex::default(),
-            worker: Mutex::default(),
+            worker: Mutex::new(Worker { waits, ..Worker::default() }),
         }
     }
 
@@ -152,9 +154,13 @@ impl Shared {
         Client::new(below.clone(), self.e2b.clone()).tracker(self.tracker.clone())
     }
 
-    /// Starts the task in the current runtime, unless one is running. `false`: there is no runtime.
+    /// Starts the task in the current runtime, unless one is running, or once it may start. `false`: there is no
+    /// runtime.
     pub(crate) fn start(self: &Arc<Self>, below: impl FnOnce() -> Below) -> bool {
-        let is_needed = |worker: &Worker| !worker.is_running && !worker.is_stopped;
+        let is_needed = |worker: &Worker| {
+            let has_waited = !worker.waits || worker.below.is_none();
+            !worker.is_running && !worker.is_stopped && has_waited
+        };
         if !is_needed(&self.worker()) {
             return true;
         }
@@ -164,6 +170,10 @@ impl Shared {
         let (number, before) = {
             let mut worker = self.worker();
             if !is_needed(&worker) {
+                return true;
+            }
+            if worker.waits {
+                worker.below = Some(below);
                 return true;
             }
             worker.number += 1;
@@ -181,6 +191,17 @@ impl Shared {
             worker.task = Some(task);
         }
         true
+    }
+
+    fn allow_start(self: &Arc<Self>) {
+        let below = {
+            let mut worker = self.worker();
+            worker.waits = false;
+            worker.below.clone()
+        };
+        if let Some(below) = below {
+            self.start(|| below);
+        }
     }
 
     fn worker(&self) -> MutexGuard<'_, Worker> {
@@ -212,6 +233,7 @@ pub(crate) struct Parts {
     pub(crate) clean: Hook,
     pub(crate) before: Option<Before>,
     pub(crate) instance: String,
+    pub(crate) waits: bool,
 }
 
 /// Held by the task: when its runtime ends, another may start.
@@ -239,6 +261,12 @@ impl Pool {
     /// A snapshot, for a log or a dashboard.
     pub fn snapshot(&self) -> PoolSnapshot {
         self.shared().engine().snapshot(Tick::now())
+    }
+
+    /// Ends the [wait](crate::PoolBuilder::wait) of a pool: it starts with the services that it has, in the current
+    /// tokio runtime, or else with the next creation.
+    pub fn allow_start(&self) {
+        self.shared().allow_start();
     }
 
     /// Whether the sandbox is in stock: no caller has it, or is about to have it.

@@ -69,9 +69,7 @@ impl Exchange<'_> {
         let request = request.map(RequestBody::whole);
         let result = self.call(&stack, request, Some(self.patience())).await;
         let response = self.called(result).map_err(|error| Failure::of(&error))?;
-        if !response.status().is_client_error() {
-            stack.accepted();
-        }
+        stack.responded(response.status());
         if response.status() == StatusCode::UNAUTHORIZED && !stack.place().is_home() {
             return Err(upstream_rejected());
         }

@@ -176,9 +176,7 @@ impl Exchange<'_> {
             Some(left) => Failure::unavailable(&left.to_string(), LEFT),
             None => Failure::of(&error),
         })?;
-        if !response.status().is_client_error() {
-            stack.accepted();
-        }
+        stack.responded(response.status());
         if let Some(sandbox) = response.extensions().get::<Sandbox>() {
             self.record.sandbox = Some(sandbox.id().to_string());
             self.proxy.shared.sandboxes.returned(sandbox, tenant, &stack.place().name);

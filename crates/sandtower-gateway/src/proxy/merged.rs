@@ -116,7 +116,7 @@ impl Exchange<'_> {
                 _ => Ok(Err(pass(response, None))),
             };
         }
-        stack.accepted();
+        stack.responded(response.status());
         let (head, mut body) = whole(response).await?;
         body = match lister.key {
             Some(caller) => {

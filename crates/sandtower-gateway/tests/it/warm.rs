@@ -1,10 +1,11 @@
 //! Warm sandboxes, as the callers of a gateway with a pool see them.
 
+use sandtower_sim::Plan;
 use serde_json::{Value, json};
 
 use super::keys::Folder;
 use super::operators::support::Site;
-use super::support::{World, until};
+use super::support::{Caller, KEY, World, until};
 
 const POOL: [&str; 4] = [
     "stack.plan=pro",
@@ -121,4 +122,27 @@ async fn a_drain_kills_the_stock() {
     stocked(&site).await;
     assert!(world.gateway.drain().await);
     assert_eq!(world.sim.active(), 1, "that of the caller stays");
+}
+
+#[tokio::test]
+async fn a_made_up_key_has_no_stock_and_sends_nothing_of_its_own() {
+    let sim = sandtower_sim::Config::new().plan(Plan::Pro).api_keys([KEY]);
+    let site = Site::over(World::over(sim, &POOL).await, &POOL).await;
+    let made_up = "e2b_1111111111111111111111111111111111111111";
+    let stranger = Caller::new(site.world.address(), made_up);
+    let new = json!({"templateID": "base", "timeout": 300});
+    for _ in 0..2 {
+        let response = stranger.control("POST", "/v2/sandboxes", Some(new.clone())).await;
+        assert_eq!(response.status(), 401);
+    }
+    // By then a pool of the other key would have tried as often.
+    assert_eq!(site.world.control("GET", "/v2/sandboxes", None).await.status(), 200);
+    let sum = |name: &'static str| {
+        move |read: &Value| {
+            let all = read["keys"].as_object().unwrap();
+            all.values().map(|it| it["pool"][name].as_u64().unwrap()).sum::<u64>()
+        }
+    };
+    let read = site.until("/api/v1/snapshot", |read| sum("idle")(read) == 3).await;
+    assert_eq!((sum("failed")(&read), sum("creating")(&read)), (0, 0));
 }

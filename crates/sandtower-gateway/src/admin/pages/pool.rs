@@ -55,7 +55,7 @@ fn all(pools: &Pools) -> Markup {
                 code { "max" } " and " code { "budget" } ", keeps sandboxes warm, and creations are served from them."
             }
         } @else if pools.all.rows.is_empty() {
-            (nothing("No key has created a sandbox yet. A pool starts with the first creation of its key."))
+            (nothing("No key is in use. A pool starts once E2B has accepted a request with its key."))
         }
         @for row in &pools.all.rows { (one(row)) }
         (more(pools.all.more, "pools, with fewer requests"))

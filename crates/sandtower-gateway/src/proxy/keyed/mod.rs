@@ -122,9 +122,7 @@ impl Exchange<'_> {
         if response.status() == StatusCode::UNAUTHORIZED {
             return Err(upstream_rejected());
         }
-        if !response.status().is_client_error() {
-            caller.stack.accepted();
-        }
+        caller.stack.responded(response.status());
         Ok(response)
     }
 
