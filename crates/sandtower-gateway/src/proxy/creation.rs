@@ -143,8 +143,7 @@ impl Exchange<'_> {
         if let Some(key) = key {
             head.extensions.insert(key.tenant(&stack.handles().tenants));
         }
-        let named = self.generation.places().find(|it| it.place.name == stack.place().name);
-        let renamed = named.and_then(|place| with_template(body, |it| place.template(it)));
+        let renamed = with_template(body, |template| self.template_at(stack, template));
         if renamed.is_some() {
             head.headers.remove(header::CONTENT_LENGTH);
         }

@@ -100,11 +100,12 @@ impl Exchange<'_> {
         request: &Request<Bytes>,
         query: &str,
     ) -> Result<Result<Part, Response<ResponseBody>>, Failure> {
+        let query = with_template(query, |template| self.template_at(stack, template));
         // Without its mark, the service does not find a sandbox of the key.
         let keys = &self.proxy.shared.virtual_keys;
         let query = match lister.key.map(|caller| caller.key.id()) {
-            Some(key) if !keys.has_unmarked(key) => listing::query_of(key, Some(query)),
-            _ => query.to_owned(),
+            Some(key) if !keys.has_unmarked(key) => listing::query_of(key, Some(&query)),
+            _ => query,
         };
         let request = request_to(stack, lister.key, request, &query)?;
         let response =
@@ -189,6 +190,16 @@ fn request_to(
         head.extensions.insert(caller.key.tenant(&stack.handles().tenants));
     }
     Ok(Request::from_parts(head, RequestBody::default()))
+}
+
+/// The query with the template that it asks for as a place calls it.
+fn with_template<'t>(query: &str, called: impl Fn(&str) -> Option<&'t str>) -> String {
+    let part = |part: &str| {
+        let template = part.strip_prefix("template=").map(decoded);
+        let there = template.and_then(|template| called(&template));
+        there.map_or_else(|| part.to_owned(), |there| format!("template={}", encode(there)))
+    };
+    query.split('&').map(part).collect::<Vec<_>>().join("&")
 }
 
 /// A place that does not respond, by its name.
@@ -283,6 +294,18 @@ mod tests {
         assert_eq!(read(later), Ok((2, token("a.b="), Some(100))));
         for made_up in ["sandtower.", "sandtower.home.x", "sandtower.mars.x", "sandtower.eu"] {
             assert_eq!(read(&format!("/v2/sandboxes?nextToken={made_up}")), Err(400), "{made_up}");
+        }
+    }
+
+    #[test]
+    fn a_filter_has_the_template_as_the_place_calls_it() {
+        let called = |name: &str| (name == "a/b").then_some("c/d");
+        for (query, there) in [
+            ("limit=5&template=a%2Fb", "limit=5&template=c%2Fd"),
+            ("template=other&x", "template=other&x"),
+            ("", ""),
+        ] {
+            assert_eq!(with_template(query, called), there);
         }
     }
 

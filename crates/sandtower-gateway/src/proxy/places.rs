@@ -108,6 +108,12 @@ impl<'a> Exchange<'a> {
         Ok(Some(self.stacks_of(at_home)?).filter(|stacks| stacks.len() > 1))
     }
 
+    /// What a template of home is called in the place of `stack`, if it has another name there.
+    pub(super) fn template_at(&self, stack: &KeyStack, at_home: &str) -> Option<&'a str> {
+        let mut places = self.generation.places();
+        places.find(|it| it.place.name == stack.place().name)?.template(at_home)
+    }
+
     /// Notes which place serves the request.
     pub(super) fn served_by(&mut self, stack: &KeyStack) {
         let place = stack.place();

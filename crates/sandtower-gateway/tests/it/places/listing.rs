@@ -63,6 +63,8 @@ async fn pages_go_through_all_places_and_have_the_size_that_was_asked_for() {
     let found = two.control("GET", "/sandboxes", None).await;
     assert_eq!(ids(&found).into_iter().collect::<BTreeSet<_>>(), all);
     assert!(!String::from_utf8_lossy(found.body()).contains("sandtower"));
+    let of_template = two.control("GET", "/v2/sandboxes?template=base", None).await;
+    assert_eq!(ids(&of_template).into_iter().collect::<BTreeSet<_>>(), all);
     for none in ["/sandboxes?metadata=user%3Dother", "/v2/sandboxes?state=paused"] {
         let found = two.control("GET", none, None).await;
         assert_eq!((ids(&found).len(), next(&found)), (0, None), "{none}");

@@ -70,6 +70,27 @@ async fn stacks_of_other_places_are_named_by_them_and_their_sandboxes_killed() {
 }
 
 #[tokio::test]
+async fn an_operator_takes_home_out_by_its_circuit_breaker() {
+    let two = Two::new(&[]).await;
+    let (_admin, address) = two.operated().await;
+    two.create().await;
+    let breakers = json_of(address, "/api/v1/breakers").await;
+    let rows = breakers["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["label"] == "upstream team").unwrap();
+    let press = async |what: &str| {
+        let path = format!("/api/v1/breakers/{}/{what}", row["breaker"].as_str().unwrap());
+        let pressed = ask(address, Some(TOKEN), "POST", &path).await;
+        assert!(pressed.starts_with("HTTP/1.1 200"), "{pressed}");
+    };
+    press("force_open").await;
+    two.create().await;
+    assert_eq!((two.sim.active(), two.eu.active()), (1, 1));
+    press("force_closed").await;
+    two.create().await;
+    assert_eq!((two.sim.active(), two.eu.active()), (2, 1));
+}
+
+#[tokio::test]
 async fn a_drain_waits_for_what_each_place_may_have_left() {
     let two = Two::new(&["workers=1"]).await;
     // It takes no call, so nothing can be left there.
