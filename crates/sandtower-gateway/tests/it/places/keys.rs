@@ -87,3 +87,26 @@ async fn after_a_restart_sandboxes_of_all_places_count() {
     assert_eq!(two.status(SECRET, "DELETE", &format!("/sandboxes/{elsewhere}")).await, 204);
     assert_eq!((two.eu.active(), used()), (0, 1));
 }
+
+#[tokio::test]
+async fn with_warm_pools_in_all_places_a_limit_holds_as_well() {
+    let two = Two::new(&["stack.pool.max=3", "stack.pool.idle_for=60s"]).await;
+    let (one, other) = (two.limited("one", 3), two.limited("other", 3));
+    let mut all = Vec::new();
+    for is_down in [false, true, false] {
+        two.home_is_down(is_down);
+        all.push(two.create_by(&one, 300).await.unwrap());
+    }
+    assert_eq!(two.create_by(&one, 300).await.unwrap_err().status(), 429);
+    settled(async || two.status(&one, "GET", "/v2/sandboxes").await == 200).await;
+    let mut listed = ids(&two.by(&one, "GET", "/v2/sandboxes", None).await);
+    (listed.sort(), all.sort());
+    assert_eq!(listed, all);
+    assert!(ids(&two.by(&other, "GET", "/v2/sandboxes", None).await).is_empty());
+    for id in &all {
+        let path = format!("/sandboxes/{id}");
+        assert_eq!(two.status(&other, "DELETE", &path).await, 404, "{id}");
+        assert_eq!(two.status(&one, "DELETE", &path).await, 204, "{id}");
+    }
+    two.create_by(&one, 300).await.unwrap();
+}
