@@ -246,6 +246,14 @@ pub const RULES: &[Rule] = &[
         keep: minutes(1),
     },
     Rule {
+        name: "SandtowerPoolStoreDegraded",
+        severity: Severity::Warning,
+        summary: "The store of a warm pool is unavailable: nothing is served from stock.",
+        when: Condition::Is { metric: "sandtower_pool_store_available", only: None, value: 0.0 },
+        hold: minutes(1),
+        keep: minutes(1),
+    },
+    Rule {
         name: "SandtowerPoolCapped",
         severity: Severity::Warning,
         summary: "More than 20 creations within an hour found no warm sandbox, since `max` or the budget caps the stock.",

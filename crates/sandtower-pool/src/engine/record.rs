@@ -18,7 +18,9 @@ pub(crate) enum Recording {
     #[default]
     Off,
     Available,
-    /// What an earlier process left is not known yet, or it cannot be written.
+    /// What an earlier process left was not read yet.
+    Unread,
+    /// That cannot be read, another process has it, or it cannot be written.
     Unavailable,
 }
 
@@ -64,7 +66,7 @@ impl Engine {
     /// From here on [`take_steps`](Self::take_steps) has what happened.
     pub(crate) fn begin_recording(&mut self) {
         self.stock.remember();
-        self.recording = Recording::Unavailable;
+        self.recording = Recording::Unread;
     }
 
     pub(crate) fn set_recording(&mut self, available: bool) {
@@ -76,7 +78,7 @@ impl Engine {
 
     /// Whether new steps can be recorded, or need not be.
     pub(super) fn is_recorded(&self) -> bool {
-        self.recording != Recording::Unavailable
+        matches!(self.recording, Recording::Off | Recording::Available)
     }
 
     /// What happened since the last time.

@@ -57,7 +57,7 @@ pub struct PoolSnapshot {
     pub reused: u64,
     /// How often wall time jumped.
     pub clock_jumps: u64,
-    /// Whether the stock can be recorded; `None`: it has no [store](crate::Config::store).
+    /// Whether the stock can be recorded; `None`: it has no [store](crate::Config::store), or has not used it.
     pub store_available: Option<bool>,
     /// Whether the pool is shut down.
     pub is_shut_down: bool,
@@ -134,7 +134,7 @@ impl Engine {
             reused: counts.reused,
             clock_jumps: counts.clock_jumps,
             store_available: match self.recording {
-                Recording::Off => None,
+                Recording::Off | Recording::Unread => None,
                 recording => Some(recording == Recording::Available),
             },
             is_shut_down: self.is_shut_down,

@@ -250,6 +250,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     }),
     scenario("SandtowerPoolSuspended", "pool", None, 12, |minute| shape(minute % 2 == 0)),
     scenario(
+        "SandtowerPoolStoreDegraded",
+        "pool",
+        Some(3..=6),
+        10,
+        |minute| json!({"store_available": !(2..6).contains(&minute)}),
+    ),
+    scenario("SandtowerPoolStoreDegraded", "pool", None, 10, |_| json!({"store_available": null})),
+    scenario(
         "SandtowerPoolCapped",
         "pool",
         Some(3..=67),

@@ -74,7 +74,7 @@ pub(in crate::admin) fn misses(pool: &PoolSnapshot) -> u64 {
 
 /// What is wrong with the pools of all keys.
 pub(super) fn problems(keys: &[&Reading]) -> Vec<Problem> {
-    let all = [suspended(keys), paused(keys), capped(keys), out_of_slots(keys)];
+    let all = [unrecorded(keys), suspended(keys), paused(keys), capped(keys), out_of_slots(keys)];
     all.into_iter().flatten().collect()
 }
 
@@ -106,6 +106,20 @@ fn problem(
         does: does.to_owned(),
         press: vec![press],
     }
+}
+
+fn unrecorded(keys: &[&Reading]) -> Option<Problem> {
+    let is_it = |stack: &&&Reading| {
+        stack.pool.as_ref().is_some_and(|pool| pool.store_available == Some(false))
+    };
+    let stacks: Vec<&Reading> = keys.iter().filter(is_it).copied().collect();
+    let (what, does) = (
+        String::from("The store of the warm pool is not available: nothing is served from stock"),
+        "It creates a sandbox for each caller, nothing for the stock, and tries again each second. The log \
+         says whether the file cannot be written or another process has it.",
+    );
+    let press = Action::page("Pool", PAGE);
+    (!stacks.is_empty()).then(|| problem("store", Severity::Warning, (what, does), &stacks, press))
 }
 
 fn suspended(keys: &[&Reading]) -> Option<Problem> {

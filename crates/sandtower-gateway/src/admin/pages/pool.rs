@@ -140,6 +140,7 @@ fn meaning(miss: &str) -> &'static str {
         "late" => "the time for a hand-out was over",
         "unreadable" => "its body is not understood",
         "other_key" => "it came with another API key than the stock",
+        "store" => "the hand-out could not be written to the store",
         "shut_down" => "the pool was shut down",
         _ => "",
     }
@@ -206,6 +207,7 @@ const fn cap(cap: Cap) -> &'static str {
         Cap::Pace => "rate of creations",
         Cap::Breaker => "circuit breaker",
         Cap::Backoff => "failed creations",
+        Cap::Store => "store not available",
         _ => "another limit",
     }
 }

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::support::Site;
+use crate::keys::Folder;
 use crate::support::World;
 
 const POOL: [&str; 3] = [
@@ -62,6 +63,24 @@ async fn a_pool_is_shown_with_what_is_wrong_first() {
     {
         assert!(page.contains(text), "{text}: {page}");
     }
+}
+
+#[tokio::test]
+async fn a_store_that_another_process_has_is_a_problem_in_words() {
+    let folder = Folder::new();
+    let store = format!("stack.pool.store={}", folder.path("pool"));
+    let settings = [&POOL[..], &[&*store]].concat();
+    let first = Site::new(&settings).await;
+    create(&first.world, json!({"templateID": "base"})).await;
+    first.until("/api/v1/pool", |read| read["rows"][0]["store_available"] == true).await;
+    // Its owner and its key are the same.
+    let second = Site::new(&settings).await;
+    create(&second.world, json!({"templateID": "base"})).await;
+    let has_problem = |read: &Value| read["problems"][0]["id"] == "pool: store";
+    let read = second.until("/api/v1/pool", has_problem).await;
+    let what = read["problems"][0]["what"].as_str().unwrap();
+    assert!(what.contains("nothing is served from stock"), "{what}");
+    assert_eq!(read["rows"][0]["store_available"], false);
 }
 
 #[tokio::test]
