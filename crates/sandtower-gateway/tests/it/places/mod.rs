@@ -7,4 +7,5 @@ mod listing;
 mod operators;
 mod pinned;
 mod reload;
+mod warm;
 mod world;
