@@ -24,6 +24,8 @@ pub(crate) struct Item {
     pub(crate) session: Option<SessionOf>,
     /// How often it was used.
     pub(crate) uses: u32,
+    /// How many hand-outs have failed in a way that may be the sandbox's or the service's.
+    pub(crate) doubts: u32,
     /// What it is doing.
     pub(crate) state: ItemState,
 }
@@ -192,6 +194,13 @@ impl Items {
         }
     }
 
+    /// Counts a failure that may be the sandbox's. Returns how many there were.
+    pub(crate) fn doubt(&mut self, id: &SandboxId) -> u32 {
+        let Some(item) = self.find(id) else { return 0 };
+        item.doubts += 1;
+        item.doubts
+    }
+
     /// From here on the sandbox is being killed, whatever it was before. `false`: it is not in stock.
     pub(crate) fn end(&mut self, id: &SandboxId) -> bool {
         self.find(id).map(|item| item.state = ItemState::Ending).is_some()
@@ -224,6 +233,7 @@ mod tests {
             version: 0,
             session: None,
             uses: 0,
+            doubts: 0,
             state: ItemState::Idle,
         }
     }

@@ -12,6 +12,9 @@ use crate::target::Cap;
 
 /// How long a hand-out may hold a sandbox: several times what it may take.
 const LEASE: Duration = Duration::from_secs(30);
+/// So many failures of a sandbox's hand-outs are enough, if the service may be what fails: in an outage that is few
+/// of the stock, and a sandbox that fails alone costs few calls their hit.
+const DOUBTS: u32 = 3;
 
 /// A sandbox that is leased to one hand-out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +161,13 @@ impl Engine {
         self.stock.release(&hand_out.id, hand_out.lease, ends_by);
     }
 
+    /// The hand-out failed, and that may be the sandbox's or the service's: it may be leased again, but not for the
+    /// third time. It ends by `ends_by` at the latest. `false`: it must not be leased any more.
+    pub fn doubt(&mut self, hand_out: &HandOut, ends_by: Tick) -> bool {
+        let is_kept = self.stock.doubt(&hand_out.id) < DOUBTS;
+        is_kept && self.stock.release(&hand_out.id, hand_out.lease, ends_by)
+    }
+
     /// The request was not served from stock after all.
     pub fn missed(&mut self, wanted: Option<&Wanted>, miss: Miss) {
         self.counts.misses[miss as usize] += 1;
@@ -188,8 +198,19 @@ impl Engine {
         }
         let (shape, version) = (kind.number, kind.version);
         let until = now + self.config.idle_for;
-        let (ends_by, state, session) = (until, ItemState::Idle, Some(session));
-        self.stock.put(Item { id, shape, created, until, ends_by, version, session, uses, state });
+        let (ends_by, state, session, doubts) = (until, ItemState::Idle, Some(session), 0);
+        self.stock.put(Item {
+            id,
+            shape,
+            created,
+            until,
+            ends_by,
+            version,
+            session,
+            uses,
+            doubts,
+            state,
+        });
         self.note_stock();
         true
     }

@@ -102,8 +102,19 @@ impl Engine {
         let useful = max_lifetime.saturating_sub(kind.longest).max(idle_for.min(max_lifetime / 2));
         let until = order.sent + idle_for.min(useful);
         let (created, state) = (order.sent, ItemState::Idle);
-        let (ends_by, session, uses) = (now + idle_for, None, 0);
-        self.stock.put(Item { id, shape, created, until, ends_by, version, session, uses, state });
+        let (ends_by, session, uses, doubts) = (now + idle_for, None, 0, 0);
+        self.stock.put(Item {
+            id,
+            shape,
+            created,
+            until,
+            ends_by,
+            version,
+            session,
+            uses,
+            doubts,
+            state,
+        });
         self.counts.created += 1;
         self.note_stock();
         true
@@ -146,9 +157,21 @@ impl Engine {
             return false;
         }
         let created = Tick::ZERO + now.since(Tick::ZERO).saturating_sub(age);
-        let (until, state, session, uses) = (now + left, ItemState::Idle, None, 0);
+        let (until, state, session) = (now + left, ItemState::Idle, None);
+        let (uses, doubts) = (0, 0);
         let ends_by = until + Duration::from_secs(2);
-        self.stock.put(Item { id, shape, created, until, ends_by, version, session, uses, state });
+        self.stock.put(Item {
+            id,
+            shape,
+            created,
+            until,
+            ends_by,
+            version,
+            session,
+            uses,
+            doubts,
+            state,
+        });
         self.note_stock();
         true
     }

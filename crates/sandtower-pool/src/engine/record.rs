@@ -207,6 +207,7 @@ pub(super) fn useless(id: SandboxId, created: Tick, ends_by: Tick) -> Item {
         version: 0,
         session: None,
         uses: 0,
+        doubts: 0,
         state: ItemState::Ending,
     }
 }

@@ -221,13 +221,17 @@ impl<S> Call<S> {
                 if is_rejected(&*error) || verdict.effect == Effect::None {
                     return Err(held.released(hand_out.ends_by));
                 }
-                return Err(held.is_dead(&chain(&*error), true));
+                return Err(held.in_doubt(&chain(&*error), ends_by));
             }
         };
         let sandbox = response.extensions().get::<Sandbox>().cloned();
         let Some(sandbox) = sandbox.filter(|_| response.status().is_success()) else {
             let status = response.status();
-            return Err(held.is_dead(status.as_str(), status != StatusCode::NOT_FOUND));
+            let is_services = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+            return Err(match is_services {
+                true => held.in_doubt(status.as_str(), ends_by),
+                false => held.is_dead(status.as_str()),
+            });
         };
         let check = self.shared.check.clone().with_body::<Q>();
         if let Some(probe) = Check::probe(&check, self.service.clone(), &response) {
@@ -236,7 +240,7 @@ impl<S> Call<S> {
                 return Err(held.released(ends_by));
             }
             if !verdict.is_success() {
-                return Err(held.is_dead("the check failed", false));
+                return Err(held.is_dead("the check failed"));
             }
         }
         let now = Tick::now();
@@ -330,11 +334,22 @@ impl Held {
         Tried::Unrecorded
     }
 
-    fn is_dead(&self, error: &str, unknown: bool) -> Tried {
+    /// The service may be down: then the sandbox lives.
+    fn in_doubt(&mut self, error: &str, ends_by: Tick) -> Tried {
+        let is_kept = |hand_out: &HandOut| self.shared.engine().doubt(hand_out, ends_by);
+        if self.hand_out.as_ref().is_some_and(is_kept) {
+            self.hand_out = None;
+        } else {
+            self.is_dead(error);
+        }
+        Tried::Unknown
+    }
+
+    fn is_dead(&self, error: &str) -> Tried {
         if let Some(HandOut { id, .. }) = &self.hand_out {
             tracing::warn!(target: "sandtower::pool", sandbox_id = %id, error, "a warm sandbox was dead");
         }
-        if unknown { Tried::Unknown } else { Tried::Dead }
+        Tried::Dead
     }
 }
 

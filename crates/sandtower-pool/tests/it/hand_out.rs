@@ -276,3 +276,27 @@ async fn stock_of_a_template_that_was_built_anew_is_retired() {
     pass(130).await;
     assert_eq!((world.snapshot().idle, world.snapshot().retired), (3, 3));
 }
+
+/// The requests of an outage must not kill the stock, one each.
+#[tokio::test(start_paused = true)]
+async fn stock_outlives_a_service_that_fails_for_a_while_and_no_sandbox_fails_for_ever() {
+    let world = World::new(three().learn(0)).stocked(10).await;
+    let mut failing = fault(FaultKind::Respond, "sandbox_connect");
+    failing.response = Some(sandtower_sim::FaultResponse::Internal500);
+    world.sim.set_faults(vec![failing]).unwrap();
+    for _ in 0..2 {
+        world.create().await;
+    }
+    let snapshot = world.snapshot();
+    assert_eq!((snapshot.hits, snapshot.misses["dead"], snapshot.dead), (0, 2, 0), "{snapshot:?}");
+    assert_eq!(snapshot.idle, 3);
+    world.create().await;
+    assert_eq!(world.snapshot().dead, 1, "it has failed three times");
+    world.sim.set_faults(Vec::new()).unwrap();
+    let creations = world.creations();
+    world.create().await;
+    assert_eq!(world.snapshot().hits, 1);
+    assert!(world.creations() <= creations + 1, "only the stock is refilled");
+    pass(700).await;
+    assert_eq!(world.sim.active(), 3, "the stock alone is left");
+}
