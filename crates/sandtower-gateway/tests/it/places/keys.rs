@@ -100,7 +100,8 @@ async fn with_warm_pools_in_all_places_a_limit_holds_as_well() {
     assert_eq!(two.create_by(&one, 300).await.unwrap_err().status(), 429);
     settled(async || two.status(&one, "GET", "/v2/sandboxes").await == 200).await;
     let mut listed = ids(&two.by(&one, "GET", "/v2/sandboxes", None).await);
-    (listed.sort(), all.sort());
+    listed.sort();
+    all.sort();
     assert_eq!(listed, all);
     assert!(ids(&two.by(&other, "GET", "/v2/sandboxes", None).await).is_empty());
     for id in &all {
