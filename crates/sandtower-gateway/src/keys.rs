@@ -175,8 +175,8 @@ pub(crate) struct MakeStack {
     pub(crate) stack: StackConfig,
     /// How long the calls of all stacks take.
     pub(crate) times: CallTimes,
-    /// How long a call to the control plane is expected to take, where others leave it.
-    pub(crate) expected: Option<Duration>,
+    /// How long a call to the control plane is expected to take.
+    pub(crate) expected: Duration,
     /// Whether no later process takes stock over: a virtual key could make its sandbox look like stock, which
     /// would then be given to another key.
     pub(crate) ends_stock: bool,
@@ -200,7 +200,7 @@ impl MakeStack {
     /// The stack for `key`; its pool follows the one `before`.
     fn make(&self, key: &str, before: Option<Pool>) -> Result<KeyStack, BoxError> {
         let config = self.place.addresses.config(key)?.owner(self.owner.clone());
-        let builder = self.builder(config, self.expected)?;
+        let builder = self.builder(config, Some(self.expected))?;
         // A stranger who makes up keys has none of them listed, tried and recorded.
         let builder = builder.pool_hooks(move |pool| match before {
             Some(before) => pool.after(&before).wait(),
@@ -217,8 +217,8 @@ impl MakeStack {
     ) -> Result<Builder, BoxError> {
         let mut base = BASE.to_owned();
         if let Some(expected) = expected {
-            // Else a place that accepts calls and says nothing never has a failure: each call leaves it
-            // before.
+            // Else a place that accepts calls and says nothing never has a failure: each call ends before,
+            // with the patience of its client, or since it leaves for another place.
             base.push_str(&format!(
                 "\n[circuit_breaker]\nexpected = \"{}ms\"\n",
                 expected.as_millis()
@@ -373,7 +373,7 @@ mod tests {
         let owner = "gateway".parse().unwrap();
         let times = CallTimes::new(1);
         let stack = StackConfig::default();
-        let (expected, ends_stock) = (None, false);
+        let (expected, ends_stock) = (Duration::from_secs(30), false);
         Keys::new(MakeStack { place, owner, stack, times, expected, ends_stock }, limit)
     }
 

@@ -253,11 +253,14 @@ impl Config {
         }
     }
 
-    /// How long calls to the control plane are expected to take, if creations leave for another place: less
-    /// than they wait in one.
-    pub(crate) fn expected(&self) -> Option<Duration> {
-        let least = self.failover_after.min(self.client_timeout / 2) / 2;
-        (!self.places.is_empty()).then_some(least)
+    /// How long calls to the control plane are expected to take: less than they wait, in one place if there are
+    /// others.
+    pub(crate) fn expected(&self) -> Duration {
+        let wait = match self.places.is_empty() {
+            true => self.client_timeout,
+            false => self.failover_after.min(self.client_timeout / 2),
+        };
+        (wait / 2).max(Duration::from_millis(1))
     }
 
     /// Whether stacks have a warm pool.

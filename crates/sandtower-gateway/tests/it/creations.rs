@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::operators::support::Site;
 use super::support::{World, creation, until};
 
 const BASE: &str = r#"{"templateID":"base","timeout":300}"#;
@@ -75,4 +76,26 @@ async fn a_second_call_with_the_callers_key_that_is_aborted_kills_nothing() {
     // Longer than the deadline of the call, before which its sandbox could not be killed.
     tokio::time::sleep(Duration::from_secs(8)).await;
     assert_eq!(world.sim.active(), 1);
+}
+
+/// Their clients do not wait for as long as an attempt may take.
+#[tokio::test]
+async fn creations_of_a_service_that_accepts_them_and_says_nothing_open_the_circuit_breaker() {
+    let plan = r#"stack.custom_plan={create_every="1ms",sandboxes=100,concurrent_creates=16}"#;
+    let settings = ["client_timeout=1s", plan];
+    let site = Site::new(&settings).await;
+    site.world.faults(json!([{"name": "silent", "kind": "stall", "on": ["sandbox_create"]}]));
+    let new = || site.world.control("POST", "/v2/sandboxes", Some(json!({"templateID": "base"})));
+    let mut trips = 0;
+    for _ in 0..30 {
+        tokio::join!(new(), new(), new(), new());
+        let read = site.read("/api/v1/snapshot").await;
+        let mut keys = read["keys"].as_object().unwrap().values();
+        let breaker = keys.next().map(|it| &it["control_plane_breaker"]).unwrap();
+        trips = breaker["counters"]["trips"].as_u64().unwrap();
+        if trips > 0 {
+            break;
+        }
+    }
+    assert!(trips > 0, "so many failures in a row are an outage");
 }
