@@ -279,7 +279,7 @@ async fn stock_of_a_template_that_was_built_anew_is_retired() {
 
 /// The requests of an outage must not kill the stock, one each.
 #[tokio::test(start_paused = true)]
-async fn stock_outlives_a_service_that_fails_for_a_while_and_no_sandbox_fails_for_ever() {
+async fn stock_outlives_a_service_that_fails_for_a_while_and_no_sandbox_fails_forever() {
     let world = World::new(three().learn(0)).stocked(10).await;
     let mut failing = fault(FaultKind::Respond, "sandbox_connect");
     failing.response = Some(sandtower_sim::FaultResponse::Internal500);
