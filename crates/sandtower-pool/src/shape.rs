@@ -30,28 +30,38 @@ pub struct Wanted {
     pub timeout: Duration,
 }
 
-/// The timeout of a request that sets none.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
+/// The paths of the two versions of E2B's API. In the first, a sandbox is not secured unless the request says so;
+/// in the second it is, unless the request says otherwise.
+const FIRST: &str = "/sandboxes";
+const SECOND: &str = "/v2/sandboxes";
+/// The timeouts of requests that set none, in the two versions.
+const DEFAULT_TIMEOUTS: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(300)];
 /// Metadata that differs from sandbox to sandbox, and that callers did not set. Every other key counts, those
 /// of layers above too: they may find their sandboxes by it.
 const OURS: [&str; 4] = [OWNER_KEY, CALL_KEY, ATTEMPT_KEY, POOL_KEY];
 
 impl Wanted {
-    /// What `body` asks for.
+    /// What `body` asks for in a request to `/v2/sandboxes`.
     ///
     /// # Errors
     ///
     /// No warm sandbox can serve it.
     pub fn read(body: &[u8]) -> Result<Self, Miss> {
-        Self::read_without(body, None)
+        Self::of(SECOND, body, None)
     }
 
-    /// What `body` asks for, but for the metadata under the key `mark`.
-    pub(crate) fn read_without(body: &[u8], mark: Option<&str>) -> Result<Self, Miss> {
-        let fields: Map<String, Value> =
+    /// What a request to `path` asks for, but for the metadata under the key `mark`. What the body leaves out means
+    /// something else in each version of the API: a sandbox that is not secured must not be given where one that
+    /// is was asked for.
+    pub(crate) fn of(path: &str, body: &[u8], mark: Option<&str>) -> Result<Self, Miss> {
+        let mut fields: Map<String, Value> =
             serde_json::from_slice(body).map_err(|_| Miss::Unreadable)?;
+        let is_second = path != FIRST;
+        if is_second {
+            secure(&mut fields);
+        }
         let timeout = match fields.get("timeout") {
-            None | Some(Value::Null) => DEFAULT_TIMEOUT,
+            None | Some(Value::Null) => DEFAULT_TIMEOUTS[usize::from(is_second)],
             Some(timeout) => Duration::from_secs(timeout.as_u64().ok_or(Miss::Unreadable)?),
         };
         Ok(Self { shape: Shape::of(fields, mark)?, timeout })
@@ -64,8 +74,9 @@ impl Shape {
         if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
             metadata.retain(|key, _| !OURS.contains(&key.as_str()) && Some(key.as_str()) != mark);
         }
-        let is_default =
-            |name: &str, value: &Value| name == "autoPause" && *value == Value::Bool(false);
+        let is_default = |name: &str, value: &Value| {
+            ["autoPause", "secure"].contains(&name) && *value == Value::Bool(false)
+        };
         fields.retain(|name, value| !is_absent(value) && !is_default(name, value));
         // A warm sandbox that pauses instead of ending would outlive its pool.
         let pauses = |(name, value): (&String, &Value)| {
@@ -82,7 +93,9 @@ impl Shape {
     }
 
     pub(crate) fn configured(body: &Map<String, Value>) -> Result<Self, ConfigError> {
-        Self::of(body.clone(), None).map_err(|miss| {
+        let mut fields = body.clone();
+        secure(&mut fields);
+        Self::of(fields, None).map_err(|miss| {
             ConfigError::Shape(match miss {
                 Miss::Lifecycle => "a shape must not pause at the end of its lifetime".to_owned(),
                 _ => "a shape must have a `templateID`, and be a body that creates a sandbox"
@@ -131,6 +144,13 @@ impl Shape {
     }
 }
 
+/// Says what the second version of the API means by saying nothing.
+fn secure(fields: &mut Map<String, Value>) {
+    if fields.get("secure").is_none_or(Value::is_null) {
+        fields.insert("secure".to_owned(), Value::Bool(true));
+    }
+}
+
 fn is_absent(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -168,11 +188,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_out_means_what_it_does_in_that_version_of_the_api() {
+        let of = |path: &str, body: &str| Wanted::of(path, body.as_bytes(), None).unwrap();
+        let bare = r#"{"templateID":"base"}"#;
+        let (first, second) = (of("/sandboxes", bare), of("/v2/sandboxes", bare));
+        let (open, secured) =
+            (r#"{"templateID":"base","secure":false}"#, r#"{"templateID":"base","secure":true}"#);
+        for path in ["/sandboxes", "/v2/sandboxes"] {
+            assert_eq!(of(path, open).shape, first.shape, "{path}");
+            assert_eq!(of(path, secured).shape, second.shape, "{path}");
+        }
+        assert_ne!(first.shape, second.shape);
+        assert_eq!((first.timeout, second.timeout), (DEFAULT_TIMEOUTS[0], DEFAULT_TIMEOUTS[1]));
+    }
+
+    #[test]
     fn every_other_difference_is_another_shape() {
         let base = wanted(r#"{"templateID":"base"}"#).shape;
         for body in [
             r#"{"templateID":"other"}"#,
-            r#"{"templateID":"base","secure":true}"#,
             r#"{"templateID":"base","secure":false}"#,
             r#"{"templateID":"base","envVars":{"A":"1"}}"#,
             r#"{"templateID":"base","metadata":{"user":"1"}}"#,
@@ -202,7 +236,8 @@ mod tests {
     fn its_body_creates_it_and_shows_no_secret() {
         let shape = wanted(r#"{"templateID":"base","envVars":{"KEY":"s3cr3t"}}"#).shape;
         let body = shape.body(Duration::from_secs(90));
-        assert_eq!(body, r#"{"envVars":{"KEY":"s3cr3t"},"templateID":"base","timeout":90}"#);
+        let all = r#"{"envVars":{"KEY":"s3cr3t"},"secure":true,"templateID":"base","timeout":90}"#;
+        assert_eq!(body, all);
         assert_eq!(
             wanted(&body),
             Wanted { shape: shape.clone(), timeout: Duration::from_secs(90) }

@@ -91,7 +91,7 @@ impl<S> Call<S> {
         } else if creation.is_keyed_by_caller() {
             Err(Miss::Keyed)
         } else {
-            Wanted::read_without(&creation.to_json(), mark)
+            Wanted::of(request.uri().path(), &creation.to_json(), mark)
         };
         drop(creation);
         let miss = match &wanted {

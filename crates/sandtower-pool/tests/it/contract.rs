@@ -37,7 +37,8 @@ fn creations_that_are_not_served_from_stock_pass() {
     let e2b = E2bConfig::new("e2b_key").unwrap();
     contract(move |_| {
         let body = Bytes::from_static(br#"{"templateID":"base"}"#);
-        let request = e2b.control_request(http::Method::POST, "/sandboxes", Bytes::new()).unwrap();
+        let request =
+            e2b.control_request(http::Method::POST, "/v2/sandboxes", Bytes::new()).unwrap();
         RawCreation::begin(&e2b, request.map(|_| body)).1
     })
     .skip(Scenario::CancelledCallsGiveBack, KEPT)

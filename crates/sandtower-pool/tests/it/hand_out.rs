@@ -19,6 +19,7 @@ async fn a_creation_is_served_from_stock_and_works() {
     assert!(took < Duration::from_millis(100), "{took:?}");
     assert_eq!(world.creations(), creations, "none was created for it");
     assert!(sandbox.template().is_some());
+    assert!(sandbox.access_token().is_some(), "it is secured, as one that is created");
     let output = world.client.run(&sandbox, &Command::new("echo hi")).await.unwrap();
     assert_eq!(output.stdout_text(), "hi\n");
     // It lives for as long as was asked, not for as long as stock does.

@@ -67,7 +67,7 @@ impl World {
     /// Creates a sandbox with a mark, as the gateway does.
     async fn marked(&self, to: &Arc<Notes>) -> Result<Response<()>, BoxError> {
         let request =
-            self.e2b.control_request(Method::POST, "/sandboxes", Bytes::default()).unwrap();
+            self.e2b.control_request(Method::POST, "/v2/sandboxes", Bytes::default()).unwrap();
         let mut body = serde_json::to_value(base()).unwrap();
         body["metadata"] = serde_json::json!({ MARK: "one" });
         let mut request = request.map(|_| Bytes::from(body.to_string()));
