@@ -94,6 +94,17 @@ impl Which {
 }
 
 impl Item {
+    /// One that is idle, and was never used.
+    pub(crate) fn idle(
+        id: SandboxId,
+        (shape, version): (u32, u32),
+        created: Tick,
+        (until, ends_by): (Tick, Tick),
+    ) -> Self {
+        let (session, uses, doubts, state) = (None, 0, 0, ItemState::Idle);
+        Self { id, shape, created, until, ends_by, version, session, uses, doubts, state }
+    }
+
     /// How long it has been in stock.
     pub(crate) fn age(&self, now: Tick) -> Duration {
         now.since(self.created)

@@ -198,19 +198,8 @@ impl Engine {
         }
         let (shape, version) = (kind.number, kind.version);
         let until = now + self.config.idle_for;
-        let (ends_by, state, session, doubts) = (until, ItemState::Idle, Some(session), 0);
-        self.stock.put(Item {
-            id,
-            shape,
-            created,
-            until,
-            ends_by,
-            version,
-            session,
-            uses,
-            doubts,
-            state,
-        });
+        let item = Item::idle(id, (shape, version), created, (until, until));
+        self.stock.put(Item { session: Some(session), uses, ..item });
         self.note_stock();
         true
     }

@@ -5,7 +5,7 @@ use sandtower_e2b::{CallId, SandboxId};
 
 use super::Engine;
 use super::record::useless;
-use crate::items::{Item, ItemState, Key};
+use crate::items::{Item, Key};
 use crate::shape::Shape;
 
 /// A creation for the stock: asked for, and counted before it is seen.
@@ -101,20 +101,8 @@ impl Engine {
         // Older, it could not live for as long as some ask.
         let useful = max_lifetime.saturating_sub(kind.longest).max(idle_for.min(max_lifetime / 2));
         let until = order.sent + idle_for.min(useful);
-        let (created, state) = (order.sent, ItemState::Idle);
-        let (ends_by, session, uses, doubts) = (now + idle_for, None, 0, 0);
-        self.stock.put(Item {
-            id,
-            shape,
-            created,
-            until,
-            ends_by,
-            version,
-            session,
-            uses,
-            doubts,
-            state,
-        });
+        let ends = (until, now + idle_for);
+        self.stock.put(Item::idle(id, (shape, version), order.sent, ends));
         self.counts.created += 1;
         self.note_stock();
         true
@@ -153,25 +141,13 @@ impl Engine {
         let is_it = |kind: &&super::Kind| !kind.shape.has_variables() && kind.shape.mark() == mark;
         let Some(kind) = self.kinds.iter().find(is_it) else { return false };
         let (shape, version) = (kind.number, kind.version);
-        if self.is_shut_down || self.in_stock() >= self.config.max.min(self.config.affordable()) {
+        if self.is_shut_down || self.in_stock() >= self.most() {
             return false;
         }
         let created = Tick::ZERO + now.since(Tick::ZERO).saturating_sub(age);
-        let (until, state, session) = (now + left, ItemState::Idle, None);
-        let (uses, doubts) = (0, 0);
-        let ends_by = until + Duration::from_secs(2);
-        self.stock.put(Item {
-            id,
-            shape,
-            created,
-            until,
-            ends_by,
-            version,
-            session,
-            uses,
-            doubts,
-            state,
-        });
+        let until = now + left;
+        let ends = (until, until + Duration::from_secs(2));
+        self.stock.put(Item::idle(id, (shape, version), created, ends));
         self.note_stock();
         true
     }
