@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// After a failure it is tried again this much later.
 pub(crate) const AGAIN: Duration = Duration::from_secs(1);
 
-/// What is to be recorded, and how far that is. Cheap to clone.
+/// Records the steps of a pool in order, and knows which of them are written. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder {
     inner: Arc<Inner>,
@@ -151,7 +151,7 @@ impl Recorder {
         drop(tokio::task::spawn_blocking(move || stock.close()).await);
     }
 
-    /// Whether something failed, and is to be tried again by [`begin`](Self::begin).
+    /// Whether the last write failed; [`begin`](Self::begin) tries again.
     pub(crate) fn is_failing(&self) -> bool {
         self.inner.queue().is_failing
     }

@@ -31,9 +31,8 @@ pub use sqlite::{SqliteError, SqliteStock};
 /// | [`Taken`](Step::Taken) | its caller may have it | never touched |
 /// | [`Ending`](Step::Ending) | it is being killed, since it is dead, or its caller left without it | killed |
 ///
-/// The steps of one sandbox, and of one creation, come in their order, and each says all that is to be known from
-/// there on: a store keeps the last one of each, and forgets those that are completed, taken or ended. A step may
-/// come twice. Times are wall time, since ticks mean nothing to another process.
+/// The steps of one sandbox, or of one creation, arrive in order, and each one replaces the step before it: a store
+/// keeps the last one, and forgets what is completed, taken or ended. A step may arrive twice. Times are wall time, since ticks mean nothing to another process.
 ///
 /// [`MemoryStock`] is the model; `SqliteStock` keeps a file. A store of several machines keeps one record for each
 /// creation and sandbox in the same way, under a name for the pool, and has one process at a time read it.
@@ -128,7 +127,7 @@ pub struct Life {
 }
 
 impl Step {
-    /// Whether nothing is to be kept of its creation or sandbox.
+    /// Whether a store forgets the creation or the sandbox after this step.
     pub fn is_last(&self) -> bool {
         matches!(self, Self::Completed { .. } | Self::Taken { .. } | Self::Ended { .. })
     }

@@ -46,7 +46,7 @@ struct State {
     /// Held as long as this lives.
     lock: Option<File>,
     open: Option<Open>,
-    /// What is to be in the database.
+    /// The rows that the database should have.
     rows: Rows,
 }
 

@@ -62,7 +62,7 @@ pub(super) fn write(to: &Transaction<'_>, scope: &str, steps: &[Step]) -> Result
     steps.iter().try_for_each(|step| write_one(to, scope, step))
 }
 
-/// All that is to be there, in place of what is.
+/// Replaces all rows of this pool.
 pub(super) fn replace<'a>(
     to: &Transaction<'_>,
     scope: &str,
